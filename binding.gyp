@@ -1,0 +1,179 @@
+# Builds build/Release/epb_native.node: our C core and its C++ face, with mbedTLS, cJSON and libuv
+# linked in from deps/ (scripts/fetch-deps). Nothing of them is visible outside: see
+# csrc/addon/exports.map for why that matters.
+{
+  "variables": {
+    "epb_version%": "<!(node -p \"require('./package.json').version\")",
+    "mbedtls_version": "<!(node -p \"require('./scripts/deps.json').mbedtls.version\")",
+    "cjson_version": "<!(node -p \"require('./scripts/deps.json').cjson.version\")",
+    # With its folder: mbedTLS has a file of this name beside the header that includes it.
+    "mbedtls_config": "MBEDTLS_CONFIG_FILE=\"wire/mbedtls_config.h\"",
+  },
+
+  "target_defaults": {
+    # Node brings its own uv.h, of another version and layout than the libuv linked here. Its
+    # folder leaves the search path and comes back behind ours.
+    "include_dirs!": [
+      "<(node_root_dir)/include/node",
+      "<(node_root_dir)/deps/uv/include",
+    ],
+    "cflags!": ["-O3", "-Wno-unused-parameter"],
+    "cflags": [
+      "-O2",
+      "-fPIC",
+      "-fvisibility=hidden",
+      "-ffunction-sections",
+      "-fdata-sections",
+      "-fstack-protector-strong",
+      "-ffile-prefix-map=<(module_root_dir)/=",
+      "-U_FORTIFY_SOURCE",
+      "-D_FORTIFY_SOURCE=2",
+    ],
+    "configurations": {
+      "Release": {"cflags!": ["-O3"]},
+    },
+    "xcode_settings": {
+      "GCC_OPTIMIZATION_LEVEL": "2",
+      "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+      "MACOSX_DEPLOYMENT_TARGET": "11.0",
+    },
+    "conditions": [
+      # On the C command line only: g++ defines it itself.
+      ["OS == 'linux'", {"cflags_c": ["-D_GNU_SOURCE"]}],
+      ["OS == 'win'", {
+        "defines": [
+          "WIN32_LEAN_AND_MEAN",
+          "_WIN32_WINNT=0x0A00",
+          "_CRT_DECLARE_NONSTDC_NAMES=0",
+          "_CRT_SECURE_NO_WARNINGS",
+        ],
+      }],
+    ],
+  },
+
+  "targets": [
+    {
+      "target_name": "epb_mbedtls",
+      "type": "static_library",
+      "sources": ["<!@(node scripts/sources.js mbedtls <(OS))"],
+      "include_dirs": ["deps/mbedtls/include", "csrc"],
+      "defines": ["<(mbedtls_config)"],
+      "direct_dependent_settings": {"defines": ["<(mbedtls_config)"]},
+      "cflags": ["-w"],
+    },
+    {
+      "target_name": "epb_cjson",
+      "type": "static_library",
+      "sources": ["<!@(node scripts/sources.js cjson <(OS))"],
+      "defines": ["CJSON_HIDE_SYMBOLS"],
+      "cflags": ["-w"],
+    },
+    {
+      "target_name": "epb_libuv",
+      "type": "static_library",
+      "sources": ["<!@(node scripts/sources.js libuv <(OS))"],
+      "include_dirs": ["deps/libuv/include", "deps/libuv/src"],
+      "cflags": ["-fno-strict-aliasing", "-w"],
+      "conditions": [
+        ["OS != 'win'", {"defines": ["_FILE_OFFSET_BITS=64", "_LARGEFILE_SOURCE"]}],
+        # libuv has no switch for its second kernel queue (io_uring) but this macro: without it a
+        # loop opens faster, needs less memory, and behaves as it does in containers that forbid it.
+        ["OS == 'linux'", {"defines": ["_POSIX_C_SOURCE=200112", "__ANDROID_API__=30"]}],
+        ["OS == 'mac'", {
+          "defines": ["_DARWIN_UNLIMITED_SELECT=1", "_DARWIN_USE_64_BIT_INODE=1"],
+        }],
+      ],
+      "link_settings": {
+        "conditions": [
+          ["OS == 'linux'", {"libraries": ["-lpthread", "-ldl", "-lrt"]}],
+          ["OS == 'win'", {
+            "libraries": [
+              "-lpsapi", "-luser32", "-ladvapi32", "-liphlpapi", "-luserenv", "-lws2_32",
+              "-ldbghelp", "-lole32", "-lshell32",
+            ],
+          }],
+        ],
+      },
+    },
+    {
+      "target_name": "epb_core",
+      "type": "static_library",
+      "sources": ["<!@(node scripts/sources.js core <(OS))"],
+      "dependencies": ["epb_mbedtls", "epb_cjson", "epb_libuv"],
+      "export_dependent_settings": ["epb_libuv"],
+      "include_dirs": ["csrc"],
+      "cflags": [
+        # System folders, so that our warnings do not judge other people's headers.
+        "-isystem<(module_root_dir)/deps",
+        "-isystem<(module_root_dir)/deps/mbedtls/include",
+        "-isystem<(module_root_dir)/deps/libuv/include",
+        "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror",
+      ],
+      "cflags_c": ["-std=c11"],
+      "xcode_settings": {
+        "GCC_C_LANGUAGE_STANDARD": "c11",
+        "OTHER_CFLAGS": [
+          "-isystem<(module_root_dir)/deps",
+          "-isystem<(module_root_dir)/deps/mbedtls/include",
+          "-isystem<(module_root_dir)/deps/libuv/include",
+          "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
+        ],
+      },
+      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c11"]}},
+      "conditions": [
+        ["OS == 'win'", {
+          "include_dirs": ["deps", "deps/mbedtls/include", "deps/libuv/include"],
+        }],
+      ],
+    },
+    {
+      "target_name": "epb_native",
+      "sources": ["<!@(node scripts/sources.js addon <(OS))"],
+      "dependencies": ["epb_core"],
+      "include_dirs": ["csrc"],
+      "defines": [
+        "NAPI_VERSION=8",
+        "NAPI_DISABLE_CPP_EXCEPTIONS",
+        "EPB_VERSION=\"<(epb_version)\"",
+        "EPB_MBEDTLS_VERSION=\"<(mbedtls_version)\"",
+        "EPB_CJSON_VERSION=\"<(cjson_version)\"",
+      ],
+      "cflags": [
+        "-isystem<(module_root_dir)/deps/node-addon-api",
+        "-isystem<(module_root_dir)/deps/libuv/include",
+        "-isystem<(node_root_dir)/include/node",
+        "-Wall", "-Wextra", "-Wshadow", "-Werror",
+      ],
+      "cflags_cc!": ["-std=gnu++14", "-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc": ["-std=c++17", "-fvisibility-inlines-hidden"],
+      "xcode_settings": {
+        "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
+        "OTHER_CFLAGS": [
+          "-isystem<(module_root_dir)/deps/node-addon-api",
+          "-isystem<(module_root_dir)/deps/libuv/include",
+          "-isystem<(node_root_dir)/include/node",
+        ],
+        "OTHER_LDFLAGS": [
+          "-Wl,-exported_symbol,_napi_register_module_v1",
+          "-Wl,-exported_symbol,_node_api_module_get_api_version_v1",
+          "-Wl,-dead_strip",
+        ],
+      },
+      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c++17"]}},
+      "conditions": [
+        ["OS == 'linux'", {
+          "ldflags": [
+            "-Wl,--version-script=<(module_root_dir)/csrc/addon/exports.map",
+            "-Wl,--gc-sections",
+            "-Wl,-z,relro,-z,now,-z,noexecstack",
+            "-static-libstdc++",
+            "-static-libgcc",
+          ],
+        }],
+        ["OS == 'win'", {
+          "include_dirs": ["deps/node-addon-api", "<(node_root_dir)/include/node"],
+        }],
+      ],
+    },
+  ],
+}

@@ -1,0 +1,207 @@
+// The steps of `npm test`, in their order. Each has a name, a heading, and `run`, which resolves
+// { passed, failed }: the counts of the test framework where there is one, else one for the step.
+'use strict';
+
+const { spawn, execFileSync } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+
+const PINS = require('./deps.json');
+const { ROOT, find, nativeFiles, scriptFiles } = require('./files.js');
+const { headersFolder } = require('./install.js');
+const { sources } = require('./sources.js');
+
+// The slowest come last, so that the cheap ones have spoken by then.
+const LATE_SUITES = ['package', 'e2e'];
+const STEP_LIMIT_MS = 8 * 60 * 1000;
+const TEST_LIMIT_MS = 2 * 60 * 1000;
+const OK = { passed: 1, failed: 0 };
+const BROKEN = { passed: 0, failed: 1 };
+
+const asCount = (isGood) => (isGood ? OK : BROKEN);
+const tool = (name) => path.join(ROOT, 'node_modules/.bin', name);
+
+/** Runs a program with its output passed on and kept; one that outlives the limit is killed. */
+function execute(command, args, env = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd: ROOT,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    const output = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data) => {
+        output.push(data);
+        process.stdout.write(data);
+      });
+    }
+    const limit = setTimeout(() => {
+      console.log(`\n${command} took more than ${STEP_LIMIT_MS / 60000} minutes: killed`);
+      process.kill(-child.pid, 'SIGKILL');
+    }, STEP_LIMIT_MS);
+    child.on('error', (error) => {
+      clearTimeout(limit);
+      console.log(`${error.message}: run scripts/bootstrap`);
+      resolve({ status: null, output: '' });
+    });
+    child.on('close', (status) => {
+      clearTimeout(limit);
+      resolve({ status, output: Buffer.concat(output).toString() });
+    });
+  });
+}
+
+async function succeeds(command, args) {
+  const { status } = await execute(command, args);
+  return asCount(status === 0);
+}
+
+/** Counts as the framework reports them; without a report, or with a lie in it, a failure more. */
+function counted(passed, failed, status) {
+  if (passed + failed === 0) return BROKEN;
+  return { passed, failed: status === 0 || failed > 0 ? failed : 1 };
+}
+
+/** A test that hangs fails by itself, where Node can see to that: from 20.11 on. */
+function testLimit() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  return major > 20 || (major === 20 && minor >= 11) ? [`--test-timeout=${TEST_LIMIT_MS}`] : [];
+}
+
+async function nodeTests(files) {
+  if (files.length === 0) {
+    console.log('no test file was found');
+    return BROKEN;
+  }
+  const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'epb-report-'));
+  const report = path.join(scratch, 'tap');
+  try {
+    const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
+    reporters.push('--test-reporter=tap', `--test-reporter-destination=${report}`);
+    const args = ['--test', ...testLimit(), ...reporters, ...files];
+    const { status } = await execute(process.execPath, args);
+    const tap = fs.existsSync(report) ? fs.readFileSync(report, 'utf8') : '';
+    const count = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
+    return counted(count('pass'), count('fail') + count('cancelled'), status);
+  } finally {
+    fs.rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+async function criterionTests() {
+  const make = ['--no-print-directory', '-s', '-C', 'test/c'];
+  const built = await execute('make', [...make, '-j2']);
+  if (built.status !== 0) return BROKEN;
+  const { status, output } = await execute('make', [...make, 'run']);
+  const summary =
+    /Tested: \d+ \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)/.exec(output) ?? [];
+  const [passed = 0, failing = 0, crashing = 0] = summary.slice(1).map(Number);
+  return counted(passed, failing + crashing, status);
+}
+
+async function pythonTests() {
+  const discover = ['-m', 'unittest', 'discover', '-v', '-s', 'examples/python'];
+  const { status, output } = await execute('python3', discover);
+  const number = (pattern) => Number(pattern.exec(output)?.[1] ?? 0);
+  const failed = number(/failures=(\d+)/) + number(/errors=(\d+)/);
+  const ran = number(/^Ran (\d+) tests? in/m) - number(/skipped=(\d+)/);
+  return counted(Math.max(0, ran - failed), failed, status);
+}
+
+/** The compiler flags of the test build, without those that clang-tidy's older clang lacks. */
+function nativeFlags(file) {
+  const isCxx = file.endsWith('.cc');
+  const make = ['--no-print-directory', '-s', '-C', 'test/c', 'flags'];
+  const shared = execFileSync('make', make, { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
+  if (!isCxx) return ['-std=c11', '-D_GNU_SOURCE', ...shared];
+  const headers = path.join(headersFolder() ?? '', 'include/node');
+  const own = [
+    '-std=c++17',
+    '-fno-exceptions',
+    '-DNAPI_VERSION=8',
+    '-DNAPI_DISABLE_CPP_EXCEPTIONS',
+    '-DEPB_VERSION="0"',
+  ];
+  for (const [name, { version }] of Object.entries(PINS)) {
+    own.push(`-DEPB_${name.toUpperCase()}_VERSION="${version}"`);
+  }
+  return [...own, ...shared, '-isystem', 'deps/node-addon-api', '-isystem', headers];
+}
+
+async function clangTidy() {
+  const files = [...sources('core'), ...(headersFolder() ? sources('addon') : [])];
+  const flags = { '.c': nativeFlags('x.c'), '.cc': nativeFlags('x.cc') };
+  let failed = false;
+  const next = async () => {
+    for (let file = files.shift(); file !== undefined; file = files.shift()) {
+      const args = ['--quiet', file, '--', ...flags[path.extname(file)]];
+      const { status, output } = await execute('clang-tidy', args);
+      // Without a match in .clang-tidy it would check nothing and succeed.
+      if (status !== 0 || /error:|no checks enabled/i.test(output)) failed = true;
+    }
+  };
+  await Promise.all([next(), next()]);
+  return asCount(!failed);
+}
+
+function cppcheck() {
+  return succeeds('cppcheck', [
+    '--enable=warning,performance,portability',
+    '--error-exitcode=1',
+    '--inline-suppr',
+    '--quiet',
+    '--std=c11',
+    '-D_GNU_SOURCE',
+    '-D__linux__',
+    '-j2',
+    '-Icsrc',
+    ...sources('core'),
+  ]);
+}
+
+const TEST_FILE = /\.test\.(js|mjs|cjs)$/;
+
+/** One step for each folder of test/ that holds test files; the late ones apart. */
+function suites() {
+  const folders = find('test', TEST_FILE).map((file) => file.split('/')[1]);
+  return [...new Set(folders)].filter((folder) => !LATE_SUITES.includes(folder));
+}
+
+function suite(name, folder = `test/${name}`) {
+  return { name, heading: name, run: () => nodeTests(find(folder, TEST_FILE)) };
+}
+
+const STEPS = [
+  {
+    name: 'format',
+    heading: 'clang-format',
+    run: () => succeeds('clang-format', ['--dry-run', '-Werror', ...nativeFiles()]),
+  },
+  {
+    name: 'format',
+    heading: 'Prettier',
+    run: () => succeeds(tool('prettier'), ['--check', '--log-level=warn', ...scriptFiles()]),
+  },
+  {
+    name: 'lint',
+    heading: 'ESLint',
+    run: () => succeeds(tool('eslint'), ['--max-warnings=0', '.']),
+  },
+  { name: 'lint', heading: 'clang-tidy', run: clangTidy },
+  { name: 'lint', heading: 'cppcheck', run: cppcheck },
+  {
+    name: 'types',
+    heading: 'types: lib, packages, type tests',
+    run: () => succeeds(tool('tsc'), ['-p', 'tsconfig.json']),
+  },
+  { name: 'c', heading: 'C core under ASan and UBSan', run: criterionTests },
+  ...suites().map((name) => suite(name)),
+  suite('packages', 'packages'),
+  { name: 'python', heading: 'Python client', run: pythonTests },
+  ...LATE_SUITES.map((name) => suite(name)),
+];
+
+module.exports = { STEPS };
