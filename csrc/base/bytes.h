@@ -1,0 +1,53 @@
+/* A borrowed run of bytes, and the little-endian integers in it. */
+#ifndef EPB_BASE_BYTES_H
+#define EPB_BASE_BYTES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct epb_bytes {
+    const uint8_t *data; /* may be NULL when size_bytes is 0 */
+    size_t size_bytes;
+};
+
+static inline void
+epb_put_u16(uint8_t *out, uint16_t value)
+{
+    out[0] = (uint8_t)value;
+    out[1] = (uint8_t)(value >> 8);
+}
+
+static inline void
+epb_put_u32(uint8_t *out, uint32_t value)
+{
+    epb_put_u16(out, (uint16_t)value);
+    epb_put_u16(out + 2, (uint16_t)(value >> 16));
+}
+
+static inline void
+epb_put_u64(uint8_t *out, uint64_t value)
+{
+    epb_put_u32(out, (uint32_t)value);
+    epb_put_u32(out + 4, (uint32_t)(value >> 32));
+}
+
+static inline uint16_t
+epb_get_u16(const uint8_t *in)
+{
+    return (uint16_t)(in[0] | (uint16_t)(in[1] << 8));
+}
+
+static inline uint32_t
+epb_get_u32(const uint8_t *in)
+{
+    return (uint32_t)epb_get_u16(in) | ((uint32_t)epb_get_u16(in + 2) << 16);
+}
+
+static inline uint64_t
+epb_get_u64(const uint8_t *in)
+{
+    return (uint64_t)epb_get_u32(in) | ((uint64_t)epb_get_u32(in + 4) << 32);
+}
+
+#endif

@@ -1,0 +1,451 @@
+/*
+ * One slot is eight bytes: an item's address in the low 48 bits (user space ends below
+ * that on all platforms served; insertion asserts it) and 16 bits of its hash above. Of
+ * these, ten are the low bits of the slot where the item's probe begins, its home, and
+ * six come from the other end of the hash. Since no item lies 1,024 slots or more behind
+ * its home, the ten bits give the exact home: the table is kept in order of homes within
+ * a run (Robin Hood hashing, Celis 1986), an entry is removed by shifting the rest of its
+ * run back (no tombstones), and an absent key is recognised early, all without a look at
+ * any item.
+ *
+ * To grow to twice the size, or to shrink to a quarter, a second table is made: new items
+ * go there, and every insertion and removal takes MOVES_A_STEP slots of the old one
+ * along. With the thresholds below the move is over before the next can be due. Look-ups
+ * ask both tables meanwhile. A moved item's key is hashed again: that costs a cache miss,
+ * and saves storing the hash.
+ */
+#include "map.h"
+
+#include "mem.h"
+#include "sys.h"
+
+#define SMALLEST_SLOTS ((size_t)64)
+/* Full at 85 %: longer probes then cost more than the memory is worth. */
+#define FULL_PART(slots) ((slots) / 20 * 17)
+/* Shrinks below an eighth; the smaller table is then half full. */
+#define SPARSE_PART(slots) ((slots) / 8)
+/* A table this small is kept when its last item goes. */
+#define KEPT_SLOTS ((size_t)1024)
+#define MOVES_A_STEP 16U
+
+#define ADDRESS_BITS 48U
+#define ADDRESS_MASK ((UINT64_C(1) << ADDRESS_BITS) - 1)
+#define HOME_BITS 10U
+#define HOME_MASK ((UINT64_C(1) << HOME_BITS) - 1)
+#define DISTANCE_LIMIT ((size_t)1 << HOME_BITS)
+
+struct table {
+    uint64_t *slots; /* 0: free */
+    size_t mask;     /* slots - 1 */
+    size_t count;
+};
+
+struct epb_map {
+    epb_map_key_fn key_of;
+    uint64_t seed[2];
+    struct table now;
+    struct table old; /* being emptied into `now`; slots is NULL when there is none */
+    size_t cursor;    /* the next slot of the old table to be moved */
+};
+
+/* SipHash-1-3 */
+
+struct sip {
+    uint64_t v0, v1, v2, v3;
+};
+
+static uint64_t
+rotate(uint64_t word, unsigned bits)
+{
+    return (word << bits) | (word >> (64 - bits));
+}
+
+static void
+sip_round(struct sip *s)
+{
+    s->v0 += s->v1;
+    s->v2 += s->v3;
+    s->v1 = rotate(s->v1, 13) ^ s->v0;
+    s->v3 = rotate(s->v3, 16) ^ s->v2;
+    s->v0 = rotate(s->v0, 32) + s->v3;
+    s->v2 += s->v1;
+    s->v3 = rotate(s->v3, 21) ^ s->v0;
+    s->v1 = rotate(s->v1, 17) ^ s->v2;
+    s->v2 = rotate(s->v2, 32);
+}
+
+static void
+sip_word(struct sip *s, uint64_t word)
+{
+    s->v3 ^= word;
+    sip_round(s);
+    s->v0 ^= word;
+}
+
+static uint64_t
+hash_of(const struct epb_map *map, struct epb_bytes key)
+{
+    struct sip s = {
+        map->seed[0] ^ UINT64_C(0x736f6d6570736575),
+        map->seed[1] ^ UINT64_C(0x646f72616e646f6d),
+        map->seed[0] ^ UINT64_C(0x6c7967656e657261),
+        map->seed[1] ^ UINT64_C(0x7465646279746573),
+    };
+    size_t whole = key.size_bytes / 8 * 8;
+    uint64_t last = (uint64_t)key.size_bytes << 56;
+
+    for (size_t i = 0; i < whole; i += 8) {
+        sip_word(&s, epb_get_u64(key.data + i));
+    }
+    for (size_t i = whole; i < key.size_bytes; i++) {
+        last |= (uint64_t)key.data[i] << (8 * (i - whole));
+    }
+    sip_word(&s, last);
+    s.v2 ^= 0xFF;
+    sip_round(&s);
+    sip_round(&s);
+    sip_round(&s);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+/* Slots */
+
+/* What a slot keeps of the hash. */
+static uint64_t
+mark_of(uint64_t hash)
+{
+    return (hash >> 58 << HOME_BITS) | (hash & HOME_MASK);
+}
+
+static uint64_t
+slot_make(const void *item, uint64_t mark)
+{
+    uint64_t address = (uint64_t)(uintptr_t)item;
+
+    EPB_ASSERT(address != 0 && address <= ADDRESS_MASK);
+    return address | (mark << ADDRESS_BITS);
+}
+
+static void *
+slot_item(uint64_t slot)
+{
+    return (void *)(uintptr_t)(slot & ADDRESS_MASK);
+}
+
+/* How far behind its home the entry at `at` lies. */
+static size_t
+slot_distance(const struct table *table, size_t at)
+{
+    return (at - (size_t)(table->slots[at] >> ADDRESS_BITS)) & HOME_MASK & table->mask;
+}
+
+/* Tables */
+
+static bool
+table_init(struct table *table, size_t slots)
+{
+    table->slots = epb_mem_table_alloc(slots * sizeof(uint64_t));
+    table->mask = slots - 1;
+    table->count = 0;
+    return table->slots != NULL;
+}
+
+static void
+table_fini(struct table *table)
+{
+    epb_mem_table_free(table->slots);
+    *table = (struct table){NULL, 0, 0};
+}
+
+static size_t
+table_slots(const struct table *table)
+{
+    return table->slots == NULL ? 0 : table->mask + 1;
+}
+
+/* Where the key is; false when it is not there. */
+static bool
+table_find(const struct table *table, epb_map_key_fn key_of, struct epb_bytes key,
+           uint64_t hash, size_t *at)
+{
+    if (table->count == 0) {
+        return false;
+    }
+    uint64_t mark = mark_of(hash);
+
+    *at = (size_t)hash & table->mask;
+    for (size_t distance = 0; table->slots[*at] != 0; distance++) {
+        if (slot_distance(table, *at) < distance) {
+            return false;
+        }
+        if (table->slots[*at] >> ADDRESS_BITS == mark) {
+            struct epb_bytes found = key_of(slot_item(table->slots[*at]));
+
+            if (found.size_bytes == key.size_bytes &&
+                memcmp(found.data, key.data, key.size_bytes) == 0) {
+                return true;
+            }
+        }
+        *at = (*at + 1) & table->mask;
+    }
+    return false;
+}
+
+/* The same by the item's address. */
+static bool
+table_find_item(const struct table *table, const void *item, uint64_t hash, size_t *at)
+{
+    if (table->count == 0) {
+        return false;
+    }
+    uint64_t slot = slot_make(item, mark_of(hash));
+
+    *at = (size_t)hash & table->mask;
+    for (size_t distance = 0; table->slots[*at] != 0; distance++) {
+        if (table->slots[*at] == slot) {
+            return true;
+        }
+        if (slot_distance(table, *at) < distance) {
+            return false;
+        }
+        *at = (*at + 1) & table->mask;
+    }
+    return false;
+}
+
+/* Puts the item behind all whose home is not past its own, and moves the rest of the run
+ * one further. False when an entry would come to lie too far from home: nothing changed
+ * then. */
+static bool
+table_insert(struct table *table, const void *item, uint64_t hash)
+{
+    size_t home = (size_t)hash & table->mask;
+    size_t at = home;
+    size_t distance = 0;
+
+    while (table->slots[at] != 0 && slot_distance(table, at) >= distance) {
+        at = (at + 1) & table->mask;
+        distance++;
+    }
+    size_t end = at;
+
+    while (table->slots[end] != 0) {
+        end = (end + 1) & table->mask;
+    }
+    if (((end - home) & table->mask) >= DISTANCE_LIMIT) {
+        return false;
+    }
+    for (size_t to = end; to != at; to = (to - 1) & table->mask) {
+        table->slots[to] = table->slots[(to - 1) & table->mask];
+    }
+    table->slots[at] = slot_make(item, mark_of(hash));
+    table->count++;
+    return true;
+}
+
+static void
+table_remove(struct table *table, size_t at)
+{
+    size_t next = (at + 1) & table->mask;
+
+    while (table->slots[next] != 0 && slot_distance(table, next) > 0) {
+        table->slots[at] = table->slots[next];
+        at = next;
+        next = (next + 1) & table->mask;
+    }
+    table->slots[at] = 0;
+    table->count--;
+}
+
+/* Resizing */
+
+/* Takes a few slots of the old table along. */
+static void
+move_step(struct epb_map *map)
+{
+    if (map->old.slots == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < MOVES_A_STEP && map->old.count > 0; i++) {
+        if (map->old.slots[map->cursor] == 0) {
+            map->cursor = (map->cursor + 1) & map->old.mask;
+            continue;
+        }
+        void *item = slot_item(map->old.slots[map->cursor]);
+        bool moved = table_insert(&map->now, item, hash_of(map, map->key_of(item)));
+
+        /* The new table is less than half full: with a keyed hash a thousand neighbours
+         * can't be. */
+        EPB_ASSERT(moved);
+        table_remove(&map->old, map->cursor);
+    }
+    if (map->old.count == 0) {
+        table_fini(&map->old);
+    }
+}
+
+static bool
+resize_start(struct epb_map *map, size_t slots)
+{
+    struct table table;
+
+    EPB_ASSERT(map->old.slots == NULL);
+    if (!table_init(&table, slots)) {
+        return false;
+    }
+    map->old = map->now;
+    map->now = table;
+    map->cursor = 0;
+    if (map->old.count == 0) {
+        table_fini(&map->old);
+    }
+    return true;
+}
+
+static void
+shrink_if_sparse(struct epb_map *map)
+{
+    size_t slots = table_slots(&map->now);
+    size_t count = map->now.count + map->old.count;
+
+    if (count == 0 && slots > KEPT_SLOTS) {
+        table_fini(&map->now);
+        table_fini(&map->old);
+    } else if (map->old.slots == NULL && slots > KEPT_SLOTS &&
+               count < SPARSE_PART(slots)) {
+        /* Staying large is no harm. */
+        bool ignored = resize_start(map, slots / 4);
+
+        (void)ignored;
+    }
+}
+
+/* The map */
+
+struct epb_map *
+epb_map_new(epb_map_key_fn key_of)
+{
+    struct epb_map *map = epb_mem_table_alloc(sizeof *map);
+
+    if (map == NULL) {
+        return NULL;
+    }
+    if (epb_sys_random(map->seed, sizeof map->seed) != EPB_OK) {
+        epb_mem_table_free(map);
+        return NULL;
+    }
+    map->key_of = key_of;
+    return map;
+}
+
+void
+epb_map_free(struct epb_map *map)
+{
+    if (map == NULL) {
+        return;
+    }
+    table_fini(&map->now);
+    table_fini(&map->old);
+    epb_mem_wipe(map->seed, sizeof map->seed);
+    epb_mem_table_free(map);
+}
+
+size_t
+epb_map_count(const struct epb_map *map)
+{
+    return map->now.count + map->old.count;
+}
+
+size_t
+epb_map_bytes(const struct epb_map *map)
+{
+    return (table_slots(&map->now) + table_slots(&map->old)) * sizeof(uint64_t) +
+           sizeof *map;
+}
+
+void *
+epb_map_find(const struct epb_map *map, struct epb_bytes key)
+{
+    uint64_t hash = hash_of(map, key);
+    size_t at;
+
+    if (table_find(&map->now, map->key_of, key, hash, &at)) {
+        return slot_item(map->now.slots[at]);
+    }
+    if (table_find(&map->old, map->key_of, key, hash, &at)) {
+        return slot_item(map->old.slots[at]);
+    }
+    return NULL;
+}
+
+enum epb_status
+epb_map_insert(struct epb_map *map, void *item)
+{
+    size_t slots = table_slots(&map->now);
+
+    move_step(map);
+    if (epb_map_count(map) >= FULL_PART(slots)) {
+        EPB_ASSERT(map->old.slots == NULL);
+        if (!resize_start(map, slots == 0 ? SMALLEST_SLOTS : slots * 2)) {
+            return EPB_INTERNAL;
+        }
+    }
+    return table_insert(&map->now, item, hash_of(map, map->key_of(item))) ? EPB_OK
+                                                                          : EPB_INTERNAL;
+}
+
+/* The table and the place of an item that must be there. */
+static struct table *
+table_of(struct epb_map *map, const void *item, size_t *at)
+{
+    uint64_t hash = hash_of(map, map->key_of(item));
+
+    if (table_find_item(&map->now, item, hash, at)) {
+        return &map->now;
+    }
+    bool found = table_find_item(&map->old, item, hash, at);
+
+    EPB_ASSERT(found);
+    return &map->old;
+}
+
+void
+epb_map_replace(struct epb_map *map, void *old_item, void *item)
+{
+    size_t at;
+    struct table *table = table_of(map, old_item, &at);
+
+    table->slots[at] = slot_make(item, table->slots[at] >> ADDRESS_BITS);
+}
+
+void
+epb_map_remove(struct epb_map *map, void *item)
+{
+    size_t at;
+    struct table *table = table_of(map, item, &at);
+
+    table_remove(table, at);
+    move_step(map);
+    shrink_if_sparse(map);
+}
+
+static bool
+table_each(const struct table *table, bool (*visit)(void *context, void *item),
+           void *context)
+{
+    for (size_t at = 0; at < table_slots(table); at++) {
+        if (table->slots[at] != 0 && !visit(context, slot_item(table->slots[at]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void
+epb_map_each(const struct epb_map *map, bool (*visit)(void *context, void *item),
+             void *context)
+{
+    if (table_each(&map->now, visit, context)) {
+        (void)table_each(&map->old, visit, context);
+    }
+}

@@ -1,0 +1,327 @@
+/*
+ * Linux and macOS.
+ *
+ * A mapping is laid out as guard page, body, guard page, with the body at a multiple of
+ * EPB_SYS_MAP_ALIGN_BYTES: more than needed is reserved without access, what lies outside
+ * is given back, and the body alone is made accessible.
+ */
+#if defined(__APPLE__)
+#define _DARWIN_C_SOURCE
+#elif !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
+
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#elif defined(__APPLE__)
+#include <mach/vm_inherit.h>
+#include <sys/random.h>
+/* Not every set of macOS headers has <sys/ptrace.h>. */
+int
+ptrace(int request, pid_t pid, char *address, int data);
+#define PT_DENY_ATTACH 31
+#endif
+
+#if defined(__APPLE__)
+/* macOS: CLOCK_MONOTONIC counts sleep, CLOCK_UPTIME_RAW does not. */
+#define BOOT_CLOCK CLOCK_MONOTONIC
+#define AWAKE_CLOCK CLOCK_UPTIME_RAW
+#else
+#define BOOT_CLOCK CLOCK_BOOTTIME
+#define AWAKE_CLOCK CLOCK_MONOTONIC
+#endif
+
+/* getentropy's bound; a signal never cuts a request of this size short, either. */
+#define RANDOM_PIECE_BYTES ((size_t)256)
+
+static pthread_mutex_t shared_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* What epb_sys_harden_process took; 0: nothing. */
+static rlim_t core_limit;
+
+static uint64_t
+clock_ms(clockid_t clock)
+{
+    struct timespec span;
+    int failed = clock_gettime(clock, &span);
+
+    EPB_ASSERT(!failed);
+    return (uint64_t)span.tv_sec * 1000U + (uint64_t)span.tv_nsec / 1000000U;
+}
+
+void
+epb_sys_now(struct epb_time *now)
+{
+    now->boot_ms = clock_ms(BOOT_CLOCK);
+    now->mono_ms = clock_ms(AWAKE_CLOCK);
+    now->wall_ms = clock_ms(CLOCK_REALTIME);
+}
+
+uint64_t
+epb_sys_ticks_ns(void)
+{
+    struct timespec span;
+    int failed = clock_gettime(AWAKE_CLOCK, &span);
+
+    EPB_ASSERT(!failed);
+    return (uint64_t)span.tv_sec * 1000000000U + (uint64_t)span.tv_nsec;
+}
+
+/* For kernels without the system call, and sandboxes that forbid it. */
+static enum epb_status
+random_from_device(uint8_t *out, size_t size_bytes)
+{
+    int device;
+
+    do {
+        device = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    } while (device < 0 && errno == EINTR);
+    if (device < 0) {
+        return EPB_INTERNAL;
+    }
+    while (size_bytes > 0) {
+        ssize_t got = read(device, out, size_bytes);
+
+        if (got > 0) {
+            out += got;
+            size_bytes -= (size_t)got;
+        } else if (got == 0 || errno != EINTR) {
+            break;
+        }
+    }
+    close(device);
+    return size_bytes == 0 ? EPB_OK : EPB_INTERNAL;
+}
+
+static bool
+random_piece(uint8_t *out, size_t size_bytes)
+{
+#if defined(__linux__)
+    ssize_t got;
+
+    do {
+        got = getrandom(out, size_bytes, 0);
+    } while (got < 0 && errno == EINTR);
+    return got == (ssize_t)size_bytes;
+#else
+    return getentropy(out, size_bytes) == 0;
+#endif
+}
+
+enum epb_status
+epb_sys_random(void *out, size_t size_bytes)
+{
+    uint8_t *at = out;
+
+    while (size_bytes > 0) {
+        size_t piece_bytes =
+            size_bytes < RANDOM_PIECE_BYTES ? size_bytes : RANDOM_PIECE_BYTES;
+
+        if (!random_piece(at, piece_bytes)) {
+            return random_from_device(at, size_bytes);
+        }
+        at += piece_bytes;
+        size_bytes -= piece_bytes;
+    }
+    return EPB_OK;
+}
+
+void
+epb_sys_yield(void)
+{
+    sched_yield();
+}
+
+unsigned
+epb_sys_cpu_count(void)
+{
+    long count = 0;
+
+#if defined(__linux__)
+    cpu_set_t allowed;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        count = CPU_COUNT(&allowed);
+    }
+#endif
+    if (count < 1) {
+        count = sysconf(_SC_NPROCESSORS_ONLN);
+    }
+    return count < 1 ? 1U : (unsigned)count;
+}
+
+size_t
+epb_sys_page_bytes(void)
+{
+    long page_bytes = sysconf(_SC_PAGESIZE);
+
+    return page_bytes < 1 ? 4096U : (size_t)page_bytes;
+}
+
+static size_t
+whole_pages(size_t size_bytes, size_t page_bytes)
+{
+    return (size_bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+/* Best effort: an older kernel knows one or the other of these. */
+static void
+keep_private(void *pages, size_t size_bytes)
+{
+#if defined(MADV_DONTDUMP)
+    (void)madvise(pages, size_bytes, MADV_DONTDUMP);
+#endif
+#if defined(MADV_WIPEONFORK)
+    (void)madvise(pages, size_bytes, MADV_WIPEONFORK);
+#endif
+#if defined(__APPLE__)
+    (void)minherit(pages, size_bytes, VM_INHERIT_NONE);
+#endif
+    (void)pages;
+    (void)size_bytes;
+}
+
+static bool
+lock_pages(void *pages, size_t size_bytes)
+{
+#if defined(__linux__)
+    /* Not mlock(): under a sanitizer that is a function that does nothing. */
+    return syscall(SYS_mlock, pages, size_bytes) == 0;
+#else
+    return mlock(pages, size_bytes) == 0;
+#endif
+}
+
+void *
+epb_sys_pages_map(size_t size_bytes, bool want_lock, bool *locked)
+{
+    size_t guard_bytes = epb_sys_page_bytes();
+    size_t body_bytes = whole_pages(size_bytes, guard_bytes);
+    size_t span_bytes = body_bytes + 2 * guard_bytes + EPB_SYS_MAP_ALIGN_BYTES;
+
+    *locked = false;
+    if (size_bytes == 0 || span_bytes < size_bytes) {
+        return NULL;
+    }
+    uint8_t *span = mmap(NULL, span_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (span == MAP_FAILED) {
+        return NULL;
+    }
+    size_t past = ((uintptr_t)span + guard_bytes) % EPB_SYS_MAP_ALIGN_BYTES;
+    size_t lead_bytes = past == 0 ? 0 : EPB_SYS_MAP_ALIGN_BYTES - past;
+    uint8_t *body = span + lead_bytes + guard_bytes;
+    size_t trail_bytes = EPB_SYS_MAP_ALIGN_BYTES - lead_bytes;
+
+    if (lead_bytes > 0) {
+        munmap(span, lead_bytes);
+    }
+    munmap(body + body_bytes + guard_bytes, trail_bytes);
+    if (mprotect(body, body_bytes, PROT_READ | PROT_WRITE) != 0) {
+        munmap(body - guard_bytes, body_bytes + 2 * guard_bytes);
+        return NULL;
+    }
+    keep_private(body, body_bytes);
+    *locked = want_lock && lock_pages(body, body_bytes);
+    return body;
+}
+
+void
+epb_sys_pages_unmap(void *pages, size_t size_bytes)
+{
+    size_t guard_bytes = epb_sys_page_bytes();
+    size_t body_bytes = whole_pages(size_bytes, guard_bytes);
+
+    munmap((uint8_t *)pages - guard_bytes, body_bytes + 2 * guard_bytes);
+}
+
+size_t
+epb_sys_lock_limit_bytes(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return SIZE_MAX;
+    }
+    return (size_t)limit.rlim_cur;
+}
+
+void
+epb_sys_shared_lock(void)
+{
+    int failed = pthread_mutex_lock(&shared_mutex);
+
+    EPB_ASSERT(!failed);
+}
+
+void
+epb_sys_shared_unlock(void)
+{
+    int failed = pthread_mutex_unlock(&shared_mutex);
+
+    EPB_ASSERT(!failed);
+}
+
+uint32_t
+epb_sys_pid(void)
+{
+    return (uint32_t)getpid();
+}
+
+/* Only the soft limit goes: the hard one could never be given back to a command. */
+static enum epb_status
+take_core_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_CORE, &limit) != 0) {
+        return EPB_INTERNAL;
+    }
+    if (limit.rlim_cur != 0) {
+        core_limit = limit.rlim_cur;
+        limit.rlim_cur = 0;
+    }
+    return setrlimit(RLIMIT_CORE, &limit) == 0 ? EPB_OK : EPB_INTERNAL;
+}
+
+void
+epb_sys_restore_core_limit(void)
+{
+    struct rlimit limit;
+
+    if (core_limit != 0 && getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_cur = core_limit;
+        (void)setrlimit(RLIMIT_CORE, &limit);
+    }
+}
+
+enum epb_status
+epb_sys_harden_process(void)
+{
+    if (take_core_limit() != EPB_OK) {
+        return EPB_INTERNAL;
+    }
+#if defined(__linux__)
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        return EPB_INTERNAL;
+    }
+#elif defined(__APPLE__)
+    if (ptrace(PT_DENY_ATTACH, 0, NULL, 0) != 0) {
+        return EPB_INTERNAL;
+    }
+#endif
+    return EPB_OK;
+}
