@@ -1,0 +1,280 @@
+/* Handlers of the commands on values. */
+#include <stdlib.h>
+
+#include "../base/utf8.h"
+#include "command.h"
+#include "state.h"
+
+/* RFC 1952: ten bytes of header, eight of trailer at least. */
+#define GZIP_MIN_BYTES 18U
+#define GZIP_MAGIC 0x8B1FU
+
+void
+epb_cmd_get(struct epb_engine *engine, const struct epb_request *request,
+            const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_item_view view;
+
+    reply->status = epb_store_get(engine->store, request->key, now, &view);
+    if (reply->status == EPB_OK) {
+        reply->flags = view.value_flags;
+        reply->body = view.value;
+    }
+}
+
+void
+epb_cmd_get_entry(struct epb_engine *engine, const struct epb_request *request,
+                  const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_item_view view;
+
+    reply->status = epb_store_get(engine->store, request->key, now, &view);
+    if (reply->status == EPB_OK) {
+        reply->flags = view.value_flags | EPB_F_TTL | EPB_F_VERSION;
+        reply->ttl_ms = view.ttl_ms;
+        reply->version = view.version;
+        reply->body = view.value;
+    }
+}
+
+void
+epb_cmd_has(struct epb_engine *engine, const struct epb_request *request,
+            const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_item_view view;
+
+    reply->flags = EPB_F_COUNT;
+    reply->count = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
+}
+
+void
+epb_cmd_ttl(struct epb_engine *engine, const struct epb_request *request,
+            const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_item_view view;
+
+    reply->status = epb_store_peek(engine->store, request->key, now, &view);
+    if (reply->status == EPB_OK) {
+        reply->flags = EPB_F_TTL;
+        reply->ttl_ms = view.ttl_ms;
+    }
+}
+
+void
+epb_cmd_del(struct epb_engine *engine, const struct epb_request *request,
+            const struct epb_time *now, struct epb_reply *reply)
+{
+    reply->flags = EPB_F_COUNT;
+    reply->count = epb_store_del(engine->store, request->key, now);
+}
+
+/* Limits hold for what a compressed value unpacks to: its trailer tells that. */
+static enum epb_status
+gzip_check(const struct epb_options *options, struct epb_bytes value)
+{
+    uint32_t unpacked_bytes;
+
+    if (value.size_bytes < GZIP_MIN_BYTES || epb_get_u16(value.data) != GZIP_MAGIC) {
+        return EPB_INVALID_VALUE;
+    }
+    unpacked_bytes = epb_get_u32(value.data + value.size_bytes - 4);
+    if (options->max_value_bytes != 0 && unpacked_bytes > options->max_value_bytes) {
+        return EPB_TOO_LARGE;
+    }
+    return EPB_OK;
+}
+
+static enum epb_status
+value_check(const struct epb_options *options, const struct epb_request *request)
+{
+    if (options->max_value_bytes != 0 &&
+        request->value.size_bytes > options->max_value_bytes) {
+        return EPB_TOO_LARGE;
+    }
+    if ((request->flags & EPB_F_GZIP) != 0) {
+        return gzip_check(options, request->value);
+    }
+    if ((request->flags & EPB_F_BINARY) == 0 && !epb_utf8_valid(request->value)) {
+        return EPB_INVALID_VALUE;
+    }
+    return EPB_OK;
+}
+
+static enum epb_status
+ttl_choose(const struct epb_options *options, const struct epb_request *request,
+           uint64_t *ttl_ms)
+{
+    if ((request->flags & EPB_F_TTL) != 0) {
+        *ttl_ms = request->ttl_ms;
+    } else if (options->require_ttl) {
+        return EPB_TTL_REQUIRED;
+    } else {
+        *ttl_ms = options->default_ttl_ms;
+    }
+    return EPB_OK;
+}
+
+void
+epb_cmd_set(struct epb_engine *engine, const struct epb_request *request,
+            const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_write write = {
+        .key = request->key,
+        .value = request->value,
+        .value_flags = request->flags & EPB_VALUE_FLAGS,
+        .if_absent = (request->flags & EPB_F_IF_ABSENT) != 0,
+        .check_version = (request->flags & EPB_F_VERSION) != 0,
+        .version = request->version,
+    };
+
+    if (write.if_absent && write.check_version) {
+        reply->status = EPB_INVALID_REQUEST;
+        return;
+    }
+    reply->status = ttl_choose(&engine->options, request, &write.ttl_ms);
+    if (reply->status == EPB_OK) {
+        reply->status = value_check(&engine->options, request);
+    }
+    if (reply->status == EPB_OK) {
+        reply->status = epb_store_set(engine->store, &write, now, &reply->version);
+    }
+    if (reply->status == EPB_OK) {
+        reply->flags = EPB_F_VERSION;
+    }
+}
+
+void
+epb_cmd_incr(struct epb_engine *engine, const struct epb_request *request,
+             const struct epb_time *now, struct epb_reply *reply)
+{
+    int64_t by = (request->flags & EPB_F_COUNT) != 0 ? request->count : 1;
+    struct epb_item_view view;
+    uint64_t ttl_ms = 0;
+
+    reply->status = ttl_choose(&engine->options, request, &ttl_ms);
+    /* Only a counter that has to be created needs a TTL. */
+    if (reply->status == EPB_OK ||
+        epb_store_peek(engine->store, request->key, now, &view) == EPB_OK) {
+        reply->status =
+            epb_store_incr(engine->store, request->key, by, ttl_ms, now, &reply->count);
+    }
+    if (reply->status == EPB_OK) {
+        reply->flags = EPB_F_COUNT;
+    }
+}
+
+/* A list is made in three steps: count, gather what is needed of each item, sort and
+ * pack. */
+
+struct list_entry {
+    const uint8_t *key;
+    uint64_t ttl_ms;
+    uint64_t version;
+    uint32_t value_bytes;
+    uint16_t key_bytes;
+};
+
+struct list {
+    struct list_entry *entries; /* NULL while counting */
+    size_t count;
+    size_t size_bytes; /* packed */
+};
+
+static bool
+list_count(void *context, const struct epb_item_view *view)
+{
+    struct list *list = context;
+
+    list->count++;
+    list->size_bytes += EPB_LIST_ENTRY_HEADER_BYTES + view->key.size_bytes;
+    return list->size_bytes <= EPB_LIST_MAX_BYTES;
+}
+
+static bool
+list_gather(void *context, const struct epb_item_view *view)
+{
+    struct list *list = context;
+
+    list->entries[list->count] = (struct list_entry){
+        .key = view->key.data,
+        .ttl_ms = view->ttl_ms,
+        .version = view->version,
+        .value_bytes = (uint32_t)view->value.size_bytes,
+        .key_bytes = (uint16_t)view->key.size_bytes,
+    };
+    list->count++;
+    return true;
+}
+
+static int
+list_compare(const void *left_entry, const void *right_entry)
+{
+    const struct list_entry *left = left_entry;
+    const struct list_entry *right = right_entry;
+    size_t common_bytes =
+        left->key_bytes < right->key_bytes ? left->key_bytes : right->key_bytes;
+    int order = memcmp(left->key, right->key, common_bytes);
+
+    return order != 0 ? order : (int)left->key_bytes - (int)right->key_bytes;
+}
+
+static void
+list_pack(const struct list *list, uint8_t *out)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct list_entry *entry = &list->entries[i];
+
+        epb_put_u64(out, entry->ttl_ms);
+        epb_put_u64(out + 8, entry->version);
+        epb_put_u32(out + 16, entry->value_bytes);
+        epb_put_u16(out + 20, entry->key_bytes);
+        memcpy(out + EPB_LIST_ENTRY_HEADER_BYTES, entry->key, entry->key_bytes);
+        out += EPB_LIST_ENTRY_HEADER_BYTES + entry->key_bytes;
+    }
+}
+
+/* `list` has been counted. */
+static enum epb_status
+list_build(struct epb_engine *engine, const struct epb_request *request,
+           const struct epb_time *now, struct list *list)
+{
+    size_t size_bytes = list->size_bytes;
+    uint8_t *out;
+    enum epb_status status = epb_buf_reserve(&engine->list, size_bytes, &out);
+
+    if (status != EPB_OK) {
+        return status;
+    }
+    list->entries = epb_mem_table_alloc(list->count * sizeof *list->entries);
+    if (list->entries == NULL) {
+        return EPB_INTERNAL;
+    }
+    list->count = 0;
+    epb_store_each(engine->store, request->key, now, list_gather, list);
+    qsort(list->entries, list->count, sizeof *list->entries, list_compare);
+    list_pack(list, out);
+    epb_buf_commit(&engine->list, size_bytes);
+    epb_mem_table_free(list->entries);
+    return EPB_OK;
+}
+
+void
+epb_cmd_list(struct epb_engine *engine, const struct epb_request *request,
+             const struct epb_time *now, struct epb_reply *reply)
+{
+    struct list list = {NULL, 0, 0};
+
+    epb_store_each(engine->store, request->key, now, list_count, &list);
+    if (list.size_bytes > EPB_LIST_MAX_BYTES) {
+        reply->status = EPB_TOO_LARGE;
+        return;
+    }
+    if (list.count == 0) {
+        return;
+    }
+    reply->status = list_build(engine, request, now, &list);
+    if (reply->status == EPB_OK) {
+        reply->body =
+            (struct epb_bytes){epb_buf_data(&engine->list), epb_buf_size(&engine->list)};
+    }
+}

@@ -1,0 +1,46 @@
+/* Look-up in the command table, and the checks that follow from a row. */
+#ifndef EPB_CORE_COMMAND_H
+#define EPB_CORE_COMMAND_H
+
+#include "../base/sys.h"
+#include "msg.h"
+
+struct epb_engine;
+
+typedef void (*epb_command_fn)(struct epb_engine *engine,
+                               const struct epb_request *request,
+                               const struct epb_time *now, struct epb_reply *reply);
+
+struct epb_command {
+    uint8_t action;
+    enum epb_shape shape;
+    uint32_t needs;
+    uint32_t takes;
+    const char *name;
+    epb_command_fn run;
+};
+
+/* NULL when there is no such action. Static storage. */
+const struct epb_command *
+epb_command_find(unsigned action);
+const struct epb_command *
+epb_command_by_name(struct epb_bytes name);
+/* The row number `index` (0 to count - 1), for those who list the table. */
+unsigned
+epb_command_count(void);
+const struct epb_command *
+epb_command_at(unsigned index);
+
+/* EPB_INVALID_REQUEST, EPB_INVALID_KEY, EPB_INVALID_VALUE (there is none),
+ * EPB_INVALID_TTL. An empty key, worker id or value counts as none, but for an empty
+ * value of bytes. */
+EPB_MUST_USE enum epb_status
+epb_command_check(const struct epb_command *command, const struct epb_request *request);
+
+#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape)                    \
+    void epb_cmd_##handler(struct epb_engine *engine, const struct epb_request *request, \
+                           const struct epb_time *now, struct epb_reply *reply);
+#include "commands.def"
+#undef EPB_COMMAND
+
+#endif

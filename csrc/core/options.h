@@ -1,0 +1,28 @@
+/* Limits and choices of a broker. Sizes in bytes, times in milliseconds; 0 means no limit
+ * where said. JavaScript checks and fills them from the table in lib/options.js. */
+#ifndef EPB_CORE_OPTIONS_H
+#define EPB_CORE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct epb_options {
+    uint64_t max_request_bytes; /* a frame's payload, or a line */
+    uint64_t max_value_bytes;   /* also unpacked; 0: no limit but the request's */
+    uint64_t max_items;         /* 0: no limit */
+    uint64_t max_memory_bytes;  /* 0: no limit */
+    uint64_t max_connections;   /* 0: no limit but the system's */
+    uint64_t max_waiters;       /* 0: no limit */
+    uint64_t default_ttl_ms;    /* for writes without a TTL, when require_ttl is off */
+    uint64_t sweeper_interval_ms;
+    bool require_ttl;
+    bool evict_lru;
+    bool refresh_ttl_on_get;
+    bool require_mlock;
+};
+
+/* The documented defaults. */
+void
+epb_options_default(struct epb_options *options);
+
+#endif

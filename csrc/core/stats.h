@@ -1,0 +1,41 @@
+/* What a broker counts and reports. */
+#ifndef EPB_CORE_STATS_H
+#define EPB_CORE_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../base/mem.h"
+#include "options.h"
+#include "store.h"
+
+/* Highest action number + 1, highest status number + 1: sizes of the counting tables. */
+#define EPB_ACTION_LIMIT 64U
+#define EPB_STATUS_LIMIT 64U
+
+/* What the I/O side tells the engine, so that one place can report it. */
+struct epb_traffic {
+    uint64_t connections; /* open now */
+    uint64_t connections_total;
+    uint64_t connections_refused;
+    uint64_t auth_failures;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+};
+
+/* All that stats, health and metrics report. Times in ms, sizes in bytes. */
+struct epb_stats {
+    const struct epb_options *options;
+    struct epb_store_stats store;
+    /* Of the engine's own arena; lock_failed tells of the process-wide one, too. */
+    struct epb_mem_stats memory;
+    struct epb_traffic traffic;
+    uint64_t uptime_ms;
+    uint64_t wall_ms;
+    uint64_t requests;                    /* all of them */
+    uint64_t by_action[EPB_ACTION_LIMIT]; /* known actions */
+    uint64_t by_status[EPB_STATUS_LIMIT]; /* replies, EPB_OK included */
+    bool draining;
+};
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * The store: values by key, with versions, deadlines, quotas and eviction.
+ *
+ * An item is one block of the arena: header, key, value; the store never looks into
+ * a value, but for counters. Three structures hold it: the map (by key), the
+ * deadline heap, and, when eviction is on, the list of use (least recently used
+ * first).
+ *
+ * Invariants:
+ * - An item whose deadline has come (now.boot_ms >= due) is never returned, never
+ *   stands in the way of a new one's quota, and goes before a live one is evicted,
+ *   whether or not a sweep has removed it.
+ * - Every write gives its key a version greater than any before, in the whole
+ *   store.
+ * - A failed write changes nothing; limits are checked before memory is taken.
+ * - Items and bytes in the statistics are those of items in the map.
+ * - Removed and replaced bytes are wiped before the call returns.
+ *
+ * Not thread-safe; time is a parameter.
+ */
+#ifndef EPB_CORE_STORE_H
+#define EPB_CORE_STORE_H
+
+#include <stdbool.h>
+
+#include "../base/mem.h"
+#include "../base/sys.h"
+#include "msg.h"
+#include "options.h"
+
+struct epb_store;
+
+/* What a caller may know of an item. Key and value are valid until the next call on the
+ * store. */
+struct epb_item_view {
+    struct epb_bytes key;
+    struct epb_bytes value;
+    uint32_t value_flags; /* EPB_VALUE_FLAGS */
+    uint64_t version;
+    uint64_t ttl_ms; /* remaining, 1 or more */
+};
+
+struct epb_write {
+    struct epb_bytes key;
+    struct epb_bytes value;
+    uint32_t value_flags;
+    uint64_t ttl_ms; /* checked by the caller: 1 to EPB_NUMBER_MAX */
+    bool if_absent;
+    bool check_version;
+    uint64_t version; /* expected, when check_version */
+};
+
+struct epb_store_stats {
+    uint64_t items;
+    uint64_t stored_bytes; /* what maxMemory counts: keys, values and headers */
+    uint64_t table_bytes;  /* map and heap */
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t expired;
+    uint64_t evicted;
+};
+
+/* Both borrow; they must outlive the store. NULL when memory is out. */
+struct epb_store *
+epb_store_new(const struct epb_options *options, struct epb_arena *arena);
+void
+epb_store_free(struct epb_store *store);
+
+/* EPB_NOT_FOUND. Counts a hit or a miss, makes the item the most recently used, and
+ * restarts its TTL when the options say so. */
+EPB_MUST_USE enum epb_status
+epb_store_get(struct epb_store *store, struct epb_bytes key, const struct epb_time *now,
+              struct epb_item_view *view);
+/* The same without any effect on use, TTL or statistics. */
+EPB_MUST_USE enum epb_status
+epb_store_peek(const struct epb_store *store, struct epb_bytes key,
+               const struct epb_time *now, struct epb_item_view *view);
+/* EPB_CONFLICT, EPB_TOO_LARGE, EPB_MAX_ITEMS, EPB_MAX_MEMORY, EPB_INTERNAL (memory is
+ * out). *version is the new one. The value may not lie in the store itself. */
+EPB_MUST_USE enum epb_status
+epb_store_set(struct epb_store *store, const struct epb_write *write,
+              const struct epb_time *now, uint64_t *version);
+/* Whether there was something to delete. */
+bool
+epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_time *now);
+/* Adds to the integer that the value's JSON text is; a missing key counts as 0 and is
+ * created with `ttl_ms`, an existing one keeps its deadline. EPB_NOT_A_NUMBER, and the
+ * errors of a write. */
+EPB_MUST_USE enum epb_status
+epb_store_incr(struct epb_store *store, struct epb_bytes key, int64_t by, uint64_t ttl_ms,
+               const struct epb_time *now, int64_t *result);
+/* Visits live items with this prefix, in no order; visit must not change the store, and
+ * stops the walk by returning false. */
+void
+epb_store_each(const struct epb_store *store, struct epb_bytes prefix,
+               const struct epb_time *now,
+               bool (*visit)(void *context, const struct epb_item_view *view),
+               void *context);
+/* Removes at most `limit` items that are due; returns the boot_ms at which the next is
+ * due
+ * (<= now when there is more to do at once), or UINT64_MAX when none is. */
+uint64_t
+epb_store_sweep(struct epb_store *store, const struct epb_time *now, unsigned limit);
+void
+epb_store_stats(const struct epb_store *store, struct epb_store_stats *stats);
+
+#endif

@@ -1,0 +1,487 @@
+/*
+ * The store against a model that is small enough to be obviously right: an array,
+ * searched from end to end, in which what is due is gone at once. Random histories of all
+ * operations, under all combinations of the options, with allocations failing now and
+ * then; after every step the two must agree on everything that can be seen.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "core/store.h"
+#include "helpers.h"
+
+#define KEYS 48U
+#define VALUE_MAX 700U
+/* What an item takes besides key and value; with eviction or refreshing, EXTRA more. */
+#define HEADER 24U
+#define EXTRA 24U
+
+struct model_item {
+    bool exists;
+    uint8_t value[VALUE_MAX];
+    size_t size_bytes;
+    uint32_t flags;
+    uint64_t version;
+    uint64_t ttl_ms;
+    uint64_t due_ms;
+    uint64_t used; /* greater: used later */
+};
+
+struct run {
+    struct epb_options options;
+    struct epb_arena *arena;
+    struct epb_store *store;
+    struct epb_time now;
+    struct random random;
+    uint64_t seed;
+    unsigned step;
+    struct model_item items[KEYS];
+    uint64_t version;
+    uint64_t uses;
+    uint64_t hits, misses, gone, evicted; /* gone: expired */
+};
+
+#define CHECK(run, condition)                                                      \
+    cr_assert(condition, "seed %llu step %u: %s", (unsigned long long)(run)->seed, \
+              (run)->step, #condition)
+
+/* The keys: short, long, one a prefix of another. */
+static struct epb_bytes
+key_of(unsigned index)
+{
+    static char keys[KEYS][EPB_KEY_MAX_BYTES];
+    static size_t sizes[KEYS];
+
+    if (sizes[index] == 0) {
+        sizes[index] = index % 16 == 15 ? EPB_KEY_MAX_BYTES - index : index / 4 + 1;
+        memset(keys[index], 'a' + (int)(index % 4), sizes[index]);
+    }
+    return (struct epb_bytes){(const uint8_t *)keys[index], sizes[index]};
+}
+
+/* The model */
+
+static uint64_t
+model_charge(const struct run *run, unsigned key, size_t value_bytes)
+{
+    size_t extra = run->options.evict_lru || run->options.refresh_ttl_on_get ? EXTRA : 0;
+
+    return epb_arena_block_bytes(HEADER + extra + key_of(key).size_bytes + value_bytes);
+}
+
+static void
+model_expire(struct run *run)
+{
+    for (unsigned i = 0; i < KEYS; i++) {
+        if (run->items[i].exists && run->items[i].due_ms <= run->now.boot_ms) {
+            run->items[i].exists = false;
+            run->gone++;
+        }
+    }
+}
+
+static unsigned
+model_count(const struct run *run)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        count += run->items[i].exists;
+    }
+    return count;
+}
+
+static uint64_t
+model_bytes(const struct run *run)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        sum += run->items[i].exists ? model_charge(run, i, run->items[i].size_bytes) : 0;
+    }
+    return sum;
+}
+
+/* The error of a write of so many bytes, if nothing else were evicted. */
+static enum epb_status
+model_quota(const struct run *run, unsigned key, size_t value_bytes)
+{
+    const struct model_item *item = &run->items[key];
+    uint64_t old = item->exists ? model_charge(run, key, item->size_bytes) : 0;
+    uint64_t after = model_bytes(run) - old + model_charge(run, key, value_bytes);
+
+    if (run->options.max_items != 0 &&
+        model_count(run) + !item->exists > run->options.max_items) {
+        return EPB_MAX_ITEMS;
+    }
+    if (run->options.max_memory_bytes != 0 && after > run->options.max_memory_bytes) {
+        return EPB_MAX_MEMORY;
+    }
+    return EPB_OK;
+}
+
+static void
+model_evict(struct run *run, unsigned keep)
+{
+    unsigned oldest = KEYS;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        if (i != keep && run->items[i].exists &&
+            (oldest == KEYS || run->items[i].used < run->items[oldest].used)) {
+            oldest = i;
+        }
+    }
+    CHECK(run, oldest < KEYS);
+    run->items[oldest].exists = false;
+    run->evicted++;
+}
+
+static enum epb_status
+model_room(struct run *run, unsigned key, size_t value_bytes)
+{
+    uint64_t limit = run->options.max_memory_bytes;
+    enum epb_status status = model_quota(run, key, value_bytes);
+
+    if (status == EPB_OK || !run->options.evict_lru) {
+        return status;
+    }
+    return limit != 0 && model_charge(run, key, value_bytes) > limit ? EPB_MAX_MEMORY
+                                                                     : EPB_OK;
+}
+
+/* After model_room has agreed. */
+static void
+model_write(struct run *run, unsigned key, struct epb_bytes value, uint32_t flags)
+{
+    struct model_item *item = &run->items[key];
+
+    while (model_quota(run, key, value.size_bytes) != EPB_OK) {
+        model_evict(run, key);
+    }
+    item->exists = true;
+    item->size_bytes = value.size_bytes;
+    if (value.size_bytes > 0) {
+        memcpy(item->value, value.data, value.size_bytes);
+    }
+    item->flags = flags;
+    item->version = ++run->version;
+    item->used = ++run->uses;
+}
+
+/* Steps */
+
+static void
+check_view(const struct run *run, unsigned key, const struct epb_item_view *view)
+{
+    const struct model_item *item = &run->items[key];
+
+    CHECK(run, bytes_equal(view->key, key_of(key)));
+    CHECK(run,
+          bytes_equal(view->value, (struct epb_bytes){item->value, item->size_bytes}));
+    CHECK(run, view->value_flags == item->flags);
+    CHECK(run, view->version == item->version);
+    CHECK(run, view->ttl_ms == item->due_ms - run->now.boot_ms);
+}
+
+/* Some writes lack the memory: whether this one will. */
+static bool
+maybe_fail(struct run *run)
+{
+    bool armed = random_below(&run->random, 8) == 0;
+
+    epb_mem_fail_after(armed ? 1 + random_below(&run->random, 3) : 0);
+    return armed;
+}
+
+/* Then nothing has changed, and the model does nothing either. */
+static bool
+out_of_memory(const struct run *run, bool armed, enum epb_status status)
+{
+    epb_mem_fail_after(0);
+    CHECK(run, armed || status != EPB_INTERNAL);
+    return status == EPB_INTERNAL;
+}
+
+static size_t
+make_value(struct run *run, uint8_t *value)
+{
+    size_t size_bytes =
+        random_below(&run->random, random_below(&run->random, 4) == 0 ? 700 : 60);
+
+    if (random_below(&run->random, 4) == 0) {
+        return (size_t)snprintf((char *)value, VALUE_MAX, "%d",
+                                (int)random_below(&run->random, 20000) - 10000);
+    }
+    random_fill(&run->random, value, size_bytes);
+    return size_bytes;
+}
+
+static void
+step_set(struct run *run, unsigned key)
+{
+    uint8_t value[VALUE_MAX];
+    struct model_item *item = &run->items[key];
+    struct epb_write write = {
+        .key = key_of(key),
+        .value = {value, make_value(run, value)},
+        .value_flags = random_below(&run->random, 3) == 0 ? EPB_F_BINARY : 0,
+        .ttl_ms = 1 + random_below(&run->random, 300),
+        .if_absent = random_below(&run->random, 6) == 0,
+        .check_version = random_below(&run->random, 6) == 0,
+    };
+    uint64_t version = 0;
+
+    write.version =
+        item->exists ? item->version + (random_below(&run->random, 3) == 0) : 3;
+    bool armed = maybe_fail(run);
+    enum epb_status status = epb_store_set(run->store, &write, &run->now, &version);
+    enum epb_status expected = EPB_OK;
+
+    if (out_of_memory(run, armed, status)) {
+        return;
+    }
+    if (write.if_absent && item->exists) {
+        expected = EPB_CONFLICT;
+    } else if (write.check_version && (!item->exists || item->version != write.version)) {
+        expected = EPB_CONFLICT;
+    } else if (run->options.max_value_bytes != 0 &&
+               write.value.size_bytes > run->options.max_value_bytes) {
+        expected = EPB_TOO_LARGE;
+    } else {
+        expected = model_room(run, key, write.value.size_bytes);
+    }
+    CHECK(run, status == expected);
+    if (status == EPB_OK) {
+        model_write(run, key, write.value, write.value_flags);
+        item->ttl_ms = write.ttl_ms;
+        item->due_ms = run->now.boot_ms + write.ttl_ms;
+        CHECK(run, version == item->version);
+    }
+}
+
+static void
+step_incr(struct run *run, unsigned key)
+{
+    struct model_item *item = &run->items[key];
+    int64_t by = (int64_t)random_below(&run->random, 2000) - 1000;
+    uint64_t ttl_ms = 1 + random_below(&run->random, 300);
+    char text[32] = "0";
+    char *end = text;
+    int64_t result = 0;
+    bool counts = !item->exists || (item->size_bytes > 0 && item->size_bytes < 8);
+
+    bool armed = maybe_fail(run);
+    enum epb_status status =
+        epb_store_incr(run->store, key_of(key), by, ttl_ms, &run->now, &result);
+
+    if (out_of_memory(run, armed, status)) {
+        return;
+    }
+    if (item->exists && counts) {
+        memcpy(text, item->value, item->size_bytes);
+        text[item->size_bytes] = '\0';
+    }
+    long old = strtol(text, &end, 10);
+    char again[32];
+
+    /* Only a number that is printed the same way counts. */
+    snprintf(again, sizeof again, "%ld", old);
+    if (!counts || item->exists * item->flags != 0 || strcmp(again, text) != 0) {
+        CHECK(run, status == EPB_NOT_A_NUMBER);
+        return;
+    }
+    int length = snprintf(text, sizeof text, "%lld", (long long)(old + by));
+
+    CHECK(run, status == model_room(run, key, (size_t)length));
+    if (status == EPB_OK) {
+        bool created = !item->exists;
+
+        CHECK(run, result == old + by);
+        model_write(run, key, bytes_of(text), 0);
+        if (created) {
+            item->ttl_ms = ttl_ms;
+            item->due_ms = run->now.boot_ms + ttl_ms;
+        }
+    }
+}
+
+static void
+step_get(struct run *run, unsigned key)
+{
+    struct model_item *item = &run->items[key];
+    struct epb_item_view view;
+    enum epb_status status = epb_store_get(run->store, key_of(key), &run->now, &view);
+
+    CHECK(run, (status == EPB_OK) == item->exists);
+    if (status != EPB_OK) {
+        CHECK(run, status == EPB_NOT_FOUND);
+        run->misses++;
+        return;
+    }
+    run->hits++;
+    item->used = ++run->uses;
+    if (run->options.refresh_ttl_on_get) {
+        item->due_ms = run->now.boot_ms + item->ttl_ms;
+    }
+    check_view(run, key, &view);
+}
+
+static void
+step_del(struct run *run, unsigned key)
+{
+    CHECK(run,
+          epb_store_del(run->store, key_of(key), &run->now) == run->items[key].exists);
+    run->items[key].exists = false;
+}
+
+struct listing {
+    const struct run *run;
+    struct epb_bytes prefix;
+    bool seen[KEYS];
+};
+
+static bool
+listed(void *context, const struct epb_item_view *view)
+{
+    struct listing *listing = context;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        if (bytes_equal(view->key, key_of(i))) {
+            CHECK(listing->run, !listing->seen[i]);
+            listing->seen[i] = true;
+            check_view(listing->run, i, view);
+            return true;
+        }
+    }
+    CHECK(listing->run, false);
+    return false;
+}
+
+static void
+step_list(struct run *run)
+{
+    struct listing listing = {.run = run};
+
+    if (random_below(&run->random, 2) == 0) {
+        listing.prefix = key_of(random_below(&run->random, KEYS));
+        listing.prefix.size_bytes = random_below(&run->random, 4);
+    }
+    epb_store_each(run->store, listing.prefix, &run->now, listed, &listing);
+    for (unsigned i = 0; i < KEYS; i++) {
+        struct epb_bytes key = key_of(i);
+        bool matches =
+            key.size_bytes >= listing.prefix.size_bytes &&
+            (listing.prefix.size_bytes == 0 ||
+             memcmp(key.data, listing.prefix.data, listing.prefix.size_bytes) == 0);
+
+        CHECK(run, listing.seen[i] == (run->items[i].exists && matches));
+    }
+}
+
+static void
+step_sweep(struct run *run)
+{
+    unsigned limit = 1 + random_below(&run->random, 20);
+    uint64_t next_ms = epb_store_sweep(run->store, &run->now, limit);
+    uint64_t earliest_ms = UINT64_MAX;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        if (run->items[i].exists && run->items[i].due_ms < earliest_ms) {
+            earliest_ms = run->items[i].due_ms;
+        }
+    }
+    CHECK(run, next_ms <= run->now.boot_ms || next_ms == earliest_ms);
+}
+
+static void
+check_totals(struct run *run)
+{
+    struct epb_store_stats stats;
+
+    while (epb_store_sweep(run->store, &run->now, 7) <= run->now.boot_ms) {
+    }
+    epb_store_stats(run->store, &stats);
+    CHECK(run, stats.items == model_count(run));
+    CHECK(run, stats.stored_bytes == model_bytes(run));
+    CHECK(run, stats.hits == run->hits);
+    CHECK(run, stats.misses == run->misses);
+    CHECK(run, stats.expired == run->gone);
+    CHECK(run, stats.evicted == run->evicted);
+}
+
+static void
+step(struct run *run)
+{
+    unsigned key = random_below(&run->random, KEYS);
+    unsigned choice = random_below(&run->random, 100);
+
+    if (random_below(&run->random, 3) == 0) {
+        run->now = time_at(run->now.boot_ms + random_below(&run->random, 40));
+        model_expire(run);
+    }
+    if (choice < 40) {
+        step_set(run, key);
+    } else if (choice < 55) {
+        step_incr(run, key);
+    } else if (choice < 80) {
+        step_get(run, key);
+    } else if (choice < 90) {
+        step_del(run, key);
+    } else if (choice < 94) {
+        step_list(run);
+    } else if (choice < 99) {
+        step_sweep(run);
+    } else {
+        check_totals(run);
+    }
+}
+
+/* `variant` chooses the options. */
+static void
+history(uint64_t seed, unsigned variant, unsigned steps)
+{
+    static const uint64_t item_limits[] = {0, 10, 30};
+    static const uint64_t memory_limits[] = {0, 1500, 6000};
+    static struct run run;
+    struct epb_mem_stats stats;
+
+    memset(&run, 0, sizeof run);
+    run.seed = seed * 1000 + variant;
+    run.random.state = run.seed;
+    epb_options_default(&run.options);
+    run.options.evict_lru = variant % 2 == 1;
+    run.options.refresh_ttl_on_get = variant / 2 % 2 == 1;
+    run.options.max_items = item_limits[variant / 4 % 3];
+    run.options.max_memory_bytes = memory_limits[variant / 12 % 3];
+    run.options.max_value_bytes = variant % 5 == 0 ? 100 : 0;
+    run.now = time_at(5000);
+    run.arena = epb_arena_new(false);
+    run.store = epb_store_new(&run.options, run.arena);
+    for (run.step = 0; run.step < steps; run.step++) {
+        step(&run);
+    }
+    check_totals(&run);
+    epb_store_free(run.store);
+    epb_arena_stats(run.arena, &stats);
+    CHECK(&run, stats.used_bytes == 0);
+    epb_arena_free(run.arena);
+}
+
+#define VARIANTS 36U
+
+Test(store_model, agrees_on_histories_seen_before)
+{
+    for (unsigned variant = 0; variant < VARIANTS; variant++) {
+        history(1, variant, 4000);
+        history(2, variant, 4000);
+    }
+}
+
+Test(store_model, agrees_on_a_history_nobody_has_seen)
+{
+    uint64_t seed = random_seed("store_model") >> 16;
+
+    for (unsigned variant = 0; variant < VARIANTS; variant++) {
+        history(seed, variant, 2000);
+    }
+}
