@@ -1,0 +1,281 @@
+/* See frame.h. Decoding borrows from the frame; encoding writes each byte once. */
+#include "frame.h"
+
+#define NUMBER_BYTES 8U
+/* Of a reply: the numbers that struct epb_reply has. */
+#define REPLY_FLAGS \
+    (EPB_F_TTL | EPB_F_VERSION | EPB_F_FENCE | EPB_F_COUNT | EPB_VALUE_FLAGS)
+
+enum epb_frame_state
+epb_frame_scan(struct epb_bytes input, size_t limit_bytes, size_t *size_bytes)
+{
+    *size_bytes = EPB_FRAME_LENGTH_BYTES;
+    if (input.size_bytes < EPB_FRAME_LENGTH_BYTES)
+        return EPB_FRAME_PARTIAL;
+    uint32_t length = epb_get_u32(input.data);
+    if (length > limit_bytes)
+        return EPB_FRAME_TOO_LARGE;
+    *size_bytes = EPB_FRAME_LENGTH_BYTES + (size_t)length;
+    return input.size_bytes < *size_bytes ? EPB_FRAME_PARTIAL : EPB_FRAME_COMPLETE;
+}
+
+uint32_t
+epb_frame_id(struct epb_bytes frame)
+{
+    return frame.size_bytes < EPB_FRAME_ID_END_BYTES ? 0 : epb_get_u32(frame.data + 8);
+}
+
+static size_t
+numbers_bytes(uint32_t flags)
+{
+    size_t count = 0;
+    for (unsigned bit = 0; bit < EPB_NUMBER_COUNT; bit++)
+        count += (flags >> bit) & 1U;
+    return count * NUMBER_BYTES;
+}
+
+/* The request's number for a flag. COUNT is signed and travels as two's complement. */
+static uint64_t
+request_number(const struct epb_request *request, uint32_t flag)
+{
+    switch (flag) {
+    case EPB_F_TTL:
+        return request->ttl_ms;
+    case EPB_F_VERSION:
+        return request->version;
+    case EPB_F_FENCE:
+        return request->fence;
+    case EPB_F_COUNT:
+        return (uint64_t)request->count;
+    case EPB_F_WAIT:
+        return request->wait_ms;
+    case EPB_F_PERIOD:
+        return request->period_ms;
+    case EPB_F_BURST:
+        return request->burst;
+    default:
+        return request->cost;
+    }
+}
+
+static void
+set_request_number(struct epb_request *request, uint32_t flag, uint64_t number)
+{
+    switch (flag) {
+    case EPB_F_TTL:
+        request->ttl_ms = number;
+        break;
+    case EPB_F_VERSION:
+        request->version = number;
+        break;
+    case EPB_F_FENCE:
+        request->fence = number;
+        break;
+    case EPB_F_COUNT:
+        request->count = (int64_t)number;
+        break;
+    case EPB_F_WAIT:
+        request->wait_ms = number;
+        break;
+    case EPB_F_PERIOD:
+        request->period_ms = number;
+        break;
+    case EPB_F_BURST:
+        request->burst = number;
+        break;
+    default:
+        request->cost = number;
+        break;
+    }
+}
+
+static uint64_t
+reply_number(const struct epb_reply *reply, uint32_t flag)
+{
+    switch (flag) {
+    case EPB_F_TTL:
+        return reply->ttl_ms;
+    case EPB_F_VERSION:
+        return reply->version;
+    case EPB_F_FENCE:
+        return reply->fence;
+    default:
+        return (uint64_t)reply->count;
+    }
+}
+
+static void
+set_reply_number(struct epb_reply *reply, uint32_t flag, uint64_t number)
+{
+    switch (flag) {
+    case EPB_F_TTL:
+        reply->ttl_ms = number;
+        break;
+    case EPB_F_VERSION:
+        reply->version = number;
+        break;
+    case EPB_F_FENCE:
+        reply->fence = number;
+        break;
+    default:
+        reply->count = (int64_t)number;
+        break;
+    }
+}
+
+/* Cuts the front off what is left of a frame; the caller has checked that it is there. */
+static struct epb_bytes
+take(struct epb_bytes *rest, size_t size_bytes)
+{
+    struct epb_bytes taken = {rest->data, size_bytes};
+    rest->data += size_bytes;
+    rest->size_bytes -= size_bytes;
+    return taken;
+}
+
+/* What both kinds of frame start with: checks the version and fills flags and id. */
+static enum epb_status
+decode_start(struct epb_bytes frame, size_t header_bytes, uint32_t *flags, uint32_t *id)
+{
+    *id = epb_frame_id(frame);
+    if (frame.size_bytes <= EPB_FRAME_LENGTH_BYTES)
+        return EPB_INVALID_REQUEST;
+    if (frame.data[4] != EPB_FRAME_VERSION)
+        return EPB_VERSION_MISMATCH;
+    if (frame.size_bytes < header_bytes)
+        return EPB_INVALID_REQUEST;
+    *flags = epb_get_u16(frame.data + 6);
+    return EPB_OK;
+}
+
+enum epb_status
+epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request)
+{
+    memset(request, 0, sizeof *request);
+    enum epb_status status =
+        decode_start(frame, EPB_REQUEST_HEADER_BYTES, &request->flags, &request->id);
+    if (status != EPB_OK)
+        return status;
+    if ((request->flags & ~EPB_KNOWN_FLAGS) != 0)
+        return EPB_INVALID_REQUEST;
+    request->action = frame.data[5];
+    size_t key_bytes = epb_get_u16(frame.data + 12);
+    size_t worker_bytes = epb_get_u16(frame.data + 14);
+    struct epb_bytes rest = frame;
+    (void)take(&rest, EPB_REQUEST_HEADER_BYTES);
+    if (rest.size_bytes < numbers_bytes(request->flags) + key_bytes + worker_bytes) {
+        return EPB_INVALID_REQUEST;
+    }
+    for (uint32_t flag = 1; flag < 1U << EPB_NUMBER_COUNT; flag <<= 1) {
+        if ((request->flags & flag) == 0)
+            continue;
+        set_request_number(request, flag, epb_get_u64(take(&rest, NUMBER_BYTES).data));
+    }
+    request->key = take(&rest, key_bytes);
+    request->worker = take(&rest, worker_bytes);
+    request->value = rest;
+    return EPB_OK;
+}
+
+enum epb_status
+epb_frame_decode_reply(struct epb_bytes frame, struct epb_reply *reply)
+{
+    memset(reply, 0, sizeof *reply);
+    reply->status = EPB_INTERNAL;
+    enum epb_status status =
+        decode_start(frame, EPB_REPLY_HEADER_BYTES, &reply->flags, &reply->id);
+    if (status != EPB_OK)
+        return status;
+    unsigned number = frame.data[5];
+    if ((reply->flags & ~REPLY_FLAGS) != 0 || !epb_status_known(number)) {
+        return EPB_INVALID_REQUEST;
+    }
+    reply->status = (enum epb_status)number;
+    struct epb_bytes rest = frame;
+    (void)take(&rest, EPB_REPLY_HEADER_BYTES);
+    if (rest.size_bytes < numbers_bytes(reply->flags))
+        return EPB_INVALID_REQUEST;
+    for (uint32_t flag = 1; flag < 1U << EPB_NUMBER_COUNT; flag <<= 1) {
+        if ((reply->flags & flag) == 0)
+            continue;
+        set_reply_number(reply, flag, epb_get_u64(take(&rest, NUMBER_BYTES).data));
+    }
+    reply->body = rest;
+    return EPB_OK;
+}
+
+static uint8_t *
+put_bytes(uint8_t *out, struct epb_bytes bytes)
+{
+    if (bytes.size_bytes > 0)
+        memcpy(out, bytes.data, bytes.size_bytes);
+    return out + bytes.size_bytes;
+}
+
+static void
+put_start(uint8_t *out, size_t size_bytes, uint8_t code, uint32_t flags, uint32_t id)
+{
+    epb_put_u32(out, (uint32_t)(size_bytes - EPB_FRAME_LENGTH_BYTES));
+    out[4] = EPB_FRAME_VERSION;
+    out[5] = code;
+    epb_put_u16(out + 6, (uint16_t)flags);
+    epb_put_u32(out + 8, id);
+}
+
+enum epb_status
+epb_frame_encode_request(struct epb_buf *out, const struct epb_request *request)
+{
+    size_t start_bytes = EPB_REQUEST_HEADER_BYTES + numbers_bytes(request->flags) +
+                         request->key.size_bytes + request->worker.size_bytes;
+    if (request->key.size_bytes > UINT16_MAX || request->worker.size_bytes > UINT16_MAX ||
+        request->value.size_bytes > UINT32_MAX - start_bytes) {
+        return EPB_TOO_LARGE;
+    }
+    size_t size_bytes = start_bytes + request->value.size_bytes;
+    uint8_t *frame;
+    enum epb_status status = epb_buf_reserve(out, size_bytes, &frame);
+    if (status != EPB_OK)
+        return status;
+
+    put_start(frame, size_bytes, request->action, request->flags, request->id);
+    epb_put_u16(frame + 12, (uint16_t)request->key.size_bytes);
+    epb_put_u16(frame + 14, (uint16_t)request->worker.size_bytes);
+    uint8_t *at = frame + EPB_REQUEST_HEADER_BYTES;
+    for (uint32_t flag = 1; flag < 1U << EPB_NUMBER_COUNT; flag <<= 1) {
+        if ((request->flags & flag) == 0)
+            continue;
+        epb_put_u64(at, request_number(request, flag));
+        at += NUMBER_BYTES;
+    }
+    at = put_bytes(at, request->key);
+    at = put_bytes(at, request->worker);
+    (void)put_bytes(at, request->value);
+    epb_buf_commit(out, size_bytes);
+    return EPB_OK;
+}
+
+enum epb_status
+epb_frame_encode_reply(struct epb_buf *out, const struct epb_reply *reply)
+{
+    EPB_ASSERT((reply->flags & ~REPLY_FLAGS) == 0);
+    size_t start_bytes = EPB_REPLY_HEADER_BYTES + numbers_bytes(reply->flags);
+    if (reply->body.size_bytes > UINT32_MAX - start_bytes)
+        return EPB_TOO_LARGE;
+    size_t size_bytes = start_bytes + reply->body.size_bytes;
+    uint8_t *frame;
+    enum epb_status status = epb_buf_reserve(out, size_bytes, &frame);
+    if (status != EPB_OK)
+        return status;
+
+    put_start(frame, size_bytes, (uint8_t)reply->status, reply->flags, reply->id);
+    uint8_t *at = frame + EPB_REPLY_HEADER_BYTES;
+    for (uint32_t flag = 1; flag < 1U << EPB_NUMBER_COUNT; flag <<= 1) {
+        if ((reply->flags & flag) == 0)
+            continue;
+        epb_put_u64(at, reply_number(reply, flag));
+        at += NUMBER_BYTES;
+    }
+    (void)put_bytes(at, reply->body);
+    epb_buf_commit(out, size_bytes);
+    return EPB_OK;
+}

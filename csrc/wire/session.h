@@ -1,0 +1,102 @@
+/*
+ * The broker's end of one connection, without I/O: bytes go in, bytes come out, and a
+ * test or a fuzzer can drive it as well as a socket. The first byte decides the encoding:
+ * 'E' frames, '{' JSON lines; any other closes.
+ *
+ *   SNIFF -> HELLO -> PROOF -> OPEN (frames)      with a secret
+ *   SNIFF -> OPEN (frames)                        without
+ *   SNIFF -> LINES                                JSON lines
+ *   any   -> CLOSING: flush the output, then close; nothing more is read
+ *
+ * Invariants: before a session is OPEN at most EPB_CLIENT_HELLO_BYTES + EPB_PROOF_BYTES
+ * are looked at and nothing reaches the engine; a refusal before that is one plain reply
+ * frame with id 0 (a hint that proves nothing to the client) or one JSON line; input and
+ * output are bounded.
+ *
+ * The session counts failed proofs in the engine's traffic itself; connections and bytes
+ * are its owner's to count.
+ */
+#ifndef EPB_WIRE_SESSION_H
+#define EPB_WIRE_SESSION_H
+
+#include "../core/engine.h"
+#include "pool.h"
+#include "record.h"
+
+struct epb_session;
+
+/* What a session tells its owner: for logs; never values, never secrets. */
+struct epb_session_event {
+    const char *name;     /* "request", "refused", "authenticated" */
+    const char *action;   /* of a request; NULL otherwise, or when unknown */
+    struct epb_bytes key; /* of a request, when well-formed; valid during the call */
+    enum epb_status status;
+};
+typedef void (*epb_session_event_fn)(void *context,
+                                     const struct epb_session_event *event);
+
+/* Shared by all sessions of a broker; must outlive them. Zeroed, but for what is set; its
+ * owner calls epb_pool_fini on the pool when all sessions are gone. */
+struct epb_session_config {
+    struct epb_engine *engine;
+    struct epb_bytes secret; /* empty: none */
+    bool legacy_hmac;        /* JSON lines signed as the reference implementation does */
+    bool log_requests;
+    epb_session_event_fn on_event; /* may be NULL */
+    void *event_context;
+    struct epb_pool pool; /* the sessions' buffers */
+};
+
+/* NULL when memory is out. */
+struct epb_session *
+epb_session_new(struct epb_session_config *config, const struct epb_time *now);
+/* Wipes. NULL is allowed. */
+void
+epb_session_free(struct epb_session *session);
+
+/* Where the next bytes from the socket go; *size_bytes is how many there may be (0: don't
+ * read now, output or unprocessed input is at its bound). Valid until the next call on
+ * this session. */
+void
+epb_session_input(struct epb_session *session, uint8_t **memory, size_t *size_bytes);
+/* That many bytes were put there. */
+void
+epb_session_received(struct epb_session *session, size_t size_bytes,
+                     const struct epb_time *now);
+
+/* Works on what was received: at most `max_frames` requests or `max_bytes` of them.
+ * Returns whether more could be done at once (the caller lets others have their turn
+ * first). Replies of one turn are sealed together. While a megabyte of output waits,
+ * nothing is done and the answer is no: a turn is due again after epb_session_sent took
+ * the output below that. A turn with nothing to do is cheap and harmless. */
+bool
+epb_session_turn(struct epb_session *session, const struct epb_time *now,
+                 unsigned max_frames, size_t max_bytes);
+
+/* What is to be written; consume it with epb_session_sent. */
+struct epb_bytes
+epb_session_output(const struct epb_session *session);
+void
+epb_session_sent(struct epb_session *session, size_t size_bytes);
+
+/* The other side will send no more: what is complete is still answered (in the turns that
+ * follow), then it closes. */
+void
+epb_session_end_of_input(struct epb_session *session);
+/* Flush, then close. */
+bool
+epb_session_closing(const struct epb_session *session);
+/* True until the session may reach the engine: such sessions are few and short-lived. */
+bool
+epb_session_unproven(const struct epb_session *session);
+/* mono_ms by which a handshake or a partial frame must have made it; UINT64_MAX when none
+ * waits. When it passes, the owner frees the session. Changes in turns only. */
+uint64_t
+epb_session_deadline(const struct epb_session *session);
+/* Bytes of memory held for input, and for output not yet taken. */
+size_t
+epb_session_held_input(const struct epb_session *session);
+size_t
+epb_session_held_output(const struct epb_session *session);
+
+#endif

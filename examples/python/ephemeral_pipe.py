@@ -1,0 +1,480 @@
+"""A client for the Ephemeral Pipe Broker that needs nothing but Python's standard library.
+
+    import ephemeral_pipe
+
+    with ephemeral_pipe.PipeClient() as client:        # EPHEMERAL_PIPE, EPHEMERAL_SECRET
+        client.set("token", {"id": 7}, ttl_ms=60_000)
+        print(client.get("token"))
+
+It speaks the frames of PROTOCOL.md. With a secret it uses the EPBM session, in which both sides
+prove that they have the secret and every record carries an HMAC; without one, EPB0. One client is
+one connection and one thread's; Unix systems only.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import socket
+import struct
+import zlib
+from typing import Any, NamedTuple, Optional
+
+VERSION = 1
+
+ACTIONS = {
+    "ping": 1,
+    "get": 2,
+    "set": 3,
+    "del": 4,
+    "has": 5,
+    "ttl": 6,
+    "getEntry": 7,
+    "incr": 8,
+    "list": 9,
+    "stats": 10,
+    "health": 11,
+    "metrics": 12,
+}
+
+STATUSES = [
+    "ok",
+    "not_found",
+    "ttl_required",
+    "invalid_ttl",
+    "invalid_key",
+    "invalid_value",
+    "invalid_json",
+    "invalid_request",
+    "unknown_action",
+    "too_large",
+    "max_items",
+    "max_memory",
+    "max_connections",
+    "max_waiters",
+    "auth_failed",
+    "auth_required",
+    "conflict",
+    "fenced",
+    "not_a_number",
+    "kind_mismatch",
+    "lease_held",
+    "lease_lost",
+    "wait_timeout",
+    "draining",
+    "timeout",
+    "broker_gone",
+    "key_and_worker_required",
+    "worker_required",
+    "version_mismatch",
+    "internal",
+]
+
+# Bits 0 to 7 of the flags say which 8-byte numbers a frame has, in this order.
+NUMBERS = ["ttl", "version", "fence", "count", "wait", "period", "burst", "cost"]
+SIGNED_NUMBERS = {"count"}
+IF_ABSENT = 0x100
+FORCE = 0x200
+BINARY = 0x400
+GZIP = 0x800
+
+RECORD_MAX_BYTES = 1024 * 1024
+MAC_BYTES = 32
+# Whoever stored a compressed value may have lied about its size.
+UNPACKED_MAX_BYTES = 64 * 1024 * 1024
+
+
+class BrokerError(Exception):
+    """What the broker, or the way to it, answered. `code` is the wire string."""
+
+    def __init__(self, code: str, message: str = ""):
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+
+
+class Request(NamedTuple):
+    action: int
+    id: int
+    key: bytes = b""
+    worker: bytes = b""
+    value: bytes = b""
+    numbers: dict = {}
+    flags: int = 0
+
+
+class Reply(NamedTuple):
+    status: int
+    id: int
+    body: bytes = b""
+    numbers: dict = {}
+    flags: int = 0
+
+
+class Entry(NamedTuple):
+    value: Any
+    version: int
+    ttl_ms: int
+
+
+class Listed(NamedTuple):
+    ttl_ms: int
+    version: int
+    size_bytes: int
+
+
+# --- Frames ---
+
+
+def _pack_numbers(numbers: dict) -> "tuple[int, bytes]":
+    flags, packed = 0, b""
+    for bit, name in enumerate(NUMBERS):
+        if name in numbers:
+            flags |= 1 << bit
+            packed += struct.pack("<q" if name in SIGNED_NUMBERS else "<Q", numbers[name])
+    return flags, packed
+
+
+def _unpack_numbers(flags: int, data: bytes) -> "tuple[dict, bytes]":
+    numbers = {}
+    for bit, name in enumerate(NUMBERS):
+        if flags & (1 << bit):
+            if len(data) < 8:
+                raise BrokerError("invalid_request", "a number is missing")
+            kind = "<q" if name in SIGNED_NUMBERS else "<Q"
+            numbers[name] = struct.unpack_from(kind, data)[0]
+            data = data[8:]
+    return numbers, data
+
+
+def encode_request(request: Request) -> bytes:
+    flags, numbers = _pack_numbers(request.numbers)
+    payload = struct.pack(
+        "<BBHIHH",
+        VERSION,
+        request.action,
+        flags | request.flags,
+        request.id,
+        len(request.key),
+        len(request.worker),
+    )
+    payload += numbers + request.key + request.worker + request.value
+    return struct.pack("<I", len(payload)) + payload
+
+
+def encode_reply(reply: Reply) -> bytes:
+    flags, numbers = _pack_numbers(reply.numbers)
+    payload = struct.pack("<BBHI", VERSION, reply.status, flags | reply.flags, reply.id)
+    payload += numbers + reply.body
+    return struct.pack("<I", len(payload)) + payload
+
+
+def decode_reply(payload: bytes) -> Reply:
+    """`payload` is what follows the length field."""
+    if len(payload) < 8:
+        raise BrokerError("invalid_request", "a reply is too short")
+    version, status, flags, request_id = struct.unpack_from("<BBHI", payload)
+    if version != VERSION:
+        raise BrokerError("version_mismatch", f"the broker speaks version {version}")
+    numbers, body = _unpack_numbers(flags, payload[8:])
+    return Reply(status, request_id, body, numbers, flags & 0xFF00)
+
+
+def decode_list(body: bytes) -> "dict[str, Listed]":
+    items, at = {}, 0
+    while at < len(body):
+        ttl_ms, version, size_bytes, key_bytes = struct.unpack_from("<QQIH", body, at)
+        at += 22
+        items[body[at : at + key_bytes].decode()] = Listed(ttl_ms, version, size_bytes)
+        at += key_bytes
+    return items
+
+
+# --- The session with a secret ---
+
+
+def hkdf_sha256(secret: bytes, salt: bytes, info: bytes, size_bytes: int) -> bytes:
+    """RFC 5869."""
+    extracted = hmac.new(salt, secret, hashlib.sha256).digest()
+    out, block, counter = b"", b"", 1
+    while len(out) < size_bytes:
+        block = hmac.new(extracted, block + info + bytes([counter]), hashlib.sha256).digest()
+        out += block
+        counter += 1
+    return out[:size_bytes]
+
+
+class Keys(NamedTuple):
+    server_proof: bytes
+    client_proof: bytes
+    client_to_server: bytes
+    server_to_client: bytes
+
+
+def handshake(secret: bytes, magic: bytes, client_nonce: bytes, server_nonce: bytes) -> Keys:
+    """Both proofs and both keys, which follow from the secret and what both sides have seen."""
+    transcript = hashlib.sha256(magic + client_nonce + server_nonce).digest()
+    material = hkdf_sha256(secret, client_nonce + server_nonce, b"epb1 keys", 128)
+    server_key, client_key, to_server, to_client = (
+        material[at : at + 32] for at in range(0, 128, 32)
+    )
+    server = hmac.new(server_key, b"epb1 server" + transcript, hashlib.sha256).digest()
+    client = hmac.new(client_key, b"epb1 client" + transcript + server, hashlib.sha256).digest()
+    return Keys(server, client, to_server, to_client)
+
+
+class MacRecords:
+    """One direction of an EPBM session."""
+
+    def __init__(self, key: bytes):
+        self._key = key
+        self._sequence = 0
+
+    def _mac(self, header: bytes, content: bytes) -> bytes:
+        sequence = struct.pack("<Q", self._sequence)
+        self._sequence += 1
+        return hmac.new(self._key, sequence + header + content, hashlib.sha256).digest()
+
+    def seal(self, stream: bytes) -> bytes:
+        out = b""
+        for at in range(0, len(stream), RECORD_MAX_BYTES):
+            content = stream[at : at + RECORD_MAX_BYTES]
+            header = struct.pack("<I", len(content) + MAC_BYTES)
+            out += header + content + self._mac(header, content)
+        return out
+
+    def open(self, header: bytes, rest: bytes) -> bytes:
+        content, mac = rest[:-MAC_BYTES], rest[-MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(header, content)):
+            raise BrokerError("auth_failed", "a record was changed on the way")
+        return content
+
+
+# --- The client ---
+
+
+def _refusal(data: bytes) -> Optional[str]:
+    """The status a broker refuses a connection with: one plain reply frame with id 0."""
+    if len(data) != 12 or data[:5] != b"\x08\0\0\0\x01" or data[6:] != b"\0" * 6:
+        return None
+    return STATUSES[data[5]] if 0 < data[5] < len(STATUSES) else None
+
+
+def _encode_value(value: Any) -> "tuple[bytes, int]":
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value), BINARY
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode(), 0
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BrokerError("invalid_value", f"not a JSON value, nor bytes: {error}") from None
+
+
+def _unpack(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        body = unpacker.decompress(packed, UNPACKED_MAX_BYTES)
+    except zlib.error as error:
+        raise BrokerError("invalid_value", f"not compressed as it claims: {error}") from None
+    if not unpacker.eof:
+        raise BrokerError("too_large", "the value is cut short, or too large unpacked")
+    return body
+
+
+def _decode_value(body: bytes, flags: int) -> Any:
+    if flags & GZIP:
+        body = _unpack(body)
+    return body if flags & BINARY else json.loads(body)
+
+
+def _encode_key(key: str) -> bytes:
+    try:
+        return key.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise BrokerError("invalid_key", "a key is a string of well-formed Unicode") from None
+
+
+class PipeClient:
+    """One connection to a broker. Every failure is a BrokerError."""
+
+    def __init__(
+        self,
+        pipe: Optional[str] = None,
+        secret: Optional[str] = None,
+        timeout: float = 5.0,
+    ):
+        pipe = pipe or os.environ.get("EPHEMERAL_PIPE")
+        if not pipe:
+            raise BrokerError("broker_gone", "no pipe given, and EPHEMERAL_PIPE is not set")
+        if secret is None:
+            secret = os.environ.get("EPHEMERAL_SECRET", "")
+        self._last_id = 0
+        self._stream = b""
+        self._sealer: Optional[MacRecords] = None
+        self._opener: Optional[MacRecords] = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        try:
+            self._connect(pipe, secret.encode())
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _connect(self, pipe: str, secret: bytes) -> None:
+        try:
+            self._socket.connect(pipe)
+        except OSError as error:
+            raise BrokerError("broker_gone", f"no broker at {pipe}: {error.strerror}") from None
+        self._check_peer()
+        if secret:
+            self._prove(secret)
+        else:
+            self._send(b"EPB0")
+
+    def _check_peer(self) -> None:
+        """A broker of another user may be an impostor."""
+        if not hasattr(socket, "SO_PEERCRED"):
+            return
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        uid = struct.unpack("iII", credentials)[1]
+        if uid not in (os.geteuid(), 0):
+            raise BrokerError("auth_failed", f"the broker belongs to the user {uid}")
+
+    def _prove(self, secret: bytes) -> None:
+        nonce = os.urandom(32)
+        self._send(b"EPBM" + nonce)
+        hello = self._receive_hello()
+        keys = handshake(secret, b"EPBM", nonce, hello[:32])
+        if not hmac.compare_digest(keys.server_proof, hello[32:]):
+            raise BrokerError("auth_failed", "the broker does not have the same secret")
+        self._send(keys.client_proof)
+        self._sealer = MacRecords(keys.client_to_server)
+        self._opener = MacRecords(keys.server_to_client)
+
+    def _receive_hello(self) -> bytes:
+        hello = b""
+        while len(hello) < 64:
+            more = self._receive(64 - len(hello))
+            if not more:
+                if not hello:
+                    raise BrokerError("broker_gone", "the broker closed the connection")
+                raise BrokerError(_refusal(hello) or "auth_failed", "the broker refuses us")
+            hello += more
+        return hello
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except socket.timeout:
+            raise BrokerError("timeout", "the broker takes no more requests") from None
+        except OSError:
+            pass  # What the broker said before it went away is still there to be read.
+
+    def _receive(self, most: int) -> bytes:
+        try:
+            return self._socket.recv(most)
+        except socket.timeout:
+            raise BrokerError("timeout", "no answer within the timeout") from None
+        except OSError:
+            return b""
+
+    def _receive_exactly(self, size_bytes: int) -> bytes:
+        data = b""
+        while len(data) < size_bytes:
+            more = self._receive(size_bytes - len(data))
+            if not more:
+                raise BrokerError("broker_gone", "the broker closed the connection")
+            data += more
+        return data
+
+    def _read(self, size_bytes: int) -> bytes:
+        """So many bytes of the stream of frames."""
+        if self._opener is None:
+            return self._receive_exactly(size_bytes)
+        while len(self._stream) < size_bytes:
+            header = self._receive_exactly(4)
+            length = struct.unpack("<I", header)[0]
+            if not MAC_BYTES < length <= RECORD_MAX_BYTES + MAC_BYTES:
+                raise BrokerError("auth_failed", "a record has an impossible length")
+            self._stream += self._opener.open(header, self._receive_exactly(length))
+        data, self._stream = self._stream[:size_bytes], self._stream[size_bytes:]
+        return data
+
+    def _ask(self, action: str, key: str = "", value: bytes = b"", flags: int = 0, **numbers):
+        self._last_id = self._last_id % 0xFFFFFFFF + 1
+        given = {name: number for name, number in numbers.items() if number is not None}
+        request = Request(
+            ACTIONS[action], self._last_id, _encode_key(key), b"", value, given, flags
+        )
+        try:
+            frame = encode_request(request)
+        except struct.error as error:
+            raise BrokerError("invalid_request", f"out of range: {error}") from None
+        self._send(self._sealer.seal(frame) if self._sealer else frame)
+        reply = decode_reply(self._read(struct.unpack("<I", self._read(4))[0]))
+        if reply.id not in (self._last_id, 0):
+            raise BrokerError("internal", "a reply to another request")
+        if reply.status != 0:
+            known = reply.status < len(STATUSES)
+            raise BrokerError(STATUSES[reply.status] if known else "internal", key)
+        return reply
+
+    def ping(self) -> int:
+        """The broker's clock, in milliseconds since 1970."""
+        return self._ask("ping").numbers["count"]
+
+    def get(self, key: str) -> Any:
+        reply = self._ask("get", key)
+        return _decode_value(reply.body, reply.flags)
+
+    def get_entry(self, key: str) -> Entry:
+        reply = self._ask("getEntry", key)
+        value = _decode_value(reply.body, reply.flags)
+        return Entry(value, reply.numbers["version"], reply.numbers["ttl"])
+
+    def set(
+        self,
+        key: str,
+        value: Any,
+        ttl_ms: Optional[int] = None,
+        if_absent: bool = False,
+        if_version: Optional[int] = None,
+    ) -> int:
+        """Returns the key's new version."""
+        data, flags = _encode_value(value)
+        flags |= IF_ABSENT if if_absent else 0
+        return self._ask("set", key, data, flags, ttl=ttl_ms, version=if_version).numbers[
+            "version"
+        ]
+
+    def delete(self, key: str) -> bool:
+        return self._ask("del", key).numbers["count"] == 1
+
+    def has(self, key: str) -> bool:
+        return self._ask("has", key).numbers["count"] == 1
+
+    def ttl_ms(self, key: str) -> int:
+        return self._ask("ttl", key).numbers["ttl"]
+
+    def incr(self, key: str, by: int = 1, ttl_ms: Optional[int] = None) -> int:
+        return self._ask("incr", key, count=by, ttl=ttl_ms).numbers["count"]
+
+    def list(self, prefix: str = "") -> "dict[str, Listed]":
+        return decode_list(self._ask("list", prefix).body)
+
+    def stats(self) -> dict:
+        return json.loads(self._ask("stats").body)
+
+    def health(self) -> dict:
+        return json.loads(self._ask("health").body)
+
+    def metrics(self) -> str:
+        return self._ask("metrics").body.decode()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> "PipeClient":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()

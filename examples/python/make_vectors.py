@@ -1,0 +1,197 @@
+"""Writes test/vectors/protocol.json: the worked bytes of PROTOCOL.md, made without any of the
+broker's code. The tests hold the broker, this client and PROTOCOL.md to them.
+
+    python3 make_vectors.py          writes the file
+    python3 make_vectors.py --print  prints the vectors as PROTOCOL.md shows them
+"""
+
+import hashlib
+import hmac
+import json
+import pathlib
+import struct
+import sys
+
+from ephemeral_pipe import (
+    ACTIONS,
+    BINARY,
+    IF_ABSENT,
+    STATUSES,
+    MacRecords,
+    Reply,
+    Request,
+    encode_reply,
+    encode_request,
+    handshake,
+)
+
+VECTORS_FILE = pathlib.Path(__file__).resolve().parents[2] / "test/vectors/protocol.json"
+
+SECRET = b"correct horse battery staple"
+CLIENT_NONCE = bytes(range(0x00, 0x20))
+SERVER_NONCE = bytes(range(0xA0, 0xC0))
+
+
+# ChaCha20-Poly1305 (RFC 8439), slowly and from the RFC's own description: Python's standard library
+# has none.
+
+
+def _rotate(word: int, bits: int) -> int:
+    return (word << bits | word >> (32 - bits)) & 0xFFFFFFFF
+
+
+def _quarter_round(state: list, a: int, b: int, c: int, d: int) -> None:
+    for x, y, z, bits in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+        state[x] = (state[x] + state[y]) & 0xFFFFFFFF
+        state[z] = _rotate(state[z] ^ state[x], bits)
+
+
+def _chacha20_block(key: bytes, counter: int, nonce: bytes) -> bytes:
+    start = struct.unpack("<4I", b"expand 32-byte k")
+    start += struct.unpack("<8I", key) + (counter,) + struct.unpack("<3I", nonce)
+    state = list(start)
+    for _ in range(10):
+        for column in range(4):
+            _quarter_round(state, column, column + 4, column + 8, column + 12)
+        for column in range(4):
+            _quarter_round(
+                state,
+                column,
+                (column + 1) % 4 + 4,
+                (column + 2) % 4 + 8,
+                (column + 3) % 4 + 12,
+            )
+    return struct.pack("<16I", *((x + y) & 0xFFFFFFFF for x, y in zip(state, start)))
+
+
+def _poly1305(key: bytes, message: bytes) -> bytes:
+    r = int.from_bytes(key[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
+    total = 0
+    for at in range(0, len(message), 16):
+        block = message[at : at + 16] + b"\x01"
+        total = (total + int.from_bytes(block, "little")) * r % ((1 << 130) - 5)
+    tag = total + int.from_bytes(key[16:], "little")
+    return (tag & ((1 << 128) - 1)).to_bytes(16, "little")
+
+
+def _padded(data: bytes) -> bytes:
+    return data + b"\0" * (-len(data) % 16)
+
+
+def chacha20_poly1305(key: bytes, nonce: bytes, plain: bytes, aad: bytes) -> bytes:
+    sealed = b""
+    for at in range(0, len(plain), 64):
+        block = _chacha20_block(key, 1 + at // 64, nonce)
+        sealed += bytes(x ^ y for x, y in zip(plain[at : at + 64], block))
+    message = _padded(aad) + _padded(sealed) + struct.pack("<QQ", len(aad), len(sealed))
+    return sealed + _poly1305(_chacha20_block(key, 0, nonce)[:32], message)
+
+
+def seal_record(key: bytes, sequence: int, plain: bytes) -> bytes:
+    header = struct.pack("<I", len(plain) + 16)
+    nonce = b"\0\0\0\0" + struct.pack("<Q", sequence)
+    return header + chacha20_poly1305(key, nonce, plain, header)
+
+
+def frames() -> "dict[str, bytes]":
+    action = ACTIONS
+    return {
+        "request_ping": encode_request(Request(action["ping"], 1)),
+        "request_get": encode_request(Request(action["get"], 2, b"token")),
+        "request_set": encode_request(
+            Request(
+                action["set"], 3, b"token", b"", b'{"id":7}', {"ttl": 60000}, IF_ABSENT
+            )
+        ),
+        "request_set_bytes": encode_request(
+            Request(
+                action["set"],
+                4,
+                "\N{EURO SIGN}".encode(),
+                b"",
+                b"\x00\xff",
+                {"ttl": 1500, "version": 12},
+                BINARY,
+            )
+        ),
+        "request_incr": encode_request(
+            Request(action["incr"], 5, b"n", b"", b"", {"count": -2})
+        ),
+        "reply_ping": encode_reply(Reply(0, 1, b"", {"count": 1700000000123})),
+        "reply_get": encode_reply(Reply(0, 2, b'{"id":7}')),
+        "reply_set": encode_reply(Reply(0, 3, b"", {"version": 13})),
+        "reply_not_found": encode_reply(Reply(STATUSES.index("not_found"), 2)),
+        "reply_get_entry": encode_reply(
+            Reply(0, 6, b"\x00\xff", {"ttl": 1499, "version": 13}, BINARY)
+        ),
+        "reply_list": encode_reply(
+            Reply(0, 7, struct.pack("<QQIH", 59000, 13, 8, 5) + b"token")
+        ),
+        "refusal_auth_required": encode_reply(Reply(STATUSES.index("auth_required"), 0)),
+    }
+
+
+def session(magic: bytes) -> "dict[str, bytes]":
+    """The whole start of a session: a ping and its reply, then two frames in one record."""
+    keys = handshake(SECRET, magic, CLIENT_NONCE, SERVER_NONCE)
+    made = frames()
+    name = magic.decode().lower()
+    to_server = [made["request_ping"], made["request_get"] + made["request_set"]]
+    to_client = [made["reply_ping"]]
+    vectors = {
+        f"{name}_client_hello": magic + CLIENT_NONCE,
+        f"{name}_server_hello": SERVER_NONCE + keys.server_proof,
+        f"{name}_client_proof": keys.client_proof,
+        f"{name}_key_to_server": keys.client_to_server,
+        f"{name}_key_to_client": keys.server_to_client,
+    }
+    if magic == b"EPBM":
+        seal_up, seal_down = MacRecords(keys.client_to_server), MacRecords(keys.server_to_client)
+        records = [seal_up.seal(plain) for plain in to_server]
+        records += [seal_down.seal(plain) for plain in to_client]
+    else:
+        records = [
+            seal_record(keys.client_to_server, i, plain) for i, plain in enumerate(to_server)
+        ]
+        records += [
+            seal_record(keys.server_to_client, i, plain) for i, plain in enumerate(to_client)
+        ]
+    names = ["to_server_0", "to_server_1", "to_client_0"]
+    vectors.update({f"{name}_record_{which}": data for which, data in zip(names, records)})
+    return vectors
+
+
+def signed_line() -> bytes:
+    payload = b'{"action":"get","key":"token"}'
+    signature = hmac.new(SECRET, payload, hashlib.sha256).hexdigest()
+    return payload[:-1] + b',"hmac":"' + signature.encode() + b'"}'
+
+
+def vectors() -> "dict[str, bytes]":
+    return {
+        "secret": SECRET,
+        "client_nonce": CLIENT_NONCE,
+        "server_nonce": SERVER_NONCE,
+        **frames(),
+        **session(b"EPBM"),
+        **session(b"EPB1"),
+        "signed_line": signed_line(),
+    }
+
+
+def file_text() -> str:
+    return json.dumps({name: data.hex() for name, data in vectors().items()}, indent=2) + "\n"
+
+
+def printed(name: str, data: bytes) -> str:
+    words = [data[at : at + 4].hex() for at in range(0, len(data), 4)]
+    lines = [" ".join(words[at : at + 8]) for at in range(0, len(words), 8)]
+    return "\n".join(["```text", f"vector {name}", *lines, "```"])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--print"]:
+        for vector_name, vector in vectors().items():
+            print(printed(vector_name, vector) + "\n")
+    else:
+        VECTORS_FILE.write_text(file_text())

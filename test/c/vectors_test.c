@@ -1,0 +1,272 @@
+/* The broker's code against test/vectors/protocol.json, which another implementation
+ * made. */
+#include <cjson/cJSON.h>
+
+#include "wire/auth.h"
+#include "wire/hash.h"
+#include "wire/jsonl.h"
+#include "wire_help.h"
+
+static cJSON *vectors;
+
+static void
+load(void)
+{
+    static char text[65536];
+    char path[1000];
+    const char *slash = strrchr(__FILE__, '/');
+    snprintf(path, sizeof path, "%.*s/../vectors/protocol.json", (int)(slash - __FILE__),
+             __FILE__);
+    FILE *file = fopen(path, "rb");
+    cr_assert_not_null(file, "%s", path);
+    size_t size_bytes = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[size_bytes] = '\0';
+    vectors = cJSON_Parse(text);
+    cr_assert_not_null(vectors, "%s", path);
+}
+
+static void
+unload(void)
+{
+    cJSON_Delete(vectors);
+}
+
+TestSuite(vectors, .init = load, .fini = unload);
+
+/* The bytes of a vector, valid until the buffer is freed. */
+static void
+get(struct epb_buf *out, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(vectors, name);
+    cr_assert(cJSON_IsString(item), "no vector %s", name);
+    epb_buf_init(out, 65536);
+    for (const char *hex = item->valuestring; *hex != '\0'; hex += 2) {
+        unsigned byte;
+        cr_assert_eq(sscanf(hex, "%2x", &byte), 1);
+        uint8_t value = (uint8_t)byte;
+        put(out, (struct epb_bytes){&value, 1});
+    }
+}
+
+static void
+assert_vector(struct epb_bytes bytes, const char *name)
+{
+    struct epb_buf expected;
+    get(&expected, name);
+    cr_assert(bytes_equal(bytes, bytes_of(&expected)), "%s", name);
+    epb_buf_fini(&expected);
+}
+
+static void
+assert_request(const char *name, struct epb_request request)
+{
+    struct epb_buf frame;
+    struct epb_request decoded;
+    epb_buf_init(&frame, 4096);
+    put_request(&frame, request);
+    assert_vector(bytes_of(&frame), name);
+    cr_assert_eq(epb_frame_decode_request(bytes_of(&frame), &decoded), EPB_OK);
+    cr_assert_eq(decoded.ttl_ms, request.ttl_ms);
+    cr_assert_eq(decoded.version, request.version);
+    cr_assert_eq(decoded.count, request.count);
+    epb_buf_fini(&frame);
+}
+
+Test(vectors, requests)
+{
+    assert_request("request_ping",
+                   (struct epb_request){.action = EPB_ACTION_PING, .id = 1});
+    assert_request(
+        "request_get",
+        (struct epb_request){.action = EPB_ACTION_GET, .id = 2, .key = LITERAL("token")});
+    assert_request("request_set",
+                   (struct epb_request){.action = EPB_ACTION_SET,
+                                        .flags = EPB_F_TTL | EPB_F_IF_ABSENT,
+                                        .id = 3,
+                                        .key = LITERAL("token"),
+                                        .value = LITERAL("{\"id\":7}"),
+                                        .ttl_ms = 60000});
+    assert_request("request_set_bytes",
+                   (struct epb_request){.action = EPB_ACTION_SET,
+                                        .flags = EPB_F_TTL | EPB_F_VERSION | EPB_F_BINARY,
+                                        .id = 4,
+                                        .key = LITERAL("\xE2\x82\xAC"),
+                                        .value = LITERAL("\x00\xFF"),
+                                        .ttl_ms = 1500,
+                                        .version = 12});
+    assert_request("request_incr", (struct epb_request){.action = EPB_ACTION_INCR,
+                                                        .flags = EPB_F_COUNT,
+                                                        .id = 5,
+                                                        .key = LITERAL("n"),
+                                                        .count = -2});
+}
+
+static void
+assert_reply(const char *name, struct epb_reply reply)
+{
+    struct epb_buf frame;
+    struct epb_reply decoded;
+    epb_buf_init(&frame, 4096);
+    cr_assert_eq(epb_frame_encode_reply(&frame, &reply), EPB_OK);
+    assert_vector(bytes_of(&frame), name);
+    cr_assert_eq(epb_frame_decode_reply(bytes_of(&frame), &decoded), EPB_OK);
+    cr_assert_eq(decoded.status, reply.status);
+    cr_assert(bytes_equal(decoded.body, reply.body));
+    epb_buf_fini(&frame);
+}
+
+Test(vectors, replies)
+{
+    uint8_t entry[EPB_LIST_ENTRY_HEADER_BYTES + 5] = {0};
+    epb_put_u64(entry, 59000);
+    epb_put_u64(entry + 8, 13);
+    epb_put_u32(entry + 16, 8);
+    epb_put_u16(entry + 20, 5);
+    memcpy(entry + 22, "token", 5);
+    assert_reply(
+        "reply_ping",
+        (struct epb_reply){.flags = EPB_F_COUNT, .id = 1, .count = 1700000000123});
+    assert_reply("reply_get", (struct epb_reply){.id = 2, .body = LITERAL("{\"id\":7}")});
+    assert_reply("reply_set",
+                 (struct epb_reply){.flags = EPB_F_VERSION, .id = 3, .version = 13});
+    assert_reply("reply_not_found", (struct epb_reply){.status = EPB_NOT_FOUND, .id = 2});
+    assert_reply("reply_get_entry",
+                 (struct epb_reply){.flags = EPB_F_TTL | EPB_F_VERSION | EPB_F_BINARY,
+                                    .id = 6,
+                                    .ttl_ms = 1499,
+                                    .version = 13,
+                                    .body = LITERAL("\x00\xFF")});
+    assert_reply("reply_list",
+                 (struct epb_reply){.id = 7, .body = {entry, sizeof entry}});
+    assert_reply("refusal_auth_required",
+                 (struct epb_reply){.status = EPB_AUTH_REQUIRED});
+}
+
+static void
+name_of(char *out, const char *mode, const char *rest)
+{
+    snprintf(out, 100, "%s_%s", mode, rest);
+}
+
+/* Both ends, with the vectors' nonces, say exactly the vectors' bytes. */
+static void
+assert_handshake(const char *mode_name, enum epb_record_mode mode,
+                 struct epb_session_keys *keys)
+{
+    char name[100];
+    struct epb_buf secret;
+    struct epb_buf client_nonce;
+    struct epb_buf server_nonce;
+    uint8_t client_hello[EPB_CLIENT_HELLO_BYTES];
+    uint8_t server_hello[EPB_SERVER_HELLO_BYTES];
+    uint8_t proof[EPB_PROOF_BYTES];
+    struct epb_session_keys server_keys;
+    enum epb_record_mode agreed;
+    get(&secret, "secret");
+    get(&client_nonce, "client_nonce");
+    get(&server_nonce, "server_nonce");
+    struct epb_handshake *client = epb_handshake_new(bytes_of(&secret));
+    struct epb_handshake *server = epb_handshake_new(bytes_of(&secret));
+    epb_handshake_fix_nonce(client, epb_buf_data(&client_nonce));
+    epb_handshake_fix_nonce(server, epb_buf_data(&server_nonce));
+
+    cr_assert_eq(epb_handshake_client_hello(client, mode, client_hello), EPB_OK);
+    name_of(name, mode_name, "client_hello");
+    assert_vector((struct epb_bytes){client_hello, sizeof client_hello}, name);
+    cr_assert_eq(epb_handshake_server_hello(server, client_hello, server_hello), EPB_OK);
+    name_of(name, mode_name, "server_hello");
+    assert_vector((struct epb_bytes){server_hello, sizeof server_hello}, name);
+    cr_assert_eq(epb_handshake_client_finish(client, server_hello, proof, keys), EPB_OK);
+    name_of(name, mode_name, "client_proof");
+    assert_vector((struct epb_bytes){proof, sizeof proof}, name);
+    cr_assert_eq(epb_handshake_server_finish(server, proof, &server_keys, &agreed),
+                 EPB_OK);
+    cr_assert_eq(agreed, mode);
+    name_of(name, mode_name, "key_to_server");
+    assert_vector((struct epb_bytes){server_keys.client_to_server, EPB_KEY_BYTES}, name);
+    name_of(name, mode_name, "key_to_client");
+    assert_vector((struct epb_bytes){server_keys.server_to_client, EPB_KEY_BYTES}, name);
+
+    epb_handshake_free(client);
+    epb_handshake_free(server);
+    epb_buf_fini(&secret);
+    epb_buf_fini(&client_nonce);
+    epb_buf_fini(&server_nonce);
+}
+
+/* Seals the named frames as one record, and opens the vector. */
+static void
+assert_record(struct epb_record *sender, struct epb_record *receiver,
+              const char *mode_name, const char *record_name,
+              const char *const *frame_names)
+{
+    char name[100];
+    struct epb_buf plain;
+    struct epb_buf out;
+    struct epb_buf in;
+    epb_buf_init(&plain, 4096);
+    epb_buf_init(&out, 4096);
+    for (; *frame_names != NULL; frame_names++) {
+        struct epb_buf frame;
+        get(&frame, *frame_names);
+        put(&plain, bytes_of(&frame));
+        epb_buf_fini(&frame);
+    }
+    name_of(name, mode_name, record_name);
+    cr_assert_eq(epb_record_begin(sender, &out), EPB_OK);
+    put(&out, bytes_of(&plain));
+    cr_assert_eq(epb_record_end(sender, &out), EPB_OK);
+    assert_vector(bytes_of(&out), name);
+    get(&in, name);
+    cr_assert_eq(epb_record_open(receiver, &in, SIZE_MAX), EPB_OK);
+    cr_assert(bytes_equal(epb_record_stream(receiver, &in), bytes_of(&plain)));
+    epb_record_consume(receiver, &in, epb_buf_size(&plain));
+    epb_buf_fini(&plain);
+    epb_buf_fini(&out);
+    epb_buf_fini(&in);
+}
+
+static void
+assert_session(const char *mode_name, enum epb_record_mode mode)
+{
+    struct epb_session_keys keys;
+    assert_handshake(mode_name, mode, &keys);
+    struct epb_record *up = epb_record_new(mode, keys.client_to_server);
+    struct epb_record *up_end = epb_record_new(mode, keys.client_to_server);
+    struct epb_record *down = epb_record_new(mode, keys.server_to_client);
+    struct epb_record *down_end = epb_record_new(mode, keys.server_to_client);
+    assert_record(up, up_end, mode_name, "record_to_server_0",
+                  (const char *const[]){"request_ping", NULL});
+    assert_record(up, up_end, mode_name, "record_to_server_1",
+                  (const char *const[]){"request_get", "request_set", NULL});
+    assert_record(down, down_end, mode_name, "record_to_client_0",
+                  (const char *const[]){"reply_ping", NULL});
+    epb_record_free(up);
+    epb_record_free(up_end);
+    epb_record_free(down);
+    epb_record_free(down_end);
+}
+
+Test(vectors, sessions)
+{
+    assert_session("epbm", EPB_RECORD_MAC);
+    assert_session("epb1", EPB_RECORD_SEALED);
+}
+
+Test(vectors, signed_line)
+{
+    struct epb_buf line;
+    struct epb_buf secret;
+    struct epb_hmac hmac;
+    get(&line, "signed_line");
+    get(&secret, "secret");
+    cr_assert_eq(epb_hmac_init(&hmac, bytes_of(&secret)), EPB_OK);
+    size_t size_bytes = epb_buf_size(&line);
+    cr_assert_eq(epb_jsonl_verify(&hmac, front_of(&line), &size_bytes), EPB_OK);
+    cr_assert(bytes_equal((struct epb_bytes){front_of(&line), size_bytes},
+                          LITERAL("{\"action\":\"get\",\"key\":\"token\"}")));
+    epb_hmac_fini(&hmac);
+    epb_buf_fini(&line);
+    epb_buf_fini(&secret);
+}
