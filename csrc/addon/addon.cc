@@ -1,0 +1,175 @@
+/*
+ * The entry point: the tables of the core, as JavaScript sees them, and the classes.
+ *
+ * The addon runs in several environments of one process at once (worker threads), each
+ * with instances of its own; what they share is in io/ and base/ and guards itself. It is
+ * never unloaded: Node closes an addon with the last environment that loaded it, while
+ * threads of ours may still run.
+ */
+#include "addon.h"
+
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <dlfcn.h>
+#endif
+
+extern "C" {
+#include "base/status.h"
+#include "core/command.h"
+#include "io/oserror.h"
+#include "wire/frame.h"
+}
+
+namespace epb {
+
+static void
+StayLoaded()
+{
+#ifdef _WIN32
+    HMODULE self = nullptr;
+    (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN |
+                                 GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                             reinterpret_cast<LPCWSTR>(&StayLoaded), &self);
+#else
+    Dl_info self;
+
+    if (dladdr(reinterpret_cast<void *>(&StayLoaded), &self) != 0) {
+        (void)dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    }
+#endif
+}
+
+static Napi::Object
+Versions(Napi::Env env)
+{
+    Napi::Object versions = Napi::Object::New(env);
+
+    versions.Set("addon", EPB_VERSION);
+    versions.Set("mbedtls", EPB_MBEDTLS_VERSION);
+    versions.Set("cjson", EPB_CJSON_VERSION);
+    versions.Set("libuv", epb_io_libuv_version());
+    return versions;
+}
+
+static Napi::Array
+Statuses(Napi::Env env)
+{
+    Napi::Array statuses = Napi::Array::New(env);
+
+    for (unsigned i = 0; i < epb_status_count(); i++) {
+        Napi::Object row = Napi::Object::New(env);
+        row.Set("number", i);
+        row.Set("code", epb_status_name(static_cast<epb_status>(i)));
+        row.Set("message", epb_status_message(static_cast<epb_status>(i)));
+        statuses.Set(i, row);
+    }
+    return statuses;
+}
+
+static const char *
+ShapeName(epb_shape shape)
+{
+    switch (shape) {
+    case EPB_SHAPE_NOTHING:
+        return "nothing";
+    case EPB_SHAPE_VALUE:
+        return "value";
+    case EPB_SHAPE_ENTRY:
+        return "entry";
+    case EPB_SHAPE_NUMBER:
+        return "number";
+    case EPB_SHAPE_BOOLEAN:
+        return "boolean";
+    case EPB_SHAPE_TTL:
+        return "ttl";
+    case EPB_SHAPE_PONG:
+        return "pong";
+    case EPB_SHAPE_LIST:
+        return "list";
+    case EPB_SHAPE_STATS:
+        return "stats";
+    case EPB_SHAPE_HEALTH:
+        return "health";
+    case EPB_SHAPE_METRICS:
+        return "metrics";
+    }
+    return "nothing";
+}
+
+static void
+Commands(Napi::Env env, Napi::Object exports)
+{
+    Napi::Object actions = Napi::Object::New(env);
+    Napi::Array commands = Napi::Array::New(env);
+
+    for (unsigned i = 0; i < epb_command_count(); i++) {
+        const epb_command *command = epb_command_at(i);
+        Napi::Object row = Napi::Object::New(env);
+        row.Set("action", static_cast<uint32_t>(command->action));
+        row.Set("name", command->name);
+        row.Set("shape", ShapeName(command->shape));
+        row.Set("needs", command->needs);
+        row.Set("takes", command->takes);
+        commands.Set(i, row);
+        actions.Set(command->name, static_cast<uint32_t>(command->action));
+    }
+    exports.Set("actions", actions);
+    exports.Set("commands", commands);
+}
+
+static Napi::Object
+Flags(Napi::Env env)
+{
+    static const struct {
+        const char *name;
+        uint32_t bit;
+    } flags[] = {
+        {"ttl", EPB_F_TTL},
+        {"version", EPB_F_VERSION},
+        {"fence", EPB_F_FENCE},
+        {"count", EPB_F_COUNT},
+        {"wait", EPB_F_WAIT},
+        {"period", EPB_F_PERIOD},
+        {"burst", EPB_F_BURST},
+        {"cost", EPB_F_COST},
+        {"ifAbsent", EPB_F_IF_ABSENT},
+        {"force", EPB_F_FORCE},
+        {"binary", EPB_F_BINARY},
+        {"gzip", EPB_F_GZIP},
+        {"hasKey", EPB_HAS_KEY},
+        {"hasWorker", EPB_HAS_WORKER},
+        {"hasValue", EPB_HAS_VALUE},
+    };
+    Napi::Object object = Napi::Object::New(env);
+
+    for (const auto &flag : flags) {
+        object.Set(flag.name, flag.bit);
+    }
+    return object;
+}
+
+static Napi::Object
+Init(Napi::Env env, Napi::Object exports)
+{
+    StayLoaded();
+    exports.Set("versions", Versions(env));
+    exports.Set("statuses", Statuses(env));
+    exports.Set("flags", Flags(env));
+    exports.Set("frameVersion", EPB_FRAME_VERSION);
+    Commands(env, exports);
+    DefineChannel(env, exports);
+    DefineBroker(env, exports);
+    DefineProcess(env, exports);
+    return exports;
+}
+
+} // namespace epb
+
+static Napi::Object
+InitModule(Napi::Env env, Napi::Object exports)
+{
+    return epb::Init(env, exports);
+}
+
+NODE_API_MODULE(epb_native, InitModule)

@@ -1,0 +1,21 @@
+/* The parts of the binding; each adds its own to `exports`. */
+#ifndef EPB_ADDON_ADDON_H
+#define EPB_ADDON_ADDON_H
+
+#include "napi_env.h"
+
+namespace epb {
+
+/* client.cc: class Channel */
+void
+DefineChannel(Napi::Env env, Napi::Object exports);
+/* broker.cc: class Broker */
+void
+DefineBroker(Napi::Env env, Napi::Object exports);
+/* process.cc: spawn, kill, watchAncestors, hardenProcess */
+void
+DefineProcess(Napi::Env env, Napi::Object exports);
+
+} // namespace epb
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * A way from our threads to one of JavaScript's: a thread-safe function and its life.
+ *
+ * A Bell is made and closed on the JavaScript thread, and rung from others. Its maker
+ * sees to it that nobody rings it any more when it closes it (by joining or unregistering
+ * that thread first). News that is under way then is dropped. The object frees itself
+ * once Node has let go of it.
+ *
+ * The end of an environment (a worker that is terminated, process.exit) may come at any
+ * time. Node then runs clean-up hooks, the youngest first, and destroys thread-safe
+ * functions in hooks of their own; so the hook that stops our threads is installed by
+ * Open, after the thread-safe function, and runs before it goes.
+ */
+#ifndef EPB_ADDON_BELL_H
+#define EPB_ADDON_BELL_H
+
+#include "napi_env.h"
+
+namespace epb {
+
+/* What is rung: deleted once it has been heard, or nobody will hear it. */
+struct News {
+    virtual ~News() = default;
+};
+
+class Bell {
+  public:
+    class Owner {
+      public:
+        /* On the JavaScript thread, once for each ring, in order. `news` may be NULL. */
+        virtual void OnRing(Napi::Env env, News *news) = 0;
+        /* The environment ends: stop whatever rings. It is closed afterwards. */
+        virtual void OnTeardown() = 0;
+
+      protected:
+        ~Owner() = default;
+    };
+
+    /* NULL with a pending JavaScript exception when Node can't. It keeps the process
+     * alive until Unref. */
+    static Bell *Open(Napi::Env env, const char *name, Owner *owner);
+    /* From any thread; takes the news. */
+    void Ring(News *take_news);
+    void Ref();
+    void Unref();
+    /* The pointer is not to be used afterwards. */
+    void Close();
+
+  private:
+    explicit Bell(Napi::Env env, Owner *owner) : env_(env), owner_(owner) {}
+    static void CallJs(napi_env env, napi_value callback, void *context, void *data);
+    static void Finalize(napi_env env, void *data, void *context);
+    static void Teardown(void *data);
+
+    napi_env env_;
+    Owner *owner_; /* NULL: closed. JavaScript thread only. */
+    napi_threadsafe_function function_ = nullptr;
+};
+
+} // namespace epb
+
+#endif

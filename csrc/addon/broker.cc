@@ -1,0 +1,324 @@
+/*
+ * class Broker: a server (io/server.h), its options, and its events.
+ *
+ * A started Broker stays alive, and keeps the process alive unless it is unref'd. However
+ * its environment ends (worker.terminate(), process.exit()), the server is stopped first:
+ * wiped, its socket removed, its thread joined.
+ */
+#include "addon.h"
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "bell.h"
+#include "convert.h"
+
+extern "C" {
+#include "io/oserror.h"
+#include "io/server.h"
+}
+
+namespace epb {
+
+/* Logs that JavaScript has not taken yet; more are counted and left out. */
+static constexpr int kPendingMax = 1024;
+
+class Broker : public Napi::ObjectWrap<Broker>, public Bell::Owner {
+  public:
+    static void Define(Napi::Env env, Napi::Object exports);
+    explicit Broker(const Napi::CallbackInfo &info);
+    ~Broker() override;
+
+    void OnRing(Napi::Env env, News *news) override;
+    void OnTeardown() override;
+
+  private:
+    struct ServerNews : News {
+        enum epb_server_event event = EPB_SERVER_LOG;
+        std::string json;
+    };
+
+    bool ReadOptions(const Napi::Object &options);
+    Napi::Value Start(const Napi::CallbackInfo &info);
+    void Stop(const Napi::CallbackInfo &info);
+    void StopSync(const Napi::CallbackInfo &info);
+    void RefProcess(const Napi::CallbackInfo &info);
+    void UnrefProcess(const Napi::CallbackInfo &info);
+    Napi::Value Path(const Napi::CallbackInfo &info);
+
+    static void OnEvent(void *context, enum epb_server_event event,
+                        struct epb_bytes json);
+    void ThrowStart(Napi::Env env, enum epb_status status, int os_error);
+    void End();
+
+    struct epb_server_options options_ = {};
+    std::string path_option_;
+    std::string pipe_id_;
+    bool has_path_ = false;
+    bool has_pipe_id_ = false;
+    Napi::Reference<Napi::Uint8Array> secret_; /* until the start */
+    Napi::FunctionReference on_event_;
+    std::vector<Napi::FunctionReference> on_stopped_;
+    epb_server *server_ = nullptr;
+    Bell *bell_ = nullptr;
+    std::atomic<int> pending_{0};
+    std::atomic<uint64_t> left_out_{0};
+};
+
+void
+Broker::Define(Napi::Env env, Napi::Object exports)
+{
+    exports.Set("Broker", DefineClass(env, "Broker",
+                                      {InstanceMethod<&Broker::Start>("start"),
+                                       InstanceMethod<&Broker::Stop>("stop"),
+                                       InstanceMethod<&Broker::StopSync>("stopSync"),
+                                       InstanceMethod<&Broker::RefProcess>("ref"),
+                                       InstanceMethod<&Broker::UnrefProcess>("unref"),
+                                       InstanceAccessor<&Broker::Path>("path")}));
+}
+
+bool
+Broker::ReadOptions(const Napi::Object &given)
+{
+    struct epb_options *engine = &options_.engine;
+
+    epb_options_default(engine);
+    return OptionWhole(given, "maxRequestSize", &engine->max_request_bytes) &&
+           OptionWhole(given, "maxValueSize", &engine->max_value_bytes) &&
+           OptionWhole(given, "maxItems", &engine->max_items) &&
+           OptionWhole(given, "maxMemory", &engine->max_memory_bytes) &&
+           OptionWhole(given, "maxConnections", &engine->max_connections) &&
+           OptionWhole(given, "maxWaiters", &engine->max_waiters) &&
+           OptionWhole(given, "defaultTTL", &engine->default_ttl_ms) &&
+           OptionWhole(given, "sweeperInterval", &engine->sweeper_interval_ms) &&
+           OptionBoolean(given, "requireTTL", &engine->require_ttl) &&
+           OptionBoolean(given, "evictLru", &engine->evict_lru) &&
+           OptionBoolean(given, "refreshTTLOnGet", &engine->refresh_ttl_on_get) &&
+           OptionBoolean(given, "requireMlock", &engine->require_mlock) &&
+           OptionBoolean(given, "legacyHmac", &options_.legacy_hmac) &&
+           OptionBoolean(given, "debug", &options_.debug) &&
+           OptionWhole(given, "idleTimeout", &options_.idle_timeout_ms) &&
+           OptionWhole(given, "heartbeatInterval", &options_.heartbeat_ms) &&
+           OptionText(given, "pipeId", &pipe_id_, &has_pipe_id_) &&
+           OptionText(given, "path", &path_option_, &has_path_);
+}
+
+Broker::Broker(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Broker>(info)
+{
+    Napi::Env env = info.Env();
+    Napi::Function on_event;
+    epb_bytes secret = {nullptr, 0};
+
+    if (!info[0].IsObject()) {
+        ThrowType(env, "options must be an object");
+        return;
+    }
+    if (!ReadOptions(info[0].As<Napi::Object>()) ||
+        !ToBytes(env, info[1], "secret", &secret) ||
+        !ToFunction(env, info[2], "onEvent", &on_event)) {
+        return;
+    }
+    if (secret.size_bytes != 0)
+        secret_ = Napi::Persistent(info[1].As<Napi::Uint8Array>());
+    on_event_ = Napi::Persistent(on_event);
+}
+
+Broker::~Broker()
+{
+    End();
+}
+
+/* Stops and frees the server; nobody rings the bell afterwards. */
+void
+Broker::End()
+{
+    bool started = server_ != nullptr;
+
+    epb_server_stop(server_);
+    server_ = nullptr;
+    if (bell_ != nullptr)
+        bell_->Close();
+    bell_ = nullptr;
+    if (started)
+        (void)Unref();
+}
+
+void
+Broker::OnTeardown()
+{
+    epb_server_stop(server_);
+    server_ = nullptr;
+    bell_ = nullptr;
+}
+
+/* On the engine's thread. */
+void
+Broker::OnEvent(void *context, enum epb_server_event event, struct epb_bytes json)
+{
+    Broker *broker = static_cast<Broker *>(context);
+
+    if (event == EPB_SERVER_LOG && broker->pending_.fetch_add(1) >= kPendingMax) {
+        broker->pending_.fetch_sub(1);
+        broker->left_out_.fetch_add(1);
+        return;
+    }
+    ServerNews *news = new ServerNews;
+    news->event = event;
+    news->json.assign(reinterpret_cast<const char *>(json.data), json.size_bytes);
+    broker->bell_->Ring(news);
+}
+
+static const char *
+EventName(enum epb_server_event event)
+{
+    switch (event) {
+    case EPB_SERVER_LOG:
+        return "log";
+    case EPB_SERVER_HEARTBEAT:
+        return "heartbeat";
+    case EPB_SERVER_IDLE:
+        return "idle";
+    case EPB_SERVER_STOPPED:
+        return "stopped";
+    }
+    return "log";
+}
+
+void
+Broker::OnRing(Napi::Env env, News *news)
+{
+    Napi::HandleScope scope(env);
+    Napi::Object self = Value();
+    const ServerNews *server_news = static_cast<ServerNews *>(news);
+
+    if (server_news->event == EPB_SERVER_STOPPED) {
+        End();
+        std::vector<Napi::FunctionReference> callbacks;
+        callbacks.swap(on_stopped_);
+        for (auto &callback : callbacks) {
+            callback.Call(self, {});
+            ReportThrown(env);
+        }
+        return;
+    }
+    if (server_news->event == EPB_SERVER_LOG)
+        pending_.fetch_sub(1);
+    on_event_.Call(self, {Napi::String::New(env, EventName(server_news->event)),
+                          Napi::String::New(env, server_news->json)});
+    uint64_t left_out = left_out_.exchange(0);
+    if (left_out == 0)
+        return;
+    ReportThrown(env);
+    std::string line = "{\"level\":\"warn\",\"event\":\"log_lines_left_out\",\"count\":" +
+                       std::to_string(left_out) + "}";
+    on_event_.Call(self, {Napi::String::New(env, "log"), Napi::String::New(env, line)});
+}
+
+void
+Broker::ThrowStart(Napi::Env env, enum epb_status status, int os_error)
+{
+    if (os_error == 0) {
+        std::string message =
+            options_.engine.require_mlock
+                ? "Memory can't be locked although requireMlock asks for it, or is "
+                  "out: raise the limit (ulimit -l)."
+                : epb_status_message(status);
+        MakeError(env, epb_status_name(status), message).ThrowAsJavaScriptException();
+        return;
+    }
+    std::string message =
+        std::string("The broker can't listen: ") + epb_os_error_message(os_error);
+    if (has_pipe_id_ || has_path_)
+        message += " (" + (has_path_ ? path_option_ : pipe_id_) + ")";
+    MakeError(env, epb_os_error_name(os_error), message).ThrowAsJavaScriptException();
+}
+
+Napi::Value
+Broker::Start(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+
+    if (server_ != nullptr) {
+        MakeError(env, "internal", "The broker has been started already")
+            .ThrowAsJavaScriptException();
+        return env.Undefined();
+    }
+    epb_bytes secret = {nullptr, 0};
+    if (!secret_.IsEmpty() && !ToBytes(env, secret_.Value(), "secret", &secret)) {
+        return env.Undefined();
+    }
+    bell_ = Bell::Open(env, "epb.broker", this);
+    if (bell_ == nullptr)
+        return env.Undefined();
+    options_.secret = secret;
+    options_.path = has_path_ ? path_option_.c_str() : nullptr;
+    options_.pipe_id = has_pipe_id_ ? pipe_id_.c_str() : nullptr;
+    options_.on_event = OnEvent;
+    options_.event_context = this;
+    int os_error = 0;
+    enum epb_status status = epb_server_start(&options_, &server_, &os_error);
+    if (status != EPB_OK) {
+        End();
+        ThrowStart(env, status, os_error);
+        return env.Undefined();
+    }
+    (void)Ref();
+    return Napi::String::New(env, epb_server_path(server_));
+}
+
+void
+Broker::Stop(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    uint64_t drain_ms = 0;
+    Napi::Function callback;
+
+    if (!ToWhole(env, info[0], "drainMs", &drain_ms) ||
+        !ToFunction(env, info[1], "callback", &callback)) {
+        return;
+    }
+    if (server_ == nullptr) {
+        MakeError(env, "internal", "The broker is not running")
+            .ThrowAsJavaScriptException();
+        return;
+    }
+    on_stopped_.push_back(Napi::Persistent(callback));
+    epb_server_drain(server_, drain_ms);
+}
+
+void
+Broker::StopSync(const Napi::CallbackInfo &)
+{
+    End();
+}
+
+void
+Broker::RefProcess(const Napi::CallbackInfo &)
+{
+    if (bell_ != nullptr)
+        bell_->Ref();
+}
+
+void
+Broker::UnrefProcess(const Napi::CallbackInfo &)
+{
+    if (bell_ != nullptr)
+        bell_->Unref();
+}
+
+Napi::Value
+Broker::Path(const Napi::CallbackInfo &info)
+{
+    if (server_ == nullptr)
+        return info.Env().Null();
+    return Napi::String::New(info.Env(), epb_server_path(server_));
+}
+
+void
+DefineBroker(Napi::Env env, Napi::Object exports)
+{
+    Broker::Define(env, exports);
+}
+
+} // namespace epb

@@ -1,0 +1,145 @@
+#include "convert.h"
+
+#include <cmath>
+
+namespace epb {
+
+void
+ThrowType(Napi::Env env, const std::string &message)
+{
+    Napi::TypeError::New(env, message).ThrowAsJavaScriptException();
+}
+
+Napi::Error
+MakeError(Napi::Env env, const std::string &code, const std::string &message)
+{
+    Napi::Error error = Napi::Error::New(env, message);
+
+    error.Set("code", Napi::String::New(env, code));
+    return error;
+}
+
+static bool
+Wrong(Napi::Env env, const char *what, const char *wanted)
+{
+    ThrowType(env, std::string(what) + " must be " + wanted);
+    return false;
+}
+
+bool
+ToWhole(Napi::Env env, const Napi::Value &value, const char *what, uint64_t *out)
+{
+    double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1.0;
+
+    if (!(number >= 0.0 && number <= kMaxWhole) || number != std::floor(number)) {
+        return Wrong(env, what, "a whole number, 0 or more");
+    }
+    *out = static_cast<uint64_t>(number);
+    return true;
+}
+
+bool
+ToText(Napi::Env env, const Napi::Value &value, const char *what, std::string *out)
+{
+    if (!value.IsString())
+        return Wrong(env, what, "a string");
+    *out = value.As<Napi::String>().Utf8Value();
+    /* It ends up as a C string: what follows a NUL would be lost silently. */
+    if (out->find('\0') != std::string::npos)
+        return Wrong(env, what, "without NUL characters");
+    return true;
+}
+
+bool
+ToTexts(Napi::Env env, const Napi::Value &value, const char *what,
+        std::vector<std::string> *out)
+{
+    if (!value.IsArray())
+        return Wrong(env, what, "an array of strings");
+    Napi::Array array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); i++) {
+        std::string text;
+        if (!ToText(env, array.Get(i), what, &text))
+            return false;
+        out->push_back(text);
+    }
+    return true;
+}
+
+bool
+ToFunction(Napi::Env env, const Napi::Value &value, const char *what, Napi::Function *out)
+{
+    if (!value.IsFunction())
+        return Wrong(env, what, "a function");
+    *out = value.As<Napi::Function>();
+    return true;
+}
+
+bool
+ToBytes(Napi::Env env, const Napi::Value &value, const char *what, epb_bytes *out)
+{
+    *out = {nullptr, 0};
+    if (value.IsNull() || value.IsUndefined())
+        return true;
+    napi_typedarray_type type = napi_int8_array;
+    void *data = nullptr;
+    size_t size = 0;
+    if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) !=
+            napi_ok ||
+        type != napi_uint8_array) {
+        return Wrong(env, what, "a Uint8Array");
+    }
+    *out = {static_cast<const uint8_t *>(data), size};
+    return true;
+}
+
+static bool
+IsGiven(const Napi::Value &value)
+{
+    return !value.IsUndefined() && !value.IsNull();
+}
+
+bool
+OptionWhole(const Napi::Object &options, const char *name, uint64_t *out)
+{
+    Napi::Value value = options.Get(name);
+
+    return !IsGiven(value) || ToWhole(options.Env(), value, name, out);
+}
+
+bool
+OptionBoolean(const Napi::Object &options, const char *name, bool *out)
+{
+    Napi::Value value = options.Get(name);
+
+    if (!IsGiven(value))
+        return true;
+    if (!value.IsBoolean())
+        return Wrong(options.Env(), name, "true or false");
+    *out = value.As<Napi::Boolean>().Value();
+    return true;
+}
+
+bool
+OptionText(const Napi::Object &options, const char *name, std::string *out, bool *given)
+{
+    Napi::Value value = options.Get(name);
+
+    *given = IsGiven(value);
+    return !*given || ToText(options.Env(), value, name, out);
+}
+
+void
+ReportThrown(napi_env env)
+{
+    bool pending = false;
+    napi_value thrown = nullptr;
+
+    if (napi_is_exception_pending(env, &pending) != napi_ok || !pending)
+        return;
+    if (napi_get_and_clear_last_exception(env, &thrown) != napi_ok)
+        return;
+    (void)napi_fatal_exception(env, thrown);
+}
+
+} // namespace epb

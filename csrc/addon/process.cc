@@ -1,0 +1,543 @@
+/*
+ * Starting the command of `start -- cmd` and watching over it (base/proc.h).
+ *
+ * A command has a thread of its own that starts it and waits for it: on Linux the command
+ * gets SIGTERM when the thread that started it ends, so that nobody is orphaned when we
+ * are killed.
+ *
+ * Nothing here outlives its environment but these threads: when the environment ends they
+ * find their mailbox closed, and say nothing.
+ */
+#include "addon.h"
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#include <windows.h>
+#else
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+#endif
+
+#include "bell.h"
+#include "convert.h"
+
+extern "C" {
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/sys.h"
+#include "io/oserror.h"
+}
+
+namespace epb {
+
+#ifdef _WIN32
+
+/* Wakes a thread that watches processes: an event. */
+class Alarm {
+  public:
+    Alarm() : event_(CreateEventW(nullptr, TRUE, FALSE, nullptr)) {}
+    ~Alarm()
+    {
+        if (event_ != nullptr)
+            (void)CloseHandle(event_);
+    }
+    Alarm(const Alarm &) = delete;
+    bool made() const { return event_ != nullptr; }
+    intptr_t handle() const { return reinterpret_cast<intptr_t>(event_); }
+    void Ring() { (void)SetEvent(event_); }
+
+  private:
+    HANDLE event_;
+};
+
+static bool
+PointAtNothing(int fd)
+{
+    int nothing = _open("NUL", _O_WRONLY);
+    if (nothing < 0)
+        return false;
+    bool done = _dup2(nothing, fd) == 0;
+    (void)_close(nothing);
+    return done;
+}
+
+#else
+
+/* Wakes a thread that watches processes: a pipe, which becomes readable when its other
+ * end goes. */
+class Alarm {
+  public:
+    Alarm()
+    {
+        if (pipe(ends_) != 0)
+            return;
+        made_ = true;
+        for (int end : ends_) {
+            (void)fcntl(end, F_SETFD, FD_CLOEXEC);
+        }
+    }
+    ~Alarm()
+    {
+        if (!made_)
+            return;
+        Ring();
+        (void)close(ends_[0]);
+    }
+    Alarm(const Alarm &) = delete;
+    bool made() const { return made_; }
+    intptr_t handle() const { return ends_[0]; }
+    void Ring()
+    {
+        if (ends_[1] >= 0)
+            (void)close(ends_[1]);
+        ends_[1] = -1;
+    }
+
+  private:
+    int ends_[2] = {-1, -1};
+    bool made_ = false;
+};
+
+static bool
+PointAtNothing(int fd)
+{
+    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nothing < 0)
+        return false;
+    bool done = dup2(nothing, fd) == fd;
+    (void)close(nothing);
+    return done;
+}
+
+#endif
+
+/* The signals of a new thread: none. Those of the program are for its own threads. */
+class SignalsBlocked {
+  public:
+#ifdef _WIN32
+    SignalsBlocked() = default;
+#else
+    SignalsBlocked()
+    {
+        sigset_t all;
+        sigfillset(&all);
+        (void)pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~SignalsBlocked()
+    {
+        (void)pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    }
+
+  private:
+    sigset_t before_;
+#endif
+};
+
+/*
+ * One callback of JavaScript, to be called once by a thread that may outlive the
+ * environment. The thread and the environment share it; the mutex decides who comes
+ * first.
+ */
+class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox> {
+  public:
+    using Deliver = void (*)(Napi::Env env, const Napi::FunctionReference &callback,
+                             News *news);
+
+    /* False with a pending JavaScript exception. */
+    bool Open(Napi::Env env, const char *name, Napi::Function callback, Deliver deliver)
+    {
+        bell_ = Bell::Open(env, name, this);
+        if (bell_ == nullptr)
+            return false;
+        callback_ = Napi::Persistent(callback);
+        deliver_ = deliver;
+        self_ = shared_from_this();
+        return true;
+    }
+
+    /* From the thread, once. */
+    void Post(News *take_news)
+    {
+        std::lock_guard<std::mutex> guard(mutex_);
+        if (bell_ != nullptr) {
+            bell_->Ring(take_news);
+        } else {
+            delete take_news;
+        }
+    }
+
+    /* Keeps the process alive or not, until then. */
+    void Unref() { bell_->Unref(); }
+
+    /* For a thread that may wait for ever: rung when nobody wants to hear of it any more.
+     */
+    void RingWhenClosed(std::shared_ptr<Alarm> alarm) { alarm_ = alarm; }
+
+    /* On the JavaScript thread: nothing will be called any more. */
+    void Close()
+    {
+        Bell *bell = Detach();
+        if (bell != nullptr)
+            bell->Close();
+        Forget();
+    }
+
+    void OnRing(Napi::Env env, News *news) override
+    {
+        Napi::HandleScope scope(env);
+        std::shared_ptr<Mailbox> keep = self_;
+        Napi::FunctionReference callback = std::move(callback_);
+        Close();
+        deliver_(env, callback, news);
+    }
+
+    void OnTeardown() override
+    {
+        (void)Detach();
+        Forget();
+    }
+
+  private:
+    Bell *Detach()
+    {
+        std::lock_guard<std::mutex> guard(mutex_);
+        Bell *bell = bell_;
+        bell_ = nullptr;
+        return bell;
+    }
+
+    void Forget()
+    {
+        std::shared_ptr<Mailbox> keep = std::move(self_);
+        callback_.Reset();
+        if (alarm_ != nullptr)
+            alarm_->Ring();
+    }
+
+    std::mutex mutex_;
+    Bell *bell_ = nullptr; /* guarded by the mutex once the thread runs */
+    Napi::FunctionReference callback_;
+    Deliver deliver_ = nullptr;
+    std::shared_ptr<Alarm> alarm_;
+    std::shared_ptr<Mailbox> self_; /* the environment's share */
+};
+
+/* --- spawn --- */
+
+struct ExitNews : News {
+    int exit_status = -1;
+    int term_signal = -1;
+};
+
+/* What the thread that starts a command needs, and what it tells. */
+struct Command {
+    std::string file;
+    std::vector<std::string> args; /* without the name itself */
+    std::vector<std::string> env;
+    std::string cwd;
+    bool has_cwd = false;
+    bool new_group = false;
+
+    std::mutex mutex;
+    std::condition_variable started;
+    bool tried = false;
+    enum epb_status status = EPB_OK;
+    uint32_t pid = 0;
+    int os_error = 0;
+};
+
+static std::vector<const char *>
+Pointers(const std::string *first, const std::vector<std::string> &texts)
+{
+    std::vector<const char *> pointers;
+
+    if (first != nullptr)
+        pointers.push_back(first->c_str());
+    for (const std::string &text : texts) {
+        pointers.push_back(text.c_str());
+    }
+    pointers.push_back(nullptr);
+    return pointers;
+}
+
+static bool
+StartCommand(Command *command)
+{
+    std::vector<const char *> argv = Pointers(&command->file, command->args);
+    std::vector<const char *> envp = Pointers(nullptr, command->env);
+    struct epb_spawn spec = {};
+
+    spec.file = command->file.c_str();
+    spec.argv = argv.data();
+    spec.envp = envp.data();
+    spec.cwd = command->has_cwd ? command->cwd.c_str() : nullptr;
+    spec.new_group = command->new_group;
+    std::lock_guard<std::mutex> guard(command->mutex);
+    command->status = epb_proc_spawn(&spec, &command->pid, &command->os_error);
+    command->tried = true;
+    command->started.notify_one();
+    return command->status == EPB_OK;
+}
+
+static void
+RunCommand(std::shared_ptr<Command> command, std::shared_ptr<Mailbox> mailbox)
+{
+    if (!StartCommand(command.get()))
+        return;
+    ExitNews *news = new ExitNews;
+    /* On failure both stay -1: it is gone, nobody knows how. */
+    enum epb_status status =
+        epb_proc_wait(command->pid, &news->exit_status, &news->term_signal);
+    (void)status;
+    mailbox->Post(news);
+}
+
+static Napi::Value
+NumberOrNull(Napi::Env env, int number)
+{
+    if (number < 0)
+        return env.Null();
+    return Napi::Number::New(env, number);
+}
+
+static void
+DeliverExit(Napi::Env env, const Napi::FunctionReference &callback, News *news)
+{
+    const ExitNews *exit = static_cast<const ExitNews *>(news);
+
+    callback.Call(
+        {NumberOrNull(env, exit->exit_status), NumberOrNull(env, exit->term_signal)});
+}
+
+static bool
+ReadCommand(const Napi::CallbackInfo &info, Command *command)
+{
+    Napi::Env env = info.Env();
+
+    if (!ToText(env, info[0], "file", &command->file) ||
+        !ToTexts(env, info[1], "args", &command->args) ||
+        !ToTexts(env, info[2], "env", &command->env)) {
+        return false;
+    }
+    if (!info[3].IsObject()) {
+        ThrowType(env, "options must be an object");
+        return false;
+    }
+    Napi::Object options = info[3].As<Napi::Object>();
+    return OptionBoolean(options, "newGroup", &command->new_group) &&
+           OptionText(options, "cwd", &command->cwd, &command->has_cwd);
+}
+
+/* spawn(file, args, env, { newGroup, cwd }, onExit) -> pid */
+static Napi::Value
+Spawn(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    std::shared_ptr<Command> command = std::make_shared<Command>();
+    std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>();
+    Napi::Function on_exit;
+
+    if (!ReadCommand(info, command.get()) ||
+        !ToFunction(env, info[4], "onExit", &on_exit) ||
+        !mailbox->Open(env, "epb.command", on_exit, DeliverExit)) {
+        return env.Undefined();
+    }
+    std::unique_lock<std::mutex> lock(command->mutex);
+    {
+        SignalsBlocked blocked;
+        std::thread(RunCommand, command, mailbox).detach();
+    }
+    command->started.wait(lock, [&command] { return command->tried; });
+    if (command->status == EPB_OK)
+        return Napi::Number::New(env, command->pid);
+    mailbox->Close();
+    int error = epb_os_error_from(command->os_error);
+    MakeError(env, command->os_error == 0 ? "internal" : epb_os_error_name(error),
+              "The command can't be started: " + command->file + ": " +
+                  epb_os_error_message(error))
+        .ThrowAsJavaScriptException();
+    return env.Undefined();
+}
+
+/* --- The rest --- */
+
+/* kill(pid, group, signalNumber): whether it was still there. */
+static Napi::Value
+Kill(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    uint64_t pid = 0;
+    uint64_t signal_number = 0;
+
+    if (!ToWhole(env, info[0], "pid", &pid) ||
+        !ToWhole(env, info[2], "signalNumber", &signal_number)) {
+        return env.Undefined();
+    }
+    if (!info[1].IsBoolean()) {
+        ThrowType(env, "group must be true or false");
+        return env.Undefined();
+    }
+    enum epb_status status =
+        epb_proc_kill(static_cast<uint32_t>(pid), info[1].As<Napi::Boolean>().Value(),
+                      static_cast<int>(signal_number));
+    return Napi::Boolean::New(env, status == EPB_OK);
+}
+
+struct DeathNews : News {
+    uint32_t pid = 0;
+};
+
+static void
+DeliverDeath(Napi::Env env, const Napi::FunctionReference &callback, News *news)
+{
+    callback.Call({Napi::Number::New(env, static_cast<const DeathNews *>(news)->pid)});
+}
+
+static enum epb_proc_event
+WatchOnce(const std::vector<uint32_t> &pids, const Alarm &alarm, uint32_t *died)
+{
+    return epb_proc_watch(pids.data(), pids.size(), alarm.handle(), died);
+}
+
+static void
+RunWatch(std::vector<uint32_t> pids, std::shared_ptr<Alarm> alarm,
+         std::shared_ptr<Mailbox> mailbox)
+{
+    DeathNews *news = new DeathNews;
+
+    if (WatchOnce(pids, *alarm, &news->pid) == EPB_PROC_DIED) {
+        mailbox->Post(news);
+    } else {
+        delete news;
+    }
+}
+
+static bool
+ToPids(Napi::Env env, const Napi::Value &value, std::vector<uint32_t> *pids)
+{
+    if (!value.IsArray() || value.As<Napi::Array>().Length() > EPB_PROC_WATCH_MAX) {
+        ThrowType(env, "pids must be an array of at most " +
+                           std::to_string(EPB_PROC_WATCH_MAX));
+        return false;
+    }
+    Napi::Array array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); i++) {
+        uint64_t pid = 0;
+        if (!ToWhole(env, array.Get(i), "pid", &pid))
+            return false;
+        pids->push_back(static_cast<uint32_t>(pid));
+    }
+    return true;
+}
+
+/* Whether the system can watch them at all: asked with an alarm that rings already. */
+static bool
+CanWatch(const std::vector<uint32_t> &pids)
+{
+    Alarm ringing;
+    uint32_t died = 0;
+
+    if (!ringing.made())
+        return false;
+    ringing.Ring();
+    return WatchOnce(pids, ringing, &died) != EPB_PROC_UNSUPPORTED;
+}
+
+/* watchAncestors(pids, onDeath) -> false when the system can't. Keeps nothing alive. */
+static Napi::Value
+WatchAncestors(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    std::vector<uint32_t> pids;
+    Napi::Function on_death;
+
+    if (!ToPids(env, info[0], &pids) || !ToFunction(env, info[1], "onDeath", &on_death)) {
+        return env.Undefined();
+    }
+    std::shared_ptr<Alarm> alarm = std::make_shared<Alarm>();
+    if (!alarm->made() || !CanWatch(pids))
+        return Napi::Boolean::New(env, false);
+    std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>();
+    if (!mailbox->Open(env, "epb.ancestors", on_death, DeliverDeath))
+        return env.Undefined();
+    mailbox->Unref();
+    mailbox->RingWhenClosed(alarm);
+    SignalsBlocked blocked;
+    std::thread(RunWatch, pids, alarm, mailbox).detach();
+    return Napi::Boolean::New(env, true);
+}
+
+static void
+HardenProcess(const Napi::CallbackInfo &info)
+{
+    if (epb_sys_harden_process() == EPB_OK)
+        return;
+    MakeError(info.Env(), "internal",
+              "The system refuses to forbid core dumps and tracing")
+        .ThrowAsJavaScriptException();
+}
+
+/* makeSecret() -> 256 random bits as 64 hexadecimal digits. Here, since loading Node's
+ * crypto costs `start` more than all the rest. */
+static Napi::Value
+MakeSecret(const Napi::CallbackInfo &info)
+{
+    static const char digits[] = "0123456789abcdef";
+    Napi::Env env = info.Env();
+    uint8_t bytes[32];
+    char text[2 * sizeof bytes];
+
+    if (epb_sys_random(bytes, sizeof bytes) != EPB_OK) {
+        MakeError(env, "internal", "The system gives no random bytes")
+            .ThrowAsJavaScriptException();
+        return env.Undefined();
+    }
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        text[2 * i] = digits[bytes[i] >> 4];
+        text[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    Napi::String secret = Napi::String::New(env, text, sizeof text);
+    epb_mem_wipe(bytes, sizeof bytes);
+    epb_mem_wipe(text, sizeof text);
+    return secret;
+}
+
+/* discard(fd): what is written to stdout (1) or stderr (2) from now on goes nowhere. The
+ * number is never free meanwhile, so that no other thread can get it. */
+static Napi::Value
+Discard(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    uint64_t fd = 0;
+
+    if (!ToWhole(env, info[0], "fd", &fd))
+        return env.Undefined();
+    if (fd != 1 && fd != 2) {
+        ThrowType(env, "fd must be 1 or 2");
+        return env.Undefined();
+    }
+    return Napi::Boolean::New(env, PointAtNothing(static_cast<int>(fd)));
+}
+
+void
+DefineProcess(Napi::Env env, Napi::Object exports)
+{
+    exports.Set("spawn", Napi::Function::New<Spawn>(env, "spawn"));
+    exports.Set("kill", Napi::Function::New<Kill>(env, "kill"));
+    exports.Set("watchAncestors",
+                Napi::Function::New<WatchAncestors>(env, "watchAncestors"));
+    exports.Set("hardenProcess",
+                Napi::Function::New<HardenProcess>(env, "hardenProcess"));
+    exports.Set("makeSecret", Napi::Function::New<MakeSecret>(env, "makeSecret"));
+    exports.Set("discard", Napi::Function::New<Discard>(env, "discard"));
+}
+
+} // namespace epb

@@ -1,0 +1,77 @@
+/*
+ * A client's connection: a channel (wire/channel.h) over a transport.
+ *
+ * One call, epb_client_exchange, sends what there is to send and takes what has come; it
+ * never blocks. A reply that has not come yet is looked for again for a few microseconds
+ * (look.h), giving way each time, before the caller has to wait. To wait, a caller blocks
+ * (epb_client_wait) or arms the client, which costs no thread of its own.
+ *
+ * The stream in both directions is whole frames; what is in them is the caller's.
+ *
+ * Thread safety: a client belongs to one thread; `on_ready` comes from another.
+ */
+#ifndef EPB_IO_CLIENT_H
+#define EPB_IO_CLIENT_H
+
+#include <stdbool.h>
+
+#include "../base/bytes.h"
+#include "../base/status.h"
+
+/* No reply is longer; the longest that a broker makes is a list of 16 MiB. */
+#define EPB_CLIENT_FRAME_MAX_BYTES (64U * 1024U * 1024U)
+
+struct epb_client;
+
+/* Must not block, and must not call the client. */
+typedef void (*epb_client_fn)(void *context);
+
+struct epb_exchange {
+    struct epb_bytes out; /* whole frames; may be empty */
+    uint8_t *into;
+    size_t into_bytes;
+    uint64_t look_us; /* 0: no second look */
+
+    size_t received_bytes; /* out: whole frames put into `into` */
+    bool taken; /* out: the socket took bytes; if not, nothing of `out` has left */
+    size_t needed_bytes; /* out: not 0 when the next frame has come but is longer than
+                            `into` */
+};
+
+/* Copies path and secret (empty: none). NULL when memory is out. */
+struct epb_client *
+epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready,
+               void *context);
+/* Closes. NULL is allowed. No on_ready comes after it has returned. */
+void
+epb_client_free(struct epb_client *client);
+
+/* Connects, or connects again after a close; nothing is sent yet. EPB_BROKER_GONE:
+ * *os_error says why (oserror.h): UV_EAGAIN when the broker's queue is full, UV_EPERM
+ * when it belongs to another user. */
+EPB_MUST_USE enum epb_status
+epb_client_connect(struct epb_client *client, int *os_error);
+/* An error means that the connection is closed, and that frames which came before it have
+ * been delivered: EPB_BROKER_GONE, the statuses of a channel that dies, EPB_INTERNAL (out
+ * of memory). */
+EPB_MUST_USE enum epb_status
+epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange);
+/* Blocks, sending what waits to be sent, until something has come or the connection has
+ * closed, or for `timeout_ms`. Whether it did before the timeout. */
+bool
+epb_client_wait(struct epb_client *client, uint64_t timeout_ms);
+/* on_ready will be called once, when epb_client_exchange has something to do. */
+EPB_MUST_USE enum epb_status
+epb_client_arm(struct epb_client *client);
+/* Bytes that the socket has not taken yet. */
+size_t
+epb_client_unsent(const struct epb_client *client);
+/* The broker has proved itself; without a secret there is nothing to prove. */
+bool
+epb_client_open(const struct epb_client *client);
+bool
+epb_client_connected(const struct epb_client *client);
+void
+epb_client_close(struct epb_client *client);
+
+#endif

@@ -1,0 +1,294 @@
+/* See conn.h. */
+#include "conn.h"
+
+#include <stdlib.h>
+
+/* What is read while lingering goes nowhere; one such place is enough for all. */
+#define SCRATCH_BYTES 65536U
+/* A session bounds its own output well below. */
+#define UNSENT_LIMIT_BYTES (256U * 1024U * 1024U)
+#define DISCARD_MAX_BYTES (4U * 1024U * 1024U)
+
+struct epb_conn *
+epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
+{
+    struct epb_conn *conn = calloc(1, sizeof(*conn));
+
+    if (conn == NULL)
+        return NULL;
+    if (uv_pipe_init(loop, &conn->pipe, 0) != 0) {
+        free(conn);
+        return NULL;
+    }
+    conn->owner = owner;
+    conn->pipe.data = conn;
+    conn->deadline_ms = UINT64_MAX;
+    epb_list_init(&conn->all);
+    epb_list_init(&conn->queued);
+    epb_list_init(&conn->unproven);
+    epb_list_init(&conn->timed);
+    epb_buf_init(&conn->unsent, UNSENT_LIMIT_BYTES);
+    return conn;
+}
+
+static size_t
+unsent_bytes(const struct epb_conn *conn)
+{
+    return epb_buf_size(&conn->unsent) + epb_session_output(conn->session).size_bytes;
+}
+
+static void
+ask_for_turn(struct epb_conn *conn)
+{
+    conn->owner->ready(conn->owner->context, conn);
+}
+
+/* --- Reading --- */
+
+static void
+on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
+{
+    /* Never read: nobody looks at what is discarded. */
+    static uint8_t scratch[SCRATCH_BYTES];
+    struct epb_conn *conn = pipe->data;
+    uint8_t *memory = scratch;
+    size_t size_bytes = sizeof(scratch);
+
+    (void)suggested;
+    if (!conn->lingering)
+        epb_session_input(conn->session, &memory, &size_bytes);
+    if (size_bytes > UINT32_MAX / 2)
+        size_bytes = UINT32_MAX / 2;
+    *out = uv_buf_init((char *)memory, (unsigned)size_bytes);
+}
+
+static void
+stop_reading(struct epb_conn *conn)
+{
+    conn->reading = false;
+    (void)uv_read_stop((uv_stream_t *)&conn->pipe);
+}
+
+static void
+take_input(struct epb_conn *conn, size_t size_bytes)
+{
+    conn->owner->bytes_in += size_bytes;
+    if (conn->lingering) {
+        conn->discarded += size_bytes;
+        if (conn->discarded <= DISCARD_MAX_BYTES)
+            return;
+        conn->broken = true;
+        stop_reading(conn);
+    } else {
+        epb_session_received(conn->session, size_bytes,
+                             conn->owner->now(conn->owner->context));
+    }
+    ask_for_turn(conn);
+}
+
+static void
+on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
+{
+    struct epb_conn *conn = pipe->data;
+
+    (void)buffer;
+    if (size == 0)
+        return;
+    if (size > 0) {
+        take_input(conn, (size_t)size);
+        return;
+    }
+    stop_reading(conn);
+    /* No room now: the next turn makes some and reads on. */
+    if (size == UV_ENOBUFS) {
+        ask_for_turn(conn);
+        return;
+    }
+    if (size == UV_EOF && !conn->lingering) {
+        conn->ended = true;
+        epb_session_end_of_input(conn->session);
+    } else {
+        conn->broken = true;
+    }
+    ask_for_turn(conn);
+}
+
+static void
+resume_reading(struct epb_conn *conn)
+{
+    if (conn->reading || conn->ended || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES)
+        return;
+    /* A session that closes takes nothing more; once all is written, lingering does. */
+    if (!conn->lingering && epb_session_closing(conn->session))
+        return;
+    if (uv_read_start((uv_stream_t *)&conn->pipe, on_alloc, on_read) == 0) {
+        conn->reading = true;
+    } else {
+        conn->broken = true;
+    }
+}
+
+/* --- Writing --- */
+
+static void
+on_written(uv_write_t *write, int error)
+{
+    struct epb_conn *conn = write->data;
+
+    if (error == UV_ECANCELED)
+        return;
+    conn->writing = false;
+    if (error != 0)
+        conn->broken = true;
+    epb_buf_consume(&conn->unsent, epb_buf_size(&conn->unsent));
+    epb_buf_trim(&conn->unsent, 0);
+    ask_for_turn(conn);
+}
+
+/* The rest goes through libuv, from memory that stays where it is meanwhile. */
+static bool
+write_later(struct epb_conn *conn, struct epb_bytes rest)
+{
+    if (epb_buf_append(&conn->unsent, rest.data, rest.size_bytes) != EPB_OK)
+        return false;
+    epb_session_sent(conn->session, rest.size_bytes);
+    union {
+        const uint8_t *in;
+        char *out;
+    } data = {.in = epb_buf_data(&conn->unsent)};
+    uv_buf_t buffer = uv_buf_init(data.out, (unsigned)rest.size_bytes);
+    conn->write.data = conn;
+    conn->writing = true;
+    return uv_write(&conn->write, (uv_stream_t *)&conn->pipe, &buffer, 1, on_written) ==
+           0;
+}
+
+/* How much the socket took; negative when it failed. libuv does not change what it
+ * writes, but takes it without const. */
+static int
+try_write(struct epb_conn *conn, struct epb_bytes bytes)
+{
+    union {
+        const uint8_t *in;
+        char *out;
+    } data = {.in = bytes.data};
+    size_t size_bytes = bytes.size_bytes < INT32_MAX ? bytes.size_bytes : INT32_MAX;
+    uv_buf_t buffer = uv_buf_init(data.out, (unsigned)size_bytes);
+    int written = uv_try_write((uv_stream_t *)&conn->pipe, &buffer, 1);
+
+    return written == UV_EAGAIN ? 0 : written;
+}
+
+static bool
+flush(struct epb_conn *conn)
+{
+    if (conn->writing)
+        return true;
+    struct epb_bytes output = epb_session_output(conn->session);
+    if (output.size_bytes == 0)
+        return true;
+    int written = try_write(conn, output);
+    if (written < 0)
+        return false;
+    conn->owner->bytes_out += output.size_bytes;
+    epb_session_sent(conn->session, (size_t)written);
+    output = epb_session_output(conn->session);
+    return output.size_bytes == 0 || write_later(conn, output);
+}
+
+void
+epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes)
+{
+    (void)try_write(conn, bytes);
+}
+
+/* --- Life --- */
+
+enum epb_status
+epb_conn_begin(struct epb_conn *conn)
+{
+    conn->session =
+        epb_session_new(&conn->owner->sessions, conn->owner->now(conn->owner->context));
+    if (conn->session == NULL)
+        return EPB_INTERNAL;
+    resume_reading(conn);
+    return conn->broken ? EPB_INTERNAL : EPB_OK;
+}
+
+static void
+on_shutdown(uv_shutdown_t *request, int error)
+{
+    struct epb_conn *conn = request->data;
+
+    if (error == 0 || error == UV_ECANCELED)
+        return;
+    conn->broken = true;
+    ask_for_turn(conn);
+}
+
+/* All is said. A peer that will send no more needs no waiting for. */
+static enum epb_conn_next
+finish(struct epb_conn *conn, const struct epb_time *now)
+{
+    if (conn->ended)
+        return EPB_CONN_DONE;
+    conn->lingering = true;
+    conn->linger_ms = now->mono_ms + EPB_CONN_LINGER_MS;
+    conn->shutdown.data = conn;
+    if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->pipe, on_shutdown) != 0) {
+        return EPB_CONN_DONE;
+    }
+    resume_reading(conn);
+    return conn->broken ? EPB_CONN_DONE : EPB_CONN_WAIT;
+}
+
+enum epb_conn_next
+epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
+{
+    bool more = false;
+
+    if (conn->broken)
+        return EPB_CONN_DONE;
+    if (conn->lingering)
+        return EPB_CONN_WAIT;
+    if (unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES) {
+        more = epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES,
+                                EPB_CONN_TURN_BYTES);
+        /* The session stops at its own bound of output; it goes on once that has moved
+         * here. */
+        more = more || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;
+    }
+    if (!flush(conn))
+        return EPB_CONN_DONE;
+    if (epb_session_closing(conn->session) && unsent_bytes(conn) == 0)
+        return finish(conn, now);
+    resume_reading(conn);
+    if (conn->broken)
+        return EPB_CONN_DONE;
+    /* With too much unsent, the next turn comes when it is written. */
+    return more && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES ? EPB_CONN_MORE
+                                                              : EPB_CONN_WAIT;
+}
+
+bool
+epb_conn_quiet(const struct epb_conn *conn)
+{
+    return !conn->writing && epb_list_empty(&conn->queued) && unsent_bytes(conn) == 0;
+}
+
+static void
+on_closed(uv_handle_t *pipe)
+{
+    struct epb_conn *conn = pipe->data;
+
+    epb_buf_fini(&conn->unsent);
+    free(conn);
+}
+
+void
+epb_conn_close(struct epb_conn *conn)
+{
+    epb_session_free(conn->session);
+    conn->session = NULL;
+    uv_close((uv_handle_t *)&conn->pipe, on_closed);
+}

@@ -1,0 +1,96 @@
+/*
+ * One accepted connection: a libuv pipe on one side, a session on the other.
+ *
+ * libuv's callbacks only move bytes and note what happened; they ask for a turn by
+ * `ready`. All decisions fall in epb_conn_turn, which works on what came, writes what is
+ * to be said, and tells the owner whether there is more, or whether the connection is
+ * done.
+ *
+ * Output goes to the socket at once (uv_try_write); what does not fit is moved to
+ * `unsent` and written by libuv. As soon as more than EPB_CONN_UNSENT_BYTES wait for the
+ * peer, its requests are neither read nor worked on until it has read replies.
+ *
+ * When the broker ends a conversation, it says so (shutdown) and goes on to read for a
+ * moment: closing with unread input would destroy the last reply on its way to the peer.
+ */
+#ifndef EPB_IO_CONN_H
+#define EPB_IO_CONN_H
+
+#include <stdbool.h>
+
+#include <uv.h>
+
+#include "../base/buf.h"
+#include "../wire/session.h"
+#include "list.h"
+
+#define EPB_CONN_UNSENT_BYTES (1024U * 1024U)
+#define EPB_CONN_TURN_FRAMES 32U
+#define EPB_CONN_TURN_BYTES (64U * 1024U)
+#define EPB_CONN_LINGER_MS 1000U
+
+enum epb_conn_next {
+    EPB_CONN_WAIT, /* until it asks for a turn */
+    EPB_CONN_MORE, /* another turn, after the others had theirs */
+    EPB_CONN_DONE  /* close it */
+};
+
+struct epb_conn;
+
+struct epb_conn_owner {
+    void *context;
+    struct epb_session_config sessions;
+    /* It has something to do; may be said twice. */
+    void (*ready)(void *context, struct epb_conn *conn);
+    /* The clocks, read at most once a look at the sockets. */
+    const struct epb_time *(*now)(void *context);
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+};
+
+struct epb_conn {
+    /* The owner's: lists and what it has counted. */
+    struct epb_list all;
+    struct epb_list queued;
+    struct epb_list unproven;
+    struct epb_list timed;
+    uint64_t deadline_ms; /* mono_ms; UINT64_MAX: none */
+    uint64_t since_ms;    /* mono_ms of its begin */
+    size_t held_input;
+    size_t held_output;
+
+    struct epb_conn_owner *owner;
+    struct epb_session *session;
+    struct epb_buf unsent; /* what libuv is writing */
+    size_t discarded;      /* bytes thrown away while lingering */
+    uint64_t linger_ms;
+    bool reading;
+    bool writing;
+    bool broken;    /* the socket failed, or both sides are through */
+    bool ended;     /* the peer will send no more */
+    bool lingering; /* all is said; waiting for the peer to close */
+    uv_pipe_t pipe;
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+};
+
+/* A handle on the loop, not yet connected; NULL when memory is out. */
+struct epb_conn *
+epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner);
+/* The pipe has been accepted into: begins the session. EPB_INTERNAL; close it then. */
+EPB_MUST_USE enum epb_status
+epb_conn_begin(struct epb_conn *conn);
+enum epb_conn_next
+epb_conn_turn(struct epb_conn *conn, const struct epb_time *now);
+/* All that was received is answered, and all answers are in the peer's hands. */
+bool
+epb_conn_quiet(const struct epb_conn *conn);
+/* Writes a few bytes, as far as they fit, before closing: a refusal. */
+void
+epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes);
+/* Wipes, closes, and frees once the loop's callback has run. It is in no list any more.
+ */
+void
+epb_conn_close(struct epb_conn *conn);
+
+#endif

@@ -1,0 +1,555 @@
+/* See endpoint.h. */
+#include "endpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/sys.h"
+#include "list.h"
+#include "socket.h"
+#include "stale.h"
+
+#define BACKLOG 1024
+#define PIPE_ID_MAX 64U
+#define LOCK_PATH_BYTES (EPB_SOCKET_PATH_BYTES + 8U)
+/* The directory, "/broker-", 32 or 64 characters, ".sock": what must fit. */
+#define FALLBACK_DIRECTORY "/tmp"
+
+struct epb_endpoint {
+    struct epb_list open; /* in the list of names to remove at exit */
+    uv_poll_t poll;
+    epb_endpoint_fn on_connection;
+    void *context;
+    uint32_t pid;
+    unsigned stale;
+    int fd;
+    int lock_fd; /* -1: a random name needs none */
+    bool listening;
+    bool visible; /* the final name exists */
+    dev_t device;
+    ino_t inode;
+    char directory[EPB_SOCKET_PATH_BYTES];
+    char path[EPB_SOCKET_PATH_BYTES];
+    char lock_path[LOCK_PATH_BYTES];
+};
+
+/* Endpoints whose names are to go at exit(), whoever calls it. */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t open_once = PTHREAD_ONCE_INIT;
+static struct epb_list open_endpoints;
+
+/* --- Names --- */
+
+static int
+print_path(char *out, size_t room, const char *directory, const char *id,
+           const char *suffix)
+{
+    int size = snprintf(out, room, "%s/broker-%s%s", directory, id, suffix);
+
+    if (size < 0)
+        return UV_EINVAL;
+    return (size_t)size > epb_socket_path_max() || (size_t)size >= room ? UV_ENAMETOOLONG
+                                                                        : 0;
+}
+
+static int
+random_hex(char out[EPB_SOCKET_NAME_HEX + 1])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[EPB_SOCKET_NAME_HEX / 2];
+
+    if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK)
+        return UV_EIO;
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15U];
+    }
+    out[EPB_SOCKET_NAME_HEX] = '\0';
+    return 0;
+}
+
+static bool
+is_pipe_id(const char *id)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    size_t size = strlen(id);
+
+    return size >= 1 && size <= PIPE_ID_MAX && strspn(id, allowed) == size;
+}
+
+/* The directory part of a path that was given, "." when it has none. */
+static int
+split_directory(struct epb_endpoint *endpoint, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t size = slash == NULL ? 0 : (size_t)(slash - path);
+
+    if (strlen(path) > epb_socket_path_max())
+        return UV_ENAMETOOLONG;
+    if (path[0] == '\0' || (slash != NULL && slash[1] == '\0'))
+        return UV_EINVAL;
+    memcpy(endpoint->path, path, strlen(path) + 1);
+    if (slash == NULL) {
+        endpoint->directory[0] = '.';
+    } else if (size == 0) {
+        endpoint->directory[0] = '/';
+    } else {
+        memcpy(endpoint->directory, path, size);
+    }
+    return 0;
+}
+
+/* ${TMPDIR:-/tmp}, unless the name would not fit a socket address there. A relative
+ * TMPDIR would mean another place to each process. */
+static int
+choose_directory(struct epb_endpoint *endpoint, const char *id)
+{
+    const char *wanted = getenv("TMPDIR");
+    size_t size = wanted == NULL ? 0 : strlen(wanted);
+
+    while (size > 1 && wanted[size - 1] == '/')
+        size--;
+    if (size > 1 && wanted[0] == '/' && size < sizeof(endpoint->directory)) {
+        memcpy(endpoint->directory, wanted, size);
+        endpoint->directory[size] = '\0';
+        if (print_path(endpoint->path, sizeof(endpoint->path), endpoint->directory, id,
+                       ".sock") == 0) {
+            return 0;
+        }
+    }
+    memcpy(endpoint->directory, FALLBACK_DIRECTORY, sizeof(FALLBACK_DIRECTORY));
+    return print_path(endpoint->path, sizeof(endpoint->path), endpoint->directory, id,
+                      ".sock");
+}
+
+static int
+choose_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
+{
+    char hex[EPB_SOCKET_NAME_HEX + 1];
+    size_t stem = 0;
+
+    if (spec->path != NULL) {
+        int error = split_directory(endpoint, spec->path);
+        if (error != 0)
+            return error;
+        stem = strlen(endpoint->path);
+    } else {
+        if (spec->pipe_id != NULL && !is_pipe_id(spec->pipe_id))
+            return UV_EINVAL;
+        int error = random_hex(hex);
+        if (error != 0)
+            return error;
+        error = choose_directory(endpoint, spec->pipe_id != NULL ? spec->pipe_id : hex);
+        if (error != 0 || spec->pipe_id == NULL)
+            return error;
+        stem = strlen(endpoint->path) - strlen(".sock");
+    }
+    (void)snprintf(endpoint->lock_path, sizeof(endpoint->lock_path), "%.*s.lock",
+                   (int)stem, endpoint->path);
+    return 0;
+}
+
+/* --- The lock of a fixed name --- */
+
+static bool
+same_file(const struct stat *left, const struct stat *right)
+{
+    return left->st_dev == right->st_dev && left->st_ino == right->st_ino;
+}
+
+/* UV_EAGAIN: the file went away between opening and locking. */
+static int
+try_lock(const char *path, int *fd)
+{
+    struct stat opened;
+    struct stat named;
+    int locked = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (locked < 0)
+        return -errno;
+    int error = 0;
+    if (fstat(locked, &opened) != 0) {
+        error = -errno;
+    } else if (!S_ISREG(opened.st_mode) || opened.st_uid != geteuid()) {
+        error = UV_EPERM;
+    } else if (flock(locked, LOCK_EX | LOCK_NB) != 0) {
+        error = errno == EWOULDBLOCK ? UV_EADDRINUSE : -errno;
+    } else if (lstat(path, &named) != 0 || !same_file(&opened, &named)) {
+        error = UV_EAGAIN;
+    }
+    if (error == 0) {
+        *fd = locked;
+    } else {
+        epb_socket_close(locked);
+    }
+    return error;
+}
+
+static int
+take_lock(struct epb_endpoint *endpoint)
+{
+    int error = UV_EAGAIN;
+
+    /* Each further round needs another broker that ended in this very moment. */
+    for (int round = 0; round < 16 && error == UV_EAGAIN; round++) {
+        error = try_lock(endpoint->lock_path, &endpoint->lock_fd);
+    }
+    return error == UV_EAGAIN ? UV_EADDRINUSE : error;
+}
+
+/* --- Making the socket --- */
+
+/* Notes which file the bound socket is. */
+static int
+note_identity(struct epb_endpoint *endpoint, const char *path)
+{
+    struct stat status;
+
+    if (lstat(path, &status) != 0)
+        return -errno;
+    if (!S_ISSOCK(status.st_mode))
+        return UV_EADDRINUSE;
+    endpoint->device = status.st_dev;
+    endpoint->inode = status.st_ino;
+    return 0;
+}
+
+/* Gives the bound file its final name, which must be free, or left by a broker that is
+ * dead. */
+static int
+publish(struct epb_endpoint *endpoint, const char *temporary)
+{
+    for (int round = 0; round < 2; round++) {
+        if (link(temporary, endpoint->path) == 0)
+            return 0;
+        if (errno != EEXIST)
+            break;
+        if (!epb_stale_remove(endpoint->path))
+            return UV_EADDRINUSE;
+    }
+    /* File systems without hard links. The name is random, or ours by the lock. */
+    if (errno != EPERM && errno != ENOTSUP && errno != EOPNOTSUPP && errno != ENOSYS &&
+        errno != EMLINK) {
+        return -errno;
+    }
+    struct stat status;
+    if (lstat(endpoint->path, &status) == 0 && !epb_stale_remove(endpoint->path)) {
+        return UV_EADDRINUSE;
+    }
+    return rename(temporary, endpoint->path) == 0 ? 0 : -errno;
+}
+
+#ifdef __linux__
+
+/* A umask that takes away the owner's own rights (0777) does so here too: give them back.
+ * The file is addressed by descriptor, so that nobody can put another in its place
+ * meanwhile. */
+static int
+ensure_mode(const char *path)
+{
+    struct stat status;
+    char by_descriptor[64];
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    int error = 0;
+    if (fstat(fd, &status) != 0) {
+        error = -errno;
+    } else if (!S_ISSOCK(status.st_mode)) {
+        error = UV_EADDRINUSE;
+    } else if ((status.st_mode & 0777) != 0700) {
+        (void)snprintf(by_descriptor, sizeof(by_descriptor), "/proc/self/fd/%d", fd);
+        if (chmod(by_descriptor, 0700) != 0)
+            error = -errno;
+    }
+    epb_socket_close(fd);
+    return error;
+}
+
+static int
+bind_and_listen(struct epb_endpoint *endpoint)
+{
+    char hex[EPB_SOCKET_NAME_HEX + 1];
+    char temporary[EPB_SOCKET_PATH_BYTES];
+    int error = random_hex(hex);
+
+    if (error != 0)
+        return error;
+    /* Short, so that it fits wherever the final name does. */
+    hex[8] = '\0';
+    int size =
+        snprintf(temporary, sizeof(temporary), "%s/.epb-%s", endpoint->directory, hex);
+    if (size < 0 || (size_t)size >= sizeof(temporary))
+        return UV_ENAMETOOLONG;
+    if (fchmod(endpoint->fd, 0700) != 0)
+        return -errno;
+    error = epb_socket_bind(endpoint->fd, temporary);
+    if (error != 0)
+        return error;
+    error = ensure_mode(temporary);
+    if (error == 0)
+        error = note_identity(endpoint, temporary);
+    if (error == 0 && listen(endpoint->fd, BACKLOG) != 0)
+        error = -errno;
+    if (error == 0)
+        error = publish(endpoint, temporary);
+    if (unlink(temporary) != 0 && errno != ENOENT && error == 0)
+        error = -errno;
+    return error;
+}
+
+#else
+
+static int
+bind_and_listen(struct epb_endpoint *endpoint)
+{
+    char private_directory[EPB_SOCKET_PATH_BYTES];
+    char temporary[EPB_SOCKET_PATH_BYTES];
+    int size = snprintf(private_directory, sizeof(private_directory), "%s/.epb-XXXXXX",
+                        endpoint->directory);
+
+    if (size < 0 || (size_t)size + 2 >= sizeof(temporary))
+        return UV_ENAMETOOLONG;
+    if (mkdtemp(private_directory) == NULL)
+        return -errno;
+    memcpy(temporary, private_directory, (size_t)size);
+    memcpy(temporary + size, "/s", 3);
+    int error = epb_socket_bind(endpoint->fd, temporary);
+    if (error == 0 && chmod(temporary, 0700) != 0)
+        error = -errno;
+    if (error == 0)
+        error = note_identity(endpoint, temporary);
+    if (error == 0 && listen(endpoint->fd, BACKLOG) != 0)
+        error = -errno;
+    if (error == 0)
+        error = publish(endpoint, temporary);
+    (void)unlink(temporary);
+    (void)rmdir(private_directory);
+    return error;
+}
+
+#endif
+
+/* --- The list of names to remove at exit --- */
+
+/* Only by the process that made it, and only what is still ours. */
+static void
+remove_names(struct epb_endpoint *endpoint)
+{
+    struct stat status;
+
+    if (endpoint->pid != epb_sys_pid())
+        return;
+    if (endpoint->visible && lstat(endpoint->path, &status) == 0 &&
+        status.st_dev == endpoint->device && status.st_ino == endpoint->inode) {
+        (void)unlink(endpoint->path);
+    }
+    endpoint->visible = false;
+    /* While it is still locked, so that it can't be somebody else's. */
+    if (endpoint->lock_fd >= 0 && endpoint->lock_path[0] != '\0') {
+        (void)unlink(endpoint->lock_path);
+        endpoint->lock_path[0] = '\0';
+    }
+}
+
+static void
+remove_all_names(void)
+{
+    /* A thread that holds the lock at exit must not stop the process from ending. */
+    if (pthread_mutex_trylock(&open_lock) != 0)
+        return;
+    for (struct epb_list *node = open_endpoints.next; node != &open_endpoints;
+         node = node->next) {
+        remove_names(EPB_LIST_ITEM(node, struct epb_endpoint, open));
+    }
+    (void)pthread_mutex_unlock(&open_lock);
+}
+
+static void
+prepare_exit(void)
+{
+    epb_list_init(&open_endpoints);
+    (void)atexit(remove_all_names);
+}
+
+static void
+remember(struct epb_endpoint *endpoint)
+{
+    (void)pthread_once(&open_once, prepare_exit);
+    (void)pthread_mutex_lock(&open_lock);
+    epb_list_append(&open_endpoints, &endpoint->open);
+    (void)pthread_mutex_unlock(&open_lock);
+}
+
+/* Removes the names, under the lock: exit() may be doing so at the same time. */
+static void
+forget(struct epb_endpoint *endpoint)
+{
+    (void)pthread_mutex_lock(&open_lock);
+    remove_names(endpoint);
+    epb_list_remove(&endpoint->open);
+    (void)pthread_mutex_unlock(&open_lock);
+}
+
+/* --- Life --- */
+
+static int
+open_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
+{
+    int error = choose_names(endpoint, spec);
+
+    if (error != 0)
+        return error;
+    if (endpoint->lock_path[0] != '\0') {
+        error = take_lock(endpoint);
+        if (error != 0)
+            return error;
+    }
+    error = epb_socket_new(&endpoint->fd);
+    if (error != 0)
+        return error;
+    endpoint->stale = epb_stale_collect(endpoint->directory);
+    error = bind_and_listen(endpoint);
+    endpoint->visible = error == 0;
+    return error;
+}
+
+int
+epb_endpoint_open(const struct epb_endpoint_spec *spec, struct epb_endpoint **out)
+{
+    struct epb_endpoint *endpoint = calloc(1, sizeof(*endpoint));
+
+    if (endpoint == NULL)
+        return UV_ENOMEM;
+    endpoint->fd = -1;
+    endpoint->lock_fd = -1;
+    endpoint->pid = epb_sys_pid();
+    epb_list_init(&endpoint->open);
+    int error = open_names(endpoint, spec);
+    remember(endpoint);
+    if (error != 0) {
+        epb_endpoint_close(endpoint);
+        return error;
+    }
+    *out = endpoint;
+    return 0;
+}
+
+const char *
+epb_endpoint_path(const struct epb_endpoint *endpoint)
+{
+    return endpoint->path;
+}
+
+unsigned
+epb_endpoint_stale(const struct epb_endpoint *endpoint)
+{
+    return endpoint->stale;
+}
+
+static void
+on_poll(uv_poll_t *poll, int error, int events)
+{
+    struct epb_endpoint *endpoint = poll->data;
+
+    (void)events;
+    if (error == 0)
+        endpoint->on_connection(endpoint->context);
+}
+
+int
+epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
+                    epb_endpoint_fn on_connection, void *context)
+{
+    endpoint->on_connection = on_connection;
+    endpoint->context = context;
+    int error = uv_poll_init(loop, &endpoint->poll, endpoint->fd);
+    if (error != 0)
+        return error;
+    endpoint->poll.data = endpoint;
+    endpoint->listening = true;
+    return uv_poll_start(&endpoint->poll, UV_READABLE, on_poll);
+}
+
+void
+epb_endpoint_pause(struct epb_endpoint *endpoint, bool pause)
+{
+    if (pause) {
+        (void)uv_poll_stop(&endpoint->poll);
+    } else {
+        EPB_ASSERT(uv_poll_start(&endpoint->poll, UV_READABLE, on_poll) == 0);
+    }
+}
+
+static int
+accept_one(int listener)
+{
+#ifdef __linux__
+    return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+#else
+    int fd = accept(listener, NULL, NULL);
+    int on = 1;
+
+    if (fd >= 0) {
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+        (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof(on));
+    }
+    return fd;
+#endif
+}
+
+enum epb_accept
+epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
+{
+    int fd = accept_one(endpoint->fd);
+
+    if (fd < 0) {
+        bool exhausted =
+            errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+        return exhausted ? EPB_ACCEPT_EXHAUSTED : EPB_ACCEPT_NONE;
+    }
+    bool trusted = epb_socket_peer_trusted(fd);
+    if (trusted && uv_pipe_open(into, fd) == 0)
+        return EPB_ACCEPT_ONE;
+    epb_socket_close(fd);
+    return trusted ? EPB_ACCEPT_NONE : EPB_ACCEPT_STRANGER;
+}
+
+static void
+free_endpoint(struct epb_endpoint *endpoint)
+{
+    if (endpoint->fd >= 0)
+        epb_socket_close(endpoint->fd);
+    if (endpoint->lock_fd >= 0)
+        epb_socket_close(endpoint->lock_fd);
+    free(endpoint);
+}
+
+static void
+on_closed(uv_handle_t *poll)
+{
+    free_endpoint(poll->data);
+}
+
+void
+epb_endpoint_close(struct epb_endpoint *endpoint)
+{
+    if (endpoint == NULL)
+        return;
+    forget(endpoint);
+    if (endpoint->listening) {
+        uv_close((uv_handle_t *)&endpoint->poll, on_closed);
+    } else {
+        free_endpoint(endpoint);
+    }
+}

@@ -1,0 +1,66 @@
+/*
+ * An intrusive list, doubly linked and circular: `struct epb_list` is both the head and
+ * the node that an item embeds. A node outside any list points at itself, so that
+ * removing it again does no harm.
+ */
+#ifndef EPB_IO_LIST_H
+#define EPB_IO_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct epb_list {
+    struct epb_list *next;
+    struct epb_list *prev;
+};
+
+/* The item that embeds a node. */
+#define EPB_LIST_ITEM(node, type, member) \
+    ((type *)(void *)((char *)(node)-offsetof(type, member)))
+
+static inline void
+epb_list_init(struct epb_list *list)
+{
+    list->next = list;
+    list->prev = list;
+}
+
+/* Of a head: nothing is in it. Of a node: it is in no list. */
+static inline bool
+epb_list_empty(const struct epb_list *list)
+{
+    return list->next == list;
+}
+
+static inline void
+epb_list_append(struct epb_list *head, struct epb_list *node)
+{
+    node->next = head;
+    node->prev = head->prev;
+    head->prev->next = node;
+    head->prev = node;
+}
+
+static inline void
+epb_list_remove(struct epb_list *node)
+{
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+    epb_list_init(node);
+}
+
+/* Moves everything to an empty list. */
+static inline void
+epb_list_take_all(struct epb_list *from, struct epb_list *to)
+{
+    epb_list_init(to);
+    if (epb_list_empty(from))
+        return;
+    to->next = from->next;
+    to->prev = from->prev;
+    to->next->prev = to;
+    to->prev->next = to;
+    epb_list_init(from);
+}
+
+#endif

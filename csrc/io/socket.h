@@ -1,0 +1,30 @@
+/* Unix-domain sockets by path: what both ends need. Errors are libuv's codes: negative, 0
+ * for success. All descriptors are close-on-exec and non-blocking. */
+#ifndef EPB_IO_SOCKET_H
+#define EPB_IO_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Room for the longest path a socket address holds anywhere, and its NUL. */
+#define EPB_SOCKET_PATH_BYTES 108U
+
+/* The longest path a socket may have on this system, without its NUL. */
+size_t
+epb_socket_path_max(void);
+int
+epb_socket_new(int *fd);
+/* UV_ENAMETOOLONG, UV_EINVAL (empty), or what bind says. */
+int
+epb_socket_bind(int fd, const char *path);
+/* UV_EAGAIN: the broker lives, but its queue is full. UV_ECONNREFUSED: nobody listens any
+ * more. UV_ENOTSOCK: the path names something else. *fd is connected on success only. */
+int
+epb_socket_connect(const char *path, int *fd);
+/* Whether whoever is at the other end runs as this process's user or as root. */
+bool
+epb_socket_peer_trusted(int fd);
+void
+epb_socket_close(int fd);
+
+#endif

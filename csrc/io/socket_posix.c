@@ -1,0 +1,135 @@
+/* See socket.h. */
+#include "socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "../base/status.h"
+
+size_t
+epb_socket_path_max(void)
+{
+    size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+    return room < EPB_SOCKET_PATH_BYTES ? room : EPB_SOCKET_PATH_BYTES - 1;
+}
+
+static int
+make_address(const char *path, struct sockaddr_un *address)
+{
+    size_t size = strlen(path);
+
+    if (size == 0)
+        return UV_EINVAL;
+    if (size > epb_socket_path_max())
+        return UV_ENAMETOOLONG;
+    memset(address, 0, sizeof(*address));
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, path, size);
+    return 0;
+}
+
+int
+epb_socket_new(int *fd)
+{
+#ifdef __linux__
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return *fd < 0 ? -errno : 0;
+#else
+    *fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (*fd < 0)
+        return -errno;
+    int on = 1;
+    if (fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(*fd, F_SETFL, O_NONBLOCK) == 0 &&
+        setsockopt(*fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof(on)) == 0) {
+        return 0;
+    }
+    int error = -errno;
+    epb_socket_close(*fd);
+    return error;
+#endif
+}
+
+int
+epb_socket_bind(int fd, const char *path)
+{
+    struct sockaddr_un address;
+    int error = make_address(path, &address);
+
+    if (error != 0)
+        return error;
+    return bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : -errno;
+}
+
+/* "Refused" also means "not a socket", which is worth telling apart. */
+static int
+refine_refusal(const char *path, int error)
+{
+    struct stat status;
+
+    if (error == UV_ECONNREFUSED && stat(path, &status) == 0 &&
+        !S_ISSOCK(status.st_mode)) {
+        return UV_ENOTSOCK;
+    }
+    return error;
+}
+
+int
+epb_socket_connect(const char *path, int *fd)
+{
+    struct sockaddr_un address;
+    int connected = -1;
+    int error = make_address(path, &address);
+
+    if (error != 0)
+        return error;
+    error = epb_socket_new(&connected);
+    if (error != 0)
+        return error;
+    int result = 0;
+    do {
+        result = connect(connected, (const struct sockaddr *)&address, sizeof(address));
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) {
+        error = refine_refusal(path, -errno);
+        epb_socket_close(connected);
+        return error;
+    }
+    *fd = connected;
+    return 0;
+}
+
+bool
+epb_socket_peer_trusted(int fd)
+{
+    uid_t uid = 0;
+#ifdef __linux__
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        return false;
+    uid = peer.uid;
+#else
+    gid_t gid = 0;
+
+    if (getpeereid(fd, &uid, &gid) != 0)
+        return false;
+#endif
+    return uid == geteuid() || uid == 0;
+}
+
+void
+epb_socket_close(int fd)
+{
+    /* After EINTR the descriptor is closed all the same, or of unknown state: never close
+     * twice. */
+    (void)close(fd);
+}

@@ -1,0 +1,20 @@
+/* A new thread inherits the signal mask of its maker: all is blocked while it is made. */
+#include "thread.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+int
+epb_thread_start(uv_thread_t *thread, uv_thread_cb run, void *context)
+{
+    sigset_t all;
+    sigset_t before;
+
+    sigfillset(&all);
+    int error = pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (error != 0)
+        return uv_translate_sys_error(error);
+    int result = uv_thread_create(thread, run, context);
+    error = pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result != 0 ? result : uv_translate_sys_error(error);
+}

@@ -1,0 +1,8 @@
+/* Windows delivers no signals to threads. */
+#include "thread.h"
+
+int
+epb_thread_start(uv_thread_t *thread, uv_thread_cb run, void *context)
+{
+    return uv_thread_create(thread, run, context);
+}

@@ -1,0 +1,47 @@
+/*
+ * The client's descriptor: one connection to a broker's endpoint, read and written by the
+ * thread that wants the answer, and watched by another only when there is nothing to
+ * read.
+ *
+ * Errors are libuv's codes: negative. Thread safety: a transport belongs to one thread at
+ * a time; `on_ready` comes from the thread that watches, and never after
+ * epb_transport_close has returned.
+ */
+#ifndef EPB_IO_TRANSPORT_H
+#define EPB_IO_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../base/status.h"
+
+struct epb_transport;
+
+/* Must not block, and must not call back. */
+typedef void (*epb_transport_fn)(void *context);
+
+/* UV_EPERM: the broker belongs to another user. UV_EAGAIN: its queue is full: try again.
+ */
+EPB_MUST_USE int
+epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
+                   struct epb_transport **out);
+/* Bytes moved, 0 when it would block; UV_EOF when the broker has closed; other codes when
+ * the connection failed. */
+EPB_MUST_USE int
+epb_transport_read(struct epb_transport *transport, void *memory, size_t size_bytes);
+EPB_MUST_USE int
+epb_transport_write(struct epb_transport *transport, const void *data, size_t size_bytes);
+/* Blocks until it can be read (or written, if asked), or for `timeout_ms`. 0 on
+ * timeout, 1. */
+EPB_MUST_USE int
+epb_transport_wait(struct epb_transport *transport, bool or_write, uint64_t timeout_ms);
+/* on_ready is called once, when it can be read (or written, if asked) or has closed.
+ * Calling it again before that changes what is waited for. */
+EPB_MUST_USE int
+epb_transport_arm(struct epb_transport *transport, bool or_write);
+/* NULL is allowed. */
+void
+epb_transport_close(struct epb_transport *transport);
+
+#endif

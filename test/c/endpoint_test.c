@@ -1,0 +1,445 @@
+/* Where a broker listens: names, rights, locks, what dead brokers left. */
+#include <dirent.h>
+#include <sys/wait.h>
+
+#include "io/endpoint.h"
+#include "io/stale.h"
+#include "io_help.h"
+
+static struct epb_endpoint *
+open_or_fail(const char *pipe_id)
+{
+    struct epb_endpoint *endpoint = NULL;
+    struct epb_endpoint_spec spec = {.pipe_id = pipe_id};
+
+    own_directory();
+    int error = epb_endpoint_open(&spec, &endpoint);
+    cr_assert_eq(error, 0, "%s", epb_os_error_name(error));
+    return endpoint;
+}
+
+static int
+open_error(const char *path, const char *pipe_id)
+{
+    struct epb_endpoint *endpoint = NULL;
+    struct epb_endpoint_spec spec = {.path = path, .pipe_id = pipe_id};
+
+    own_directory();
+    int error = epb_endpoint_open(&spec, &endpoint);
+    if (error == 0) {
+        epb_endpoint_close(endpoint);
+    }
+    return error;
+}
+
+static int
+connect_error(const char *path)
+{
+    int fd = -1;
+    int error = epb_socket_connect(path, &fd);
+
+    if (error == 0) {
+        epb_socket_close(fd);
+    }
+    return error;
+}
+
+static unsigned
+entries_of(const char *path)
+{
+    unsigned count = 0;
+    DIR *entries = opendir(path);
+
+    cr_assert_not_null(entries);
+    while (readdir(entries) != NULL) {
+        count++;
+    }
+    closedir(entries);
+    return count - 2; /* without . and .. */
+}
+
+static const char *
+in_directory(const char *name)
+{
+    static char paths[4][256];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+
+    (void)snprintf(path, sizeof(paths[0]), "%s/%s", own_directory(), name);
+    return path;
+}
+
+/* A socket as a killed broker leaves it. */
+static void
+leave_dead_socket(const char *path)
+{
+    int fd = -1;
+
+    cr_assert_eq(epb_socket_new(&fd), 0);
+    cr_assert_eq(epb_socket_bind(fd, path), 0);
+    epb_socket_close(fd);
+    cr_assert_eq(connect_error(path), UV_ECONNREFUSED);
+}
+
+static void
+make_file(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_EXCL, 0600);
+
+    cr_assert_geq(fd, 0);
+    close(fd);
+}
+
+Test(endpoint, a_random_name_is_a_socket_for_its_owner_alone)
+{
+    struct epb_endpoint *endpoint = open_or_fail(NULL);
+    const char *path = epb_endpoint_path(endpoint);
+    struct stat status;
+
+    size_t prefix = strlen(own_directory());
+    cr_assert_eq(strncmp(path, own_directory(), prefix), 0);
+    cr_assert_eq(strncmp(path + prefix, "/broker-", 8), 0);
+    cr_assert_eq(strspn(path + prefix + 8, "0123456789abcdef"), 32);
+    cr_assert_str_eq(path + prefix + 8 + 32, ".sock");
+    cr_assert_eq(lstat(path, &status), 0);
+    cr_assert(S_ISSOCK(status.st_mode));
+    cr_assert_eq(status.st_mode & 07777, 0700);
+    cr_assert_eq(entries_of(own_directory()), 1, "a temporary name is left");
+    cr_assert_eq(connect_error(path), 0);
+    epb_endpoint_close(endpoint);
+    remove_own_directory();
+}
+
+Test(endpoint, the_mode_does_not_depend_on_the_umask)
+{
+    static const mode_t masks[] = {0, 0777, 0077, 0700};
+
+    for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+        struct stat status;
+        own_directory();
+        mode_t before = umask(masks[i]);
+        struct epb_endpoint *endpoint = open_or_fail(NULL);
+        umask(before);
+        cr_assert_eq(lstat(epb_endpoint_path(endpoint), &status), 0);
+        cr_expect_eq(status.st_mode & 07777, 0700, "umask %o gives %o",
+                     (unsigned)masks[i], (unsigned)status.st_mode);
+        epb_endpoint_close(endpoint);
+    }
+    remove_own_directory();
+}
+
+Test(endpoint, two_random_names_differ)
+{
+    struct epb_endpoint *one = open_or_fail(NULL);
+    struct epb_endpoint *other = open_or_fail(NULL);
+
+    cr_assert_str_neq(epb_endpoint_path(one), epb_endpoint_path(other));
+    epb_endpoint_close(one);
+    cr_assert_eq(connect_error(epb_endpoint_path(other)), 0);
+    epb_endpoint_close(other);
+    remove_own_directory();
+}
+
+Test(endpoint, a_fixed_name_belongs_to_one_broker)
+{
+    struct epb_endpoint *endpoint = open_or_fail("my_pipe-1");
+
+    cr_assert_str_eq(epb_endpoint_path(endpoint), in_directory("broker-my_pipe-1.sock"));
+    cr_assert_eq(open_error(NULL, "my_pipe-1"), UV_EADDRINUSE);
+    cr_assert_eq(connect_error(epb_endpoint_path(endpoint)), 0,
+                 "the loser broke the winner");
+    epb_endpoint_close(endpoint);
+    cr_assert_eq(entries_of(own_directory()), 0, "the lock is left");
+    epb_endpoint_close(open_or_fail("my_pipe-1"));
+    remove_own_directory();
+}
+
+Test(endpoint, a_fixed_name_is_taken_over_from_a_dead_broker)
+{
+    own_directory();
+    leave_dead_socket(in_directory("broker-x.sock"));
+    make_file(in_directory("broker-x.lock"));
+    struct epb_endpoint *endpoint = open_or_fail("x");
+    cr_assert_eq(connect_error(epb_endpoint_path(endpoint)), 0);
+    epb_endpoint_close(endpoint);
+    remove_own_directory();
+}
+
+Test(endpoint, a_fixed_name_is_not_taken_from_the_living)
+{
+    int fd = -1;
+
+    /* Somebody who listens there and knows nothing of our lock. */
+    own_directory();
+    cr_assert_eq(epb_socket_new(&fd), 0);
+    cr_assert_eq(epb_socket_bind(fd, in_directory("broker-x.sock")), 0);
+    cr_assert_eq(listen(fd, 1), 0);
+    cr_assert_eq(open_error(NULL, "x"), UV_EADDRINUSE);
+    cr_assert_eq(connect_error(in_directory("broker-x.sock")), 0);
+    cr_assert_eq(unlink(in_directory("broker-x.sock")), 0);
+    close(fd);
+    make_file(in_directory("broker-x.sock"));
+    cr_assert_eq(open_error(NULL, "x"), UV_EADDRINUSE, "a file that is no socket stays");
+    cr_assert_eq(unlink(in_directory("broker-x.sock")), 0);
+    remove_own_directory();
+}
+
+Test(endpoint, the_lock_follows_no_link)
+{
+    own_directory();
+    make_file(in_directory("precious"));
+    cr_assert_eq(symlink(in_directory("precious"), in_directory("broker-x.lock")), 0);
+    cr_assert_eq(open_error(NULL, "x"), UV_ELOOP);
+    cr_assert_eq(unlink(in_directory("broker-x.lock")), 0);
+    cr_assert_eq(unlink(in_directory("precious")), 0);
+    remove_own_directory();
+}
+
+Test(endpoint, only_proper_ids_are_names)
+{
+    static const char *const wrong[] = {
+        "",
+        "a/b",
+        "..",
+        "a.b",
+        "a b",
+        "\xc3\xa9",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        cr_expect_eq(open_error(NULL, wrong[i]), UV_EINVAL, "%s", wrong[i]);
+    }
+    remove_own_directory();
+}
+
+Test(endpoint, a_whole_path_can_be_given)
+{
+    struct epb_endpoint *endpoint = NULL;
+    struct epb_endpoint_spec spec = {.path = in_directory("mine")};
+    char long_path[300];
+
+    cr_assert_eq(epb_endpoint_open(&spec, &endpoint), 0);
+    cr_assert_str_eq(epb_endpoint_path(endpoint), in_directory("mine"));
+    cr_assert_eq(open_error(in_directory("mine"), NULL), UV_EADDRINUSE);
+    epb_endpoint_close(endpoint);
+    memset(long_path, 'x', sizeof(long_path));
+    long_path[0] = '/';
+    long_path[sizeof(long_path) - 1] = '\0';
+    cr_assert_eq(open_error(long_path, NULL), UV_ENAMETOOLONG);
+    cr_assert_eq(open_error("", NULL), UV_EINVAL);
+    cr_assert_eq(open_error(in_directory("missing/x"), NULL), UV_ENOENT);
+    remove_own_directory();
+}
+
+Test(endpoint, the_directory_is_short_enough_and_absolute)
+{
+    static const char *const unfit[] = {"relative", "", "./x"};
+    char deep[200];
+
+    for (size_t i = 0; i < sizeof(unfit) / sizeof(unfit[0]); i++) {
+        own_directory();
+        cr_assert_eq(setenv("TMPDIR", unfit[i], 1), 0);
+        struct epb_endpoint *endpoint = open_or_fail(NULL);
+        cr_expect_eq(strncmp(epb_endpoint_path(endpoint), "/tmp/broker-", 12), 0);
+        epb_endpoint_close(endpoint);
+    }
+    /* It exists, but a name in it fits no socket address. */
+    memset(deep, 0, sizeof(deep));
+    (void)snprintf(deep, sizeof(deep), "%s/%0*d", own_directory(), 80, 0);
+    cr_assert_eq(mkdir(deep, 0700), 0);
+    cr_assert_eq(setenv("TMPDIR", deep, 1), 0);
+    struct epb_endpoint *endpoint = open_or_fail(NULL);
+    cr_assert_eq(strncmp(epb_endpoint_path(endpoint), "/tmp/broker-", 12), 0);
+    epb_endpoint_close(endpoint);
+    cr_assert_eq(rmdir(deep), 0);
+    remove_own_directory();
+}
+
+#define DEAD "broker-00000000000000000000000000000000.sock"
+
+Test(endpoint, dead_sockets_are_collected_and_nothing_else)
+{
+    /* Names that are nearly right, a live broker, and a file with the right name. */
+    static const char *const keep[] = {
+        "broker-0000000000000000000000000000000.sock",
+        "broker-000000000000000000000000000000000.sock",
+        "broker-0000000000000000000000000000000G.sock",
+        "broker-00000000000000000000000000000001.sockx",
+        "xbroker-0000000000000000000000000000000.sock",
+    };
+    size_t kept = sizeof(keep) / sizeof(keep[0]);
+
+    struct epb_endpoint *living = open_or_fail(NULL);
+    for (size_t i = 0; i < kept; i++) {
+        leave_dead_socket(in_directory(keep[i]));
+    }
+    make_file(in_directory("broker-ffffffffffffffffffffffffffffffff.sock"));
+    leave_dead_socket(in_directory(DEAD));
+    struct epb_endpoint *endpoint = open_or_fail(NULL);
+    cr_assert_eq(epb_endpoint_stale(endpoint), 1);
+    cr_assert_eq(connect_error(in_directory(DEAD)), UV_ENOENT);
+    cr_assert_eq(connect_error(epb_endpoint_path(living)), 0);
+    for (size_t i = 0; i < kept; i++) {
+        cr_assert_eq(unlink(in_directory(keep[i])), 0, "%s is gone", keep[i]);
+    }
+    cr_assert_eq(unlink(in_directory("broker-ffffffffffffffffffffffffffffffff.sock")), 0);
+    epb_endpoint_close(endpoint);
+    epb_endpoint_close(living);
+    remove_own_directory();
+}
+
+Test(endpoint, another_users_socket_is_left_alone)
+{
+    if (geteuid() != 0) {
+        cr_skip("only root can make another user's file");
+    }
+    own_directory();
+    leave_dead_socket(in_directory(DEAD));
+    cr_assert_eq(chown(in_directory(DEAD), 65534, 65534), 0);
+    cr_assert_eq(epb_stale_collect(own_directory()), 0);
+    cr_assert_eq(unlink(in_directory(DEAD)), 0);
+    remove_own_directory();
+}
+
+Test(endpoint, only_what_is_still_ours_is_removed)
+{
+    struct epb_endpoint *endpoint = open_or_fail("x");
+
+    cr_assert_eq(unlink(in_directory("broker-x.sock")), 0);
+    make_file(in_directory("broker-x.sock"));
+    epb_endpoint_close(endpoint);
+    cr_assert_eq(unlink(in_directory("broker-x.sock")), 0,
+                 "somebody else's file is gone");
+    remove_own_directory();
+}
+
+Test(endpoint, a_forked_child_removes_nothing)
+{
+    struct epb_endpoint *endpoint = open_or_fail("x");
+    int status = -1;
+
+    pid_t child = fork();
+    if (child == 0) {
+        epb_endpoint_close(endpoint);
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+    cr_assert_eq(connect_error(epb_endpoint_path(endpoint)), 0);
+    cr_assert_eq(open_error(NULL, "x"), UV_EADDRINUSE);
+    epb_endpoint_close(endpoint);
+    remove_own_directory();
+}
+
+static void
+leave_at_once(void)
+{
+    _exit(0);
+}
+
+Test(endpoint, exit_removes_the_names)
+{
+    int status = -1;
+
+    own_directory();
+    pid_t child = fork();
+    if (child == 0) {
+        /* Runs after the endpoints' own handler, and spares us those of the test program.
+         */
+        (void)atexit(leave_at_once);
+        (void)open_or_fail("x");
+        (void)open_or_fail(NULL);
+        exit(0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(entries_of(own_directory()), 0);
+    remove_own_directory();
+}
+
+Test(endpoint, connecting_says_clearly_what_is_wrong)
+{
+    char long_path[300];
+
+    own_directory();
+    memset(long_path, 'x', sizeof(long_path));
+    long_path[sizeof(long_path) - 1] = '\0';
+    cr_assert_eq(connect_error(in_directory("missing")), UV_ENOENT);
+    cr_assert_eq(connect_error(long_path), UV_ENAMETOOLONG);
+    cr_assert_eq(connect_error(""), UV_EINVAL);
+    make_file(in_directory("file"));
+    cr_assert_eq(connect_error(in_directory("file")), UV_ENOTSOCK);
+    cr_assert_eq(connect_error(own_directory()), UV_ENOTSOCK);
+    cr_assert_eq(unlink(in_directory("file")), 0);
+    remove_own_directory();
+}
+
+Test(endpoint, a_full_queue_means_alive)
+{
+    int listener = -1;
+    int fds[8];
+    int error = 0;
+    unsigned count = 0;
+
+    own_directory();
+    cr_assert_eq(epb_socket_new(&listener), 0);
+    cr_assert_eq(epb_socket_bind(listener, in_directory("s")), 0);
+    cr_assert_eq(listen(listener, 1), 0);
+    while (count < 8 && error == 0) {
+        error = epb_socket_connect(in_directory("s"), &fds[count]);
+        count += error == 0;
+    }
+    cr_assert_eq(error, UV_EAGAIN);
+    while (count > 0) {
+        close(fds[--count]);
+    }
+    close(listener);
+    cr_assert_eq(unlink(in_directory("s")), 0);
+    remove_own_directory();
+}
+
+/* --- A visible name listens --- */
+
+static volatile bool scanning;
+
+static void *
+scan(void *context)
+{
+    unsigned *dead = context;
+
+    while (scanning) {
+        DIR *entries = opendir(own_directory());
+        for (struct dirent *entry = readdir(entries); entry != NULL;
+             entry = readdir(entries)) {
+            if (strstr(entry->d_name, ".sock") == NULL) {
+                continue;
+            }
+            char path[512];
+            (void)snprintf(path, sizeof(path), "%s/%s", own_directory(), entry->d_name);
+            *dead += connect_error(path) != 0;
+        }
+        closedir(entries);
+    }
+    return NULL;
+}
+
+Test(endpoint, a_visible_name_always_listens)
+{
+    struct epb_endpoint *endpoints[100];
+    unsigned dead = 0;
+    pthread_t scanner;
+
+    own_directory();
+    scanning = true;
+    cr_assert_eq(pthread_create(&scanner, NULL, scan, &dead), 0);
+    for (size_t i = 0; i < 100; i++) {
+        endpoints[i] = open_or_fail(NULL);
+    }
+    scanning = false;
+    pthread_join(scanner, NULL);
+    cr_assert_eq(dead, 0, "%u names did not listen", dead);
+    for (size_t i = 0; i < 100; i++) {
+        epb_endpoint_close(endpoints[i]);
+    }
+    remove_own_directory();
+}
