@@ -1,0 +1,75 @@
+'use strict';
+/**
+ * Loads the native binding, at the first call: a program that only imports the package pays nothing.
+ * What it offers is described here, as types; the C++ is in csrc/addon.
+ */
+
+const path = require('node:path');
+
+/**
+ * @typedef {object} NativeChannel one connection to a broker; see csrc/io/client.h
+ * @property {() => number} connect a status; `errno` says why when it is not 0
+ * @property {string | null} errno
+ * @property {(out: Uint8Array | null, outSize: number, into: Uint8Array, spinUs: number) => number} exchange
+ * @property {boolean} open whether the broker has proved itself, so that requests leave
+ * @property {number} needed size of a reply that did not fit `into`
+ * @property {(timeoutMs: number) => boolean} wait
+ * @property {() => void} arm
+ * @property {() => void} ref
+ * @property {() => void} unref
+ * @property {number} unsent
+ * @property {() => void} close
+ *
+ * @typedef {object} NativeBroker
+ * @property {() => string} start
+ * @property {(drainMs: number, callback: () => void) => void} stop
+ * @property {() => void} stopSync
+ * @property {string} path
+ * @property {() => void} ref
+ * @property {() => void} unref
+ *
+ * @typedef {object} NativeBinding
+ * @property {{ addon: string, mbedtls: string, cjson: string, libuv: string }} versions
+ * @property {number} frameVersion
+ * @property {{ number: number, code: string, message: string }[]} statuses
+ * @property {Record<string, number>} actions
+ * @property {Record<string, number>} flags
+ * @property {{ action: number, name: string, shape: number, needs: number, takes: number }[]} commands
+ * @property {new (path: string, secret: Uint8Array | null, onReady: () => void) => NativeChannel} Channel
+ * @property {new (options: object, secret: Uint8Array | null, onEvent: (type: string, json: string) => void) => NativeBroker} Broker
+ * @property {() => void} hardenProcess
+ * @property {(file: string, args: string[], env: string[], options: { newGroup: boolean, cwd?: string }, onExit: (exitCode: number | null, signal: number | null) => void) => number} spawn
+ * @property {(pid: number, group: boolean, signal: number) => void} kill
+ * @property {() => string} makeSecret
+ * @property {(fd: number) => boolean} discard
+ * @property {(pids: number[], onDeath: (pid: number) => void) => boolean} watchAncestors
+ */
+
+/** @type {NativeBinding | null} */
+let loaded = null;
+
+/** @returns {NativeBinding} */
+function load() {
+  loaded ??= loadFrom(path.join(__dirname, '..'));
+  return loaded;
+}
+
+/**
+ * @param {string} root
+ * @returns {NativeBinding}
+ */
+function loadFrom(root) {
+  try {
+    // @ts-expect-error: it comes without types
+    return require('node-gyp-build')(root);
+  } catch (cause) {
+    throw new Error(
+      `ephemeral-pipe-broker has no native binary for ${process.platform}-${process.arch} with ` +
+        `Node ${process.versions.node}. Build it with a C and C++ compiler, make and Python 3 ` +
+        `installed: run \`npm rebuild ephemeral-pipe-broker\` (in a clone of the project: \`npm install\`).`,
+      { cause },
+    );
+  }
+}
+
+module.exports = { load };

@@ -1,0 +1,313 @@
+'use strict';
+/**
+ * Broker: the native engine with checked options, as an object of the program it runs in. It installs
+ * no signal handler and never ends the process.
+ */
+
+const { load } = require('./binding');
+const { BrokerError, describeType } = require('./error');
+const { checkNames, resolve, resolveSecret } = require('./options');
+
+/** A secret with fewer bytes than this can be guessed. */
+const SECRET_STRONG_BYTES = 16;
+const SECRET_AUTO_BYTES = 32;
+/** How long stop() lets requests in flight finish. */
+const DRAIN_MS = 2000;
+const WARNING = { type: 'EphemeralPipeBrokerWarning' };
+
+/** Options that the engine does not know. */
+const OURS = ['eviction', 'hardenProcess', 'exportEnv', 'log'];
+
+/** What a child of an unauthenticated broker must not find: it would try it, and be refused. */
+const CLIENT_SECRET_NAMES = ['EPHEMERAL_SECRET', 'CLIENT_SECRET'];
+
+/** @typedef {'new' | 'running' | 'stopping' | 'stopped'} State */
+
+/**
+ * @param {string | Uint8Array | null} secret
+ * @returns {string | Uint8Array | null}
+ */
+function madeSecret(secret) {
+  if (secret !== 'auto') return secret;
+  return require('node:crypto').randomBytes(SECRET_AUTO_BYTES).toString('hex');
+}
+
+/** @param {Uint8Array | null} secret */
+function warnWhenWeak(secret) {
+  if (secret === null || secret.length >= SECRET_STRONG_BYTES) return;
+  process.emitWarning(
+    `The broker's secret is shorter than ${SECRET_STRONG_BYTES} bytes and can be guessed. ` +
+      `secret: 'auto' makes a good one.`,
+    WARNING,
+  );
+}
+
+/**
+ * @param {Record<string, any>} options
+ */
+function nativeOptions(options) {
+  const native = { ...options, evictLru: options.eviction === 'lru' };
+  for (const name of OURS) Reflect.deleteProperty(native, name);
+  return native;
+}
+
+class Broker {
+  /** @type {Record<string, any>} */
+  #options;
+  /** @type {string | Uint8Array | null} */
+  #secret;
+  /** @type {import('./binding').NativeBroker} */
+  #native;
+  /** @type {State} */
+  #state = 'new';
+  /** @type {Promise<void> | null} */
+  #stopping = null;
+  /** Tells stop() that it is over. */
+  #onStopped = () => {};
+  /** The engine copies the bytes of the secret when it starts. */
+  #wipeSecret;
+  /** @type {string | undefined} what EPHEMERAL_PIPE was before */
+  #pipeBefore = undefined;
+  /** @type {import('./client').PipeClient | null} */
+  #ownClient = null;
+
+  /** @param {object} [options] */
+  constructor(options = {}) {
+    const given = /** @type {Record<string, unknown>} */ (options);
+    this.#options = resolve('broker', given);
+    this.#secret = madeSecret(resolveSecret('broker', given));
+    const bytes = this.#secret === null ? null : Buffer.from(this.#secret);
+    warnWhenWeak(bytes);
+    const { Broker: NativeBroker } = load();
+    this.#native = new NativeBroker(nativeOptions(this.#options), bytes, (type, json) =>
+      this.#onEvent(type, json),
+    );
+    this.#wipeSecret = () => bytes?.fill(0);
+  }
+
+  /** The pipe's path while the broker runs, else null. */
+  get pipe() {
+    return this.#state === 'running' ? this.#native.path : null;
+  }
+
+  /** The secret, also one that was made; null without. */
+  get secret() {
+    return this.#secret;
+  }
+
+  /** @returns {Promise<string>} the pipe's path */
+  async start() {
+    return this.startSync();
+  }
+
+  /** @returns {string} the pipe's path */
+  startSync() {
+    if (this.#state !== 'new') {
+      const message = `This broker is ${this.#state} already: make a new one.`;
+      throw new BrokerError('invalid_request', message, { operation: 'start' });
+    }
+    if (this.#options.hardenProcess) load().hardenProcess();
+    const pipe = startNative(this.#native, this.#options.pipeId);
+    this.#state = 'running';
+    this.#wipeSecret();
+    if (this.#options.exportEnv) {
+      this.#pipeBefore = process.env.EPHEMERAL_PIPE;
+      process.env.EPHEMERAL_PIPE = pipe;
+    }
+    return pipe;
+  }
+
+  /**
+   * Lets requests in flight finish, then wipes memory and removes the pipe. Any number of calls, at
+   * any time, are one stop.
+   * @param {{ drainMs?: number }} [options]
+   * @returns {Promise<void>}
+   */
+  async stop(options = {}) {
+    const drainMs = checkedDrain(options);
+    if (this.#state === 'new') this.#state = 'stopped';
+    if (this.#state === 'stopped') return;
+    this.#stopping ??= this.#stop(drainMs);
+    await this.#stopping;
+  }
+
+  /**
+   * At once, without letting anything finish: for use while the process ends.
+   */
+  stopSync() {
+    if (this.#state === 'new') this.#state = 'stopped';
+    if (this.#state === 'stopped') return;
+    this.#restoreEnv();
+    this.#ownClient?.close();
+    this.#ownClient = null;
+    this.#native.stopSync();
+    this.#state = 'stopped';
+    this.#onStopped();
+  }
+
+  /** @param {number} drainMs */
+  async #stop(drainMs) {
+    this.#state = 'stopping';
+    this.#restoreEnv();
+    const client = this.#ownClient;
+    this.#ownClient = null;
+    if (client !== null) await client.close();
+    if (this.#state !== 'stopping') return;
+    await new Promise((done) => {
+      this.#onStopped = () => done(undefined);
+      this.#native.stop(drainMs, this.#onStopped);
+    });
+    this.#state = 'stopped';
+  }
+
+  #restoreEnv() {
+    if (!this.#options.exportEnv || process.env.EPHEMERAL_PIPE !== this.#native.path) return;
+    if (this.#pipeBefore === undefined) delete process.env.EPHEMERAL_PIPE;
+    else process.env.EPHEMERAL_PIPE = this.#pipeBefore;
+  }
+
+  /**
+   * The variables by which a child process finds this broker.
+   * @returns {Record<string, string>}
+   */
+  env() {
+    const pipe = this.#running('env');
+    /** @type {Record<string, string>} */
+    const variables = { EPHEMERAL_PIPE: pipe, EPHEMERAL_BROKER_PID: String(process.pid) };
+    if (this.#secret !== null) variables.EPHEMERAL_SECRET = secretText(this.#secret);
+    return variables;
+  }
+
+  /**
+   * child_process.spawn with the variables of env() added.
+   * @param {string} command
+   * @param {readonly string[]} [args]
+   * @param {import('node:child_process').SpawnOptions} [options]
+   * @returns {import('node:child_process').ChildProcess}
+   */
+  spawn(command, args = [], options = {}) {
+    const env = { ...(options.env ?? process.env) };
+    for (const name of CLIENT_SECRET_NAMES) delete env[name];
+    const { spawn } = require('node:child_process');
+    return spawn(command, args, { ...options, env: { ...env, ...this.env() } });
+  }
+
+  /**
+   * A client of this broker.
+   * @param {object} [options]
+   * @returns {import('./client').PipeClient}
+   */
+  client(options = {}) {
+    const { PipeClient } = require('./client');
+    return new PipeClient(this.#running('client'), { ...options, secret: this.#secret });
+  }
+
+  /** @returns {Promise<any>} */
+  async stats() {
+    this.#running('stats');
+    this.#ownClient ??= this.client();
+    return this.#ownClient.stats();
+  }
+
+  /** The running broker keeps the process alive: the default. */
+  ref() {
+    this.#native.ref();
+    return this;
+  }
+
+  /** The process may end while the broker runs. */
+  unref() {
+    this.#native.unref();
+    return this;
+  }
+
+  /** @returns {Promise<void>} */
+  [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
+    return this.stop();
+  }
+
+  /** @param {string} operation */
+  #running(operation) {
+    if (this.#state === 'running') return this.#native.path;
+    const message = `The broker is not running (${this.#state}).`;
+    throw new BrokerError('invalid_request', message, { operation });
+  }
+
+  /**
+   * @param {string} type
+   * @param {string} json
+   */
+  #onEvent(type, json) {
+    if (type === 'idle') {
+      this.#log({ level: 'info', event: 'idle' });
+      this.stop();
+    } else if (type === 'heartbeat') {
+      this.#log({ level: 'info', event: 'heartbeat', stats: JSON.parse(json) });
+    } else {
+      this.#log(JSON.parse(json));
+    }
+  }
+
+  /** @param {Record<string, any>} record */
+  #log(record) {
+    const { log, debug } = this.#options;
+    if (log !== null) log(record);
+    else if (debug || record.event === 'heartbeat')
+      process.stderr.write(`${JSON.stringify(record)}\n`);
+    else if (record.level === 'warn' || record.level === 'error') warnOf(record);
+  }
+}
+
+/** Said once a process, however many brokers have reason to. */
+const warned = new Set();
+
+/** @param {Record<string, any>} record */
+function warnOf(record) {
+  const why = record.reason === undefined ? '' : ` (${record.reason})`;
+  const message = record.message ?? `The broker has reason to warn: ${record.event}${why}.`;
+  if (warned.has(message)) return;
+  warned.add(message);
+  process.emitWarning(message, WARNING);
+}
+
+/**
+ * @param {import('./binding').NativeBroker} native
+ * @param {string | null} pipeId
+ */
+function startNative(native, pipeId) {
+  try {
+    return native.start();
+  } catch (cause) {
+    const { code, message } = /** @type {NodeJS.ErrnoException} */ (cause);
+    if (code !== 'EADDRINUSE')
+      throw new BrokerError('internal', message, { operation: 'start', cause });
+    const taken = `Another broker has the pipe id ${JSON.stringify(pipeId)}: end it, or take another.`;
+    throw new BrokerError('conflict', taken, { operation: 'start', cause });
+  }
+}
+
+/**
+ * @param {{ drainMs?: number }} options
+ * @returns {number}
+ */
+function checkedDrain(options) {
+  checkNames('stop()', options, ['drainMs']);
+  const { drainMs = DRAIN_MS } = options;
+  if (Number.isSafeInteger(drainMs) && drainMs >= 0) return drainMs;
+  const message = `drainMs takes a whole number of milliseconds, not ${describeType(drainMs)}.`;
+  throw new BrokerError('invalid_request', message, { operation: 'stop' });
+}
+
+/**
+ * @param {string | Uint8Array} secret
+ * @returns {string}
+ */
+function secretText(secret) {
+  const text = typeof secret === 'string' ? secret : Buffer.from(secret).toString();
+  const exact = Buffer.compare(Buffer.from(text), Buffer.from(secret)) === 0;
+  if (exact && !text.includes('\0')) return text;
+  const message = 'This secret is no text that an environment variable can hold.';
+  throw new BrokerError('invalid_request', message, { operation: 'env' });
+}
+
+module.exports = { Broker };

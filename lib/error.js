@@ -1,0 +1,82 @@
+'use strict';
+/**
+ * The one error class. `code` is the wire string of csrc/base/status.def; the sentences come from
+ * that table too (through the native binding), so that both sides say the same.
+ *
+ * Invariant: a message names operations, keys, options and paths, never a value or a secret.
+ */
+
+const KEY_SHOWN_CHARS = 80;
+
+class BrokerError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {{ operation?: string, key?: string, cause?: unknown }} [details]
+   */
+  constructor(code, message, details = {}) {
+    const { operation, key, cause } = details;
+    super(prefix(operation, key) + message, cause === undefined ? undefined : { cause });
+    /** @type {string} */
+    this.code = code;
+    /** @type {string | undefined} */
+    this.operation = operation;
+    /** @type {string | undefined} */
+    this.key = key;
+  }
+}
+Object.defineProperty(BrokerError.prototype, 'name', { value: 'BrokerError', writable: true });
+
+/**
+ * @param {string | undefined} operation
+ * @param {string | undefined} key
+ */
+function prefix(operation, key) {
+  if (operation === undefined) return '';
+  return key === undefined ? `${operation}: ` : `${operation} ${quoteKey(key)}: `;
+}
+
+/**
+ * A key for a person: quoted, and cut when long.
+ * @param {string} key
+ */
+function quoteKey(key) {
+  if (key.length <= KEY_SHOWN_CHARS) return JSON.stringify(key);
+  return `${JSON.stringify(key.slice(0, KEY_SHOWN_CHARS)).slice(0, -1)}..."`;
+}
+
+/**
+ * What a value is, for a message that must not show it.
+ * @param {unknown} value
+ */
+function describeType(value) {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'number' && !Number.isFinite(value)) return String(value);
+  if (typeof value === 'object' || typeof value === 'undefined') return typeof value;
+  return `a ${typeof value}`;
+}
+
+/**
+ * The sentence of the status table for a code.
+ * @param {string} code
+ * @returns {string}
+ */
+function sentence(code) {
+  const { statuses } = require('./binding').load();
+  return statuses.find((status) => status.code === code)?.message ?? code;
+}
+
+/**
+ * The same error, saying which operation it ended.
+ * @param {unknown} error
+ * @param {string} operation
+ * @param {string | undefined} key
+ * @returns {unknown}
+ */
+function inContext(error, operation, key) {
+  if (!(error instanceof BrokerError) || error.operation !== undefined) return error;
+  return new BrokerError(error.code, error.message, { operation, key, cause: error.cause });
+}
+
+module.exports = { BrokerError, quoteKey, describeType, inContext, sentence };

@@ -1,0 +1,267 @@
+'use strict';
+/**
+ * The binary encoding, from the client's side: requests are appended to a buffer, replies are read
+ * from one. The layout is that of csrc/wire/frame.h; a test holds the numbers here to the native
+ * binding's.
+ *
+ * Nothing here allocates but what is handed to the caller: this is the path of every call.
+ */
+
+const VERSION = 1;
+/** With the length field, which does not count itself. */
+const LENGTH_BYTES = 4;
+const REQUEST_HEADER_BYTES = 16;
+const REPLY_HEADER_BYTES = 12;
+const LIST_ENTRY_HEADER_BYTES = 22;
+const NUMBER_BYTES = 8;
+const KEY_MAX_BYTES = 512;
+
+const FLAGS = Object.freeze({
+  ttl: 0x0001,
+  version: 0x0002,
+  fence: 0x0004,
+  count: 0x0008,
+  wait: 0x0010,
+  period: 0x0020,
+  burst: 0x0040,
+  cost: 0x0080,
+  ifAbsent: 0x0100,
+  force: 0x0200,
+  binary: 0x0400,
+  gzip: 0x0800,
+});
+const { ttl: TTL, version: VERSION_FLAG, count: COUNT } = FLAGS;
+const NUMBERS = 0x00ff;
+
+/** Up to this many characters, a loop in JavaScript beats a call into the runtime. */
+const SHORT_TEXT_CHARS = 40;
+/** Above, counting a text's bytes is cheaper than reserving three for each character. */
+const LONG_TEXT_CHARS = 4096;
+const TWO_TO_32 = 0x100000000;
+
+/** A request before it is encoded. */
+class Request {
+  action = 0;
+  flags = 0;
+  key = '';
+  ttl = 0;
+  version = 0;
+  count = 0;
+  /** @type {string | null} */
+  text = null;
+  /** @type {Uint8Array | null} */
+  bytes = null;
+}
+
+/**
+ * A reply as it was read; `bodyAt` and `bodyEnd` are offsets in the buffer it was read from.
+ */
+class Reply {
+  version = 0;
+  status = 0;
+  flags = 0;
+  id = 0;
+  ttl = 0;
+  itemVersion = 0;
+  count = 0;
+  bodyAt = 0;
+  bodyEnd = 0;
+  end = 0;
+}
+
+/**
+ * @param {string} text
+ */
+function textBound(text) {
+  return text.length > LONG_TEXT_CHARS ? Buffer.byteLength(text) : text.length * 3;
+}
+
+/**
+ * How many bytes to have ready for a request; never too few.
+ * @param {Request} request
+ */
+function requestBound(request) {
+  const body = request.text === null ? (request.bytes?.length ?? 0) : textBound(request.text);
+  return REQUEST_HEADER_BYTES + 8 * NUMBER_BYTES + request.key.length * 3 + body;
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} value
+ */
+function putU32(buffer, at, value) {
+  buffer[at] = value;
+  buffer[at + 1] = value >>> 8;
+  buffer[at + 2] = value >>> 16;
+  buffer[at + 3] = value >>> 24;
+}
+
+/**
+ * A whole number of up to 53 bits, as 64 in two's complement.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} value
+ */
+function putNumber(buffer, at, value) {
+  putU32(buffer, at, value >>> 0);
+  putU32(buffer, at + 4, Math.floor(value / TWO_TO_32) >>> 0);
+  return at + NUMBER_BYTES;
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {string} text
+ * @returns {number} the bytes written
+ */
+function putText(buffer, at, text) {
+  const length = text.length;
+  if (length > SHORT_TEXT_CHARS) return buffer.write(text, at);
+  for (let i = 0; i < length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 0x7f) return buffer.write(text, at);
+    buffer[at + i] = unit;
+  }
+  return length;
+}
+
+/**
+ * Appends a request; there are `requestBound` bytes of room.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} id
+ * @param {Request} request
+ * @returns {number} where it ends, or -1: the key has more bytes than a key may have
+ */
+function putRequest(buffer, at, id, request) {
+  const { flags } = request;
+  let end = at + REQUEST_HEADER_BYTES;
+  if (flags & TTL) end = putNumber(buffer, end, request.ttl);
+  if (flags & VERSION_FLAG) end = putNumber(buffer, end, request.version);
+  if (flags & COUNT) end = putNumber(buffer, end, request.count);
+  const keyBytes = putText(buffer, end, request.key);
+  if (keyBytes > KEY_MAX_BYTES) return -1;
+  end += keyBytes;
+  if (request.text !== null) {
+    end += putText(buffer, end, request.text);
+  } else if (request.bytes !== null) {
+    buffer.set(request.bytes, end);
+    end += request.bytes.length;
+  }
+  putU32(buffer, at, end - at - LENGTH_BYTES);
+  buffer[at + 4] = VERSION;
+  buffer[at + 5] = request.action;
+  buffer[at + 6] = flags;
+  buffer[at + 7] = flags >>> 8;
+  putU32(buffer, at + 8, id);
+  putU32(buffer, at + 12, keyBytes); // and no worker, in the upper half
+  return end;
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ */
+function getU32(buffer, at) {
+  return (
+    (buffer[at] | (buffer[at + 1] << 8) | (buffer[at + 2] << 16) | (buffer[at + 3] << 24)) >>> 0
+  );
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ */
+function getNumber(buffer, at) {
+  return (getU32(buffer, at + 4) | 0) * TWO_TO_32 + getU32(buffer, at);
+}
+
+/**
+ * @param {number} bits
+ */
+function countBits(bits) {
+  let count = 0;
+  for (let left = bits; left !== 0; left &= left - 1) count++;
+  return count;
+}
+
+/**
+ * Reads the whole reply frame at an offset.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} size of what is in the buffer
+ * @param {Reply} reply filled in
+ * @returns {boolean} false: that is no reply frame
+ */
+function getReply(buffer, at, size, reply) {
+  if (size - at < REPLY_HEADER_BYTES) return false;
+  const end = at + LENGTH_BYTES + getU32(buffer, at);
+  const flags = buffer[at + 6] | (buffer[at + 7] << 8);
+  let from = at + REPLY_HEADER_BYTES;
+  reply.version = buffer[at + 4];
+  reply.status = buffer[at + 5];
+  reply.flags = flags;
+  reply.id = getU32(buffer, at + 8);
+  reply.end = end;
+  reply.bodyEnd = end;
+  reply.bodyAt = from + countBits(flags & NUMBERS) * NUMBER_BYTES;
+  if (end > size || reply.bodyAt > end) return false;
+  if ((flags & NUMBERS) === 0) return true;
+  if (flags & TTL) from = takeNumber(buffer, from, reply, 'ttl');
+  if (flags & VERSION_FLAG) from = takeNumber(buffer, from, reply, 'itemVersion');
+  if (flags & FLAGS.fence) from += NUMBER_BYTES;
+  if (flags & COUNT) from = takeNumber(buffer, from, reply, 'count');
+  return true;
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {Reply} reply
+ * @param {'ttl' | 'itemVersion' | 'count'} field
+ */
+function takeNumber(buffer, at, reply, field) {
+  reply[field] = getNumber(buffer, at);
+  return at + NUMBER_BYTES;
+}
+
+/**
+ * @typedef {{ key: string, ttl: number, version: number, size: number }} ListEntry
+ *
+ * Reads the packed entries of a list reply.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @returns {ListEntry[] | null} null: they are malformed
+ */
+function getEntries(buffer, at, end) {
+  /** @type {ListEntry[]} */
+  const entries = [];
+  while (at < end) {
+    const keyAt = at + LIST_ENTRY_HEADER_BYTES;
+    if (keyAt > end) return null;
+    const keyEnd = keyAt + (buffer[at + 20] | (buffer[at + 21] << 8));
+    if (keyEnd > end) return null;
+    entries.push({
+      key: buffer.toString('utf8', keyAt, keyEnd),
+      ttl: getNumber(buffer, at),
+      version: getNumber(buffer, at + 8),
+      size: getU32(buffer, at + 16),
+    });
+    at = keyEnd;
+  }
+  return entries;
+}
+
+module.exports = {
+  FLAGS,
+  KEY_MAX_BYTES,
+  Reply,
+  Request,
+  VERSION,
+  getEntries,
+  getReply,
+  putRequest,
+  requestBound,
+};

@@ -1,0 +1,787 @@
+'use strict';
+/**
+ * The one option table. Each row makes the option of `new Broker()` or `new PipeClient()`, its
+ * environment variable, its flag, its line of --help and its row in the README.
+ *
+ * An explicit option wins over the environment, the environment over the default. What is given
+ * and wrong is refused, never replaced by a default: BrokerError `invalid_request`, naming the
+ * option and what it takes.
+ */
+
+const { BrokerError, describeType } = require('./error');
+
+/**
+ * @typedef {'bytes' | 'ms' | 'count' | 'boolean' | 'enum' | 'string' | 'function'} OptionType
+ * @typedef {'broker' | 'client' | 'start' | 'secret'} OptionKind
+ *   `start` and `secret` are the command line's own: of `start`, and of every command.
+ * @typedef {object} Option
+ * @property {string} name
+ * @property {OptionKind} kind
+ * @property {OptionType} type
+ * @property {any} default
+ * @property {string} help
+ * @property {number} [min] of a number; 0 when not said
+ * @property {string} [zeroMeans] what 0 does, for numbers where it is special
+ * @property {readonly string[]} [values] of an enum
+ * @property {RegExp} [pattern] of a string
+ * @property {string} [patternHelp] the pattern in words
+ * @property {string} [placeholder] of the flag's argument
+ * @property {string | null} [env] null: none
+ * @property {string | null} [flag] null: none
+ * @property {boolean} [negated] the flag is `--no-...` and turns the option off
+ * @property {string} [flagHelp] for --help, where the flag does the opposite of the option
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+/** @type {Option[]} */
+const rows = [
+  {
+    name: 'pipeId',
+    kind: 'broker',
+    type: 'string',
+    default: null,
+    pattern: /^[A-Za-z0-9_-]{1,64}$/,
+    patternHelp: '1 to 64 letters, digits, "-" or "_"',
+    placeholder: 'ID',
+    help: 'A fixed name, broker-<ID>.sock, instead of a random one; one broker at a time can have it.',
+  },
+  {
+    name: 'maxRequestSize',
+    kind: 'broker',
+    type: 'bytes',
+    default: 1 * MIB,
+    min: 1 * KIB,
+    help: 'Largest request.',
+  },
+  {
+    name: 'maxValueSize',
+    kind: 'broker',
+    type: 'bytes',
+    default: 256 * KIB,
+    zeroMeans: 'only maxRequestSize limits',
+    help: 'Largest value, counted before compression.',
+  },
+  {
+    name: 'maxItems',
+    kind: 'broker',
+    type: 'count',
+    default: 10_000,
+    zeroMeans: 'no limit',
+    help: 'Most items at one time.',
+  },
+  {
+    name: 'maxMemory',
+    kind: 'broker',
+    type: 'bytes',
+    default: 256 * MIB,
+    zeroMeans: 'no limit',
+    help: 'Most memory for everything that is stored.',
+  },
+  {
+    name: 'maxConnections',
+    kind: 'broker',
+    type: 'count',
+    default: 1024,
+    zeroMeans: 'no limit',
+    help: 'Most connections at one time; a process uses one for each of its threads.',
+  },
+  {
+    name: 'eviction',
+    kind: 'broker',
+    type: 'enum',
+    values: ['none', 'lru'],
+    default: 'none',
+    help: 'When full: none refuses the write, lru drops the least recently used item.',
+  },
+  {
+    name: 'requireTTL',
+    kind: 'broker',
+    type: 'boolean',
+    default: true,
+    help: 'Refuse writes without a TTL.',
+    flagHelp: 'Accept writes without a TTL; they get the default TTL.',
+  },
+  {
+    name: 'defaultTTL',
+    kind: 'broker',
+    type: 'ms',
+    default: 30 * MINUTE,
+    min: 1,
+    help: 'TTL of writes without one, when requireTTL is off.',
+  },
+  {
+    name: 'refreshTTLOnGet',
+    kind: 'broker',
+    type: 'boolean',
+    default: false,
+    help: "A read restarts the item's TTL.",
+  },
+  {
+    name: 'sweeperInterval',
+    kind: 'broker',
+    type: 'ms',
+    default: 30 * SECOND,
+    min: 1,
+    help: 'Longest time between two sweeps; what expires earlier is swept earlier.',
+  },
+  {
+    name: 'idleTimeout',
+    kind: 'broker',
+    type: 'ms',
+    default: 0,
+    zeroMeans: 'never',
+    help: 'Stop after this long without a connection or a request.',
+  },
+  {
+    name: 'heartbeatInterval',
+    kind: 'broker',
+    type: 'ms',
+    default: 0,
+    zeroMeans: 'off',
+    help: 'Log the statistics this often.',
+  },
+  {
+    name: 'requireMlock',
+    kind: 'broker',
+    type: 'boolean',
+    default: false,
+    help: 'Refuse to start when memory cannot be locked (kept out of swap).',
+  },
+  {
+    name: 'legacyHmac',
+    kind: 'broker',
+    type: 'boolean',
+    default: false,
+    help: 'With a secret, also serve JSON lines that are signed. A signature can be replayed.',
+  },
+  {
+    name: 'hardenProcess',
+    kind: 'broker',
+    type: 'boolean',
+    default: false,
+    flag: null,
+    help: 'No core dumps and no tracing of the whole process; `start` always does this.',
+  },
+  {
+    name: 'debug',
+    kind: 'broker',
+    type: 'boolean',
+    default: false,
+    help: 'Log every request (never values) to stderr, as JSON lines.',
+  },
+  {
+    name: 'exportEnv',
+    kind: 'broker',
+    type: 'boolean',
+    default: true,
+    env: null,
+    flag: null,
+    help: 'start() sets EPHEMERAL_PIPE in process.env, stop() puts back what was there.',
+  },
+  {
+    name: 'log',
+    kind: 'broker',
+    type: 'function',
+    default: null,
+    env: null,
+    flag: null,
+    help: 'Called with each log record, an object; replaces stderr.',
+  },
+  {
+    name: 'timeout',
+    kind: 'client',
+    type: 'ms',
+    default: 5 * SECOND,
+    min: 1,
+    help: 'Bounds every call, connecting included.',
+  },
+  {
+    name: 'defaultTtl',
+    kind: 'client',
+    type: 'ms',
+    default: 0,
+    zeroMeans: 'none; each write says its own',
+    flag: null,
+    help: 'TTL of writes without one.',
+  },
+  {
+    name: 'compression',
+    kind: 'client',
+    type: 'boolean',
+    default: false,
+    flag: null,
+    help: "Compress values where that saves a tenth or more: saves the broker's memory, costs time.",
+  },
+  {
+    name: 'compressionThreshold',
+    kind: 'client',
+    type: 'bytes',
+    default: 1 * KIB,
+    flag: null,
+    help: 'Smaller values are not compressed.',
+  },
+  {
+    name: 'secretFile',
+    kind: 'secret',
+    type: 'string',
+    default: null,
+    env: null,
+    placeholder: 'FILE',
+    help: 'Read the secret from the first line of a file.',
+  },
+  {
+    name: 'secretEnv',
+    kind: 'secret',
+    type: 'string',
+    default: null,
+    env: null,
+    placeholder: 'NAME',
+    help: 'Read the secret from this environment variable.',
+  },
+  {
+    name: 'secret',
+    kind: 'secret',
+    type: 'string',
+    default: null,
+    env: null,
+    placeholder: '-',
+    help: 'Read the secret from the first line of stdin; the rest of stdin is left alone.',
+  },
+  {
+    name: 'auth',
+    kind: 'secret',
+    type: 'string',
+    default: null,
+    env: null,
+    placeholder: 'SECRET',
+    help: 'The secret itself. Other processes can read it there: prefer the ways above.',
+  },
+  {
+    name: 'authentication',
+    kind: 'start',
+    type: 'boolean',
+    default: true,
+    env: null,
+    flag: '--no-auth',
+    negated: true,
+    help: 'Serve without a secret. By default a random one is made and handed to the command.',
+  },
+  {
+    name: 'grace',
+    kind: 'start',
+    type: 'ms',
+    default: 10 * SECOND,
+    env: null,
+    help: 'How long the command has to end after TERM or HUP before it is killed.',
+  },
+  {
+    name: 'reuse',
+    kind: 'start',
+    type: 'boolean',
+    default: false,
+    env: null,
+    help: 'Inside another `start`, use its broker instead of making one.',
+  },
+  {
+    name: 'printEnv',
+    kind: 'start',
+    type: 'boolean',
+    default: false,
+    env: null,
+    help: 'Without a command: print the variables as shell export lines, then run until ended.',
+  },
+];
+
+/** The secret is no row: it has several names and is never shown. In words, for the documents. */
+const SECRET_ENV = Object.freeze({
+  broker: Object.freeze(['EPHEMERAL_SECRET', 'BROKER_SECRET']),
+  client: Object.freeze(['EPHEMERAL_SECRET', 'CLIENT_SECRET']),
+});
+
+/**
+ * `refreshTTLOnGet` -> refresh, ttl, on, get.
+ * @param {string} name
+ */
+function words(name) {
+  const found = name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+/g) ?? [name];
+  return found.map((word) => word.toLowerCase());
+}
+
+/** @param {Option} row */
+function complete(row) {
+  const snake = words(row.name).join('_').toUpperCase();
+  const env = row.env === undefined ? `${row.kind.toUpperCase()}_${snake}` : row.env;
+  const flag = row.flag === undefined ? `--${words(row.name).join('-')}` : row.flag;
+  return Object.freeze({ ...row, env, flag });
+}
+
+const table = Object.freeze(rows.map(complete));
+
+/**
+ * The rows of some kinds. An element may also be a row of the caller's own.
+ * @param {readonly (string | Option)[]} kinds
+ * @returns {Option[]}
+ */
+function rowsOf(kinds) {
+  const own = kinds.filter((kind) => typeof kind !== 'string').map((row) => complete(row));
+  return [...table.filter((row) => kinds.includes(row.kind)), ...own];
+}
+
+const UNITS = {
+  ms: { '': 1, ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: 24 * HOUR },
+  bytes: { '': 1, b: 1, k: KIB, kb: KIB, kib: KIB, m: MIB, mb: MIB, mib: MIB, g: KIB * MIB },
+  count: { '': 1 },
+};
+
+/**
+ * Text to a number of the option's unit; NaN when it is none.
+ * @param {'ms' | 'bytes' | 'count'} type
+ * @param {string} text
+ */
+function parseNumber(type, text) {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
+  if (!match) return NaN;
+  const factors = /** @type {Record<string, number>} */ (UNITS[type]);
+  const unit = match[2].toLowerCase();
+  return Object.hasOwn(factors, unit) ? Number(match[1]) * factors[unit] : NaN;
+}
+
+const ACCEPTED = {
+  ms: 'a whole number of milliseconds',
+  bytes: 'a whole number of bytes',
+  count: 'a whole number',
+};
+const ACCEPTED_TEXT = {
+  ms: 'a time such as 500, 30s, 5m or 1h',
+  bytes: 'a size such as 4096, 64k or 1m',
+  count: 'a whole number',
+};
+
+/**
+ * What an option takes, in words.
+ * @param {Option} row
+ * @param {boolean} asText from the environment or a flag, rather than from code
+ * @returns {string}
+ */
+function accepted(row, asText) {
+  if (row.type === 'boolean') return asText ? 'true or false' : 'a boolean';
+  if (row.type === 'enum') return `one of ${(row.values ?? []).join(', ')}`;
+  if (row.type === 'function') return 'a function';
+  if (row.type === 'string') return row.patternHelp ?? 'a string that is not empty';
+  const least = row.min ? ` of at least ${row.min}` : '';
+  const zero = row.zeroMeans ? ` (0: ${row.zeroMeans})` : '';
+  return (asText ? ACCEPTED_TEXT : ACCEPTED)[row.type] + least + zero;
+}
+
+/**
+ * @param {string} where the option, variable or flag
+ * @param {Option} row
+ * @param {string} got
+ * @param {boolean} asText
+ */
+function wrong(where, row, got, asText) {
+  const message = `${where} takes ${accepted(row, asText)}, not ${got}.`;
+  return new BrokerError('invalid_request', message);
+}
+
+/**
+ * @param {Option} row
+ * @param {unknown} value
+ */
+function fits(row, value) {
+  switch (row.type) {
+    case 'boolean':
+      return typeof value === 'boolean';
+    case 'function':
+      return typeof value === 'function';
+    case 'enum':
+      return typeof value === 'string' && (row.values ?? []).includes(value);
+    case 'string':
+      return typeof value === 'string' && value !== '' && (!row.pattern || row.pattern.test(value));
+    default:
+      return Number.isSafeInteger(value) && /** @type {number} */ (value) >= (row.min ?? 0);
+  }
+}
+
+/**
+ * @param {Option} row
+ * @param {unknown} value
+ * @param {string} owner
+ */
+function checkGiven(row, value, owner) {
+  if (fits(row, value)) return value;
+  const isText = typeof value === 'string' && row.type !== 'function';
+  const got = isText ? JSON.stringify(value.slice(0, 80)) : shownNumber(value);
+  throw wrong(`${owner} option ${row.name}`, row, got, false);
+}
+
+/** @param {unknown} value */
+function shownNumber(value) {
+  return typeof value === 'number' ? String(value) : describeType(value);
+}
+
+/** @type {Record<string, boolean>} */
+const BOOLEANS = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false };
+
+/**
+ * Text from the environment or a flag to a checked value.
+ * @param {Option} row
+ * @param {string} text
+ * @param {string} where
+ */
+function parseText(row, text, where) {
+  /** @type {unknown} */
+  let value = text;
+  if (row.type === 'boolean') value = BOOLEANS[text.trim().toLowerCase()];
+  else if (row.type in UNITS)
+    value = parseNumber(/** @type {'ms' | 'bytes' | 'count'} */ (row.type), text);
+  if (fits(row, value)) return value;
+  throw wrong(where, row, JSON.stringify(text.slice(0, 80)), true);
+}
+
+/**
+ * The name in `candidates` that `word` was probably meant to be.
+ * @param {string} word
+ * @param {readonly string[]} candidates
+ * @returns {string | null}
+ */
+function nearest(word, candidates) {
+  let best = null;
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/**
+ * Levenshtein's distance, one row at a time.
+ * @param {string} a
+ * @param {string} b
+ */
+function editDistance(a, b) {
+  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = above[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(change, above[j] + 1, row[j - 1] + 1));
+    }
+    above = row;
+  }
+  return above[b.length];
+}
+
+/**
+ * @param {string} word
+ * @param {readonly string[]} candidates
+ */
+function suggestion(word, candidates) {
+  const found = nearest(word, candidates);
+  return found === null ? '' : ` Did you mean ${found}?`;
+}
+
+/**
+ * @param {string} owner
+ * @param {unknown} given
+ * @param {readonly string[]} names
+ */
+function checkNames(owner, given, names) {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    const message = `The options of ${owner} are an object, not ${describeType(given)}.`;
+    throw new BrokerError('invalid_request', message);
+  }
+  for (const name of Object.keys(given)) {
+    if (names.includes(name)) continue;
+    const message = `${owner} has no option ${JSON.stringify(name.slice(0, 80))}.`;
+    throw new BrokerError('invalid_request', message + suggestion(name, names));
+  }
+}
+
+/**
+ * All options of a broker or a client: given, else from the environment, else the default.
+ * The secret is not among them: see resolveSecret.
+ * @param {'broker' | 'client'} kind
+ * @param {Record<string, unknown>} [given]
+ * @param {Record<string, string | undefined>} [env]
+ * @returns {Record<string, any>}
+ */
+function resolve(kind, given = {}, env = process.env) {
+  const owner = kind === 'broker' ? 'Broker' : 'PipeClient';
+  const known = rowsOf([kind]);
+  checkNames(owner, given, [...known.map((row) => row.name), 'secret', 'auth']);
+  /** @type {Record<string, any>} */
+  const options = {};
+  for (const row of known) {
+    const text = row.env ? env[row.env] : undefined;
+    if (isSet(given[row.name])) options[row.name] = checkGiven(row, given[row.name], owner);
+    else if (text !== undefined) options[row.name] = parseText(row, text, String(row.env));
+    else options[row.name] = row.default;
+  }
+  return options;
+}
+
+/**
+ * `null` counts as not given, as an absent member of a configuration file would.
+ * @param {unknown} value
+ */
+function isSet(value) {
+  return value !== undefined && value !== null;
+}
+
+/**
+ * The secret: option `secret` or `auth`, else the environment. `null` says that there is none,
+ * whatever the environment holds. Two sources of one kind that differ are an error.
+ * @param {'broker' | 'client'} kind
+ * @param {Record<string, unknown>} [given]
+ * @param {Record<string, string | undefined>} [env]
+ * @returns {string | Uint8Array | null}
+ */
+function resolveSecret(kind, given = {}, env = process.env) {
+  /** @type {[string, unknown][]} */
+  const options = [
+    ['option secret', given.secret],
+    ['option auth', given.auth],
+  ];
+  const variables = SECRET_ENV[kind].map((name) => /** @type {const} */ ([name, env[name]]));
+  if (options.some(([, value]) => value !== undefined)) return oneSecret(options);
+  return oneSecret(variables);
+}
+
+/**
+ * @param {readonly (readonly [string, unknown])[]} sources
+ * @returns {string | Uint8Array | null}
+ */
+function oneSecret(sources) {
+  const given = sources.filter(([, value]) => value !== undefined);
+  for (const [name, value] of given) checkSecret(name, value);
+  if (given.length === 0) return null;
+  const [first, ...others] = /** @type {[string, string | Uint8Array | null][]} */ (given);
+  for (const other of others) {
+    if (sameSecret(first[1], other[1])) continue;
+    const message = `${first[0]} and ${other[0]} are different secrets: give one of them.`;
+    throw new BrokerError('invalid_request', message);
+  }
+  return first[1];
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ */
+function checkSecret(name, value) {
+  if (value === null) return;
+  if (typeof value !== 'string' && !(value instanceof Uint8Array)) {
+    const message = `${name} takes a string, a Buffer or null, not ${describeType(value)}.`;
+    throw new BrokerError('invalid_request', message);
+  }
+  if (value.length > 0) return;
+  const message = `${name} is empty: give it a value, or leave it out.`;
+  throw new BrokerError('invalid_request', message);
+}
+
+/**
+ * @param {string | Uint8Array | null} a
+ * @param {string | Uint8Array | null} b
+ */
+function sameSecret(a, b) {
+  if (a === null || b === null) return a === b;
+  return Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0;
+}
+
+/**
+ * @typedef {object} ParsedFlags
+ * @property {Record<string, any>} options what flags said, checked
+ * @property {string[]} rest the words that are no flags
+ * @property {string[] | null} command what follows `--`, untouched; null without one
+ * @property {string[]} errors one sentence each
+ */
+
+/**
+ * Reads flags of the kinds named: `--max-items 5`, `--max-items=5`, `--debug`, `--no-debug`.
+ * @param {readonly string[]} argv
+ * @param {readonly (string | Option)[]} kinds
+ * @returns {ParsedFlags}
+ */
+function parseFlags(argv, kinds) {
+  const known = rowsOf(kinds).filter((row) => row.flag);
+  const dashes = argv.indexOf('--');
+  const queue = dashes < 0 ? [...argv] : argv.slice(0, dashes);
+  /** @type {ParsedFlags} */
+  const parsed = {
+    options: {},
+    rest: [],
+    command: dashes < 0 ? null : argv.slice(dashes + 1),
+    errors: [],
+  };
+  while (queue.length > 0) {
+    const word = /** @type {string} */ (queue.shift());
+    if (isFlag(word)) parseFlag(word, queue, known, parsed);
+    else parsed.rest.push(word);
+  }
+  return parsed;
+}
+
+/**
+ * `-` and negative numbers are words.
+ * @param {string} word
+ */
+function isFlag(word) {
+  return word.startsWith('-') && word !== '-' && !/^-\d/.test(word);
+}
+
+/**
+ * @param {string} word
+ * @param {string[]} following the words after it; the flag's argument is taken from there
+ * @param {Option[]} known
+ * @param {ParsedFlags} parsed
+ */
+function parseFlag(word, following, known, parsed) {
+  const equals = word.indexOf('=');
+  const flag = equals < 0 ? word : word.slice(0, equals);
+  const inline = equals < 0 ? undefined : word.slice(equals + 1);
+  const row = known.find((candidate) => candidate.flag === flag);
+  const negative = known.find((candidate) => isNegation(candidate, flag));
+  try {
+    if (row) parsed.options[row.name] = flagValue(row, flag, inline, following);
+    else if (negative && inline === undefined) parsed.options[negative.name] = false;
+    else parsed.errors.push(unknownFlag(flag, known));
+  } catch (error) {
+    parsed.errors.push(/** @type {Error} */ (error).message);
+  }
+}
+
+/**
+ * @param {Option} row
+ * @param {string} flag
+ */
+function isNegation(row, flag) {
+  return row.type === 'boolean' && !row.negated && flag === `--no-${String(row.flag).slice(2)}`;
+}
+
+/**
+ * @param {Option} row
+ * @param {string} flag
+ * @param {string | undefined} inline
+ * @param {string[]} following
+ */
+function flagValue(row, flag, inline, following) {
+  if (row.type === 'boolean') {
+    const value = inline === undefined ? true : parseText(row, inline, flag);
+    return row.negated ? !value : value;
+  }
+  const text = inline ?? following.shift();
+  if (text !== undefined) return parseText(row, text, flag);
+  throw new BrokerError('invalid_request', `${flag} takes ${accepted(row, true)}.`);
+}
+
+/**
+ * @param {string} flag
+ * @param {Option[]} known
+ */
+function unknownFlag(flag, known) {
+  const flags = known.map((row) => String(row.flag));
+  return `Unknown flag ${flag}.${suggestion(flag, flags)}`;
+}
+
+const PLACEHOLDERS = { ms: 'TIME', bytes: 'SIZE', count: 'N', string: 'TEXT' };
+
+/**
+ * The flag with its argument: `--max-items N`, `--eviction none|lru`.
+ * @param {Option} row
+ * @returns {string}
+ */
+function usage(row) {
+  if (row.type === 'boolean' || row.type === 'function') return shownFlag(row);
+  if (row.type === 'enum') return `${row.flag} ${(row.values ?? []).join('|')}`;
+  return `${row.flag} ${row.placeholder ?? PLACEHOLDERS[row.type]}`;
+}
+
+/**
+ * A switch that is on by default is shown as the flag that turns it off.
+ * @param {Option} row
+ */
+function shownFlag(row) {
+  if (row.default !== true || row.negated) return String(row.flag);
+  return `--no-${String(row.flag).slice(2)}`;
+}
+
+/**
+ * The default in the unit a person would use.
+ * @param {Option} row
+ * @returns {string}
+ */
+function shownDefault(row) {
+  const value = row.default;
+  if (value === null) return 'none';
+  if (value === 0 && row.zeroMeans) return `0 (${row.zeroMeans.split(';')[0]})`;
+  if (row.type === 'bytes') return value % MIB === 0 ? `${value / MIB} MiB` : `${value / KIB} KiB`;
+  if (row.type === 'ms')
+    return value % MINUTE === 0 ? `${value / MINUTE} min` : `${value / SECOND} s`;
+  return typeof value === 'number' ? value.toLocaleString('en-US') : String(value);
+}
+
+/**
+ * Lines for --help: flag, what it does, default and environment variable.
+ * @param {readonly (string | Option)[]} kinds
+ * @returns {string[]}
+ */
+function helpLines(kinds) {
+  const known = rowsOf(kinds).filter((row) => row.flag);
+  const width = Math.max(...known.map((row) => usage(row).length));
+  return known.map(
+    (row) => `  ${usage(row).padEnd(width)}  ${row.flagHelp ?? row.help}${helpNote(row)}`,
+  );
+}
+
+/** @param {Option} row */
+function helpNote(row) {
+  const notes = [];
+  if (row.type !== 'boolean' && row.default !== null) notes.push(`default ${shownDefault(row)}`);
+  if (row.zeroMeans && row.default !== 0) notes.push(`0: ${row.zeroMeans}`);
+  if (row.env) notes.push(row.env);
+  return notes.length > 0 ? ` [${notes.join('; ')}]` : '';
+}
+
+/**
+ * The README's table of the options of a kind.
+ * @param {'broker' | 'client'} kind
+ * @returns {string}
+ */
+function markdown(kind) {
+  const head = [
+    '| Option | Default | Environment | Flag | What it does |',
+    '|---|---|---|---|---|',
+  ];
+  const lines = rowsOf([kind]).map((row) => {
+    const zero = row.zeroMeans && row.default !== 0 ? ` 0: ${row.zeroMeans}.` : '';
+    const env = row.env ? `\`${row.env}\`` : '';
+    const flag = row.flag ? `\`${usage(row).replaceAll('|', '\\|')}\`` : '';
+    return `| \`${row.name}\` | ${shownDefault(row)} | ${env} | ${flag} | ${row.help}${zero} |`;
+  });
+  return [...head, ...lines, ''].join('\n');
+}
+
+module.exports = {
+  SECRET_ENV,
+  checkNames,
+  helpLines,
+  markdown,
+  nearest,
+  parseFlags,
+  parseText,
+  resolve,
+  resolveSecret,
+  rowsOf,
+  sameSecret,
+  table,
+};

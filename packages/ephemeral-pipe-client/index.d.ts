@@ -1,0 +1,1 @@
+export * from 'ephemeral-pipe-broker/client';

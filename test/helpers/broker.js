@@ -1,0 +1,114 @@
+/**
+ * A broker of the test's own, and ways to talk to it. Whatever surrounds the tests (they may run
+ * under `start`) is taken out of the environment first.
+ */
+'use strict';
+
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { once } = require('node:events');
+
+for (const name of Object.keys(process.env)) {
+  if (/^(EPHEMERAL|BROKER|CLIENT)_/.test(name)) delete process.env[name];
+}
+
+const ROOT = path.join(__dirname, '..', '..');
+const { Broker, PipeClient } = require(ROOT);
+
+const SECRET = 'a secret for tests, not a short one';
+
+/**
+ * A running broker that ends with the test. Without options it has no secret.
+ * @param {import('node:test').TestContext} t
+ */
+function startBroker(t, options = {}) {
+  const broker = new Broker({ exportEnv: false, secret: null, ...options });
+  broker.startSync();
+  t.after(() => broker.stop({ drainMs: 0 }));
+  return broker;
+}
+
+/** A client of a broker that ends with the test. */
+function startClient(t, broker, options = {}) {
+  const client = broker.client(options);
+  t.after(() => client.close());
+  return client;
+}
+
+/** Both, for tests that need no more. */
+function startPair(t, options = {}) {
+  const broker = startBroker(t, options);
+  return { broker, client: startClient(t, broker) };
+}
+
+/** A directory that goes with the test. */
+function temporaryDirectory(t) {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'epb-test-'));
+  t.after(() => fs.rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/**
+ * Runs a script in a Node process of its own, where ROOT is the package.
+ * @returns {Promise<{ status: number | null, signal: string | null, stdout: string, stderr: string }>}
+ */
+async function runNode(script, { env = {}, args = [], onChild = undefined } = {}) {
+  const source = `'use strict';const ROOT=${JSON.stringify(ROOT)};${script}`;
+  const child = spawn(process.execPath, [...args, '-e', source], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr']) {
+    child[name].setEncoding('utf8').on('data', (text) => (output[name] += text));
+  }
+  onChild?.(child);
+  const [status, signal] = await once(child, 'close');
+  return { status, signal, ...output };
+}
+
+/** Resolves when `condition` gives something true: for what no event tells. Fails after a while. */
+async function until(condition, what, deadlineMs = 10_000) {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    const result = await condition();
+    if (result) return result;
+    if (performance.now() > end) throw new Error(`waited in vain until ${what}`);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 2);
+    });
+  }
+}
+
+/** For assert.rejects and assert.throws. */
+function withCode(code, pattern = /./) {
+  return (error) =>
+    error.name === 'BrokerError' && error.code === code && pattern.test(error.message);
+}
+
+/** A small, fast, seeded generator of numbers in [0, 1): mulberry32. */
+function randomFrom(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x100000000;
+  };
+}
+
+module.exports = {
+  PipeClient,
+  ROOT,
+  SECRET,
+  randomFrom,
+  runNode,
+  startBroker,
+  startClient,
+  startPair,
+  temporaryDirectory,
+  until,
+  withCode,
+};

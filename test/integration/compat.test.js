@@ -1,0 +1,156 @@
+/**
+ * The reference implementation's own client, as it comes from the registry, against our broker.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+const { describe, test } = require('node:test');
+const { SECRET, startBroker, startClient, until } = require('../helpers/broker');
+
+const TTL = 60_000;
+
+async function referenceClient(pipe, options) {
+  const { Client } = await import('@ephemeral-broker/core');
+  return new Client(pipe, options);
+}
+
+/** Rejects with an error whose message is the code: that is all the reference client tells. */
+const says = (code) => ({ message: code });
+
+const brokers = [
+  ['without a secret', {}, {}],
+  ['with legacyHmac and a secret', { secret: SECRET, legacyHmac: true }, { secret: SECRET }],
+];
+
+for (const [how, brokerOptions, clientOptions] of brokers) {
+  describe(how, () => {
+    async function pair(t, more = {}) {
+      const broker = startBroker(t, { ...brokerOptions, ...more });
+      const theirs = await referenceClient(broker.pipe, clientOptions);
+      return { theirs, ours: startClient(t, broker), broker };
+    }
+
+    test('set, get, del', async (t) => {
+      const { theirs } = await pair(t);
+      for (const value of ['x', 5, true, null, [1, 'é'], { a: { b: '\u{1f600}' } }, '']) {
+        assert.equal(await theirs.set('k', value, TTL), true);
+        assert.deepEqual(await theirs.get('k'), value);
+      }
+      assert.equal(await theirs.del('k'), true);
+      await assert.rejects(theirs.get('k'), says('not_found'));
+      assert.equal(await theirs.del('k'), true, 'it resolves true whether or not there was one');
+    });
+
+    test('values below and above its threshold for compression', async (t) => {
+      const { theirs, ours } = await pair(t);
+      for (const size of [0, 1, 1021, 1022, 1023, 5000, 100_000, 262_142]) {
+        const wide = Math.floor(size / 8);
+        const value = 'é'.repeat(wide) + 'x'.repeat(size - 2 * wide);
+        await theirs.set('theirs', value, TTL);
+        assert.ok((await theirs.get('theirs')) === value, `${size}`);
+        assert.ok((await ours.get('theirs')) === value, `ours of theirs, ${size}`);
+        await ours.set('ours', value, TTL);
+        assert.ok((await theirs.get('ours')) === value, `theirs of ours, ${size}`);
+      }
+    });
+
+    test('what our client compressed, theirs reads', async (t) => {
+      const { theirs, broker } = await pair(t);
+      const zipping = startClient(t, broker, { compression: true });
+      const value = { text: 'repeat '.repeat(2000) };
+      await zipping.set('k', value, TTL);
+      assert.deepEqual(await theirs.get('k'), value);
+    });
+
+    test('an uncompressed client of theirs', async (t) => {
+      const { broker, ours } = await pair(t);
+      const plain = await referenceClient(broker.pipe, { ...clientOptions, compression: false });
+      const value = 'x'.repeat(50_000);
+      await plain.set('k', value, TTL);
+      assert.equal(await ours.get('k'), value);
+      assert.equal(await plain.get('k'), value);
+    });
+
+    test('errors', async (t) => {
+      const { theirs, broker } = await pair(t, { maxItems: 1 });
+      const lax = await referenceClient(broker.pipe, {
+        ...clientOptions,
+        allowNoTtl: true,
+        compression: false,
+      });
+      await assert.rejects(lax.set('k', 1), says('ttl_required'));
+      await assert.rejects(theirs.get('no'), says('not_found'));
+      await theirs.set('k', 1, TTL);
+      await assert.rejects(theirs.set('more', 1, TTL), says('max_items'));
+      await assert.rejects(lax.set('k', 'x'.repeat(300_000), TTL), says('too_large'));
+      await assert.rejects(theirs.set('k', 'x'.repeat(300_000), TTL), says('too_large'));
+      await assert.rejects(theirs.get(''), says('invalid_key'));
+    });
+
+    test('list', async (t) => {
+      const { theirs } = await pair(t);
+      assert.deepEqual(await theirs.list(), {});
+      const before = Date.now();
+      await theirs.set('a', 1, TTL);
+      await theirs.set('__proto__x', 2, TTL);
+      const items = await theirs.list();
+      assert.deepEqual(Object.keys(items).sort(), ['__proto__x', 'a']);
+      assert.equal(items.a.hasValue, true);
+      assert.ok(Math.abs(items.a.expires - before - TTL) < 10_000);
+    });
+
+    test('ping, stats, health, metrics', async (t) => {
+      const { theirs } = await pair(t);
+      assert.ok(Math.abs((await theirs.ping()) - Date.now()) < 10_000);
+      await theirs.set('k', 1, TTL);
+      const stats = await theirs.stats();
+      assert.equal(stats.items, 1);
+      for (const name of ['items', 'leases', 'memory', 'uptime']) {
+        assert.equal(typeof stats[name], 'number', name);
+      }
+      const health = await theirs.health();
+      assert.equal(health.ok, true);
+      assert.equal(health.status, 'healthy');
+      assert.equal(typeof health.uptime, 'number');
+      assert.match(await theirs.metrics(), /^# HELP ephemeral_broker_/m);
+    });
+
+    test('a TTL of theirs runs out', async (t) => {
+      const { theirs } = await pair(t);
+      await theirs.set('k', 1, 20);
+      await until(() => theirs.get('k').then(() => false, says.bind(null)), 'it is gone');
+      await assert.rejects(theirs.get('k'), says('not_found'));
+    });
+
+    test('many at once', async (t) => {
+      const { theirs } = await pair(t);
+      const keys = Array.from({ length: 100 }, (_, i) => `k${i}`);
+      await Promise.all(keys.map((key, i) => theirs.set(key, i, TTL)));
+      const values = await Promise.all(keys.map((key) => theirs.get(key)));
+      assert.deepEqual(
+        values,
+        keys.map((_, i) => i),
+      );
+    });
+  });
+}
+
+test('a wrong secret, or none, is refused', async (t) => {
+  const broker = startBroker(t, { secret: SECRET, legacyHmac: true });
+  await startClient(t, broker).set('k', 1, TTL);
+  for (const options of [{ secret: 'another secret' }, {}]) {
+    const stranger = await referenceClient(broker.pipe, options);
+    await assert.rejects(stranger.get('k'), (error) =>
+      /^auth_(failed|required)$/.test(error.message),
+    );
+    await assert.rejects(stranger.ping(), (error) =>
+      /^auth_(failed|required)$/.test(error.message),
+    );
+  }
+});
+
+test('without legacyHmac a broker with a secret does not serve it', async (t) => {
+  const broker = startBroker(t, { secret: SECRET });
+  const theirs = await referenceClient(broker.pipe, { secret: SECRET });
+  await assert.rejects(theirs.get('k'), says('auth_required'));
+});

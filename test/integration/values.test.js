@@ -1,0 +1,273 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const vm = require('node:vm');
+const zlib = require('node:zlib');
+const { test } = require('node:test');
+const { randomFrom, startBroker, startClient, startPair, withCode } = require('../helpers/broker');
+const { rawConnection } = require('../helpers/wire');
+const values = require('../../lib/values');
+
+const TTL = 60_000;
+
+async function roundTrip(client, value) {
+  await client.set('k', value, TTL);
+  return client.get('k');
+}
+
+test('every kind of JSON value comes back as it was', async (t) => {
+  const { client } = startPair(t);
+  const all = [
+    null,
+    true,
+    false,
+    0,
+    -1,
+    1.5,
+    1e300,
+    2 ** 53 - 1,
+    '',
+    'x',
+    [],
+    {},
+    [null],
+    { a: { b: [{}] } },
+  ];
+  for (const value of all) assert.deepEqual(await roundTrip(client, value), value);
+  assert.ok(Object.is(await roundTrip(client, 5e-324), 5e-324));
+});
+
+test('every character there is comes back', async (t) => {
+  const { client } = startPair(t);
+  const chunk = 40_000;
+  for (let from = 0; from <= 0x10ffff; from += chunk) {
+    let text = '';
+    for (let point = from; point < Math.min(from + chunk, 0x110000); point++) {
+      if (point < 0xd800 || point > 0xdfff) text += String.fromCodePoint(point);
+    }
+    assert.ok((await roundTrip(client, text)) === text, `from ${from}`);
+  }
+});
+
+test('half a surrogate pair is refused, wherever it is; what only looks like one is not', async (t) => {
+  const { client } = startPair(t);
+  const halves = ['\ud800', 'a\udfffb', '\udc00\ud800', '\\\ud800', '\ud83d\ud83d\ude00'];
+  for (const half of halves) {
+    for (const value of [half, [half], { a: half }, { [half]: 1 }]) {
+      await assert.rejects(client.set('k', value, TTL), withCode('invalid_value', /surrogate/));
+    }
+  }
+  for (const text of [
+    '\\ud800',
+    '\\\\ud800',
+    '\\\\\\udc00',
+    '"\\ud83d"',
+    '\ud83d\ude00',
+    '\\u',
+    '\\ud8',
+  ]) {
+    assert.equal(await roundTrip(client, text), text);
+  }
+});
+
+test('what JSON cannot hold is refused before it is sent', async (t) => {
+  const { client } = startPair(t);
+  const circular = {};
+  circular.self = circular;
+  const refused = [
+    undefined,
+    () => 1,
+    Symbol('s'),
+    10n,
+    { a: 10n },
+    circular,
+    NaN,
+    Infinity,
+    { toJSON: () => undefined },
+    {
+      toJSON() {
+        throw new Error('no');
+      },
+    },
+    new Map([[1, 2]]),
+    new Set([1]),
+    Promise.resolve(1),
+    new Uint16Array(2),
+    new DataView(new ArrayBuffer(2)),
+    new ArrayBuffer(2),
+  ];
+  for (const value of refused) {
+    await assert.rejects(client.set('k', value, TTL), withCode('invalid_value', /^set "k": /));
+  }
+  assert.equal(await client.has('k'), false);
+});
+
+test('an error about a value does not show the value', async (t) => {
+  const { client } = startPair(t);
+  const value = { password: 'hunter2', n: 1n };
+  await assert.rejects(
+    client.set('k', value, TTL),
+    (error) => !JSON.stringify(error.message).includes('hunter2'),
+  );
+});
+
+test('objects follow the rules of JSON', async (t) => {
+  const { client } = startPair(t);
+  const date = new Date(0);
+  assert.equal(await roundTrip(client, date), date.toJSON());
+  assert.deepEqual(await roundTrip(client, { a: undefined, b: [undefined, NaN] }), {
+    b: [null, null],
+  });
+  assert.equal(await roundTrip(client, { toJSON: () => 'own' }), 'own');
+});
+
+test('a toJSON may use the client itself', async (t) => {
+  const { client } = startPair(t);
+  await client.set('inner', 1, TTL);
+  let inner;
+  const value = {
+    toJSON() {
+      inner = client.get('inner');
+      return client.getSync('inner') + 1;
+    },
+  };
+  assert.equal(await roundTrip(client, value), 2);
+  assert.equal(await inner, 1);
+});
+
+test('__proto__ is a key like any other', async (t) => {
+  const { client } = startPair(t);
+  const value = JSON.parse('{"__proto__":{"polluted":true},"a":1}');
+  const back = await roundTrip(client, value);
+  assert.deepEqual(Object.keys(back), ['__proto__', 'a']);
+  assert.equal(Object.getPrototypeOf(back), Object.prototype);
+  assert.equal({}.polluted, undefined);
+});
+
+test('bytes come back as a Buffer, of any length and content', async (t) => {
+  const { client } = startPair(t);
+  const every = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
+  for (const bytes of [
+    Buffer.alloc(0),
+    every,
+    Buffer.alloc(256 * 1024, 7),
+    Buffer.from('"json"'),
+  ]) {
+    const back = await roundTrip(client, bytes);
+    assert.ok(Buffer.isBuffer(back));
+    assert.equal(Buffer.compare(back, bytes), 0);
+  }
+  assert.deepEqual(await roundTrip(client, new Uint8Array([1, 2])), Buffer.from([1, 2]));
+  assert.deepEqual(await roundTrip(client, every.subarray(3, 5)), Buffer.from([3, 4]));
+  const foreign = vm.runInNewContext('new Uint8Array([9])');
+  assert.deepEqual(await roundTrip(client, foreign), Buffer.from([9]));
+});
+
+test('a value of exactly the limit is stored, one byte more is not', async (t) => {
+  const { client } = startPair(t);
+  const limit = 256 * 1024;
+  const text = 'x'.repeat(limit - 2);
+  assert.ok((await roundTrip(client, text)) === text);
+  await assert.rejects(client.set('k', `${text}x`, TTL), withCode('too_large', /^set "k": /));
+  await assert.rejects(client.set('k', Buffer.alloc(limit + 1), TTL), withCode('too_large'));
+  assert.ok((await client.get('k')) === text, 'what was there stays');
+});
+
+test('random JSON values come back', async (t) => {
+  const { client } = startPair(t);
+  for (const seed of [1, 2, Date.now() >>> 0]) {
+    t.diagnostic(`seed ${seed}`);
+    const random = randomFrom(seed);
+    for (let i = 0; i < 300; i++) {
+      const value = randomValue(random, 4);
+      assert.deepEqual(await roundTrip(client, value), value, `seed ${seed}, value ${i}`);
+    }
+  }
+});
+
+function randomValue(random, depth) {
+  const pick = Math.floor(random() * (depth > 0 ? 7 : 5));
+  const many = Math.floor(random() * 6);
+  if (pick === 0) return null;
+  if (pick === 1) return random() < 0.5;
+  if (pick === 2) return Math.floor((random() - 0.5) * 2 ** 40);
+  if (pick === 3) return random() * 1e6;
+  if (pick === 4) return randomText(random);
+  if (pick === 5) return Array.from({ length: many }, () => randomValue(random, depth - 1));
+  return Object.fromEntries(
+    Array.from({ length: many }, () => [randomText(random), randomValue(random, depth - 1)]),
+  );
+}
+
+function randomText(random) {
+  const points = Array.from({ length: Math.floor(random() * 60) }, () => {
+    const point = Math.floor(random() * [0x80, 0x800, 0xd800, 0x100000][Math.floor(random() * 4)]);
+    return point >= 0xd800 ? point + 0x2000 : point;
+  });
+  return String.fromCodePoint(...points);
+}
+
+test('compression is off unless asked for, and kept only where it pays', async (t) => {
+  const broker = startBroker(t);
+  const plain = startClient(t, broker);
+  const zipping = startClient(t, broker, { compression: true, compressionThreshold: 100 });
+  const text = 'repeat '.repeat(1000);
+  const noise = Buffer.from(Array.from({ length: 4000 }, randomByte(randomFrom(7))));
+  await plain.set('plain', text, TTL);
+  await zipping.set('text', text, TTL);
+  await zipping.set('bytes', Buffer.from(text), TTL);
+  await zipping.set('noise', noise, TTL);
+  await zipping.set('short', 'x'.repeat(90), TTL);
+  const sizes = Object.fromEntries((await plain.list()).map(({ key, size }) => [key, size]));
+  assert.equal(sizes.plain, text.length + 2);
+  assert.ok(sizes.text < 500 && sizes.bytes < 500, JSON.stringify(sizes));
+  assert.equal(sizes.noise, 4000);
+  assert.equal(sizes.short, 92);
+  assert.equal(await plain.get('text'), text);
+  assert.equal(plain.getSync('text'), text);
+  assert.equal((await plain.get('bytes')).toString(), text);
+  assert.equal(Buffer.compare(await plain.get('noise'), noise), 0);
+});
+
+function randomByte(random) {
+  return () => Math.floor(random() * 256);
+}
+
+test('the limit counts the uncompressed size', async (t) => {
+  const broker = startBroker(t);
+  const client = startClient(t, broker, { compression: true });
+  await assert.rejects(client.set('k', 'x'.repeat(256 * 1024), TTL), withCode('too_large'));
+});
+
+test('what another client stored and cannot be read rejects with invalid_value', async (t) => {
+  const { broker, client } = startPair(t);
+  const raw = await rawConnection(t, broker.pipe);
+  const whole = zlib.gzipSync('"x"'.padEnd(3000, ' '));
+  const bent = Buffer.from(whole);
+  bent[20] ^= 0xff;
+  const lied = Buffer.from(whole);
+  lied.writeUInt32LE(10, lied.length - 4);
+  const noJson = zlib.gzipSync('no json');
+  for (const [key, bytes] of Object.entries({ bent, lied, noJson })) {
+    const request = {
+      action: 'set',
+      key,
+      value: bytes.toString('base64'),
+      ttl: TTL,
+      compressed: true,
+    };
+    raw.write(`${JSON.stringify(request)}\n`);
+    assert.equal((await raw.line()).ok, true);
+    await assert.rejects(client.get(key), withCode('invalid_value', /^get /), key);
+    assert.throws(() => client.getSync(key), withCode('invalid_value', /^getSync /), key);
+  }
+});
+
+test('nothing inflates beyond what its trailer says, or 64 MiB', () => {
+  const bomb = zlib.gzipSync(Buffer.alloc(values.INFLATED_MAX_BYTES + 1));
+  const { gzip } = require('../../lib/frame').FLAGS;
+  assert.throws(() => values.decode(bomb, 0, bomb.length, gzip), withCode('invalid_value'));
+  for (const short of [Buffer.alloc(0), Buffer.from([0x1f, 0x8b, 8])]) {
+    assert.throws(() => values.decode(short, 0, short.length, gzip), withCode('invalid_value'));
+  }
+});
