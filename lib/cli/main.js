@@ -1,0 +1,82 @@
+/**
+ * The command line's front door: picks the command and turns failures into one line and a status.
+ *
+ * `start` is on the way of every test run, so nothing that it does not need is loaded for it:
+ * the client commands, their output and the help texts are required when they are asked for.
+ */
+'use strict';
+
+const { UsageError } = require('./errors.js');
+
+const PROGRAM = 'ephemeral-pipe-broker';
+
+/** Exit statuses of `start`'s own failures and of wrong use of the other commands. */
+const START_FAILED = 125;
+const WRONG_USE = 2;
+
+/**
+ * @param {string} line
+ */
+function complain(line) {
+  // Not console.error: it loads the streams of process.stderr, and throws when stderr is closed.
+  try {
+    require('node:fs').writeSync(2, `${PROGRAM}: ${line}\n`);
+  } catch {
+    // Nobody is listening; the exit status says the rest.
+  }
+}
+
+/**
+ * Reports a failure and ends the process.
+ *
+ * @param {any} error
+ * @param {{ status: number, debug?: boolean }} how
+ * @returns {never}
+ */
+function fail(error, { status, debug = false }) {
+  complain(String(error?.message ?? error).replace(/\s*\n\s*/g, ' '));
+  if (debug && error?.stack) complain(error.stack);
+  process.exit(status);
+}
+
+/**
+ * @param {string[]} argv  without node and the script
+ */
+function startCommand(argv) {
+  const ours = argv.slice(0, argv.concat('--').indexOf('--'));
+  if (ours.includes('--help') || ours.includes('-h')) return void otherCommand('help', ['start']);
+  const debug = ours.includes('--debug');
+  try {
+    require('../runner.js').start(argv, { complain, fail });
+  } catch (error) {
+    fail(error, { status: START_FAILED, debug });
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string[]} argv
+ */
+async function otherCommand(name, argv) {
+  const debug = argv.includes('--debug');
+  try {
+    process.exitCode = await require('./commands.js').run(name, argv, { complain });
+  } catch (/** @type {any} */ error) {
+    const status = error instanceof UsageError ? WRONG_USE : require('./commands.js').status(error);
+    fail(error, { status, debug });
+  }
+}
+
+/**
+ * @param {string[]} argv  without node and the script
+ */
+function main(argv) {
+  const [name, ...rest] = argv;
+  if (name === 'start') {
+    startCommand(rest);
+  } else {
+    void otherCommand(name ?? '--help', rest);
+  }
+}
+
+module.exports = { main };

@@ -1,0 +1,178 @@
+/**
+ * Runs the command line for the tests: as a child with pipes, in an environment of its own, in a
+ * temporary directory of its own, so that what is left behind can be counted.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { setTimeout: pause } = require('node:timers/promises');
+
+const ROOT = path.join(__dirname, '..', '..');
+const BIN = path.join(ROOT, 'bin', 'ephemeral-pipe-broker.js');
+const VICTIM = path.join(__dirname, 'victim.js');
+
+/** Far beyond anything these tests wait for; reached only when something is broken. */
+const DEADLINE_MS = 30_000;
+const POLL_MS = 10;
+
+/**
+ * The environment without what a broker around the tests, or npm, may have put there.
+ *
+ * @param {Record<string, string | undefined>} extra
+ */
+function cleanEnv(extra = {}) {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(EPHEMERAL_|BROKER_|CLIENT_|npm_|NODE_OPTIONS|NODE_TEST|JEST_)/i.test(name),
+  );
+  const env = { ...Object.fromEntries(kept), ...extra };
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
+}
+
+/** An empty directory, removed after the test. */
+function scratch(t) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'epb-test-'));
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** What brokers left in their temporary directory. */
+function leftovers(folder) {
+  return fs.readdirSync(folder).filter((name) => name.includes('broker'));
+}
+
+/** The state of a process as /proc has it (R, S, T, Z ...), or undefined when there is none. */
+function processState(pid) {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2)[0];
+  } catch {
+    return undefined;
+  }
+}
+
+/** A zombie has ended; it only waits to be collected. */
+function hasEnded(pid) {
+  const state = processState(pid);
+  return state === undefined || state === 'Z' || state === 'X';
+}
+
+async function until(condition, what) {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const result = await condition();
+    if (result) return result;
+    if (Date.now() >= deadline) {
+      assert.fail(`waited in vain: ${typeof what === 'function' ? what() : what}`);
+    }
+    await pause(POLL_MS);
+  }
+}
+
+const untilEnded = (pid) => until(() => hasEnded(pid), `process ${pid} should end`);
+
+/** A child whose output can be waited for. */
+class Running {
+  constructor(child) {
+    this.child = child;
+    this.pid = child.pid;
+    this.stdout = '';
+    this.stderr = '';
+    child.stdout?.setEncoding('utf8').on('data', (text) => (this.stdout += text));
+    child.stderr?.setEncoding('utf8').on('data', (text) => (this.stderr += text));
+    this.closed = new Promise((resolve) => {
+      child.on('error', (error) => resolve({ error }));
+      child.on('close', (code, signal) => resolve({ code, signal }));
+    });
+    this.exited = new Promise((resolve) => {
+      child.on('exit', (code, signal) => resolve({ code, signal }));
+    });
+  }
+
+  /** Resolves the match of a pattern in what was printed so far or will be. */
+  async sees(pattern, stream = 'stdout') {
+    let ended = false;
+    const missing = () => `${pattern} in ${stream}\n${this.stdout}\n${this.stderr}`;
+    void this.closed.then(() => (ended = true));
+    return until(() => {
+      const match = pattern.exec(this[stream]);
+      if (!match && ended) assert.fail(`ended without ${missing()}`);
+      return match;
+    }, missing);
+  }
+
+  /** The status and everything printed, once all of it has come. */
+  async result() {
+    const { code, signal, error } = await this.closed;
+    if (error) throw error;
+    return { code, signal, stdout: this.stdout, stderr: this.stderr };
+  }
+}
+
+/**
+ * @param {string} file
+ * @param {string[]} args
+ * @param {{ env?: object, cwd?: string, input?: string | Buffer, stdio?: any, detached?: boolean }}
+ *   options  detached: in a group of its own, as a shell starts a job
+ */
+function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = false } = {}) {
+  const child = spawn(file, args, { env: cleanEnv(env), cwd, stdio, detached });
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(input);
+  return new Running(child);
+}
+
+/** Starts `ephemeral-pipe-broker ARGS`. */
+const launchCli = (args, options) => launch(process.execPath, [BIN, ...args], options);
+
+/** Runs `ephemeral-pipe-broker ARGS` to its end. */
+const runCli = (args, options) => launchCli(args, options).result();
+
+/** The words that make `start` run the victim with this behaviour. */
+const victim = (...behaviour) => [process.execPath, VICTIM, ...behaviour];
+
+/** Waits for the victim's first line. */
+async function victimReady(running, stream = 'stdout') {
+  const [, text] = await running.sees(/ready (\{.*\})$/m, stream);
+  return JSON.parse(text);
+}
+
+/** A broker that runs until the test ends, with the variables to reach it. */
+async function agent(t, args = [], env = {}) {
+  const folder = scratch(t);
+  const running = launchCli(['start', ...args], { env: { TMPDIR: folder, ...env } });
+  t.after(async () => {
+    running.child.kill('SIGTERM');
+    await running.closed;
+  });
+  const lines = args.includes('--no-auth') ? 1 : 2;
+  await running.sees(new RegExp(`^(?:export .*\\n){${lines}}`));
+  const variables = [...running.stdout.matchAll(/^export (\w+)='(.*)'$/gm)];
+  return {
+    running,
+    folder,
+    env: Object.fromEntries(variables.map(([, name, value]) => [name, value])),
+  };
+}
+
+module.exports = {
+  BIN,
+  ROOT,
+  Running,
+  agent,
+  cleanEnv,
+  hasEnded,
+  launch,
+  launchCli,
+  leftovers,
+  processState,
+  runCli,
+  scratch,
+  until,
+  untilEnded,
+  victim,
+  victimReady,
+};
