@@ -1,0 +1,9 @@
+'use strict';
+
+module.exports = {
+  testMatch: ['<rootDir>/tests/*.test.js'],
+  maxWorkers: 4,
+  // Jest runs a few fast files in one process; with a memory limit it always uses its workers.
+  workerIdleMemoryLimit: '1GB',
+  reporters: ['default', '<rootDir>/summary.js'],
+};
