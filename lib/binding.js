@@ -34,7 +34,7 @@ const path = require('node:path');
  * @property {{ number: number, code: string, message: string }[]} statuses
  * @property {Record<string, number>} actions
  * @property {Record<string, number>} flags
- * @property {{ action: number, name: string, shape: number, needs: number, takes: number }[]} commands
+ * @property {{ action: number, name: string, shape: string, needs: number, takes: number }[]} commands
  * @property {new (path: string, secret: Uint8Array | null, onReady: () => void) => NativeChannel} Channel
  * @property {new (options: object, secret: Uint8Array | null, onEvent: (type: string, json: string) => void) => NativeBroker} Broker
  * @property {() => void} hardenProcess

@@ -238,14 +238,9 @@ class Broker {
    * @param {string} json
    */
   #onEvent(type, json) {
-    if (type === 'idle') {
-      this.#log({ level: 'info', event: 'idle' });
-      this.stop();
-    } else if (type === 'heartbeat') {
-      this.#log({ level: 'info', event: 'heartbeat', stats: JSON.parse(json) });
-    } else {
-      this.#log(JSON.parse(json));
-    }
+    const { time = Date.now(), ...fields } = eventRecord(type, json);
+    this.#log({ time: new Date(time).toISOString(), ...fields });
+    if (type === 'idle') this.stop();
   }
 
   /** @param {Record<string, any>} record */
@@ -256,6 +251,18 @@ class Broker {
       process.stderr.write(`${JSON.stringify(record)}\n`);
     else if (record.level === 'warn' || record.level === 'error') warnOf(record);
   }
+}
+
+/**
+ * What the engine's thread said, as a log record.
+ * @param {string} type
+ * @param {string} json
+ * @returns {Record<string, any>}
+ */
+function eventRecord(type, json) {
+  if (type === 'log') return JSON.parse(json);
+  const record = { level: 'info', event: type };
+  return type === 'heartbeat' ? { ...record, stats: JSON.parse(json) } : record;
 }
 
 /** Said once a process, however many brokers have reason to. */

@@ -386,7 +386,7 @@ class PipeClient {
       const given = Array.isArray(options) ? mergedOptions(options[0], options[1]) : options;
       const request = new Request();
       request.action = connection.actions[action];
-      if (action in KEYED) call.key = request.key = this.#fullKey(key);
+      if (connection.keyed.has(action)) call.key = request.key = this.#fullKey(key);
       this.#applyOptions(call, given, known);
       if (fill !== undefined) fill(request, given);
       if (sync) connection.submitAndWait(call, request);
@@ -456,16 +456,5 @@ class PipeClient {
     request.flags |= encoded.flags;
   }
 }
-
-/** The actions that are about a key. */
-const KEYED = Object.freeze({
-  get: true,
-  set: true,
-  del: true,
-  has: true,
-  ttl: true,
-  getEntry: true,
-  incr: true,
-});
 
 module.exports = { PipeClient, Client: PipeClient, BrokerError };

@@ -217,6 +217,10 @@ class Connection {
   constructor(pipe, secret) {
     this.pipe = pipe;
     this.actions = this.#binding.actions;
+    const { commands, flags } = this.#binding;
+    const keyed = commands.filter(({ needs }) => (needs & flags.hasKey) !== 0);
+    /** The actions that are about one key. */
+    this.keyed = new Set(keyed.map(({ name: action }) => action));
     this.#secret = secret;
     const bytes = secret === null ? null : Buffer.from(secret);
     this.#channel = new this.#binding.Channel(

@@ -48,7 +48,7 @@ const rows = [
     pattern: /^[A-Za-z0-9_-]{1,64}$/,
     patternHelp: '1 to 64 letters, digits, "-" or "_"',
     placeholder: 'ID',
-    help: 'A fixed name, broker-<ID>.sock, instead of a random one; one broker at a time can have it.',
+    help: 'A fixed name, broker-ID.sock, instead of a random one; one broker at a time can have it.',
   },
   {
     name: 'maxRequestSize',

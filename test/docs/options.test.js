@@ -9,6 +9,8 @@ const { test } = require('node:test');
 
 test('README.md has the options of lib/options.js', () => {
   const program = path.resolve(__dirname, '../../scripts/docs');
-  const { status, stderr } = spawnSync(process.execPath, [program, '--check'], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(process.execPath, [program, '--check'], {
+    encoding: 'utf8',
+  });
   assert.equal(status, 0, stderr);
 });

@@ -99,25 +99,39 @@ const fileName = ({ text }) => /^\/\/ ([\w.-]+)\n/.exec(text)?.[1];
  * lines are those that this test is part of.
  */
 const SPECIAL = new Map([
-  ['npx ephemeral-pipe-broker start -- npm test\n', (folder) => {
-    const file = path.join(folder, 'package.json');
-    fs.writeFileSync(file, '{ "name": "readme", "private": true, "scripts": { "test": "exit 0" } }\n');
-    run('sh', ['-c', 'npx ephemeral-pipe-broker start -- npm test'], folder);
-  }],
-  ['scripts/bootstrap && npm run example\nscripts/bootstrap && npm test\n', () => {
-    const { scripts } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
-    assert.ok(scripts.test && scripts.example, 'npm test and npm run example exist');
-    assert.match(
-      fs.readFileSync(path.join(ROOT, '.ci/run'), 'utf8'),
-      /^scripts\/bootstrap && npm test$/m,
-      'the test line of the README is the one that is run',
-    );
-    run('npm', ['run', 'example'], ROOT);
-  }],
-  ['npm install --save-dev ephemeral-pipe-broker\n', () => {
-    // test/package installs the packed tarball into an empty folder.
-    assert.ok(fs.readdirSync(path.join(ROOT, 'test/package')).some((name) => name.endsWith('.test.js')));
-  }],
+  [
+    'npx ephemeral-pipe-broker start -- npm test\n',
+    (folder) => {
+      const file = path.join(folder, 'package.json');
+      fs.writeFileSync(
+        file,
+        '{ "name": "readme", "private": true, "scripts": { "test": "exit 0" } }\n',
+      );
+      run('sh', ['-c', 'npx ephemeral-pipe-broker start -- npm test'], folder);
+    },
+  ],
+  [
+    'scripts/bootstrap && npm run example\nscripts/bootstrap && npm test\n',
+    () => {
+      const { scripts } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+      assert.ok(scripts.test && scripts.example, 'npm test and npm run example exist');
+      assert.match(
+        fs.readFileSync(path.join(ROOT, '.ci/run'), 'utf8'),
+        /^scripts\/bootstrap && npm test$/m,
+        'the test line of the README is the one that is run',
+      );
+      run('npm', ['run', 'example'], ROOT);
+    },
+  ],
+  [
+    'npm install --save-dev ephemeral-pipe-broker\n',
+    () => {
+      // test/package installs the packed tarball into an empty folder.
+      assert.ok(
+        fs.readdirSync(path.join(ROOT, 'test/package')).some((name) => name.endsWith('.test.js')),
+      );
+    },
+  ],
 ]);
 
 function runShell(block, next, folder) {
