@@ -66,7 +66,7 @@ function loadFrom(root) {
     throw new Error(
       `ephemeral-pipe-broker has no native binary for ${process.platform}-${process.arch} with ` +
         `Node ${process.versions.node}. Build it with a C and C++ compiler, make and Python 3 ` +
-        `installed: run \`npm rebuild ephemeral-pipe-broker\` (in a clone of the project: \`npm install\`).`,
+        `installed: node ${JSON.stringify(path.join(root, 'scripts/install.js'))}`,
       { cause },
     );
   }

@@ -305,7 +305,14 @@ function start(argv, front) {
   if (command === null) {
     const onFault = (/** @type {Error} */ error) => front.fail(error, { status: FAILED, debug });
     const { printEnv = false } = flags;
-    require('./cli/agent.js').runAgent({ broker, secret, printEnv, debug, watchAbove, onFault });
+    require('./cli/standalone.js').runStandalone({
+      broker,
+      secret,
+      printEnv,
+      debug,
+      watchAbove,
+      onFault,
+    });
     return;
   }
   const env = childEnvironment(String(broker.pipe), secret);

@@ -17,7 +17,8 @@ const LIBUV_COMMON =
 const LIBUV_UNIX =
   'async core dl fs getaddrinfo getnameinfo loop loop-watcher pipe poll process proctitle ' +
   'random-devurandom signal stream tcp thread tty udp';
-const LIBUV_LINUX = 'linux procfs-exepath random-getrandom random-sysctl-linux';
+// With getentropy: the macro that turns io_uring off (binding.gyp) makes random.c ask for it.
+const LIBUV_LINUX = 'linux procfs-exepath random-getentropy random-getrandom random-sysctl-linux';
 const LIBUV_MAC = 'bsd-ifaddrs darwin darwin-proctitle fsevents kqueue random-getentropy';
 
 function below(folder, extension) {

@@ -369,21 +369,25 @@ Test(client, an_armed_client_rings_once_for_an_answer, .init = begin_plain, .fin
 
     epb_buf_init(&frame, 1000);
     cr_assert_eq(epb_frame_encode_request(&frame, &ping), EPB_OK);
+    unsigned rung = 0;
+
     for (unsigned i = 1; i <= 100; i++) {
         struct epb_exchange exchange = {
             .out = {epb_buf_data(&frame), epb_buf_size(&frame)},
             .into = room,
             .into_bytes = sizeof(room),
         };
-        cr_assert_eq(epb_client_arm(client), EPB_OK);
         cr_assert_eq(epb_client_exchange(client, &exchange), EPB_OK);
-        await_ring(&ring, i);
         received = exchange.received_bytes;
+        /* Armed with everything sent, it can only ring for the answer. */
         if (received == 0) {
+            cr_assert_eq(epb_client_unsent(client), 0);
+            cr_assert_eq(epb_client_arm(client), EPB_OK);
+            await_ring(&ring, ++rung);
             cr_assert_eq(step(client, (struct epb_bytes){NULL, 0}, &received), EPB_OK);
         }
         cr_assert_gt(received, 0);
-        cr_assert_eq(ring.count, i);
+        cr_assert_eq(ring.count, rung);
     }
     epb_buf_fini(&frame);
     epb_client_free(client);

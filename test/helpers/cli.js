@@ -141,7 +141,7 @@ async function victimReady(running, stream = 'stdout') {
 }
 
 /** A broker that runs until the test ends, with the variables to reach it. */
-async function agent(t, args = [], env = {}) {
+async function standalone(t, args = [], env = {}) {
   const folder = scratch(t);
   const running = launchCli(['start', ...args], { env: { TMPDIR: folder, ...env } });
   t.after(async () => {
@@ -162,7 +162,7 @@ module.exports = {
   BIN,
   ROOT,
   Running,
-  agent,
+  standalone,
   cleanEnv,
   hasEnded,
   launch,

@@ -8,14 +8,14 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { after, before, describe, it } = require('node:test');
-const { BIN, agent, launch, runCli, scratch } = require('../helpers/cli.js');
+const { BIN, standalone, launch, runCli, scratch } = require('../helpers/cli.js');
 const options = require('../../lib/options.js');
 
 /** One broker for all tests of this file; each uses keys of its own. */
 let broker;
 const cleanUps = [];
 before(async () => {
-  broker = await agent({ after: (work) => cleanUps.push(work) });
+  broker = await standalone({ after: (work) => cleanUps.push(work) });
 });
 after(async () => {
   for (const work of cleanUps.reverse()) await work();
@@ -226,7 +226,7 @@ describe('other commands', () => {
   });
 
   it('health of a full broker is status 1', async (t) => {
-    const full = await agent(t, ['--max-items', '1']);
+    const full = await standalone(t, ['--max-items', '1']);
     await runCli(['set', 'k', 'v', '--ttl', '1m'], { env: full.env });
     const { code, stdout } = await runCli(['health'], { env: full.env });
     assert.equal(code, 1);

@@ -9,7 +9,6 @@ const {
   startBroker,
   startClient,
   startPair,
-  until,
   withCode,
 } = require('../helpers/broker');
 const { MAGIC, rawConnection, requestFrame } = require('../helpers/wire');

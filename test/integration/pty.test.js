@@ -159,7 +159,7 @@ describe('on a terminal', { skip }, () => {
     await shell.closed;
   });
 
-  it('an agent of a shell survives a Ctrl-C at the prompt, and ends by TERM', async (t) => {
+  it('a broker of a shell survives a Ctrl-C at the prompt, and ends by TERM', async (t) => {
     const folder = scratch(t);
     const shell = new Terminal(['bash', '--norc', '--noprofile', '-i'], {
       env: { TMPDIR: folder, PS1: '$ ', HISTFILE: undefined },

@@ -10,7 +10,7 @@ const path = require('node:path');
 const { describe, it } = require('node:test');
 const {
   BIN,
-  agent,
+  standalone,
   launch,
   launchCli,
   leftovers,
@@ -446,7 +446,7 @@ describe('start within start', () => {
   });
 
   it('is 125 with --reuse when the secret is another', async (t) => {
-    const { env } = await agent(t);
+    const { env } = await standalone(t);
     const { code, stderr } = await start(t, ['true'], {
       flags: ['--reuse'],
       env: { ...env, EPHEMERAL_SECRET: 'not the one of that broker' },
@@ -470,7 +470,7 @@ function quoted(word) {
 
 describe('start without a command', () => {
   it('prints the two export lines, serves, and ends by TERM with nothing left', async (t) => {
-    const { env, running, folder } = await agent(t);
+    const { env, running, folder } = await standalone(t);
     assert.deepEqual(Object.keys(env), ['EPHEMERAL_PIPE', 'EPHEMERAL_SECRET']);
     assert.equal((await runCli(['ping'], { env })).code, 0);
     running.child.kill('SIGTERM');
@@ -479,14 +479,14 @@ describe('start without a command', () => {
   });
 
   it('ends by INT as well', async (t) => {
-    const { running, folder } = await agent(t);
+    const { running, folder } = await standalone(t);
     running.child.kill('SIGINT');
     assert.deepEqual(await running.exited, { code: 0, signal: null });
     assert.deepEqual(leftovers(folder), []);
   });
 
   it('does not end by USR1, nor open a debugger', async (t) => {
-    const { running, env } = await agent(t);
+    const { running, env } = await standalone(t);
     running.child.kill('SIGUSR1');
     running.child.kill('SIGUSR2');
     assert.equal((await runCli(['ping'], { env })).code, 0);
@@ -494,7 +494,7 @@ describe('start without a command', () => {
   });
 
   it('prints no secret when there is none', async (t) => {
-    const { env } = await agent(t, ['--no-auth']);
+    const { env } = await standalone(t, ['--no-auth']);
     assert.deepEqual(Object.keys(env), ['EPHEMERAL_PIPE']);
     assert.equal((await runCli(['ping'], { env })).code, 0);
   });
@@ -558,7 +558,7 @@ describe('start without a command', () => {
   });
 
   it('refuses a name that another broker has', async (t) => {
-    const { folder } = await agent(t, ['--pipe-id', 'taken']);
+    const { folder } = await standalone(t, ['--pipe-id', 'taken']);
     const { code, stderr } = await runCli(['start', '--pipe-id', 'taken', '--', 'true'], {
       env: { TMPDIR: folder },
     });

@@ -1,5 +1,5 @@
 /**
- * `start` without a command: a broker that runs until it is told to end, like ssh-agent.
+ * `start` without a command: a broker that runs until INT or TERM.
  *
  * It prints what a shell needs to reach it and then must get out of the shell's way:
  * `eval "$(epb start --print-env &)"` ends only when nobody holds the pipe behind `$(...)` open
@@ -66,15 +66,15 @@ function heedsTyping(captured) {
 }
 
 /**
- * @param {object} agent
- * @param {any} agent.broker  started
- * @param {string | null} agent.secret
- * @param {boolean} agent.printEnv
- * @param {boolean} agent.debug
- * @param {(binding: any, whole: boolean, onDeath: () => void) => void} agent.watchAbove
- * @param {(error: Error) => void} agent.onFault
+ * @param {object} run
+ * @param {any} run.broker  started
+ * @param {string | null} run.secret
+ * @param {boolean} run.printEnv
+ * @param {boolean} run.debug
+ * @param {(binding: any, whole: boolean, onDeath: () => void) => void} run.watchAbove
+ * @param {(error: Error) => void} run.onFault
  */
-function runAgent({ broker, secret, printEnv, debug, watchAbove, onFault }) {
+function runStandalone({ broker, secret, printEnv, debug, watchAbove, onFault }) {
   let ending = false;
   const end = () => {
     // Asked a second time, or by an impatient Ctrl-C: no waiting for requests in progress.
@@ -95,4 +95,4 @@ function runAgent({ broker, secret, printEnv, debug, watchAbove, onFault }) {
   watchAbove(binding, false, end);
 }
 
-module.exports = { runAgent, shellQuote };
+module.exports = { runStandalone, shellQuote };
