@@ -245,7 +245,9 @@ finish(struct epb_conn *conn, const struct epb_time *now)
 enum epb_conn_next
 epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
 {
-    bool more = false;
+    /* With too much unsent a turn leaves the session alone; what it left stays to be
+     * done. */
+    bool more = true;
 
     if (conn->broken)
         return EPB_CONN_DONE;

@@ -306,6 +306,44 @@ Test(server, who_does_not_read_is_not_read_from_and_loses_nothing, .init = begin
     close(other);
 }
 
+struct reader {
+    int fd;
+    unsigned count;
+    unsigned got;
+};
+
+static void *
+read_answers(void *context)
+{
+    struct reader *reader = context;
+    static uint8_t bytes[EPB_FRAME_LENGTH_BYTES + EPB_REPLY_HEADER_BYTES -
+                         EPB_FRAME_LENGTH_BYTES + 250000];
+
+    while (reader->got < reader->count &&
+           peer_receive(reader->fd, bytes, sizeof(bytes))) {
+        reader->got++;
+    }
+    return NULL;
+}
+
+/* Many large replies, taken as fast as they come: however much of them a write takes at
+ * once, the broker goes on with the requests that have arrived. */
+Test(server, who_reads_as_fast_as_it_can_gets_everything, .init = begin, .fini = end)
+{
+    struct reader reader = {.fd = peer_open(&broker), .count = 1000};
+    struct epb_request get = request_of(EPB_ACTION_GET, 9, "key");
+    pthread_t thread;
+
+    peer_set(reader.fd, "key", 'v', 250000, 60000);
+    cr_assert_eq(pthread_create(&thread, NULL, read_answers, &reader), 0);
+    for (unsigned i = 0; i < reader.count; i++) {
+        peer_request(reader.fd, &get);
+    }
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(reader.got, reader.count);
+    close(reader.fd);
+}
+
 Test(server, all_partial_requests_together_are_bounded, .init = begin, .fini = end)
 {
     enum {
