@@ -2,14 +2,17 @@
  * The place where a broker listens.
  *
  * POSIX: a Unix-domain socket that only its user may open from the moment it exists,
- * under any umask, and whose name appears only once it listens: Linux      socket,
- * fchmod(fd, 0700), bind(temporary name), listen, link(final name), unlink(temporary
- * name) elsewhere  a private directory (0700), bind in it, listen, rename A visible name
- * therefore always listens, and "connection refused" means that its broker is dead. The
- * random name is broker-<32 hex>.sock in ${TMPDIR:-/tmp}. Opening an endpoint also
- * removes such sockets of our own user whose brokers are dead. A fixed name is guarded by
- * a lock file held for life. Only what is still our socket (device, inode) is ever
- * removed.
+ * under any umask, and whose name appears only once it listens:
+ *
+ * - Linux: socket, fchmod(fd, 0700), bind(temporary name), listen, link(final name),
+ *   unlink(temporary name)
+ * - elsewhere: a private directory (0700), bind in it, listen, rename
+ *
+ * A visible name therefore always listens, and "connection refused" means that its broker
+ * is dead. The random name is broker-<32 hex>.sock in ${TMPDIR:-/tmp}. Opening an
+ * endpoint also removes such sockets of our own user whose brokers are dead. A fixed name
+ * is guarded by a lock file held for life. Only what is still our socket (device, inode)
+ * is ever removed.
  *
  * Windows: a named pipe, first instance only, open to its owner and SYSTEM, closed to the
  * network.

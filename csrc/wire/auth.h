@@ -2,10 +2,16 @@
  * The session with a secret: SKID3 (ISO/IEC 9798-4, three passes) with HMAC-SHA256, and
  * keys by HKDF (RFC 5869).
  *
- *   C->B  magic | cn[32]                     th = SHA256(magic | cn | sn)
- *   B->C  sn[32] | ps[32]                    ks|kc|k_c2s|k_s2c = HKDF-SHA256(secret,
- * cn|sn, "epb1 keys") C->B  pc[32]                             ps = HMAC(ks, "epb1
- * server" | th) pc = HMAC(kc, "epb1 client" | th | ps)
+ * - C to B: magic | cn[32]
+ * - B to C: sn[32] | ps[32]
+ * - C to B: pc[32]
+ *
+ * where
+ *
+ * - th = SHA256(magic | cn | sn)
+ * - ks | kc | k_c2s | k_s2c = HKDF-SHA256(secret, salt cn | sn, info "epb1 keys")
+ * - ps = HMAC(ks, "epb1 server" | th)
+ * - pc = HMAC(kc, "epb1 client" | th | ps)
  *
  * The broker proves itself first, and the client sends nothing but its nonce before that
  * proof holds. Comparisons take constant time. Key material lies in locked memory and is

@@ -3,9 +3,11 @@
  * and a record may hold many frames: one tick's requests, or one turn's replies, are
  * sealed once.
  *
- *   sealed  u32 n + 16 | ChaCha20-Poly1305 (RFC 8439) of n bytes; nonce 0000 | le64(seq),
- * AAD the 4 length bytes mac     u32 n + 32 | n bytes | HMAC-SHA256(key, le64(seq) | the
- * 4 length bytes | the n bytes) plain   the bytes themselves
+ * - sealed: u32 n + 16 | ChaCha20-Poly1305 (RFC 8439) of n bytes, with the nonce
+ *   0000 | le64(seq) and the 4 length bytes as additional data
+ * - mac: u32 n + 32 | n bytes | HMAC-SHA256(key, le64(seq) | the 4 length bytes | the n
+ *   bytes)
+ * - plain: the bytes themselves
  *
  * `seq` is implicit and counts from 0 in each direction: a record that is replayed,
  * reordered, reflected, cut or changed fails to open, and the connection with it. A nonce
