@@ -778,7 +778,6 @@ module.exports = {
   markdown,
   nearest,
   parseFlags,
-  parseText,
   resolve,
   resolveSecret,
   rowsOf,

@@ -40,7 +40,6 @@ class Channel : public Napi::ObjectWrap<Channel>, public Bell::Owner {
     void Close(const Napi::CallbackInfo &info);
     Napi::Value Open(const Napi::CallbackInfo &info);
     Napi::Value Unsent(const Napi::CallbackInfo &info);
-    Napi::Value Taken(const Napi::CallbackInfo &info);
     Napi::Value Needed(const Napi::CallbackInfo &info);
     Napi::Value Errno(const Napi::CallbackInfo &info);
 
@@ -54,7 +53,6 @@ class Channel : public Napi::ObjectWrap<Channel>, public Bell::Owner {
     bool armed_ = false;
     bool wanted_ = true;  /* what ref() and unref() said last */
     bool keeping_ = true; /* what the bell was told last; it starts ref'd */
-    bool taken_ = false;
     size_t needed_bytes_ = 0;
     int os_error_ = 0;
 };
@@ -74,7 +72,6 @@ Channel::Define(Napi::Env env, Napi::Object exports)
                                         InstanceMethod<&Channel::Close>("close"),
                                         InstanceAccessor<&Channel::Open>("open"),
                                         InstanceAccessor<&Channel::Unsent>("unsent"),
-                                        InstanceAccessor<&Channel::Taken>("taken"),
                                         InstanceAccessor<&Channel::Needed>("needed"),
                                         InstanceAccessor<&Channel::Errno>("errno")}));
 }
@@ -209,7 +206,6 @@ Channel::Exchange(const Napi::CallbackInfo &info)
     exchange.into_bytes = into.size_bytes;
     enum epb_status status = epb_client_exchange(client_, &exchange);
     needed_bytes_ = exchange.needed_bytes;
-    taken_ = exchange.taken;
     if (status == EPB_OK) {
         return Napi::Number::New(env, static_cast<double>(exchange.received_bytes));
     }
@@ -276,13 +272,6 @@ Napi::Value
 Channel::Unsent(const Napi::CallbackInfo &info)
 {
     return Napi::Number::New(info.Env(), static_cast<double>(epb_client_unsent(client_)));
-}
-
-/* Whether the socket took any byte during the last exchange. */
-Napi::Value
-Channel::Taken(const Napi::CallbackInfo &info)
-{
-    return Napi::Boolean::New(info.Env(), taken_);
 }
 
 Napi::Value

@@ -129,23 +129,6 @@ epb_mem_free(void *block)
     epb_sys_shared_unlock();
 }
 
-void *
-epb_mem_resize(void *block, size_t size_bytes)
-{
-    if (block == NULL) {
-        return epb_mem_alloc(size_bytes);
-    }
-    size_t old_bytes = header_of(block)->size_bytes;
-    void *grown = epb_mem_alloc(size_bytes);
-
-    if (grown == NULL) {
-        return NULL;
-    }
-    memcpy(grown, block, old_bytes < size_bytes ? old_bytes : size_bytes);
-    epb_mem_free(block);
-    return grown;
-}
-
 void
 epb_mem_shared_stats(struct epb_mem_stats *stats)
 {

@@ -62,16 +62,12 @@ epb_arena_each_chunk(const struct epb_arena *arena,
                                    size_t size_bytes),
                      void *context);
 
-/* Size-remembering allocation from the process-wide arena; wiped when freed.
- * epb_mem_resize wipes what it leaves behind; on failure it returns NULL and the old
- * block stays as it was. */
+/* Size-remembering allocation from the process-wide arena; wiped when freed. */
 void *
 epb_mem_alloc(size_t size_bytes);
 /* The same for so many elements; NULL also when the product is too large. */
 void *
 epb_mem_calloc(size_t count, size_t element_bytes);
-void *
-epb_mem_resize(void *block, size_t size_bytes);
 void
 epb_mem_free(void *block);
 /* Statistics of the process-wide arena, and (tests) its bytes. */

@@ -13,8 +13,6 @@
  */
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
-#elif !defined(_GNU_SOURCE)
-#define _GNU_SOURCE
 #endif
 
 #include "proc.h"

@@ -32,9 +32,6 @@ epb_sys_random(void *out, size_t size_bytes);
 /* Gives up the processor to whoever waits for it. */
 void
 epb_sys_yield(void);
-/* CPUs this process may run on; 1 at least. */
-unsigned
-epb_sys_cpu_count(void);
 
 /* Every mapping begins at a multiple of this (it is what Windows gives out, too). */
 #define EPB_SYS_MAP_ALIGN_BYTES ((size_t)64 * 1024)

@@ -7,8 +7,6 @@
  */
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
-#elif !defined(_GNU_SOURCE)
-#define _GNU_SOURCE
 #endif
 
 #include "sys.h"
@@ -144,24 +142,6 @@ void
 epb_sys_yield(void)
 {
     sched_yield();
-}
-
-unsigned
-epb_sys_cpu_count(void)
-{
-    long count = 0;
-
-#if defined(__linux__)
-    cpu_set_t allowed;
-
-    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-        count = CPU_COUNT(&allowed);
-    }
-#endif
-    if (count < 1) {
-        count = sysconf(_SC_NPROCESSORS_ONLN);
-    }
-    return count < 1 ? 1U : (unsigned)count;
 }
 
 size_t

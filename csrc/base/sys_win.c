@@ -70,21 +70,6 @@ epb_sys_yield(void)
     SwitchToThread();
 }
 
-unsigned
-epb_sys_cpu_count(void)
-{
-    DWORD_PTR process_mask = 0;
-    DWORD_PTR system_mask = 0;
-    unsigned count = 0;
-
-    if (GetProcessAffinityMask(GetCurrentProcess(), &process_mask, &system_mask)) {
-        for (; process_mask != 0; process_mask &= process_mask - 1) {
-            count++;
-        }
-    }
-    return count == 0 ? 1 : count;
-}
-
 size_t
 epb_sys_page_bytes(void)
 {

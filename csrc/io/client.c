@@ -115,25 +115,21 @@ epb_client_connect(struct epb_client *client, int *os_error)
 
 /* A broker that refuses says why before it closes: failing to write is no reason not to
  * read. */
-static bool
+static void
 flush(struct epb_client *client)
 {
-    bool any = false;
-
     while (!client->write_failed) {
         struct epb_bytes output = epb_channel_output(client->channel);
         if (output.size_bytes == 0)
-            break;
+            return;
         int written =
             epb_transport_write(client->transport, output.data, output.size_bytes);
         if (written < 0)
             client->write_failed = true;
         if (written <= 0)
-            break;
-        any = true;
+            return;
         epb_channel_sent(client->channel, (size_t)written);
     }
-    return any;
 }
 
 static enum epb_status
@@ -230,7 +226,7 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
 
     do {
         epb_sys_yield();
-        exchange->taken = flush(client) || exchange->taken;
+        flush(client);
         bool any = fill(client);
         found = deliver(client, exchange);
         now_ns = epb_sys_ticks_ns();
@@ -247,7 +243,6 @@ epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange)
 {
     exchange->received_bytes = 0;
     exchange->needed_bytes = 0;
-    exchange->taken = false;
     if (client->transport == NULL)
         return EPB_BROKER_GONE;
     enum epb_status status = send_frames(client, exchange->out);
@@ -255,7 +250,7 @@ epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange)
         epb_client_close(client);
         return status;
     }
-    exchange->taken = flush(client);
+    flush(client);
     if (deliver(client, exchange))
         return EPB_OK;
     /* The answer to what has just left can't be there yet: give way before looking. */

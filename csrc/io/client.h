@@ -33,9 +33,8 @@ struct epb_exchange {
     uint64_t look_us; /* 0: no second look */
 
     size_t received_bytes; /* out: whole frames put into `into` */
-    bool taken; /* out: the socket took bytes; if not, nothing of `out` has left */
-    size_t needed_bytes; /* out: not 0 when the next frame has come but is longer than
-                            `into` */
+    size_t needed_bytes;   /* out: not 0 when the next frame has come but is longer than
+                              `into` */
 };
 
 /* Copies path and secret (empty: none). NULL when memory is out. */

@@ -95,4 +95,4 @@ function runStandalone({ broker, secret, printEnv, debug, watchAbove, onFault })
   watchAbove(binding, false, end);
 }
 
-module.exports = { runStandalone, shellQuote };
+module.exports = { runStandalone };
