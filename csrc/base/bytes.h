@@ -1,4 +1,4 @@
-/* A borrowed run of bytes, and the little-endian integers in it. */
+/* A borrowed run of bytes, their order, and the little-endian integers in it. */
 #ifndef EPB_BASE_BYTES_H
 #define EPB_BASE_BYTES_H
 
@@ -10,6 +10,19 @@ struct epb_bytes {
     const uint8_t *data; /* may be NULL when size_bytes is 0 */
     size_t size_bytes;
 };
+
+/* Bytewise, as memcmp; of two with the same start, the shorter one is less. */
+static inline int
+epb_bytes_compare(struct epb_bytes left, struct epb_bytes right)
+{
+    size_t common_bytes =
+        left.size_bytes < right.size_bytes ? left.size_bytes : right.size_bytes;
+    int order = common_bytes == 0 ? 0 : memcmp(left.data, right.data, common_bytes);
+
+    return order != 0 ? order
+                      : (left.size_bytes > right.size_bytes) -
+                            (left.size_bytes < right.size_bytes);
+}
 
 static inline void
 epb_put_u16(uint8_t *out, uint16_t value)

@@ -366,9 +366,13 @@ epb_map_bytes(const struct epb_map *map)
 void *
 epb_map_find(const struct epb_map *map, struct epb_bytes key)
 {
-    uint64_t hash = hash_of(map, key);
+    uint64_t hash;
     size_t at;
 
+    if (epb_map_count(map) == 0) {
+        return NULL;
+    }
+    hash = hash_of(map, key);
     if (table_find(&map->now, map->key_of, key, hash, &at)) {
         return slot_item(map->now.slots[at]);
     }
