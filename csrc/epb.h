@@ -7,11 +7,14 @@
  *
  *     struct epb_time now;
  *     epb_sys_now(&now);
- *     struct epb_engine *engine = epb_engine_new(&options, &now);
+ *     struct epb_engine *engine = epb_engine_new(&options, &now, on_ready, context);
+ *     struct epb_party *party = epb_engine_join(engine, user, false);
  *     ...
- *     epb_engine_run(engine, &request, &now, &reply);   any number of times
- *     next_ms = epb_engine_sweep(engine, &now);         by next_ms, or when it pleases
+ *     epb_engine_run(engine, party, &request, &now, &reply);  any number of times
+ *     epb_engine_next(engine, party, &now, &reply);           after on_ready
+ *     epb_engine_sweep(engine, &now, &due);                   when it is due, or before
  *     ...
+ *     epb_engine_leave(engine, party, &now);
  *     epb_engine_free(engine);
  *
  * Where to read on:
@@ -21,6 +24,8 @@
  *   come from these.
  * - core/engine.h: the calls above.
  * - core/store.h: values, TTL, versions, limits, eviction.
+ * - core/lease.h: who holds what, and who is next; core/wait.h: requests that have no
+ *   reply yet; core/watch.h, barrier.h, throttle.h: what else processes coordinate by.
  * - base/mem.h: the locked memory that keys, values and key material live in.
  * - base/sys.h and base/proc.h: all that is asked of the operating system.
  *

@@ -18,6 +18,11 @@ const path = require('node:path');
  * @property {() => void} ref
  * @property {() => void} unref
  * @property {number} unsent
+ * @property {(frame: Uint8Array, intervalMs: number) => number} keep sends a frame every so often, from a
+ *   thread of its own; 0: not connected
+ * @property {(kept: number) => void} unkeep
+ * @property {(kept: number) => number | null} keptAgo ms since it was last sent (or since `keep`); null:
+ *   it is not kept any more
  * @property {() => void} close
  *
  * @typedef {object} NativeBroker

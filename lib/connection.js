@@ -9,138 +9,45 @@
  * stays between nextTick and microtasks and never reaches the event loop: after a number of such
  * turns, or a millisecond of them, the next one goes through setImmediate, so that timers and other
  * I/O have their share. Replies that are not there yet are waited for by the channel's own thread,
- * which calls onReady.
+ * which calls onReady. While leases or watches exist, the channel is armed for events when nothing
+ * else is going on, without keeping the process alive.
  *
  * Invariants:
- * - a call is in `#pending` until it is settled; its bytes are in a batch until they are handed over;
+ * - a call is in `#calls` until it is settled; its bytes are in a batch until they are handed over;
  * - what was handed over when the channel dies is rejected, since it may have been carried out; what
  *   was not is kept, and leaves when the broker is back within the call's timeout;
  * - no user code runs inside: resolving a promise only queues its continuation;
+ * - of a call that waits at the broker and was given up here, the broker is told; what its reply
+ *   grants after all is given back;
  * - buffers that held requests or replies are wiped when they were used.
  */
 
 const { performance } = require('node:perf_hooks');
 const { clearTimeout, setImmediate, setTimeout } = require('node:timers');
 const { load } = require('./binding');
-const { BrokerError, inContext, sentence } = require('./error');
+const { Call, codeOf } = require('./call');
+const { Calls } = require('./calls');
+const { BrokerError, sentence } = require('./error');
 const frame = require('./frame');
 const { sameSecret } = require('./options');
-
-// Not the globals: test frameworks put fakes in their place, and calls would wait for ever.
-const { nextTick } = process;
+const { KEPT_BYTES, Outbox, newBuffer } = require('./outbox');
+const { Backoff, isPassing, unreachable } = require('./reach');
+const { Session } = require('./session');
+const { Turns } = require('./turns');
 
 const KIB = 1024;
-const FIRST_BUFFER_BYTES = 16 * KIB;
-/** More than this leaves in several batches. */
-const BATCH_BYTES = 256 * KIB;
-/** Larger buffers are not kept. */
-const KEPT_BYTES = 1024 * KIB;
 /** While the channel holds more than this, batches wait here. */
 const UNSENT_MAX_BYTES = 1024 * KIB;
 const INPUT_BYTES = 64 * KIB;
 
 /** How long an exchange looks for replies; 25 on both sides gets nearly all there is to get. */
 const LOOK_US = 25;
-/** Turns in a row before the event loop has its share, at most, and how soon it may. */
-const TURNS_IN_A_ROW = 64;
-const TURNS_BEFORE_CLOCK = 8;
-const TURNS_MAX_MS = 1;
 /** A connection unused for this long is looked at before it is written to. */
 const STALE_MS = 50;
 
-const BACKOFF_FIRST_MS = 5;
-const BACKOFF_MAX_MS = 200;
 const TIMER_MAX_MS = 0x7fffffff;
 const LATE_MS = 10;
 const LATE_GRACE_MS = 50;
-const ID_MAX = 0xffffffff;
-
-/** What may be over in a moment, when a broker is starting or busy. */
-const RETRIED = new Set(['ENOENT', 'ECONNREFUSED', 'EAGAIN', 'EINTR', 'EMFILE', 'ENFILE']);
-
-/** @type {Record<string, string>} */
-const CONNECT_HINTS = {
-  ENOENT:
-    'there is no such pipe. Its broker has ended, or the path is wrong; start your command with ' +
-    '`ephemeral-pipe-broker start -- <command>`',
-  ECONNREFUSED: 'its broker has died',
-  EAGAIN: 'its broker does not accept connections at the moment',
-  ECONNRESET: 'its broker closes the connection',
-  EACCES: 'this user may not use it',
-  EPERM: 'its broker belongs to another user',
-  ENOTSOCK: 'it is not a pipe',
-  ENAMETOOLONG: 'the path is longer than a pipe can have',
-};
-
-/**
- * @callback Decode the value of a reply that is ok
- * @param {Buffer} buffer
- * @param {frame.Reply} reply
- * @returns {any}
- */
-
-/** A request that waits for its reply. */
-class Call {
-  id = 0;
-  deadline = 0;
-  /** Its bytes: in the batch of this number, until that is handed over. */
-  batch = 0;
-  at = 0;
-  end = 0;
-  settled = false;
-
-  /**
-   * @param {string} operation
-   * @param {Decode} decode
-   * @param {(value: any) => void} resolve
-   * @param {(error: unknown) => void} reject
-   */
-  constructor(operation, decode, resolve, reject) {
-    this.operation = operation;
-    this.decode = decode;
-    this.resolve = resolve;
-    this.reject = reject;
-    /** @type {string | undefined} */
-    this.key = undefined;
-    this.timeout = 0;
-    /** @type {{ value: any } | null} what a missing key resolves */
-    this.missing = null;
-  }
-}
-
-/**
- * Not from the pool, which others read too; what is in it before it is written is never looked at.
- * @param {number} size
- */
-function newBuffer(size) {
-  return Buffer.allocUnsafeSlow(size);
-}
-
-/** Requests that leave together. */
-class Batch {
-  size = 0;
-
-  /**
-   * @param {number} number
-   * @param {Buffer} buffer
-   */
-  constructor(number, buffer) {
-    this.number = number;
-    this.buffer = buffer;
-  }
-
-  /**
-   * Makes room; the old buffer is wiped.
-   * @param {number} more
-   */
-  reserve(more) {
-    if (this.buffer.length - this.size >= more) return;
-    const larger = newBuffer(Math.max(this.buffer.length * 2, this.size + more));
-    this.buffer.copy(larger, 0, 0, this.size);
-    this.buffer.fill(0, 0, this.size);
-    this.buffer = larger;
-  }
-}
 
 /**
  * A callback that does not keep its object alive. The binding holds callbacks for good; test runners
@@ -168,18 +75,18 @@ class Connection {
   /** @type {import('./binding').NativeChannel} */
   #channel;
   #secret;
-  /** @type {Map<number, Call>} */
-  #pending = new Map();
-  #lastId = 0;
+  #calls = new Calls();
+  /** What is not handed over yet has bytes of calls that were given up. */
+  #stale = false;
   #references = 0;
+  /** How many wait for an event, and want the process to live until then. */
+  #holders = 0;
+  #listening = false;
   /** @type {(() => void)[]} */
   #onDrained = [];
 
-  #open = new Batch(1, newBuffer(FIRST_BUFFER_BYTES));
-  /** @type {Batch[]} full ones that wait to be handed over, before the open one */
-  #full = [];
-  /** Batches up to this number are with the channel. */
-  #handed = 0;
+  #outbox = new Outbox();
+  #isUnsent = (/** @type {Call} */ call) => this.#outbox.holds(call);
   #input = newBuffer(INPUT_BYTES);
   #reply = new frame.Reply();
 
@@ -188,15 +95,10 @@ class Connection {
   #opened = false;
   #armed = false;
   #held = false;
-  #failures = 0;
   #errno = '';
-  /** @type {NodeJS.Timeout | null} */
-  #backoff = null;
+  #backoff = new Backoff();
 
-  /** A turn is due, by nextTick or setImmediate. */
-  #due = false;
-  #turns = 0;
-  #turnsSince = 0;
+  #turns = new Turns(() => this.#turn());
   #now = 0;
   #lastUsed = 0;
 
@@ -204,18 +106,13 @@ class Connection {
   #timer = null;
   #timerAt = Infinity;
 
-  #turnSoon = () => this.#turn();
-  #turnLater = () => {
-    this.#turns = 0;
-    this.#turn();
-  };
-
   /**
    * @param {string} pipe
    * @param {Secret} secret
    */
   constructor(pipe, secret) {
     this.pipe = pipe;
+    this.session = new Session();
     this.actions = this.#binding.actions;
     const { commands, flags } = this.#binding;
     const keyed = commands.filter(({ needs }) => (needs & flags.hasKey) !== 0);
@@ -246,8 +143,150 @@ class Connection {
    * @throws {BrokerError} invalid_key
    */
   submit(call, request) {
+    if (call.patience !== null && this.#isAborted(call)) return;
     this.#enqueue(call, request);
-    if (!this.#due && this.#backoff === null) this.#schedule();
+    if (!this.#turns.due && !this.#backoff.pausing) this.#turns.schedule(this.#now);
+  }
+
+  /**
+   * A call that is no method's: of a lease, a watch, a computation.
+   * @param {string} operation
+   * @param {string | undefined} key
+   * @param {number} timeout
+   * @param {frame.Request} request
+   * @param {import('./call').Decode} decode
+   * @returns {Promise<any>}
+   */
+  ask(operation, key, timeout, request, decode) {
+    return new Promise((resolve, reject) => {
+      const call = new Call(operation, decode, resolve, reject);
+      call.key = key;
+      call.timeout = timeout;
+      this.submit(call, request);
+    });
+  }
+
+  /** @param {Call} call */
+  #isAborted(call) {
+    const aborted = call.heedSignal((reason) => this.abort(call, reason));
+    if (aborted) call.abort(call.patience?.signal?.reason);
+    return aborted;
+  }
+
+  /**
+   * Calls that wait for somebody.
+   * @param {(owner: object) => boolean} isIts
+   * @returns {Call[]}
+   */
+  waitsOf(isIts) {
+    return [...this.#calls].filter(({ patience }) => {
+      const owner = patience === null ? null : patience.owner;
+      return owner !== null && isIts(owner);
+    });
+  }
+
+  /**
+   * Gives a call up.
+   * @param {Call} call
+   * @param {unknown} reason what it rejects with
+   */
+  abort(call, reason) {
+    if (call.settled) return;
+    this.#calls.take(call.id);
+    call.abort(reason);
+    if (this.#outbox.holds(call)) this.#stale = true;
+    else this.#abandon(call);
+    if (this.#calls.expected > 0) return;
+    this.#dropStale();
+    this.#rest();
+  }
+
+  /**
+   * @param {Call} call that the broker has
+   */
+  #abandon(call) {
+    this.#calls.abandon(call);
+    this.#cancel(call.id, call.timeout);
+  }
+
+  /**
+   * Tells the broker that nobody waits for the request any more, or watches.
+   * @param {number} id
+   * @param {number} timeout
+   */
+  #cancel(id, timeout) {
+    const request = new frame.Request();
+    request.action = this.actions.cancel;
+    request.count = id;
+    request.flags = frame.FLAGS.count;
+    // Whatever comes of it: with a broken connection it has ended, too.
+    this.ask('cancel', undefined, timeout, request, () => undefined).catch(() => {});
+  }
+
+  /**
+   * @param {number} id of the request
+   * @param {number} timeout
+   */
+  endWatch(id, timeout) {
+    if (!this.session.hasWatch(id)) return;
+    this.session.removeWatch(id);
+    this.#cancel(id, timeout);
+  }
+
+  /**
+   * Gives back what nobody wants.
+   * @param {number} token
+   * @param {number} timeout
+   */
+  giveBack(token, timeout) {
+    const request = new frame.Request();
+    request.action = this.actions.release;
+    request.fence = token;
+    request.flags = frame.FLAGS.fence;
+    this.ask('release', undefined, timeout, request, () => undefined).catch(() => {});
+  }
+
+  /**
+   * Sends a frame every so often, from native code, until `unkeep` or the end of the connection.
+   * @param {Buffer} bytes
+   * @param {number} intervalMs
+   * @returns {number} for the two below
+   */
+  keep(bytes, intervalMs) {
+    return this.#channel.keep(bytes, intervalMs);
+  }
+
+  /** @param {number} kept */
+  unkeep(kept) {
+    this.#channel.unkeep(kept);
+  }
+
+  /**
+   * @param {number} kept
+   * @returns {number | null} ms since it was last sent; null: it is not kept any more
+   */
+  keptAgo(kept) {
+    return this.#channel.keptAgo(kept);
+  }
+
+  /** Keeps the process alive, while connected, until `unhold`. */
+  hold() {
+    this.#holders++;
+    this.#keepProcess(true);
+    this.#listenSoon();
+  }
+
+  unhold() {
+    this.#holders--;
+    if (this.#holders === 0 && this.#calls.size === 0) this.#keepProcess(false);
+  }
+
+  /** @param {boolean} alive */
+  #keepProcess(alive) {
+    if (this.#held === alive) return;
+    this.#held = alive;
+    if (alive) this.#channel.ref();
+    else this.#channel.unref();
   }
 
   /**
@@ -257,13 +296,14 @@ class Connection {
    */
   submitAndWait(call, request) {
     this.#enqueue(call, request);
+    if (this.#stale) this.#dropStale();
     while (!call.settled) {
       this.#now = performance.now();
       if (call.deadline <= this.#now) this.#expire();
       else if (this.#connect() && !this.#exchangeAll() && !call.settled) this.#wait(call);
       if (!this.#connected && !call.settled) this.#sleep(call);
     }
-    if (this.#pending.size > 0) this.#schedule();
+    if (this.#calls.expected > 0) this.#turns.schedule(this.#now);
     else this.#rest();
   }
 
@@ -272,78 +312,43 @@ class Connection {
    * @param {frame.Request} request
    */
   #enqueue(call, request) {
-    const room = frame.requestBound(request);
-    if (this.#open.size > 0 && this.#open.size + room > BATCH_BYTES) this.#nextBatch();
-    const batch = this.#open;
-    batch.reserve(room);
-    const end = frame.putRequest(batch.buffer, batch.size, this.#newId(), request);
-    if (end < 0) {
-      batch.buffer.fill(0, batch.size);
-      throw new BrokerError('invalid_key', sentence('invalid_key'));
-    }
-    if (!this.#due) this.#now = performance.now();
-    call.id = this.#lastId;
-    call.batch = batch.number;
-    call.at = batch.size;
-    call.end = end;
+    this.#outbox.append(call, this.#calls.newId(this.session), request);
+    if (!this.#turns.due) this.#now = performance.now();
     call.deadline = this.#now + call.timeout;
-    batch.size = end;
-    this.#pending.set(call.id, call);
+    this.#calls.add(call);
     if (call.deadline < this.#timerAt) this.#setTimer(call.deadline);
   }
 
-  #nextBatch() {
-    this.#full.push(this.#open);
-    this.#open = new Batch(this.#open.number + 1, newBuffer(BATCH_BYTES));
-  }
-
-  /** 1 to 2^32 - 1, and none that still waits for its reply. */
-  #newId() {
-    do {
-      this.#lastId = this.#lastId === ID_MAX ? 1 : this.#lastId + 1;
-    } while (this.#pending.has(this.#lastId));
-    return this.#lastId;
-  }
-
-  #schedule() {
-    if (this.#due) return;
-    this.#due = true;
-    if (this.#turns === 0) this.#turnsSince = this.#now;
-    const turns = this.#turns++;
-    const long = turns >= TURNS_BEFORE_CLOCK && this.#now - this.#turnsSince > TURNS_MAX_MS;
-    if (long || turns >= TURNS_IN_A_ROW) setImmediate(this.#turnLater);
-    else nextTick(this.#turnSoon);
-  }
-
   #turn() {
-    this.#due = false;
-    if (this.#pending.size === 0) return this.#rest();
+    if (this.#stale) this.#dropStale();
+    if (this.#calls.expected === 0) return this.#rest();
     if (!this.#connect()) return;
     const progress = this.#exchangeAll();
-    if (this.#pending.size === 0) this.#rest();
-    else if (this.#backoff !== null) return;
-    else if (progress) this.#schedule();
+    if (this.#calls.expected === 0) this.#rest();
+    else if (this.#backoff.pausing) return;
+    else if (progress) this.#turns.schedule(this.#now);
     else this.#arm();
   }
 
   /** The channel's thread saw something. */
   #ready() {
     this.#armed = false;
-    this.#turns = 0;
+    this.#turns.reset();
     this.#now = performance.now();
-    if (this.#due || !this.#connected) return;
+    if (this.#turns.due || !this.#connected) return;
     this.#receive(this.#channel.exchange(null, 0, this.#input, 0));
-    if (this.#pending.size === 0) this.#rest();
-    else if (this.#backoff === null) this.#schedule();
+    if (this.#calls.expected === 0) this.#rest();
+    else if (!this.#backoff.pausing) this.#turns.schedule(this.#now);
+  }
+
+  /** Armed before there was something unsent, it waits for reading only: that does not count. */
+  #isArmed() {
+    return this.#armed && this.#channel.unsent === 0;
   }
 
   #arm() {
-    if (!this.#held) {
-      this.#held = true;
-      this.#channel.ref();
-    }
-    // Armed before there was something unsent, it waits for reading only.
-    if (this.#armed && this.#channel.unsent === 0) return;
+    if (this.#calls.size > 0) this.#keepProcess(true);
+    if (this.#isArmed()) return;
     try {
       this.#channel.arm();
       this.#armed = true;
@@ -354,15 +359,35 @@ class Connection {
     }
   }
 
-  /** Nothing is waited for: the process may end. */
+  /**
+   * No reply is expected soon. The process may end, unless something waits at the broker, or for an
+   * event.
+   */
   #rest() {
-    if (this.#held) {
-      this.#held = false;
-      this.#channel.unref();
-    }
-    this.#endBackoff();
-    if (this.#onDrained.length === 0) return;
+    const waiting = this.#calls.size > 0;
+    this.#keepProcess(waiting || this.#holders > 0);
+    this.#backoff.end();
+    if (waiting || this.session.listening) this.#listenSoon();
+    if (waiting || this.#onDrained.length === 0) return;
     for (const drained of this.#onDrained.splice(0)) drained();
+  }
+
+  /**
+   * Arms the channel for what comes at some time, from the event loop: in a loop of awaited calls it
+   * comes with their replies, and an armed channel would only be woken by each of those.
+   */
+  #listenSoon() {
+    if (this.#listening || !this.#connected || this.#isArmed()) return;
+    this.#listening = true;
+    setImmediate(() => {
+      this.#listening = false;
+      if (!this.#connected || this.#isArmed()) return;
+      if (this.#calls.size === 0 && !this.session.listening) return;
+      this.#now = performance.now();
+      // What has been read from the socket already would not wake anybody.
+      if (this.#receive(this.#channel.exchange(null, 0, this.#input, 0))) this.#listenSoon();
+      else this.#arm();
+    });
   }
 
   /**
@@ -374,19 +399,12 @@ class Connection {
     this.#lastUsed = this.#now;
     if (!this.#opened && !this.#shakeHands()) return !this.#connected;
     let progress = false;
-    while (this.#full.length > 0 && this.#channel.unsent < UNSENT_MAX_BYTES) {
-      const batch = /** @type {Batch} */ (this.#full.shift());
-      if (this.#handOver(batch, 0)) progress = true;
+    while (this.#outbox.crowded && this.#channel.unsent < UNSENT_MAX_BYTES) {
+      if (this.#handOver(this.#outbox.take(), 0)) progress = true;
       if (!this.#connected) return true;
     }
-    if (this.#full.length > 0 || this.#open.size === 0) {
-      return this.#receive(this.#channel.exchange(null, 0, this.#input, LOOK_US)) || progress;
-    }
-    const batch = this.#open;
-    this.#open = new Batch(batch.number + 1, batch.buffer);
-    const received = this.#handOver(batch, LOOK_US);
-    if (batch.buffer.length > KEPT_BYTES) this.#open.buffer = newBuffer(FIRST_BUFFER_BYTES);
-    return received || progress;
+    const last = this.#outbox.crowded ? null : this.#outbox.take();
+    return this.#handOver(last, LOOK_US) || progress;
   }
 
   /**
@@ -398,17 +416,19 @@ class Connection {
     this.#receive(this.#channel.exchange(null, 0, this.#input, LOOK_US));
     if (!this.#connected || !this.#channel.open) return false;
     this.#opened = true;
-    this.#failures = 0;
+    this.#backoff.reset();
     return true;
   }
 
   /**
-   * @param {Batch} batch
+   * @param {ReturnType<Outbox['take']>} batch
    * @param {number} lookUs
+   * @returns {boolean} whether anything came
    */
   #handOver(batch, lookUs) {
-    const { buffer, size, number } = batch;
-    this.#handed = number;
+    if (batch === null) return this.#receive(this.#channel.exchange(null, 0, this.#input, lookUs));
+    this.#calls.startWaits(this.#isUnsent);
+    const { buffer, size } = batch;
     const received = this.#channel.exchange(buffer, size, this.#input, lookUs);
     buffer.fill(0, 0, size);
     return this.#receive(received);
@@ -430,7 +450,7 @@ class Connection {
   }
 
   #anyHanded() {
-    for (const call of this.#pending.values()) if (call.batch <= this.#handed) return true;
+    for (const call of this.#calls) if (!this.#outbox.holds(call)) return true;
     return false;
   }
 
@@ -459,44 +479,32 @@ class Connection {
     const reply = this.#reply;
     for (let at = 0; at < size; at = reply.end) {
       if (!frame.getReply(this.#input, at, size, reply) || reply.version !== frame.VERSION) {
-        this.#channel.close();
-        this.#refused(this.#error('version_mismatch'));
+        this.#misunderstood();
         break;
       }
-      const call = this.#pending.get(reply.id);
-      if (call !== undefined) this.#settle(call, reply);
+      const call = this.#calls.take(reply.id);
+      if (call !== undefined) call.settle(this.#input, reply);
+      else if (reply.id !== 0) this.#undo(reply);
+      else if (reply.status !== 0) this.session.lost(reply.fence);
+      else if (!this.session.watched(this.#input, reply)) {
+        this.#misunderstood();
+        break;
+      }
     }
     if (this.#input.length > KEPT_BYTES) this.#input = newBuffer(INPUT_BYTES);
     else this.#input.fill(0, 0, size);
   }
 
-  /**
-   * @param {Call} call
-   * @param {frame.Reply} reply
-   */
-  #settle(call, reply) {
-    this.#pending.delete(call.id);
-    call.settled = true;
-    if (reply.status !== 0) return this.#settleError(call, this.#codeOf(reply.status));
-    try {
-      call.resolve(call.decode(this.#input, reply));
-    } catch (error) {
-      call.reject(inContext(error, call.operation, call.key));
-    }
+  /** Nobody can tell what else the broker says. */
+  #misunderstood() {
+    this.#channel.close();
+    this.#refused(this.#error('version_mismatch'));
   }
 
-  /**
-   * @param {Call} call
-   * @param {string} code
-   */
-  #settleError(call, code) {
-    if (code === 'not_found' && call.missing !== null) return call.resolve(call.missing.value);
-    return call.reject(inContext(this.#error(code), call.operation, call.key));
-  }
-
-  /** @param {number} status */
-  #codeOf(status) {
-    return this.#binding.statuses.find(({ number }) => number === status)?.code ?? 'internal';
+  /** @param {frame.Reply} reply to a call that was given up */
+  #undo(reply) {
+    const call = this.#calls.takeAbandoned(reply.id);
+    if (call !== undefined && reply.status === 0) call.undo(reply);
   }
 
   /**
@@ -512,9 +520,8 @@ class Connection {
    * @param {BrokerError} error
    */
   #reject(call, error) {
-    this.#pending.delete(call.id);
-    call.settled = true;
-    call.reject(inContext(error, call.operation, call.key));
+    this.#calls.take(call.id);
+    call.fail(error);
   }
 
   /**
@@ -522,7 +529,7 @@ class Connection {
    * @param {number} status
    */
   #died(status) {
-    const code = this.#codeOf(status);
+    const code = codeOf(status);
     if (code !== 'broker_gone') return this.#refused(this.#error(code));
     if (!this.#opened) {
       this.#errno = 'ECONNRESET';
@@ -541,8 +548,10 @@ class Connection {
   #lost(error) {
     this.#connected = false;
     this.#armed = false;
-    for (const call of this.#pending.values()) {
-      if (call.batch <= this.#handed) this.#reject(call, error);
+    this.#calls.forgetAbandoned();
+    this.session.end();
+    for (const call of this.#calls) {
+      if (!this.#outbox.holds(call)) this.#reject(call, error);
     }
   }
 
@@ -552,8 +561,8 @@ class Connection {
    */
   #refused(error) {
     this.#lost(error);
-    for (const call of this.#pending.values()) this.#reject(call, error);
-    this.#dropUnsent();
+    for (const call of this.#calls) this.#reject(call, error);
+    this.#dropStale();
   }
 
   /** @returns {boolean} whether it is connected now; if not, that is being seen to */
@@ -561,50 +570,34 @@ class Connection {
     if (this.#connected) return true;
     const status = this.#channel.connect();
     if (status === 0) {
-      this.#endBackoff();
+      this.#backoff.end();
       this.#connected = true;
       this.#errno = '';
       this.#opened = this.#channel.open;
-      if (this.#opened) this.#failures = 0;
+      if (this.#opened) this.#backoff.reset();
       this.#lastUsed = this.#now;
       return true;
     }
     const { errno } = this.#channel;
     this.#errno = errno ?? '';
-    if (RETRIED.has(this.#errno)) {
+    if (isPassing(this.#errno)) {
       this.#startBackoff();
     } else {
-      this.#refused(errno === null ? this.#error(this.#codeOf(status)) : this.#unreachable());
+      this.#refused(errno === null ? this.#error(codeOf(status)) : this.#unreachable());
       this.#rest();
     }
     return false;
   }
 
   #unreachable() {
-    const hint = CONNECT_HINTS[this.#errno] ?? 'it cannot be connected to';
-    return this.#error('broker_gone', `No broker at ${this.pipe}: ${hint} (${this.#errno}).`);
-  }
-
-  /** Longer each time, and never quite the same, lest a hundred workers come together. */
-  #backoffMs() {
-    const longest = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
-    return longest * (0.5 + Math.random() / 2);
+    return unreachable(this.pipe, this.#errno);
   }
 
   #startBackoff() {
-    const delay = this.#backoffMs();
-    this.#failures = Math.min(this.#failures + 1, 16);
-    if (this.#backoff !== null) return;
-    this.#backoff = setTimeout(() => {
-      this.#backoff = null;
+    this.#backoff.start(() => {
       this.#now = performance.now();
-      this.#schedule();
-    }, delay);
-  }
-
-  #endBackoff() {
-    if (this.#backoff !== null) clearTimeout(this.#backoff);
-    this.#backoff = null;
+      this.#turns.schedule(this.#now);
+    });
   }
 
   /**
@@ -612,7 +605,7 @@ class Connection {
    */
   #sleep(call) {
     if (call.settled) return;
-    const delay = Math.min(this.#backoffMs(), call.deadline - this.#now);
+    const delay = Math.min(this.#backoff.delayMs(), call.deadline - this.#now);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, delay));
   }
 
@@ -620,7 +613,8 @@ class Connection {
    * @param {Call} call
    */
   #wait(call) {
-    this.#channel.wait(Math.max(1, Math.ceil(call.deadline - this.#now)));
+    const ms = Math.max(1, Math.ceil(call.deadline - this.#now));
+    this.#channel.wait(Math.min(ms, TIMER_MAX_MS));
   }
 
   /**
@@ -628,8 +622,8 @@ class Connection {
    */
   #setTimer(deadline) {
     if (this.#timer !== null) clearTimeout(this.#timer);
-    const delay = Math.min(TIMER_MAX_MS, Math.max(1, Math.ceil(deadline - this.#now)));
-    this.#timerAt = deadline;
+    this.#timerAt = Math.min(deadline, this.#now + TIMER_MAX_MS);
+    const delay = Math.min(TIMER_MAX_MS, Math.max(1, Math.ceil(this.#timerAt - this.#now)));
     // What is waited for keeps the process alive by the channel, or by the backoff's timer.
     this.#timer = setTimeout(() => this.#onTimer(), delay).unref();
   }
@@ -648,17 +642,21 @@ class Connection {
   #expire() {
     let next = Infinity;
     let dropped = false;
-    for (const call of this.#pending.values()) {
+    for (const call of this.#calls) {
       if (call.deadline > this.#now) {
         next = Math.min(next, call.deadline);
         continue;
       }
-      dropped ||= call.batch > this.#handed;
+      const unsent = this.#outbox.holds(call);
+      dropped ||= unsent;
       this.#reject(call, this.#overdue(call));
+      if (!unsent && call.patience !== null) this.#abandon(call);
     }
-    if (dropped) this.#dropUnsent();
-    if (next < this.#timerAt) this.#setTimer(next);
-    if (this.#pending.size === 0) this.#rest();
+    if (dropped) this.#dropStale();
+    // Also when all of them wait for ever: the timer keeps this object alive.
+    if (this.#calls.size > 0 && this.#timerAt === Infinity) this.#setTimer(next);
+    else if (next < this.#timerAt) this.#setTimer(next);
+    if (this.#calls.expected === 0) this.#rest();
   }
 
   /**
@@ -666,23 +664,13 @@ class Connection {
    */
   #overdue(call) {
     if (!this.#connected && this.#errno !== '') return this.#unreachable();
-    return this.#error('timeout', `No answer came within ${call.timeout} ms.`);
+    const ms = call.timeout + (call.patience?.waitMs ?? 0);
+    return this.#error('timeout', `No answer came within ${ms} ms.`);
   }
 
-  /** Takes the bytes of calls that are settled out of what is not handed over yet. */
-  #dropUnsent() {
-    for (const batch of [...this.#full, this.#open]) {
-      let end = 0;
-      for (const call of this.#pending.values()) {
-        if (call.batch !== batch.number) continue;
-        batch.buffer.copyWithin(end, call.at, call.end);
-        [call.at, call.end] = [end, end + call.end - call.at];
-        end = call.end;
-      }
-      batch.buffer.fill(0, end, batch.size);
-      batch.size = end;
-    }
-    this.#full = this.#full.filter((batch) => batch.size > 0);
+  #dropStale() {
+    this.#stale = false;
+    this.#outbox.retain(this.#calls);
   }
 
   retain() {
@@ -698,14 +686,14 @@ class Connection {
     this.#references--;
     if (this.#references > 0) return;
     connections.delete(this);
-    if (this.#pending.size > 0) {
+    if (this.#calls.size > 0) {
       await new Promise((resolve) => {
         this.#onDrained.push(() => resolve(undefined));
       });
     }
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#channel.close();
-    this.#connected = false;
+    this.#lost(this.#error('broker_gone'));
   }
 }
 
@@ -724,4 +712,4 @@ function connect(pipe, secret) {
   return connection.retain();
 }
 
-module.exports = { Call, Connection, connect };
+module.exports = { Connection, connect };

@@ -12,7 +12,6 @@ const VERSION = 1;
 const LENGTH_BYTES = 4;
 const REQUEST_HEADER_BYTES = 16;
 const REPLY_HEADER_BYTES = 12;
-const LIST_ENTRY_HEADER_BYTES = 22;
 const NUMBER_BYTES = 8;
 const KEY_MAX_BYTES = 512;
 
@@ -29,9 +28,18 @@ const FLAGS = Object.freeze({
   force: 0x0200,
   binary: 0x0400,
   gzip: 0x0800,
+  fresh: 0x1000,
+  shared: 0x2000,
+  detached: 0x4000,
+  discard: 0x8000,
 });
-const { ttl: TTL, version: VERSION_FLAG, count: COUNT } = FLAGS;
+const { ttl: TTL, version: VERSION_FLAG, fence: FENCE, count: COUNT } = FLAGS;
+const { wait: WAIT, period: PERIOD, burst: BURST, cost: COST } = FLAGS;
 const NUMBERS = 0x00ff;
+/** Numbers that `get` and `set` have nothing to do with. */
+const RARE_NUMBERS = WAIT | PERIOD | BURST | COST;
+/** A wait, or a time until something, that has no end. */
+const FOREVER_MS = Number.MAX_SAFE_INTEGER;
 
 /** Up to this many characters, a loop in JavaScript beats a call into the runtime. */
 const SHORT_TEXT_CHARS = 40;
@@ -47,6 +55,13 @@ class Request {
   ttl = 0;
   version = 0;
   count = 0;
+  fence = 0;
+  wait = 0;
+  period = 0;
+  burst = 0;
+  cost = 0;
+  /** At most as many bytes as a worker id may have. */
+  worker = '';
   /** @type {string | null} */
   text = null;
   /** @type {Uint8Array | null} */
@@ -64,6 +79,10 @@ class Reply {
   ttl = 0;
   itemVersion = 0;
   count = 0;
+  fence = 0;
+  wait = 0;
+  period = 0;
+  burst = 0;
   bodyAt = 0;
   bodyEnd = 0;
   end = 0;
@@ -82,7 +101,8 @@ function textBound(text) {
  */
 function requestBound(request) {
   const body = request.text === null ? (request.bytes?.length ?? 0) : textBound(request.text);
-  return REQUEST_HEADER_BYTES + 8 * NUMBER_BYTES + request.key.length * 3 + body;
+  const names = (request.key.length + request.worker.length) * 3;
+  return REQUEST_HEADER_BYTES + 8 * NUMBER_BYTES + names + body;
 }
 
 /**
@@ -139,10 +159,14 @@ function putRequest(buffer, at, id, request) {
   let end = at + REQUEST_HEADER_BYTES;
   if (flags & TTL) end = putNumber(buffer, end, request.ttl);
   if (flags & VERSION_FLAG) end = putNumber(buffer, end, request.version);
+  if (flags & FENCE) end = putNumber(buffer, end, request.fence);
   if (flags & COUNT) end = putNumber(buffer, end, request.count);
+  if (flags & RARE_NUMBERS) end = putRareNumbers(buffer, end, request);
   const keyBytes = putText(buffer, end, request.key);
   if (keyBytes > KEY_MAX_BYTES) return -1;
   end += keyBytes;
+  const workerBytes = request.worker === '' ? 0 : putText(buffer, end, request.worker);
+  end += workerBytes;
   if (request.text !== null) {
     end += putText(buffer, end, request.text);
   } else if (request.bytes !== null) {
@@ -155,8 +179,33 @@ function putRequest(buffer, at, id, request) {
   buffer[at + 6] = flags;
   buffer[at + 7] = flags >>> 8;
   putU32(buffer, at + 8, id);
-  putU32(buffer, at + 12, keyBytes); // and no worker, in the upper half
+  putU32(buffer, at + 12, keyBytes | (workerBytes << 16));
   return end;
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {Request} request
+ */
+function putRareNumbers(buffer, at, request) {
+  const { flags } = request;
+  let end = at;
+  if (flags & WAIT) end = putNumber(buffer, end, request.wait);
+  if (flags & PERIOD) end = putNumber(buffer, end, request.period);
+  if (flags & BURST) end = putNumber(buffer, end, request.burst);
+  if (flags & COST) end = putNumber(buffer, end, request.cost);
+  return end;
+}
+
+/**
+ * A request as a frame of its own, with id 0: one that is not answered.
+ * @param {Request} request
+ * @returns {Buffer}
+ */
+function silentFrame(request) {
+  const buffer = Buffer.alloc(requestBound(request));
+  return buffer.subarray(0, putRequest(buffer, 0, 0, request));
 }
 
 /**
@@ -210,8 +259,12 @@ function getReply(buffer, at, size, reply) {
   if ((flags & NUMBERS) === 0) return true;
   if (flags & TTL) from = takeNumber(buffer, from, reply, 'ttl');
   if (flags & VERSION_FLAG) from = takeNumber(buffer, from, reply, 'itemVersion');
-  if (flags & FLAGS.fence) from += NUMBER_BYTES;
+  if (flags & FENCE) from = takeNumber(buffer, from, reply, 'fence');
   if (flags & COUNT) from = takeNumber(buffer, from, reply, 'count');
+  if ((flags & RARE_NUMBERS) === 0) return true;
+  if (flags & WAIT) from = takeNumber(buffer, from, reply, 'wait');
+  if (flags & PERIOD) from = takeNumber(buffer, from, reply, 'period');
+  if (flags & BURST) takeNumber(buffer, from, reply, 'burst');
   return true;
 }
 
@@ -219,49 +272,25 @@ function getReply(buffer, at, size, reply) {
  * @param {Buffer} buffer
  * @param {number} at
  * @param {Reply} reply
- * @param {'ttl' | 'itemVersion' | 'count'} field
+ * @param {'ttl' | 'itemVersion' | 'fence' | 'count' | 'wait' | 'period' | 'burst'} field
  */
 function takeNumber(buffer, at, reply, field) {
   reply[field] = getNumber(buffer, at);
   return at + NUMBER_BYTES;
 }
 
-/**
- * @typedef {{ key: string, ttl: number, version: number, size: number }} ListEntry
- *
- * Reads the packed entries of a list reply.
- * @param {Buffer} buffer
- * @param {number} at
- * @param {number} end
- * @returns {ListEntry[] | null} null: they are malformed
- */
-function getEntries(buffer, at, end) {
-  /** @type {ListEntry[]} */
-  const entries = [];
-  while (at < end) {
-    const keyAt = at + LIST_ENTRY_HEADER_BYTES;
-    if (keyAt > end) return null;
-    const keyEnd = keyAt + (buffer[at + 20] | (buffer[at + 21] << 8));
-    if (keyEnd > end) return null;
-    entries.push({
-      key: buffer.toString('utf8', keyAt, keyEnd),
-      ttl: getNumber(buffer, at),
-      version: getNumber(buffer, at + 8),
-      size: getU32(buffer, at + 16),
-    });
-    at = keyEnd;
-  }
-  return entries;
-}
-
 module.exports = {
   FLAGS,
+  FOREVER_MS,
   KEY_MAX_BYTES,
   Reply,
   Request,
   VERSION,
-  getEntries,
+  getNumber,
+  getU32,
   getReply,
   putRequest,
+  putU32,
   requestBound,
+  silentFrame,
 };

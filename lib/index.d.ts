@@ -35,7 +35,9 @@ export type ErrorCode =
   | 'key_and_worker_required'
   | 'worker_required'
   | 'version_mismatch'
-  | 'internal';
+  | 'internal'
+  | 'compute_failed'
+  | 'worker_already_has_lease';
 
 /**
  * What every failed call rejects with. Neither the message nor any property ever holds a value or a
@@ -76,6 +78,11 @@ export interface SetOptions extends CallOptions {
   ifAbsent?: boolean;
   /** Only when the key has this version (from `getEntry`); else `conflict`. */
   ifVersion?: number;
+  /**
+   * Only while the lease of this token (`Lease.token`, of whatever key) has not ended; else `fenced`.
+   * A worker that was asleep when its lease ended can't overwrite what its successor wrote.
+   */
+  fence?: number;
 }
 
 export interface IncrOptions extends CallOptions {
@@ -98,6 +105,203 @@ export interface ListEntry {
   version: number;
   /** Bytes of the value as it is stored. */
   size: number;
+}
+
+/** What a call that waits takes. */
+export interface WaitOptions extends CallOptions {
+  /**
+   * Gives up: the call rejects with the signal's reason at once, loses its place in the queue, and
+   * what may have been granted at that moment is given back.
+   */
+  signal?: AbortSignal;
+}
+
+export interface LeaseOptions extends WaitOptions {
+  /** Who holds it: 1 to 256 bytes; default: the client's `workerId`. */
+  workerId?: string;
+  /** Milliseconds until it ends unless renewed, > 0; default 60,000. */
+  ttl?: number;
+  /**
+   * Milliseconds to wait in the queue when nothing is free, then `wait_timeout`; 0 (the default)
+   * doesn't wait: `lease_held`. Infinity waits as long as it takes.
+   */
+  waitMs?: number;
+  /**
+   * Held in the name of the worker id alone: it does not end with this connection, only by release
+   * or TTL. Default false.
+   */
+  detached?: boolean;
+}
+
+export interface RenewOptions extends CallOptions {
+  /** Only leases of this key; default: all of the worker. */
+  key?: string;
+  /** Milliseconds from now, > 0; default: each lease's own TTL. */
+  ttl?: number;
+  /** The worker's detached leases, instead of those of this connection. Default false. */
+  detached?: boolean;
+}
+
+export interface Renewal {
+  /** How many leases were renewed. */
+  renewed: number;
+  /** What the worker has lost since it was last told; such a lease never comes back. */
+  lost: { key: string; token: number }[];
+}
+
+export interface ReleaseOptions extends CallOptions {
+  /**
+   * Also what others hold: everything of the worker id, or, without one, whoever holds the key. For
+   * a launcher that saw a worker die. Default false.
+   */
+  force?: boolean;
+  /** The elements leave their pool (a broken account, say). Default false. */
+  discard?: boolean;
+  /** The worker's detached leases, instead of those of this connection. Default false. */
+  detached?: boolean;
+}
+
+export interface AcquireOptions extends WaitOptions {
+  /** Who holds it: 1 to 256 bytes; default: the client's `workerId`. */
+  workerId?: string;
+  /** Milliseconds; default 60,000. Renewed every third of it, however busy this thread is. */
+  ttl?: number;
+  /**
+   * Milliseconds to wait in the queue when nothing is free, then `wait_timeout`; 0 doesn't wait:
+   * `lease_held`. Default Infinity: as long as it takes.
+   */
+  waitMs?: number;
+}
+
+export interface LockOptions extends AcquireOptions {
+  /** `exclusive` (default): alone; `shared`: together with others that share it. */
+  mode?: 'exclusive' | 'shared';
+}
+
+/**
+ * Something held, until `release()`. It is renewed every third of its TTL by native code, so a blocked
+ * event loop or a pause in a debugger does not lose it. It never keeps the process alive, and ends
+ * with it, however it ends.
+ */
+export interface Lease<T = any> {
+  /** As it was asked for, without the namespace. */
+  readonly key: string;
+  /** The element, the value or the number that is held; undefined of a lock. */
+  readonly value: T;
+  /** Grows with every lease of the broker; for `set(..., { fence })`. */
+  readonly token: number;
+  readonly workerId: string;
+  /** When it would end if it were not renewed again: milliseconds, as `Date.now()` counts. */
+  readonly expiresAt: number;
+  /**
+   * Aborts when the lease is lost, with a BrokerError: `lease_lost` (this process stood still for
+   * longer than the TTL, or it was released by force) or `broker_gone`. Not by `release()`.
+   */
+  readonly signal: AbortSignal;
+  /** Whether it was lost. */
+  readonly lost: boolean;
+  /** Renews it now, for its TTL; `lease_lost`. There is seldom a need to. */
+  renew(options?: CallOptions): Promise<void>;
+  /**
+   * Gives it back; the next in the queue has it. With `discard`, its element leaves the pool instead.
+   * Resolves whether there was something to release; to call it again is harmless.
+   */
+  release(options?: { discard?: boolean; timeout?: number }): Promise<boolean>;
+  /** As `release()`; what fails because the broker is gone, which ended the lease too, is no error. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** All of `acquireAll`, in the order of its keys. */
+export interface Leases<T = any> extends Array<Lease<T>> {
+  /** Releases all of them; resolves how many were still held. */
+  release(options?: { discard?: boolean; timeout?: number }): Promise<number>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface LeaseInfo {
+  key: string;
+  /** What a lease of it is: a number, a permit, an element, the value, a lock, or a computation. */
+  kind: 'numbers' | 'semaphore' | 'pool' | 'value' | 'lock' | 'compute';
+  state: 'held' | 'waiting';
+  workerId: string;
+  /** A lock that others may share. */
+  shared: boolean;
+  /** The connection it ends with; null: detached. */
+  session: number | null;
+  /** null: still waiting. */
+  token: number | null;
+  /** Of what is held: milliseconds until it ends unless renewed. */
+  ttl?: number;
+  /** Of what waits: milliseconds until it gives up; Infinity: never. */
+  waitMs?: number;
+  /** When it was granted, or began to wait: milliseconds, as `Date.now()` counts. */
+  since: number;
+}
+
+export interface GetOrSetOptions extends WaitOptions {
+  /**
+   * Milliseconds that one worker may compute; then another one does, and what the first writes late
+   * is refused. Default 60,000.
+   */
+  computeTtlMs?: number;
+  /**
+   * When the value has less than this left (milliseconds), the next caller computes a new one while
+   * all others still get the old one. Default: no refresh before it expires.
+   */
+  refreshAheadMs?: number;
+  /** Milliseconds to wait for another worker's value, then `wait_timeout`. Default Infinity. */
+  waitMs?: number;
+}
+
+export interface WaitForOptions extends WaitOptions {
+  /** Milliseconds to wait, then `wait_timeout`; 0 only looks. Default Infinity. */
+  timeoutMs?: number;
+}
+
+/** What happened to a key. `overflow` stands where events were left out: look again at what you watch. */
+export type WatchEvent =
+  | {
+      type: 'set' | 'del' | 'expire' | 'evict';
+      key: string;
+      /** The version that it got, or had. */
+      version: number;
+    }
+  | { type: 'overflow'; key?: undefined; version?: undefined };
+
+/**
+ * The events of `watch()`, for `for await`. It ends by `close()`, by leaving the loop, or by an error.
+ * It keeps the process alive while somebody waits for its next event.
+ */
+export interface Watch extends AsyncIterableIterator<WatchEvent> {
+  /** Resolves when the broker watches: every later change gives an event. */
+  readonly ready: Promise<void>;
+  /** Ends it; whoever waits for the next event gets `done`. */
+  close(): void;
+  next(): Promise<IteratorResult<WatchEvent, undefined>>;
+  return(): Promise<IteratorResult<WatchEvent, undefined>>;
+  [Symbol.asyncIterator](): Watch;
+}
+
+export interface ThrottleOptions extends CallOptions {
+  /** So many units, 1 to 1,000,000, */
+  limit: number;
+  /** in so many milliseconds. */
+  periodMs: number;
+  /** Units that may come at once after a pause, 1 to 1,000,000; default: `limit`. */
+  burst?: number;
+  /** Units that this call takes; 0 only looks. Default 1. */
+  cost?: number;
+}
+
+export interface Throttled {
+  /** Whether the units were taken. */
+  allowed: boolean;
+  /** Units that can be taken at once now. */
+  remaining: number;
+  /** Milliseconds until the same call would be allowed; 0 when it was; Infinity: `cost` exceeds `burst`. */
+  retryAfterMs: number;
+  /** Milliseconds until all of `burst` can be taken at once again. */
+  resetAfterMs: number;
 }
 
 /** All numbers; sizes in bytes, times in milliseconds. */
@@ -131,6 +335,13 @@ export interface ClientOptions {
   timeout?: number;
   /** TTL of writes without one. Milliseconds; default 0: none, each write says its own. */
   defaultTtl?: number;
+  /**
+   * Who holds this client's leases, 1 to 256 bytes. Default: `CLIENT_WORKER_ID`, `WORKER_ID`,
+   * `WDIO_WORKER_ID`, `TEST_PARALLEL_INDEX`, `VITEST_POOL_ID`, `JEST_WORKER_ID`, `MOCHA_WORKER_ID` or
+   * `CUCUMBER_WORKER_ID` from the environment, else the process id (`<pid>-<thread id>` in a worker
+   * thread).
+   */
+  workerId?: string;
   /** Compress values where that saves a tenth or more: less memory, more time. Default false. */
   compression?: boolean;
   /** Smaller values are not compressed. Bytes; default 1,024. */
@@ -147,7 +358,7 @@ export interface ClientOptions {
 /**
  * A client of a broker. Clients of one thread with the same pipe and secret share one connection; it
  * is made at the first call, made again when the broker was restarted, and never keeps the process
- * alive while no call waits.
+ * alive while no call waits. It is what holds leases: they end with it.
  *
  * Every method rejects with a BrokerError. Beside what its own text names, any can fail with
  * `timeout`, `broker_gone`, `auth_failed`, `auth_required`, `version_mismatch`, `draining`,
@@ -184,12 +395,15 @@ export class PipeClient {
   /**
    * Stores any JSON value, or bytes, until its TTL (milliseconds) has passed. Resolves true.
    * `ttl_required`, `invalid_ttl`, `invalid_value`, `too_large`, `max_items`, `max_memory`,
-   * `conflict`.
+   * `conflict`, `fenced`, `kind_mismatch` (the key is a pool or a semaphore, or its numbers are held).
    */
   set(key: string, value: Value, ttl?: number | null, options?: SetOptions): Promise<true>;
   set(key: string, value: Value, options: SetOptions): Promise<true>;
 
-  /** Resolves whether there was something to delete. */
+  /**
+   * Resolves whether there was something to delete: a value, or the definition of a pool or
+   * semaphore; `lease_held` while something of that is held or waited for.
+   */
   del(key: string, options?: CallOptions): Promise<boolean>;
 
   /** Resolves whether the key exists. */
@@ -200,13 +414,163 @@ export class PipeClient {
 
   /**
    * Adds to a counter and resolves its new value, over all processes. A counter that does not exist
-   * starts at 0 and gets the TTL (milliseconds). `not_a_number`, `ttl_required`, `invalid_ttl`.
+   * starts at 0 and gets the TTL (milliseconds). `not_a_number`, `ttl_required`, `invalid_ttl`,
+   * `kind_mismatch`.
    */
   incr(key: string, by?: number, ttl?: number | null, options?: IncrOptions): Promise<number>;
   incr(key: string, by: number | undefined, options: IncrOptions): Promise<number>;
 
   /** What is stored under keys that start so, sorted by key; never the values. */
   list(prefix?: string, options?: CallOptions): Promise<ListEntry[]>;
+
+  /**
+   * Leases something of a key, and resolves what: an element of its pool, its stored value, a permit's
+   * number, or, of a key that nothing is defined for, the lowest number from 0 that is free (a worker
+   * number, a port offset). The same worker asking again renews what it has and gets the same. It
+   * lasts for the TTL (milliseconds, default 60,000; `renew` it), until `release`, or until this
+   * process ends. `lease_held`, `wait_timeout`, `kind_mismatch`, `invalid_ttl`, `max_waiters`,
+   * `max_memory`, `not_found` (waited for a value that is gone by then), `worker_already_has_lease`
+   * (the broker has the option `singleLease`).
+   */
+  lease<T = any>(key: string, options?: LeaseOptions): Promise<T>;
+  lease<T = any>(
+    key: string,
+    workerId: string | null | undefined,
+    ttl?: number | null,
+    options?: LeaseOptions,
+  ): Promise<T>;
+  lease<T = any>(
+    key: string,
+    workerId: string | null | undefined,
+    options: LeaseOptions,
+  ): Promise<T>;
+
+  /** Like `lease`, and blocks the thread, also while it waits. Throws what `lease` rejects with. */
+  leaseSync<T = any>(key: string, options?: Omit<LeaseOptions, 'signal'>): T;
+  leaseSync<T = any>(
+    key: string,
+    workerId: string | null | undefined,
+    ttl?: number | null,
+    options?: Omit<LeaseOptions, 'signal'>,
+  ): T;
+  leaseSync<T = any>(
+    key: string,
+    workerId: string | null | undefined,
+    options: Omit<LeaseOptions, 'signal'>,
+  ): T;
+
+  /** Extends all leases of a worker (default: the client's `workerId`) from now on. */
+  renew(workerId?: string | null, options?: RenewOptions): Promise<Renewal>;
+  renew(options: RenewOptions): Promise<Renewal>;
+
+  /**
+   * Ends all leases of a worker (default: the client's `workerId`), or those of one key. Resolves
+   * whether there were any. `lease_held` when another connection holds them: only that one may release
+   * them, or `force`. Without a key, those of other namespaces, too, and what `acquire` gave.
+   */
+  release(
+    workerId?: string | null,
+    key?: string | null,
+    options?: ReleaseOptions,
+  ): Promise<boolean>;
+
+  /**
+   * Like `lease`, as a handle that renews itself and says when it is lost; waits as long as it takes
+   * unless told otherwise. Every call is a lease of its own, also by the same worker.
+   */
+  acquire<T = any>(key: string, options?: AcquireOptions): Promise<Lease<T>>;
+
+  /**
+   * Runs `fn` with what `acquire` gives, releases it whatever happens, and resolves what `fn` resolves.
+   * Rejects with what `fn` rejects with; else `lease_lost` or `broker_gone` when it was lost meanwhile.
+   */
+  withLease<R, T = any>(key: string, fn: (value: T, lease: Lease<T>) => R): Promise<Awaited<R>>;
+  withLease<R, T = any>(
+    key: string,
+    options: AcquireOptions | undefined,
+    fn: (value: T, lease: Lease<T>) => R,
+  ): Promise<Awaited<R>>;
+
+  /** `withLease` of a lock. Locks have names of their own, apart from keys. */
+  lock<R>(name: string, fn: (lease: Lease<undefined>) => R): Promise<Awaited<R>>;
+  lock<R>(
+    name: string,
+    options: LockOptions | undefined,
+    fn: (lease: Lease<undefined>) => R,
+  ): Promise<Awaited<R>>;
+
+  /** `acquire` of a lock. */
+  acquireLock(name: string, options?: LockOptions): Promise<Lease<undefined>>;
+
+  /**
+   * One lease of each key, or none: whatever stands in the way of one gives the others back. They are
+   * taken in one order everywhere, so that workers can't block each other. `waitMs` is for all together.
+   */
+  acquireAll<T = any>(keys: readonly string[], options?: AcquireOptions): Promise<Leases<T>>;
+
+  /**
+   * Makes a key a pool of these elements (any JSON values or bytes, all different); what was given
+   * back longest ago is leased next. Resolves true, or false when it was a pool already: the first
+   * definition stays. `invalid_value`, `kind_mismatch`, `max_memory`.
+   */
+  pool(key: string, values: readonly Value[], options?: CallOptions): Promise<boolean>;
+
+  /**
+   * Adds elements to a pool, or makes one. Resolves how many it has now. `conflict` when it has one of
+   * them; `invalid_value`, `kind_mismatch`, `max_memory`.
+   */
+  poolAdd(key: string, values: readonly Value[], options?: CallOptions): Promise<number>;
+
+  /**
+   * Makes a key a semaphore of n permits, 1 to 1,000,000. Resolves true, or false when it was one
+   * already: the first definition stays. `kind_mismatch`, `max_memory`.
+   */
+  limit(key: string, n: number, options?: CallOptions): Promise<boolean>;
+
+  /**
+   * Takes an element out of a pool; when it is held, at the end of that lease. Resolves true.
+   * `not_found`: no such pool or element, or discarded before.
+   */
+  discard(key: string, value: Value, options?: CallOptions): Promise<true>;
+
+  /** Who holds and who waits, of keys that start so, sorted by key; never values. */
+  leases(prefix?: string, options?: CallOptions): Promise<LeaseInfo[]>;
+
+  /**
+   * The value of a key; where there is none, `fn` computes it, and it is stored for the TTL
+   * (milliseconds). Over all processes one caller computes while the others wait for its value; when
+   * it dies, is aborted, or takes longer than `computeTtlMs`, the next one computes. When `fn` fails, its caller
+   * gets that error, and those who wait `compute_failed` with an Error of its message as `cause`.
+   * `wait_timeout`, what `set` rejects with.
+   */
+  getOrSet<T = any>(
+    key: string,
+    ttl: number | null | undefined,
+    fn: () => T | Promise<T>,
+    options?: GetOrSetOptions,
+  ): Promise<T>;
+
+  /** The value of a key as soon as it has one. `wait_timeout`, `max_waiters`. */
+  waitFor<T = any>(key: string, options?: WaitForOptions): Promise<T>;
+
+  /**
+   * What happens to keys that start so (default: to all), from `ready` on. Whoever reads too slowly
+   * misses events and is told so by `overflow`. `max_waiters`, `broker_gone`.
+   */
+  watch(prefix?: string, options?: WaitOptions): Watch;
+
+  /**
+   * Waits until n callers are here, 1 to 100,000; resolves the order of arrival, 0 to n - 1. The next
+   * n make the next round. `wait_timeout` (then it counts as not arrived), `kind_mismatch` (another n
+   * in the same round), `max_waiters`.
+   */
+  barrier(name: string, n: number, options?: WaitForOptions): Promise<number>;
+
+  /**
+   * Asks for units of a rate limit that holds over all processes (GCRA: they become free again evenly,
+   * not all at the end of a period). Limits have names of their own, apart from keys.
+   */
+  throttle(key: string, options: ThrottleOptions): Promise<Throttled>;
 
   /** Resolves true when the broker answers. */
   ping(options?: CallOptions): Promise<true>;
@@ -266,6 +630,10 @@ export interface BrokerOptions {
   maxMemory?: number;
   /** Most connections; default 1,024; 0: no limit. */
   maxConnections?: number;
+  /** Most requests that wait at one time, watches included; default 10,000; 0: no limit. */
+  maxWaiters?: number;
+  /** A worker holds one lease at a time, of one key; default false. */
+  singleLease?: boolean;
   /** When full: refuse the write, or drop the least recently used item. Default 'none'. */
   eviction?: 'none' | 'lru';
   /** Refuse writes without a TTL; default true. */

@@ -21,6 +21,7 @@ const { BrokerError, describeType } = require('./error');
  * @property {any} default
  * @property {string} help
  * @property {number} [min] of a number; 0 when not said
+ * @property {string} [defaultHelp] the default in words, where it is none of the table's
  * @property {string} [zeroMeans] what 0 does, for numbers where it is special
  * @property {readonly string[]} [values] of an enum
  * @property {RegExp} [pattern] of a string
@@ -37,6 +38,17 @@ const MIB = 1024 * KIB;
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
+
+/** Where test runners and others say which worker this is; the first that is set counts. */
+const WORKER_ENV = Object.freeze([
+  'WORKER_ID',
+  'WDIO_WORKER_ID',
+  'TEST_PARALLEL_INDEX',
+  'VITEST_POOL_ID',
+  'JEST_WORKER_ID',
+  'MOCHA_WORKER_ID',
+  'CUCUMBER_WORKER_ID',
+]);
 
 /** @type {Option[]} */
 const rows = [
@@ -89,6 +101,21 @@ const rows = [
     default: 1024,
     zeroMeans: 'no limit',
     help: 'Most connections at one time; a process uses one for each of its threads.',
+  },
+  {
+    name: 'maxWaiters',
+    kind: 'broker',
+    type: 'count',
+    default: 10_000,
+    zeroMeans: 'no limit',
+    help: 'Most requests that wait at one time, watches included.',
+  },
+  {
+    name: 'singleLease',
+    kind: 'broker',
+    type: 'boolean',
+    default: false,
+    help: 'A worker holds one lease at a time, of one key.',
   },
   {
     name: 'eviction',
@@ -210,6 +237,17 @@ const rows = [
     help: 'TTL of writes without one.',
   },
   {
+    name: 'workerId',
+    kind: 'client',
+    type: 'string',
+    default: null,
+    defaultHelp: 'the process id',
+    pattern: /^[^]{1,256}$/,
+    patternHelp: '1 to 256 bytes',
+    flag: null,
+    help: `Who holds leases. Also from ${WORKER_ENV.map((name) => `\`${name}\``).join(', ')}.`,
+  },
+  {
     name: 'compression',
     kind: 'client',
     type: 'boolean',
@@ -302,6 +340,25 @@ const SECRET_ENV = Object.freeze({
   broker: Object.freeze(['EPHEMERAL_SECRET', 'BROKER_SECRET']),
   client: Object.freeze(['EPHEMERAL_SECRET', 'CLIENT_SECRET']),
 });
+
+/**
+ * The worker id that the environment tells.
+ * @param {Record<string, string | undefined>} [env]
+ * @returns {string | undefined}
+ */
+function workerFromEnv(env = process.env) {
+  const name = ['CLIENT_WORKER_ID', ...WORKER_ENV].find((candidate) => env[candidate]);
+  return name === undefined ? undefined : env[name];
+}
+
+/**
+ * Of a client that was given none.
+ * @returns {string}
+ */
+function defaultWorkerId() {
+  const { threadId } = require('node:worker_threads');
+  return threadId === 0 ? String(process.pid) : `${process.pid}-${threadId}`;
+}
 
 /**
  * `refreshTTLOnGet` -> refresh, ttl, on, get.
@@ -722,6 +779,7 @@ function shownFlag(row) {
  */
 function shownDefault(row) {
   const value = row.default;
+  if (row.defaultHelp) return row.defaultHelp;
   if (value === null) return 'none';
   if (value === 0 && row.zeroMeans) return `0 (${row.zeroMeans.split(';')[0]})`;
   if (row.type === 'bytes') return value % MIB === 0 ? `${value / MIB} MiB` : `${value / KIB} KiB`;
@@ -773,7 +831,9 @@ function markdown(kind) {
 
 module.exports = {
   SECRET_ENV,
+  WORKER_ENV,
   checkNames,
+  defaultWorkerId,
   helpLines,
   markdown,
   nearest,
@@ -783,4 +843,5 @@ module.exports = {
   rowsOf,
   sameSecret,
   table,
+  workerFromEnv,
 };

@@ -93,6 +93,18 @@ ShapeName(epb_shape shape)
         return "health";
     case EPB_SHAPE_METRICS:
         return "metrics";
+    case EPB_SHAPE_LEASE:
+        return "lease";
+    case EPB_SHAPE_RENEWAL:
+        return "renewal";
+    case EPB_SHAPE_LEASES:
+        return "leases";
+    case EPB_SHAPE_COMPUTE:
+        return "compute";
+    case EPB_SHAPE_THROTTLE:
+        return "throttle";
+    case EPB_SHAPE_WATCH:
+        return "watch";
     }
     return "nothing";
 }
@@ -137,6 +149,10 @@ Flags(Napi::Env env)
         {"force", EPB_F_FORCE},
         {"binary", EPB_F_BINARY},
         {"gzip", EPB_F_GZIP},
+        {"fresh", EPB_F_FRESH},
+        {"shared", EPB_F_SHARED},
+        {"detached", EPB_F_DETACHED},
+        {"discard", EPB_F_DISCARD},
         {"hasKey", EPB_HAS_KEY},
         {"hasWorker", EPB_HAS_WORKER},
         {"hasValue", EPB_HAS_VALUE},

@@ -96,6 +96,7 @@ Broker::ReadOptions(const Napi::Object &given)
            OptionBoolean(given, "evictLru", &engine->evict_lru) &&
            OptionBoolean(given, "refreshTTLOnGet", &engine->refresh_ttl_on_get) &&
            OptionBoolean(given, "requireMlock", &engine->require_mlock) &&
+           OptionBoolean(given, "singleLease", &engine->single_lease) &&
            OptionBoolean(given, "legacyHmac", &options_.legacy_hmac) &&
            OptionBoolean(given, "debug", &options_.debug) &&
            OptionWhole(given, "idleTimeout", &options_.idle_timeout_ms) &&

@@ -5,6 +5,9 @@
  * replies that have come. Only when there are none is the connection armed, and `onReady`
  * called when there are.
  *
+ * `keep` has a frame sent every so often from native code, even while the thread of
+ * JavaScript is busy; it ends with the connection.
+ *
  * A Channel that is armed stays alive, and keeps the process alive if it is ref'd; one
  * that is not armed can be collected. onReady is kept as a property of the object itself,
  * so that a closure over the Channel makes no cycle that can't be collected.
@@ -38,6 +41,9 @@ class Channel : public Napi::ObjectWrap<Channel>, public Bell::Owner {
     void RefWait(const Napi::CallbackInfo &info);
     void UnrefWait(const Napi::CallbackInfo &info);
     void Close(const Napi::CallbackInfo &info);
+    Napi::Value Keep(const Napi::CallbackInfo &info);
+    void Unkeep(const Napi::CallbackInfo &info);
+    Napi::Value KeptAgo(const Napi::CallbackInfo &info);
     Napi::Value Open(const Napi::CallbackInfo &info);
     Napi::Value Unsent(const Napi::CallbackInfo &info);
     Napi::Value Needed(const Napi::CallbackInfo &info);
@@ -53,6 +59,7 @@ class Channel : public Napi::ObjectWrap<Channel>, public Bell::Owner {
     bool armed_ = false;
     bool wanted_ = true;  /* what ref() and unref() said last */
     bool keeping_ = true; /* what the bell was told last; it starts ref'd */
+    bool held_ = false;   /* kept from being collected: somebody waits for an answer */
     size_t needed_bytes_ = 0;
     int os_error_ = 0;
 };
@@ -70,6 +77,9 @@ Channel::Define(Napi::Env env, Napi::Object exports)
                                         InstanceMethod<&Channel::RefWait>("ref"),
                                         InstanceMethod<&Channel::UnrefWait>("unref"),
                                         InstanceMethod<&Channel::Close>("close"),
+                                        InstanceMethod<&Channel::Keep>("keep"),
+                                        InstanceMethod<&Channel::Unkeep>("unkeep"),
+                                        InstanceMethod<&Channel::KeptAgo>("keptAgo"),
                                         InstanceAccessor<&Channel::Open>("open"),
                                         InstanceAccessor<&Channel::Unsent>("unsent"),
                                         InstanceAccessor<&Channel::Needed>("needed"),
@@ -139,6 +149,9 @@ Channel::OnRing(Napi::Env env, News *)
     Napi::HandleScope scope(env);
     Napi::Object self = Value();
     SetArmed(false);
+    /* Armed for events only, it may have been collected. */
+    if (self.IsEmpty())
+        return;
     Napi::Value on_ready = self.Get(kOnReady);
     if (on_ready.IsFunction())
         on_ready.As<Napi::Function>().Call(self, {});
@@ -147,14 +160,7 @@ Channel::OnRing(Napi::Env env, News *)
 void
 Channel::SetArmed(bool armed)
 {
-    if (armed != armed_) {
-        armed_ = armed;
-        if (armed) {
-            (void)Ref();
-        } else {
-            (void)Unref();
-        }
-    }
+    armed_ = armed;
     KeepProcess();
 }
 
@@ -163,6 +169,14 @@ Channel::KeepProcess()
 {
     bool keep = armed_ && wanted_;
 
+    if (keep != held_) {
+        held_ = keep;
+        if (keep) {
+            (void)Ref();
+        } else {
+            (void)Unref();
+        }
+    }
     if (bell_ == nullptr || keep == keeping_)
         return;
     keeping_ = keep;
@@ -260,6 +274,58 @@ void
 Channel::Close(const Napi::CallbackInfo &)
 {
     CloseAll();
+}
+
+/* keep(frame, intervalMs) -> id; 0 when there is no connection to keep anything on. */
+Napi::Value
+Channel::Keep(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    epb_bytes frame = {nullptr, 0};
+    uint64_t interval_ms = 0;
+    uint64_t id = 0;
+
+    if (!ToBytes(env, info[0], "frame", &frame) ||
+        !ToWhole(env, info[1], "intervalMs", &interval_ms)) {
+        return env.Undefined();
+    }
+    switch (epb_client_keep(client_, frame, interval_ms, &id)) {
+    case EPB_OK:
+        return Napi::Number::New(env, static_cast<double>(id));
+    case EPB_BROKER_GONE:
+        return Napi::Number::New(env, 0);
+    case EPB_INVALID_REQUEST:
+        ThrowType(env, "frame must be one whole frame, and intervalMs at least 1");
+        return env.Undefined();
+    default:
+        MakeError(env, "internal", epb_status_message(EPB_INTERNAL))
+            .ThrowAsJavaScriptException();
+        return env.Undefined();
+    }
+}
+
+void
+Channel::Unkeep(const Napi::CallbackInfo &info)
+{
+    uint64_t id = 0;
+
+    if (ToWhole(info.Env(), info[0], "id", &id))
+        epb_client_unkeep(client_, id);
+}
+
+/* keptAgo(id) -> ms; null when the keep has ended. */
+Napi::Value
+Channel::KeptAgo(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    uint64_t id = 0;
+    uint64_t ago_ms = 0;
+
+    if (!ToWhole(env, info[0], "id", &id))
+        return env.Undefined();
+    if (!epb_client_kept_ago(client_, id, &ago_ms))
+        return env.Null();
+    return Napi::Number::New(env, static_cast<double>(ago_ms));
 }
 
 Napi::Value

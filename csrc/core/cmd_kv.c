@@ -10,11 +10,13 @@
 #define GZIP_MAGIC 0x8B1FU
 
 void
-epb_cmd_get(struct epb_engine *engine, const struct epb_request *request,
-            const struct epb_time *now, struct epb_reply *reply)
+epb_cmd_get(struct epb_engine *engine, struct epb_party *party,
+            const struct epb_request *request, const struct epb_time *now,
+            struct epb_reply *reply)
 {
     struct epb_item_view view;
 
+    (void)party;
     reply->status = epb_store_get(engine->store, request->key, now, &view);
     if (reply->status == EPB_OK) {
         reply->flags = view.value_flags;
@@ -23,36 +25,39 @@ epb_cmd_get(struct epb_engine *engine, const struct epb_request *request,
 }
 
 void
-epb_cmd_get_entry(struct epb_engine *engine, const struct epb_request *request,
-                  const struct epb_time *now, struct epb_reply *reply)
+epb_cmd_get_entry(struct epb_engine *engine, struct epb_party *party,
+                  const struct epb_request *request, const struct epb_time *now,
+                  struct epb_reply *reply)
 {
     struct epb_item_view view;
 
+    (void)party;
     reply->status = epb_store_get(engine->store, request->key, now, &view);
     if (reply->status == EPB_OK) {
-        reply->flags = view.value_flags | EPB_F_TTL | EPB_F_VERSION;
-        reply->ttl_ms = view.ttl_ms;
-        reply->version = view.version;
-        reply->body = view.value;
+        epb_state_entry_reply(&view, reply);
     }
 }
 
 void
-epb_cmd_has(struct epb_engine *engine, const struct epb_request *request,
-            const struct epb_time *now, struct epb_reply *reply)
+epb_cmd_has(struct epb_engine *engine, struct epb_party *party,
+            const struct epb_request *request, const struct epb_time *now,
+            struct epb_reply *reply)
 {
     struct epb_item_view view;
 
+    (void)party;
     reply->flags = EPB_F_COUNT;
     reply->count = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
 }
 
 void
-epb_cmd_ttl(struct epb_engine *engine, const struct epb_request *request,
-            const struct epb_time *now, struct epb_reply *reply)
+epb_cmd_ttl(struct epb_engine *engine, struct epb_party *party,
+            const struct epb_request *request, const struct epb_time *now,
+            struct epb_reply *reply)
 {
     struct epb_item_view view;
 
+    (void)party;
     reply->status = epb_store_peek(engine->store, request->key, now, &view);
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_TTL;
@@ -61,11 +66,24 @@ epb_cmd_ttl(struct epb_engine *engine, const struct epb_request *request,
 }
 
 void
-epb_cmd_del(struct epb_engine *engine, const struct epb_request *request,
-            const struct epb_time *now, struct epb_reply *reply)
+epb_cmd_del(struct epb_engine *engine, struct epb_party *party,
+            const struct epb_request *request, const struct epb_time *now,
+            struct epb_reply *reply)
 {
+    enum epb_status status = EPB_OK;
+    bool deleted = epb_store_del(engine->store, request->key, now);
+
+    (void)party;
+    if (!deleted) {
+        status = epb_lease_undefine(engine->leases, request->key, now);
+        deleted = status == EPB_OK;
+    }
+    if (status != EPB_OK && status != EPB_NOT_FOUND) {
+        reply->status = status;
+        return;
+    }
     reply->flags = EPB_F_COUNT;
-    reply->count = epb_store_del(engine->store, request->key, now);
+    reply->count = deleted;
 }
 
 /* Limits hold for what a compressed value unpacks to: its trailer tells that. */
@@ -114,9 +132,40 @@ ttl_choose(const struct epb_options *options, const struct epb_request *request,
     return EPB_OK;
 }
 
+/* A write with a fencing token is allowed while its grant lives, whatever it is of. */
+static enum epb_status
+fence_check(const struct epb_engine *engine, const struct epb_request *request,
+            const struct epb_time *now)
+{
+    if ((request->flags & EPB_F_FENCE) != 0 &&
+        epb_lease_find(engine->leases, request->fence, now) == NULL) {
+        return EPB_FENCED;
+    }
+    return EPB_OK;
+}
+
+/* A computation is over once its token has written its own key. */
+static void
+end_computation(struct epb_engine *engine, const struct epb_request *request,
+                const struct epb_time *now)
+{
+    struct epb_grant_view view;
+    struct epb_grant *grant;
+
+    if ((request->flags & EPB_F_FENCE) == 0) {
+        return;
+    }
+    grant = epb_lease_find(engine->leases, request->fence, now);
+    if (grant != NULL && epb_grant_look(grant, now, &view) &&
+        view.kind == EPB_KIND_COMPUTE && epb_bytes_compare(view.key, request->key) == 0) {
+        epb_lease_end(engine->leases, grant, now);
+    }
+}
+
 void
-epb_cmd_set(struct epb_engine *engine, const struct epb_request *request,
-            const struct epb_time *now, struct epb_reply *reply)
+epb_cmd_set(struct epb_engine *engine, struct epb_party *party,
+            const struct epb_request *request, const struct epb_time *now,
+            struct epb_reply *reply)
 {
     struct epb_write write = {
         .key = request->key,
@@ -127,6 +176,7 @@ epb_cmd_set(struct epb_engine *engine, const struct epb_request *request,
         .version = request->version,
     };
 
+    (void)party;
     if (write.if_absent && write.check_version) {
         reply->status = EPB_INVALID_REQUEST;
         return;
@@ -136,21 +186,27 @@ epb_cmd_set(struct epb_engine *engine, const struct epb_request *request,
         reply->status = value_check(&engine->options, request);
     }
     if (reply->status == EPB_OK) {
+        reply->status = fence_check(engine, request, now);
+    }
+    if (reply->status == EPB_OK) {
         reply->status = epb_store_set(engine->store, &write, now, &reply->version);
     }
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_VERSION;
+        end_computation(engine, request, now);
     }
 }
 
 void
-epb_cmd_incr(struct epb_engine *engine, const struct epb_request *request,
-             const struct epb_time *now, struct epb_reply *reply)
+epb_cmd_incr(struct epb_engine *engine, struct epb_party *party,
+             const struct epb_request *request, const struct epb_time *now,
+             struct epb_reply *reply)
 {
     int64_t by = (request->flags & EPB_F_COUNT) != 0 ? request->count : 1;
     struct epb_item_view view;
     uint64_t ttl_ms = 0;
 
+    (void)party;
     reply->status = ttl_choose(&engine->options, request, &ttl_ms);
     /* Only a counter that has to be created needs a TTL. */
     if (reply->status == EPB_OK ||
@@ -211,11 +267,9 @@ list_compare(const void *left_entry, const void *right_entry)
 {
     const struct list_entry *left = left_entry;
     const struct list_entry *right = right_entry;
-    size_t common_bytes =
-        left->key_bytes < right->key_bytes ? left->key_bytes : right->key_bytes;
-    int order = memcmp(left->key, right->key, common_bytes);
 
-    return order != 0 ? order : (int)left->key_bytes - (int)right->key_bytes;
+    return epb_bytes_compare((struct epb_bytes){left->key, left->key_bytes},
+                             (struct epb_bytes){right->key, right->key_bytes});
 }
 
 static void
@@ -259,11 +313,13 @@ list_build(struct epb_engine *engine, const struct epb_request *request,
 }
 
 void
-epb_cmd_list(struct epb_engine *engine, const struct epb_request *request,
-             const struct epb_time *now, struct epb_reply *reply)
+epb_cmd_list(struct epb_engine *engine, struct epb_party *party,
+             const struct epb_request *request, const struct epb_time *now,
+             struct epb_reply *reply)
 {
     struct list list = {NULL, 0, 0};
 
+    (void)party;
     epb_store_each(engine->store, request->key, now, list_count, &list);
     if (list.size_bytes > EPB_LIST_MAX_BYTES) {
         reply->status = EPB_TOO_LARGE;
@@ -274,7 +330,6 @@ epb_cmd_list(struct epb_engine *engine, const struct epb_request *request,
     }
     reply->status = list_build(engine, request, now, &list);
     if (reply->status == EPB_OK) {
-        reply->body =
-            (struct epb_bytes){epb_buf_data(&engine->list), epb_buf_size(&engine->list)};
+        epb_state_list_reply(engine, reply);
     }
 }

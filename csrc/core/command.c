@@ -81,6 +81,37 @@ text_fits(struct epb_bytes text, size_t max_bytes)
     return text.size_bytes <= max_bytes && epb_utf8_valid(text);
 }
 
+/* The numbers that have no check of their own are exact in JavaScript. */
+#define CHECKED_NUMBERS (EPB_F_WAIT | EPB_F_PERIOD | EPB_F_BURST | EPB_F_COST)
+
+static bool
+numbers_fit(const struct epb_request *request)
+{
+    return ((request->flags & EPB_F_WAIT) == 0 || request->wait_ms <= EPB_NUMBER_MAX) &&
+           ((request->flags & EPB_F_PERIOD) == 0 ||
+            request->period_ms <= EPB_NUMBER_MAX) &&
+           ((request->flags & EPB_F_BURST) == 0 || request->burst <= EPB_NUMBER_MAX) &&
+           ((request->flags & EPB_F_COST) == 0 || request->cost <= EPB_NUMBER_MAX);
+}
+
+/* What weighs most of what is missing. */
+static enum epb_status
+missing_status(const struct epb_command *command, uint32_t missing)
+{
+    const uint32_t both = EPB_HAS_KEY | EPB_HAS_WORKER;
+
+    if ((command->needs & both) == both && (missing & both) != 0) {
+        return EPB_KEY_AND_WORKER_REQUIRED;
+    }
+    if ((missing & EPB_HAS_KEY) != 0) {
+        return EPB_INVALID_KEY;
+    }
+    if ((missing & EPB_HAS_WORKER) != 0) {
+        return EPB_WORKER_REQUIRED;
+    }
+    return (missing & EPB_HAS_VALUE) != 0 ? EPB_INVALID_VALUE : EPB_INVALID_REQUEST;
+}
+
 enum epb_status
 epb_command_check(const struct epb_command *command, const struct epb_request *request)
 {
@@ -91,13 +122,14 @@ epb_command_check(const struct epb_command *command, const struct epb_request *r
         (fields & ~(command->needs | command->takes)) != 0) {
         return EPB_INVALID_REQUEST;
     }
-    if ((missing & EPB_HAS_KEY) != 0 || !text_fits(request->key, EPB_KEY_MAX_BYTES)) {
+    if (!text_fits(request->key, EPB_KEY_MAX_BYTES)) {
         return EPB_INVALID_KEY;
     }
-    if ((missing & EPB_HAS_VALUE) != 0) {
-        return EPB_INVALID_VALUE;
+    if (missing != 0) {
+        return missing_status(command, missing);
     }
-    if (missing != 0 || !text_fits(request->worker, EPB_WORKER_MAX_BYTES)) {
+    if (!text_fits(request->worker, EPB_WORKER_MAX_BYTES) ||
+        ((fields & CHECKED_NUMBERS) != 0 && !numbers_fit(request))) {
         return EPB_INVALID_REQUEST;
     }
     if ((fields & EPB_F_TTL) != 0 &&

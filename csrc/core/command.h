@@ -6,8 +6,9 @@
 #include "msg.h"
 
 struct epb_engine;
+struct epb_party;
 
-typedef void (*epb_command_fn)(struct epb_engine *engine,
+typedef void (*epb_command_fn)(struct epb_engine *engine, struct epb_party *party,
                                const struct epb_request *request,
                                const struct epb_time *now, struct epb_reply *reply);
 
@@ -32,13 +33,14 @@ const struct epb_command *
 epb_command_at(unsigned index);
 
 /* EPB_INVALID_REQUEST, EPB_INVALID_KEY, EPB_INVALID_VALUE (there is none),
- * EPB_INVALID_TTL. An empty key, worker id or value counts as none, but for an empty
- * value of bytes. */
+ * EPB_INVALID_TTL, EPB_WORKER_REQUIRED, EPB_KEY_AND_WORKER_REQUIRED. An empty key, worker
+ * id or value counts as none, but for an empty value of bytes. */
 EPB_MUST_USE enum epb_status
 epb_command_check(const struct epb_command *command, const struct epb_request *request);
 
-#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape)                    \
-    void epb_cmd_##handler(struct epb_engine *engine, const struct epb_request *request, \
+#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape)          \
+    void epb_cmd_##handler(struct epb_engine *engine, struct epb_party *party, \
+                           const struct epb_request *request,                  \
                            const struct epb_time *now, struct epb_reply *reply);
 #include "commands.def"
 #undef EPB_COMMAND

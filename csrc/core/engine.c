@@ -3,20 +3,67 @@
 #include "command.h"
 #include "state.h"
 
-/* Items a sweep removes at most: some tenths of a millisecond. */
+/* Items, leases, waits that a sweep ends at most, of each: some tenths of a millisecond.
+ */
 #define SWEEP_LIMIT 500U
+/* Watchers that a sweep tells of the items it removes, about. */
+#define SWEEP_TELL_LIMIT 5000U
+/* Events a reply carries, in bytes. */
+#define EVENTS_MAX_BYTES ((size_t)16 * 1024)
+/* What a request other than a write takes at most, but for its value: its key and worker
+ * id some times over, and the parts around them. */
+#define REQUEST_ROOM_BYTES ((size_t)4 * 1024)
 
 #define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape) \
-    _Static_assert((number) > 0 && (number) < EPB_ACTION_LIMIT, "counted by action");
+    _Static_assert((number) > 0 && (number) < EPB_ACTION_SLOTS, "counted by action");
 #include "commands.def"
 #undef EPB_COMMAND
 #define EPB_STATUS(number, name, wire, message) \
-    _Static_assert((number) < EPB_STATUS_LIMIT, "counted by status");
+    _Static_assert((number) < EPB_STATUS_SLOTS, "counted by status");
 #include "../base/status.def"
 #undef EPB_STATUS
 
+/* How the replies of requests that waited are made. */
+static const epb_finish_fn finishes[EPB_ACTION_SLOTS] = {
+    [EPB_ACTION_LEASE] = epb_finish_lease,
+    [EPB_ACTION_LOCK] = epb_finish_lease,
+    [EPB_ACTION_GET_OR_SET] = epb_finish_get_or_set,
+    [EPB_ACTION_WAIT_FOR] = epb_finish_wait_for,
+    [EPB_ACTION_BARRIER] = epb_finish_barrier,
+};
+
+/* Life */
+
+static bool
+make_parts(struct epb_engine *engine, const struct epb_time *now,
+           epb_engine_ready_fn on_ready, void *context)
+{
+    const struct epb_store_hooks hooks = epb_state_hooks(engine);
+    struct epb_arena *arena = epb_arena_new(engine->options.require_mlock);
+    struct epb_quota *quota = &engine->quota;
+
+    engine->arena = arena;
+    if (arena == NULL) {
+        return false;
+    }
+    engine->waits =
+        epb_waits_new(arena, quota, engine->options.max_waiters, on_ready, context);
+    if (engine->waits == NULL) {
+        return false;
+    }
+    engine->leases =
+        epb_leases_new(arena, quota, engine->waits, engine->options.single_lease, now);
+    engine->watches = epb_watches_new(arena, quota, engine->waits);
+    engine->barriers = epb_barriers_new(arena, quota, engine->waits);
+    engine->throttles = epb_throttles_new(arena, quota);
+    engine->store = epb_store_new(&engine->options, arena, quota, &hooks);
+    return engine->leases != NULL && engine->watches != NULL &&
+           engine->barriers != NULL && engine->throttles != NULL && engine->store != NULL;
+}
+
 struct epb_engine *
-epb_engine_new(const struct epb_options *options, const struct epb_time *now)
+epb_engine_new(const struct epb_options *options, const struct epb_time *now,
+               epb_engine_ready_fn on_ready, void *context)
 {
     struct epb_engine *engine = epb_mem_table_alloc(sizeof *engine);
 
@@ -24,21 +71,32 @@ epb_engine_new(const struct epb_options *options, const struct epb_time *now)
         return NULL;
     }
     engine->options = *options;
+    engine->quota.limit_bytes = options->max_memory_bytes;
     engine->start_mono_ms = now->mono_ms;
     epb_buf_init(&engine->list, EPB_LIST_MAX_BYTES);
-    engine->arena = epb_arena_new(options->require_mlock);
-    if (engine->arena == NULL) {
-        goto failed;
-    }
-    engine->store = epb_store_new(&engine->options, engine->arena);
-    if (engine->store == NULL) {
-        goto failed;
+    if (!make_parts(engine, now, on_ready, context)) {
+        epb_engine_free(engine);
+        return NULL;
     }
     return engine;
+}
 
-failed:
-    epb_engine_free(engine);
-    return NULL;
+/* What the last reply borrowed is no longer needed. Most replies borrow nothing. */
+static void
+forget_reply(struct epb_engine *engine)
+{
+    if (engine->list.memory != NULL) {
+        epb_buf_consume(&engine->list, epb_buf_size(&engine->list));
+        epb_buf_trim(&engine->list, 0);
+    }
+    if (engine->shows_events) {
+        epb_watch_forget(engine->watches);
+        engine->shows_events = false;
+    }
+    if (engine->answered != NULL) {
+        epb_wait_free(engine->waits, engine->answered);
+        engine->answered = NULL;
+    }
 }
 
 void
@@ -48,21 +106,62 @@ epb_engine_free(struct epb_engine *engine)
         return;
     }
     epb_store_free(engine->store);
+    epb_throttles_free(engine->throttles);
+    epb_barriers_free(engine->barriers);
+    epb_watches_free(engine->watches);
+    epb_leases_free(engine->leases);
+    epb_waits_free(engine->waits);
     epb_arena_free(engine->arena);
     epb_buf_fini(&engine->list);
     epb_mem_table_free(engine);
 }
 
+/* Parties */
+
+struct epb_party *
+epb_engine_join(struct epb_engine *engine, void *user, bool sessionless)
+{
+    return epb_party_new(engine->waits, user, sessionless);
+}
+
+void
+epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
+                 const struct epb_time *now)
+{
+    if (party == NULL) {
+        return;
+    }
+    forget_reply(engine);
+    epb_watch_leave(engine->watches, party);
+    epb_party_withdraw(engine->waits, party, now);
+    epb_lease_leave(engine->leases, party, now);
+    epb_party_free(engine->waits, party);
+}
+
+/* Requests */
+
 static bool
 served_while_draining(uint8_t action)
 {
     return action == EPB_ACTION_PING || action == EPB_ACTION_STATS ||
-           action == EPB_ACTION_HEALTH || action == EPB_ACTION_METRICS;
+           action == EPB_ACTION_HEALTH || action == EPB_ACTION_METRICS ||
+           action == EPB_ACTION_RELEASE || action == EPB_ACTION_CANCEL;
+}
+
+/* The store makes its own room; what others need in a full broker is made here. */
+static bool
+make_room(struct epb_engine *engine, const struct epb_request *request,
+          const struct epb_time *now)
+{
+    return request->action != EPB_ACTION_SET && request->action != EPB_ACTION_INCR &&
+           epb_store_make_room(engine->store,
+                               REQUEST_ROOM_BYTES + 8 * request->value.size_bytes, now);
 }
 
 static void
-dispatch(struct epb_engine *engine, const struct epb_request *request,
-         const struct epb_time *now, struct epb_reply *reply)
+dispatch(struct epb_engine *engine, struct epb_party *party,
+         const struct epb_request *request, const struct epb_time *now,
+         struct epb_reply *reply)
 {
     const struct epb_command *command = epb_command_find(request->action);
 
@@ -76,28 +175,34 @@ dispatch(struct epb_engine *engine, const struct epb_request *request,
         return;
     }
     reply->status = epb_command_check(command, request);
-    if (reply->status == EPB_OK) {
-        command->run(engine, request, now, reply);
+    if (reply->status != EPB_OK) {
+        return;
+    }
+    if ((request->flags & EPB_F_WAIT) != 0 &&
+        epb_watch_has(engine->watches, party, request->id)) {
+        /* Nobody could tell which of the two a cancel means. */
+        reply->status = EPB_CONFLICT;
+        return;
+    }
+    command->run(engine, party, request, now, reply);
+    if (reply->status == EPB_MAX_MEMORY && make_room(engine, request, now)) {
+        *reply = (struct epb_reply){.status = EPB_OK, .id = request->id};
+        command->run(engine, party, request, now, reply);
     }
 }
 
-/* What the last reply borrowed is no longer needed. */
-static void
-forget_list(struct epb_engine *engine)
-{
-    epb_buf_consume(&engine->list, epb_buf_size(&engine->list));
-    epb_buf_trim(&engine->list, 0);
-}
-
 void
-epb_engine_run(struct epb_engine *engine, const struct epb_request *request,
-               const struct epb_time *now, struct epb_reply *reply)
+epb_engine_run(struct epb_engine *engine, struct epb_party *party,
+               const struct epb_request *request, const struct epb_time *now,
+               struct epb_reply *reply)
 {
-    forget_list(engine);
+    forget_reply(engine);
     *reply = (struct epb_reply){.status = EPB_OK, .id = request->id};
     engine->requests++;
-    dispatch(engine, request, now, reply);
-    engine->by_status[reply->status]++;
+    dispatch(engine, party, request, now, reply);
+    if (!reply->deferred) {
+        engine->by_status[reply->status]++;
+    }
 }
 
 void
@@ -107,17 +212,114 @@ epb_engine_count_refusal(struct epb_engine *engine, enum epb_status status)
     engine->by_status[status]++;
 }
 
-uint64_t
-epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now)
+/* What comes later */
+
+static bool
+next_loss(struct epb_engine *engine, struct epb_party *party, struct epb_reply *reply)
 {
-    forget_list(engine);
-    return epb_store_sweep(engine->store, now, SWEEP_LIMIT);
+    *reply = (struct epb_reply){.status = EPB_LEASE_LOST, .flags = EPB_F_FENCE};
+    return epb_lease_next_loss(engine->leases, party, &reply->fence, &reply->body);
+}
+
+static bool
+next_finished(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_wait *wait;
+
+    while ((wait = epb_wait_pop(engine->waits, party)) != NULL) {
+        *reply = (struct epb_reply){.status = wait->status, .id = wait->id};
+        if (finishes[wait->action](engine, wait, now, reply)) {
+            engine->by_status[reply->status]++;
+            engine->answered = wait;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+next_events(struct epb_engine *engine, struct epb_party *party, struct epb_reply *reply)
+{
+    uint32_t id = 0;
+
+    *reply = (struct epb_reply){.status = EPB_OK, .flags = EPB_F_COUNT};
+    if (!epb_watch_next(engine->watches, party, EVENTS_MAX_BYTES, &id, &reply->body)) {
+        return false;
+    }
+    reply->count = id;
+    engine->shows_events = true;
+    return true;
+}
+
+bool
+epb_engine_next(struct epb_engine *engine, struct epb_party *party,
+                const struct epb_time *now, struct epb_reply *reply)
+{
+    bool found;
+
+    forget_reply(engine);
+    found = next_loss(engine, party, reply) || next_finished(engine, party, now, reply) ||
+            next_events(engine, party, reply);
+    party->told = epb_engine_has_next(engine, party);
+    return found;
+}
+
+bool
+epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *party)
+{
+    (void)engine;
+    return !epb_list_empty(&party->finished) || !epb_list_empty(&party->events) ||
+           !epb_list_empty(&party->losses);
+}
+
+/* Time */
+
+static uint64_t
+earlier(uint64_t left_ms, uint64_t right_ms)
+{
+    return left_ms < right_ms ? left_ms : right_ms;
+}
+
+/* Every removal may have all watchers told: the more there are, the fewer at a time. */
+static unsigned
+items_limit(const struct epb_engine *engine)
+{
+    uint64_t limit = 1 + SWEEP_TELL_LIMIT / (epb_watches_count(engine->watches) + 1);
+
+    return limit < SWEEP_LIMIT ? (unsigned)limit : SWEEP_LIMIT;
 }
 
 void
-epb_engine_drain(struct epb_engine *engine)
+epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
+                 struct epb_due *due)
 {
+    forget_reply(engine);
+    due->item_boot_ms = epb_store_sweep(engine->store, now, items_limit(engine));
+    due->lease_mono_ms = epb_leases_sweep(engine->leases, now, SWEEP_LIMIT);
+    due->lease_mono_ms =
+        earlier(due->lease_mono_ms, epb_waits_sweep(engine->waits, now, SWEEP_LIMIT));
+    due->lease_mono_ms = earlier(
+        due->lease_mono_ms, epb_throttles_sweep(engine->throttles, now, SWEEP_LIMIT));
+}
+
+void
+epb_engine_drain(struct epb_engine *engine, const struct epb_time *now)
+{
+    forget_reply(engine);
     engine->draining = true;
+    epb_waits_finish_all(engine->waits, EPB_DRAINING, now);
+}
+
+/* Facts */
+
+bool
+epb_engine_engaged(const struct epb_engine *engine)
+{
+    struct epb_lease_stats leases;
+
+    epb_leases_stats(engine->leases, &leases);
+    return leases.grants > 0 || epb_waits_count(engine->waits) > 0;
 }
 
 struct epb_traffic *

@@ -15,30 +15,66 @@
 #include "stats.h"
 
 struct epb_engine;
+struct epb_party;
+
+/* Called when a party that had nothing to take gets something (epb_engine_next), in the
+ * middle of any call below; must not call the engine. */
+typedef void (*epb_engine_ready_fn)(void *context, void *user);
 
 /* Copies the options. NULL when memory is out, or can't be locked though required. */
 struct epb_engine *
-epb_engine_new(const struct epb_options *options, const struct epb_time *now);
-/* Wipes everything. NULL is allowed. */
+epb_engine_new(const struct epb_options *options, const struct epb_time *now,
+               epb_engine_ready_fn on_ready, void *context);
+/* Wipes everything. Every party has left. NULL is allowed. */
 void
 epb_engine_free(struct epb_engine *engine);
 
-/* Always fills the reply, with the request's id. */
+/* A connection that may send requests from now on. Grants are held in the name of its
+ * session, unless it has none (see wait.h). `user` is for on_ready. NULL when memory is
+ * out. */
+struct epb_party *
+epb_engine_join(struct epb_engine *engine, void *user, bool sessionless);
+/* It has ended: what it holds is released, what waits for it withdrawn, and it is freed.
+ * NULL is allowed. */
 void
-epb_engine_run(struct epb_engine *engine, const struct epb_request *request,
-               const struct epb_time *now, struct epb_reply *reply);
+epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
+                 const struct epb_time *now);
+
+/* Always fills the reply, with the request's id; with `deferred` set, the request waits
+ * and epb_engine_next will have its reply. Every request gets exactly one of them; the
+ * caller leaves out those to requests with id 0 (which can't wait). */
+void
+epb_engine_run(struct epb_engine *engine, struct epb_party *party,
+               const struct epb_request *request, const struct epb_time *now,
+               struct epb_reply *reply);
+/* Takes the next reply to a request that waited, or the next event (id 0), of this party;
+ * false when there is none. Same lifetime of what the reply borrows. */
+bool
+epb_engine_next(struct epb_engine *engine, struct epb_party *party,
+                const struct epb_time *now, struct epb_reply *reply);
+/* Whether there may be something to take. */
+bool
+epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *party);
 /* Counts a request that the wire refused before it could run: malformed ones, say. */
 void
 epb_engine_count_refusal(struct epb_engine *engine, enum epb_status status);
-/* Removes what is due, a bounded number at a time (a pause of well under a millisecond);
- * returns the boot_ms of the next deadline (<= now: more is due at once), UINT64_MAX when
- * there is none. */
-uint64_t
-epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now);
-/* From now on everything but ping, stats, health and metrics is refused with
- * EPB_DRAINING. */
+/* When something is due next; UINT64_MAX: nothing. */
+struct epb_due {
+    uint64_t item_boot_ms;  /* an item expires: its memory, not its end, waits for this */
+    uint64_t lease_mono_ms; /* a lease or a wait ends: somebody may wait for this */
+};
+/* Removes what is due, a bounded number at a time (a pause of well under a millisecond).
+ * A deadline <= now: more is due at once. */
 void
-epb_engine_drain(struct epb_engine *engine);
+epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
+                 struct epb_due *due);
+/* From now on everything but ping, stats, health, metrics, release and cancel is refused
+ * with EPB_DRAINING, and so is everything that waits. */
+void
+epb_engine_drain(struct epb_engine *engine, const struct epb_time *now);
+/* Somebody holds something or waits: the broker is not idle. */
+bool
+epb_engine_engaged(const struct epb_engine *engine);
 
 /* Borrowed for the engine's life; the I/O side writes into it. */
 struct epb_traffic *

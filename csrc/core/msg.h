@@ -36,7 +36,12 @@ enum epb_action {
 #define EPB_F_BINARY 0x0400U /* the value is bytes, not JSON text */
 #define EPB_F_GZIP 0x0800U   /* the value is compressed (RFC 1952) */
 #define EPB_VALUE_FLAGS (EPB_F_BINARY | EPB_F_GZIP)
-#define EPB_KNOWN_FLAGS 0x0FFFU
+#define EPB_F_FRESH 0x1000U  /* a grant of its own, whatever the holder has already */
+#define EPB_F_SHARED 0x2000U /* a lock that others may share */
+#define EPB_F_DETACHED \
+    0x4000U                   /* the holder is the worker id alone, without its session */
+#define EPB_F_DISCARD 0x8000U /* what is released leaves its pool */
+#define EPB_KNOWN_FLAGS 0xFFFFU
 
 /* Fields that are no flags, for the command table's columns. */
 #define EPB_HAS_KEY 0x10000U
@@ -51,7 +56,7 @@ enum epb_action {
 struct epb_request {
     uint8_t action; /* as read; may be no known action */
     uint32_t flags;
-    uint32_t id; /* the client's, given back in the reply */
+    uint32_t id; /* the client's, given back in the reply; 0: it wants no reply */
     struct epb_bytes key;
     struct epb_bytes worker;
     struct epb_bytes value;
@@ -77,8 +82,12 @@ struct epb_reply {
     uint64_t version;
     uint64_t fence;
     int64_t count;
-    struct epb_bytes body;         /* the value; packed entries for list */
+    uint64_t wait_ms;
+    uint64_t period_ms;
+    uint64_t burst;
+    struct epb_bytes body;         /* the value; packed entries, see below */
     const struct epb_stats *stats; /* for stats, health and metrics; else NULL */
+    bool deferred; /* there is no reply yet: epb_engine_next will have it */
 };
 
 /* What a reply looks like to a person: the JSON encoding and the client follow it. */
@@ -93,11 +102,48 @@ enum epb_shape {
     EPB_SHAPE_LIST,    /* packed entries */
     EPB_SHAPE_STATS,
     EPB_SHAPE_HEALTH,
-    EPB_SHAPE_METRICS
+    EPB_SHAPE_METRICS,
+    EPB_SHAPE_LEASE,   /* fence, ttl, and a count or a body where the lease has a value */
+    EPB_SHAPE_RENEWAL, /* count: how many were renewed; body: packed losses */
+    EPB_SHAPE_LEASES,  /* packed grants and waiting requests */
+    EPB_SHAPE_COMPUTE, /* a value, a fence to compute it with, or both */
+    EPB_SHAPE_THROTTLE, /* count: allowed; burst: remaining; wait, period: ms */
+    EPB_SHAPE_WATCH     /* success; events follow with id 0 */
 };
 
 /* An entry of a list reply, packed: u64 remaining TTL ms, u64 version, u32 stored value
  * bytes, u16 key bytes, key. Sorted by key, bytewise. */
 #define EPB_LIST_ENTRY_HEADER_BYTES 22U
+
+/* The value of a pool request, packed: u32 element bytes, u8 (1: bytes, 0: JSON text),
+ * element. */
+#define EPB_ELEMENT_HEADER_BYTES 5U
+
+/* A loss in a renewal: u64 fencing token, u16 key bytes, key. */
+#define EPB_LOSS_HEADER_BYTES 10U
+
+/* An entry of a leases reply: u8 1 held, 2 waiting; u8 enum epb_lease_kind; u8 1: shared;
+ * u64 session, 0: none; u64 fencing token, 0: waiting; u64 ms left to expiry, or to the
+ * end of the wait; u64 ms since it was granted, or began to wait; u16 key bytes; u16
+ * worker bytes; key; worker. Sorted by key and kind; of these, grants by token, then the
+ * queue in its order. */
+#define EPB_LEASES_ENTRY_HEADER_BYTES 39U
+
+/* Events have id 0. Of a watch: status EPB_OK, count the id of the watch request, body
+ * packed events: u8 kind, u64 version, u16 key bytes, key. Of a lease that ended without
+ * its holder's doing: status EPB_LEASE_LOST, fence its token, body its key. */
+enum epb_event_kind {
+    EPB_EVENT_SET = 1,
+    EPB_EVENT_DEL = 2,
+    EPB_EVENT_EXPIRE = 3,
+    EPB_EVENT_EVICT = 4,
+    EPB_EVENT_OVERFLOW = 5 /* events were left out here; no key, version 0 */
+};
+#define EPB_EVENT_HEADER_BYTES 11U
+
+/* A lease or a claim without a TTL of its own. */
+#define EPB_LEASE_TTL_DEFAULT_MS 60000U
+/* Why a computation failed, for those who waited for it. */
+#define EPB_REASON_MAX_BYTES 1024U
 
 #endif

@@ -19,6 +19,7 @@ struct epb_options {
     bool evict_lru;
     bool refresh_ttl_on_get;
     bool require_mlock;
+    bool single_lease; /* a worker holds one lease at a time, of one key */
 };
 
 /* The documented defaults. */

@@ -6,12 +6,13 @@
 #include <stdint.h>
 
 #include "../base/mem.h"
+#include "lease.h"
 #include "options.h"
 #include "store.h"
 
 /* Highest action number + 1, highest status number + 1: sizes of the counting tables. */
-#define EPB_ACTION_LIMIT 64U
-#define EPB_STATUS_LIMIT 64U
+#define EPB_ACTION_SLOTS 64U
+#define EPB_STATUS_SLOTS 64U
 
 /* What the I/O side tells the engine, so that one place can report it. */
 struct epb_traffic {
@@ -27,14 +28,20 @@ struct epb_traffic {
 struct epb_stats {
     const struct epb_options *options;
     struct epb_store_stats store;
+    struct epb_lease_stats leases;
+    uint64_t waiting;     /* requests without a reply yet */
+    uint64_t watchers;    /* live now */
+    uint64_t throttles;   /* keys with a limit that is in use */
+    uint64_t used_bytes;  /* what maxMemory counts, of all parts */
+    uint64_t table_bytes; /* what it doesn't: maps and heaps, of all parts */
     /* Of the engine's own arena; lock_failed tells of the process-wide one, too. */
     struct epb_mem_stats memory;
     struct epb_traffic traffic;
     uint64_t uptime_ms;
     uint64_t wall_ms;
     uint64_t requests;                    /* all of them */
-    uint64_t by_action[EPB_ACTION_LIMIT]; /* known actions */
-    uint64_t by_status[EPB_STATUS_LIMIT]; /* replies, EPB_OK included */
+    uint64_t by_action[EPB_ACTION_SLOTS]; /* known actions */
+    uint64_t by_status[EPB_STATUS_SLOTS]; /* replies, EPB_OK included */
     bool draining;
 };
 

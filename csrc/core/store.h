@@ -13,7 +13,9 @@
  * - Every write gives its key a version greater than any before, in the whole
  *   store.
  * - A failed write changes nothing; limits are checked before memory is taken.
- * - Items and bytes in the statistics are those of items in the map.
+ * - Items and bytes in the statistics are those of items in the map; the quota, which is
+ *   shared with others, has been charged with the bytes.
+ * - on_change is called once for every write and every end of an item, in their order.
  * - Removed and replaced bytes are wiped before the call returns.
  *
  * Not thread-safe; time is a parameter.
@@ -27,8 +29,22 @@
 #include "../base/sys.h"
 #include "msg.h"
 #include "options.h"
+#include "quota.h"
 
 struct epb_store;
+
+/* What others have to do with keys. Called in the middle of a call on the store: they
+ * must not call it. Any of them may be NULL. */
+struct epb_store_hooks {
+    /* The key has a new value, or has none any more. `key` is valid during the call. */
+    void (*on_change)(void *context, enum epb_event_kind kind, struct epb_bytes key,
+                      uint64_t version);
+    /* Whether a key that has no value may get one. */
+    bool (*may_store)(void *context, struct epb_bytes key, const struct epb_time *now);
+    /* Whether the value may be evicted; if not, it counts as used. */
+    bool (*may_evict)(void *context, struct epb_bytes key);
+    void *context;
+};
 
 /* What a caller may know of an item. Key and value are valid until the next call on the
  * store. */
@@ -52,7 +68,7 @@ struct epb_write {
 
 struct epb_store_stats {
     uint64_t items;
-    uint64_t stored_bytes; /* what maxMemory counts: keys, values and headers */
+    uint64_t stored_bytes; /* keys, values and headers; a part of the quota's */
     uint64_t table_bytes;  /* map and heap */
     uint64_t hits;
     uint64_t misses;
@@ -60,9 +76,11 @@ struct epb_store_stats {
     uint64_t evicted;
 };
 
-/* Both borrow; they must outlive the store. NULL when memory is out. */
+/* Borrows arguments that must outlive the store, but for the hooks, which are copied.
+ * NULL when memory is out. */
 struct epb_store *
-epb_store_new(const struct epb_options *options, struct epb_arena *arena);
+epb_store_new(const struct epb_options *options, struct epb_arena *arena,
+              struct epb_quota *quota, const struct epb_store_hooks *hooks);
 void
 epb_store_free(struct epb_store *store);
 
@@ -75,8 +93,9 @@ epb_store_get(struct epb_store *store, struct epb_bytes key, const struct epb_ti
 EPB_MUST_USE enum epb_status
 epb_store_peek(const struct epb_store *store, struct epb_bytes key,
                const struct epb_time *now, struct epb_item_view *view);
-/* EPB_CONFLICT, EPB_TOO_LARGE, EPB_MAX_ITEMS, EPB_MAX_MEMORY, EPB_INTERNAL (memory is
- * out). *version is the new one. The value may not lie in the store itself. */
+/* EPB_CONFLICT, EPB_TOO_LARGE, EPB_KIND_MISMATCH (a hook says that no value may be stored
+ * here), EPB_MAX_ITEMS, EPB_MAX_MEMORY, EPB_INTERNAL (memory is out). *version is the new
+ * one. The value may not lie in the store itself. */
 EPB_MUST_USE enum epb_status
 epb_store_set(struct epb_store *store, const struct epb_write *write,
               const struct epb_time *now, uint64_t *version);
@@ -89,6 +108,12 @@ epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_ti
 EPB_MUST_USE enum epb_status
 epb_store_incr(struct epb_store *store, struct epb_bytes key, int64_t by, uint64_t ttl_ms,
                const struct epb_time *now, int64_t *result);
+/* Makes room in the quota for `size_bytes` of something else: removes what is due, and
+ * evicts when that is on. Whether there is room now; nothing is evicted when there can't
+ * be. */
+bool
+epb_store_make_room(struct epb_store *store, size_t size_bytes,
+                    const struct epb_time *now);
 /* Visits live items with this prefix, in no order; visit must not change the store, and
  * stops the walk by returning false. */
 void
@@ -97,8 +122,7 @@ epb_store_each(const struct epb_store *store, struct epb_bytes prefix,
                bool (*visit)(void *context, const struct epb_item_view *view),
                void *context);
 /* Removes at most `limit` items that are due; returns the boot_ms at which the next is
- * due
- * (<= now when there is more to do at once), or UINT64_MAX when none is. */
+ * due (<= now when there is more to do at once), or UINT64_MAX when none is. */
 uint64_t
 epb_store_sweep(struct epb_store *store, const struct epb_time *now, unsigned limit);
 void

@@ -10,6 +10,7 @@
 #include "../base/sys.h"
 #include "../wire/channel.h"
 #include "../wire/frame.h"
+#include "keeper.h"
 #include "look.h"
 #include "transport.h"
 
@@ -19,13 +20,24 @@ struct epb_client {
     size_t secret_bytes;
     epb_client_fn on_ready;
     void *context;
-    struct epb_channel *channel;     /* NULL: not connected */
-    struct epb_transport *transport; /* NULL: not connected */
     struct epb_look look;
     uint32_t pid;
-    bool write_failed;      /* what has come can still be read */
+    struct epb_keeper_user kept;
+
+    /* Guards what follows. The two pointers are changed while nothing is kept, so that
+     * the client's own thread may look at them without it; and reading from the transport
+     * is that thread's alone. */
+    uv_mutex_t lock;
+    struct epb_channel *channel;     /* NULL: not connected */
+    struct epb_transport *transport; /* NULL: not connected */
+    bool write_failed;               /* what has come can still be read */
     enum epb_status closed; /* EPB_OK while the connection lives; else why it ended */
+    uint64_t sent_bytes;    /* over this connection */
+    uint64_t kept_mark;     /* what of these it takes until the last beat has left */
 };
+
+static enum epb_beats_sent
+send_kept(void *context, struct epb_bytes frames);
 
 struct epb_client *
 epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready,
@@ -35,6 +47,11 @@ epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready
 
     if (client == NULL)
         return NULL;
+    if (uv_mutex_init(&client->lock) != 0) {
+        free(client);
+        return NULL;
+    }
+    epb_keeper_user_init(&client->kept, send_kept, client);
     client->pid = epb_sys_pid();
     client->on_ready = on_ready;
     client->context = context;
@@ -61,6 +78,9 @@ epb_client_free(struct epb_client *client)
     if (client == NULL)
         return;
     epb_client_close(client);
+    /* In a forked child it may be held by a thread that is not there. */
+    if (client->pid == epb_sys_pid())
+        uv_mutex_destroy(&client->lock);
     epb_mem_free(client->secret);
     free(client->path);
     free(client);
@@ -69,6 +89,7 @@ epb_client_free(struct epb_client *client)
 void
 epb_client_close(struct epb_client *client)
 {
+    epb_keeper_forget(&client->kept);
     epb_transport_close(client->transport);
     epb_channel_free(client->channel);
     client->transport = NULL;
@@ -82,9 +103,14 @@ epb_client_connected(const struct epb_client *client)
 }
 
 bool
-epb_client_open(const struct epb_client *client)
+epb_client_open(struct epb_client *client)
 {
-    return client->channel != NULL && epb_channel_open(client->channel);
+    if (client->channel == NULL)
+        return false;
+    uv_mutex_lock(&client->lock);
+    bool open = epb_channel_open(client->channel);
+    uv_mutex_unlock(&client->lock);
+    return open;
 }
 
 enum epb_status
@@ -108,6 +134,8 @@ epb_client_connect(struct epb_client *client, int *os_error)
     client->look = (struct epb_look){0};
     client->write_failed = false;
     client->closed = EPB_OK;
+    client->sent_bytes = 0;
+    client->kept_mark = 0;
     return EPB_OK;
 }
 
@@ -129,6 +157,7 @@ flush(struct epb_client *client)
         if (written <= 0)
             return;
         epb_channel_sent(client->channel, (size_t)written);
+        client->sent_bytes += (size_t)written;
     }
 }
 
@@ -140,12 +169,21 @@ send_frames(struct epb_client *client, struct epb_bytes frames)
     return epb_channel_send(client->channel, frames);
 }
 
-size_t
-epb_client_unsent(const struct epb_client *client)
+static size_t
+unsent_bytes(const struct epb_client *client)
 {
     if (client->channel == NULL || client->write_failed)
         return 0;
     return epb_channel_output(client->channel).size_bytes;
+}
+
+size_t
+epb_client_unsent(struct epb_client *client)
+{
+    uv_mutex_lock(&client->lock);
+    size_t size_bytes = unsent_bytes(client);
+    uv_mutex_unlock(&client->lock);
+    return size_bytes;
 }
 
 /* --- Receiving --- */
@@ -225,7 +263,9 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
     uint64_t since_ns = now_ns;
 
     do {
+        uv_mutex_unlock(&client->lock);
         epb_sys_yield();
+        uv_mutex_lock(&client->lock);
         flush(client);
         bool any = fill(client);
         found = deliver(client, exchange);
@@ -238,18 +278,14 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
     return found;
 }
 
-enum epb_status
-epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange)
+/* Sends, and takes what has come. An error means that the connection has ended. */
+static enum epb_status
+trade(struct epb_client *client, struct epb_exchange *exchange)
 {
-    exchange->received_bytes = 0;
-    exchange->needed_bytes = 0;
-    if (client->transport == NULL)
-        return EPB_BROKER_GONE;
     enum epb_status status = send_frames(client, exchange->out);
-    if (status != EPB_OK) {
-        epb_client_close(client);
+
+    if (status != EPB_OK)
         return status;
-    }
     flush(client);
     if (deliver(client, exchange))
         return EPB_OK;
@@ -267,10 +303,22 @@ epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange)
         (void)fill(client);
         found = deliver(client, exchange);
     }
-    if (found || client->closed == EPB_OK)
-        return EPB_OK;
-    epb_client_close(client);
-    return client->closed;
+    return found ? EPB_OK : client->closed;
+}
+
+enum epb_status
+epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange)
+{
+    exchange->received_bytes = 0;
+    exchange->needed_bytes = 0;
+    if (client->transport == NULL)
+        return EPB_BROKER_GONE;
+    uv_mutex_lock(&client->lock);
+    enum epb_status status = trade(client, exchange);
+    uv_mutex_unlock(&client->lock);
+    if (status != EPB_OK)
+        epb_client_close(client);
+    return status;
 }
 
 /* --- Waiting --- */
@@ -281,8 +329,10 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
     uint64_t until_ns = epb_sys_ticks_ns() + timeout_ms * 1000000U;
 
     while (client->transport != NULL) {
-        (void)flush(client);
-        bool or_write = epb_client_unsent(client) != 0;
+        uv_mutex_lock(&client->lock);
+        flush(client);
+        bool or_write = unsent_bytes(client) != 0;
+        uv_mutex_unlock(&client->lock);
         if (epb_transport_wait(client->transport, or_write, timeout_ms) <= 0)
             return false;
         /* It may have become writable only: then what could be written is, and we wait
@@ -303,4 +353,74 @@ epb_client_arm(struct epb_client *client)
     int error = epb_transport_arm(client->transport, epb_client_unsent(client) != 0);
 
     return error == 0 ? EPB_OK : EPB_INTERNAL;
+}
+
+/* --- Kept frames --- */
+
+/* What became of the last beat that was taken. */
+static enum epb_beats_sent
+kept_state(const struct epb_client *client)
+{
+    if (client->sent_bytes >= client->kept_mark)
+        return EPB_BEATS_LEFT;
+    return client->write_failed ? EPB_BEATS_DEAD : EPB_BEATS_WAITS;
+}
+
+static enum epb_beats_sent
+beat(struct epb_client *client, struct epb_bytes frames)
+{
+    if (client->write_failed || client->closed != EPB_OK)
+        return EPB_BEATS_DEAD;
+    if (frames.size_bytes != 0) {
+        /* Nothing but the client's own thread takes a handshake further. */
+        if (!epb_channel_open(client->channel))
+            return EPB_BEATS_REFUSED;
+        if (epb_channel_send(client->channel, frames) != EPB_OK) {
+            return epb_channel_open(client->channel) ? EPB_BEATS_REFUSED : EPB_BEATS_DEAD;
+        }
+        client->kept_mark = client->sent_bytes + unsent_bytes(client);
+    }
+    flush(client);
+    return kept_state(client);
+}
+
+/* On the keeper's thread; the client is connected. */
+static enum epb_beats_sent
+send_kept(void *context, struct epb_bytes frames)
+{
+    struct epb_client *client = context;
+
+    uv_mutex_lock(&client->lock);
+    enum epb_beats_sent sent = beat(client, frames);
+    uv_mutex_unlock(&client->lock);
+    return sent;
+}
+
+enum epb_status
+epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t interval_ms,
+                uint64_t *id)
+{
+    size_t size_bytes = 0;
+
+    if (client->transport == NULL)
+        return EPB_BROKER_GONE;
+    if (interval_ms == 0 || frame.size_bytes == 0 ||
+        epb_frame_scan(frame, EPB_CLIENT_KEPT_MAX_BYTES, &size_bytes) !=
+            EPB_FRAME_COMPLETE ||
+        size_bytes != frame.size_bytes) {
+        return EPB_INVALID_REQUEST;
+    }
+    return epb_keeper_add(&client->kept, frame, interval_ms, id);
+}
+
+void
+epb_client_unkeep(struct epb_client *client, uint64_t id)
+{
+    epb_keeper_remove(&client->kept, id);
+}
+
+bool
+epb_client_kept_ago(struct epb_client *client, uint64_t id, uint64_t *ago_ms)
+{
+    return epb_keeper_ago(&client->kept, id, ago_ms);
 }

@@ -8,7 +8,15 @@
  *
  * The stream in both directions is whole frames; what is in them is the caller's.
  *
- * Thread safety: a client belongs to one thread; `on_ready` comes from another.
+ * A kept frame is sent again every interval from the keeper's thread (keeper.h), even
+ * while the client's own thread is busy with something else: this is how leases are
+ * renewed. They are requests that want no reply (id 0), and end with the
+ * connection.
+ *
+ * Thread safety: a client belongs to one thread; `on_ready` comes from another. What the
+ * keeper's thread shares with it (the channel, writing to the socket) is guarded by a
+ * mutex, which is never held while anybody waits. In a forked child only epb_client_free
+ * may be called.
  */
 #ifndef EPB_IO_CLIENT_H
 #define EPB_IO_CLIENT_H
@@ -20,6 +28,8 @@
 
 /* No reply is longer; the longest that a broker makes is a list of 16 MiB. */
 #define EPB_CLIENT_FRAME_MAX_BYTES (64U * 1024U * 1024U)
+/* The longest frame that can be kept. */
+#define EPB_CLIENT_KEPT_MAX_BYTES (64U * 1024U)
 
 struct epb_client;
 
@@ -64,13 +74,29 @@ EPB_MUST_USE enum epb_status
 epb_client_arm(struct epb_client *client);
 /* Bytes that the socket has not taken yet. */
 size_t
-epb_client_unsent(const struct epb_client *client);
+epb_client_unsent(struct epb_client *client);
 /* The broker has proved itself; without a secret there is nothing to prove. */
 bool
-epb_client_open(const struct epb_client *client);
+epb_client_open(struct epb_client *client);
 bool
 epb_client_connected(const struct epb_client *client);
 void
 epb_client_close(struct epb_client *client);
+
+/* Sends the frame every `interval_ms` (1 or more), first in so many ms, as long as the
+ * connection lives. *id is above 0, and no other keep of this process ever has it.
+ * EPB_BROKER_GONE: not connected; EPB_INVALID_REQUEST: it is not one whole frame, too
+ * long, or the interval is 0; EPB_INTERNAL: out of memory, or there can be no thread. */
+EPB_MUST_USE enum epb_status
+epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t interval_ms,
+                uint64_t *id);
+/* Once it has returned the frame is not sent any more. Unknown ids are no fault: a keep
+ * may have ended with its connection. */
+void
+epb_client_unkeep(struct epb_client *client, uint64_t id);
+/* How long ago the socket took the frame, or it was kept. False: there is no such keep.
+ */
+bool
+epb_client_kept_ago(struct epb_client *client, uint64_t id, uint64_t *ago_ms);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "endpoint.h"
+
 /* What is read while lingering goes nowhere; one such place is enough for all. */
 #define SCRATCH_BYTES 65536U
 /* A session bounds its own output well below. */
@@ -104,9 +106,9 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
         ask_for_turn(conn);
         return;
     }
+    /* The session hears of it in a turn: what it held may take long to give back. */
     if (size == UV_EOF && !conn->lingering) {
         conn->ended = true;
-        epb_session_end_of_input(conn->session);
     } else {
         conn->broken = true;
     }
@@ -207,8 +209,8 @@ epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes)
 enum epb_status
 epb_conn_begin(struct epb_conn *conn)
 {
-    conn->session =
-        epb_session_new(&conn->owner->sessions, conn->owner->now(conn->owner->context));
+    conn->session = epb_session_new(&conn->owner->sessions, conn,
+                                    conn->owner->now(conn->owner->context));
     if (conn->session == NULL)
         return EPB_INTERNAL;
     resume_reading(conn);
@@ -242,6 +244,21 @@ finish(struct epb_conn *conn, const struct epb_time *now)
     return conn->broken ? EPB_CONN_DONE : EPB_CONN_WAIT;
 }
 
+/* Lets the session work; whether it could go on at once. */
+static bool
+work(struct epb_conn *conn, const struct epb_time *now)
+{
+    if (conn->ended && !conn->end_told) {
+        conn->end_told = true;
+        epb_session_end_of_input(conn->session, now);
+    }
+    bool more =
+        epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES, EPB_CONN_TURN_BYTES);
+    /* The session stops at its own bound of output; it goes on once that has moved
+     * here. */
+    return more || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;
+}
+
 enum epb_conn_next
 epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
 {
@@ -253,17 +270,19 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
         return EPB_CONN_DONE;
     if (conn->lingering)
         return EPB_CONN_WAIT;
-    if (unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES) {
-        more = epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES,
-                                EPB_CONN_TURN_BYTES);
-        /* The session stops at its own bound of output; it goes on once that has moved
-         * here. */
-        more = more || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;
-    }
+    if (conn->half_open && epb_endpoint_peer_gone(&conn->pipe))
+        return EPB_CONN_DONE;
+    if (unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES)
+        more = work(conn, now);
     if (!flush(conn))
         return EPB_CONN_DONE;
     if (epb_session_closing(conn->session) && unsent_bytes(conn) == 0)
         return finish(conn, now);
+    if (conn->end_told && !more && !conn->half_open) {
+        conn->half_open = true;
+        if (epb_endpoint_peer_gone(&conn->pipe))
+            return EPB_CONN_DONE;
+    }
     resume_reading(conn);
     if (conn->broken)
         return EPB_CONN_DONE;
@@ -290,7 +309,7 @@ on_closed(uv_handle_t *pipe)
 void
 epb_conn_close(struct epb_conn *conn)
 {
-    epb_session_free(conn->session);
+    epb_session_free(conn->session, conn->owner->now(conn->owner->context));
     conn->session = NULL;
     uv_close((uv_handle_t *)&conn->pipe, on_closed);
 }

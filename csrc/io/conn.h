@@ -10,6 +10,10 @@
  * `unsent` and written by libuv. As soon as more than EPB_CONN_UNSENT_BYTES wait for the
  * peer, its requests are neither read nor worked on until it has read replies.
  *
+ * A peer may say that it will send no more and still wait for a reply (`nc` with a line
+ * of JSON). One that waits so is looked at before it is given anything: what it waited
+ * for is for somebody else when it has gone meanwhile.
+ *
  * When the broker ends a conversation, it says so (shutdown) and goes on to read for a
  * moment: closing with unread input would destroy the last reply on its way to the peer.
  */
@@ -21,8 +25,8 @@
 #include <uv.h>
 
 #include "../base/buf.h"
+#include "../base/list.h"
 #include "../wire/session.h"
-#include "list.h"
 
 #define EPB_CONN_UNSENT_BYTES (1024U * 1024U)
 #define EPB_CONN_TURN_FRAMES 32U
@@ -68,6 +72,8 @@ struct epb_conn {
     bool writing;
     bool broken;    /* the socket failed, or both sides are through */
     bool ended;     /* the peer will send no more */
+    bool end_told;  /* the session knows */
+    bool half_open; /* it goes on all the same */
     bool lingering; /* all is said; waiting for the peer to close */
     uv_pipe_t pipe;
     uv_write_t write;

@@ -64,6 +64,10 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
  * only. */
 EPB_MUST_USE enum epb_accept
 epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into);
+/* Of an accepted connection that has come to the end of its input: whether the peer has
+ * closed it altogether, and takes nothing any more either. */
+bool
+epb_endpoint_peer_gone(const uv_pipe_t *pipe);
 /* Stops and starts asking for connections; who comes meanwhile waits in the system's
  * queue. */
 void

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/list.h"
 #include "../base/sys.h"
-#include "list.h"
 #include "socket.h"
 #include "stale.h"
 
@@ -479,6 +480,17 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
     endpoint->poll.data = endpoint;
     endpoint->listening = true;
     return uv_poll_start(&endpoint->poll, UV_READABLE, on_poll);
+}
+
+bool
+epb_endpoint_peer_gone(const uv_pipe_t *pipe)
+{
+    struct pollfd descriptor = {.fd = -1};
+
+    /* A hang-up is told unasked, and means both directions; one alone is none. */
+    return uv_fileno((const uv_handle_t *)pipe, &descriptor.fd) == 0 &&
+           poll(&descriptor, 1, 0) == 1 &&
+           (descriptor.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 void

@@ -136,6 +136,14 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
     return error == 0 ? EPB_ACCEPT_ONE : EPB_ACCEPT_NONE;
 }
 
+bool
+epb_endpoint_peer_gone(const uv_pipe_t *pipe)
+{
+    /* A named pipe has one end only. */
+    (void)pipe;
+    return true;
+}
+
 void
 epb_endpoint_pause(struct epb_endpoint *endpoint, bool pause)
 {

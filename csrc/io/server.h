@@ -3,12 +3,18 @@
  *
  * Work is done in turns (loop.h). A turn takes the connections that have something to do,
  * one after the other, at most EPB_CONN_TURN_FRAMES requests or EPB_CONN_TURN_BYTES each;
- * who has more queues again behind the rest. The clocks are read once a turn.
+ * who has more queues again behind the rest. Those whose peers have ended queue apart,
+ * and a turn gives them a bounded time: however many end at once, with whatever they held
+ * and waited for, the others are served in between. The clocks are read once a turn.
  *
- * One timer wakes the thread for what is due next: expired items (not sooner than
- * EPB_SWEEP_REST_MS after the last sweep, at the latest after the sweeper's interval),
- * handshakes and partial requests that took too long, the heartbeat, the end of an idle
- * broker. When nothing is due, nothing wakes it.
+ * Somebody's release, death or expiry may be what others wait for: their connections are
+ * queued at once, and the thread never sleeps while one is.
+ *
+ * One timer wakes the thread for what is due next: the end of a lease or of a wait, to
+ * the millisecond; expired items (not sooner than EPB_SWEEP_REST_MS after the last sweep,
+ * at the latest after the sweeper's interval), handshakes and partial requests that took
+ * too long, the heartbeat, the end of an idle broker. When nothing is due, nothing wakes
+ * it.
  *
  * Limits, whatever peers do: connections (the option; those beyond get one refusal),
  * EPB_UNPROVEN_MAX sessions that have not shown the secret yet (the oldest goes
@@ -39,7 +45,8 @@
 enum epb_server_event {
     EPB_SERVER_LOG,       /* a JSON object for a person */
     EPB_SERVER_HEARTBEAT, /* the statistics, as JSON */
-    EPB_SERVER_IDLE,      /* no request for idle_timeout_ms; once */
+    EPB_SERVER_IDLE,      /* no request for idle_timeout_ms, nothing held, nobody waits;
+                             once */
     EPB_SERVER_STOPPED    /* after epb_server_drain: it has ended; the last event */
 };
 
@@ -72,9 +79,9 @@ epb_server_start(const struct epb_server_options *options, struct epb_server **o
 /* Lives as long as the server. */
 const char *
 epb_server_path(const struct epb_server *server);
-/* Accepts nobody new, refuses new work, answers what has arrived, for at most `drain_ms`;
- * then wipes, removes the socket, ends its thread and says EPB_SERVER_STOPPED.
- * epb_server_stop still has to be called. */
+/* Accepts nobody new, refuses new work and those who wait, answers what has arrived, for
+ * at most `drain_ms`; then wipes, removes the socket, ends its thread and says
+ * EPB_SERVER_STOPPED. epb_server_stop still has to be called. */
 void
 epb_server_drain(struct epb_server *server, uint64_t drain_ms);
 /* Wipes, removes the socket, ends the thread at once, and frees. NULL is allowed. */

@@ -8,5 +8,8 @@
 /* A libuv error code, 0 when it runs. */
 int
 epb_thread_start(uv_thread_t *thread, uv_thread_cb run, void *context);
+/* Nobody will wait for its end. */
+void
+epb_thread_detach(uv_thread_t *thread);
 
 #endif

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "../base/status.h"
+
 int
 epb_thread_start(uv_thread_t *thread, uv_thread_cb run, void *context)
 {
@@ -17,4 +19,10 @@ epb_thread_start(uv_thread_t *thread, uv_thread_cb run, void *context)
     int result = uv_thread_create(thread, run, context);
     error = pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result != 0 ? result : uv_translate_sys_error(error);
+}
+
+void
+epb_thread_detach(uv_thread_t *thread)
+{
+    EPB_ASSERT(pthread_detach(*thread) == 0);
 }

@@ -4,8 +4,9 @@
  * read.
  *
  * Errors are libuv's codes: negative. Thread safety: a transport belongs to one thread at
- * a time; `on_ready` comes from the thread that watches, and never after
- * epb_transport_close has returned.
+ * a time, but for epb_transport_write: one thread at a time may write, whatever the owner
+ * does meanwhile (but writing and closing). `on_ready` comes from the thread that
+ * watches, and never after epb_transport_close has returned.
  */
 #ifndef EPB_IO_TRANSPORT_H
 #define EPB_IO_TRANSPORT_H

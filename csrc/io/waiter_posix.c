@@ -89,7 +89,7 @@ start(void)
     owner_pid = epb_sys_pid();
     int error = epb_thread_start(&thread, run_waiter, &poller);
     if (error == 0) {
-        (void)pthread_detach(thread);
+        epb_thread_detach(&thread);
     } else {
         poller = -1;
         epb_socket_close(opened);

@@ -3,8 +3,9 @@
 
 #define NUMBER_BYTES 8U
 /* Of a reply: the numbers that struct epb_reply has. */
-#define REPLY_FLAGS \
-    (EPB_F_TTL | EPB_F_VERSION | EPB_F_FENCE | EPB_F_COUNT | EPB_VALUE_FLAGS)
+#define REPLY_FLAGS                                                                      \
+    (EPB_F_TTL | EPB_F_VERSION | EPB_F_FENCE | EPB_F_COUNT | EPB_F_WAIT | EPB_F_PERIOD | \
+     EPB_F_BURST | EPB_VALUE_FLAGS)
 
 enum epb_frame_state
 epb_frame_scan(struct epb_bytes input, size_t limit_bytes, size_t *size_bytes)
@@ -99,6 +100,12 @@ reply_number(const struct epb_reply *reply, uint32_t flag)
         return reply->version;
     case EPB_F_FENCE:
         return reply->fence;
+    case EPB_F_WAIT:
+        return reply->wait_ms;
+    case EPB_F_PERIOD:
+        return reply->period_ms;
+    case EPB_F_BURST:
+        return reply->burst;
     default:
         return (uint64_t)reply->count;
     }
@@ -116,6 +123,15 @@ set_reply_number(struct epb_reply *reply, uint32_t flag, uint64_t number)
         break;
     case EPB_F_FENCE:
         reply->fence = number;
+        break;
+    case EPB_F_WAIT:
+        reply->wait_ms = number;
+        break;
+    case EPB_F_PERIOD:
+        reply->period_ms = number;
+        break;
+    case EPB_F_BURST:
+        reply->burst = number;
         break;
     default:
         reply->count = (int64_t)number;
@@ -156,8 +172,6 @@ epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request)
         decode_start(frame, EPB_REQUEST_HEADER_BYTES, &request->flags, &request->id);
     if (status != EPB_OK)
         return status;
-    if ((request->flags & ~EPB_KNOWN_FLAGS) != 0)
-        return EPB_INVALID_REQUEST;
     request->action = frame.data[5];
     size_t key_bytes = epb_get_u16(frame.data + 12);
     size_t worker_bytes = epb_get_u16(frame.data + 14);

@@ -6,8 +6,8 @@
  *   reply    u32 length | u8 version | u8 status | u16 flags | u32 id | numbers | body
  *
  * little-endian; `length` counts what follows it; `numbers` are 8 bytes each for the flag
- * bits 0 to 7 that are set, in that order; the value (body) is the rest. Id 0 is kept for
- * what the broker sends on its own.
+ * bits 0 to 7 that are set, in that order; the value (body) is the rest. A request with
+ * id 0 gets no reply; a reply with id 0 is what the broker sends on its own.
  */
 #ifndef EPB_WIRE_FRAME_H
 #define EPB_WIRE_FRAME_H
@@ -38,8 +38,9 @@ epb_frame_id(struct epb_bytes frame);
 #define EPB_FRAME_ID_END_BYTES 12U
 
 /* Decodes one complete frame. EPB_VERSION_MISMATCH; EPB_INVALID_REQUEST when the lengths
- * inside contradict the frame's, or an unknown flag is set. The id is filled in whenever
- * it can be read. What the request borrows lies in the frame. */
+ * inside contradict the frame's; of a reply also when a flag is set that no reply has,
+ * or the status is unknown. The id is filled in whenever it can be read. What is borrowed
+ * lies in the frame. */
 EPB_MUST_USE enum epb_status
 epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request);
 EPB_MUST_USE enum epb_status

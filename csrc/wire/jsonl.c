@@ -1,52 +1,48 @@
-/* See jsonl.h: requests. Replies are in jsonl_reply.c. */
+/*
+ * See jsonl.h: requests. Replies are in jsonl_reply.c, signatures in jsonl_sign.c.
+ *
+ * A line is read twice: the first pass notes where the members are, so that the action is
+ * known whatever their order; the second takes them by the table below, in its order,
+ * into the fields of the request. Whether an action takes a field is then for the command
+ * table to say, like with frames; the member table only tells members apart that stand
+ * for the same field.
+ */
 #include "jsonl.h"
 
-#include <cjson/cJSON.h>
-#include <stdatomic.h>
+#include <stddef.h>
 
-#include "../base/mem.h"
 #include "../base/utf8.h"
 #include "base64.h"
 #include "json.h"
+#include "jsonl_number.h"
 
-/* The members that mean something. */
-enum member {
-    MEMBER_ACTION,
-    MEMBER_KEY,
-    MEMBER_VALUE,
-    MEMBER_TTL,
-    MEMBER_WORKER,
-    MEMBER_ID,
-    MEMBER_PREFIX,
-    MEMBER_IF_ABSENT,
-    MEMBER_IF_VERSION,
-    MEMBER_BY,
-    MEMBER_ENCODING,
-    MEMBER_COMPRESSED,
-    MEMBER_COUNT
-};
+#define MEMBERS_MAX 32U
 
-static const char *const member_names[MEMBER_COUNT] = {
-    [MEMBER_ACTION] = "action",        [MEMBER_KEY] = "key",
-    [MEMBER_VALUE] = "value",          [MEMBER_TTL] = "ttl",
-    [MEMBER_WORKER] = "workerId",      [MEMBER_ID] = "id",
-    [MEMBER_PREFIX] = "prefix",        [MEMBER_IF_ABSENT] = "ifAbsent",
-    [MEMBER_IF_VERSION] = "ifVersion", [MEMBER_BY] = "by",
-    [MEMBER_ENCODING] = "encoding",    [MEMBER_COMPRESSED] = "compressed",
-};
-
-/* Where the members of a line are; those that are not there have an empty text. */
-struct members {
+struct decoding {
+    struct epb_jsonl_request *out;
     uint8_t *line;
-    struct epb_json_span spans[MEMBER_COUNT];
+    struct epb_buf *scratch;
+    /* By row of the table; those of members that are not there have an empty text. */
+    struct epb_json_span spans[MEMBERS_MAX];
+    uint32_t seen; /* the fields that have been read */
+};
+
+struct member {
+    const char *name;
+    enum epb_status (*read)(struct decoding *decoding, const struct member *member,
+                            const struct epb_json_span *span);
+    enum epb_status bad; /* what a value of the wrong kind gets */
+    uint32_t field;      /* as in the command table */
+    size_t offset;       /* in struct epb_request */
+    uint64_t actions;    /* that it belongs to; 0: to any */
 };
 
 /* The characters of a string, escapes replaced, in the line itself. */
 static struct epb_bytes
-string_content(struct members *members, const struct epb_json_span *span)
+string_content(struct decoding *decoding, const struct epb_json_span *span)
 {
-    size_t inside = (size_t)(span->text.data - members->line) + 1;
-    uint8_t *content = members->line + inside;
+    size_t inside = (size_t)(span->text.data - decoding->line) + 1;
+    uint8_t *content = decoding->line + inside;
     size_t size_bytes = epb_json_unescape(content, span->text.size_bytes - 2);
     return (struct epb_bytes){content, size_bytes};
 }
@@ -58,19 +54,278 @@ bytes_are(struct epb_bytes bytes, const char *text)
            memcmp(bytes.data, text, bytes.size_bytes) == 0;
 }
 
-static enum member
+/* --- Members by kind --- */
+
+static void *
+field_of(struct decoding *decoding, const struct member *member)
+{
+    return (uint8_t *)&decoding->out->request + member->offset;
+}
+
+static enum epb_status
+read_text(struct decoding *decoding, const struct member *member,
+          const struct epb_json_span *span)
+{
+    if (span->kind != EPB_JSON_STRING || span->lone_surrogate)
+        return member->bad;
+    struct epb_bytes content = string_content(decoding, span);
+    memcpy(field_of(decoding, member), &content, sizeof content);
+    return EPB_OK;
+}
+
+static enum epb_status
+read_id_text(struct decoding *decoding, const struct member *member,
+             const struct epb_json_span *span, struct epb_bytes *text)
+{
+    (void)decoding;
+    if ((span->kind != EPB_JSON_NUMBER && span->kind != EPB_JSON_STRING) ||
+        span->text.size_bytes > EPB_JSONL_ID_MAX_BYTES) {
+        return member->bad;
+    }
+    *text = span->text;
+    return EPB_OK;
+}
+
+static enum epb_status
+read_id(struct decoding *decoding, const struct member *member,
+        const struct epb_json_span *span)
+{
+    return read_id_text(decoding, member, span, &decoding->out->id);
+}
+
+static enum epb_status
+read_target(struct decoding *decoding, const struct member *member,
+            const struct epb_json_span *span)
+{
+    return read_id_text(decoding, member, span, &decoding->out->target);
+}
+
+static enum epb_status
+read_action(struct decoding *decoding, const struct member *member,
+            const struct epb_json_span *span)
+{
+    if (span->kind != EPB_JSON_STRING || span->lone_surrogate)
+        return member->bad;
+    struct epb_jsonl_request *out = decoding->out;
+    out->command = epb_command_by_name(string_content(decoding, span));
+    if (out->command == NULL)
+        return EPB_UNKNOWN_ACTION;
+    out->request.action = out->command->action;
+    return EPB_OK;
+}
+
+static enum epb_status
+read_signed(struct decoding *decoding, const struct member *member,
+            const struct epb_json_span *span)
+{
+    int64_t integer;
+    enum epb_status status = epb_jsonl_integer(span, member->bad, &integer);
+    if (status == EPB_OK)
+        memcpy(field_of(decoding, member), &integer, sizeof integer);
+    return status;
+}
+
+static enum epb_status
+read_unsigned(struct decoding *decoding, const struct member *member,
+              const struct epb_json_span *span)
+{
+    int64_t integer;
+    enum epb_status status = epb_jsonl_integer(span, member->bad, &integer);
+    if (status != EPB_OK)
+        return status;
+    if (integer < 0)
+        return member->bad;
+    uint64_t number = (uint64_t)integer;
+    memcpy(field_of(decoding, member), &number, sizeof number);
+    return EPB_OK;
+}
+
+static enum epb_status
+read_period(struct decoding *decoding, const struct member *member,
+            const struct epb_json_span *span)
+{
+    uint64_t period_ms;
+    enum epb_status status = epb_jsonl_milliseconds(span, member->bad, false, &period_ms);
+    if (status == EPB_OK)
+        memcpy(field_of(decoding, member), &period_ms, sizeof period_ms);
+    return status;
+}
+
+static enum epb_status
+read_ttl(struct decoding *decoding, const struct member *member,
+         const struct epb_json_span *span)
+{
+    enum epb_status status = read_period(decoding, member, span);
+    if (status == EPB_OK && decoding->out->request.ttl_ms == 0)
+        return member->bad;
+    return status;
+}
+
+/* Any very large number waits as long as it takes. */
+static enum epb_status
+read_wait(struct decoding *decoding, const struct member *member,
+          const struct epb_json_span *span)
+{
+    return epb_jsonl_milliseconds(span, member->bad, true,
+                                  &decoding->out->request.wait_ms);
+}
+
+/* The flag is the field itself. */
+static enum epb_status
+read_truth(struct decoding *decoding, const struct member *member,
+           const struct epb_json_span *span)
+{
+    if (span->kind != EPB_JSON_TRUE && span->kind != EPB_JSON_FALSE)
+        return member->bad;
+    if (span->kind == EPB_JSON_TRUE)
+        decoding->out->request.flags |= member->field;
+    return EPB_OK;
+}
+
+static enum epb_status
+read_encoding(struct decoding *decoding, const struct member *member,
+              const struct epb_json_span *span)
+{
+    if (span->kind != EPB_JSON_STRING || span->lone_surrogate ||
+        !bytes_are(string_content(decoding, span), "base64")) {
+        return member->bad;
+    }
+    decoding->out->request.flags |= EPB_F_BINARY;
+    return EPB_OK;
+}
+
+/* The bytes that a string has in base64, in its own place. */
+static bool
+decode_base64(struct decoding *decoding, const struct epb_json_span *span,
+              struct epb_bytes *content)
+{
+    if (span->kind != EPB_JSON_STRING || span->lone_surrogate)
+        return false;
+    struct epb_bytes text = string_content(decoding, span);
+    uint8_t *bytes = decoding->line + (text.data - decoding->line);
+    content->data = bytes;
+    return epb_base64_decode(bytes, text.size_bytes, &content->size_bytes);
+}
+
+static enum epb_status
+read_value(struct decoding *decoding, const struct member *member,
+           const struct epb_json_span *span)
+{
+    struct epb_request *request = &decoding->out->request;
+    if (span->lone_surrogate)
+        return member->bad;
+    if ((request->flags & EPB_VALUE_FLAGS) == 0) {
+        request->value = span->text;
+        return EPB_OK;
+    }
+    return decode_base64(decoding, span, &request->value) ? EPB_OK : member->bad;
+}
+
+static enum epb_status
+pack_element(struct decoding *decoding, const struct member *member,
+             const struct epb_json_span *span, bool binary)
+{
+    struct epb_bytes content = span->text;
+    if (binary && !decode_base64(decoding, span, &content))
+        return member->bad;
+    uint8_t *element;
+    size_t size_bytes = EPB_ELEMENT_HEADER_BYTES + content.size_bytes;
+    enum epb_status status = epb_buf_reserve(decoding->scratch, size_bytes, &element);
+    if (status != EPB_OK)
+        return status;
+    epb_put_u32(element, (uint32_t)content.size_bytes);
+    element[4] = binary;
+    memcpy(element + EPB_ELEMENT_HEADER_BYTES, content.data, content.size_bytes);
+    epb_buf_commit(decoding->scratch, size_bytes);
+    return EPB_OK;
+}
+
+/* The elements of a pool. Whether they are bytes is said by each of them, and no longer
+ * by the request. */
+static enum epb_status
+read_values(struct decoding *decoding, const struct member *member,
+            const struct epb_json_span *span)
+{
+    struct epb_request *request = &decoding->out->request;
+    bool binary = (request->flags & EPB_F_BINARY) != 0;
+    struct epb_json_scan scan = epb_json_scan(span->text);
+    request->flags &= ~EPB_F_BINARY;
+    if (span->lone_surrogate || !epb_json_take(&scan, '['))
+        return member->bad;
+    struct epb_json_span element;
+    while (epb_json_value(&scan, EPB_JSONL_DEPTH, &element)) {
+        enum epb_status status = pack_element(decoding, member, &element, binary);
+        if (status != EPB_OK)
+            return status;
+        if (!epb_json_take(&scan, ','))
+            break;
+    }
+    request->value = (struct epb_bytes){epb_buf_data(decoding->scratch),
+                                        epb_buf_size(decoding->scratch)};
+    return EPB_OK;
+}
+
+/* --- The table --- */
+
+#define ONLY(NAME) (UINT64_C(1) << EPB_ACTION_##NAME)
+#define TAKES_PREFIX (ONLY(LIST) | ONLY(LEASES) | ONLY(WATCH))
+#define TAKES_VALUES (ONLY(POOL) | ONLY(POOL_ADD))
+#define OF(field) offsetof(struct epb_request, field)
+
+/* The first two come first: a failure is answered with the id, and what the others mean
+ * depends on the action. What a value means depends on the encoding before it. */
+static const struct member members[] = {
+    {"id", read_id, EPB_INVALID_REQUEST, 0, 0, 0},
+    {"action", read_action, EPB_INVALID_REQUEST, 0, 0, 0},
+    {"key", read_text, EPB_INVALID_KEY, EPB_HAS_KEY, OF(key), ~TAKES_PREFIX},
+    {"prefix", read_text, EPB_INVALID_KEY, EPB_HAS_KEY, OF(key), TAKES_PREFIX},
+    {"by", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), ONLY(INCR)},
+    {"limit", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count),
+     ONLY(LIMIT) | ONLY(THROTTLE)},
+    {"parties", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), ONLY(BARRIER)},
+    {"target", read_target, EPB_INVALID_REQUEST, EPB_F_COUNT, 0, ONLY(CANCEL)},
+    {"ifVersion", read_unsigned, EPB_INVALID_REQUEST, EPB_F_VERSION, OF(version), 0},
+    {"token", read_unsigned, EPB_INVALID_REQUEST, EPB_F_FENCE, OF(fence), 0},
+    {"fence", read_unsigned, EPB_INVALID_REQUEST, EPB_F_FENCE, OF(fence), ONLY(SET)},
+    {"ttl", read_ttl, EPB_INVALID_TTL, EPB_F_TTL, OF(ttl_ms), 0},
+    {"waitMs", read_wait, EPB_INVALID_REQUEST, EPB_F_WAIT, OF(wait_ms), 0},
+    {"periodMs", read_period, EPB_INVALID_REQUEST, EPB_F_PERIOD, OF(period_ms),
+     ONLY(THROTTLE)},
+    {"refreshAheadMs", read_period, EPB_INVALID_REQUEST, EPB_F_PERIOD, OF(period_ms),
+     ONLY(GET_OR_SET)},
+    {"burst", read_unsigned, EPB_INVALID_REQUEST, EPB_F_BURST, OF(burst), 0},
+    {"cost", read_unsigned, EPB_INVALID_REQUEST, EPB_F_COST, OF(cost), 0},
+    {"encoding", read_encoding, EPB_INVALID_REQUEST, EPB_F_BINARY, 0, 0},
+    {"ifAbsent", read_truth, EPB_INVALID_REQUEST, EPB_F_IF_ABSENT, 0, 0},
+    {"compressed", read_truth, EPB_INVALID_REQUEST, EPB_F_GZIP, 0, 0},
+    {"force", read_truth, EPB_INVALID_REQUEST, EPB_F_FORCE, 0, 0},
+    {"fresh", read_truth, EPB_INVALID_REQUEST, EPB_F_FRESH, 0, 0},
+    {"shared", read_truth, EPB_INVALID_REQUEST, EPB_F_SHARED, 0, 0},
+    {"discard", read_truth, EPB_INVALID_REQUEST, EPB_F_DISCARD, 0, 0},
+    {"workerId", read_text, EPB_INVALID_REQUEST, EPB_HAS_WORKER, OF(worker), 0},
+    {"value", read_value, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value),
+     ~(TAKES_VALUES | ONLY(RELEASE))},
+    {"values", read_values, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), TAKES_VALUES},
+    {"reason", read_text, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), ONLY(RELEASE)},
+};
+
+#define MEMBER_COUNT (sizeof members / sizeof members[0])
+_Static_assert(MEMBER_COUNT <= MEMBERS_MAX, "a place for each member");
+
+/* --- Where the members are --- */
+
+static size_t
 member_called(struct epb_bytes name)
 {
-    for (unsigned i = 0; i < MEMBER_COUNT; i++) {
-        if (bytes_are(name, member_names[i]))
-            return (enum member)i;
-    }
-    return MEMBER_COUNT;
+    size_t i = 0;
+    while (i < MEMBER_COUNT && !bytes_are(name, members[i].name))
+        i++;
+    return i;
 }
 
 /* One `"name": value`. */
 static enum epb_status
-scan_member(struct epb_json_scan *scan, struct members *members)
+scan_member(struct epb_json_scan *scan, struct decoding *decoding)
 {
     struct epb_json_span name;
     struct epb_json_span value;
@@ -80,12 +335,12 @@ scan_member(struct epb_json_scan *scan, struct members *members)
     }
     if (name.lone_surrogate)
         return EPB_OK;
-    enum member member = member_called(string_content(members, &name));
+    size_t member = member_called(string_content(decoding, &name));
     if (member == MEMBER_COUNT)
         return EPB_OK;
-    if (members->spans[member].text.size_bytes > 0)
+    if (decoding->spans[member].text.size_bytes > 0)
         return EPB_INVALID_JSON;
-    members->spans[member] = value;
+    decoding->spans[member] = value;
     return EPB_OK;
 }
 
@@ -101,9 +356,9 @@ scan_other(struct epb_json_scan *scan)
 }
 
 static enum epb_status
-scan_line(struct members *members, size_t size_bytes)
+scan_line(struct decoding *decoding, size_t size_bytes)
 {
-    struct epb_bytes line = {members->line, size_bytes};
+    struct epb_bytes line = {decoding->line, size_bytes};
     if (!epb_utf8_valid(line))
         return EPB_INVALID_JSON;
     struct epb_json_scan scan = epb_json_scan(line);
@@ -111,7 +366,7 @@ scan_line(struct members *members, size_t size_bytes)
         return scan_other(&scan);
     if (!epb_json_take(&scan, '}')) {
         do {
-            enum epb_status status = scan_member(&scan, members);
+            enum epb_status status = scan_member(&scan, decoding);
             if (status != EPB_OK)
                 return status;
         } while (epb_json_take(&scan, ','));
@@ -121,299 +376,54 @@ scan_line(struct members *members, size_t size_bytes)
     return epb_json_ended(&scan) ? EPB_OK : EPB_INVALID_JSON;
 }
 
-/* The member, when it is there and not null. */
-static const struct epb_json_span *
-given(const struct members *members, enum member member)
+/* --- From members to a request --- */
+
+/* Null is a value like any other; elsewhere it means nothing. */
+static bool
+is_given(const struct member *member, const struct epb_json_span *span)
 {
-    const struct epb_json_span *span = &members->spans[member];
-    return span->text.size_bytes == 0 || span->kind == EPB_JSON_NULL ? NULL : span;
+    if (span->text.size_bytes == 0)
+        return false;
+    return span->kind != EPB_JSON_NULL || member->read == read_value;
 }
 
-/* cJSON's allocator is a setting of the process: set once, by whoever comes first. */
-static void
-give_cjson_our_allocator(void)
-{
-    static atomic_flag busy = ATOMIC_FLAG_INIT;
-    static atomic_bool done;
-    if (atomic_load_explicit(&done, memory_order_acquire))
-        return;
-    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
-        epb_sys_yield();
-    if (!atomic_load_explicit(&done, memory_order_relaxed)) {
-        cJSON_Hooks hooks = {.malloc_fn = epb_mem_alloc, .free_fn = epb_mem_free};
-        cJSON_InitHooks(&hooks);
-        atomic_store_explicit(&done, true, memory_order_release);
-    }
-    atomic_flag_clear_explicit(&busy, memory_order_release);
-}
-
-/* cJSON looks at this many characters of a number, and would take the rest for something
- * else. */
-#define NUMBER_TEXT_MAX_BYTES 63U
-
-/* A number, whatever the locale's decimal point. `bad` when it is none, or absurdly long.
- */
 static enum epb_status
-read_number(const struct epb_json_span *span, enum epb_status bad, double *number)
+read_member(struct decoding *decoding, const struct member *member,
+            const struct epb_json_span *span)
 {
-    if (span->kind != EPB_JSON_NUMBER || span->text.size_bytes > NUMBER_TEXT_MAX_BYTES) {
-        return bad;
-    }
-    give_cjson_our_allocator();
-    cJSON *item =
-        cJSON_ParseWithLength((const char *)span->text.data, span->text.size_bytes);
-    if (item == NULL)
-        return EPB_INTERNAL; /* it is well-formed, so memory is out */
-    *number = item->valuedouble;
-    cJSON_Delete(item);
-    return EPB_OK;
-}
-
-/* An integer that JavaScript holds exactly. */
-static enum epb_status
-read_integer(const struct epb_json_span *span, int64_t *integer)
-{
-    double number;
-    enum epb_status status = read_number(span, EPB_INVALID_REQUEST, &number);
+    uint64_t action = UINT64_C(1) << decoding->out->request.action;
+    if (member->actions != 0 && (member->actions & action) == 0)
+        return EPB_INVALID_REQUEST;
+    /* Two names for one field: `token` and `fence`. */
+    if ((decoding->seen & member->field) != 0)
+        return EPB_INVALID_REQUEST;
+    enum epb_status status = member->read(decoding, member, span);
     if (status != EPB_OK)
         return status;
-    if (!(number >= -(double)EPB_NUMBER_MAX && number <= (double)EPB_NUMBER_MAX)) {
-        return EPB_INVALID_REQUEST;
-    }
-    *integer = (int64_t)number;
-    return (double)*integer < number || (double)*integer > number ? EPB_INVALID_REQUEST
-                                                                  : EPB_OK;
-}
-
-static enum epb_status
-read_ttl(const struct members *members, struct epb_request *request)
-{
-    const struct epb_json_span *span = given(members, MEMBER_TTL);
-    if (span == NULL)
-        return EPB_OK;
-    double number;
-    enum epb_status status = read_number(span, EPB_INVALID_TTL, &number);
-    if (status != EPB_OK)
-        return status;
-    if (!(number > 0 && number <= (double)EPB_NUMBER_MAX))
-        return EPB_INVALID_TTL;
-    request->ttl_ms = (uint64_t)number;
-    if ((double)request->ttl_ms < number)
-        request->ttl_ms++; /* a fraction counts as a whole */
-    request->flags |= EPB_F_TTL;
-    return EPB_OK;
-}
-
-static enum epb_status
-read_numbers(const struct members *members, struct epb_request *request)
-{
-    const struct epb_json_span *by = given(members, MEMBER_BY);
-    if (by != NULL) {
-        enum epb_status status = read_integer(by, &request->count);
-        if (status != EPB_OK)
-            return status;
-        request->flags |= EPB_F_COUNT;
-    }
-    const struct epb_json_span *if_version = given(members, MEMBER_IF_VERSION);
-    if (if_version != NULL) {
-        int64_t version;
-        enum epb_status status = read_integer(if_version, &version);
-        if (status != EPB_OK)
-            return status;
-        if (version < 0)
-            return EPB_INVALID_REQUEST;
-        request->version = (uint64_t)version;
-        request->flags |= EPB_F_VERSION;
-    }
-    return read_ttl(members, request);
-}
-
-/* A member that is true sets the flag. */
-static enum epb_status
-read_truth(const struct members *members, enum member member, uint32_t flag,
-           uint32_t *flags)
-{
-    const struct epb_json_span *span = given(members, member);
-    if (span == NULL || span->kind == EPB_JSON_FALSE)
-        return EPB_OK;
-    if (span->kind != EPB_JSON_TRUE)
-        return EPB_INVALID_REQUEST;
-    *flags |= flag;
-    return EPB_OK;
-}
-
-static enum epb_status
-read_string(struct members *members, enum member member, enum epb_status bad,
-            struct epb_bytes *content)
-{
-    const struct epb_json_span *span = given(members, member);
-    if (span == NULL)
-        return EPB_OK;
-    if (span->kind != EPB_JSON_STRING || span->lone_surrogate)
-        return bad;
-    *content = string_content(members, span);
-    return EPB_OK;
-}
-
-static enum epb_status
-read_choices(struct members *members, struct epb_request *request)
-{
-    struct epb_bytes encoding = {NULL, 0};
-    enum epb_status status =
-        read_string(members, MEMBER_ENCODING, EPB_INVALID_REQUEST, &encoding);
-    if (status != EPB_OK)
-        return status;
-    if (encoding.data != NULL) {
-        if (!bytes_are(encoding, "base64"))
-            return EPB_INVALID_REQUEST;
-        request->flags |= EPB_F_BINARY;
-    }
-    status = read_truth(members, MEMBER_IF_ABSENT, EPB_F_IF_ABSENT, &request->flags);
-    if (status != EPB_OK)
-        return status;
-    return read_truth(members, MEMBER_COMPRESSED, EPB_F_GZIP, &request->flags);
-}
-
-/* Null is a value like any other. */
-static enum epb_status
-read_value(struct members *members, struct epb_jsonl_request *out)
-{
-    const struct epb_json_span *span = &members->spans[MEMBER_VALUE];
-    if (span->text.size_bytes == 0) {
-        return (out->command->needs & EPB_HAS_VALUE) != 0 ? EPB_INVALID_VALUE : EPB_OK;
-    }
-    if (span->lone_surrogate)
-        return EPB_INVALID_VALUE;
-    if ((out->request.flags & EPB_VALUE_FLAGS) == 0) {
-        out->request.value = span->text;
-        return EPB_OK;
-    }
-    if (span->kind != EPB_JSON_STRING)
-        return EPB_INVALID_VALUE;
-    struct epb_bytes text = string_content(members, span);
-    uint8_t *bytes = members->line + (text.data - members->line);
-    size_t size_bytes;
-    if (!epb_base64_decode(bytes, text.size_bytes, &size_bytes))
-        return EPB_INVALID_VALUE;
-    out->request.value = (struct epb_bytes){bytes, size_bytes};
-    return EPB_OK;
-}
-
-/* What names the thing: a key, or the beginning of one for `list`. */
-static enum epb_status
-read_key(struct members *members, struct epb_jsonl_request *out)
-{
-    bool takes_prefix = out->command->shape == EPB_SHAPE_LIST;
-    if (given(members, takes_prefix ? MEMBER_KEY : MEMBER_PREFIX) != NULL) {
-        return EPB_INVALID_REQUEST;
-    }
-    return read_string(members, takes_prefix ? MEMBER_PREFIX : MEMBER_KEY,
-                       EPB_INVALID_KEY, &out->request.key);
-}
-
-static enum epb_status
-read_action(struct members *members, struct epb_jsonl_request *out)
-{
-    struct epb_bytes name = {NULL, 0};
-    enum epb_status status =
-        read_string(members, MEMBER_ACTION, EPB_INVALID_REQUEST, &name);
-    if (status != EPB_OK)
-        return status;
-    if (name.data == NULL)
-        return EPB_INVALID_REQUEST;
-    out->command = epb_command_by_name(name);
-    if (out->command == NULL)
-        return EPB_UNKNOWN_ACTION;
-    out->request.action = out->command->action;
-    return EPB_OK;
-}
-
-static enum epb_status
-read_id(const struct members *members, struct epb_jsonl_request *out)
-{
-    const struct epb_json_span *span = given(members, MEMBER_ID);
-    if (span == NULL)
-        return EPB_OK;
-    if (span->kind != EPB_JSON_NUMBER && span->kind != EPB_JSON_STRING) {
-        return EPB_INVALID_REQUEST;
-    }
-    if (span->text.size_bytes > EPB_JSONL_ID_MAX_BYTES)
-        return EPB_INVALID_REQUEST;
-    out->id = span->text;
+    decoding->seen |= member->field;
+    if ((member->field & EPB_NUMBER_FLAGS) != 0)
+        decoding->out->request.flags |= member->field;
     return EPB_OK;
 }
 
 enum epb_status
-epb_jsonl_decode(uint8_t *line, size_t size_bytes, struct epb_jsonl_request *out)
+epb_jsonl_decode(uint8_t *line, size_t size_bytes, struct epb_buf *scratch,
+                 struct epb_jsonl_request *out)
 {
     memset(out, 0, sizeof *out);
-    struct members members = {.line = line};
-    enum epb_status status = scan_line(&members, size_bytes);
-    if (status == EPB_OK)
-        status = read_id(&members, out);
-    if (status == EPB_OK)
-        status = read_action(&members, out);
-    if (status == EPB_OK)
-        status = read_key(&members, out);
-    if (status == EPB_OK)
-        status = read_numbers(&members, &out->request);
-    if (status == EPB_OK)
-        status = read_choices(&members, &out->request);
-    if (status == EPB_OK) {
-        status = read_string(&members, MEMBER_WORKER, EPB_INVALID_REQUEST,
-                             &out->request.worker);
+    struct decoding decoding = {.out = out, .line = line, .scratch = scratch};
+    enum epb_status status = scan_line(&decoding, size_bytes);
+    for (size_t i = 0; i < MEMBER_COUNT && status == EPB_OK; i++) {
+        if (is_given(&members[i], &decoding.spans[i])) {
+            status = read_member(&decoding, &members[i], &decoding.spans[i]);
+        } else if (members[i].read == read_action) {
+            status = EPB_INVALID_REQUEST;
+        }
     }
-    if (status == EPB_OK)
-        status = read_value(&members, out);
-    return status;
-}
-
-static const char SIGNATURE_START[] = ",\"hmac\":\"";
-static const char SIGNATURE_END[] = "\"}";
-#define SIGNATURE_BYTES \
-    (sizeof SIGNATURE_START - 1 + 2U * EPB_HASH_BYTES + sizeof SIGNATURE_END - 1)
-
-static bool
-read_hex(const uint8_t *text, uint8_t *out, size_t size_bytes)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < 2 * size_bytes; i++) {
-        uint8_t character = text[i] >= 'A' && text[i] <= 'F' ? text[i] | 0x20U : text[i];
-        const char *digit = character == 0 ? NULL : strchr(digits, character);
-        if (digit == NULL)
-            return false;
-        out[i / 2] = (uint8_t)(out[i / 2] << 4 | (digit - digits));
-    }
-    return true;
-}
-
-enum epb_status
-epb_jsonl_verify(struct epb_hmac *hmac, uint8_t *line, size_t *size_bytes)
-{
-    if (*size_bytes < SIGNATURE_BYTES)
-        return EPB_AUTH_FAILED;
-    size_t signed_bytes = *size_bytes - SIGNATURE_BYTES;
-    uint8_t *at = line + signed_bytes;
-    if (memcmp(at, SIGNATURE_START, sizeof SIGNATURE_START - 1) != 0)
-        return EPB_AUTH_FAILED;
-    at += sizeof SIGNATURE_START - 1;
-    uint8_t claimed[EPB_HASH_BYTES] = {0};
-    if (!read_hex(at, claimed, sizeof claimed))
-        return EPB_AUTH_FAILED;
-    at += 2U * EPB_HASH_BYTES;
-    if (memcmp(at, SIGNATURE_END, sizeof SIGNATURE_END - 1) != 0)
-        return EPB_AUTH_FAILED;
-
-    uint8_t expected[EPB_HASH_BYTES];
-    epb_hmac_begin(hmac);
-    epb_hmac_add(hmac, line, signed_bytes);
-    epb_hmac_add(hmac, "}", 1);
-    epb_hmac_end(hmac, expected);
-    bool same = epb_mem_equal(expected, claimed, sizeof expected);
-    epb_mem_wipe(expected, sizeof expected);
-    if (!same)
-        return EPB_AUTH_FAILED;
-    line[signed_bytes] = '}';
-    *size_bytes = signed_bytes + 1;
+    if (status != EPB_OK)
+        return status;
+    /* An empty value is one of bytes as far as the core can tell. */
+    if ((out->command->needs & ~decoding.seen & EPB_HAS_VALUE) != 0)
+        return EPB_INVALID_VALUE;
     return EPB_OK;
 }

@@ -1,9 +1,10 @@
-/* See jsonl.h: replies. */
+/* See jsonl.h: replies. What comes packed is in jsonl_packed.c. */
+#include "../base/utf8.h"
 #include "base64.h"
 #include "json.h"
 #include "jsonl.h"
+#include "jsonl_packed.h"
 #include "report.h"
-#include "text.h"
 
 static void
 put_start(struct epb_text *text, bool ok, struct epb_bytes id)
@@ -13,13 +14,6 @@ put_start(struct epb_text *text, bool ok, struct epb_bytes id)
         return;
     epb_text_put(text, ",\"id\":");
     epb_text_put_bytes(text, id);
-}
-
-static void
-put_number_member(struct epb_text *text, const char *before, uint64_t number)
-{
-    epb_text_put(text, before);
-    epb_text_put_number(text, number);
 }
 
 static void
@@ -62,34 +56,6 @@ put_value(struct epb_text *text, const struct epb_reply *reply)
         epb_text_put(text, ",\"compressed\":true");
 }
 
-/* One packed entry (core/msg.h); returns how many bytes it takes. */
-static size_t
-put_list_entry(struct epb_text *text, const uint8_t *entry, uint64_t wall_ms)
-{
-    uint64_t ttl_ms = epb_get_u64(entry);
-    size_t key_bytes = epb_get_u16(entry + 20);
-    epb_text_put_json_string(
-        text, (struct epb_bytes){entry + EPB_LIST_ENTRY_HEADER_BYTES, key_bytes});
-    put_number_member(text, ":{\"expires\":", wall_ms + ttl_ms);
-    put_number_member(text, ",\"hasValue\":true,\"ttl\":", ttl_ms);
-    put_number_member(text, ",\"version\":", epb_get_u64(entry + 8));
-    put_number_member(text, ",\"size\":", epb_get_u32(entry + 16));
-    epb_text_put(text, "}");
-    return EPB_LIST_ENTRY_HEADER_BYTES + key_bytes;
-}
-
-static void
-put_list(struct epb_text *text, struct epb_bytes body, uint64_t wall_ms)
-{
-    epb_text_put(text, ",\"items\":{");
-    for (size_t at = 0; at < body.size_bytes && text->status == EPB_OK;) {
-        if (at > 0)
-            epb_text_put(text, ",");
-        at += put_list_entry(text, body.data + at, wall_ms);
-    }
-    epb_text_put(text, "}");
-}
-
 /* The members of the health object stand in the reply itself. */
 static void
 put_health(struct epb_text *text, const struct epb_stats *stats)
@@ -125,41 +91,127 @@ put_stats(struct epb_text *text, const struct epb_stats *stats)
 }
 
 static void
+put_entry(struct epb_text *text, const struct epb_reply *reply)
+{
+    put_value(text, reply);
+    epb_jsonl_put_number(text, ",\"version\":", reply->version);
+    epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
+}
+
+/* What is leased: a number, a value, or (a lock) nothing. */
+static void
+put_lease(struct epb_text *text, const struct epb_command *command,
+          const struct epb_reply *reply)
+{
+    if (command->action == EPB_ACTION_LOCK) {
+        epb_text_put(text, ",\"value\":null");
+    } else if ((reply->flags & EPB_F_COUNT) != 0) {
+        epb_text_put(text, ",\"value\":");
+        epb_text_put_signed(text, reply->count);
+    } else {
+        put_value(text, reply);
+    }
+    epb_jsonl_put_number(text, ",\"token\":", reply->fence);
+    epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
+}
+
+/* A value has a version. With a value, the TTL is the value's. */
+static void
+put_compute(struct epb_text *text, const struct epb_reply *reply)
+{
+    bool has_value = (reply->flags & EPB_F_VERSION) != 0;
+    if (has_value)
+        put_entry(text, reply);
+    if ((reply->flags & EPB_F_FENCE) == 0)
+        return;
+    epb_jsonl_put_number(text, ",\"compute\":true,\"token\":", reply->fence);
+    if (!has_value)
+        epb_jsonl_put_number(text, ",\"computeTtl\":", reply->ttl_ms);
+}
+
+static void
+put_throttle(struct epb_text *text, const struct epb_reply *reply)
+{
+    epb_jsonl_put_truth(text, ",\"allowed\":", reply->count != 0);
+    epb_jsonl_put_number(text, ",\"remaining\":", reply->burst);
+    epb_text_put(text, ",\"retryAfterMs\":");
+    if (reply->wait_ms >= EPB_NUMBER_MAX) {
+        epb_text_put(text, "null");
+    } else {
+        epb_text_put_number(text, reply->wait_ms);
+    }
+    epb_jsonl_put_number(text, ",\"resetAfterMs\":", reply->period_ms);
+}
+
+static void
+put_boolean(struct epb_text *text, uint8_t action, bool truth)
+{
+    const char *before = ",\"created\":";
+    if (action == EPB_ACTION_DEL)
+        before = ",\"deleted\":";
+    if (action == EPB_ACTION_HAS)
+        before = ",\"exists\":";
+    if (action == EPB_ACTION_CANCEL)
+        before = ",\"cancelled\":";
+    epb_jsonl_put_truth(text, before, truth);
+}
+
+static void
+put_count(struct epb_text *text, uint8_t action, int64_t count)
+{
+    const char *before = ",\"value\":";
+    if (action == EPB_ACTION_POOL_ADD)
+        before = ",\"size\":";
+    if (action == EPB_ACTION_RELEASE) {
+        epb_jsonl_put_truth(text, ",\"released\":", count != 0);
+        before = ",\"count\":";
+    }
+    epb_text_put(text, before);
+    epb_text_put_signed(text, count);
+}
+
+static void
+put_renewal(struct epb_text *text, const struct epb_reply *reply)
+{
+    epb_text_put(text, ",\"renewed\":");
+    epb_text_put_signed(text, reply->count);
+    epb_jsonl_put_losses(text, reply->body);
+    if ((reply->flags & EPB_F_TTL) != 0)
+        epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
+}
+
+static void
 put_members(struct epb_text *text, const struct epb_command *command,
             const struct epb_reply *reply, const struct epb_time *now)
 {
     switch (command->shape) {
     case EPB_SHAPE_NOTHING:
-        if ((reply->flags & EPB_F_VERSION) == 0)
-            break;
-        put_number_member(text, ",\"version\":", reply->version);
+        if ((reply->flags & EPB_F_VERSION) != 0)
+            epb_jsonl_put_number(text, ",\"version\":", reply->version);
+        break;
+    case EPB_SHAPE_WATCH:
         break;
     case EPB_SHAPE_VALUE:
         put_value(text, reply);
         break;
     case EPB_SHAPE_ENTRY:
-        put_value(text, reply);
-        put_number_member(text, ",\"version\":", reply->version);
-        put_number_member(text, ",\"ttl\":", reply->ttl_ms);
+        put_entry(text, reply);
         break;
     case EPB_SHAPE_NUMBER:
-        epb_text_put(text, ",\"value\":");
-        epb_text_put_signed(text, reply->count);
+        put_count(text, command->action, reply->count);
         break;
     case EPB_SHAPE_BOOLEAN:
-        epb_text_put(text, command->action == EPB_ACTION_DEL ? ",\"deleted\":"
-                                                             : ",\"exists\":");
-        epb_text_put(text, reply->count != 0 ? "true" : "false");
+        put_boolean(text, command->action, reply->count != 0);
         break;
     case EPB_SHAPE_TTL:
-        put_number_member(text, ",\"ttl\":", reply->ttl_ms);
+        epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
         break;
     case EPB_SHAPE_PONG:
         epb_text_put(text, ",\"pong\":");
         epb_text_put_signed(text, reply->count);
         break;
     case EPB_SHAPE_LIST:
-        put_list(text, reply->body, now->wall_ms);
+        epb_jsonl_put_list(text, reply->body, now->wall_ms);
         break;
     case EPB_SHAPE_STATS:
         put_stats(text, reply->stats);
@@ -170,24 +222,29 @@ put_members(struct epb_text *text, const struct epb_command *command,
     case EPB_SHAPE_METRICS:
         put_metrics(text, reply->stats);
         break;
+    case EPB_SHAPE_LEASE:
+        put_lease(text, command, reply);
+        break;
+    case EPB_SHAPE_RENEWAL:
+        put_renewal(text, reply);
+        break;
+    case EPB_SHAPE_LEASES:
+        epb_jsonl_put_leases(text, reply->body, now->wall_ms);
+        break;
+    case EPB_SHAPE_COMPUTE:
+        put_compute(text, reply);
+        break;
+    case EPB_SHAPE_THROTTLE:
+        put_throttle(text, reply);
+        break;
     }
 }
 
-enum epb_status
-epb_jsonl_encode(struct epb_buf *out, const struct epb_jsonl_request *request,
-                 const struct epb_reply *reply, const struct epb_time *now)
-{
-    if (reply->status != EPB_OK)
-        return epb_jsonl_encode_error(out, request->id, reply->status);
-    struct epb_text text = epb_text_begin(out);
-    put_start(&text, true, request->id);
-    put_members(&text, request->command, reply, now);
-    epb_text_put(&text, "}\n");
-    return epb_text_end(&text);
-}
-
-enum epb_status
-epb_jsonl_encode_error(struct epb_buf *out, struct epb_bytes id, enum epb_status status)
+/* The reason of a failed computation is another client's text; one that is no text is
+ * left out. */
+static enum epb_status
+encode_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status,
+               struct epb_bytes reason)
 {
     struct epb_text text = epb_text_begin(out);
     put_start(&text, false, id);
@@ -195,6 +252,31 @@ epb_jsonl_encode_error(struct epb_buf *out, struct epb_bytes id, enum epb_status
     epb_text_put(&text, epb_status_name(status));
     epb_text_put(&text, "\",\"message\":\"");
     epb_text_put(&text, epb_status_message(status));
-    epb_text_put(&text, "\"}\n");
+    epb_text_put(&text, "\"");
+    if (reason.size_bytes > 0 && epb_utf8_valid(reason)) {
+        epb_text_put(&text, ",\"reason\":");
+        epb_text_put_json_string(&text, reason);
+    }
+    epb_text_put(&text, "}\n");
     return epb_text_end(&text);
+}
+
+enum epb_status
+epb_jsonl_encode(struct epb_buf *out, const struct epb_command *command,
+                 struct epb_bytes id, const struct epb_reply *reply,
+                 const struct epb_time *now)
+{
+    if (reply->status != EPB_OK)
+        return encode_failure(out, id, reply->status, reply->body);
+    struct epb_text text = epb_text_begin(out);
+    put_start(&text, true, id);
+    put_members(&text, command, reply, now);
+    epb_text_put(&text, "}\n");
+    return epb_text_end(&text);
+}
+
+enum epb_status
+epb_jsonl_encode_error(struct epb_buf *out, struct epb_bytes id, enum epb_status status)
+{
+    return encode_failure(out, id, status, (struct epb_bytes){NULL, 0});
 }

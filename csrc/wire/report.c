@@ -27,8 +27,7 @@ static struct fullness
 fullness_of(const struct epb_stats *stats)
 {
     unsigned items = percent_of(stats->store.items, stats->options->max_items);
-    unsigned memory =
-        percent_of(stats->store.stored_bytes, stats->options->max_memory_bytes);
+    unsigned memory = percent_of(stats->used_bytes, stats->options->max_memory_bytes);
     return (struct fullness){.percent = items > memory ? items : memory,
                              .items_percent = items};
 }
@@ -37,7 +36,7 @@ static uint64_t
 errors_of(const struct epb_stats *stats)
 {
     uint64_t errors = 0;
-    for (unsigned i = 0; i < EPB_STATUS_LIMIT; i++) {
+    for (unsigned i = 0; i < EPB_STATUS_SLOTS; i++) {
         if (i != EPB_OK)
             errors += stats->by_status[i];
     }
@@ -67,13 +66,15 @@ epb_report_stats(struct epb_buf *out, const struct epb_stats *stats)
 {
     const struct field fields[] = {
         {"items", stats->store.items},
-        {"leases", 0},
-        {"memory", stats->store.stored_bytes},
+        {"leases", stats->leases.grants},
+        {"waiting", stats->waiting},
+        {"watchers", stats->watchers},
+        {"memory", stats->used_bytes},
         {"uptime", stats->uptime_ms},
         {"maxItems", stats->options->max_items},
         {"maxMemory", stats->options->max_memory_bytes},
         {"reservedMemory", stats->memory.reserved_bytes},
-        {"tableMemory", stats->store.table_bytes},
+        {"tableMemory", stats->table_bytes},
         {"lockedMemory", stats->memory.locked_bytes},
         {"mlockFailed", stats->memory.lock_failed},
         {"connections", stats->traffic.connections},
@@ -86,6 +87,11 @@ epb_report_stats(struct epb_buf *out, const struct epb_stats *stats)
         {"misses", stats->store.misses},
         {"expired", stats->store.expired},
         {"evicted", stats->store.evicted},
+        {"poolElements", stats->leases.elements},
+        {"leasesGranted", stats->leases.granted_total},
+        {"leasesExpired", stats->leases.expired_total},
+        {"leasesLost", stats->leases.lost_total},
+        {"throttles", stats->throttles},
         {"bytesIn", stats->traffic.bytes_in},
         {"bytesOut", stats->traffic.bytes_out},
         {"draining", stats->draining},
@@ -144,12 +150,9 @@ epb_report_health(struct epb_buf *out, const struct epb_stats *stats)
     if (fullness.percent >= 100 || stats->draining)
         verdict = "degraded";
     const struct field fields[] = {
-        {"uptime", stats->uptime_ms},
-        {"timestamp", stats->wall_ms},
-        {"items", stats->store.items},
-        {"maxItems", stats->options->max_items},
-        {"memory", stats->store.stored_bytes},
-        {"maxMemory", stats->options->max_memory_bytes},
+        {"uptime", stats->uptime_ms},  {"timestamp", stats->wall_ms},
+        {"items", stats->store.items}, {"maxItems", stats->options->max_items},
+        {"memory", stats->used_bytes}, {"maxMemory", stats->options->max_memory_bytes},
     };
     struct epb_text text = epb_text_begin(out);
     epb_text_put(&text, "{\"status\":\"");
@@ -228,13 +231,18 @@ put_gauges(struct epb_text *text, const struct epb_stats *stats)
         {"items", "gauge", "Items stored now.", stats->store.items},
         {"max_items", "gauge", "Items that may be stored; 0 means no limit.",
          stats->options->max_items},
-        {"stored_bytes", "gauge", "Memory the stored items take.",
-         stats->store.stored_bytes},
-        {"max_stored_bytes", "gauge", "Memory the items may take; 0 means no limit.",
+        {"leases", "gauge", "Leases held now.", stats->leases.grants},
+        {"pool_elements", "gauge", "Elements of pools now.", stats->leases.elements},
+        {"waiting_requests", "gauge", "Requests that wait now.", stats->waiting},
+        {"watchers", "gauge", "Watches now.", stats->watchers},
+        {"throttled_keys", "gauge", "Rate limits that are in use now.", stats->throttles},
+        {"stored_bytes", "gauge", "Memory of items, leases and waiting requests.",
+         stats->used_bytes},
+        {"max_stored_bytes", "gauge", "Memory they may take; 0 means no limit.",
          stats->options->max_memory_bytes},
-        {"table_bytes", "gauge", "Memory of the tables that find items.",
-         stats->store.table_bytes},
-        {"reserved_bytes", "gauge", "Memory taken from the system for items.",
+        {"table_bytes", "gauge", "Memory of the tables that find them.",
+         stats->table_bytes},
+        {"reserved_bytes", "gauge", "Memory taken from the system for all of that.",
          stats->memory.reserved_bytes},
         {"locked_bytes", "gauge", "Of the reserved memory, what can't be swapped out.",
          stats->memory.locked_bytes},
@@ -256,6 +264,12 @@ put_counters(struct epb_text *text, const struct epb_stats *stats)
         {"expired_total", "counter", "Items removed at the end of their TTL.",
          stats->store.expired},
         {"evicted_total", "counter", "Items removed to make room.", stats->store.evicted},
+        {"leases_granted_total", "counter", "Leases granted.",
+         stats->leases.granted_total},
+        {"leases_expired_total", "counter", "Leases that ended by their TTL.",
+         stats->leases.expired_total},
+        {"leases_lost_total", "counter",
+         "Leases that ended with their session, or by force.", stats->leases.lost_total},
         {"connections_opened_total", "counter", "Connections accepted.",
          stats->traffic.connections_total},
         {"connections_refused_total", "counter", "Connections refused.",

@@ -3,15 +3,26 @@
  * test or a fuzzer can drive it as well as a socket. The first byte decides the encoding:
  * 'E' frames, '{' JSON lines; any other closes.
  *
- *   SNIFF -> HELLO -> PROOF -> OPEN (frames)      with a secret
- *   SNIFF -> OPEN (frames)                        without
+ *   SNIFF -> HELLO -> PROOF -> FRAMES             with a secret
+ *   SNIFF -> FRAMES                               without
  *   SNIFF -> LINES                                JSON lines
  *   any   -> CLOSING: flush the output, then close; nothing more is read
  *
- * Invariants: before a session is OPEN at most EPB_CLIENT_HELLO_BYTES + EPB_PROOF_BYTES
- * are looked at and nothing reaches the engine; a refusal before that is one plain reply
- * frame with id 0 (a hint that proves nothing to the client) or one JSON line; input and
- * output are bounded.
+ * Invariants: before a session is in FRAMES at most EPB_CLIENT_HELLO_BYTES +
+ * EPB_PROOF_BYTES are looked at and nothing reaches the engine; a refusal before that is
+ * one plain reply frame with id 0 (a hint that proves nothing to the client) or one JSON
+ * line; input and output are bounded.
+ *
+ * A session that may reach the engine is a party of it (core/wait.h) from then on until
+ * it is CLOSING. Replies to requests that waited, and events, are taken from the engine
+ * in the session's own turns, one between any two requests, and only while there is room
+ * for them in the output. The engine says when there is something (epb_session_wake).
+ *
+ * Of frames, a peer that sends no more has left: what is complete is answered, and the
+ * session closes, whatever waits. A peer of lines may have sent all it wanted to: the
+ * session waits for the replies (and goes on with its watches) until they are over. A
+ * line that waits and has no id holds back the lines behind it, since its reply can be
+ * told by its place alone.
  *
  * The session counts failed proofs in the engine's traffic itself; connections and bytes
  * are its owner's to count.
@@ -27,7 +38,8 @@ struct epb_session;
 
 /* What a session tells its owner: for logs; never values, never secrets. */
 struct epb_session_event {
-    const char *name;     /* "request", "refused", "authenticated" */
+    const char *name;     /* "request", "waiting" (a request without a reply yet),
+                             "answered" (its reply), "refused", "authenticated" */
     const char *action;   /* of a request; NULL otherwise, or when unknown */
     struct epb_bytes key; /* of a request, when well-formed; valid during the call */
     enum epb_status status;
@@ -44,15 +56,24 @@ struct epb_session_config {
     bool log_requests;
     epb_session_event_fn on_event; /* may be NULL */
     void *event_context;
+    /* A turn of the session with this owner is due. */
+    void (*on_wake)(void *context, void *owner);
+    void *wake_context;
     struct epb_pool pool; /* the sessions' buffers */
 };
 
-/* NULL when memory is out. */
+/* `owner` is for on_wake. NULL when memory is out. */
 struct epb_session *
-epb_session_new(struct epb_session_config *config, const struct epb_time *now);
-/* Wipes. NULL is allowed. */
+epb_session_new(struct epb_session_config *config, void *owner,
+                const struct epb_time *now);
+/* What it holds in the engine ends, what waits is withdrawn. Wipes. NULL is allowed. */
 void
-epb_session_free(struct epb_session *session);
+epb_session_free(struct epb_session *session, const struct epb_time *now);
+
+/* For the engine (epb_engine_ready_fn): `session` has something to take. Calls on_wake,
+ * unless the session is in a turn, whose result says it then. */
+void
+epb_session_wake(void *context, void *session);
 
 /* Where the next bytes from the socket go; *size_bytes is how many there may be (0: don't
  * read now, output or unprocessed input is at its bound). Valid until the next call on
@@ -64,11 +85,12 @@ void
 epb_session_received(struct epb_session *session, size_t size_bytes,
                      const struct epb_time *now);
 
-/* Works on what was received: at most `max_frames` requests or `max_bytes` of them.
- * Returns whether more could be done at once (the caller lets others have their turn
- * first). Replies of one turn are sealed together. While a megabyte of output waits,
- * nothing is done and the answer is no: a turn is due again after epb_session_sent took
- * the output below that. A turn with nothing to do is cheap and harmless. */
+/* Works on what was received, and takes what the engine has: at most `max_frames`
+ * requests and replies, or `max_bytes` of requests. Returns whether more could be done at
+ * once (the caller lets others have their turn first). Replies of one turn are sealed
+ * together. While a megabyte of output waits, nothing is done and the answer is no: a
+ * turn is due again after epb_session_sent took the output below that. A turn with
+ * nothing to do is cheap and harmless. */
 bool
 epb_session_turn(struct epb_session *session, const struct epb_time *now,
                  unsigned max_frames, size_t max_bytes);
@@ -80,9 +102,9 @@ void
 epb_session_sent(struct epb_session *session, size_t size_bytes);
 
 /* The other side will send no more: what is complete is still answered (in the turns that
- * follow), then it closes. */
+ * follow), then it closes; of lines, once nothing waits. */
 void
-epb_session_end_of_input(struct epb_session *session);
+epb_session_end_of_input(struct epb_session *session, const struct epb_time *now);
 /* Flush, then close. */
 bool
 epb_session_closing(const struct epb_session *session);

@@ -5,10 +5,13 @@
     with ephemeral_pipe.PipeClient() as client:        # EPHEMERAL_PIPE, EPHEMERAL_SECRET
         client.set("token", {"id": 7}, ttl_ms=60_000)
         print(client.get("token"))
+        with client.lock("migration", wait_ms=60_000):
+            migrate()
 
 It speaks the frames of PROTOCOL.md. With a secret it uses the EPBM session, in which both sides
 prove that they have the secret and every record carries an HMAC; without one, EPB0. One client is
-one connection and one thread's; Unix systems only.
+one connection and one thread's; Unix systems only. Nothing renews a lease but its holder: call
+`renew` before its TTL is over. What a client holds ends with its connection.
 """
 
 import hashlib
@@ -18,7 +21,8 @@ import os
 import socket
 import struct
 import zlib
-from typing import Any, NamedTuple, Optional
+from contextlib import contextmanager
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional
 
 VERSION = 1
 
@@ -35,6 +39,21 @@ ACTIONS = {
     "stats": 10,
     "health": 11,
     "metrics": 12,
+    "lease": 13,
+    "lock": 14,
+    "renew": 15,
+    "release": 16,
+    "pool": 17,
+    "poolAdd": 18,
+    "limit": 19,
+    "discard": 20,
+    "leases": 21,
+    "getOrSet": 22,
+    "waitFor": 23,
+    "watch": 24,
+    "barrier": 25,
+    "throttle": 26,
+    "cancel": 27,
 }
 
 STATUSES = [
@@ -68,6 +87,8 @@ STATUSES = [
     "worker_required",
     "version_mismatch",
     "internal",
+    "compute_failed",
+    "worker_already_has_lease",
 ]
 
 # Bits 0 to 7 of the flags say which 8-byte numbers a frame has, in this order.
@@ -77,7 +98,13 @@ IF_ABSENT = 0x100
 FORCE = 0x200
 BINARY = 0x400
 GZIP = 0x800
+FRESH = 0x1000
+SHARED = 0x2000
+DETACHED = 0x4000
+DISCARD = 0x8000
 
+FOREVER_MS = 2**53 - 1
+REASON_MAX_BYTES = 1024
 RECORD_MAX_BYTES = 1024 * 1024
 MAC_BYTES = 32
 # Whoever stored a compressed value may have lied about its size.
@@ -114,6 +141,23 @@ class Entry(NamedTuple):
     value: Any
     version: int
     ttl_ms: int
+
+
+class Lease(NamedTuple):
+    key: str
+    value: Any
+    token: int
+    ttl_ms: int
+
+
+class Loss(NamedTuple):
+    token: int
+    key: str
+
+
+class Renewal(NamedTuple):
+    renewed: int
+    lost: "list[Loss]"
 
 
 class Listed(NamedTuple):
@@ -189,6 +233,24 @@ def decode_list(body: bytes) -> "dict[str, Listed]":
     return items
 
 
+def decode_losses(body: bytes) -> "list[Loss]":
+    losses, at = [], 0
+    while at < len(body):
+        token, key_bytes = struct.unpack_from("<QH", body, at)
+        at += 10
+        losses.append(Loss(token, body[at : at + key_bytes].decode()))
+        at += key_bytes
+    return losses
+
+
+def encode_elements(elements: "Iterable[tuple[bytes, int]]") -> bytes:
+    """Each is its bytes, and BINARY or 0."""
+    return b"".join(
+        struct.pack("<IB", len(data), 1 if flags & BINARY else 0) + data
+        for data, flags in elements
+    )
+
+
 # --- The session with a secret ---
 
 
@@ -259,6 +321,10 @@ def _refusal(data: bytes) -> Optional[str]:
     return STATUSES[data[5]] if 0 < data[5] < len(STATUSES) else None
 
 
+def _status_name(status: int) -> str:
+    return STATUSES[status] if status < len(STATUSES) else "internal"
+
+
 def _encode_value(value: Any) -> "tuple[bytes, int]":
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value), BINARY
@@ -301,12 +367,17 @@ class PipeClient:
         pipe: Optional[str] = None,
         secret: Optional[str] = None,
         timeout: float = 5.0,
+        worker_id: Optional[str] = None,
     ):
         pipe = pipe or os.environ.get("EPHEMERAL_PIPE")
         if not pipe:
             raise BrokerError("broker_gone", "no pipe given, and EPHEMERAL_PIPE is not set")
         if secret is None:
             secret = os.environ.get("EPHEMERAL_SECRET", "")
+        self.worker_id = worker_id or f"python-{os.getpid()}"
+        # Of leases that ended before they were released, as far as the broker has said so.
+        self.lost_tokens: "set[int]" = set()
+        self._timeout = timeout
         self._last_id = 0
         self._stream = b""
         self._sealer: Optional[MacRecords] = None
@@ -399,23 +470,57 @@ class PipeClient:
         data, self._stream = self._stream[:size_bytes], self._stream[size_bytes:]
         return data
 
-    def _ask(self, action: str, key: str = "", value: bytes = b"", flags: int = 0, **numbers):
+    def _exchange(self, frame: bytes, wait_ms: int) -> Reply:
+        """Sends a request and waits for its reply, past what the broker says on its own."""
+        forever = wait_ms >= FOREVER_MS
+        self._send(self._sealer.seal(frame) if self._sealer else frame)
+        self._socket.settimeout(None if forever else self._timeout + wait_ms / 1000)
+        while True:
+            reply = decode_reply(self._read(struct.unpack("<I", self._read(4))[0]))
+            if reply.id == self._last_id:
+                break
+            if reply.id != 0:
+                raise BrokerError("internal", "a reply to another request")
+            if _status_name(reply.status) == "lease_lost":
+                self.lost_tokens.add(reply.numbers["fence"])
+            elif reply.status != 0:
+                raise BrokerError(_status_name(reply.status), "the broker ends the connection")
+        self._socket.settimeout(self._timeout)
+        return reply
+
+    def _ask(
+        self,
+        action: str,
+        key: str = "",
+        value: bytes = b"",
+        flags: int = 0,
+        worker: str = "",
+        **numbers,
+    ) -> Reply:
         self._last_id = self._last_id % 0xFFFFFFFF + 1
         given = {name: number for name, number in numbers.items() if number is not None}
         request = Request(
-            ACTIONS[action], self._last_id, _encode_key(key), b"", value, given, flags
+            ACTIONS[action],
+            self._last_id,
+            _encode_key(key),
+            _encode_key(worker),
+            value,
+            given,
+            flags,
         )
         try:
             frame = encode_request(request)
         except struct.error as error:
             raise BrokerError("invalid_request", f"out of range: {error}") from None
-        self._send(self._sealer.seal(frame) if self._sealer else frame)
-        reply = decode_reply(self._read(struct.unpack("<I", self._read(4))[0]))
-        if reply.id not in (self._last_id, 0):
-            raise BrokerError("internal", "a reply to another request")
+        try:
+            reply = self._exchange(frame, given.get("wait", 0))
+        except BaseException:
+            # What comes next would be the rest of this reply; and what it would have granted ends.
+            self.close()
+            raise
         if reply.status != 0:
-            known = reply.status < len(STATUSES)
-            raise BrokerError(STATUSES[reply.status] if known else "internal", key)
+            reason = f"{key}: {reply.body.decode()}" if reply.body else key
+            raise BrokerError(_status_name(reply.status), reason)
         return reply
 
     def ping(self) -> int:
@@ -438,13 +543,16 @@ class PipeClient:
         ttl_ms: Optional[int] = None,
         if_absent: bool = False,
         if_version: Optional[int] = None,
+        fence: Optional[int] = None,
     ) -> int:
-        """Returns the key's new version."""
+        """Returns the key's new version. With `fence`, the token of a lease, only if that lease
+        still stands."""
         data, flags = _encode_value(value)
         flags |= IF_ABSENT if if_absent else 0
-        return self._ask("set", key, data, flags, ttl=ttl_ms, version=if_version).numbers[
-            "version"
-        ]
+        reply = self._ask(
+            "set", key, data, flags, ttl=ttl_ms, version=if_version, fence=fence
+        )
+        return reply.numbers["version"]
 
     def delete(self, key: str) -> bool:
         return self._ask("del", key).numbers["count"] == 1
@@ -460,6 +568,136 @@ class PipeClient:
 
     def list(self, prefix: str = "") -> "dict[str, Listed]":
         return decode_list(self._ask("list", prefix).body)
+
+    # --- Leases. A holder is this client and a worker id (its own, unless one is given);
+    # `detached`, it is the worker id alone, and the lease outlives the client.
+
+    def lease(
+        self,
+        key: str,
+        worker_id: Optional[str] = None,
+        ttl_ms: Optional[int] = None,
+        wait_ms: Optional[int] = None,
+        fresh: bool = False,
+        detached: bool = False,
+    ) -> Lease:
+        """One thing of a key: an element of its pool, its value, or the lowest free number.
+        `lease_held` when there is none, or none within `wait_ms`: `wait_timeout`."""
+        flags = (FRESH if fresh else 0) | (DETACHED if detached else 0)
+        worker = worker_id or self.worker_id
+        reply = self._ask("lease", key, b"", flags, worker, ttl=ttl_ms, wait=wait_ms)
+        if "count" in reply.numbers:
+            value = reply.numbers["count"]
+        else:
+            value = _decode_value(reply.body, reply.flags)
+        return Lease(key, value, reply.numbers["fence"], reply.numbers["ttl"])
+
+    def renew(
+        self,
+        worker_id: Optional[str] = None,
+        key: str = "",
+        token: Optional[int] = None,
+        ttl_ms: Optional[int] = None,
+        detached: bool = False,
+    ) -> Renewal:
+        """All leases of the worker, those of one key, or the one with this token (`lease_lost`
+        when that has ended)."""
+        flags = DETACHED if detached else 0
+        worker = "" if token is not None else worker_id or self.worker_id
+        reply = self._ask("renew", key, b"", flags, worker, ttl=ttl_ms, fence=token)
+        return Renewal(reply.numbers["count"], decode_losses(reply.body))
+
+    def release(
+        self,
+        worker_id: Optional[str] = None,
+        key: str = "",
+        token: Optional[int] = None,
+        force: bool = False,
+        discard: bool = False,
+        detached: bool = False,
+    ) -> int:
+        """The same ones; returns how many there were. With `force`, those of every client with
+        this worker id; with `discard`, elements leave their pool."""
+        flags = (FORCE if force else 0) | (DISCARD if discard else 0)
+        flags |= DETACHED if detached else 0
+        worker = "" if token is not None else worker_id or self.worker_id
+        return self._ask("release", key, b"", flags, worker, fence=token).numbers["count"]
+
+    @contextmanager
+    def lock(
+        self,
+        name: str,
+        worker_id: Optional[str] = None,
+        ttl_ms: Optional[int] = None,
+        wait_ms: int = FOREVER_MS,
+        shared: bool = False,
+    ) -> Iterator[Lease]:
+        """Held while the block of the `with` runs, or until its TTL is over."""
+        flags = FRESH | (SHARED if shared else 0)
+        worker = worker_id or self.worker_id
+        reply = self._ask("lock", name, b"", flags, worker, ttl=ttl_ms, wait=wait_ms)
+        lease = Lease(name, None, reply.numbers["fence"], reply.numbers["ttl"])
+        try:
+            yield lease
+        finally:
+            self.release(token=lease.token)
+
+    def pool(self, key: str, values: "Iterable[Any]") -> bool:
+        """Defines what `lease` gives out one by one; False when it was defined already."""
+        packed = encode_elements(_encode_value(value) for value in values)
+        return self._ask("pool", key, packed).numbers["count"] == 1
+
+    def limit(self, key: str, permits: int) -> bool:
+        """Defines how many leases of the key there may be at once."""
+        return self._ask("limit", key, count=permits).numbers["count"] == 1
+
+    # --- Waiting
+
+    def get_or_set(
+        self,
+        key: str,
+        ttl_ms: int,
+        compute: "Callable[[], Any]",
+        compute_ttl_ms: Optional[int] = None,
+        wait_ms: int = FOREVER_MS,
+        refresh_ahead_ms: Optional[int] = None,
+    ) -> Any:
+        """The value of the key. When it has none, one client of all computes it and the others
+        wait; when that one fails they get `compute_failed`, when it dies the next one computes."""
+        while True:
+            reply = self._ask(
+                "getOrSet",
+                key,
+                worker=self.worker_id,
+                ttl=compute_ttl_ms,
+                wait=wait_ms,
+                period=refresh_ahead_ms,
+            )
+            if "fence" not in reply.numbers:
+                return _decode_value(reply.body, reply.flags)
+            token = reply.numbers["fence"]
+            try:
+                value = compute()
+            except BaseException as error:
+                reason = (str(error) or type(error).__name__).encode(errors="replace")
+                reason = reason[:REASON_MAX_BYTES]
+                reason = reason.decode(errors="ignore").encode()
+                self._ask("release", "", reason, fence=token)
+                raise
+            try:
+                self.set(key, value, ttl_ms, fence=token)
+                return value
+            except BrokerError as error:
+                if error.code != "fenced":
+                    self.release(token=token)
+                    raise
+                # It took longer than its TTL: another client computes, or has computed.
+
+    def wait_for(self, key: str, timeout_ms: int = FOREVER_MS) -> Entry:
+        """The key's value, as soon as it has one."""
+        reply = self._ask("waitFor", key, wait=timeout_ms)
+        value = _decode_value(reply.body, reply.flags)
+        return Entry(value, reply.numbers["version"], reply.numbers["ttl"])
 
     def stats(self) -> dict:
         return json.loads(self._ask("stats").body)

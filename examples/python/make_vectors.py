@@ -15,11 +15,14 @@ import sys
 from ephemeral_pipe import (
     ACTIONS,
     BINARY,
+    FOREVER_MS,
+    FRESH,
     IF_ABSENT,
     STATUSES,
     MacRecords,
     Reply,
     Request,
+    encode_elements,
     encode_reply,
     encode_request,
     handshake,
@@ -93,6 +96,85 @@ def seal_record(key: bytes, sequence: int, plain: bytes) -> bytes:
     return header + chacha20_poly1305(key, nonce, plain, header)
 
 
+def lease_frames() -> "dict[str, bytes]":
+    """Leases and what waits: requests, replies that came at once or later, and events."""
+    action = ACTIONS
+    token = (1700000000123 << 10) + 5
+    key = b"accounts"
+    return {
+        "request_pool": encode_request(
+            Request(
+                action["pool"],
+                8,
+                key,
+                b"",
+                encode_elements([(b'"anna"', 0), (b"\x00\xff", BINARY)]),
+            )
+        ),
+        "request_lease": encode_request(
+            Request(
+                action["lease"],
+                9,
+                key,
+                b"w1",
+                b"",
+                {"ttl": 30000, "wait": FOREVER_MS},
+                FRESH,
+            )
+        ),
+        "request_renew_unanswered": encode_request(
+            Request(action["renew"], 0, b"", b"", b"", {"fence": token})
+        ),
+        "request_get_or_set": encode_request(
+            Request(
+                action["getOrSet"],
+                10,
+                b"token",
+                b"w1",
+                b"",
+                {"ttl": 60000, "wait": 5000, "period": 1000},
+            )
+        ),
+        "request_release_failed": encode_request(
+            Request(action["release"], 11, b"", b"", b"no network", {"fence": token})
+        ),
+        "request_cancel": encode_request(
+            Request(action["cancel"], 12, b"", b"", b"", {"count": 9})
+        ),
+        "reply_lease": encode_reply(
+            Reply(0, 9, b'"anna"', {"ttl": 30000, "fence": token})
+        ),
+        "reply_lease_number": encode_reply(
+            Reply(0, 13, b"", {"ttl": 60000, "fence": token + 1, "count": 0})
+        ),
+        "reply_wait_timeout": encode_reply(Reply(STATUSES.index("wait_timeout"), 9)),
+        "reply_renew": encode_reply(
+            Reply(0, 14, struct.pack("<QH", token, len(key)) + key, {"count": 1})
+        ),
+        "reply_leases": encode_reply(
+            Reply(
+                0,
+                15,
+                struct.pack("<BBBQQQQHH", 1, 3, 0, 7, token, 29000, 1000, len(key), 2)
+                + key
+                + b"w1",
+            )
+        ),
+        "reply_compute_failed": encode_reply(
+            Reply(STATUSES.index("compute_failed"), 10, b"no network")
+        ),
+        "reply_throttle": encode_reply(
+            Reply(0, 16, b"", {"count": 0, "wait": 250, "period": 1000, "burst": 0})
+        ),
+        "event_watch": encode_reply(
+            Reply(0, 0, struct.pack("<BQH", 1, 13, 5) + b"token", {"count": 17})
+        ),
+        "event_lease_lost": encode_reply(
+            Reply(STATUSES.index("lease_lost"), 0, key, {"fence": token})
+        ),
+    }
+
+
 def frames() -> "dict[str, bytes]":
     action = ACTIONS
     return {
@@ -117,6 +199,7 @@ def frames() -> "dict[str, bytes]":
         "request_incr": encode_request(
             Request(action["incr"], 5, b"n", b"", b"", {"count": -2})
         ),
+        **lease_frames(),
         "reply_ping": encode_reply(Reply(0, 1, b"", {"count": 1700000000123})),
         "reply_get": encode_reply(Reply(0, 2, b'{"id":7}')),
         "reply_set": encode_reply(Reply(0, 3, b"", {"version": 13})),

@@ -5,6 +5,7 @@ import os
 import pathlib
 import socket
 import subprocess
+import threading
 import unittest
 
 import ephemeral_pipe
@@ -137,6 +138,146 @@ class ClientCases:
             self.assertEqual(client.get(f"client {number}"), number)
         for client in clients:
             client.close()
+
+    def another(self, **named):
+        client = PipeClient(self.broker.pipe, self.broker.secret, **named)
+        self.addCleanup(client.close)
+        return client
+
+    def in_thread(self, call, *arguments, **named):
+        """Runs a call that waits; returns a function that waits for its result."""
+        result = []
+
+        def run():
+            try:
+                result.append((call(*arguments, **named), None))
+            except BrokerError as error:
+                result.append((None, error))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+
+        def wait():
+            thread.join(timeout=30)
+            self.assertTrue(result, "the call has not ended")
+            value, error = result[0]
+            if error is not None:
+                raise error
+            return value
+
+        return wait
+
+    def until_waiting(self, count):
+        while self.client.stats()["waiting"] != count:
+            pass
+
+    def test_leases_of_a_pool(self):
+        self.assertTrue(self.client.pool("accounts", [{"user": "anna"}, b"\x00\xff"]))
+        self.assertFalse(self.client.pool("accounts", ["other"]))
+        first = self.client.lease("accounts", "w1", ttl_ms=30_000)
+        self.assertEqual((first.value, first.ttl_ms), ({"user": "anna"}, 30_000))
+        self.assertEqual(self.client.lease("accounts", "w1"), first._replace(ttl_ms=60_000))
+        second = self.client.lease("accounts", "w2")
+        self.assertEqual(second.value, b"\x00\xff")
+        self.assertGreater(second.token, first.token)
+        self.assert_code("lease_held", self.client.lease, "accounts", "w3")
+        self.assert_code("wait_timeout", self.client.lease, "accounts", "w3", wait_ms=1)
+        waiting = self.in_thread(self.another().lease, "accounts", "w3", wait_ms=60_000)
+        self.until_waiting(1)
+        self.assertEqual(self.client.release("w2"), 1)
+        self.assertEqual(waiting().value, b"\x00\xff")
+        self.assertEqual(self.client.release(token=first.token), 1)
+        self.assertEqual(self.client.release(token=first.token), 0)
+
+    def test_numbers_limits_and_what_ends_with_a_client(self):
+        holder = self.another(worker_id="holder")
+        self.assertEqual(holder.lease("ports").value, 0)
+        self.assertEqual(self.client.lease("ports", "other").value, 1)
+        holder.lease("ports", "stays", detached=True)
+        self.assertTrue(self.client.limit("one", 1))
+        holder.lease("one")
+        waiting = self.in_thread(self.client.lease, "one", wait_ms=60_000)
+        while self.another().stats()["waiting"] != 1:
+            pass
+        holder.close()
+        self.assertEqual(waiting().value, 0)
+        self.assertEqual(self.client.lease("ports", "next").value, 0)
+        self.assertEqual(self.client.release("stays", detached=True), 1)
+        self.client.release("other")
+        self.client.release("next")
+        self.client.release()
+
+    def test_renewing_and_losing(self):
+        lease = self.client.lease("renewed", "w1", ttl_ms=1)
+        while self.client.release(token=lease.token) != 0:
+            lease = self.client.lease("renewed", "w1", ttl_ms=1)
+        kept = self.client.lease("kept", "w1")
+        renewal = self.client.renew("w1", ttl_ms=50_000)
+        self.assertEqual(renewal.renewed, 1)
+        self.assert_code("lease_lost", self.client.renew, token=lease.token)
+        self.assertEqual(self.client.renew(token=kept.token).renewed, 1)
+        self.client.set("result", 1, ttl_ms=60_000, fence=kept.token)
+        self.assertEqual(self.another().release("w1", force=True), 1)
+        self.assert_code("fenced", self.client.set, "result", 2, 60_000, fence=kept.token)
+        self.assertIn(kept.token, self.client.lost_tokens)
+        self.assertEqual(self.client.get("result"), 1)
+        self.assertIn((kept.token, "kept"), self.client.renew("w1").lost)
+
+    def test_locks(self):
+        other = self.another(worker_id="other")
+        with self.client.lock("migration") as lease:
+            self.assertIsNone(lease.value)
+            with self.assertRaisesRegex(BrokerError, "wait_timeout"):
+                with other.lock("migration", wait_ms=1):
+                    self.fail("two hold the lock")
+        with self.client.lock("migration", shared=True):
+            with other.lock("migration", shared=True, wait_ms=1):
+                pass
+        with self.assertRaises(ZeroDivisionError):
+            with self.client.lock("migration"):
+                raise ZeroDivisionError
+        with other.lock("migration", wait_ms=1):
+            pass
+
+    def test_one_of_all_computes(self):
+        other = self.another(worker_id="other")
+        calls = []
+        waiting = []
+
+        def compute():
+            calls.append("first")
+            waiting.append(self.in_thread(other.get_or_set, "login", 60_000, self.fail))
+            self.until_waiting(1)
+            return {"token": 7}
+
+        self.assertEqual(self.client.get_or_set("login", 60_000, compute), {"token": 7})
+        self.assertEqual(waiting[0](), {"token": 7})
+        self.assertEqual(self.client.get_or_set("login", 60_000, self.fail), {"token": 7})
+        self.assertEqual(calls, ["first"])
+
+    def test_a_computation_that_fails_fails_for_those_who_wait(self):
+        other = self.another(worker_id="other")
+        waiting = []
+
+        def compute():
+            waiting.append(self.in_thread(other.get_or_set, "fails", 60_000, self.fail))
+            self.until_waiting(1)
+            raise ValueError("no \ud800 network")
+
+        with self.assertRaisesRegex(ValueError, "network"):
+            self.client.get_or_set("fails", 60_000, compute)
+        with self.assertRaisesRegex(BrokerError, "compute_failed: .*network"):
+            waiting[0]()
+        self.assertEqual(self.client.get_or_set("fails", 60_000, lambda: 5), 5)
+
+    def test_waiting_for_a_value(self):
+        waiting = self.in_thread(self.another().wait_for, "awaited")
+        self.until_waiting(1)
+        version = self.client.set("awaited", [1], ttl_ms=60_000)
+        entry = waiting()
+        self.assertEqual((entry.value, entry.version), ([1], version))
+        self.assertEqual(self.client.wait_for("awaited", 0).value, [1])
+        self.assert_code("wait_timeout", self.client.wait_for, "never", 1)
 
     def test_no_broker(self):
         self.assert_code("broker_gone", PipeClient, self.broker.pipe + ".none", "")

@@ -27,6 +27,10 @@ FIELD_NAMES = {
     "EPB_F_BINARY": "BINARY",
     "EPB_F_GZIP": "GZIP",
     "EPB_VALUE_FLAGS": "BINARY, GZIP",
+    "EPB_F_FRESH": "FRESH",
+    "EPB_F_SHARED": "SHARED",
+    "EPB_F_DETACHED": "DETACHED",
+    "EPB_F_DISCARD": "DISCARD",
 }
 
 
@@ -83,6 +87,11 @@ class Vectors(unittest.TestCase):
             ephemeral_pipe.decode_reply(made["reply_list"][4:]).body
         )
         self.assertEqual(listed, {"token": ephemeral_pipe.Listed(59000, 13, 8)})
+        renewed = ephemeral_pipe.decode_reply(made["reply_renew"][4:])
+        token = ephemeral_pipe.decode_reply(made["reply_lease"][4:]).numbers["fence"]
+        self.assertEqual(
+            ephemeral_pipe.decode_losses(renewed.body), [ephemeral_pipe.Loss(token, "accounts")]
+        )
 
     def test_records_are_opened_once_and_in_order(self):
         vectors = make_vectors.vectors()
@@ -121,7 +130,7 @@ class Tables(unittest.TestCase):
         text = (ROOT / "csrc/core/msg.h").read_text()
         defined = {
             FIELD_NAMES[name]: int(value, 16)
-            for name, value in re.findall(r"#define (EPB_F_\w+) (0x[0-9A-Fa-f]+)U", text)
+            for name, value in re.findall(r"#define (EPB_F_\w+)[\s\\]+(0x[0-9A-Fa-f]+)U", text)
         }
         documented = {row[0]: int(row[1].strip("`"), 16) for row in table_rows("### Flags")}
         self.assertEqual(documented, defined)

@@ -7,7 +7,8 @@
 static struct epb_request
 request_for(const struct epb_command *command)
 {
-    struct epb_request request = {.action = command->action, .flags = 0};
+    struct epb_request request = {
+        .action = command->action, .flags = command->needs & EPB_NUMBER_FLAGS, .id = 1};
 
     if ((command->needs & EPB_HAS_KEY) != 0) {
         request.key = bytes_of("key");
@@ -37,7 +38,7 @@ Test(command, is_found_by_number_and_by_name)
         cr_assert_eq(epb_command_find(command->action), command);
         cr_assert_eq(epb_command_by_name(bytes_of(command->name)), command);
         cr_assert_not_null(command->run);
-        cr_assert_lt(command->action, EPB_ACTION_LIMIT);
+        cr_assert_lt(command->action, EPB_ACTION_SLOTS);
     }
     for (unsigned action = 0; action < 1000; action++) {
         known += epb_command_find(action) != NULL;
@@ -68,7 +69,7 @@ Test(command, every_row_refuses_what_it_does_not_take)
         for (uint32_t flag = 1; flag < 0x10000; flag <<= 1) {
             struct epb_request request = request_for(command);
 
-            request.flags = flag;
+            request.flags |= flag;
             request.ttl_ms = 1;
             cr_assert_eq(check(&request),
                          (known & flag) != 0 ? EPB_OK : EPB_INVALID_REQUEST, "%s %x",
@@ -121,6 +122,63 @@ Test(command, a_missing_key_weighs_more_than_a_missing_value)
     cr_assert_eq(check(&request), EPB_INVALID_VALUE);
     request.flags = EPB_F_BINARY;
     cr_assert_eq(check(&request), EPB_OK, "no bytes at all are a value");
+}
+
+Test(command, a_missing_worker_id_has_errors_of_its_own)
+{
+    struct epb_request request = request_for(epb_command_find(EPB_ACTION_LEASE));
+
+    request.worker = bytes_of("");
+    cr_assert_eq(check(&request), EPB_KEY_AND_WORKER_REQUIRED);
+    request.key = bytes_of("");
+    cr_assert_eq(check(&request), EPB_KEY_AND_WORKER_REQUIRED);
+    request.worker = bytes_of("w");
+    cr_assert_eq(check(&request), EPB_KEY_AND_WORKER_REQUIRED);
+    request.key = bytes_of("\xED\xA0\x80");
+    cr_assert_eq(check(&request), EPB_INVALID_KEY);
+    request = request_for(epb_command_find(EPB_ACTION_WAIT_FOR));
+    request.key = bytes_of("");
+    cr_assert_eq(check(&request), EPB_INVALID_KEY);
+    request = request_for(epb_command_find(EPB_ACTION_WAIT_FOR));
+    request.flags = 0;
+    cr_assert_eq(check(&request), EPB_INVALID_REQUEST, "a number that it needs");
+}
+
+Test(command, worker_ids_are_up_to_256_bytes_of_utf8)
+{
+    static char longest[EPB_WORKER_MAX_BYTES + 2];
+    struct epb_request request = request_for(epb_command_find(EPB_ACTION_LEASE));
+
+    memset(longest, 'w', EPB_WORKER_MAX_BYTES);
+    request.worker = bytes_of(longest);
+    cr_assert_eq(check(&request), EPB_OK);
+    longest[EPB_WORKER_MAX_BYTES] = 'w';
+    request.worker = bytes_of(longest);
+    cr_assert_eq(check(&request), EPB_INVALID_REQUEST);
+    request.worker = bytes_of("\xED\xA0\x80");
+    cr_assert_eq(check(&request), EPB_INVALID_REQUEST);
+}
+
+Test(command, numbers_are_exact_in_javascript)
+{
+    struct epb_request wait = request_for(epb_command_find(EPB_ACTION_WAIT_FOR));
+    struct epb_request throttle = request_for(epb_command_find(EPB_ACTION_THROTTLE));
+
+    wait.wait_ms = EPB_NUMBER_MAX;
+    cr_assert_eq(check(&wait), EPB_OK);
+    wait.wait_ms++;
+    cr_assert_eq(check(&wait), EPB_INVALID_REQUEST);
+    throttle.flags |= EPB_F_BURST | EPB_F_COST;
+    throttle.period_ms = throttle.burst = throttle.cost = EPB_NUMBER_MAX;
+    cr_assert_eq(check(&throttle), EPB_OK);
+    throttle.period_ms++;
+    cr_assert_eq(check(&throttle), EPB_INVALID_REQUEST);
+    throttle.period_ms = 1;
+    throttle.burst++;
+    cr_assert_eq(check(&throttle), EPB_INVALID_REQUEST);
+    throttle.burst = 1;
+    throttle.cost++;
+    cr_assert_eq(check(&throttle), EPB_INVALID_REQUEST);
 }
 
 Test(command, a_ttl_is_1_to_2_to_the_53_less_1)

@@ -1,5 +1,6 @@
 /* Where a broker listens: names, rights, locks, what dead brokers left. */
 #include <dirent.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "io/endpoint.h"
@@ -400,7 +401,7 @@ Test(endpoint, a_full_queue_means_alive)
 
 /* --- A visible name listens --- */
 
-static volatile bool scanning;
+static atomic_bool scanning;
 
 static void *
 scan(void *context)

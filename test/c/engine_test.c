@@ -8,6 +8,7 @@
 
 static struct epb_options options;
 static struct epb_engine *engine;
+static struct epb_party *party;
 static struct epb_time now;
 static struct epb_reply reply;
 
@@ -19,11 +20,30 @@ setup(void)
 }
 
 static void
+on_ready(void *context, void *user)
+{
+    (void)context;
+    (void)user;
+    cr_assert_fail("nothing here waits");
+}
+
+static void
+close_engine(void)
+{
+    if (engine != NULL) {
+        epb_engine_leave(engine, party, &now);
+    }
+    epb_engine_free(engine);
+    engine = NULL;
+    party = NULL;
+}
+
+static void
 teardown(void)
 {
     struct epb_mem_stats shared;
 
-    epb_engine_free(engine);
+    close_engine();
     epb_mem_shared_stats(&shared);
     cr_assert_eq(shared.used_bytes, 0, "nothing of it is left");
 }
@@ -33,8 +53,10 @@ TestSuite(engine, .init = setup, .fini = teardown);
 static void
 open_engine(void)
 {
-    engine = epb_engine_new(&options, &now);
+    engine = epb_engine_new(&options, &now, on_ready, NULL);
     cr_assert_not_null(engine);
+    party = epb_engine_join(engine, NULL, false);
+    cr_assert_not_null(party);
 }
 
 static enum epb_status
@@ -44,14 +66,26 @@ run(struct epb_request request)
 
     request.id = ++id;
     memset(&reply, 0x55, sizeof reply);
-    epb_engine_run(engine, &request, &now, &reply);
+    epb_engine_run(engine, party, &request, &now, &reply);
     cr_assert_eq(reply.id, id);
+    cr_assert_not(reply.deferred);
     if (reply.status != EPB_OK) {
         cr_assert_eq(reply.flags, 0);
         cr_assert_eq(reply.body.size_bytes, 0);
         cr_assert_null(reply.stats);
     }
     return reply.status;
+}
+
+/* The boot_ms of the next sweep. */
+static uint64_t
+sweep(void)
+{
+    struct epb_due due;
+
+    epb_engine_sweep(engine, &now, &due);
+    cr_assert_eq(due.lease_mono_ms, UINT64_MAX);
+    return due.item_boot_ms;
 }
 
 static struct epb_request
@@ -131,7 +165,7 @@ Test(engine, a_ttl_is_required_unless_the_options_give_one)
     open_engine();
     request.flags = 0;
     cr_assert_eq(run(request), EPB_TTL_REQUIRED);
-    epb_engine_free(engine);
+    close_engine();
     options.require_ttl = false;
     options.default_ttl_ms = 777;
     open_engine();
@@ -180,7 +214,7 @@ Test(engine, conditions_of_a_write)
     request.flags |= EPB_F_IF_ABSENT;
     cr_assert_eq(run(request), EPB_INVALID_REQUEST);
     request.flags = EPB_F_TTL | EPB_F_FENCE;
-    cr_assert_eq(run(request), EPB_INVALID_REQUEST);
+    cr_assert_eq(run(request), EPB_FENCED, "no lease has token 0");
 }
 
 Test(engine, json_text_is_utf8_and_bytes_are_anything)
@@ -237,7 +271,7 @@ Test(engine, a_value_may_be_as_large_as_the_limit)
     cr_assert_eq(run(request), EPB_TOO_LARGE);
     request.value.size_bytes--;
     cr_assert_eq(run(request), EPB_OK);
-    epb_engine_free(engine);
+    close_engine();
     options.max_value_bytes = 0;
     open_engine();
     request.value.size_bytes++;
@@ -296,7 +330,7 @@ Test(engine, a_list_is_wiped_by_the_next_call)
     cr_assert_eq(ask(EPB_ACTION_PING, ""), EPB_OK);
     cr_assert_eq(times_in_memory(NULL, key, sizeof key - 1), 0);
     cr_assert_eq(ask(EPB_ACTION_LIST, ""), EPB_OK);
-    epb_engine_sweep(engine, &now);
+    (void)sweep();
     cr_assert_eq(times_in_memory(NULL, key, sizeof key - 1), 0);
 }
 
@@ -367,23 +401,24 @@ Test(engine, reports_what_happened)
     cr_assert_geq(stats.memory.reserved_bytes, stats.store.stored_bytes);
 }
 
-Test(engine, while_draining_only_questions_about_itself_are_answered)
+Test(engine, while_draining_it_tells_about_itself_and_takes_things_back)
 {
     open_engine();
     set("k", "1");
-    epb_engine_drain(engine);
+    epb_engine_drain(engine, &now);
     for (unsigned i = 0; i < epb_command_count(); i++) {
         uint8_t action = epb_command_at(i)->action;
         bool served = action == EPB_ACTION_PING || action == EPB_ACTION_STATS ||
-                      action == EPB_ACTION_HEALTH || action == EPB_ACTION_METRICS;
+                      action == EPB_ACTION_HEALTH || action == EPB_ACTION_METRICS ||
+                      action == EPB_ACTION_RELEASE || action == EPB_ACTION_CANCEL;
 
-        cr_assert_eq(run((struct epb_request){.action = action}),
-                     served ? EPB_OK : EPB_DRAINING, "%s", epb_command_at(i)->name);
+        cr_assert_eq(run((struct epb_request){.action = action}) != EPB_DRAINING, served,
+                     "%s", epb_command_at(i)->name);
     }
     cr_assert_eq(ask(EPB_ACTION_STATS, ""), EPB_OK);
     cr_assert(reply.stats->draining);
     now = time_at(1100);
-    cr_assert_eq(epb_engine_sweep(engine, &now), UINT64_MAX, "expiry goes on");
+    cr_assert_eq(sweep(), UINT64_MAX, "expiry goes on");
 }
 
 Test(engine, a_sweep_removes_what_is_due_in_bounded_steps)
@@ -397,11 +432,11 @@ Test(engine, a_sweep_removes_what_is_due_in_bounded_steps)
         snprintf(key, sizeof key, "k%u", i);
         set(key, "1");
     }
-    cr_assert_eq(epb_engine_sweep(engine, &now), 1100);
+    cr_assert_eq(sweep(), 1100);
     now = time_at(1100);
     do {
         sweeps++;
-    } while (epb_engine_sweep(engine, &now) <= now.boot_ms);
+    } while (sweep() <= now.boot_ms);
     cr_assert(sweeps >= 5 && sweeps <= 50, "%u sweeps", sweeps);
     cr_assert_eq(ask(EPB_ACTION_STATS, ""), EPB_OK);
     cr_assert_eq(reply.stats->store.items, 0);
@@ -418,7 +453,7 @@ Test(engine, an_item_of_100_bytes_costs_at_most_170)
     options.max_items = 0;
     open_engine();
     epb_engine_stats(engine, &now, &stats);
-    cr_assert_leq(stats.memory.reserved_bytes + stats.store.table_bytes, 128 * 1024,
+    cr_assert_leq(stats.memory.reserved_bytes + stats.table_bytes, 128 * 1024,
                   "a fresh broker is small");
     /* A string of 100 characters, as JSON text. */
     memset(value, 'v', sizeof value - 1);
@@ -429,15 +464,15 @@ Test(engine, an_item_of_100_bytes_costs_at_most_170)
         set(key, value);
     }
     epb_engine_stats(engine, &now, &stats);
-    size_t all_bytes = stats.memory.reserved_bytes + stats.store.table_bytes;
+    size_t all_bytes = stats.memory.reserved_bytes + stats.table_bytes;
 
     cr_log_info("%.1f bytes an item", (double)all_bytes / count);
     cr_assert_leq(all_bytes, (size_t)count * 170);
     now = time_at(1100);
-    while (epb_engine_sweep(engine, &now) <= now.boot_ms) {
+    while (sweep() <= now.boot_ms) {
     }
     epb_engine_stats(engine, &now, &stats);
-    cr_assert_leq(stats.memory.reserved_bytes + stats.store.table_bytes, 640 * 1024,
+    cr_assert_leq(stats.memory.reserved_bytes + stats.table_bytes, 640 * 1024,
                   "what expired went back to the system, but for a few spare chunks");
 }
 
@@ -550,13 +585,14 @@ Test(engine, is_made_whole_or_not_at_all)
 
     for (;; countdown++) {
         epb_mem_fail_after(countdown);
-        engine = epb_engine_new(&options, &now);
+        engine = epb_engine_new(&options, &now, on_ready, NULL);
         if (engine != NULL) {
             break;
         }
-        cr_assert_lt(countdown, 20);
+        cr_assert_lt(countdown, 60);
     }
     epb_mem_fail_after(0);
-    cr_assert_geq(countdown, 4);
+    cr_assert_geq(countdown, 10);
     epb_engine_free(NULL);
+    party = epb_engine_join(engine, NULL, false);
 }

@@ -321,6 +321,28 @@ peer_ping(int fd)
     cr_assert_eq(peer_ask(fd, &request).status, EPB_OK);
 }
 
+/* Asks until a number in the statistics is what it should be. */
+static inline void
+peer_await_stat(int fd, const char *name, const char *value)
+{
+    char wanted[64];
+    char body[4096];
+    struct epb_request request = request_of(EPB_ACTION_STATS, 5, NULL);
+    uint64_t until_ns = epb_sys_ticks_ns() + PATIENCE_S * UINT64_C(1000000000);
+
+    (void)snprintf(wanted, sizeof(wanted), "\"%s\":%s", name, value);
+    do {
+        uint8_t length[EPB_FRAME_LENGTH_BYTES];
+        cr_assert(epb_sys_ticks_ns() < until_ns, "%s never came; %s", wanted, body);
+        peer_request(fd, &request);
+        cr_assert(peer_receive(fd, length, sizeof(length)));
+        cr_assert_lt(epb_get_u32(length), sizeof(body));
+        cr_assert(peer_receive(fd, body, epb_get_u32(length)));
+        memmove(body, body + 8, epb_get_u32(length) - 8);
+        body[epb_get_u32(length) - 8] = '\0';
+    } while (strstr(body, wanted) == NULL);
+}
+
 /* Nothing but the end of the stream comes. */
 static inline void
 peer_expect_end(int fd)

@@ -15,12 +15,22 @@ some_stats(uint64_t items, uint64_t max_items, uint64_t bytes, uint64_t max_byte
     options.max_memory_bytes = max_bytes;
     struct epb_stats stats = {.options = &options, .uptime_ms = 61234, .wall_ms = 5000};
     stats.store = (struct epb_store_stats){.items = items,
-                                           .stored_bytes = bytes,
-                                           .table_bytes = 300,
+                                           .stored_bytes = bytes / 2,
                                            .hits = 5,
                                            .misses = 6,
                                            .expired = 7,
                                            .evicted = 8};
+    stats.leases = (struct epb_lease_stats){.grants = 31,
+                                            .resources = 32,
+                                            .elements = 33,
+                                            .granted_total = 34,
+                                            .expired_total = 35,
+                                            .lost_total = 36};
+    stats.waiting = 41;
+    stats.watchers = 42;
+    stats.throttles = 43;
+    stats.used_bytes = bytes;
+    stats.table_bytes = 300;
     stats.memory = (struct epb_mem_stats){.used_bytes = 1,
                                           .reserved_bytes = 65536,
                                           .locked_bytes = 4096,
@@ -63,8 +73,16 @@ Test(report, stats_are_numbers_only)
         const char *name;
         double number;
     } expected[] = {{"items", 4},
-                    {"leases", 0},
+                    {"leases", 31},
+                    {"waiting", 41},
+                    {"watchers", 42},
+                    {"throttles", 43},
+                    {"poolElements", 33},
+                    {"leasesGranted", 34},
+                    {"leasesExpired", 35},
+                    {"leasesLost", 36},
                     {"memory", 2222},
+                    {"tableMemory", 300},
                     {"uptime", 61234},
                     {"maxItems", 100},
                     {"maxMemory", 10000},
@@ -205,6 +223,15 @@ Test(report, metrics_are_well_formed_and_declared)
         "\nephemeral_broker_uptime_seconds 61.234\n",
         "\nephemeral_broker_stored_bytes 2222\n",
         "\nephemeral_broker_items 4\n",
+        "\nephemeral_broker_leases 31\n",
+        "\nephemeral_broker_pool_elements 33\n",
+        "\nephemeral_broker_waiting_requests 41\n",
+        "\nephemeral_broker_watchers 42\n",
+        "\nephemeral_broker_throttled_keys 43\n",
+        "\nephemeral_broker_table_bytes 300\n",
+        "\nephemeral_broker_leases_granted_total 34\n",
+        "\nephemeral_broker_leases_expired_total 35\n",
+        "\nephemeral_broker_leases_lost_total 36\n",
         "\nephemeral_broker_auth_failures_total 2\n"};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         cr_assert_not_null(strstr(text, expected[i]), "%s", expected[i]);

@@ -20,28 +20,6 @@ end(void)
     broker_stop(&broker);
 }
 
-/* Asks until a number in the statistics is what it should be. */
-static void
-await_stat(int fd, const char *name, const char *value)
-{
-    char wanted[64];
-    char body[4096];
-    struct epb_request request = request_of(EPB_ACTION_STATS, 5, NULL);
-    uint64_t until_ns = epb_sys_ticks_ns() + PATIENCE_S * UINT64_C(1000000000);
-
-    (void)snprintf(wanted, sizeof(wanted), "\"%s\":%s", name, value);
-    do {
-        uint8_t length[EPB_FRAME_LENGTH_BYTES];
-        cr_assert(epb_sys_ticks_ns() < until_ns, "%s never came; %s", wanted, body);
-        peer_request(fd, &request);
-        cr_assert(peer_receive(fd, length, sizeof(length)));
-        cr_assert_lt(epb_get_u32(length), sizeof(body));
-        cr_assert(peer_receive(fd, body, epb_get_u32(length)));
-        memmove(body, body + 8, epb_get_u32(length) - 8);
-        body[epb_get_u32(length) - 8] = '\0';
-    } while (strstr(body, wanted) == NULL);
-}
-
 Test(server, serves_a_request, .init = begin, .fini = end)
 {
     int fd = peer_open(&broker);
@@ -147,9 +125,9 @@ Test(server, more_connections_than_allowed_are_refused)
     cr_assert_eq(answer.id, 0);
     peer_expect_end(fds[3]);
     close(fds[3]);
-    await_stat(fds[0], "connectionsRefused", "1");
+    peer_await_stat(fds[0], "connectionsRefused", "1");
     close(fds[1]);
-    await_stat(fds[0], "connections", "2");
+    peer_await_stat(fds[0], "connections", "2");
     fds[3] = peer_open(&broker);
     peer_ping(fds[3]);
     close(fds[0]);

@@ -452,7 +452,7 @@ Test(session, the_end_of_input_still_gets_its_answers)
     epb_session_input(broker.session, &memory, &room);
     memcpy(memory, epb_buf_data(&input), epb_buf_size(&input));
     epb_session_received(broker.session, epb_buf_size(&input), &broker.now);
-    epb_session_end_of_input(broker.session);
+    epb_session_end_of_input(broker.session, &broker.now);
     cr_assert_not(epb_session_closing(broker.session));
     broker_work(&broker);
     cr_assert_eq(epb_buf_size(&broker.output), 100 * 20);
@@ -461,11 +461,11 @@ Test(session, the_end_of_input_still_gets_its_answers)
     cr_assert_eq(room, 0);
 
     broker_connect(&broker);
-    epb_session_end_of_input(broker.session);
+    epb_session_end_of_input(broker.session, &broker.now);
     assert_closed_silently(&broker);
     broker_connect(&broker);
     (void)broker_feed(&broker, LITERAL("EP"), SIZE_MAX);
-    epb_session_end_of_input(broker.session);
+    epb_session_end_of_input(broker.session, &broker.now);
     broker_work(&broker);
     assert_closed_silently(&broker);
     epb_buf_fini(&input);
@@ -647,7 +647,7 @@ Test(session, every_changed_bit_of_a_proof_or_a_record_closes)
                 bool length = bit / 8 >= EPB_PROOF_BYTES && bit / 8 < EPB_PROOF_BYTES + 4;
                 if (length) {
                     failures = epb_engine_traffic(broker.engine)->auth_failures;
-                    epb_session_end_of_input(broker.session);
+                    epb_session_end_of_input(broker.session, &broker.now);
                     broker_work(&broker);
                 } else {
                     failures++;
@@ -1122,7 +1122,7 @@ Test(session, random_bytes_are_survived)
         }
         (void)broker_feed(&broker, (struct epb_bytes){bytes, sizeof bytes},
                           1 + next_random(&random) % 100);
-        epb_session_end_of_input(broker.session);
+        epb_session_end_of_input(broker.session, &broker.now);
         broker_work(&broker);
         cr_assert(epb_session_closing(broker.session));
         broker_stop(&broker);

@@ -2,7 +2,9 @@
  * The store against a model that is small enough to be obviously right: an array,
  * searched from end to end, in which what is due is gone at once. Random histories of all
  * operations, under all combinations of the options, with allocations failing now and
- * then; after every step the two must agree on everything that can be seen.
+ * then, others taking of the same memory limit, and values that may not be evicted; after
+ * every step the two must agree on everything that can be seen, and at times on the
+ * history of every key that the store has told of.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -24,12 +26,16 @@ struct model_item {
     uint64_t version;
     uint64_t ttl_ms;
     uint64_t due_ms;
-    uint64_t used; /* greater: used later */
+    uint64_t used;   /* greater: used later */
+    bool pinned;     /* may not be evicted */
+    uint64_t events; /* a sum over all that happened to the key */
+    uint64_t told;   /* the same, of what the store told */
 };
 
 struct run {
     struct epb_options options;
     struct epb_arena *arena;
+    struct epb_quota quota;
     struct epb_store *store;
     struct epb_time now;
     struct random random;
@@ -38,6 +44,7 @@ struct run {
     struct model_item items[KEYS];
     uint64_t version;
     uint64_t uses;
+    uint64_t other_bytes;                 /* that others have taken of the quota */
     uint64_t hits, misses, gone, evicted; /* gone: expired */
 };
 
@@ -59,7 +66,60 @@ key_of(unsigned index)
     return (struct epb_bytes){(const uint8_t *)keys[index], sizes[index]};
 }
 
+static unsigned
+index_of(struct epb_bytes key)
+{
+    unsigned index = 0;
+
+    while (!bytes_equal(key, key_of(index))) {
+        index++;
+        cr_assert_lt(index, KEYS);
+    }
+    return index;
+}
+
+/* The hooks */
+
+static void
+add_event(uint64_t *sum, enum epb_event_kind kind, uint64_t version)
+{
+    *sum = (*sum ^ (version * 8 + kind)) * 1099511628211U;
+}
+
+static void
+on_change(void *context, enum epb_event_kind kind, struct epb_bytes key, uint64_t version)
+{
+    struct run *run = context;
+
+    add_event(&run->items[index_of(key)].told, kind, version);
+}
+
+static bool
+may_store(void *context, struct epb_bytes key, const struct epb_time *now)
+{
+    const struct run *run = context;
+
+    CHECK(run, now->boot_ms == run->now.boot_ms);
+    /* The key of another kind. */
+    return index_of(key) != 0;
+}
+
+static bool
+may_evict(void *context, struct epb_bytes key)
+{
+    const struct run *run = context;
+
+    return !run->items[index_of(key)].pinned;
+}
+
 /* The model */
+
+static void
+model_gone(struct run *run, unsigned key, enum epb_event_kind kind)
+{
+    run->items[key].exists = false;
+    add_event(&run->items[key].events, kind, run->items[key].version);
+}
 
 static uint64_t
 model_charge(const struct run *run, unsigned key, size_t value_bytes)
@@ -74,7 +134,7 @@ model_expire(struct run *run)
 {
     for (unsigned i = 0; i < KEYS; i++) {
         if (run->items[i].exists && run->items[i].due_ms <= run->now.boot_ms) {
-            run->items[i].exists = false;
+            model_gone(run, i, EPB_EVENT_EXPIRE);
             run->gone++;
         }
     }
@@ -102,62 +162,114 @@ model_bytes(const struct run *run)
     return sum;
 }
 
-/* The error of a write of so many bytes, if nothing else were evicted. */
-static enum epb_status
-model_quota(const struct run *run, unsigned key, size_t value_bytes)
-{
-    const struct model_item *item = &run->items[key];
-    uint64_t old = item->exists ? model_charge(run, key, item->size_bytes) : 0;
-    uint64_t after = model_bytes(run) - old + model_charge(run, key, value_bytes);
+/* What others take besides the store, or the store's own write of a key. */
+#define NO_KEY KEYS
 
-    if (run->options.max_items != 0 &&
-        model_count(run) + !item->exists > run->options.max_items) {
+/* The error of a write of so many bytes (charged), if nothing else were evicted but what
+ * is `gone`. */
+static enum epb_status
+model_quota(const struct run *run, unsigned key, uint64_t new_bytes, const bool *gone)
+{
+    uint64_t old_bytes = 0;
+    uint64_t bytes = run->other_bytes + model_bytes(run);
+    unsigned count = model_count(run) + (key != NO_KEY && !run->items[key].exists);
+
+    if (key != NO_KEY && run->items[key].exists) {
+        old_bytes = model_charge(run, key, run->items[key].size_bytes);
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        if (gone[i]) {
+            bytes -= model_charge(run, i, run->items[i].size_bytes);
+            count--;
+        }
+    }
+    if (run->options.max_items != 0 && count > run->options.max_items) {
         return EPB_MAX_ITEMS;
     }
-    if (run->options.max_memory_bytes != 0 && after > run->options.max_memory_bytes) {
+    if (run->options.max_memory_bytes != 0 && new_bytes > old_bytes &&
+        bytes - old_bytes + new_bytes > run->options.max_memory_bytes) {
         return EPB_MAX_MEMORY;
     }
     return EPB_OK;
 }
 
-static void
-model_evict(struct run *run, unsigned keep)
+/* The least recently used item that was used after `after` and not after `last`. */
+static unsigned
+model_next_used(const struct run *run, uint64_t after, uint64_t last)
 {
-    unsigned oldest = KEYS;
+    unsigned next = NO_KEY;
 
     for (unsigned i = 0; i < KEYS; i++) {
-        if (i != keep && run->items[i].exists &&
-            (oldest == KEYS || run->items[i].used < run->items[oldest].used)) {
-            oldest = i;
+        const struct model_item *item = &run->items[i];
+
+        if (item->exists && item->used > after && item->used <= last &&
+            (next == NO_KEY || item->used < run->items[next].used)) {
+            next = i;
         }
     }
-    CHECK(run, oldest < KEYS);
-    run->items[oldest].exists = false;
-    run->evicted++;
+    return next;
+}
+
+/* Who has to go, so that the write fits. */
+static enum epb_status
+model_plan(struct run *run, unsigned key, uint64_t new_bytes, bool *gone)
+{
+    enum epb_status status;
+    uint64_t last = run->uses;
+    uint64_t at = 0;
+    unsigned next;
+
+    memset(gone, 0, KEYS * sizeof *gone);
+    status = model_quota(run, key, new_bytes, gone);
+    if (!run->options.evict_lru) {
+        return status;
+    }
+    while (status != EPB_OK && (next = model_next_used(run, at, last)) != NO_KEY) {
+        at = run->items[next].used;
+        if (next != key && run->items[next].pinned) {
+            run->items[next].used = ++run->uses;
+        } else if (next != key) {
+            gone[next] = true;
+            status = model_quota(run, key, new_bytes, gone);
+        }
+    }
+    return status;
 }
 
 static enum epb_status
-model_room(struct run *run, unsigned key, size_t value_bytes)
+model_room(struct run *run, unsigned key, uint64_t new_bytes)
 {
-    uint64_t limit = run->options.max_memory_bytes;
-    enum epb_status status = model_quota(run, key, value_bytes);
+    bool gone[KEYS];
+    enum epb_status status = model_plan(run, key, new_bytes, gone);
 
-    if (status == EPB_OK || !run->options.evict_lru) {
-        return status;
+    for (unsigned i = 0; i < KEYS && status == EPB_OK; i++) {
+        if (gone[i]) {
+            model_gone(run, i, EPB_EVENT_EVICT);
+            run->evicted++;
+        }
     }
-    return limit != 0 && model_charge(run, key, value_bytes) > limit ? EPB_MAX_MEMORY
-                                                                     : EPB_OK;
+    return status;
 }
 
-/* After model_room has agreed. */
+/* The error of a write, for which room is made if it can be. */
+static enum epb_status
+model_admit(struct run *run, unsigned key, size_t value_bytes)
+{
+    if (!run->items[key].exists && key == 0) {
+        return EPB_KIND_MISMATCH;
+    }
+    if (run->options.max_value_bytes != 0 && value_bytes > run->options.max_value_bytes) {
+        return EPB_TOO_LARGE;
+    }
+    return model_room(run, key, model_charge(run, key, value_bytes));
+}
+
+/* After model_admit has agreed. */
 static void
 model_write(struct run *run, unsigned key, struct epb_bytes value, uint32_t flags)
 {
     struct model_item *item = &run->items[key];
 
-    while (model_quota(run, key, value.size_bytes) != EPB_OK) {
-        model_evict(run, key);
-    }
     item->exists = true;
     item->size_bytes = value.size_bytes;
     if (value.size_bytes > 0) {
@@ -166,6 +278,7 @@ model_write(struct run *run, unsigned key, struct epb_bytes value, uint32_t flag
     item->flags = flags;
     item->version = ++run->version;
     item->used = ++run->uses;
+    add_event(&item->events, EPB_EVENT_SET, item->version);
 }
 
 /* Steps */
@@ -193,13 +306,22 @@ maybe_fail(struct run *run)
     return armed;
 }
 
-/* Then nothing has changed, and the model does nothing either. */
+/* Then nothing has changed, and the model does nothing either, but for what counts as
+ * used because it may not be evicted. */
 static bool
-out_of_memory(const struct run *run, bool armed, enum epb_status status)
+out_of_memory(struct run *run, bool armed, enum epb_status status, unsigned key,
+              size_t value_bytes)
 {
+    bool gone[KEYS];
+
     epb_mem_fail_after(0);
     CHECK(run, armed || status != EPB_INTERNAL);
-    return status == EPB_INTERNAL;
+    if (status == EPB_INTERNAL) {
+        status = model_plan(run, key, model_charge(run, key, value_bytes), gone);
+        CHECK(run, status == EPB_OK);
+        return true;
+    }
+    return false;
 }
 
 static size_t
@@ -237,18 +359,15 @@ step_set(struct run *run, unsigned key)
     enum epb_status status = epb_store_set(run->store, &write, &run->now, &version);
     enum epb_status expected = EPB_OK;
 
-    if (out_of_memory(run, armed, status)) {
+    if (out_of_memory(run, armed, status, key, write.value.size_bytes)) {
         return;
     }
     if (write.if_absent && item->exists) {
         expected = EPB_CONFLICT;
     } else if (write.check_version && (!item->exists || item->version != write.version)) {
         expected = EPB_CONFLICT;
-    } else if (run->options.max_value_bytes != 0 &&
-               write.value.size_bytes > run->options.max_value_bytes) {
-        expected = EPB_TOO_LARGE;
     } else {
-        expected = model_room(run, key, write.value.size_bytes);
+        expected = model_admit(run, key, write.value.size_bytes);
     }
     CHECK(run, status == expected);
     if (status == EPB_OK) {
@@ -274,14 +393,17 @@ step_incr(struct run *run, unsigned key)
     enum epb_status status =
         epb_store_incr(run->store, key_of(key), by, ttl_ms, &run->now, &result);
 
-    if (out_of_memory(run, armed, status)) {
-        return;
-    }
     if (item->exists && counts) {
         memcpy(text, item->value, item->size_bytes);
         text[item->size_bytes] = '\0';
     }
     long old = strtol(text, &end, 10);
+    char sum[32];
+    int length = snprintf(sum, sizeof sum, "%lld", (long long)(old + by));
+
+    if (out_of_memory(run, armed, status, key, (size_t)length)) {
+        return;
+    }
     char again[32];
 
     /* Only a number that is printed the same way counts. */
@@ -290,14 +412,12 @@ step_incr(struct run *run, unsigned key)
         CHECK(run, status == EPB_NOT_A_NUMBER);
         return;
     }
-    int length = snprintf(text, sizeof text, "%lld", (long long)(old + by));
-
-    CHECK(run, status == model_room(run, key, (size_t)length));
+    CHECK(run, status == model_admit(run, key, (size_t)length));
     if (status == EPB_OK) {
         bool created = !item->exists;
 
         CHECK(run, result == old + by);
-        model_write(run, key, bytes_of(text), 0);
+        model_write(run, key, bytes_of(sum), 0);
         if (created) {
             item->ttl_ms = ttl_ms;
             item->due_ms = run->now.boot_ms + ttl_ms;
@@ -329,9 +449,33 @@ step_get(struct run *run, unsigned key)
 static void
 step_del(struct run *run, unsigned key)
 {
-    CHECK(run,
-          epb_store_del(run->store, key_of(key), &run->now) == run->items[key].exists);
-    run->items[key].exists = false;
+    bool exists = run->items[key].exists;
+
+    CHECK(run, epb_store_del(run->store, key_of(key), &run->now) == exists);
+    if (exists) {
+        model_gone(run, key, EPB_EVENT_DEL);
+    }
+}
+
+static void
+step_pin(struct run *run, unsigned key)
+{
+    run->items[key].pinned = random_below(&run->random, 3) == 0;
+}
+
+/* Others take of the memory limit, or give back. */
+static void
+step_others(struct run *run)
+{
+    uint64_t bytes = random_below(&run->random, 900);
+
+    if (random_below(&run->random, 2) == 0) {
+        CHECK(run, epb_store_make_room(run->store, bytes, &run->now) ==
+                       (model_room(run, NO_KEY, bytes) == EPB_OK));
+    } else {
+        run->quota.used_bytes += bytes - run->other_bytes;
+        run->other_bytes = bytes;
+    }
 }
 
 struct listing {
@@ -345,16 +489,12 @@ listed(void *context, const struct epb_item_view *view)
 {
     struct listing *listing = context;
 
-    for (unsigned i = 0; i < KEYS; i++) {
-        if (bytes_equal(view->key, key_of(i))) {
-            CHECK(listing->run, !listing->seen[i]);
-            listing->seen[i] = true;
-            check_view(listing->run, i, view);
-            return true;
-        }
-    }
-    CHECK(listing->run, false);
-    return false;
+    unsigned index = index_of(view->key);
+
+    CHECK(listing->run, !listing->seen[index]);
+    listing->seen[index] = true;
+    check_view(listing->run, index, view);
+    return true;
 }
 
 static void
@@ -407,6 +547,10 @@ check_totals(struct run *run)
     CHECK(run, stats.misses == run->misses);
     CHECK(run, stats.expired == run->gone);
     CHECK(run, stats.evicted == run->evicted);
+    CHECK(run, run->quota.used_bytes == stats.stored_bytes + run->other_bytes);
+    for (unsigned i = 0; i < KEYS; i++) {
+        CHECK(run, run->items[i].told == run->items[i].events);
+    }
 }
 
 static void
@@ -427,8 +571,12 @@ step(struct run *run)
         step_get(run, key);
     } else if (choice < 90) {
         step_del(run, key);
-    } else if (choice < 94) {
+    } else if (choice < 92) {
         step_list(run);
+    } else if (choice < 94) {
+        step_pin(run, key);
+    } else if (choice < 96) {
+        step_others(run);
     } else if (choice < 99) {
         step_sweep(run);
     } else {
@@ -443,6 +591,7 @@ history(uint64_t seed, unsigned variant, unsigned steps)
     static const uint64_t item_limits[] = {0, 10, 30};
     static const uint64_t memory_limits[] = {0, 1500, 6000};
     static struct run run;
+    const struct epb_store_hooks hooks = {on_change, may_store, may_evict, &run};
     struct epb_mem_stats stats;
 
     memset(&run, 0, sizeof run);
@@ -454,9 +603,10 @@ history(uint64_t seed, unsigned variant, unsigned steps)
     run.options.max_items = item_limits[variant / 4 % 3];
     run.options.max_memory_bytes = memory_limits[variant / 12 % 3];
     run.options.max_value_bytes = variant % 5 == 0 ? 100 : 0;
+    run.quota.limit_bytes = run.options.max_memory_bytes;
     run.now = time_at(5000);
     run.arena = epb_arena_new(false);
-    run.store = epb_store_new(&run.options, run.arena);
+    run.store = epb_store_new(&run.options, run.arena, &run.quota, &hooks);
     for (run.step = 0; run.step < steps; run.step++) {
         step(&run);
     }

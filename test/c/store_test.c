@@ -5,15 +5,57 @@
 
 static struct epb_options options;
 static struct epb_arena *arena;
+static struct epb_quota quota;
 static struct epb_store *store;
 static struct epb_time now;
+
+/* What the hooks were told and say. */
+static char told[400];      /* "set key 1, del key 1" */
+static const char *guarded; /* no value may be stored here, and its value not evicted */
+
+static void
+on_change(void *context, enum epb_event_kind kind, struct epb_bytes key, uint64_t version)
+{
+    static const char *const names[] = {"", "set", "del", "expire", "evict"};
+    size_t length = strlen(told);
+
+    cr_assert_eq(context, &options);
+    snprintf(told + length, sizeof told - length, "%s%s %.*s %d", length == 0 ? "" : ", ",
+             names[kind], (int)key.size_bytes, (const char *)key.data, (int)version);
+}
+
+static bool
+is_free(struct epb_bytes key)
+{
+    return guarded == NULL || !bytes_equal(key, bytes_of(guarded));
+}
+
+static bool
+may_store(void *context, struct epb_bytes key, const struct epb_time *time)
+{
+    cr_assert_eq(context, &options);
+    cr_assert_eq(time, &now);
+    return is_free(key);
+}
+
+static bool
+may_evict(void *context, struct epb_bytes key)
+{
+    cr_assert_eq(context, &options);
+    return is_free(key);
+}
 
 /* Options are set before, with options_default. */
 static void
 open_store(void)
 {
+    const struct epb_store_hooks hooks = {on_change, may_store, may_evict, &options};
+
+    told[0] = '\0';
+    guarded = NULL;
     arena = epb_arena_new(false);
-    store = epb_store_new(&options, arena);
+    quota = (struct epb_quota){options.max_memory_bytes, 0};
+    store = epb_store_new(&options, arena, &quota, &hooks);
     cr_assert_not_null(store);
     now = time_at(1000);
 }
@@ -32,6 +74,7 @@ teardown(void)
     epb_store_free(store);
     epb_arena_stats(arena, &stats);
     cr_assert_eq(stats.used_bytes, 0, "the store gave everything back");
+    cr_assert_eq(quota.used_bytes, 0);
     epb_arena_free(arena);
 }
 
@@ -537,6 +580,149 @@ Test(store, counts_hits_and_misses)
     cr_assert_eq(stats_now().misses, 1);
     cr_assert(epb_store_del(store, bytes_of("key"), &now));
     cr_assert_eq(stats_now().stored_bytes, 0);
+}
+
+Test(store, tells_of_every_change_in_its_order)
+{
+    struct epb_item_view view;
+    int64_t number;
+
+    options.max_items = 2;
+    options.evict_lru = true;
+    open_store();
+    set("a", "1", 100);
+    set("b", "1", 50);
+    cr_assert_eq(epb_store_incr(store, bytes_of("a"), 1, 100, &now, &number), EPB_OK);
+    cr_assert(epb_store_del(store, bytes_of("b"), &now));
+    cr_assert_not(epb_store_del(store, bytes_of("b"), &now));
+    cr_assert_str_eq(told, "set a 1, set b 2, set a 3, del b 2");
+    told[0] = '\0';
+    set("b", "1", 50);
+    set("c", "1", 10);
+    cr_assert_str_eq(told, "set b 4, evict a 3, set c 5");
+    told[0] = '\0';
+    now = time_at(1010);
+    cr_assert_eq(epb_store_get(store, bytes_of("c"), &now, &view), EPB_NOT_FOUND);
+    now = time_at(1050);
+    (void)epb_store_sweep(store, &now, 10);
+    set("b", "1", 50);
+    now = time_at(1100);
+    set("b", "1", 50);
+    cr_assert_str_eq(told, "expire c 5, expire b 4, set b 6, expire b 6, set b 7");
+    told[0] = '\0';
+    epb_store_free(store);
+    store = NULL;
+    cr_assert_str_eq(told, "", "the end of a store is no change");
+}
+
+Test(store, a_key_of_another_kind_gets_no_value)
+{
+    int64_t number;
+
+    open_store();
+    set("old", "1", 100);
+    guarded = "pool";
+    cr_assert_eq(try_set("pool", "1", 100), EPB_KIND_MISMATCH);
+    cr_assert_eq(epb_store_incr(store, bytes_of("pool"), 1, 100, &now, &number),
+                 EPB_KIND_MISMATCH);
+    assert_missing("pool");
+    cr_assert_str_eq(told, "set old 1");
+    guarded = "old";
+    set("old", "2", 100);
+    now = time_at(1100);
+    cr_assert_eq(try_set("old", "3", 100), EPB_KIND_MISMATCH, "it has expired");
+}
+
+Test(store, what_may_not_be_evicted_stays_and_counts_as_used)
+{
+    options.max_items = 3;
+    options.evict_lru = true;
+    open_store();
+    set("kept", "1", 1000);
+    guarded = "kept";
+    set("a", "1", 1000);
+    set("b", "1", 1000);
+    set("c", "1", 1000);
+    assert_missing("a");
+    assert_value("kept", "1");
+    guarded = NULL;
+    set("d", "1", 1000);
+    assert_missing("b");
+    assert_value("kept", "1");
+    set("e", "1", 1000);
+    assert_missing("kept");
+    assert_value("c", "1");
+}
+
+Test(store, a_write_that_only_the_guarded_could_make_room_for_evicts_nothing)
+{
+    static char value[3001];
+
+    memset(value, 'v', 3000);
+    options.max_memory_bytes = 6000;
+    options.evict_lru = true;
+    open_store();
+    set("kept", value, 1000);
+    guarded = "kept";
+    set("a", "1", 1000);
+    cr_assert_eq(try_set("b", value, 1000), EPB_MAX_MEMORY);
+    assert_value("kept", value);
+    assert_value("a", "1");
+    cr_assert_eq(stats_now().evicted, 0);
+    set("kept", "1", 1000);
+    set("b", value, 1000);
+    options.max_items = 1;
+    guarded = "b";
+    cr_assert_eq(try_set("c", "1", 1000), EPB_MAX_ITEMS);
+}
+
+Test(store, shares_its_memory_limit_with_others)
+{
+    static char value[1001];
+    const size_t item_bytes = epb_arena_block_bytes(1000 + 1 + 24);
+
+    memset(value, 'v', 1000);
+    options.max_memory_bytes = 4 * item_bytes;
+    open_store();
+    set("a", value, 100);
+    set("b", value, 200);
+    quota.used_bytes += item_bytes + 1;
+    cr_assert_eq(try_set("c", value, 100), EPB_MAX_MEMORY);
+    cr_assert_eq(stats_now().stored_bytes, 2 * item_bytes);
+    cr_assert_eq(quota.used_bytes, 3 * item_bytes + 1);
+    cr_assert_not(epb_store_make_room(store, item_bytes, &now));
+    assert_value("a", value);
+    now = time_at(1100);
+    cr_assert(epb_store_make_room(store, item_bytes, &now), "what has expired goes");
+    assert_missing("a");
+    set("c", value, 200);
+    /* Others may have taken more than there is: what shrinks is written still. */
+    quota.used_bytes += 2 * item_bytes;
+    set("c", "1", 200);
+    cr_assert_eq(try_set("c", value, 200), EPB_MAX_MEMORY);
+    quota.used_bytes -= 3 * item_bytes + 1;
+}
+
+Test(store, makes_room_for_others_by_eviction_when_that_is_on)
+{
+    static char value[1001];
+    const size_t item_bytes = epb_arena_block_bytes(1000 + 1 + 48);
+
+    memset(value, 'v', 1000);
+    options.max_memory_bytes = 3 * item_bytes;
+    options.evict_lru = true;
+    open_store();
+    set("a", value, 1000);
+    set("b", value, 1000);
+    set("c", value, 1000);
+    guarded = "a";
+    cr_assert(epb_store_make_room(store, item_bytes + 1, &now));
+    assert_value("a", value);
+    assert_missing("b");
+    assert_missing("c");
+    cr_assert(epb_store_make_room(store, 2 * item_bytes, &now), "there is");
+    cr_assert_not(epb_store_make_room(store, 2 * item_bytes + 1, &now));
+    assert_value("a", value);
 }
 
 /* Nothing of a value may be left in memory once the store has let go of it. */

@@ -70,8 +70,14 @@ assert_request(const char *name, struct epb_request request)
     cr_assert_eq(decoded.ttl_ms, request.ttl_ms);
     cr_assert_eq(decoded.version, request.version);
     cr_assert_eq(decoded.count, request.count);
+    cr_assert_eq(decoded.fence, request.fence);
+    cr_assert_eq(decoded.wait_ms, request.wait_ms);
+    cr_assert_eq(decoded.period_ms, request.period_ms);
     epb_buf_fini(&frame);
 }
+
+/* The token of the vectors. */
+#define TOKEN ((UINT64_C(1700000000123) << 10) + 5)
 
 Test(vectors, requests)
 {
@@ -100,6 +106,46 @@ Test(vectors, requests)
                                                         .id = 5,
                                                         .key = LITERAL("n"),
                                                         .count = -2});
+}
+
+Test(vectors, requests_of_leases)
+{
+    assert_request("request_pool",
+                   (struct epb_request){.action = EPB_ACTION_POOL,
+                                        .id = 8,
+                                        .key = LITERAL("accounts"),
+                                        .value = LITERAL("\6\0\0\0\0\"anna\""
+                                                         "\2\0\0\0\1\0\xFF")});
+    assert_request("request_lease",
+                   (struct epb_request){.action = EPB_ACTION_LEASE,
+                                        .flags = EPB_F_TTL | EPB_F_WAIT | EPB_F_FRESH,
+                                        .id = 9,
+                                        .key = LITERAL("accounts"),
+                                        .worker = LITERAL("w1"),
+                                        .ttl_ms = 30000,
+                                        .wait_ms = EPB_NUMBER_MAX});
+    assert_request("request_renew_unanswered",
+                   (struct epb_request){
+                       .action = EPB_ACTION_RENEW, .flags = EPB_F_FENCE, .fence = TOKEN});
+    assert_request("request_get_or_set",
+                   (struct epb_request){.action = EPB_ACTION_GET_OR_SET,
+                                        .flags = EPB_F_TTL | EPB_F_WAIT | EPB_F_PERIOD,
+                                        .id = 10,
+                                        .key = LITERAL("token"),
+                                        .worker = LITERAL("w1"),
+                                        .ttl_ms = 60000,
+                                        .wait_ms = 5000,
+                                        .period_ms = 1000});
+    assert_request("request_release_failed",
+                   (struct epb_request){.action = EPB_ACTION_RELEASE,
+                                        .flags = EPB_F_FENCE,
+                                        .id = 11,
+                                        .value = LITERAL("no network"),
+                                        .fence = TOKEN});
+    assert_request("request_cancel", (struct epb_request){.action = EPB_ACTION_CANCEL,
+                                                          .flags = EPB_F_COUNT,
+                                                          .id = 12,
+                                                          .count = 9});
 }
 
 static void
@@ -141,6 +187,60 @@ Test(vectors, replies)
                  (struct epb_reply){.id = 7, .body = {entry, sizeof entry}});
     assert_reply("refusal_auth_required",
                  (struct epb_reply){.status = EPB_AUTH_REQUIRED});
+}
+
+Test(vectors, replies_of_leases_and_events)
+{
+    uint8_t loss[EPB_LOSS_HEADER_BYTES + 8];
+    epb_put_u64(loss, TOKEN);
+    epb_put_u16(loss + 8, 8);
+    memcpy(loss + EPB_LOSS_HEADER_BYTES, "accounts", 8);
+    uint8_t lease[EPB_LEASES_ENTRY_HEADER_BYTES + 10] = {1, 3, 0};
+    epb_put_u64(lease + 3, 7);
+    epb_put_u64(lease + 11, TOKEN);
+    epb_put_u64(lease + 19, 29000);
+    epb_put_u64(lease + 27, 1000);
+    epb_put_u16(lease + 35, 8);
+    epb_put_u16(lease + 37, 2);
+    memcpy(lease + EPB_LEASES_ENTRY_HEADER_BYTES, "accountsw1", 10);
+    uint8_t event[EPB_EVENT_HEADER_BYTES + 5] = {EPB_EVENT_SET};
+    epb_put_u64(event + 1, 13);
+    epb_put_u16(event + 9, 5);
+    memcpy(event + EPB_EVENT_HEADER_BYTES, "token", 5);
+    uint32_t granted = EPB_F_TTL | EPB_F_FENCE;
+    assert_reply("reply_lease", (struct epb_reply){.flags = granted,
+                                                   .id = 9,
+                                                   .ttl_ms = 30000,
+                                                   .fence = TOKEN,
+                                                   .body = LITERAL("\"anna\"")});
+    assert_reply("reply_lease_number", (struct epb_reply){.flags = granted | EPB_F_COUNT,
+                                                          .id = 13,
+                                                          .ttl_ms = 60000,
+                                                          .fence = TOKEN + 1});
+    assert_reply("reply_wait_timeout",
+                 (struct epb_reply){.status = EPB_WAIT_TIMEOUT, .id = 9});
+    assert_reply("reply_renew", (struct epb_reply){.flags = EPB_F_COUNT,
+                                                   .id = 14,
+                                                   .count = 1,
+                                                   .body = {loss, sizeof loss}});
+    assert_reply("reply_leases",
+                 (struct epb_reply){.id = 15, .body = {lease, sizeof lease}});
+    assert_reply("reply_compute_failed",
+                 (struct epb_reply){.status = EPB_COMPUTE_FAILED,
+                                    .id = 10,
+                                    .body = LITERAL("no network")});
+    assert_reply("reply_throttle", (struct epb_reply){.flags = EPB_F_COUNT | EPB_F_WAIT |
+                                                               EPB_F_PERIOD | EPB_F_BURST,
+                                                      .id = 16,
+                                                      .wait_ms = 250,
+                                                      .period_ms = 1000});
+    assert_reply("event_watch", (struct epb_reply){.flags = EPB_F_COUNT,
+                                                   .count = 17,
+                                                   .body = {event, sizeof event}});
+    assert_reply("event_lease_lost", (struct epb_reply){.status = EPB_LEASE_LOST,
+                                                        .flags = EPB_F_FENCE,
+                                                        .fence = TOKEN,
+                                                        .body = LITERAL("accounts")});
 }
 
 static void

@@ -67,13 +67,22 @@ struct broker {
     struct epb_time now;
     struct epb_buf output; /* what the session said, in all */
     size_t most_held;      /* the largest input ever held */
+    unsigned wakes;        /* how often a turn was asked for */
 };
+
+static inline void
+count_wake(void *context, void *owner)
+{
+    struct broker *broker = owner;
+    cr_assert_null(context);
+    broker->wakes++;
+}
 
 static inline void
 broker_connect(struct broker *broker)
 {
-    epb_session_free(broker->session);
-    broker->session = epb_session_new(&broker->config, &broker->now);
+    epb_session_free(broker->session, &broker->now);
+    broker->session = epb_session_new(&broker->config, broker, &broker->now);
     cr_assert_not_null(broker->session);
     epb_buf_consume(&broker->output, epb_buf_size(&broker->output));
 }
@@ -88,9 +97,11 @@ broker_start(struct broker *broker, const char *secret, const struct epb_options
     epb_options_default(&broker->options);
     if (options != NULL)
         broker->options = *options;
-    broker->engine = epb_engine_new(&broker->options, &broker->now);
+    broker->engine =
+        epb_engine_new(&broker->options, &broker->now, epb_session_wake, NULL);
     cr_assert_not_null(broker->engine);
     broker->config.engine = broker->engine;
+    broker->config.on_wake = count_wake;
     if (secret != NULL)
         broker->config.secret = TEXT(secret);
     epb_buf_init(&broker->output, (size_t)1 << 30);
@@ -100,10 +111,33 @@ broker_start(struct broker *broker, const char *secret, const struct epb_options
 static inline void
 broker_stop(struct broker *broker)
 {
-    epb_session_free(broker->session);
+    epb_session_free(broker->session, &broker->now);
     epb_pool_fini(&broker->config.pool);
     epb_engine_free(broker->engine);
     epb_buf_fini(&broker->output);
+}
+
+/* Another session of the same broker, with a clock of its own to be kept the same; it
+ * goes first. */
+static inline void
+peer_start(struct broker *peer, const struct broker *broker)
+{
+    memset(peer, 0, sizeof *peer);
+    peer->options = broker->options;
+    peer->now = broker->now;
+    peer->engine = broker->engine;
+    peer->config = (struct epb_session_config){
+        .engine = broker->engine, .secret = broker->config.secret, .on_wake = count_wake};
+    epb_buf_init(&peer->output, (size_t)1 << 30);
+    broker_connect(peer);
+}
+
+static inline void
+peer_stop(struct broker *peer)
+{
+    epb_session_free(peer->session, &peer->now);
+    epb_pool_fini(&peer->config.pool);
+    epb_buf_fini(&peer->output);
 }
 
 static inline void

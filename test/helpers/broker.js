@@ -17,6 +17,7 @@ for (const name of Object.keys(process.env)) {
 const ROOT = path.join(__dirname, '..', '..');
 const { Broker, PipeClient } = require(ROOT);
 
+let strangers = 0;
 const SECRET = 'a secret for tests, not a short one';
 
 /**
@@ -33,6 +34,18 @@ function startBroker(t, options = {}) {
 /** A client of a broker that ends with the test. */
 function startClient(t, broker, options = {}) {
   const client = broker.client(options);
+  t.after(() => client.close());
+  return client;
+}
+
+/**
+ * A client with a connection of its own. Those of one thread with the same pipe share one; another
+ * spelling of the path is another pipe to them.
+ */
+function startStranger(t, broker, options = {}) {
+  const slashes = '/'.repeat(2 + (strangers++ % 16));
+  const spelling = path.dirname(broker.pipe) + slashes + path.basename(broker.pipe);
+  const client = new PipeClient(spelling, { secret: broker.secret, ...options });
   t.after(() => client.close());
   return client;
 }
@@ -67,6 +80,82 @@ async function runNode(script, { env = {}, args = [], onChild = undefined } = {}
   onChild?.(child);
   const [status, signal] = await once(child, 'close');
   return { status, signal, ...output };
+}
+
+/**
+ * A worker: a Node process with a client, and a line to the test. Its script has `client` and `tell`;
+ * it answers `ask` with what its `on[name]` gives. It is killed with the test.
+ */
+class WorkerProcess {
+  #told = [];
+  #wake = () => {};
+
+  constructor(t, broker, script, { workerId = undefined, env = {} } = {}) {
+    const source = `'use strict';
+      const ROOT = ${JSON.stringify(ROOT)};
+      const { PipeClient, BrokerError } = require(ROOT);
+      const client = new PipeClient();
+      const tell = (message) => process.send(message);
+      const on = {};
+      process.on('message', async ([name, ...args]) => tell({ answer: await on[name](...args) }));
+      ${script}`;
+    const identity = workerId === undefined ? {} : { WORKER_ID: workerId };
+    this.child = spawn(process.execPath, ['-e', source], {
+      env: { ...process.env, ...broker.env(), ...identity, ...env },
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.exit = once(this.child, 'exit');
+    t.after(() => this.kill());
+    this.child.on('message', (message) => {
+      this.#told.push(message);
+      this.#wake();
+    });
+  }
+
+  /** The next thing it tells. */
+  async told() {
+    while (this.#told.length === 0) {
+      await new Promise((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#told.shift();
+  }
+
+  async ask(...question) {
+    this.child.send(question);
+    return (await this.told()).answer;
+  }
+
+  signal(name) {
+    this.child.kill(name);
+  }
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.exit;
+  }
+}
+
+function startWorker(t, broker, script, options) {
+  return new WorkerProcess(t, broker, script, options);
+}
+
+/** The reason of a signal, once it has aborted. What leads to that may keep no process alive. */
+async function reasonOf(signal) {
+  const alive = setInterval(() => {}, 1000);
+  if (!signal.aborted) await once(signal, 'abort');
+  clearInterval(alive);
+  return signal.reason;
+}
+
+/** Resolves when so many requests wait for the key. */
+function untilWaiting(client, key, count) {
+  const wait = async () => {
+    const lines = await client.leases(key);
+    return lines.filter((line) => line.key === key && line.state === 'waiting').length === count;
+  };
+  return until(wait, `${count} wait for ${key}`);
 }
 
 /** Resolves when `condition` gives something true: for what no event tells. Fails after a while. */
@@ -104,11 +193,15 @@ module.exports = {
   ROOT,
   SECRET,
   randomFrom,
+  reasonOf,
   runNode,
   startBroker,
   startClient,
   startPair,
+  startStranger,
+  startWorker,
   temporaryDirectory,
   until,
+  untilWaiting,
   withCode,
 };

@@ -113,6 +113,12 @@ test('the tables of the core are there', () => {
   assert.equal(actions.ping, 1);
   assert.equal(binding.commands.length, Object.keys(actions).length);
   assert.equal(flags.gzip, 0x800);
+  const { fresh, shared, detached, discard } = flags;
+  assert.deepEqual([fresh, shared, detached, discard], [0x1000, 0x2000, 0x4000, 0x8000]);
+  const shapes = new Set(binding.commands.map(({ shape }) => shape));
+  for (const shape of ['lease', 'renewal', 'leases', 'compute', 'throttle', 'watch']) {
+    assert.ok(shapes.has(shape), shape);
+  }
   assert.equal(binding.frameVersion, 1);
   assert.deepEqual(Object.keys(binding.versions), ['addon', 'mbedtls', 'cjson', 'libuv']);
   for (const version of Object.values(binding.versions)) assert.match(version, /^\d+\.\d+\.\d+/);
@@ -227,6 +233,7 @@ test('wrong types throw a TypeError, and nothing else', (t) => {
     () => new binding.Broker({ maxItems: -1 }, null, nop),
     () => new binding.Broker({ maxItems: 1.5 }, null, nop),
     () => new binding.Broker({ debug: 1 }, null, nop),
+    () => new binding.Broker({ singleLease: 1 }, null, nop),
     () => new binding.Broker({ pipeId: 5 }, null, nop),
     () => binding.spawn('x'),
     () => binding.spawn('x', [1], [], {}, nop),
@@ -262,6 +269,116 @@ test('a broker that can not listen says why', (t) => {
   other.stopSync();
   assert.equal(other.path, null);
   assert.throws(() => other.stop(0, () => {}), { code: 'internal' });
+});
+
+/** A lock of its own for a worker, for so long; resolves with the fencing token. */
+async function takeLock(client, worker, ttl, name = 'lock') {
+  const reply = await client.ask({
+    action: actions.lock,
+    flags: flags.ttl | flags.fresh,
+    numbers: [ttl],
+    key: name,
+    worker,
+  });
+  assert.equal(reply.status, STATUS.ok);
+  return reply.numbers[1];
+}
+
+const renewFrame = (token, id = 0) =>
+  requestFrame({ action: actions.renew, id, flags: flags.fence, numbers: [token] });
+
+/** Nothing of JavaScript runs on this thread meanwhile. */
+function block(ms) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+for (const secret of [null, SECRET]) {
+  const how = secret === null ? 'without a secret' : 'with a secret';
+
+  test(`a kept lease outlives a blocked event loop, ${how}`, async (t) => {
+    const { path: brokerPath } = startBroker(t, { secret });
+    const client = connect(t, brokerPath, secret);
+    const token = await takeLock(client, 'kept', 500);
+    const lost = await takeLock(client, 'not kept', 500, 'another');
+    const id = client.channel.keep(renewFrame(token), 50);
+    assert.ok(id > 0);
+    block(1500);
+    assert.ok(client.channel.keptAgo(id) < 500);
+    // What was lost meanwhile is told first, without having been asked for.
+    const frames = Buffer.concat([renewFrame(token, 1), renewFrame(lost, 2)]);
+    const replies = await client.exchange(frames, 3);
+    assert.deepEqual(
+      replies.map((reply) => [reply.id, reply.status]),
+      [
+        [0, STATUS.lease_lost],
+        [1, STATUS.ok],
+        [2, STATUS.lease_lost],
+      ],
+    );
+    assert.equal(replies[0].body.toString(), 'another');
+    client.channel.unkeep(id);
+    assert.equal(client.channel.keptAgo(id), null);
+  });
+}
+
+test('what is kept ends with its connection', async (t) => {
+  const { path: brokerPath } = startBroker(t);
+  const client = connect(t, brokerPath);
+  const { channel } = client;
+  const frame = renewFrame(await takeLock(client, 'w', 60000));
+  const first = channel.keep(frame, 5);
+  const second = channel.keep(frame, 1000000);
+  assert.notEqual(first, second);
+  assert.ok(channel.keptAgo(second) >= 0);
+  channel.unkeep(123456789);
+  channel.close();
+  assert.equal(channel.keptAgo(first), null);
+  assert.equal(channel.keptAgo(second), null);
+  assert.equal(channel.keep(frame, 5), 0, 'there is nothing to keep it on');
+  assert.equal(channel.connect(), STATUS.ok);
+  assert.equal(channel.keptAgo(first), null);
+  assert.ok(channel.keep(frame, 5) > second);
+});
+
+test('only whole frames are kept, and only every so often', (t) => {
+  const { path: brokerPath } = startBroker(t);
+  const { channel } = connect(t, brokerPath);
+  const frame = renewFrame(1);
+  const wrong = [
+    () => channel.keep(),
+    () => channel.keep('frame', 5),
+    () => channel.keep(null, 5),
+    () => channel.keep(Buffer.alloc(0), 5),
+    () => channel.keep(frame.subarray(1), 5),
+    () => channel.keep(Buffer.concat([frame, frame]), 5),
+    () => channel.keep(frame, 0),
+    () => channel.keep(frame, 1.5),
+    () => channel.keep(frame),
+    () => channel.unkeep(),
+    () => channel.unkeep(-1),
+    () => channel.keptAgo('1'),
+  ];
+  for (const call of wrong) assert.throws(call, TypeError, String(call));
+});
+
+test('a broker may allow a worker one lease, and few to wait', async (t) => {
+  const options = { singleLease: true, maxWaiters: 1 };
+  const { path: brokerPath } = startBroker(t, { options });
+  const client = connect(t, brokerPath);
+  const lease = (key, worker, id, wait = 0) =>
+    requestFrame({ action: actions.lease, flags: flags.wait, numbers: [wait], key, worker, id });
+  await client.ask({ action: actions.limit, flags: flags.count, numbers: [1], key: 'a' });
+  const frames = [lease('a', 'w', 1), lease('b', 'w', 2), lease('a', 'x', 3, 60000)];
+  frames.push(lease('a', 'y', 4, 60000));
+  const replies = await client.exchange(Buffer.concat(frames), 3);
+  assert.deepEqual(
+    replies.map(({ id, status }) => [id, status]),
+    [
+      [1, STATUS.ok],
+      [2, STATUS.worker_already_has_lease],
+      [4, STATUS.max_waiters],
+    ],
+  );
 });
 
 test('draining refuses new work, then tells that it has stopped', async (t) => {
@@ -315,7 +432,7 @@ test('what a callback throws is an uncaught exception', (t) => {
   assert.deepEqual(left, []);
 });
 
-test('a channel that nobody holds is collected, armed ones are not', (t) => {
+test('a channel that nobody holds is collected, unless somebody waits for its answer', (t) => {
   const { status, stderr, left } = runScript(
     t,
     `require('node:v8').setFlagsFromString('--expose-gc');
@@ -324,21 +441,22 @@ test('a channel that nobody holds is collected, armed ones are not', (t) => {
      const path = broker.start();
      const gone = [];
      const registry = new FinalizationRegistry((name) => gone.push(name));
-     function make(name, arm) {
+     function make(name) {
        // The closure holds the channel: a cycle.
        const channel = new binding.Channel(path, null, () => channel.close());
        channel.connect();
-       if (arm) { channel.arm(); channel.unref(); }
+       if (name !== 'idle') channel.arm();
+       if (name === 'armed for events') channel.unref();
        registry.register(channel, name);
      }
-     for (let i = 0; i < 5; i++) make('idle', false);
-     make('armed', true);
+     for (const name of ['idle', 'idle', 'armed for events', 'armed for events']) make(name);
+     make('waited for');
      let rounds = 0;
      (function collect() {
        gc();
-       if (gone.length < 5 && rounds++ < 1000) return setImmediate(collect);
+       if (gone.length < 4 && rounds++ < 1000) return setImmediate(collect);
        gc();
-       if (gone.length !== 5 || gone.includes('armed')) throw new Error(gone.join());
+       if (gone.length !== 4 || gone.includes('waited for')) throw new Error(gone.join());
        broker.stopSync();
      })();`,
   );
@@ -420,6 +538,7 @@ const CHATTING = `
   const broker = new binding.Broker({ debug: true }, secret, () => {});
   const path = broker.start();
   const frame = requestFrame({ action: 1 });
+  const kept = requestFrame({ action: 1, id: 0 });
   for (let i = 0; i < 4; i++) {
     const into = Buffer.alloc(1000);
     const step = () => {
@@ -430,6 +549,7 @@ const CHATTING = `
     const channel = new binding.Channel(path, secret, step);
     channel.connect();
     step();
+    for (let ms = 1; ms <= 20; ms++) channel.keep(kept, ms);
   }
   parentPort.postMessage(path);
 `;

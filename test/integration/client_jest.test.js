@@ -30,6 +30,18 @@ const SUITE = `
     expect(error).toBeInstanceOf(Error);
     await expect(client.set('k', undefined, 1000)).rejects.toMatchObject({ code: 'invalid_value' });
   });
+  test('leases, and what is computed once', async () => {
+    await client.limit('one', 1);
+    await client.withLease('one', { ttl: 300 }, async (permit, lease) => {
+      expect(permit).toBe(0);
+      await client.incr('holders', 1, 60000);
+      await lease.renew();
+      expect(await client.incr('holders', -1)).toBe(0);
+      expect(lease.signal.aborted).toBe(false);
+    });
+    await expect(client.acquire('one', { signal: AbortSignal.abort() })).rejects.toBeDefined();
+    expect(await client.getOrSet('login', 60000, async () => ({ token: 5 }))).toStrictEqual({ token: 5 });
+  });
   test('many calls', async () => {
     for (let i = 0; i < 500; i++) await client.incr('n', 1, 60000);
     await Promise.all(Array.from({ length: 500 }, () => client.incr('n', 1, 60000)));
@@ -50,7 +62,7 @@ test('in two workers, with fake timers', { timeout: 120_000 }, async (t) => {
     );
   });
   assert.equal(error, null, stderr);
-  assert.match(stderr, /^Tests: +9 passed, 9 total$/m);
+  assert.match(stderr, /^Tests: +12 passed, 12 total$/m);
   assert.doesNotMatch(stderr, /did not exit|open handle/);
   assert.equal(await startClient(t, broker).get('n'), 3000);
 });

@@ -9,7 +9,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const ts = require('typescript');
-const { ROOT } = require('../helpers/broker');
+const { ROOT, startPair } = require('../helpers/broker');
+const { requestFrame, takeReply } = require('../helpers/wire');
 const { Broker, PipeClient } = require('../..');
 const { load } = require('../../lib/binding');
 const frame = require('../../lib/frame');
@@ -18,7 +19,19 @@ const options = require('../../lib/options');
 const binding = load();
 
 /** Methods of PipeClient that are no command of their own. */
-const CLIENT_SIDE = ['close', 'getSync', 'namespace', 'pingMs'];
+const CLIENT_SIDE = [
+  'acquire',
+  'acquireAll',
+  'acquireLock',
+  'close',
+  'getSync',
+  'leaseSync',
+  'namespace',
+  'pingMs',
+  'withLease',
+];
+/** Commands that no method is named after: an AbortSignal is. */
+const NO_METHOD = ['cancel'];
 
 const read = (name) => fs.readFileSync(path.join(ROOT, name), 'utf8');
 const sorted = (names) => [...new Set(names)].sort();
@@ -50,9 +63,12 @@ function methodsOf(constructor) {
 
 test('every command is a method of PipeClient, and every method a command or known to be none', () => {
   const commands = binding.commands.map(({ name }) => name);
-  assert.ok(commands.length >= 12);
+  assert.ok(commands.length >= 27);
   const methods = methodsOf(PipeClient).filter((name) => name !== 'pipe');
-  assert.deepEqual(methods, sorted([...commands, ...CLIENT_SIDE]));
+  assert.deepEqual(
+    methods,
+    sorted([...commands.filter((name) => !NO_METHOD.includes(name)), ...CLIENT_SIDE]),
+  );
 });
 
 test('the types have the members of the classes, no more and no fewer', () => {
@@ -62,6 +78,19 @@ test('the types have the members of the classes, no more and no fewer', () => {
   for (const constructor of [Broker, PipeClient]) {
     assert.equal(typeof constructor.prototype[Symbol.asyncDispose], 'function');
   }
+});
+
+test('the handles have what their types say', async (t) => {
+  const { client } = startPair(t);
+  const types = declarations();
+  const lease = await client.acquire('k');
+  for (const name of membersOf(types.get('Lease'))) assert.ok(name in lease, name);
+  const watch = client.watch();
+  for (const name of membersOf(types.get('Watch'))) assert.ok(name in watch, name);
+  assert.equal(typeof lease[Symbol.asyncDispose], 'function');
+  assert.equal(watch[Symbol.asyncIterator](), watch);
+  watch.close();
+  await lease.release();
 });
 
 test('the types have the options of the table', () => {
@@ -88,6 +117,41 @@ test("the client's numbers are the core's", () => {
   assert.equal(frame.VERSION, binding.frameVersion);
   for (const { name, action } of binding.commands) assert.equal(binding.actions[name], action);
   assert.equal(binding.statuses.find(({ number }) => number === 0).code, 'ok');
+});
+
+test('a request with everything a request can have is encoded as PROTOCOL.md tells', () => {
+  const request = new frame.Request();
+  const numbers = [1, 2 ** 53 - 1, 3, -4, 5, 6, 7, 8];
+  const [ttl, version, fence, count, wait, period, burst, cost] = numbers;
+  for (const worker of ['w', 'é'.repeat(128)]) {
+    Object.assign(request, { ttl, version, fence, count, wait, period, burst, cost, worker });
+    Object.assign(request, { action: 14, flags: 0xffff, key: 'ключ', text: '"é"' });
+    const buffer = Buffer.alloc(frame.requestBound(request));
+    const end = frame.putRequest(buffer, 0, 77, request);
+    const { key, flags, action } = request;
+    const expected = requestFrame({ action, id: 77, flags, key, worker, numbers, value: '"é"' });
+    assert.deepEqual(buffer.subarray(0, end), expected);
+    assert.deepEqual(
+      frame.silentFrame(request),
+      requestFrame({ action, id: 0, flags, key, worker, numbers, value: '"é"' }),
+    );
+  }
+});
+
+test('a reply with every number is read as PROTOCOL.md tells', () => {
+  const numbers = [11, 12, 13, -14, 15, 16, 17];
+  const reply = Buffer.alloc(12 + 8 * numbers.length + 2);
+  reply.writeUInt32LE(reply.length - 4, 0);
+  reply.set([1, 0, 0x7f, 0x04, 9], 4);
+  numbers.forEach((number, i) => reply.writeBigInt64LE(BigInt(number), 12 + 8 * i));
+  reply.write('hi', reply.length - 2);
+  assert.deepEqual(takeReply(reply).reply.numbers, numbers);
+  const got = new frame.Reply();
+  assert.equal(frame.getReply(reply, 0, reply.length, got), true);
+  const { ttl, itemVersion, fence, count, wait, period, burst, id, bodyAt, bodyEnd } = got;
+  assert.deepEqual([ttl, itemVersion, fence, count, wait, period, burst], numbers);
+  assert.deepEqual([id, reply.toString('utf8', bodyAt, bodyEnd)], [9, 'hi']);
+  assert.equal(frame.getReply(reply, 0, reply.length - 1, got), false);
 });
 
 test('PROTOCOL.md has a row for every command and every status', () => {

@@ -115,6 +115,52 @@ for (const [how, brokerOptions, clientOptions] of brokers) {
       assert.match(await theirs.metrics(), /^# HELP ephemeral_broker_/m);
     });
 
+    test('numbered slots: lease(key, workerId, ttl), release(workerId)', async (t) => {
+      const { theirs, ours, broker } = await pair(t);
+      const other = await referenceClient(broker.pipe, clientOptions);
+      assert.equal(await theirs.lease('slot', 'a', TTL), 0);
+      assert.equal(await other.lease('slot', 'b', TTL), 1);
+      assert.equal(await other.lease('slot', 'a', TTL), 0, 'the same worker, wherever it asks');
+      assert.equal(await ours.lease('slot', 'b'), 2, 'ours holds in the name of its connection');
+      assert.equal(await theirs.lease('slot', 'c'), 3, 'without a TTL it is a minute');
+      assert.equal(await other.release('a'), true);
+      assert.equal(await theirs.release('a'), false);
+      assert.equal(await ours.lease('slot', 'd'), 0);
+      assert.equal((await theirs.stats()).leases, 4);
+      assert.equal(
+        await ours.lease('slot', 'b', { detached: true }),
+        1,
+        'without one, it is theirs',
+      );
+      assert.equal(await ours.release('b', 'slot', { detached: true }), true);
+      await assert.rejects(theirs.release('b'), says('lease_held'), 'that of ours is not theirs');
+    });
+
+    test('what they lease ends with its TTL; what they may not have is an error', async (t) => {
+      const { theirs, ours } = await pair(t);
+      await ours.limit('one', 1);
+      assert.equal(await theirs.lease('one', 'a', 30), 0);
+      const start = performance.now();
+      assert.equal(await ours.lease('one', 'b', { waitMs: 10_000 }), 0);
+      assert.ok(performance.now() - start < 10_000);
+      await assert.rejects(theirs.lease('one', 'a', TTL), says('lease_held'));
+      await assert.rejects(theirs.release('b'), says('lease_held'));
+      await assert.rejects(theirs.lease('one', 'a', -5), says('invalid_ttl'));
+      assert.equal(await ours.release('b'), true);
+      await ours.set('value', { port: 5 }, TTL);
+      assert.deepEqual(await theirs.lease('value', 'a', TTL), { port: 5 });
+    });
+
+    test('singleLease: a worker of theirs has one lease, as they have it', async (t) => {
+      const { theirs } = await pair(t, { singleLease: true });
+      assert.equal(await theirs.lease('a', 'w', TTL), 0);
+      assert.equal(await theirs.lease('a', 'w', TTL), 0);
+      await assert.rejects(theirs.lease('b', 'w', TTL), says('worker_already_has_lease'));
+      assert.equal(await theirs.lease('b', 'v', TTL), 0);
+      assert.equal(await theirs.release('w'), true);
+      assert.equal(await theirs.lease('b', 'w', TTL), 1);
+    });
+
     test('a TTL of theirs runs out', async (t) => {
       const { theirs } = await pair(t);
       await theirs.set('k', 1, 20);

@@ -9,6 +9,7 @@ export async function run(): Promise<number> {
   const first: broker.PipeClient = new client.PipeClient(server.pipe);
   const second: client.PipeClient = new only.Client(server.pipe, { secret: server.secret });
   await first.set('n', 1);
+  await first.withLease('n', (number: number, lease: client.Lease<number>) => number + lease.token);
   await first.close();
   server.stopSync();
   return second.incr('n');

@@ -1,10 +1,22 @@
 // How programs use the package from ES modules; compiled, not run.
 import { Broker, BrokerError, Client, PipeClient } from 'ephemeral-pipe-broker';
-import type { BrokerOptions, Entry, ErrorCode, ListEntry } from 'ephemeral-pipe-broker';
+import type {
+  BrokerOptions,
+  Entry,
+  ErrorCode,
+  Lease,
+  LeaseInfo,
+  Leases,
+  ListEntry,
+  Renewal,
+  Throttled,
+  Watch,
+  WatchEvent,
+} from 'ephemeral-pipe-broker';
 import { PipeClient as OtherClient } from 'ephemeral-pipe-client';
 import type { ClientOptions } from 'ephemeral-pipe-client';
 
-const options: ClientOptions = { timeout: 1000, defaultTtl: 60_000, secret: null };
+const options: ClientOptions = { timeout: 1000, defaultTtl: 60_000, secret: null, workerId: 'w1' };
 const client = new PipeClient(process.env.EPHEMERAL_PIPE, options);
 const same: PipeClient = new Client();
 const other: PipeClient = new OtherClient('/tmp/x.sock', { auth: Buffer.from('x') });
@@ -35,7 +47,105 @@ export const status: 'healthy' | 'warning' | 'degraded' = (await client.health()
 export const text: string = await client.metrics();
 export const view: PipeClient = client.namespace('a').namespace('b');
 
-const brokerOptions: BrokerOptions = { secret: 'auto', eviction: 'lru', log: () => undefined };
+interface Account {
+  user: string;
+}
+const signal = AbortSignal.timeout(1000);
+
+export const slot: number = await client.lease<number>('worker');
+await client.lease('worker', {
+  workerId: 'w',
+  ttl: 1000,
+  waitMs: Infinity,
+  signal,
+  detached: true,
+});
+await client.lease('worker', 'w', 1000);
+await client.lease('worker', 'w', 1000, { waitMs: 5 });
+await client.lease('worker', null, { waitMs: 5, timeout: 10 });
+export const account: Account = client.leaseSync<Account>('accounts', 'w', 1000, { waitMs: 5 });
+client.leaseSync('accounts', { workerId: 'w' });
+export const renewal: Renewal = await client.renew();
+export const tokens: number[] = renewal.lost.map(({ token }) => token);
+await client.renew('w', { ttl: 1000, key: 'accounts' });
+await client.renew({ detached: true });
+export const released: boolean = await client.release();
+await client.release('w', 'accounts', { discard: true });
+await client.release(null, 'accounts', { force: true, timeout: 5 });
+
+{
+  await using lease: Lease<Account> = await client.acquire<Account>('accounts', {
+    ttl: 1000,
+    signal,
+  });
+  const name: string = lease.value.user;
+  await client.set('done', name, 1000, { fence: lease.token });
+  lease.signal.throwIfAborted();
+  console.log(lease.key, lease.workerId, lease.expiresAt - Date.now(), lease.lost);
+  await lease.renew({ timeout: 5 });
+  const any: boolean = await lease.release({ discard: true });
+  console.log(any);
+}
+export const text2: string = await client.withLease<string, Account>(
+  'accounts',
+  ({ user: u }) => u,
+);
+export const length: number = await client.withLease(
+  'accounts',
+  { waitMs: 1000 },
+  async (value: Account, lease) => value.user.length + lease.token,
+);
+export const locked: number = await client.lock('schema', () => 5);
+await client.lock('schema', { mode: 'shared', waitMs: 0 }, async (lease) => lease.token);
+export const held: Lease<undefined> = await client.acquireLock('schema', { mode: 'exclusive' });
+{
+  await using all: Leases<number> = await client.acquireAll<number>(['a', 'b'], { waitMs: 5 });
+  const [a, b] = all;
+  const sum: number = a.value + b.value;
+  const count2: number = await all.release();
+  console.log(sum, count2);
+}
+export const made: boolean = await client.pool('accounts', [{ user: 'x' }, Buffer.from('y')]);
+export const size: number = await client.poolAdd('accounts', [1, 2], { timeout: 5 });
+export const limited: boolean = await client.limit('browsers', 4);
+export const discarded: true = await client.discard('accounts', { user: 'x' });
+export const infos: LeaseInfo[] = await client.leases('acc');
+export const holders: (string | number)[] = infos.map((info) =>
+  info.state === 'held' ? (info.ttl ?? 0) : info.workerId + info.kind,
+);
+
+export const login: string = await client.getOrSet('login', 60_000, async () => 'token');
+await client.getOrSet<number>('n', null, () => 5, {
+  computeTtlMs: 1000,
+  refreshAheadMs: 100,
+  waitMs: 5,
+  signal,
+});
+export const came: User = await client.waitFor<User>('user', { timeoutMs: 1000, signal });
+const watch: Watch = client.watch('user:', { signal });
+await watch.ready;
+for await (const event of watch) {
+  const seen: WatchEvent = event;
+  if (event.type === 'overflow') break;
+  const key: string = event.key;
+  console.log(key, event.version, seen.type);
+}
+watch.close();
+export const order: number = await client.barrier('start', 4, { timeoutMs: 1000 });
+export const verdict: Throttled = await client.throttle('api', {
+  limit: 5,
+  periodMs: 1000,
+  burst: 2,
+});
+export const pause: number = verdict.allowed ? 0 : verdict.retryAfterMs;
+
+const brokerOptions: BrokerOptions = {
+  secret: 'auto',
+  eviction: 'lru',
+  maxWaiters: 100,
+  singleLease: true,
+  log: () => undefined,
+};
 {
   await using broker = new Broker(brokerOptions);
   const pipe: string = await broker.start();
@@ -62,6 +172,24 @@ await client.get('x', { tll: 5 });
 await client.set('x', 1, '60');
 // @ts-expect-error: no such option
 await client.set('x', 1, { ttl: 5, ifMissing: true });
+// @ts-expect-error: nothing can be awaited in a blocking call's place
+client.leaseSync('x', { signal });
+// @ts-expect-error: the function is missing
+await client.withLease('x', { ttl: 5 });
+// @ts-expect-error: no such mode
+await client.lock('x', { mode: 'read' }, () => 1);
+// @ts-expect-error: a lease of a key has no mode
+await client.acquire('x', { mode: 'shared' });
+// @ts-expect-error: a pool has several elements
+await client.pool('x', 'y');
+// @ts-expect-error: a period is needed
+await client.throttle('x', { limit: 5 });
+// @ts-expect-error: read only
+held.lost = false;
+// @ts-expect-error: how long it waits is timeoutMs here
+await client.waitFor('x', { waitMs: 5 });
+// @ts-expect-error: a worker id is a string
+await client.lease('x', 5);
 // @ts-expect-error: no such code
 new BrokerError('not_there', 'No.');
 // @ts-expect-error: no such way

@@ -3,8 +3,8 @@
  * the node that an item embeds. A node outside any list points at itself, so that
  * removing it again does no harm.
  */
-#ifndef EPB_IO_LIST_H
-#define EPB_IO_LIST_H
+#ifndef EPB_BASE_LIST_H
+#define EPB_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,452 @@
+/* Handlers of the commands on leases, and the replies to those that waited. */
+#include <stdlib.h>
+
+#include "../base/utf8.h"
+#include "command.h"
+#include "state.h"
+
+/* Asking */
+
+/* The value of a key that is leased for its value. */
+static void
+value_reply(struct epb_engine *engine, struct epb_bytes key, const struct epb_time *now,
+            struct epb_reply *reply)
+{
+    struct epb_item_view item;
+    enum epb_status status = epb_store_get(engine->store, key, now, &item);
+
+    if (status != EPB_OK) {
+        *reply = (struct epb_reply){.status = status, .id = reply->id};
+        return;
+    }
+    reply->flags |= item.value_flags;
+    reply->body = item.value;
+}
+
+static void
+grant_reply(struct epb_engine *engine, const struct epb_grant *grant,
+            const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_grant_view view;
+
+    if (!epb_state_grant_reply(grant, now, reply, &view)) {
+        reply->status = EPB_LEASE_LOST;
+        return;
+    }
+    switch (view.kind) {
+    case EPB_KIND_NUMBERS:
+    case EPB_KIND_SEMAPHORE:
+        reply->flags |= EPB_F_COUNT;
+        reply->count = (int64_t)view.number;
+        break;
+    case EPB_KIND_POOL:
+        reply->flags |= view.value_flags;
+        reply->body = view.value;
+        break;
+    case EPB_KIND_VALUE:
+        value_reply(engine, view.key, now, reply);
+        break;
+    case EPB_KIND_LOCK:
+    case EPB_KIND_COMPUTE:
+        break;
+    }
+}
+
+static void
+ask(struct epb_engine *engine, struct epb_party *party, const struct epb_lease_ask *wish,
+    const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_grant *grant = NULL;
+
+    reply->status = epb_lease_ask(engine->leases, party, wish, now, &grant);
+    if (reply->status == EPB_OK && grant == NULL) {
+        reply->deferred = true;
+    } else if (reply->status == EPB_OK) {
+        /* A value that has gone while its holder asks again: the lease stays. */
+        grant_reply(engine, grant, now, reply);
+    }
+}
+
+void
+epb_cmd_lease(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    struct epb_item_view view;
+    const struct epb_lease_ask wish = {
+        .space = EPB_SPACE_KEY,
+        .request = request,
+        .has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK,
+    };
+
+    ask(engine, party, &wish, now, reply);
+}
+
+void
+epb_cmd_lock(struct epb_engine *engine, struct epb_party *party,
+             const struct epb_request *request, const struct epb_time *now,
+             struct epb_reply *reply)
+{
+    const struct epb_lease_ask wish = {.space = EPB_SPACE_LOCK, .request = request};
+
+    ask(engine, party, &wish, now, reply);
+}
+
+bool
+epb_finish_lease(struct epb_engine *engine, struct epb_wait *wait,
+                 const struct epb_time *now, struct epb_reply *reply)
+{
+    if (reply->status != EPB_OK) {
+        return true;
+    }
+    grant_reply(engine, wait->grant, now, reply);
+    /* The value of the key has gone while the request waited for it. */
+    if (reply->status == EPB_NOT_FOUND) {
+        epb_lease_end(engine->leases, wait->grant, now);
+    }
+    return true;
+}
+
+/* Renewing */
+
+static bool
+pack_loss(void *context, uint64_t token, struct epb_bytes key)
+{
+    struct epb_buf *list = context;
+    size_t size_bytes = EPB_LOSS_HEADER_BYTES + key.size_bytes;
+    uint8_t *out;
+
+    if (epb_buf_reserve(list, size_bytes, &out) != EPB_OK) {
+        return false;
+    }
+    epb_put_u64(out, token);
+    epb_put_u16(out + 8, (uint16_t)key.size_bytes);
+    memcpy(out + EPB_LOSS_HEADER_BYTES, key.data, key.size_bytes);
+    epb_buf_commit(list, size_bytes);
+    return true;
+}
+
+static void
+renew_token(struct epb_engine *engine, const struct epb_request *request,
+            const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_grant_view view;
+
+    reply->status =
+        epb_lease_renew_token(engine->leases, request->fence, request->ttl_ms, now);
+    if (reply->status != EPB_OK) {
+        return;
+    }
+    const struct epb_grant *grant = epb_lease_find(engine->leases, request->fence, now);
+    bool live = grant != NULL && epb_grant_look(grant, now, &view);
+
+    EPB_ASSERT(live);
+    reply->flags = EPB_F_COUNT | EPB_F_TTL;
+    reply->count = 1;
+    reply->ttl_ms = view.ttl_ms;
+}
+
+void
+epb_cmd_renew(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    if ((request->flags & EPB_F_FENCE) != 0) {
+        renew_token(engine, request, now, reply);
+        return;
+    }
+    if (request->worker.size_bytes == 0) {
+        reply->status = EPB_WORKER_REQUIRED;
+        return;
+    }
+    reply->count = (int64_t)epb_lease_renew_worker(
+        engine->leases, party, request->worker, (request->flags & EPB_F_DETACHED) != 0,
+        request->key, request->ttl_ms, now, pack_loss, &engine->list);
+    reply->flags = EPB_F_COUNT;
+    epb_state_list_reply(engine, reply);
+}
+
+/* Releasing */
+
+/* A release that tells why its computation failed. */
+static void
+release_failed(struct epb_engine *engine, const struct epb_request *request,
+               const struct epb_time *now, struct epb_reply *reply)
+{
+    const struct epb_grant *grant = epb_lease_find(engine->leases, request->fence, now);
+    struct epb_grant_view view;
+
+    if ((request->flags & EPB_F_FENCE) == 0) {
+        reply->status = EPB_INVALID_REQUEST;
+    } else if (request->value.size_bytes > EPB_REASON_MAX_BYTES) {
+        reply->status = EPB_TOO_LARGE;
+    } else if (!epb_utf8_valid(request->value)) {
+        reply->status = EPB_INVALID_VALUE;
+    } else if (grant != NULL && epb_grant_look(grant, now, &view)) {
+        reply->status =
+            view.kind == EPB_KIND_COMPUTE
+                ? epb_lease_fail(engine->leases, request->fence, request->value, now)
+                : EPB_INVALID_REQUEST;
+        reply->count = 1;
+    }
+}
+
+static void
+release_token(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    bool released = false;
+
+    reply->status = epb_lease_release_token(
+        engine->leases, party, request->fence, (request->flags & EPB_F_FORCE) != 0,
+        (request->flags & EPB_F_DISCARD) != 0, now, &released);
+    reply->count = released;
+}
+
+static void
+release_worker(struct epb_engine *engine, struct epb_party *party,
+               const struct epb_request *request, const struct epb_time *now,
+               struct epb_reply *reply)
+{
+    bool force = (request->flags & EPB_F_FORCE) != 0;
+    uint64_t released = 0;
+
+    if (request->worker.size_bytes == 0 && !(force && request->key.size_bytes > 0)) {
+        reply->status = EPB_WORKER_REQUIRED;
+        return;
+    }
+    reply->status = epb_lease_release_worker(
+        engine->leases, party, request->worker, (request->flags & EPB_F_DETACHED) != 0,
+        request->key, force, (request->flags & EPB_F_DISCARD) != 0, now, &released);
+    reply->count = (int64_t)released;
+}
+
+void
+epb_cmd_release(struct epb_engine *engine, struct epb_party *party,
+                const struct epb_request *request, const struct epb_time *now,
+                struct epb_reply *reply)
+{
+    if (request->value.size_bytes > 0) {
+        release_failed(engine, request, now, reply);
+    } else if ((request->flags & EPB_F_FENCE) != 0) {
+        release_token(engine, party, request, now, reply);
+    } else {
+        release_worker(engine, party, request, now, reply);
+    }
+    if (reply->status == EPB_OK) {
+        reply->flags = EPB_F_COUNT;
+    } else {
+        reply->count = 0;
+    }
+}
+
+/* Defining */
+
+/* Elements are values: JSON text, or bytes, of no more than values may have. How they are
+ * packed is for the leases to check. */
+static enum epb_status
+elements_check(const struct epb_options *options, struct epb_bytes packed)
+{
+    size_t at = 0;
+
+    while (packed.size_bytes - at >= EPB_ELEMENT_HEADER_BYTES) {
+        size_t size_bytes = epb_get_u32(packed.data + at);
+        bool is_text = packed.data[at + 4] == 0;
+
+        at += EPB_ELEMENT_HEADER_BYTES;
+        if (size_bytes > packed.size_bytes - at) {
+            return EPB_INVALID_VALUE;
+        }
+        if (options->max_value_bytes != 0 && size_bytes > options->max_value_bytes) {
+            return EPB_TOO_LARGE;
+        }
+        if (is_text &&
+            !epb_utf8_valid((struct epb_bytes){packed.data + at, size_bytes})) {
+            return EPB_INVALID_VALUE;
+        }
+        at += size_bytes;
+    }
+    return at == packed.size_bytes ? EPB_OK : EPB_INVALID_VALUE;
+}
+
+void
+epb_cmd_pool(struct epb_engine *engine, struct epb_party *party,
+             const struct epb_request *request, const struct epb_time *now,
+             struct epb_reply *reply)
+{
+    bool add = request->action == EPB_ACTION_POOL_ADD;
+    struct epb_item_view view;
+    bool has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
+    bool created = false;
+    uint64_t size = 0;
+
+    (void)party;
+    reply->status = elements_check(&engine->options, request->value);
+    if (reply->status == EPB_OK) {
+        reply->status = epb_lease_pool(engine->leases, request->key, request->value, add,
+                                       has_value, now, &created, &size);
+    }
+    if (reply->status == EPB_OK) {
+        reply->flags = EPB_F_COUNT;
+        reply->count = add ? (int64_t)size : created;
+    }
+}
+
+void
+epb_cmd_limit(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    struct epb_item_view view;
+    bool has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
+    bool created = false;
+
+    (void)party;
+    reply->status = epb_lease_limit(engine->leases, request->key, request->count,
+                                    has_value, now, &created);
+    if (reply->status == EPB_OK) {
+        reply->flags = EPB_F_COUNT;
+        reply->count = created;
+    }
+}
+
+void
+epb_cmd_discard(struct epb_engine *engine, struct epb_party *party,
+                const struct epb_request *request, const struct epb_time *now,
+                struct epb_reply *reply)
+{
+    (void)party;
+    reply->status = epb_lease_discard(engine->leases, request->key, request->value,
+                                      request->flags & EPB_F_BINARY, now);
+}
+
+/* Listing: counted, gathered, sorted, packed. */
+
+struct listed {
+    struct epb_lease_line line;
+    size_t order; /* in which the lines came: that of the queue */
+};
+
+struct listing {
+    struct listed *entries; /* NULL while counting */
+    size_t count;
+    size_t size_bytes; /* packed */
+};
+
+static size_t
+line_bytes(const struct epb_lease_line *line)
+{
+    return EPB_LEASES_ENTRY_HEADER_BYTES + line->key.size_bytes + line->worker.size_bytes;
+}
+
+static bool
+listing_count(void *context, const struct epb_lease_line *line)
+{
+    struct listing *listing = context;
+
+    listing->count++;
+    listing->size_bytes += line_bytes(line);
+    return listing->size_bytes <= EPB_LIST_MAX_BYTES;
+}
+
+static bool
+listing_gather(void *context, const struct epb_lease_line *line)
+{
+    struct listing *listing = context;
+
+    listing->entries[listing->count] = (struct listed){*line, listing->count};
+    listing->count++;
+    return true;
+}
+
+static int
+compare_numbers(uint64_t left, uint64_t right)
+{
+    return (left > right) - (left < right);
+}
+
+static int
+listing_compare(const void *left_entry, const void *right_entry)
+{
+    const struct listed *left = left_entry;
+    const struct listed *right = right_entry;
+    int order = epb_bytes_compare(left->line.key, right->line.key);
+
+    if (order == 0) {
+        order = compare_numbers(left->line.kind, right->line.kind);
+    }
+    if (order == 0) {
+        order = compare_numbers(!left->line.held, !right->line.held);
+    }
+    if (order == 0) {
+        order = compare_numbers(left->line.token, right->line.token);
+    }
+    return order != 0 ? order : compare_numbers(left->order, right->order);
+}
+
+static void
+line_pack(const struct epb_lease_line *line, uint8_t *out)
+{
+    out[0] = line->held ? 1 : 2;
+    out[1] = (uint8_t)line->kind;
+    out[2] = line->shared;
+    epb_put_u64(out + 3, line->session);
+    epb_put_u64(out + 11, line->token);
+    epb_put_u64(out + 19, line->left_ms);
+    epb_put_u64(out + 27, line->age_ms);
+    epb_put_u16(out + 35, (uint16_t)line->key.size_bytes);
+    epb_put_u16(out + 37, (uint16_t)line->worker.size_bytes);
+    out += EPB_LEASES_ENTRY_HEADER_BYTES;
+    memcpy(out, line->key.data, line->key.size_bytes);
+    memcpy(out + line->key.size_bytes, line->worker.data, line->worker.size_bytes);
+}
+
+/* `listing` has been counted. */
+static enum epb_status
+listing_build(struct epb_engine *engine, const struct epb_request *request,
+              const struct epb_time *now, struct listing *listing)
+{
+    uint8_t *out;
+    enum epb_status status = epb_buf_reserve(&engine->list, listing->size_bytes, &out);
+
+    if (status != EPB_OK) {
+        return status;
+    }
+    listing->entries = epb_mem_table_alloc(listing->count * sizeof *listing->entries);
+    if (listing->entries == NULL) {
+        return EPB_INTERNAL;
+    }
+    listing->count = 0;
+    epb_leases_each(engine->leases, request->key, now, listing_gather, listing);
+    qsort(listing->entries, listing->count, sizeof *listing->entries, listing_compare);
+    for (size_t i = 0; i < listing->count; i++) {
+        line_pack(&listing->entries[i].line, out);
+        out += line_bytes(&listing->entries[i].line);
+    }
+    epb_buf_commit(&engine->list, listing->size_bytes);
+    epb_mem_table_free(listing->entries);
+    return EPB_OK;
+}
+
+void
+epb_cmd_leases(struct epb_engine *engine, struct epb_party *party,
+               const struct epb_request *request, const struct epb_time *now,
+               struct epb_reply *reply)
+{
+    struct listing listing = {NULL, 0, 0};
+
+    (void)party;
+    epb_leases_each(engine->leases, request->key, now, listing_count, &listing);
+    if (listing.size_bytes > EPB_LIST_MAX_BYTES) {
+        reply->status = EPB_TOO_LARGE;
+        return;
+    }
+    if (listing.count == 0) {
+        return;
+    }
+    reply->status = listing_build(engine, request, now, &listing);
+    if (reply->status == EPB_OK) {
+        epb_state_list_reply(engine, reply);
+    }
+}

@@ -1,0 +1,230 @@
+/* Handlers of the commands that coordinate: compute once, wait, watch, meet, limit. */
+#include "command.h"
+#include "engine.h"
+#include "state.h"
+
+/* getOrSet */
+
+/* Two calls of one worker must not compute the same value both, so that none gets the
+ * other's grant again. */
+static enum epb_status
+compute_ask(struct epb_engine *engine, struct epb_party *party,
+            const struct epb_request *request, bool may_wait, const struct epb_time *now,
+            struct epb_grant **grant)
+{
+    struct epb_request fresh = *request;
+    const struct epb_lease_ask wish = {.space = EPB_SPACE_COMPUTE, .request = &fresh};
+
+    fresh.flags |= EPB_F_FRESH;
+    if (!may_wait) {
+        fresh.flags &= ~EPB_F_WAIT;
+        fresh.wait_ms = 0;
+    }
+    return epb_lease_ask(engine->leases, party, &wish, now, grant);
+}
+
+/* The value is there. When it is about to expire, the first who asks refreshes it, while
+ * it serves all others. */
+static void
+refresh_ahead(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    struct epb_grant_view view;
+    struct epb_grant *grant = NULL;
+
+    /* Whatever stands in the way of a refresh, the value is good. */
+    if (compute_ask(engine, party, request, false, now, &grant) == EPB_OK &&
+        epb_grant_look(grant, now, &view)) {
+        reply->flags |= EPB_F_FENCE;
+        reply->fence = view.token;
+    }
+}
+
+void
+epb_cmd_get_or_set(struct epb_engine *engine, struct epb_party *party,
+                   const struct epb_request *request, const struct epb_time *now,
+                   struct epb_reply *reply)
+{
+    struct epb_item_view item;
+    struct epb_grant_view view;
+    struct epb_grant *grant = NULL;
+
+    if (epb_store_get(engine->store, request->key, now, &item) == EPB_OK) {
+        epb_state_entry_reply(&item, reply);
+        if ((request->flags & EPB_F_PERIOD) != 0 && item.ttl_ms <= request->period_ms) {
+            refresh_ahead(engine, party, request, now, reply);
+        }
+        return;
+    }
+    if (!epb_lease_allows_value(engine->leases, request->key, now)) {
+        reply->status = EPB_KIND_MISMATCH;
+        return;
+    }
+    reply->status = compute_ask(engine, party, request, true, now, &grant);
+    if (reply->status != EPB_OK) {
+        return;
+    }
+    if (!epb_state_grant_reply(grant, now, reply, &view)) {
+        reply->deferred = true;
+    }
+}
+
+/* Who waited for a computation gets what there is now: the value, or the right to compute
+ * it. */
+static bool
+computed_reply(struct epb_engine *engine, struct epb_wait *wait,
+               const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_item_view item;
+    struct epb_grant_view view;
+
+    if (epb_store_get(engine->store, epb_lease_wait_key(wait), now, &item) == EPB_OK) {
+        if (wait->grant != NULL) {
+            epb_lease_end(engine->leases, wait->grant, now);
+        }
+        epb_state_entry_reply(&item, reply);
+        return true;
+    }
+    if (wait->grant == NULL && !epb_lease_ask_again(engine->leases, wait, now)) {
+        return false;
+    }
+    if (!epb_state_grant_reply(wait->grant, now, reply, &view)) {
+        reply->status = EPB_LEASE_LOST;
+    }
+    return true;
+}
+
+bool
+epb_finish_get_or_set(struct epb_engine *engine, struct epb_wait *wait,
+                      const struct epb_time *now, struct epb_reply *reply)
+{
+    if (reply->status == EPB_OK) {
+        return computed_reply(engine, wait, now, reply);
+    }
+    if (reply->status == EPB_COMPUTE_FAILED && wait->reason != NULL) {
+        reply->body = epb_reason_text(wait->reason);
+    }
+    return true;
+}
+
+/* waitFor */
+
+void
+epb_cmd_wait_for(struct epb_engine *engine, struct epb_party *party,
+                 const struct epb_request *request, const struct epb_time *now,
+                 struct epb_reply *reply)
+{
+    struct epb_item_view view;
+
+    if (epb_store_get(engine->store, request->key, now, &view) == EPB_OK) {
+        epb_state_entry_reply(&view, reply);
+    } else if (request->wait_ms == 0) {
+        reply->status = EPB_WAIT_TIMEOUT;
+    } else {
+        reply->status = epb_watch_wait_for(engine->watches, party, request, now);
+        reply->deferred = reply->status == EPB_OK;
+    }
+}
+
+bool
+epb_finish_wait_for(struct epb_engine *engine, struct epb_wait *wait,
+                    const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_item_view view;
+
+    if (reply->status != EPB_OK) {
+        return true;
+    }
+    if (epb_store_get(engine->store, epb_watch_wait_key(wait), now, &view) != EPB_OK) {
+        epb_watch_wait_again(engine->watches, wait);
+        return false;
+    }
+    epb_state_entry_reply(&view, reply);
+    return true;
+}
+
+/* watch, cancel */
+
+void
+epb_cmd_watch(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    (void)now;
+    reply->status = epb_watch_add(engine->watches, party, request);
+}
+
+void
+epb_cmd_cancel(struct epb_engine *engine, struct epb_party *party,
+               const struct epb_request *request, const struct epb_time *now,
+               struct epb_reply *reply)
+{
+    reply->flags = EPB_F_COUNT;
+    if (request->count < 1 || request->count > UINT32_MAX) {
+        return;
+    }
+    uint32_t id = (uint32_t)request->count;
+
+    reply->count = epb_wait_cancel(engine->waits, party, id, now) ||
+                   epb_watch_cancel(engine->watches, party, id);
+    /* A watcher takes its events along: there may be nothing left to be told of. */
+    party->told = epb_engine_has_next(engine, party);
+}
+
+/* barrier */
+
+void
+epb_cmd_barrier(struct epb_engine *engine, struct epb_party *party,
+                const struct epb_request *request, const struct epb_time *now,
+                struct epb_reply *reply)
+{
+    bool done = false;
+    int64_t number = 0;
+
+    reply->status =
+        epb_barrier_arrive(engine->barriers, party, request, now, &done, &number);
+    if (reply->status != EPB_OK) {
+        return;
+    }
+    reply->deferred = !done;
+    if (done) {
+        reply->flags = EPB_F_COUNT;
+        reply->count = number;
+    }
+}
+
+bool
+epb_finish_barrier(struct epb_engine *engine, struct epb_wait *wait,
+                   const struct epb_time *now, struct epb_reply *reply)
+{
+    (void)engine;
+    (void)now;
+    if (reply->status == EPB_OK) {
+        reply->flags = EPB_F_COUNT;
+        reply->count = wait->count;
+    }
+    return true;
+}
+
+/* throttle */
+
+void
+epb_cmd_throttle(struct epb_engine *engine, struct epb_party *party,
+                 const struct epb_request *request, const struct epb_time *now,
+                 struct epb_reply *reply)
+{
+    struct epb_throttle_answer answer;
+
+    (void)party;
+    reply->status = epb_throttle_take(engine->throttles, request, now, &answer);
+    if (reply->status != EPB_OK) {
+        return;
+    }
+    reply->flags = EPB_F_COUNT | EPB_F_BURST | EPB_F_PERIOD | EPB_F_WAIT;
+    reply->count = answer.allowed;
+    reply->burst = answer.remaining;
+    reply->period_ms = answer.reset_after_ms;
+    reply->wait_ms = answer.retry_after_ms < EPB_WAIT_FOREVER_MS ? answer.retry_after_ms
+                                                                 : EPB_WAIT_FOREVER_MS;
+}

@@ -1,0 +1,384 @@
+/* What the engine asks for; the state it works on is in the other lease files. */
+#include "lease_state.h"
+
+/* All of it */
+
+static void
+maps_free(struct epb_leases *leases)
+{
+    for (unsigned i = 0; i < EPB_SPACE_COUNT; i++) {
+        epb_map_free(leases->resources[i]);
+    }
+    epb_map_free(leases->workers);
+    epb_map_free(leases->holders);
+    epb_map_free(leases->stakes);
+    epb_map_free(leases->elements);
+}
+
+static bool
+maps_new(struct epb_leases *leases)
+{
+    bool complete = true;
+
+    for (unsigned i = 0; i < EPB_SPACE_COUNT; i++) {
+        leases->resources[i] = epb_map_new(epb_resource_key);
+        complete = complete && leases->resources[i] != NULL;
+    }
+    leases->workers = epb_map_new(epb_worker_key);
+    leases->holders = epb_map_new(epb_holder_key);
+    leases->stakes = epb_map_new(epb_stake_key);
+    leases->elements = epb_map_new(epb_element_key);
+    return complete && leases->workers != NULL && leases->holders != NULL &&
+           leases->stakes != NULL && leases->elements != NULL;
+}
+
+struct epb_leases *
+epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_waits *waits,
+               bool single_lease, const struct epb_time *now)
+{
+    struct epb_leases *leases = epb_mem_table_alloc(sizeof *leases);
+
+    if (leases == NULL) {
+        return NULL;
+    }
+    if (!maps_new(leases) ||
+        epb_sys_random(&leases->seed, sizeof leases->seed) != EPB_OK) {
+        maps_free(leases);
+        epb_mem_table_free(leases);
+        return NULL;
+    }
+    leases->arena = arena;
+    leases->quota = quota;
+    leases->waits = waits;
+    leases->single_lease = single_lease;
+    leases->next_token = now->wall_ms << 10;
+    epb_tree_init(&leases->tokens, leases->seed);
+    epb_tree_init(&leases->deadlines, ~leases->seed);
+    epb_list_init(&leases->defined);
+    epb_list_init(&leases->losses);
+    return leases;
+}
+
+static struct epb_grant *
+first_due(const struct epb_leases *leases)
+{
+    return leases->deadlines.first == NULL
+               ? NULL
+               : EPB_TREE_ITEM(leases->deadlines.first, struct epb_grant, by_due);
+}
+
+void
+epb_leases_free(struct epb_leases *leases)
+{
+    const struct epb_time any = {0, 0, 0};
+    struct epb_grant *grant;
+
+    if (leases == NULL) {
+        return;
+    }
+    while ((grant = first_due(leases)) != NULL) {
+        epb_grant_end(leases, grant, EPB_ENDING_RELEASE, &any);
+    }
+    while (!epb_list_empty(&leases->losses)) {
+        epb_loss_forget(
+            leases, EPB_LIST_ITEM(leases->losses.next, struct epb_grant, of_resource));
+    }
+    while (!epb_list_empty(&leases->defined)) {
+        epb_resource_undefine(
+            leases, EPB_LIST_ITEM(leases->defined.next, struct epb_resource, of_defined));
+    }
+    EPB_ASSERT(epb_map_count(leases->stakes) == 0);
+    maps_free(leases);
+    epb_mem_table_free(leases);
+}
+
+uint64_t
+epb_leases_sweep(struct epb_leases *leases, const struct epb_time *now, unsigned limit)
+{
+    struct epb_grant *grant = first_due(leases);
+
+    while (grant != NULL && grant->by_due.major <= now->mono_ms && limit > 0) {
+        epb_grant_end(leases, grant, EPB_ENDING_EXPIRY, now);
+        grant = first_due(leases);
+        limit--;
+    }
+    return grant == NULL ? UINT64_MAX : grant->by_due.major;
+}
+
+void
+epb_leases_stats(const struct epb_leases *leases, struct epb_lease_stats *stats)
+{
+    *stats = leases->stats;
+    stats->grants = leases->tokens.count;
+    stats->table_bytes = epb_map_bytes(leases->workers) + epb_map_bytes(leases->holders) +
+                         epb_map_bytes(leases->stakes) + epb_map_bytes(leases->elements);
+    for (unsigned i = 0; i < EPB_SPACE_COUNT; i++) {
+        stats->table_bytes += epb_map_bytes(leases->resources[i]);
+    }
+}
+
+/* Requests that wait */
+
+static void
+wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+{
+    struct epb_leases *leases = keeper;
+    struct epb_grant *wish = wait->detail;
+
+    epb_queue_remove(wish);
+    epb_leases_settle(leases, now);
+    epb_resource_go_on(leases, wish->stake->resource, now);
+}
+
+static void
+wait_undo(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+{
+    struct epb_leases *leases = keeper;
+    struct epb_grant *grant;
+
+    epb_leases_settle(leases, now);
+    grant = wait->grant;
+    if (grant == NULL) {
+        return;
+    }
+    epb_list_remove(&wait->of_queue);
+    wait->grant = NULL;
+    if (!grant->taken && epb_list_empty(&grant->answers)) {
+        epb_grant_end(leases, grant, EPB_ENDING_SESSION, now);
+    }
+}
+
+static void
+wait_drop(void *keeper, struct epb_wait *wait)
+{
+    struct epb_leases *leases = keeper;
+    struct epb_grant *wish = wait->detail;
+
+    if (wait->grant != NULL) {
+        epb_list_remove(&wait->of_queue);
+        wait->grant->taken = true;
+    }
+    if (wait->reason != NULL) {
+        epb_reason_let_go(leases, wait->reason);
+    }
+    wish->wait = NULL;
+    epb_grant_free_unused(leases, wish);
+}
+
+static const struct epb_wait_keeper keeper_calls = {wait_withdraw, wait_undo, wait_drop};
+
+struct epb_bytes
+epb_lease_wait_key(const struct epb_wait *wait)
+{
+    const struct epb_grant *wish = wait->detail;
+
+    return epb_resource_key(wish->stake->resource);
+}
+
+/* Asking */
+
+static enum epb_lease_kind
+kind_of(const struct epb_resource *resource, bool has_value)
+{
+    if (epb_resource_exists(resource)) {
+        return resource->kind;
+    }
+    switch (resource->space) {
+    case EPB_SPACE_LOCK:
+        return EPB_KIND_LOCK;
+    case EPB_SPACE_COMPUTE:
+        return EPB_KIND_COMPUTE;
+    case EPB_SPACE_KEY:
+        break;
+    }
+    return has_value ? EPB_KIND_VALUE : EPB_KIND_NUMBERS;
+}
+
+static bool
+may_wait(const struct epb_request *request)
+{
+    return (request->flags & EPB_F_WAIT) != 0 && request->wait_ms > 0;
+}
+
+static enum epb_status
+begin_now(struct epb_leases *leases, struct epb_grant *wish, const struct epb_time *now)
+{
+    struct epb_resource *resource = wish->stake->resource;
+    enum epb_status status = EPB_OK;
+
+    if (resource->kind == EPB_KIND_NUMBERS) {
+        status = epb_slots_reserve(&resource->slots, leases->arena, leases->quota,
+                                   resource->slots.used + 1);
+    }
+    if (status == EPB_OK) {
+        epb_grant_start(leases, wish, now);
+        wish->taken = true;
+    }
+    return status;
+}
+
+static enum epb_status
+begin_to_wait(struct epb_leases *leases, struct epb_party *party, struct epb_grant *wish,
+              const struct epb_request *request, const struct epb_time *now)
+{
+    enum epb_status status = epb_wait_new(leases->waits, party, request, &keeper_calls,
+                                          leases, now, &wish->wait);
+
+    if (status == EPB_OK) {
+        wish->wait->detail = wish;
+        epb_queue_add(wish);
+        epb_resource_go_on(leases, wish->stake->resource, now);
+    }
+    return status;
+}
+
+static enum epb_status
+ask_anew(struct epb_leases *leases, struct epb_party *party, struct epb_stake *stake,
+         const struct epb_request *request, bool shared, const struct epb_time *now,
+         struct epb_grant **grant)
+{
+    bool fits =
+        stake->resource->queue.count == 0 && epb_grant_fits(stake->resource, shared);
+    struct epb_grant *wish;
+    enum epb_status status;
+
+    if (!fits && !may_wait(request)) {
+        return EPB_LEASE_HELD;
+    }
+    status = epb_grant_new(leases, stake, &wish);
+    if (status != EPB_OK) {
+        return status;
+    }
+    wish->ttl_ms = request->ttl_ms;
+    wish->shared = shared;
+    wish->fresh = (request->flags & EPB_F_FRESH) != 0;
+    status = fits ? begin_now(leases, wish, now)
+                  : begin_to_wait(leases, party, wish, request, now);
+    if (status == EPB_OK && fits) {
+        *grant = wish;
+    }
+    epb_grant_free_unused(leases, wish);
+    return status;
+}
+
+static enum epb_status
+ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *stake,
+       const struct epb_lease_ask *ask, const struct epb_time *now,
+       struct epb_grant **grant)
+{
+    struct epb_resource *resource = stake->resource;
+    struct epb_request request = *ask->request;
+    bool shared = ask->space == EPB_SPACE_LOCK && (request.flags & EPB_F_SHARED) != 0;
+    struct epb_grant *standing;
+
+    if (request.ttl_ms == 0) {
+        request.ttl_ms = EPB_LEASE_TTL_DEFAULT_MS;
+    }
+    /* Requests whose wait is over don't stand in the way. */
+    epb_resource_go_on(leases, resource, now);
+    resource->kind = kind_of(resource, ask->has_value);
+    if (ask->has_value && resource->kind == EPB_KIND_NUMBERS) {
+        return EPB_KIND_MISMATCH;
+    }
+    if (epb_grant_is_barred(leases, stake)) {
+        return EPB_WORKER_ALREADY_HAS_LEASE;
+    }
+    standing = epb_grant_standing(stake, shared);
+    if (standing != NULL && (request.flags & EPB_F_FRESH) == 0) {
+        epb_grant_renew(leases, standing, request.ttl_ms, now);
+        standing->taken = true;
+        *grant = standing;
+        return EPB_OK;
+    }
+    return ask_anew(leases, party, stake, &request, shared, now, grant);
+}
+
+enum epb_status
+epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
+              const struct epb_lease_ask *ask, const struct epb_time *now,
+              struct epb_grant **grant)
+{
+    const struct epb_request *request = ask->request;
+    const struct epb_who who = {party, request->worker,
+                                (request->flags & EPB_F_DETACHED) != 0};
+    struct epb_resource *resource;
+    struct epb_stake *stake;
+    enum epb_status status;
+
+    *grant = NULL;
+    epb_leases_settle(leases, now);
+    status = epb_resource_get(leases, ask->space, request->key, &resource);
+    if (status != EPB_OK) {
+        return status;
+    }
+    status = epb_stake_get(leases, &who, resource, &stake);
+    if (status != EPB_OK) {
+        epb_resource_free_unused(leases, resource);
+        return status;
+    }
+    /* Pinned: what is in the way may go, and nothing may be left. */
+    stake->members++;
+    status = ask_on(leases, party, stake, ask, now, grant);
+    stake->members--;
+    epb_stake_free_unused(leases, stake);
+    return status;
+}
+
+/* Single grants */
+
+struct epb_grant *
+epb_lease_find(const struct epb_leases *leases, uint64_t token,
+               const struct epb_time *now)
+{
+    struct epb_tree_node *node = epb_tree_find(&leases->tokens, token, 0);
+    struct epb_grant *grant =
+        node == NULL ? NULL : EPB_TREE_ITEM(node, struct epb_grant, by_token);
+
+    return grant != NULL && grant->by_due.major > now->mono_ms ? grant : NULL;
+}
+
+bool
+epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
+               struct epb_grant_view *view)
+{
+    const struct epb_resource *resource = grant->stake->resource;
+
+    if (!grant->live || grant->by_due.major <= now->mono_ms) {
+        return false;
+    }
+    *view = (struct epb_grant_view){
+        .token = grant->token,
+        .ttl_ms = grant->by_due.major - now->mono_ms,
+        .kind = resource->kind,
+        .number = grant->number,
+        .key = epb_resource_key(resource),
+        .worker = epb_worker_key(grant->stake->holder->worker),
+    };
+    if (grant->element != NULL) {
+        view->value = epb_element_value(grant->element);
+        view->value_flags = epb_element_value_flags(grant->element);
+    }
+    return true;
+}
+
+enum epb_status
+epb_lease_renew_token(struct epb_leases *leases, uint64_t token, uint64_t ttl_ms,
+                      const struct epb_time *now)
+{
+    struct epb_grant *grant;
+
+    epb_leases_settle(leases, now);
+    grant = epb_lease_find(leases, token, now);
+    if (grant == NULL) {
+        return EPB_LEASE_LOST;
+    }
+    epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
+    return EPB_OK;
+}
+
+void
+epb_lease_end(struct epb_leases *leases, struct epb_grant *grant,
+              const struct epb_time *now)
+{
+    epb_grant_end(leases, grant, EPB_ENDING_RELEASE, now);
+}

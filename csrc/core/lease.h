@@ -1,0 +1,266 @@
+/*
+ * Leases: who holds what, and who is next.
+ *
+ * A resource is what can be held under a name. There are three spaces of names: keys
+ * (shared with the store), locks, and computations (getOrSet). A resource has a kind,
+ * which says what a grant of it is:
+ *
+ *   pool       one of its elements; never two grants of one element
+ *   semaphore  one of n permits, numbered from 0; the lowest that is free
+ *   numbers    the same without a bound
+ *   value      the stored value of the key, exclusively
+ *   lock       exclusive, or shared with others
+ *   compute    the right to compute the key's value, exclusively
+ *
+ * Pools and semaphores are defined and stay; resources of the other kinds exist while
+ * something is granted or waited for. A grant belongs to a holder: a worker id in the
+ * name of a session, or a worker id alone.
+ *
+ * A grant ends by release, by its TTL, or when its session ends; then the queue of its
+ * resource goes on, in the same call. Time is a parameter: a grant whose deadline has
+ * come (now.mono_ms >= due) is over in every call, whether or not a sweep has been: the
+ * call ends what is due first, in the order of deadlines and tokens. So is a request
+ * whose wait is over; it gets nothing more, even when what it waits for comes free at
+ * that very time.
+ *
+ * A request that waits has all the memory that its grant will need, so that a grant never
+ * fails when its turn comes. A grant that was made for a waiting request and that nobody
+ * has taken by the time that the party leaves, ends.
+ *
+ * A loss is a grant that ended by its TTL, or by force and not in its own session's name.
+ * Its holder is told twice: by an event to the session, and in the answer to the worker's
+ * next renewal. The last EPB_LOSSES_MAX losses of all holders are kept.
+ *
+ * Invariants:
+ * - one holder per element; a semaphore has at most n grants; a value, an exclusive lock
+ *   and a computation have one; shared grants and an exclusive one never stand together;
+ * - FIFO: a request is granted only when nobody waits before it on the same resource; no
+ *   request that could be granted waits when a call returns (no lost wake-up);
+ * - tokens only grow, over all resources, and from one broker to the next as long as the
+ *   wall clock does: the first is wall_ms << 10, and stays below 2^53 until 2248;
+ * - a grant that has ended never comes back: its token is not live again;
+ * - a party that has left holds nothing and waits for nothing;
+ * - a call that fails has changed nothing;
+ * - with single_lease, the grants that a holder has in the space of keys are of one key.
+ *
+ * Every operation is O(log n) in grants, waiting requests and elements, for each grant it
+ * ends or makes.
+ *
+ * Not thread-safe. Knows nothing of the store: the caller says whether a key has a value.
+ */
+#ifndef EPB_CORE_LEASE_H
+#define EPB_CORE_LEASE_H
+
+#include "wait.h"
+
+enum epb_lease_space {
+    EPB_SPACE_KEY,
+    EPB_SPACE_LOCK,
+    EPB_SPACE_COMPUTE
+};
+
+enum epb_lease_kind {
+    EPB_KIND_NUMBERS = 1,
+    EPB_KIND_SEMAPHORE = 2,
+    EPB_KIND_POOL = 3,
+    EPB_KIND_VALUE = 4,
+    EPB_KIND_LOCK = 5,
+    EPB_KIND_COMPUTE = 6
+};
+
+#define EPB_PERMITS_MAX 1000000
+#define EPB_LOSSES_MAX 10000U
+
+struct epb_leases;
+
+/* A wish to hold something. */
+struct epb_lease_ask {
+    enum epb_lease_space space;
+    const struct epb_request *request; /* key, worker, ttl_ms (0: the default), wait_ms
+                                          (when its flag is set), id, and FRESH, SHARED,
+                                          DETACHED */
+    bool has_value; /* keys: the store has a value, so the kind is value unless the key is
+                       defined otherwise */
+};
+
+/* What is known of a grant; borrowed, valid until the next call. */
+struct epb_grant_view {
+    uint64_t token;
+    uint64_t ttl_ms; /* remaining, 1 or more */
+    enum epb_lease_kind kind;
+    uint64_t number; /* numbers, semaphore */
+    struct epb_bytes key;
+    struct epb_bytes worker;
+    struct epb_bytes value; /* pool: the element */
+    uint32_t value_flags;   /* pool: EPB_F_BINARY or 0 */
+};
+
+/* A line of epb_leases_each. */
+struct epb_lease_line {
+    bool held; /* else waiting */
+    bool shared;
+    enum epb_lease_kind kind;
+    uint64_t session;
+    uint64_t token;   /* 0: waiting */
+    uint64_t left_ms; /* to expiry, or to the end of the wait */
+    uint64_t age_ms;
+    struct epb_bytes key;
+    struct epb_bytes worker;
+};
+
+struct epb_lease_stats {
+    uint64_t grants;    /* live now, computations included */
+    uint64_t resources; /* that exist now */
+    uint64_t elements;  /* of pools, discarded ones not counted */
+    uint64_t table_bytes;
+    uint64_t granted_total;
+    uint64_t expired_total; /* by their TTL */
+    uint64_t lost_total;    /* by the end of their session, or by force */
+};
+
+/* All borrow, for the life of the leases. NULL when memory is out. */
+struct epb_leases *
+epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_waits *waits,
+               bool single_lease, const struct epb_time *now);
+/* All parties have been freed. NULL is allowed. */
+void
+epb_leases_free(struct epb_leases *leases);
+
+/* Asks for a grant. Without FRESH, a holder that has such a grant of this resource gets
+ * that one again, renewed. *grant is set when it was granted at once; NULL: the request
+ * waits (only when its WAIT flag is set with more than 0). EPB_LEASE_HELD,
+ * EPB_KIND_MISMATCH, EPB_WORKER_ALREADY_HAS_LEASE, EPB_MAX_WAITERS, EPB_MAX_MEMORY,
+ * EPB_CONFLICT (see epb_wait_new), EPB_INTERNAL. */
+EPB_MUST_USE enum epb_status
+epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
+              const struct epb_lease_ask *ask, const struct epb_time *now,
+              struct epb_grant **grant);
+/* What a grant is; false when it is over by now. */
+bool
+epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
+               struct epb_grant_view *view);
+
+/* The live grant of a token; NULL: there is none (any more). */
+struct epb_grant *
+epb_lease_find(const struct epb_leases *leases, uint64_t token,
+               const struct epb_time *now);
+/* One grant, by token. `ttl_ms` 0: its own. EPB_LEASE_LOST. */
+EPB_MUST_USE enum epb_status
+epb_lease_renew_token(struct epb_leases *leases, uint64_t token, uint64_t ttl_ms,
+                      const struct epb_time *now);
+/* All grants of the holder, or those of one key (key may be empty) of the spaces of keys
+ * and locks; `ttl_ms` 0: each its own. What the holder lost in these spaces by TTL or
+ * force since it was last told is visited, oldest first, and forgotten; when `lost`
+ * returns false, this loss and those after it are kept for the next time. Returns how
+ * many were renewed. */
+uint64_t
+epb_lease_renew_worker(struct epb_leases *leases, struct epb_party *party,
+                       struct epb_bytes worker, bool detached, struct epb_bytes key,
+                       uint64_t ttl_ms, const struct epb_time *now,
+                       bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
+                       void *context);
+
+/* Ends one grant. Of another session's grant: EPB_LEASE_HELD, unless by force. *released
+ * is false when the token is not live. With `discard`, here and below, an element of a
+ * pool leaves its pool; nothing else is discarded. */
+EPB_MUST_USE enum epb_status
+epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
+                        uint64_t token, bool force, bool discard,
+                        const struct epb_time *now, bool *released);
+/* Ends all grants of the holder (keys and locks, not computations), or those of one key;
+ * by force, those of every holder with this worker id, or of everybody who holds the key
+ * when `worker` is empty. EPB_LEASE_HELD when the holder has nothing to release but the
+ * same worker id holds such a thing as another holder does: in the name of another
+ * session, or of none. These two look at every holder with this worker id. */
+EPB_MUST_USE enum epb_status
+epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
+                         struct epb_bytes worker, bool detached, struct epb_bytes key,
+                         bool force, bool discard, const struct epb_time *now,
+                         uint64_t *released);
+/* The computation of this token failed: everybody who waits for it now gets
+ * EPB_COMPUTE_FAILED and the reason. EPB_LEASE_LOST when it is not live (or no
+ * computation), EPB_MAX_MEMORY, EPB_INTERNAL; nothing has changed then. */
+EPB_MUST_USE enum epb_status
+epb_lease_fail(struct epb_leases *leases, uint64_t token, struct epb_bytes reason,
+               const struct epb_time *now);
+/* The key has a value now: everybody who waits for its computation is finished with
+ * EPB_OK and no grant. The live computation stays as it is. O(1) when nothing is
+ * computed. */
+void
+epb_lease_computed(struct epb_leases *leases, struct epb_bytes key);
+/* A wait for a computation that was popped without a grant, and whose key has no value
+ * again: asks again, at its old place in the queue. True: it is granted at once
+ * (wait->grant) and still the caller's; false: it waits again, or, when its deadline has
+ * come, is finished again with EPB_WAIT_TIMEOUT. */
+bool
+epb_lease_ask_again(struct epb_leases *leases, struct epb_wait *wait,
+                    const struct epb_time *now);
+/* Ends a grant on behalf of its holder (a computation that is written, a grant that
+ * nobody could take). Wakes the next. */
+void
+epb_lease_end(struct epb_leases *leases, struct epb_grant *grant,
+              const struct epb_time *now);
+
+/* Defines a pool (*created: false when it was one already, then nothing changes) or adds
+ * to it, defining it when it isn't; `elements` is packed as in msg.h. EPB_KIND_MISMATCH,
+ * EPB_INVALID_VALUE (malformed, no element, or equal elements; an element has at least
+ * one byte unless it is of bytes), EPB_CONFLICT (add: one of them is in the pool),
+ * EPB_MAX_MEMORY, EPB_INTERNAL. Nothing changes then. *size: elements it has now. */
+EPB_MUST_USE enum epb_status
+epb_lease_pool(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes elements,
+               bool add, bool has_value, const struct epb_time *now, bool *created,
+               uint64_t *size);
+/* n from 1 to EPB_PERMITS_MAX, else EPB_INVALID_REQUEST. The first definition stays. */
+EPB_MUST_USE enum epb_status
+epb_lease_limit(struct epb_leases *leases, struct epb_bytes key, int64_t n,
+                bool has_value, const struct epb_time *now, bool *created);
+/* The element leaves its pool; held, when its grant ends, unless it is added again
+ * before. EPB_NOT_FOUND (no such pool or element, or discarded already), EPB_INTERNAL. */
+EPB_MUST_USE enum epb_status
+epb_lease_discard(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes value,
+                  uint32_t value_flags, const struct epb_time *now);
+/* Deletes the definition of a pool or semaphore. EPB_NOT_FOUND: there is none;
+ * EPB_LEASE_HELD: something of it is held or waited for. */
+EPB_MUST_USE enum epb_status
+epb_lease_undefine(struct epb_leases *leases, struct epb_bytes key,
+                   const struct epb_time *now);
+/* Whether a value may be stored under the key: false for pools, semaphores, and numbers
+ * that are held or waited for. O(1) when there are no leases at all. */
+bool
+epb_lease_allows_value(struct epb_leases *leases, struct epb_bytes key,
+                       const struct epb_time *now);
+/* Whether the key's stored value is leased: it is not to be evicted then. */
+bool
+epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key);
+
+/* The party leaves: its grants end (the queues go on), its waits have been withdrawn by
+ * then. */
+void
+epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
+                const struct epb_time *now);
+/* Takes the oldest loss that the party has not been told by an event (only sessions are;
+ * of computations, too): false when there is none. `key` is valid until the next call. */
+bool
+epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t *token,
+                    struct epb_bytes *key);
+/* Visits grants and waiting requests whose key has the prefix, all three spaces, in no
+ * order but that of each queue; stops when visit returns false. */
+void
+epb_leases_each(const struct epb_leases *leases, struct epb_bytes prefix,
+                const struct epb_time *now,
+                bool (*visit)(void *context, const struct epb_lease_line *line),
+                void *context);
+/* Ends at most `limit` grants that are due; returns as epb_waits_sweep does. */
+uint64_t
+epb_leases_sweep(struct epb_leases *leases, const struct epb_time *now, unsigned limit);
+void
+epb_leases_stats(const struct epb_leases *leases, struct epb_lease_stats *stats);
+
+/* The key that a wait of epb_lease_ask is for; valid until the wait is freed. */
+struct epb_bytes
+epb_lease_wait_key(const struct epb_wait *wait);
+/* The reason of a finished wait; freed with it. */
+struct epb_bytes
+epb_reason_text(const struct epb_reason *reason);
+
+#endif

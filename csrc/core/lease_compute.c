@@ -1,0 +1,134 @@
+/* Computations: the right to compute a key's value, and those who wait for it. */
+#include "lease_state.h"
+
+struct epb_reason {
+    uint64_t waits; /* that have it */
+    size_t size_bytes;
+    uint8_t text[];
+};
+
+struct epb_bytes
+epb_reason_text(const struct epb_reason *reason)
+{
+    return (struct epb_bytes){reason->text, reason->size_bytes};
+}
+
+/* It has one wait less, or none from the start. */
+static void
+reason_free_unused(struct epb_leases *leases, struct epb_reason *reason)
+{
+    if (reason->waits == 0) {
+        epb_quota_release(leases->quota, leases->arena, reason,
+                          sizeof *reason + reason->size_bytes);
+    }
+}
+
+void
+epb_reason_let_go(struct epb_leases *leases, struct epb_reason *reason)
+{
+    reason->waits--;
+    reason_free_unused(leases, reason);
+}
+
+static enum epb_status
+reason_new(struct epb_leases *leases, struct epb_bytes text, struct epb_reason **out)
+{
+    struct epb_reason *reason;
+    void *block;
+    enum epb_status status = epb_quota_alloc(leases->quota, leases->arena,
+                                             sizeof *reason + text.size_bytes, &block);
+
+    if (status != EPB_OK) {
+        return status;
+    }
+    reason = block;
+    reason->size_bytes = text.size_bytes;
+    if (text.size_bytes > 0) {
+        memcpy(reason->text, text.data, text.size_bytes);
+    }
+    *out = reason;
+    return EPB_OK;
+}
+
+/* Everybody in the queue is finished, with the reason. */
+static void
+fail_queue(struct epb_leases *leases, struct epb_resource *resource,
+           struct epb_reason *reason, const struct epb_time *now)
+{
+    struct epb_grant *wish;
+
+    while ((wish = epb_queue_first(resource)) != NULL) {
+        struct epb_wait *wait = wish->wait;
+
+        epb_queue_remove(wish);
+        if (epb_wait_is_due(wait, now)) {
+            epb_wait_finish(leases->waits, wait, EPB_WAIT_TIMEOUT);
+        } else {
+            wait->reason = reason;
+            reason->waits++;
+            epb_wait_finish(leases->waits, wait, EPB_COMPUTE_FAILED);
+        }
+    }
+}
+
+enum epb_status
+epb_lease_fail(struct epb_leases *leases, uint64_t token, struct epb_bytes reason,
+               const struct epb_time *now)
+{
+    struct epb_grant *grant;
+    struct epb_reason *shared;
+    enum epb_status status;
+
+    epb_leases_settle(leases, now);
+    grant = epb_lease_find(leases, token, now);
+    if (grant == NULL || grant->stake->resource->space != EPB_SPACE_COMPUTE) {
+        return EPB_LEASE_LOST;
+    }
+    status = reason_new(leases, reason, &shared);
+    if (status != EPB_OK) {
+        return status;
+    }
+    fail_queue(leases, grant->stake->resource, shared, now);
+    reason_free_unused(leases, shared);
+    epb_grant_end(leases, grant, EPB_ENDING_RELEASE, now);
+    return EPB_OK;
+}
+
+void
+epb_lease_computed(struct epb_leases *leases, struct epb_bytes key)
+{
+    const struct epb_resource *resource =
+        epb_resource_find(leases, EPB_SPACE_COMPUTE, key);
+    struct epb_grant *wish;
+
+    while (resource != NULL && (wish = epb_queue_first(resource)) != NULL) {
+        epb_queue_remove(wish);
+        epb_wait_finish(leases->waits, wish->wait, EPB_OK);
+    }
+}
+
+bool
+epb_lease_ask_again(struct epb_leases *leases, struct epb_wait *wait,
+                    const struct epb_time *now)
+{
+    struct epb_grant *wish = wait->detail;
+    struct epb_resource *resource = wish->stake->resource;
+
+    EPB_ASSERT(resource->space == EPB_SPACE_COMPUTE && wait->grant == NULL);
+    epb_leases_settle(leases, now);
+    resource->kind = EPB_KIND_COMPUTE;
+    if (epb_wait_is_due(wait, now)) {
+        epb_wait_again(leases->waits, wait);
+        epb_wait_finish(leases->waits, wait, EPB_WAIT_TIMEOUT);
+        return false;
+    }
+    if (epb_grant_fits(resource, false)) {
+        epb_grant_start(leases, wish, now);
+        wait->grant = wish;
+        epb_list_append(&wish->answers, &wait->of_queue);
+        return true;
+    }
+    epb_wait_again(leases->waits, wait);
+    epb_queue_add(wish);
+    return false;
+}

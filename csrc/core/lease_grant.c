@@ -1,0 +1,370 @@
+/* The life of grants: resources, queues, beginnings and ends. */
+#include "lease_state.h"
+
+/* Resources */
+
+struct epb_bytes
+epb_resource_key(const void *item)
+{
+    const struct epb_resource *resource = item;
+
+    return (struct epb_bytes){resource->key, resource->key_bytes};
+}
+
+struct epb_resource *
+epb_resource_find(const struct epb_leases *leases, enum epb_lease_space space,
+                  struct epb_bytes key)
+{
+    return epb_map_count(leases->resources[space]) == 0
+               ? NULL
+               : epb_map_find(leases->resources[space], key);
+}
+
+static void
+resource_release(struct epb_leases *leases, struct epb_resource *resource)
+{
+    epb_slots_fini(&resource->slots, leases->arena, leases->quota);
+    epb_quota_release(leases->quota, leases->arena, resource,
+                      sizeof *resource + resource->key_bytes);
+}
+
+enum epb_status
+epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
+                 struct epb_bytes key, struct epb_resource **out)
+{
+    struct epb_resource *resource = epb_resource_find(leases, space, key);
+    void *block;
+    enum epb_status status;
+
+    if (resource != NULL) {
+        *out = resource;
+        return EPB_OK;
+    }
+    EPB_ASSERT(key.size_bytes > 0 && key.size_bytes <= EPB_KEY_MAX_BYTES);
+    status = epb_quota_alloc(leases->quota, leases->arena,
+                             sizeof *resource + key.size_bytes, &block);
+    if (status != EPB_OK) {
+        return status;
+    }
+    resource = block;
+    epb_list_init(&resource->of_defined);
+    epb_list_init(&resource->grants);
+    epb_list_init(&resource->free_elements);
+    epb_tree_init(&resource->queue, leases->seed ^ (uint64_t)(uintptr_t)resource);
+    epb_slots_init(&resource->slots);
+    resource->space = space;
+    resource->key_bytes = (uint16_t)key.size_bytes;
+    memcpy(resource->key, key.data, key.size_bytes);
+    status = epb_map_insert(leases->resources[space], resource);
+    if (status != EPB_OK) {
+        resource_release(leases, resource);
+        return status;
+    }
+    *out = resource;
+    return EPB_OK;
+}
+
+void
+epb_resource_free_unused(struct epb_leases *leases, struct epb_resource *resource)
+{
+    if (!resource->defined && resource->stakes == 0) {
+        EPB_ASSERT(!resource->counted);
+        epb_map_remove(leases->resources[resource->space], resource);
+        resource_release(leases, resource);
+    }
+}
+
+bool
+epb_resource_exists(const struct epb_resource *resource)
+{
+    return resource->defined || !epb_list_empty(&resource->grants) ||
+           resource->queue.count > 0;
+}
+
+static void
+resource_count(struct epb_leases *leases, struct epb_resource *resource)
+{
+    bool exists = epb_resource_exists(resource);
+
+    if (exists && !resource->counted) {
+        leases->stats.resources++;
+    } else if (!exists && resource->counted) {
+        leases->stats.resources--;
+    }
+    resource->counted = exists;
+}
+
+/* Queues */
+
+struct epb_grant *
+epb_queue_first(const struct epb_resource *resource)
+{
+    return resource->queue.first == NULL
+               ? NULL
+               : EPB_TREE_ITEM(resource->queue.first, struct epb_grant, by_token);
+}
+
+void
+epb_queue_add(struct epb_grant *grant)
+{
+    epb_tree_insert(&grant->stake->resource->queue, &grant->by_token, grant->wait->serial,
+                    0);
+    grant->queued = true;
+}
+
+void
+epb_queue_remove(struct epb_grant *grant)
+{
+    if (grant->queued) {
+        epb_tree_remove(&grant->stake->resource->queue, &grant->by_token);
+        grant->queued = false;
+    }
+}
+
+/* The wait is finished and has been given the grant. */
+static void
+answer(struct epb_leases *leases, struct epb_wait *wait, struct epb_grant *grant)
+{
+    epb_wait_finish(leases->waits, wait, EPB_OK);
+    wait->grant = grant;
+    epb_list_append(&grant->answers, &wait->of_queue);
+}
+
+/* What the first in the queue gets now; false: it waits on. */
+static bool
+serve(struct epb_leases *leases, struct epb_grant *wish, const struct epb_time *now)
+{
+    struct epb_stake *stake = wish->stake;
+    struct epb_wait *wait = wish->wait;
+    struct epb_grant *standing =
+        wish->fresh ? NULL : epb_grant_standing(stake, wish->shared);
+
+    if (epb_wait_is_leaving(leases->waits, wait)) {
+        epb_queue_remove(wish);
+    } else if (epb_wait_is_due(wait, now)) {
+        epb_queue_remove(wish);
+        epb_wait_finish(leases->waits, wait, EPB_WAIT_TIMEOUT);
+    } else if (standing != NULL) {
+        epb_queue_remove(wish);
+        epb_grant_renew(leases, standing, wish->ttl_ms, now);
+        answer(leases, wait, standing);
+    } else if (!epb_grant_fits(stake->resource, wish->shared)) {
+        return false;
+    } else if (epb_grant_is_barred(leases, stake)) {
+        epb_queue_remove(wish);
+        epb_wait_finish(leases->waits, wait, EPB_WORKER_ALREADY_HAS_LEASE);
+    } else {
+        epb_queue_remove(wish);
+        epb_grant_start(leases, wish, now);
+        answer(leases, wait, wish);
+    }
+    return true;
+}
+
+void
+epb_resource_go_on(struct epb_leases *leases, struct epb_resource *resource,
+                   const struct epb_time *now)
+{
+    struct epb_grant *wish = epb_queue_first(resource);
+
+    while (wish != NULL && serve(leases, wish, now)) {
+        wish = epb_queue_first(resource);
+    }
+    resource_count(leases, resource);
+}
+
+/* Grants */
+
+enum epb_status
+epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_grant **out)
+{
+    struct epb_grant *grant;
+    void *block;
+    enum epb_status status =
+        epb_quota_alloc(leases->quota, leases->arena, sizeof *grant, &block);
+
+    if (status != EPB_OK) {
+        return status;
+    }
+    grant = block;
+    epb_list_init(&grant->of_resource);
+    epb_list_init(&grant->of_stake);
+    epb_list_init(&grant->of_holder);
+    epb_list_init(&grant->answers);
+    grant->stake = stake;
+    stake->members++;
+    *out = grant;
+    return EPB_OK;
+}
+
+void
+epb_grant_free_unused(struct epb_leases *leases, struct epb_grant *grant)
+{
+    struct epb_stake *stake = grant->stake;
+
+    if (grant->live || grant->lost || grant->wait != NULL) {
+        return;
+    }
+    EPB_ASSERT(!grant->queued);
+    epb_quota_release(leases->quota, leases->arena, grant, sizeof *grant);
+    stake->members--;
+    epb_stake_free_unused(leases, stake);
+}
+
+bool
+epb_grant_fits(const struct epb_resource *resource, bool shared)
+{
+    const struct epb_list *grants = &resource->grants;
+
+    switch (resource->kind) {
+    case EPB_KIND_NUMBERS:
+        return true;
+    case EPB_KIND_SEMAPHORE:
+        return resource->slots.used < resource->limit;
+    case EPB_KIND_POOL:
+        return !epb_list_empty(&resource->free_elements);
+    case EPB_KIND_VALUE:
+    case EPB_KIND_LOCK:
+    case EPB_KIND_COMPUTE:
+        break;
+    }
+    /* Those that stand are all shared, or one that isn't. */
+    return epb_list_empty(grants) ||
+           (shared && EPB_LIST_ITEM(grants->next, struct epb_grant, of_resource)->shared);
+}
+
+struct epb_grant *
+epb_grant_standing(const struct epb_stake *stake, bool shared)
+{
+    struct epb_grant *first;
+
+    if (epb_list_empty(&stake->grants)) {
+        return NULL;
+    }
+    first = EPB_LIST_ITEM(stake->grants.next, struct epb_grant, of_stake);
+    return first->shared == shared ? first : NULL;
+}
+
+bool
+epb_grant_is_barred(const struct epb_leases *leases, const struct epb_stake *stake)
+{
+    return leases->single_lease && stake->resource->space == EPB_SPACE_KEY &&
+           stake->holder->live[EPB_SPACE_KEY] > stake->grant_count;
+}
+
+static void
+take_thing(struct epb_grant *grant)
+{
+    struct epb_resource *resource = grant->stake->resource;
+
+    if (resource->kind == EPB_KIND_POOL) {
+        grant->element = epb_element_take(resource);
+    } else if (resource->kind == EPB_KIND_NUMBERS ||
+               resource->kind == EPB_KIND_SEMAPHORE) {
+        grant->number = epb_slots_take(&resource->slots);
+    }
+}
+
+static void
+give_thing(struct epb_leases *leases, struct epb_grant *grant)
+{
+    struct epb_resource *resource = grant->stake->resource;
+
+    if (resource->kind == EPB_KIND_POOL) {
+        epb_element_give(leases, resource, grant->element);
+        grant->element = NULL;
+    } else if (resource->kind == EPB_KIND_NUMBERS ||
+               resource->kind == EPB_KIND_SEMAPHORE) {
+        epb_slots_give(&resource->slots, grant->number);
+    }
+    /* A semaphore keeps room for all its permits: those who wait for one count on it. */
+    if (resource->kind == EPB_KIND_NUMBERS) {
+        epb_slots_shrink(&resource->slots, leases->arena, leases->quota);
+    }
+}
+
+void
+epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
+                const struct epb_time *now)
+{
+    struct epb_stake *stake = grant->stake;
+
+    take_thing(grant);
+    grant->live = true;
+    grant->token = leases->next_token++;
+    grant->since_mono_ms = now->mono_ms;
+    epb_tree_insert(&leases->tokens, &grant->by_token, grant->token, 0);
+    epb_tree_insert(&leases->deadlines, &grant->by_due, now->mono_ms + grant->ttl_ms,
+                    grant->token);
+    epb_list_append(&stake->resource->grants, &grant->of_resource);
+    epb_list_append(&stake->grants, &grant->of_stake);
+    epb_list_append(&stake->holder->grants, &grant->of_holder);
+    stake->grant_count++;
+    stake->holder->live[stake->resource->space]++;
+    leases->stats.granted_total++;
+    resource_count(leases, stake->resource);
+}
+
+void
+epb_grant_renew(struct epb_leases *leases, struct epb_grant *grant, uint64_t ttl_ms,
+                const struct epb_time *now)
+{
+    grant->ttl_ms = ttl_ms;
+    epb_tree_remove(&leases->deadlines, &grant->by_due);
+    epb_tree_insert(&leases->deadlines, &grant->by_due, now->mono_ms + ttl_ms,
+                    grant->token);
+}
+
+/* Takes a live grant out of everything that knows it. */
+static void
+stop(struct epb_leases *leases, struct epb_grant *grant)
+{
+    struct epb_stake *stake = grant->stake;
+
+    epb_tree_remove(&leases->tokens, &grant->by_token);
+    epb_tree_remove(&leases->deadlines, &grant->by_due);
+    epb_list_remove(&grant->of_resource);
+    epb_list_remove(&grant->of_stake);
+    epb_list_remove(&grant->of_holder);
+    stake->grant_count--;
+    stake->holder->live[stake->resource->space]--;
+    give_thing(leases, grant);
+    grant->live = false;
+    while (!epb_list_empty(&grant->answers)) {
+        struct epb_wait *wait =
+            EPB_LIST_ITEM(grant->answers.next, struct epb_wait, of_queue);
+
+        epb_list_remove(&wait->of_queue);
+        wait->grant = NULL;
+    }
+}
+
+void
+epb_grant_end(struct epb_leases *leases, struct epb_grant *grant, enum epb_ending why,
+              const struct epb_time *now)
+{
+    bool is_loss = why == EPB_ENDING_EXPIRY || why == EPB_ENDING_FORCE;
+
+    stop(leases, grant);
+    if (why == EPB_ENDING_EXPIRY) {
+        leases->stats.expired_total++;
+    } else if (why != EPB_ENDING_RELEASE) {
+        leases->stats.lost_total++;
+    }
+    /* Nobody knows of one that was not taken; its request may ask again. */
+    if (is_loss && grant->taken && grant->wait == NULL) {
+        epb_loss_add(leases, grant);
+    }
+    epb_resource_go_on(leases, grant->stake->resource, now);
+    epb_grant_free_unused(leases, grant);
+}
+
+void
+epb_leases_settle(struct epb_leases *leases, const struct epb_time *now)
+{
+    uint64_t next_ms;
+
+    do {
+        next_ms = epb_leases_sweep(leases, now, UINT32_MAX);
+    } while (next_ms <= now->mono_ms);
+}

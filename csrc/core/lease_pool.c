@@ -1,0 +1,471 @@
+/*
+ * Pools and their elements, and the other definitions.
+ *
+ * Elements are equal when their kind (bytes, or JSON text) and their bytes are. All pools
+ * share one map of elements; an element stays in it until it has left its pool for good,
+ * so that one which is still held can't be added a second time.
+ */
+#include "lease_state.h"
+
+/* Elements */
+
+static size_t
+name_bytes(const struct epb_element *element)
+{
+    return EPB_ELEMENT_NAME_BYTES + element->value_bytes;
+}
+
+struct epb_bytes
+epb_element_key(const void *item)
+{
+    const struct epb_element *element = item;
+
+    return (struct epb_bytes){element->name, name_bytes(element)};
+}
+
+struct epb_bytes
+epb_element_value(const struct epb_element *element)
+{
+    return (struct epb_bytes){element->name + EPB_ELEMENT_NAME_BYTES,
+                              element->value_bytes};
+}
+
+uint32_t
+epb_element_value_flags(const struct epb_element *element)
+{
+    return element->name[EPB_ELEMENT_NAME_BYTES - 1] == 1 ? EPB_F_BINARY : 0;
+}
+
+static void
+element_fill(struct epb_element *element, const struct epb_resource *pool, bool is_binary,
+             struct epb_bytes value)
+{
+    uintptr_t address = (uintptr_t)pool;
+
+    epb_list_init(&element->of_free);
+    element->value_bytes = (uint32_t)value.size_bytes;
+    memcpy(element->name, &address, sizeof address);
+    element->name[EPB_ELEMENT_NAME_BYTES - 1] = is_binary ? 1 : 0;
+    if (value.size_bytes > 0) {
+        memcpy(element->name + EPB_ELEMENT_NAME_BYTES, value.data, value.size_bytes);
+    }
+}
+_Static_assert(EPB_ELEMENT_NAME_BYTES == sizeof(uintptr_t) + 1, "an address and a kind");
+
+static void
+element_release(struct epb_leases *leases, struct epb_element *element)
+{
+    epb_quota_release(leases->quota, leases->arena, element,
+                      sizeof *element + name_bytes(element));
+}
+
+static void
+element_remove(struct epb_leases *leases, struct epb_element *element)
+{
+    epb_list_remove(&element->of_free);
+    epb_map_remove(leases->elements, element);
+    element_release(leases, element);
+}
+
+struct epb_element *
+epb_element_take(struct epb_resource *pool)
+{
+    struct epb_element *element =
+        EPB_LIST_ITEM(pool->free_elements.next, struct epb_element, of_free);
+
+    EPB_ASSERT(!epb_list_empty(&pool->free_elements));
+    epb_list_remove(&element->of_free);
+    element->held = true;
+    return element;
+}
+
+void
+epb_element_give(struct epb_leases *leases, struct epb_resource *pool,
+                 struct epb_element *element)
+{
+    element->held = false;
+    if (element->discarded) {
+        element_remove(leases, element);
+    } else {
+        epb_list_append(&pool->free_elements, &element->of_free);
+    }
+}
+
+void
+epb_element_discard(struct epb_leases *leases, struct epb_resource *pool,
+                    struct epb_element *element)
+{
+    if (element->discarded) {
+        return;
+    }
+    pool->elements--;
+    leases->stats.elements--;
+    if (element->held) {
+        element->discarded = true;
+    } else {
+        element_remove(leases, element);
+    }
+}
+
+/* A list of elements, as a request packs it */
+
+struct unpack {
+    const uint8_t *at;
+    size_t left_bytes;
+    bool is_binary;
+    struct epb_bytes value;
+};
+
+/* False at the end, and where it is malformed (left_bytes isn't 0 then). */
+static bool
+unpack_next(struct unpack *unpack)
+{
+    uint32_t size_bytes;
+
+    if (unpack->left_bytes < EPB_ELEMENT_HEADER_BYTES || unpack->at[4] > 1) {
+        return false;
+    }
+    size_bytes = epb_get_u32(unpack->at);
+    if (size_bytes > unpack->left_bytes - EPB_ELEMENT_HEADER_BYTES ||
+        (size_bytes == 0 && unpack->at[4] == 0)) {
+        return false;
+    }
+    unpack->is_binary = unpack->at[4] == 1;
+    unpack->value = (struct epb_bytes){unpack->at + EPB_ELEMENT_HEADER_BYTES, size_bytes};
+    unpack->at += EPB_ELEMENT_HEADER_BYTES + size_bytes;
+    unpack->left_bytes -= EPB_ELEMENT_HEADER_BYTES + size_bytes;
+    return true;
+}
+
+static struct unpack
+unpack_of(struct epb_bytes elements)
+{
+    return (struct unpack){.at = elements.data, .left_bytes = elements.size_bytes};
+}
+
+static bool
+is_well_formed(struct epb_bytes elements)
+{
+    struct unpack unpack = unpack_of(elements);
+
+    while (unpack_next(&unpack)) {
+    }
+    return unpack.left_bytes == 0 && elements.size_bytes > 0;
+}
+
+/* Adding */
+
+/* Elements that come into a pool together, or not at all. */
+struct batch {
+    struct epb_resource *pool;
+    uint64_t number;
+    uint64_t count;
+    struct epb_list added;
+    struct epb_list kept; /* discarded ones that are still held, and stay after all */
+};
+
+static enum epb_status
+batch_add_new(struct epb_leases *leases, struct batch *batch, struct epb_element *element)
+{
+    struct epb_element *known = epb_map_find(leases->elements, epb_element_key(element));
+    enum epb_status status;
+
+    if (known == NULL) {
+        status = epb_map_insert(leases->elements, element);
+        if (status == EPB_OK) {
+            element->batch = batch->number;
+            epb_list_append(&batch->added, &element->of_free);
+        } else {
+            element_release(leases, element);
+        }
+        return status;
+    }
+    element_release(leases, element);
+    if (known->batch == batch->number) {
+        return EPB_INVALID_VALUE;
+    }
+    if (!known->discarded) {
+        return EPB_CONFLICT;
+    }
+    known->batch = batch->number;
+    known->discarded = false;
+    epb_list_append(&batch->kept, &known->of_free);
+    return EPB_OK;
+}
+
+static enum epb_status
+batch_add(struct epb_leases *leases, struct batch *batch, const struct unpack *unpack)
+{
+    struct epb_element *element;
+    void *block;
+    enum epb_status status = epb_quota_alloc(
+        leases->quota, leases->arena,
+        sizeof *element + EPB_ELEMENT_NAME_BYTES + unpack->value.size_bytes, &block);
+
+    if (status != EPB_OK) {
+        return status;
+    }
+    element = block;
+    element_fill(element, batch->pool, unpack->is_binary, unpack->value);
+    status = batch_add_new(leases, batch, element);
+    batch->count += status == EPB_OK;
+    return status;
+}
+
+static struct epb_element *
+first_of(const struct epb_list *list)
+{
+    return epb_list_empty(list) ? NULL
+                                : EPB_LIST_ITEM(list->next, struct epb_element, of_free);
+}
+
+static void
+batch_undo(struct epb_leases *leases, struct batch *batch)
+{
+    struct epb_element *element;
+
+    while ((element = first_of(&batch->added)) != NULL) {
+        element_remove(leases, element);
+    }
+    while ((element = first_of(&batch->kept)) != NULL) {
+        epb_list_remove(&element->of_free);
+        element->discarded = true;
+        element->batch = 0;
+    }
+}
+
+static void
+batch_commit(struct epb_leases *leases, struct batch *batch)
+{
+    struct epb_element *element;
+
+    while ((element = first_of(&batch->added)) != NULL) {
+        epb_list_remove(&element->of_free);
+        epb_list_append(&batch->pool->free_elements, &element->of_free);
+    }
+    while ((element = first_of(&batch->kept)) != NULL) {
+        epb_list_remove(&element->of_free);
+    }
+    batch->pool->elements += batch->count;
+    leases->stats.elements += batch->count;
+}
+
+static enum epb_status
+add_all(struct epb_leases *leases, struct epb_resource *pool, struct epb_bytes elements)
+{
+    struct batch batch = {.pool = pool, .number = ++leases->last_batch};
+    struct unpack unpack = unpack_of(elements);
+    enum epb_status status = EPB_OK;
+
+    epb_list_init(&batch.added);
+    epb_list_init(&batch.kept);
+    while (status == EPB_OK && unpack_next(&unpack)) {
+        status = batch_add(leases, &batch, &unpack);
+    }
+    if (status == EPB_OK) {
+        batch_commit(leases, &batch);
+    } else {
+        batch_undo(leases, &batch);
+    }
+    return status;
+}
+
+/* Definitions */
+
+static void
+define(struct epb_leases *leases, struct epb_resource *resource, enum epb_lease_kind kind)
+{
+    resource->kind = kind;
+    resource->defined = true;
+    epb_list_append(&leases->defined, &resource->of_defined);
+}
+
+/* Whether the key can be defined as this kind, or is. */
+static bool
+can_be(const struct epb_resource *resource, enum epb_lease_kind kind, bool has_value)
+{
+    return !has_value && (!epb_resource_exists(resource) || resource->kind == kind);
+}
+
+static enum epb_status
+pool_on(struct epb_leases *leases, struct epb_resource *pool, struct epb_bytes elements,
+        bool add, bool has_value, const struct epb_time *now)
+{
+    enum epb_status status;
+
+    if (!can_be(pool, EPB_KIND_POOL, has_value)) {
+        return EPB_KIND_MISMATCH;
+    }
+    if (pool->defined && !add) {
+        return EPB_OK;
+    }
+    status = add_all(leases, pool, elements);
+    if (status != EPB_OK) {
+        return status;
+    }
+    if (!pool->defined) {
+        define(leases, pool, EPB_KIND_POOL);
+    }
+    epb_resource_go_on(leases, pool, now);
+    return EPB_OK;
+}
+
+enum epb_status
+epb_lease_pool(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes elements,
+               bool add, bool has_value, const struct epb_time *now, bool *created,
+               uint64_t *size)
+{
+    struct epb_resource *pool;
+    enum epb_status status;
+
+    if (!is_well_formed(elements)) {
+        return EPB_INVALID_VALUE;
+    }
+    epb_leases_settle(leases, now);
+    status = epb_resource_get(leases, EPB_SPACE_KEY, key, &pool);
+    if (status != EPB_OK) {
+        return status;
+    }
+    bool was_defined = pool->defined;
+
+    status = pool_on(leases, pool, elements, add, has_value, now);
+    if (status == EPB_OK) {
+        *created = !was_defined;
+        *size = pool->elements;
+    }
+    epb_resource_free_unused(leases, pool);
+    return status;
+}
+
+static enum epb_status
+limit_on(struct epb_leases *leases, struct epb_resource *resource, uint64_t n,
+         bool has_value, const struct epb_time *now)
+{
+    enum epb_status status;
+
+    if (!can_be(resource, EPB_KIND_SEMAPHORE, has_value)) {
+        return EPB_KIND_MISMATCH;
+    }
+    if (resource->defined) {
+        return EPB_OK;
+    }
+    status = epb_slots_reserve(&resource->slots, leases->arena, leases->quota, n);
+    if (status != EPB_OK) {
+        return status;
+    }
+    resource->limit = n;
+    define(leases, resource, EPB_KIND_SEMAPHORE);
+    epb_resource_go_on(leases, resource, now);
+    return EPB_OK;
+}
+
+enum epb_status
+epb_lease_limit(struct epb_leases *leases, struct epb_bytes key, int64_t n,
+                bool has_value, const struct epb_time *now, bool *created)
+{
+    struct epb_resource *resource;
+    enum epb_status status;
+
+    if (n < 1 || n > EPB_PERMITS_MAX) {
+        return EPB_INVALID_REQUEST;
+    }
+    epb_leases_settle(leases, now);
+    status = epb_resource_get(leases, EPB_SPACE_KEY, key, &resource);
+    if (status != EPB_OK) {
+        return status;
+    }
+    bool was_defined = resource->defined;
+
+    status = limit_on(leases, resource, (uint64_t)n, has_value, now);
+    if (status == EPB_OK) {
+        *created = !was_defined;
+    }
+    epb_resource_free_unused(leases, resource);
+    return status;
+}
+
+enum epb_status
+epb_lease_discard(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes value,
+                  uint32_t value_flags, const struct epb_time *now)
+{
+    struct epb_resource *pool;
+    struct epb_element *wanted;
+    struct epb_element *element;
+    size_t size_bytes = sizeof *wanted + EPB_ELEMENT_NAME_BYTES + value.size_bytes;
+
+    epb_leases_settle(leases, now);
+    pool = epb_resource_find(leases, EPB_SPACE_KEY, key);
+    if (pool == NULL || !pool->defined || pool->kind != EPB_KIND_POOL) {
+        return EPB_NOT_FOUND;
+    }
+    wanted = epb_arena_alloc(leases->arena, size_bytes);
+    if (wanted == NULL) {
+        return EPB_INTERNAL;
+    }
+    element_fill(wanted, pool, (value_flags & EPB_F_BINARY) != 0, value);
+    element = epb_map_find(leases->elements, epb_element_key(wanted));
+    epb_arena_release(leases->arena, wanted, size_bytes);
+    if (element == NULL || element->discarded) {
+        return EPB_NOT_FOUND;
+    }
+    epb_element_discard(leases, pool, element);
+    return EPB_OK;
+}
+
+void
+epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource)
+{
+    struct epb_element *element;
+
+    while ((element = first_of(&resource->free_elements)) != NULL) {
+        epb_element_discard(leases, resource, element);
+    }
+    epb_slots_fini(&resource->slots, leases->arena, leases->quota);
+    epb_list_remove(&resource->of_defined);
+    resource->defined = false;
+    if (resource->counted) {
+        resource->counted = false;
+        leases->stats.resources--;
+    }
+    epb_resource_free_unused(leases, resource);
+}
+
+enum epb_status
+epb_lease_undefine(struct epb_leases *leases, struct epb_bytes key,
+                   const struct epb_time *now)
+{
+    struct epb_resource *resource;
+
+    epb_leases_settle(leases, now);
+    resource = epb_resource_find(leases, EPB_SPACE_KEY, key);
+    if (resource == NULL || !resource->defined) {
+        return EPB_NOT_FOUND;
+    }
+    epb_resource_go_on(leases, resource, now);
+    if (!epb_list_empty(&resource->grants) || resource->queue.count > 0) {
+        return EPB_LEASE_HELD;
+    }
+    epb_resource_undefine(leases, resource);
+    return EPB_OK;
+}
+
+bool
+epb_lease_allows_value(struct epb_leases *leases, struct epb_bytes key,
+                       const struct epb_time *now)
+{
+    const struct epb_resource *resource;
+
+    epb_leases_settle(leases, now);
+    resource = epb_resource_find(leases, EPB_SPACE_KEY, key);
+    return resource == NULL || !epb_resource_exists(resource) ||
+           resource->kind == EPB_KIND_VALUE;
+}
+
+bool
+epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key)
+{
+    const struct epb_resource *resource = epb_resource_find(leases, EPB_SPACE_KEY, key);
+
+    return resource != NULL && resource->kind == EPB_KIND_VALUE &&
+           !epb_list_empty(&resource->grants);
+}

@@ -1,0 +1,417 @@
+/*
+ * What holders do with their grants: renewal and what they hear of losses, release, and
+ * the end of a session.
+ *
+ * Ending a grant can free its stake, and with the last of them its holder, worker and
+ * resource. So a loop over grants pins what the list belongs to; and since the end of one
+ * grant can begin another for the same holder, which then is last in the list, the loop
+ * ends at the last token that was given before it began.
+ */
+#include "lease_state.h"
+
+/* Losses */
+
+void
+epb_loss_add(struct epb_leases *leases, struct epb_grant *grant)
+{
+    struct epb_holder *holder = grant->stake->holder;
+    bool by_event = holder->party != NULL;
+    bool by_renewal = grant->stake->resource->space != EPB_SPACE_COMPUTE;
+
+    if (!by_event && !by_renewal) {
+        return;
+    }
+    grant->lost = true;
+    leases->loss_count++;
+    epb_list_append(&leases->losses, &grant->of_resource);
+    if (by_renewal) {
+        epb_list_append(&holder->losses, &grant->of_holder);
+    }
+    if (by_event) {
+        epb_list_append(&holder->party->losses, &grant->of_stake);
+        epb_party_ready(leases->waits, holder->party);
+    }
+    if (leases->loss_count > EPB_LOSSES_MAX) {
+        epb_loss_forget(
+            leases, EPB_LIST_ITEM(leases->losses.next, struct epb_grant, of_resource));
+    }
+}
+
+void
+epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant)
+{
+    epb_list_remove(&grant->of_resource);
+    epb_list_remove(&grant->of_holder);
+    epb_list_remove(&grant->of_stake);
+    grant->lost = false;
+    leases->loss_count--;
+    if (leases->shown == grant) {
+        leases->shown = NULL;
+    }
+    epb_grant_free_unused(leases, grant);
+}
+
+/* It has been told one way; nothing is left to do when that was the last. */
+static void
+loss_told(struct epb_leases *leases, struct epb_grant *grant)
+{
+    if (epb_list_empty(&grant->of_holder) && epb_list_empty(&grant->of_stake)) {
+        epb_loss_forget(leases, grant);
+    }
+}
+
+bool
+epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t *token,
+                    struct epb_bytes *key)
+{
+    struct epb_grant *grant;
+
+    if (leases->shown != NULL) {
+        loss_told(leases, leases->shown);
+        leases->shown = NULL;
+    }
+    if (epb_list_empty(&party->losses)) {
+        return false;
+    }
+    grant = EPB_LIST_ITEM(party->losses.next, struct epb_grant, of_stake);
+    epb_list_remove(&grant->of_stake);
+    leases->shown = grant;
+    *token = grant->token;
+    *key = epb_resource_key(grant->stake->resource);
+    return true;
+}
+
+/* Renewal */
+
+static uint64_t
+renew_stake(struct epb_leases *leases, const struct epb_stake *stake, uint64_t ttl_ms,
+            const struct epb_time *now)
+{
+    uint64_t renewed = 0;
+
+    if (stake == NULL) {
+        return 0;
+    }
+    for (struct epb_list *node = stake->grants.next; node != &stake->grants;
+         node = node->next) {
+        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_stake);
+
+        epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
+        renewed++;
+    }
+    return renewed;
+}
+
+static uint64_t
+renew_holder(struct epb_leases *leases, const struct epb_holder *holder, uint64_t ttl_ms,
+             const struct epb_time *now)
+{
+    uint64_t renewed = 0;
+
+    for (struct epb_list *node = holder->grants.next; node != &holder->grants;
+         node = node->next) {
+        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_holder);
+
+        if (grant->stake->resource->space != EPB_SPACE_COMPUTE) {
+            epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
+            renewed++;
+        }
+    }
+    return renewed;
+}
+
+static void
+tell_losses(struct epb_leases *leases, struct epb_holder *holder,
+            bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
+            void *context)
+{
+    epb_holder_pin(holder);
+    while (!epb_list_empty(&holder->losses)) {
+        struct epb_grant *grant =
+            EPB_LIST_ITEM(holder->losses.next, struct epb_grant, of_holder);
+
+        if (!lost(context, grant->token, epb_resource_key(grant->stake->resource))) {
+            break;
+        }
+        epb_list_remove(&grant->of_holder);
+        loss_told(leases, grant);
+    }
+    epb_holder_unpin(leases, holder);
+}
+
+uint64_t
+epb_lease_renew_worker(struct epb_leases *leases, struct epb_party *party,
+                       struct epb_bytes worker, bool detached, struct epb_bytes key,
+                       uint64_t ttl_ms, const struct epb_time *now,
+                       bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
+                       void *context)
+{
+    const struct epb_who who = {party, worker, detached};
+    struct epb_holder *holder;
+    uint64_t renewed;
+
+    epb_leases_settle(leases, now);
+    holder = epb_holder_find(leases, &who);
+    if (holder == NULL) {
+        return 0;
+    }
+    if (key.size_bytes == 0) {
+        renewed = renew_holder(leases, holder, ttl_ms, now);
+    } else {
+        renewed = renew_stake(leases, epb_stake_find(leases, holder, EPB_SPACE_KEY, key),
+                              ttl_ms, now) +
+                  renew_stake(leases, epb_stake_find(leases, holder, EPB_SPACE_LOCK, key),
+                              ttl_ms, now);
+    }
+    tell_losses(leases, holder, lost, context);
+    return renewed;
+}
+
+/* Release */
+
+/* What is to be released, and how. */
+struct release {
+    struct epb_leases *leases;
+    struct epb_party *party;
+    struct epb_bytes key; /* empty: all of a holder's */
+    bool force;
+    bool discard;
+    const struct epb_time *now;
+    uint64_t last_token; /* what is granted meanwhile stays */
+    uint64_t released;
+};
+
+static void
+release_grant(struct release *release, struct epb_grant *grant)
+{
+    const struct epb_holder *holder = grant->stake->holder;
+    bool is_own = holder->party == release->party;
+
+    if (release->discard && grant->element != NULL) {
+        epb_element_discard(release->leases, grant->stake->resource, grant->element);
+    }
+    epb_grant_end(release->leases, grant,
+                  release->force && !is_own ? EPB_ENDING_FORCE : EPB_ENDING_RELEASE,
+                  release->now);
+    release->released++;
+}
+
+/* All that is released of the holder's grants. The caller has pinned the holder. */
+static void
+release_all(struct release *release, struct epb_holder *holder)
+{
+    struct epb_list *node = holder->grants.next;
+
+    while (node != &holder->grants) {
+        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_holder);
+
+        node = node->next;
+        if (grant->token > release->last_token) {
+            break;
+        }
+        if (grant->stake->resource->space != EPB_SPACE_COMPUTE) {
+            release_grant(release, grant);
+        }
+    }
+}
+
+static void
+release_stake(struct release *release, struct epb_holder *holder,
+              enum epb_lease_space space)
+{
+    struct epb_stake *stake =
+        epb_stake_find(release->leases, holder, space, release->key);
+    struct epb_list *node;
+
+    if (stake == NULL) {
+        return;
+    }
+    stake->members++;
+    for (node = stake->grants.next; node != &stake->grants;) {
+        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_stake);
+
+        node = node->next;
+        if (grant->token > release->last_token) {
+            break;
+        }
+        release_grant(release, grant);
+    }
+    stake->members--;
+    epb_stake_free_unused(release->leases, stake);
+}
+
+static void
+release_holder(struct release *release, struct epb_holder *holder)
+{
+    epb_holder_pin(holder);
+    if (release->key.size_bytes == 0) {
+        release_all(release, holder);
+    } else {
+        release_stake(release, holder, EPB_SPACE_KEY);
+        release_stake(release, holder, EPB_SPACE_LOCK);
+    }
+    epb_holder_unpin(release->leases, holder);
+}
+
+/* Everybody's of the key. */
+static void
+release_resource(struct release *release, enum epb_lease_space space)
+{
+    struct epb_resource *resource =
+        epb_resource_find(release->leases, space, release->key);
+
+    if (resource == NULL) {
+        return;
+    }
+    resource->stakes++;
+    for (struct epb_list *node = resource->grants.next; node != &resource->grants;) {
+        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_resource);
+
+        node = node->next;
+        if (grant->token > release->last_token) {
+            break;
+        }
+        release_grant(release, grant);
+    }
+    resource->stakes--;
+    epb_resource_free_unused(release->leases, resource);
+}
+
+/* That of every holder with this worker id. */
+static void
+release_worker(struct release *release, struct epb_worker *worker)
+{
+    const struct epb_list *end = &worker->holders;
+    struct epb_list *next;
+
+    for (struct epb_list *node = worker->holders.next; node != end; node = next) {
+        next = node->next;
+        release_holder(release, EPB_LIST_ITEM(node, struct epb_holder, of_worker));
+    }
+}
+
+static bool
+has_named(const struct release *release, const struct epb_holder *holder)
+{
+    const struct epb_stake *of_key;
+    const struct epb_stake *of_lock;
+
+    if (epb_holder_named_grants(holder) == 0 || release->key.size_bytes == 0) {
+        return epb_holder_named_grants(holder) > 0;
+    }
+    of_key = epb_stake_find(release->leases, holder, EPB_SPACE_KEY, release->key);
+    of_lock = epb_stake_find(release->leases, holder, EPB_SPACE_LOCK, release->key);
+    return (of_key != NULL && of_key->grant_count > 0) ||
+           (of_lock != NULL && of_lock->grant_count > 0);
+}
+
+/* Whether some holder with this worker id has what was to be released. */
+static bool
+others_hold(const struct release *release, const struct epb_worker *worker)
+{
+    for (const struct epb_list *node = worker->holders.next; node != &worker->holders;
+         node = node->next) {
+        if (has_named(release, EPB_LIST_ITEM(node, struct epb_holder, of_worker))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum epb_status
+release_own(struct release *release, struct epb_worker *worker, uint64_t session)
+{
+    struct epb_holder *own = epb_holder_of(release->leases, worker, session);
+
+    if (own != NULL && has_named(release, own)) {
+        release_holder(release, own);
+        return EPB_OK;
+    }
+    return others_hold(release, worker) ? EPB_LEASE_HELD : EPB_OK;
+}
+
+enum epb_status
+epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
+                         struct epb_bytes worker, bool detached, struct epb_bytes key,
+                         bool force, bool discard, const struct epb_time *now,
+                         uint64_t *released)
+{
+    struct release release = {leases, party, key, force, discard, now, 0, 0};
+    const struct epb_who who = {party, worker, detached};
+    struct epb_worker *known;
+    enum epb_status status = EPB_OK;
+
+    epb_leases_settle(leases, now);
+    release.last_token = leases->next_token - 1;
+    known = epb_worker_find(leases, worker);
+    if (force && worker.size_bytes == 0 && key.size_bytes > 0) {
+        release_resource(&release, EPB_SPACE_KEY);
+        release_resource(&release, EPB_SPACE_LOCK);
+    } else if (force && known != NULL) {
+        release_worker(&release, known);
+    } else if (known != NULL) {
+        status = release_own(&release, known, epb_who_session(&who));
+    }
+    *released = release.released;
+    return status;
+}
+
+enum epb_status
+epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
+                        uint64_t token, bool force, bool discard,
+                        const struct epb_time *now, bool *released)
+{
+    struct release release = {leases, party, {NULL, 0}, force, discard, now, token, 0};
+    struct epb_grant *grant;
+
+    epb_leases_settle(leases, now);
+    *released = false;
+    grant = epb_lease_find(leases, token, now);
+    if (grant == NULL) {
+        return EPB_OK;
+    }
+    if (!force && grant->stake->holder->party != NULL &&
+        grant->stake->holder->party != party) {
+        return EPB_LEASE_HELD;
+    }
+    release_grant(&release, grant);
+    *released = true;
+    return EPB_OK;
+}
+
+/* Leaving */
+
+/* Ends or forgets one thing that the holder has; it may be freed by that. */
+static void
+leave_step(struct epb_leases *leases, struct epb_holder *holder,
+           const struct epb_time *now)
+{
+    if (!epb_list_empty(&holder->losses)) {
+        epb_loss_forget(leases,
+                        EPB_LIST_ITEM(holder->losses.next, struct epb_grant, of_holder));
+    } else {
+        EPB_ASSERT(!epb_list_empty(&holder->grants));
+        epb_grant_end(leases,
+                      EPB_LIST_ITEM(holder->grants.next, struct epb_grant, of_holder),
+                      EPB_ENDING_SESSION, now);
+    }
+}
+
+void
+epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
+                const struct epb_time *now)
+{
+    epb_leases_settle(leases, now);
+    if (leases->shown != NULL) {
+        loss_told(leases, leases->shown);
+        leases->shown = NULL;
+    }
+    while (!epb_list_empty(&party->losses)) {
+        epb_loss_forget(leases,
+                        EPB_LIST_ITEM(party->losses.next, struct epb_grant, of_stake));
+    }
+    while (!epb_list_empty(&party->holders)) {
+        leave_step(leases,
+                   EPB_LIST_ITEM(party->holders.next, struct epb_holder, of_party), now);
+    }
+}

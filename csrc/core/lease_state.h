@@ -1,0 +1,288 @@
+/*
+ * How leases are kept: private to lease*.c.
+ *
+ * - A resource is found by its space and key. It has the grants that stand, by
+ *   token, and a queue of wishes, by the serial numbers of their waits.
+ * - A worker is a worker id; a holder is a worker in the name of a session, or of
+ *   none. A holder has its grants, by token.
+ * - A stake is what one holder has to do with one resource. It is found by the two.
+ * - A grant is, in this order: a wish, in the queue of its resource while its wait
+ *   waits; live, found by its token and among the deadlines; ended, and lost if its
+ *   holder is to be told. It is made when it is asked for, so that it needs no memory
+ *   when its turn comes, and it is its own record when it is lost.
+ *
+ * Who refers to whom: a grant, whatever its state, is a member of its stake; a stake
+ * is counted by its holder and its resource; a holder is in its worker's list. Each is
+ * freed with the last that refers to it, but a defined resource stays.
+ */
+#ifndef EPB_CORE_LEASE_STATE_H
+#define EPB_CORE_LEASE_STATE_H
+
+#include "../base/map.h"
+#include "lease.h"
+#include "slots.h"
+
+#define EPB_SPACE_COUNT 3U
+
+struct epb_leases {
+    struct epb_arena *arena;
+    struct epb_quota *quota;
+    struct epb_waits *waits;
+    bool single_lease;
+    uint64_t seed;
+    struct epb_map *resources[EPB_SPACE_COUNT]; /* by key */
+    struct epb_map *workers;                    /* by id */
+    struct epb_map *holders;                    /* by name */
+    struct epb_map *stakes;                     /* by name */
+    struct epb_map *elements;  /* of all pools, by pool, flag and bytes */
+    struct epb_tree tokens;    /* live grants */
+    struct epb_tree deadlines; /* the same, by due time and token */
+    struct epb_list defined;   /* resources that stay */
+    struct epb_list losses;    /* grants, oldest first */
+    struct epb_grant *shown;   /* the loss that epb_lease_next_loss has shown last */
+    uint64_t loss_count;
+    uint64_t next_token;
+    uint64_t last_batch; /* of elements added together */
+    struct epb_lease_stats stats;
+};
+
+struct epb_resource {
+    struct epb_list of_defined;
+    struct epb_list grants;        /* live, by token */
+    struct epb_list free_elements; /* pool: given back longest ago first */
+    struct epb_tree queue;         /* wishes, by their waits' serial numbers */
+    struct epb_slots slots;        /* numbers, semaphore */
+    uint64_t limit;                /* semaphore: permits */
+    uint64_t elements;             /* pool: those not discarded */
+    uint64_t stakes;
+    enum epb_lease_space space;
+    enum epb_lease_kind kind; /* while it exists, see epb_resource_exists */
+    bool defined;             /* pool or semaphore */
+    bool counted;             /* in the statistics */
+    uint16_t key_bytes;
+    uint8_t key[];
+};
+
+struct epb_worker {
+    struct epb_list holders;
+    uint16_t id_bytes;
+    uint8_t id[];
+};
+
+struct epb_holder_name {
+    const struct epb_worker *worker;
+    uint64_t session;
+};
+
+struct epb_holder {
+    struct epb_holder_name name;
+    struct epb_worker *worker;
+    struct epb_party *party; /* NULL: in the name of no session */
+    struct epb_list of_worker;
+    struct epb_list of_party;
+    struct epb_list grants;         /* live, by token */
+    struct epb_list losses;         /* for the next renewal, oldest first */
+    uint64_t stakes;                /* and pins */
+    uint64_t live[EPB_SPACE_COUNT]; /* grants, by space */
+};
+
+struct epb_stake_name {
+    const struct epb_holder *holder;
+    const struct epb_resource *resource;
+};
+
+struct epb_stake {
+    struct epb_stake_name name;
+    struct epb_holder *holder;
+    struct epb_resource *resource;
+    struct epb_list grants; /* live, by token */
+    uint64_t grant_count;
+    uint64_t members; /* grants in any state, and pins */
+};
+
+/* An element's name in the map is its pool's address, its kind, and its bytes. */
+#define EPB_ELEMENT_NAME_BYTES (sizeof(struct epb_resource *) + 1)
+
+struct epb_element {
+    struct epb_list of_free; /* its pool's, while it is free */
+    uint64_t batch;
+    uint32_t value_bytes;
+    bool held;
+    bool discarded; /* leaves when its grant ends */
+    uint8_t name[]; /* the value is the end of it */
+};
+
+struct epb_grant {
+    struct epb_tree_node by_token; /* a wish: its place in the queue */
+    struct epb_tree_node by_due;
+    struct epb_list of_resource; /* lost: in the losses of all */
+    struct epb_list of_stake;    /* lost: in its party's losses, for an event */
+    struct epb_list of_holder;   /* lost: in its holder's losses, for a renewal */
+    struct epb_list answers;     /* finished waits that it was given to (of_queue) */
+    struct epb_stake *stake;
+    struct epb_wait *wait; /* that it was made for, until that is freed */
+    struct epb_element *element;
+    uint64_t number;
+    uint64_t token;
+    uint64_t ttl_ms;
+    uint64_t since_mono_ms;
+    bool shared;
+    bool fresh;
+    bool queued;
+    bool live;
+    bool lost;
+    bool taken; /* somebody has been told of it */
+};
+
+/* Why a grant ends. */
+enum epb_ending {
+    EPB_ENDING_RELEASE,
+    EPB_ENDING_EXPIRY,
+    EPB_ENDING_SESSION,
+    EPB_ENDING_FORCE
+};
+
+/* Whose: a worker in the name of a party's session, or of none. */
+struct epb_who {
+    struct epb_party *party;
+    struct epb_bytes worker;
+    bool detached;
+};
+
+/* lease_grant.c: resources and grants */
+
+struct epb_resource *
+epb_resource_find(const struct epb_leases *leases, enum epb_lease_space space,
+                  struct epb_bytes key);
+/* Makes it when it isn't there; it must be used, or be given to epb_resource_free_unused.
+ */
+EPB_MUST_USE enum epb_status
+epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
+                 struct epb_bytes key, struct epb_resource **out);
+void
+epb_resource_free_unused(struct epb_leases *leases, struct epb_resource *resource);
+struct epb_bytes
+epb_resource_key(const void *item);
+/* Defined, held, or waited for: it has a kind. */
+bool
+epb_resource_exists(const struct epb_resource *resource);
+/* Something was given back, or has left the queue: grants what can be granted. Also
+ * counts the resource in or out. The caller holds a reference. */
+void
+epb_resource_go_on(struct epb_leases *leases, struct epb_resource *resource,
+                   const struct epb_time *now);
+/* Ends all grants that are due. */
+void
+epb_leases_settle(struct epb_leases *leases, const struct epb_time *now);
+/* A wish, not in a queue yet. */
+EPB_MUST_USE enum epb_status
+epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_grant **out);
+/* Whether it could be granted now if nobody waited. */
+bool
+epb_grant_fits(const struct epb_resource *resource, bool shared);
+/* The oldest live grant of this kind of the stake; NULL: there is none. */
+struct epb_grant *
+epb_grant_standing(const struct epb_stake *stake, bool shared);
+/* A wish that fits becomes live. Numbers must have been reserved. */
+void
+epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
+                const struct epb_time *now);
+/* With single_lease: the holder has a grant of another key. */
+bool
+epb_grant_is_barred(const struct epb_leases *leases, const struct epb_stake *stake);
+struct epb_grant *
+epb_queue_first(const struct epb_resource *resource);
+void
+epb_queue_add(struct epb_grant *grant);
+/* Also when it is in no queue. */
+void
+epb_queue_remove(struct epb_grant *grant);
+void
+epb_grant_renew(struct epb_leases *leases, struct epb_grant *grant, uint64_t ttl_ms,
+                const struct epb_time *now);
+void
+epb_grant_end(struct epb_leases *leases, struct epb_grant *grant, enum epb_ending why,
+              const struct epb_time *now);
+/* When it is not live, waited for, or a loss any more. */
+void
+epb_grant_free_unused(struct epb_leases *leases, struct epb_grant *grant);
+
+/* lease_holder.c: workers, holders, stakes */
+
+/* The session that a holder's name has; 0: none. */
+uint64_t
+epb_who_session(const struct epb_who *who);
+/* NULL when there is none; an empty id is nobody's. */
+struct epb_worker *
+epb_worker_find(const struct epb_leases *leases, struct epb_bytes id);
+struct epb_holder *
+epb_holder_of(const struct epb_leases *leases, const struct epb_worker *worker,
+              uint64_t session);
+struct epb_holder *
+epb_holder_find(const struct epb_leases *leases, const struct epb_who *who);
+/* Keeps it while its grants end. */
+void
+epb_holder_pin(struct epb_holder *holder);
+void
+epb_holder_unpin(struct epb_leases *leases, struct epb_holder *holder);
+/* How many grants a worker's id alone speaks of: keys and locks, not computations. */
+uint64_t
+epb_holder_named_grants(const struct epb_holder *holder);
+/* The holder's stake in what has this name; NULL when it has none. */
+struct epb_stake *
+epb_stake_find(const struct epb_leases *leases, const struct epb_holder *holder,
+               enum epb_lease_space space, struct epb_bytes key);
+/* Makes what isn't there; the stake must be used, or be given to
+ * epb_stake_free_unused. */
+EPB_MUST_USE enum epb_status
+epb_stake_get(struct epb_leases *leases, const struct epb_who *who,
+              struct epb_resource *resource, struct epb_stake **out);
+/* Frees what it alone refers to, the resource included. */
+void
+epb_stake_free_unused(struct epb_leases *leases, struct epb_stake *stake);
+struct epb_bytes
+epb_worker_key(const void *item);
+struct epb_bytes
+epb_holder_key(const void *item);
+struct epb_bytes
+epb_stake_key(const void *item);
+
+/* lease_release.c: losses */
+
+/* A grant that has just ended, if there is somebody to tell. */
+void
+epb_loss_add(struct epb_leases *leases, struct epb_grant *grant);
+/* Nobody is told of it any more. */
+void
+epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant);
+
+/* lease_compute.c: reasons */
+
+/* One of the waits that have it is freed. */
+void
+epb_reason_let_go(struct epb_leases *leases, struct epb_reason *reason);
+
+/* lease_pool.c: elements and definitions */
+
+struct epb_bytes
+epb_element_key(const void *item);
+struct epb_bytes
+epb_element_value(const struct epb_element *element);
+uint32_t
+epb_element_value_flags(const struct epb_element *element);
+/* Takes the first free one; there must be one. */
+struct epb_element *
+epb_element_take(struct epb_resource *pool);
+/* Gives it back, or frees it when it was discarded. */
+void
+epb_element_give(struct epb_leases *leases, struct epb_resource *pool,
+                 struct epb_element *element);
+/* Leaves the pool, now or when it is given back. */
+void
+epb_element_discard(struct epb_leases *leases, struct epb_resource *pool,
+                    struct epb_element *element);
+/* A defined resource of which nothing is held or waited for. */
+void
+epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource);
+
+#endif

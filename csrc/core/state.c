@@ -1,0 +1,104 @@
+#include "state.h"
+
+/* The store tells of changes */
+
+static void
+on_change(void *context, enum epb_event_kind kind, struct epb_bytes key, uint64_t version)
+{
+    struct epb_engine *engine = context;
+
+    /* Most of the time nobody waits for anything, or watches. */
+    if (epb_waits_count(engine->waits) == 0) {
+        return;
+    }
+    if (kind == EPB_EVENT_SET) {
+        epb_lease_computed(engine->leases, key);
+    }
+    epb_watch_change(engine->watches, kind, key, version);
+}
+
+static bool
+may_store(void *context, struct epb_bytes key, const struct epb_time *now)
+{
+    const struct epb_engine *engine = context;
+
+    return epb_lease_allows_value(engine->leases, key, now);
+}
+
+static bool
+may_evict(void *context, struct epb_bytes key)
+{
+    const struct epb_engine *engine = context;
+
+    return !epb_lease_holds_value(engine->leases, key);
+}
+
+struct epb_store_hooks
+epb_state_hooks(struct epb_engine *engine)
+{
+    return (struct epb_store_hooks){on_change, may_store, may_evict, engine};
+}
+
+/* Replies of several commands */
+
+bool
+epb_state_grant_reply(const struct epb_grant *grant, const struct epb_time *now,
+                      struct epb_reply *reply, struct epb_grant_view *view)
+{
+    if (grant == NULL || !epb_grant_look(grant, now, view)) {
+        return false;
+    }
+    reply->flags |= EPB_F_FENCE | EPB_F_TTL;
+    reply->fence = view->token;
+    reply->ttl_ms = view->ttl_ms;
+    return true;
+}
+
+void
+epb_state_entry_reply(const struct epb_item_view *view, struct epb_reply *reply)
+{
+    reply->flags = view->value_flags | EPB_F_TTL | EPB_F_VERSION;
+    reply->ttl_ms = view->ttl_ms;
+    reply->version = view->version;
+    reply->body = view->value;
+}
+
+void
+epb_state_list_reply(const struct epb_engine *engine, struct epb_reply *reply)
+{
+    reply->body =
+        (struct epb_bytes){epb_buf_data(&engine->list), epb_buf_size(&engine->list)};
+}
+
+/* Reports */
+
+void
+epb_state_stats(const struct epb_engine *engine, const struct epb_time *now,
+                struct epb_stats *stats)
+{
+    struct epb_mem_stats shared;
+
+    *stats = (struct epb_stats){
+        .options = &engine->options,
+        .traffic = engine->traffic,
+        .watchers = epb_watches_count(engine->watches),
+        .throttles = epb_throttles_count(engine->throttles),
+        .used_bytes = engine->quota.used_bytes,
+        .uptime_ms = now->mono_ms - engine->start_mono_ms,
+        .wall_ms = now->wall_ms,
+        .requests = engine->requests,
+        .draining = engine->draining,
+    };
+    memcpy(stats->by_action, engine->by_action, sizeof stats->by_action);
+    memcpy(stats->by_status, engine->by_status, sizeof stats->by_status);
+    stats->waiting = epb_waits_count(engine->waits) - stats->watchers;
+    epb_store_stats(engine->store, &stats->store);
+    epb_leases_stats(engine->leases, &stats->leases);
+    stats->table_bytes = stats->store.table_bytes + stats->leases.table_bytes +
+                         epb_watches_table_bytes(engine->watches) +
+                         epb_barriers_table_bytes(engine->barriers) +
+                         epb_throttles_table_bytes(engine->throttles);
+    epb_arena_stats(engine->arena, &stats->memory);
+    epb_mem_shared_stats(&shared);
+    stats->memory.lock_failed = stats->memory.lock_failed || shared.lock_failed;
+}

@@ -1,0 +1,201 @@
+/*
+ * How items are kept: private to store*.c.
+ *
+ * An item's block is, from its start: the extra part, when the options need it; the
+ * header; the key; the value. Everything else points at the header. Its numbers are
+ * packed (24 bytes, whatever the key and the value are), since most items are small.
+ */
+#ifndef EPB_CORE_STORE_ITEM_H
+#define EPB_CORE_STORE_ITEM_H
+
+#include "../base/heap.h"
+#include "../base/map.h"
+#include "store.h"
+
+#define EPB_ITEM_KEY_BITS 10U
+#define EPB_ITEM_KEY_MASK ((1U << EPB_ITEM_KEY_BITS) - 1)
+#define EPB_ITEM_VALUE_BITS 30U
+#define EPB_ITEM_VALUE_MASK ((1U << EPB_ITEM_VALUE_BITS) - 1)
+#define EPB_ITEM_VALUE_MAX_BYTES ((size_t)EPB_ITEM_VALUE_MASK)
+
+struct epb_item {
+    struct epb_heap_node node; /* its tag: value bytes, and the value's flags above
+                                  EPB_ITEM_VALUE_BITS */
+    uint64_t version_key;      /* key bytes, and the version above EPB_ITEM_KEY_BITS */
+    uint8_t bytes[];           /* key, value */
+};
+_Static_assert(sizeof(struct epb_item) == 24, "the header of an item is packed");
+_Static_assert(EPB_KEY_MAX_BYTES <= EPB_ITEM_KEY_MASK, "a key's size fits its bits");
+
+/* In front of the header, when eviction or refreshing by reads is on. */
+struct epb_item_extra {
+    struct epb_item *earlier; /* used before this one */
+    struct epb_item *later;
+    uint64_t ttl_ms;
+};
+_Static_assert(sizeof(struct epb_item_extra) % _Alignof(struct epb_item) == 0,
+               "the header stays aligned");
+
+struct epb_store {
+    const struct epb_options *options;
+    struct epb_arena *arena;
+    struct epb_quota *quota;
+    struct epb_store_hooks hooks;
+    struct epb_map *map;
+    struct epb_heap heap;
+    size_t extra_bytes;
+    struct epb_item *least_recent;
+    struct epb_item *most_recent;
+    uint64_t version; /* the last one given */
+    struct epb_store_stats stats;
+};
+
+/* What a write adds to the store, or others to the quota. */
+struct epb_growth {
+    size_t items;
+    size_t new_bytes; /* of its block */
+    size_t old_bytes; /* of the block it replaces */
+};
+
+/* Items */
+
+static inline struct epb_item *
+epb_item_of(struct epb_heap_node *node)
+{
+    return (struct epb_item *)node; /* its first member */
+}
+
+static inline size_t
+epb_item_key_bytes(const struct epb_item *item)
+{
+    return (size_t)(item->version_key & EPB_ITEM_KEY_MASK);
+}
+
+static inline size_t
+epb_item_value_bytes(const struct epb_item *item)
+{
+    return item->node.tag & EPB_ITEM_VALUE_MASK;
+}
+
+static inline struct epb_bytes
+epb_item_key(const void *context)
+{
+    const struct epb_item *item = context;
+
+    return (struct epb_bytes){item->bytes, epb_item_key_bytes(item)};
+}
+
+static inline struct epb_bytes
+epb_item_value(const struct epb_item *item)
+{
+    return (struct epb_bytes){item->bytes + epb_item_key_bytes(item),
+                              epb_item_value_bytes(item)};
+}
+
+static inline uint64_t
+epb_item_version(const struct epb_item *item)
+{
+    return item->version_key >> EPB_ITEM_KEY_BITS;
+}
+
+static inline uint32_t
+epb_item_value_flags(const struct epb_item *item)
+{
+    uint32_t bits = item->node.tag >> EPB_ITEM_VALUE_BITS;
+
+    return ((bits & 1U) != 0 ? EPB_F_BINARY : 0) | ((bits & 2U) != 0 ? EPB_F_GZIP : 0);
+}
+
+/* What the item asks of the arena. */
+static inline size_t
+epb_store_asked_bytes(const struct epb_store *store, size_t key_size_bytes,
+                      size_t value_size_bytes)
+{
+    return store->extra_bytes + sizeof(struct epb_item) + key_size_bytes +
+           value_size_bytes;
+}
+
+static inline size_t
+epb_item_asked_bytes(const struct epb_store *store, const struct epb_item *item)
+{
+    return epb_store_asked_bytes(store, epb_item_key_bytes(item),
+                                 epb_item_value_bytes(item));
+}
+
+static inline struct epb_item_extra *
+epb_item_extra(const struct epb_item *item)
+{
+    return (struct epb_item_extra *)((uintptr_t)item - sizeof(struct epb_item_extra));
+}
+
+static inline bool
+epb_item_is_due(const struct epb_item *item, const struct epb_time *now)
+{
+    return item->node.due_ms <= now->boot_ms;
+}
+
+static inline void
+epb_item_look(const struct epb_item *item, const struct epb_time *now,
+              struct epb_item_view *view)
+{
+    view->key = epb_item_key(item);
+    view->value = epb_item_value(item);
+    view->value_flags = epb_item_value_flags(item);
+    view->version = epb_item_version(item);
+    view->ttl_ms = item->node.due_ms - now->boot_ms;
+}
+
+/* Tells the hook of a change. */
+static inline void
+epb_store_tell(const struct epb_store *store, enum epb_event_kind kind,
+               const struct epb_item *item)
+{
+    if (store->hooks.on_change != NULL) {
+        store->hooks.on_change(store->hooks.context, kind, epb_item_key(item),
+                               epb_item_version(item));
+    }
+}
+
+/* The bytes of an item's block are charged, or given back. */
+static inline void
+epb_store_charge(struct epb_store *store, size_t new_bytes, size_t old_bytes)
+{
+    store->stats.stored_bytes += new_bytes - old_bytes;
+    store->quota->used_bytes += new_bytes - old_bytes;
+}
+
+/* store_room.c: what goes, and whether there is room. */
+
+/* The item becomes the most recently used one; it comes into the list of use, or leaves
+ * it. Nothing is done without eviction. */
+void
+epb_item_use(struct epb_store *store, struct epb_item *item);
+void
+epb_item_use_link(struct epb_store *store, struct epb_item *item);
+void
+epb_item_use_unlink(struct epb_store *store, struct epb_item *item);
+/* Gives back the block of an item that nothing refers to. */
+void
+epb_item_release(struct epb_store *store, struct epb_item *item);
+/* Out of everything. */
+void
+epb_item_remove(struct epb_store *store, struct epb_item *item);
+/* Removes the item whose deadline came first, if it has come. */
+bool
+epb_store_remove_due(struct epb_store *store, const struct epb_time *now);
+/* The live item with this key, or NULL; one whose deadline has come is removed. */
+struct epb_item *
+epb_store_find_live(struct epb_store *store, struct epb_bytes key,
+                    const struct epb_time *now);
+/* Whether the write fits, once what is due and, with eviction, others are gone. Removes
+ * what is due, but evicts nothing yet. `keep` is about to be replaced, or NULL.
+ * EPB_MAX_ITEMS, EPB_MAX_MEMORY. */
+EPB_MUST_USE enum epb_status
+epb_room_allow(struct epb_store *store, const struct epb_growth *growth,
+               const struct epb_item *keep, const struct epb_time *now);
+/* Evicts others until the write fits, as epb_room_allow has found that it will. */
+void
+epb_room_evict(struct epb_store *store, const struct epb_growth *growth,
+               const struct epb_item *keep);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * Rate limits by the generic cell rate algorithm (GCRA; ITU-T I.371, as a "virtual
+ * scheduling" algorithm): `limit` units in `period`, with bursts of `burst` units. A key
+ * has one number, its theoretical arrival time (TAT); a request of `cost` units is
+ * allowed when max(TAT, now) + cost * interval <= now + burst * interval, where interval
+ * = period / limit, and moves TAT to the left side; a refused one changes nothing.
+ *
+ * Times are whole multiples of 1/limit ms, so that nothing is rounded: exact over all
+ * processes. The TAT is kept as it was computed, with the limit of that time; a request
+ * with another limit converts it, rounding up. A key whose TAT has passed is forgotten.
+ * Keys are a space of their own. Time is mono_ms.
+ */
+#ifndef EPB_CORE_THROTTLE_H
+#define EPB_CORE_THROTTLE_H
+
+#include "../base/mem.h"
+#include "../base/sys.h"
+#include "msg.h"
+#include "quota.h"
+
+#define EPB_THROTTLE_UNITS_MAX 1000000U                  /* limit, burst */
+#define EPB_THROTTLE_PERIOD_MAX_MS UINT64_C(31536000000) /* 365 days */
+
+struct epb_throttles;
+
+struct epb_throttle_answer {
+    bool allowed;
+    uint64_t remaining;      /* units that would be allowed now */
+    uint64_t retry_after_ms; /* 0 when allowed; UINT64_MAX: never, cost exceeds burst */
+    uint64_t reset_after_ms; /* until the full burst is there again */
+};
+
+/* Both borrow, for the life of the throttles. NULL when memory is out. */
+struct epb_throttles *
+epb_throttles_new(struct epb_arena *arena, struct epb_quota *quota);
+/* NULL is allowed. */
+void
+epb_throttles_free(struct epb_throttles *throttles);
+/* `limit` (the request's COUNT), `period_ms`, `burst` (missing: the limit), `cost`
+ * (missing: 1; 0 only looks). EPB_INVALID_REQUEST beyond the bounds above (limit, period
+ * and burst are at least 1), EPB_MAX_MEMORY, EPB_INTERNAL. */
+EPB_MUST_USE enum epb_status
+epb_throttle_take(struct epb_throttles *throttles, const struct epb_request *request,
+                  const struct epb_time *now, struct epb_throttle_answer *answer);
+/* Forgets what is due, as epb_waits_sweep does; deadlines are coalesced, so that a busy
+ * limit doesn't wake the broker (at most once a second). */
+uint64_t
+epb_throttles_sweep(struct epb_throttles *throttles, const struct epb_time *now,
+                    unsigned limit);
+uint64_t
+epb_throttles_count(const struct epb_throttles *throttles);
+size_t
+epb_throttles_table_bytes(const struct epb_throttles *throttles);
+
+#endif

@@ -1,0 +1,328 @@
+/*
+ * Withdrawing a wait lets its keeper finish others, so no loop here keeps a position:
+ * each looks for the first one again.
+ */
+#include "wait.h"
+
+struct epb_waits {
+    struct epb_arena *arena;
+    struct epb_quota *quota;
+    uint64_t max_waits;
+    void (*on_ready)(void *context, void *user);
+    void *context;
+    struct epb_tree deadlines;
+    uint64_t seed;
+    uint64_t last_session;
+    uint64_t last_serial;
+    uint64_t watchers;
+    bool ending; /* all of them are being withdrawn */
+};
+
+struct epb_waits *
+epb_waits_new(struct epb_arena *arena, struct epb_quota *quota, uint64_t max_waits,
+              void (*on_ready)(void *context, void *user), void *context)
+{
+    struct epb_waits *waits = epb_mem_table_alloc(sizeof *waits);
+
+    if (waits == NULL) {
+        return NULL;
+    }
+    if (epb_sys_random(&waits->seed, sizeof waits->seed) != EPB_OK) {
+        epb_mem_table_free(waits);
+        return NULL;
+    }
+    waits->arena = arena;
+    waits->quota = quota;
+    waits->max_waits = max_waits;
+    waits->on_ready = on_ready;
+    waits->context = context;
+    epb_tree_init(&waits->deadlines, waits->seed);
+    return waits;
+}
+
+void
+epb_waits_free(struct epb_waits *waits)
+{
+    EPB_ASSERT(waits == NULL || waits->deadlines.count == 0);
+    epb_mem_table_free(waits);
+}
+
+/* Parties */
+
+struct epb_party *
+epb_party_new(struct epb_waits *waits, void *user, bool sessionless)
+{
+    struct epb_party *party = epb_mem_table_alloc(sizeof *party);
+
+    if (party == NULL) {
+        return NULL;
+    }
+    party->user = user;
+    party->session = sessionless ? 0 : ++waits->last_session;
+    epb_list_init(&party->waiting);
+    epb_list_init(&party->finished);
+    epb_list_init(&party->events);
+    epb_list_init(&party->watchers);
+    epb_list_init(&party->holders);
+    epb_list_init(&party->losses);
+    epb_tree_init(&party->ids, waits->seed ^ (uint64_t)(uintptr_t)party);
+    return party;
+}
+
+static struct epb_wait *
+first_of(const struct epb_list *list)
+{
+    return epb_list_empty(list) ? NULL
+                                : EPB_LIST_ITEM(list->next, struct epb_wait, of_party);
+}
+
+void
+epb_party_withdraw(struct epb_waits *waits, struct epb_party *party,
+                   const struct epb_time *now)
+{
+    struct epb_wait *wait;
+
+    party->leaving = true;
+    while ((wait = first_of(&party->waiting)) != NULL) {
+        wait->calls->withdraw(wait->keeper, wait, now);
+        epb_wait_free(waits, wait);
+    }
+    while ((wait = epb_wait_pop(waits, party)) != NULL) {
+        if (wait->calls->undo != NULL) {
+            wait->calls->undo(wait->keeper, wait, now);
+        }
+        epb_wait_free(waits, wait);
+    }
+}
+
+void
+epb_party_free(struct epb_waits *waits, struct epb_party *party)
+{
+    (void)waits;
+    EPB_ASSERT(party->ids.count == 0 && epb_list_empty(&party->events) &&
+               epb_list_empty(&party->watchers) && epb_list_empty(&party->holders) &&
+               epb_list_empty(&party->losses));
+    epb_mem_table_free(party);
+}
+
+void
+epb_party_ready(struct epb_waits *waits, struct epb_party *party)
+{
+    if (!party->told && !party->leaving) {
+        party->told = true;
+        waits->on_ready(waits->context, party->user);
+    }
+}
+
+/* Waits */
+
+static uint64_t
+due_of(const struct epb_request *request, const struct epb_time *now)
+{
+    return request->wait_ms >= EPB_WAIT_FOREVER_MS ? UINT64_MAX
+                                                   : now->mono_ms + request->wait_ms;
+}
+
+static void
+start(struct epb_waits *waits, struct epb_wait *wait)
+{
+    wait->waiting = true;
+    wait->status = EPB_OK;
+    epb_list_append(&wait->party->waiting, &wait->of_party);
+    epb_tree_insert(&waits->deadlines, &wait->by_due, wait->due_mono_ms, wait->serial);
+}
+
+static void
+stop(struct epb_waits *waits, struct epb_wait *wait)
+{
+    wait->waiting = false;
+    epb_list_remove(&wait->of_party);
+    epb_list_remove(&wait->of_queue);
+    epb_tree_remove(&waits->deadlines, &wait->by_due);
+}
+
+static bool
+is_full(const struct epb_waits *waits)
+{
+    return waits->max_waits != 0 && epb_waits_count(waits) >= waits->max_waits;
+}
+
+enum epb_status
+epb_wait_new(struct epb_waits *waits, struct epb_party *party,
+             const struct epb_request *request, const struct epb_wait_keeper *calls,
+             void *keeper, const struct epb_time *now, struct epb_wait **out)
+{
+    struct epb_wait *wait;
+    void *block;
+    enum epb_status status;
+
+    if (request->id == 0 || epb_wait_has(waits, party, request->id)) {
+        return EPB_CONFLICT;
+    }
+    if (is_full(waits)) {
+        return EPB_MAX_WAITERS;
+    }
+    status = epb_quota_alloc(waits->quota, waits->arena, sizeof *wait, &block);
+    if (status != EPB_OK) {
+        return status;
+    }
+    wait = block;
+    wait->party = party;
+    wait->calls = calls;
+    wait->keeper = keeper;
+    wait->serial = ++waits->last_serial;
+    wait->since_mono_ms = now->mono_ms;
+    wait->due_mono_ms = due_of(request, now);
+    wait->id = request->id;
+    wait->action = request->action;
+    epb_list_init(&wait->of_queue);
+    epb_tree_insert(&party->ids, &wait->by_id, wait->id, 0);
+    start(waits, wait);
+    *out = wait;
+    return EPB_OK;
+}
+
+void
+epb_wait_finish(struct epb_waits *waits, struct epb_wait *wait, enum epb_status status)
+{
+    EPB_ASSERT(wait->waiting);
+    stop(waits, wait);
+    wait->status = status;
+    epb_list_append(&wait->party->finished, &wait->of_party);
+    epb_party_ready(waits, wait->party);
+}
+
+void
+epb_wait_again(struct epb_waits *waits, struct epb_wait *wait)
+{
+    EPB_ASSERT(!wait->waiting && epb_list_empty(&wait->of_party));
+    start(waits, wait);
+}
+
+struct epb_wait *
+epb_wait_pop(struct epb_waits *waits, struct epb_party *party)
+{
+    struct epb_wait *wait = first_of(&party->finished);
+
+    (void)waits;
+    if (wait != NULL) {
+        epb_list_remove(&wait->of_party);
+    }
+    return wait;
+}
+
+void
+epb_wait_free(struct epb_waits *waits, struct epb_wait *wait)
+{
+    if (wait->calls->drop != NULL) {
+        wait->calls->drop(wait->keeper, wait);
+    }
+    if (wait->waiting) {
+        stop(waits, wait);
+    }
+    EPB_ASSERT(epb_list_empty(&wait->of_party));
+    epb_tree_remove(&wait->party->ids, &wait->by_id);
+    epb_quota_release(waits->quota, waits->arena, wait, sizeof *wait);
+}
+
+bool
+epb_wait_is_leaving(const struct epb_waits *waits, const struct epb_wait *wait)
+{
+    return waits->ending || wait->party->leaving;
+}
+
+static struct epb_wait *
+find(const struct epb_party *party, uint32_t id)
+{
+    struct epb_tree_node *node = epb_tree_find(&party->ids, id, 0);
+
+    return node == NULL ? NULL : EPB_TREE_ITEM(node, struct epb_wait, by_id);
+}
+
+bool
+epb_wait_has(const struct epb_waits *waits, const struct epb_party *party, uint32_t id)
+{
+    (void)waits;
+    return find(party, id) != NULL;
+}
+
+/* Unfulfilled ends */
+
+static void
+end(struct epb_waits *waits, struct epb_wait *wait, enum epb_status status,
+    const struct epb_time *now)
+{
+    wait->calls->withdraw(wait->keeper, wait, now);
+    epb_wait_finish(waits, wait, status);
+}
+
+bool
+epb_wait_cancel(struct epb_waits *waits, struct epb_party *party, uint32_t id,
+                const struct epb_time *now)
+{
+    struct epb_wait *wait = find(party, id);
+
+    if (wait == NULL || !wait->waiting) {
+        return false;
+    }
+    end(waits, wait, EPB_WAIT_TIMEOUT, now);
+    return true;
+}
+
+static struct epb_wait *
+first_due(const struct epb_waits *waits)
+{
+    return waits->deadlines.first == NULL
+               ? NULL
+               : EPB_TREE_ITEM(waits->deadlines.first, struct epb_wait, by_due);
+}
+
+void
+epb_waits_finish_all(struct epb_waits *waits, enum epb_status status,
+                     const struct epb_time *now)
+{
+    struct epb_wait *wait;
+
+    waits->ending = true;
+    while ((wait = first_due(waits)) != NULL) {
+        end(waits, wait, status, now);
+    }
+    waits->ending = false;
+}
+
+uint64_t
+epb_waits_sweep(struct epb_waits *waits, const struct epb_time *now, unsigned limit)
+{
+    struct epb_wait *wait = first_due(waits);
+
+    while (wait != NULL && epb_wait_is_due(wait, now) && limit > 0) {
+        end(waits, wait, EPB_WAIT_TIMEOUT, now);
+        wait = first_due(waits);
+        limit--;
+    }
+    return wait == NULL ? UINT64_MAX : wait->due_mono_ms;
+}
+
+/* Counting */
+
+enum epb_status
+epb_waits_count_in(struct epb_waits *waits)
+{
+    if (is_full(waits)) {
+        return EPB_MAX_WAITERS;
+    }
+    waits->watchers++;
+    return EPB_OK;
+}
+
+void
+epb_waits_count_out(struct epb_waits *waits)
+{
+    waits->watchers--;
+}
+
+uint64_t
+epb_waits_count(const struct epb_waits *waits)
+{
+    return waits->deadlines.count + waits->watchers;
+}

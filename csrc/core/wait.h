@@ -1,0 +1,177 @@
+/*
+ * Parties and waiting requests.
+ *
+ * A party is one connection that may reach the engine. It is what a session is to the
+ * core: grants are held in its name, requests wait in its name, and when it leaves, all
+ * of that ends. A party of JSON lines has no session (`sessionless`): grants that it asks
+ * for are held by the worker id alone and outlive it; its waiting requests don't.
+ *
+ * A wait is a request that has no reply yet. Whoever lets it wait (lease.h, watch.h,
+ * barrier.h: its keeper) holds it in a queue of its own; epb_wait_finish takes it out of
+ * there, and puts it among the party's finished ones, from where epb_engine_next takes
+ * it.
+ *
+ * Invariants:
+ * - a wait is in its party's `waiting` and in the queue of its keeper, or in the party's
+ *   `finished` and in no queue, or it was popped and is in neither;
+ * - a wait is among the deadlines as long as it waits;
+ * - serial numbers grow in the order of the requests;
+ * - no two waits of a party have the same id, from their request until they are freed;
+ * - the party's owner is told (on_ready) whenever a party that had nothing to take gets
+ *   something, and never by a party without anything, or one that leaves;
+ * - no more than `max_waits` wait (0: no limit); watchers count, too. One that was popped
+ *   and waits again is never refused.
+ *
+ * Every operation is O(log n), for each wait it withdraws.
+ */
+#ifndef EPB_CORE_WAIT_H
+#define EPB_CORE_WAIT_H
+
+#include "../base/list.h"
+#include "../base/mem.h"
+#include "../base/sys.h"
+#include "../base/tree.h"
+#include "msg.h"
+#include "quota.h"
+
+/* WAIT of a request that waits as long as it takes. */
+#define EPB_WAIT_FOREVER_MS ((uint64_t)EPB_NUMBER_MAX)
+
+struct epb_waits;
+struct epb_wait;
+struct epb_grant;
+
+struct epb_party {
+    uint64_t session; /* a number of its own; 0: sessionless */
+    void *user;       /* the owner's, handed to on_ready */
+    struct epb_list waiting;
+    struct epb_list finished; /* to be taken, oldest first */
+    struct epb_list events;   /* watch.c's: watchers that have events to be taken */
+    struct epb_list watchers; /* watch.c's */
+    struct epb_list holders;  /* lease.c's: who holds something in its name */
+    struct epb_list losses;   /* lease.c's: lost grants it is to be told of */
+    struct epb_tree ids;      /* its waits by id, until they are freed */
+    bool told;                /* on_ready has been called since it was last empty */
+    bool leaving;             /* nothing is given to it any more */
+};
+
+/* Who lets requests wait. */
+struct epb_wait_keeper {
+    /* The wait is about to leave its queue unfulfilled: its deadline has come, it was
+     * cancelled, its party leaves, or the broker drains. The wait is still in its queue;
+     * the keeper takes it out, and lets those behind it go on when that lets them. */
+    void (*withdraw)(void *keeper, struct epb_wait *wait, const struct epb_time *now);
+    /* A finished wait that is not going to be taken (its party leaves): undo what was
+     * given to it. May be NULL. */
+    void (*undo)(void *keeper, struct epb_wait *wait, const struct epb_time *now);
+    /* The wait is about to be freed: let go of what `detail` refers to. May be NULL. */
+    void (*drop)(void *keeper, struct epb_wait *wait);
+};
+
+struct epb_reason; /* why a computation failed; shared by its waits, see lease.h */
+
+struct epb_wait {
+    struct epb_list of_party;    /* in waiting or finished */
+    struct epb_list of_queue;    /* the keeper's */
+    struct epb_tree_node by_id;  /* among its party's */
+    struct epb_tree_node by_due; /* mono_ms, and the serial number; UINT64_MAX: for ever
+                                  */
+    struct epb_party *party;
+    const struct epb_wait_keeper *calls;
+    void *keeper;
+    uint64_t serial;
+    uint64_t since_mono_ms;
+    uint64_t due_mono_ms;
+    uint32_t id;             /* of the request */
+    uint8_t action;          /* of the request: how its reply is made */
+    bool waiting;            /* not finished, and not popped */
+    enum epb_status status;  /* once it is finished */
+    int64_t count;           /* barrier: the reply's number */
+    struct epb_grant *grant; /* lease: what was granted; NULL: nothing, or it has ended */
+    struct epb_reason *reason;
+    void *detail; /* the keeper's: what it waits for */
+};
+
+/* `on_ready` must not call back into the core. All borrow; NULL: memory is out. */
+struct epb_waits *
+epb_waits_new(struct epb_arena *arena, struct epb_quota *quota, uint64_t max_waits,
+              void (*on_ready)(void *context, void *user), void *context);
+/* All parties have been freed. NULL is allowed. */
+void
+epb_waits_free(struct epb_waits *waits);
+
+/* NULL when memory is out. */
+struct epb_party *
+epb_party_new(struct epb_waits *waits, void *user, bool sessionless);
+/* The party is about to leave: all its waits are withdrawn, or undone, and freed, and
+ * nothing is granted to it from now on. */
+void
+epb_party_withdraw(struct epb_waits *waits, struct epb_party *party,
+                   const struct epb_time *now);
+/* After epb_party_withdraw; holders, losses and watchers have been seen to. */
+void
+epb_party_free(struct epb_waits *waits, struct epb_party *party);
+
+/* A new wait of the request, not yet in a queue. EPB_MAX_WAITERS, EPB_MAX_MEMORY,
+ * EPB_CONFLICT (a request of the party with this id waits already, or the id is 0),
+ * EPB_INTERNAL (memory is out); nothing has changed then. */
+EPB_MUST_USE enum epb_status
+epb_wait_new(struct epb_waits *waits, struct epb_party *party,
+             const struct epb_request *request, const struct epb_wait_keeper *calls,
+             void *keeper, const struct epb_time *now, struct epb_wait **out);
+/* From waiting to finished; takes it out of its keeper's list (`of_queue`), and from
+ * among the deadlines. */
+void
+epb_wait_finish(struct epb_waits *waits, struct epb_wait *wait, enum epb_status status);
+/* One that has been popped waits again, with what is left of its time: what it was woken
+ * for is gone. The keeper queues it again. */
+void
+epb_wait_again(struct epb_waits *waits, struct epb_wait *wait);
+/* Takes the party's oldest finished wait, NULL when there is none. It belongs to the
+ * caller, who gives it to epb_wait_again or epb_wait_free. */
+struct epb_wait *
+epb_wait_pop(struct epb_waits *waits, struct epb_party *party);
+/* A popped one, or one that waits and is in no queue. */
+void
+epb_wait_free(struct epb_waits *waits, struct epb_wait *wait);
+/* Whether its deadline has come: it is to be given nothing more, but EPB_WAIT_TIMEOUT. */
+static inline bool
+epb_wait_is_due(const struct epb_wait *wait, const struct epb_time *now)
+{
+    return wait->due_mono_ms <= now->mono_ms;
+}
+/* Whether it is about to be withdrawn, in a call that is under way. */
+bool
+epb_wait_is_leaving(const struct epb_waits *waits, const struct epb_wait *wait);
+
+/* Whether the party has a request of this id that waits, or whose reply has not been
+ * taken and freed. */
+bool
+epb_wait_has(const struct epb_waits *waits, const struct epb_party *party, uint32_t id);
+/* Withdraws the request of this id and finishes it with EPB_WAIT_TIMEOUT. Whether it
+ * waited. */
+bool
+epb_wait_cancel(struct epb_waits *waits, struct epb_party *party, uint32_t id,
+                const struct epb_time *now);
+/* The same for all of them, with this status: the broker drains. */
+void
+epb_waits_finish_all(struct epb_waits *waits, enum epb_status status,
+                     const struct epb_time *now);
+/* Withdraws what is due, at most `limit`, with EPB_WAIT_TIMEOUT; returns the mono_ms of
+ * the next (<= now: more is due at once), UINT64_MAX when there is none. */
+uint64_t
+epb_waits_sweep(struct epb_waits *waits, const struct epb_time *now, unsigned limit);
+/* Something of this party can be taken: tells its owner, once. */
+void
+epb_party_ready(struct epb_waits *waits, struct epb_party *party);
+/* One more (or less) of what counts as a wait without being one: a watcher.
+ * EPB_MAX_WAITERS. */
+EPB_MUST_USE enum epb_status
+epb_waits_count_in(struct epb_waits *waits);
+void
+epb_waits_count_out(struct epb_waits *waits);
+/* Those that wait, watchers included. */
+uint64_t
+epb_waits_count(const struct epb_waits *waits);
+
+#endif

@@ -1,0 +1,347 @@
+/* See beats.h. */
+#include "beats.h"
+
+#include <string.h>
+
+#include "../base/mem.h"
+
+/* What a node of the heap belongs to. */
+enum {
+    TAG_KEEP,
+    TAG_USER
+};
+
+struct keep {
+    uint64_t id;
+    struct epb_beats_user *user;
+    struct epb_list of_user;
+    struct epb_list of_batch; /* in `due` or `leaving` */
+    struct epb_heap_node planned;
+    uint64_t due_ms; /* when it is, or was, due */
+    uint64_t interval_ms;
+    uint64_t sent_ms;
+    size_t frame_bytes;
+    uint8_t frame[];
+};
+
+static struct keep *
+keep_of_heap(struct epb_heap_node *node)
+{
+    return EPB_LIST_ITEM(node, struct keep, planned);
+}
+
+static struct keep *
+keep_of_batch(struct epb_list *node)
+{
+    return EPB_LIST_ITEM(node, struct keep, of_batch);
+}
+
+static struct epb_bytes
+key_of_id(const uint64_t *id)
+{
+    return (struct epb_bytes){(const uint8_t *)id, sizeof(*id)};
+}
+
+static struct epb_bytes
+key_of_keep(const void *item)
+{
+    return key_of_id(&((const struct keep *)item)->id);
+}
+
+static uint64_t
+after(uint64_t time_ms, uint64_t span_ms)
+{
+    return span_ms < EPB_BEATS_NEVER_MS - time_ms ? time_ms + span_ms
+                                                  : EPB_BEATS_NEVER_MS;
+}
+
+/* --- Life --- */
+
+enum epb_status
+epb_beats_init(struct epb_beats *beats)
+{
+    epb_heap_init(&beats->heap);
+    epb_list_init(&beats->ready);
+    beats->last_id = 0;
+    beats->by_id = epb_map_new(key_of_keep);
+    return beats->by_id == NULL ? EPB_INTERNAL : EPB_OK;
+}
+
+void
+epb_beats_fini(struct epb_beats *beats)
+{
+    epb_map_free(beats->by_id);
+    epb_heap_fini(&beats->heap);
+}
+
+void
+epb_beats_user_init(struct epb_beats_user *user)
+{
+    epb_list_init(&user->keeps);
+    epb_list_init(&user->due);
+    epb_list_init(&user->leaving);
+    epb_list_init(&user->ready);
+    user->again = (struct epb_heap_node){
+        .due_ms = EPB_BEATS_NEVER_MS, .index = EPB_HEAP_NOWHERE, .tag = TAG_USER};
+    user->dead = false;
+}
+
+/* --- Keeps --- */
+
+/* The user has its place in the heap as long as it may have a turn. */
+static enum epb_status
+seat(struct epb_beats *beats, struct epb_beats_user *user)
+{
+    if (user->again.index != EPB_HEAP_NOWHERE)
+        return EPB_OK;
+    enum epb_status status = epb_heap_reserve(&beats->heap);
+    if (status == EPB_OK)
+        epb_heap_insert(&beats->heap, &user->again, EPB_BEATS_NEVER_MS);
+    return status;
+}
+
+static void
+unseat(struct epb_beats *beats, struct epb_beats_user *user)
+{
+    if (user->again.index != EPB_HEAP_NOWHERE)
+        epb_heap_remove(&beats->heap, &user->again);
+    epb_list_remove(&user->ready);
+}
+
+static struct keep *
+new_keep(struct epb_bytes frame, uint64_t interval_ms, uint64_t now_ms)
+{
+    struct keep *keep = epb_mem_alloc(sizeof(*keep) + frame.size_bytes);
+
+    if (keep == NULL)
+        return NULL;
+    epb_list_init(&keep->of_user);
+    epb_list_init(&keep->of_batch);
+    keep->planned = (struct epb_heap_node){.index = EPB_HEAP_NOWHERE, .tag = TAG_KEEP};
+    keep->interval_ms = interval_ms;
+    keep->due_ms = after(now_ms, interval_ms);
+    keep->sent_ms = now_ms;
+    keep->frame_bytes = frame.size_bytes;
+    memcpy(keep->frame, frame.data, frame.size_bytes);
+    return keep;
+}
+
+enum epb_status
+epb_beats_add(struct epb_beats *beats, struct epb_beats_user *user,
+              struct epb_bytes frame, uint64_t interval_ms, uint64_t now_ms, uint64_t *id)
+{
+    enum epb_status status = EPB_INTERNAL;
+    struct keep *keep = new_keep(frame, interval_ms, now_ms);
+
+    if (keep == NULL)
+        return EPB_INTERNAL;
+    status = seat(beats, user);
+    if (status == EPB_OK)
+        status = epb_heap_reserve(&beats->heap);
+    keep->id = beats->last_id + 1;
+    if (status == EPB_OK)
+        status = epb_map_insert(beats->by_id, keep);
+    if (status != EPB_OK) {
+        if (epb_list_empty(&user->keeps))
+            unseat(beats, user);
+        epb_mem_free(keep);
+        return status;
+    }
+    beats->last_id++;
+    keep->user = user;
+    epb_list_append(&user->keeps, &keep->of_user);
+    epb_heap_insert(&beats->heap, &keep->planned,
+                    user->dead ? EPB_BEATS_NEVER_MS : keep->due_ms);
+    *id = keep->id;
+    return EPB_OK;
+}
+
+static void
+remove_keep(struct epb_beats *beats, struct keep *keep)
+{
+    epb_map_remove(beats->by_id, keep);
+    epb_heap_remove(&beats->heap, &keep->planned);
+    epb_list_remove(&keep->of_user);
+    epb_list_remove(&keep->of_batch);
+    epb_mem_free(keep);
+}
+
+static struct keep *
+find_keep(const struct epb_beats *beats, const struct epb_beats_user *user, uint64_t id)
+{
+    struct keep *keep = epb_map_find(beats->by_id, key_of_id(&id));
+
+    return keep != NULL && keep->user == user ? keep : NULL;
+}
+
+bool
+epb_beats_remove(struct epb_beats *beats, struct epb_beats_user *user, uint64_t id)
+{
+    struct keep *keep = find_keep(beats, user, id);
+
+    if (keep == NULL)
+        return false;
+    remove_keep(beats, keep);
+    return true;
+}
+
+void
+epb_beats_forget(struct epb_beats *beats, struct epb_beats_user *user)
+{
+    while (!epb_list_empty(&user->keeps)) {
+        remove_keep(beats, EPB_LIST_ITEM(user->keeps.next, struct keep, of_user));
+    }
+    unseat(beats, user);
+    user->dead = false;
+}
+
+bool
+epb_beats_ago(const struct epb_beats *beats, const struct epb_beats_user *user,
+              uint64_t id, uint64_t now_ms, uint64_t *ago_ms)
+{
+    const struct keep *keep = find_keep(beats, user, id);
+
+    if (keep == NULL)
+        return false;
+    *ago_ms = now_ms > keep->sent_ms ? now_ms - keep->sent_ms : 0;
+    return true;
+}
+
+/* --- Turns --- */
+
+uint64_t
+epb_beats_due(const struct epb_beats *beats)
+{
+    const struct epb_heap_node *first = epb_heap_first(&beats->heap);
+
+    if (!epb_list_empty(&beats->ready))
+        return 0;
+    return first == NULL ? EPB_BEATS_NEVER_MS : first->due_ms;
+}
+
+static void
+get_ready(struct epb_beats *beats, struct epb_beats_user *user)
+{
+    if (!user->dead && epb_list_empty(&user->ready))
+        epb_list_append(&beats->ready, &user->ready);
+}
+
+/* Moves everything that is due to where its user's turn finds it. */
+static void
+collect(struct epb_beats *beats, uint64_t now_ms)
+{
+    struct epb_heap_node *first = epb_heap_first(&beats->heap);
+
+    while (first != NULL && first->due_ms <= now_ms) {
+        epb_heap_change(&beats->heap, first, EPB_BEATS_NEVER_MS);
+        if (first->tag == TAG_USER) {
+            get_ready(beats, EPB_LIST_ITEM(first, struct epb_beats_user, again));
+        } else {
+            struct keep *keep = keep_of_heap(first);
+            epb_list_append(&keep->user->due, &keep->of_batch);
+            /* Who waits for its socket has a turn then. */
+            if (keep->user->again.due_ms == EPB_BEATS_NEVER_MS)
+                get_ready(beats, keep->user);
+        }
+        first = epb_heap_first(&beats->heap);
+    }
+}
+
+struct epb_beats_user *
+epb_beats_next(struct epb_beats *beats, uint64_t now_ms)
+{
+    collect(beats, now_ms);
+    if (epb_list_empty(&beats->ready))
+        return NULL;
+    struct epb_beats_user *user =
+        EPB_LIST_ITEM(beats->ready.next, struct epb_beats_user, ready);
+    epb_list_remove(&user->ready);
+    return user;
+}
+
+void
+epb_beats_take(struct epb_beats_user *user, struct epb_buf *batch)
+{
+    if (!epb_list_empty(&user->leaving))
+        return;
+    while (!epb_list_empty(&user->due)) {
+        struct keep *keep = keep_of_batch(user->due.next);
+        if (epb_buf_append(batch, keep->frame, keep->frame_bytes) != EPB_OK)
+            break;
+        epb_list_remove(&keep->of_batch);
+        epb_list_append(&user->leaving, &keep->of_batch);
+    }
+}
+
+static void
+plan_next(struct epb_beats *beats, struct keep *keep, uint64_t now_ms)
+{
+    keep->sent_ms = now_ms;
+    keep->due_ms = after(keep->due_ms, keep->interval_ms);
+    if (keep->due_ms <= now_ms)
+        keep->due_ms = after(now_ms, keep->interval_ms);
+    epb_heap_change(&beats->heap, &keep->planned, keep->due_ms);
+}
+
+/* Back to the front of what is due, in the same order. */
+static void
+give_back(struct epb_beats_user *user)
+{
+    struct epb_list behind;
+
+    epb_list_take_all(&user->due, &behind);
+    epb_list_take_all(&user->leaving, &user->due);
+    while (!epb_list_empty(&behind)) {
+        struct epb_list *node = behind.next;
+        epb_list_remove(node);
+        epb_list_append(&user->due, node);
+    }
+}
+
+static void
+try_again(struct epb_beats *beats, struct epb_beats_user *user, uint64_t now_ms)
+{
+    if (user->again.index != EPB_HEAP_NOWHERE)
+        epb_heap_change(&beats->heap, &user->again, after(now_ms, EPB_BEATS_AGAIN_MS));
+}
+
+static void
+settle_left(struct epb_beats *beats, struct epb_beats_user *user, uint64_t now_ms)
+{
+    bool any = !epb_list_empty(&user->leaving);
+
+    while (!epb_list_empty(&user->leaving)) {
+        struct keep *keep = keep_of_batch(user->leaving.next);
+        epb_list_remove(&keep->of_batch);
+        plan_next(beats, keep, now_ms);
+    }
+    if (epb_list_empty(&user->due))
+        return;
+    if (any) {
+        get_ready(beats, user);
+    } else {
+        /* There was no memory for a batch. */
+        try_again(beats, user, now_ms);
+    }
+}
+
+void
+epb_beats_settle(struct epb_beats *beats, struct epb_beats_user *user,
+                 enum epb_beats_sent sent, uint64_t now_ms)
+{
+    switch (sent) {
+    case EPB_BEATS_LEFT:
+        settle_left(beats, user, now_ms);
+        break;
+    case EPB_BEATS_WAITS:
+        try_again(beats, user, now_ms);
+        break;
+    case EPB_BEATS_REFUSED:
+        give_back(user);
+        try_again(beats, user, now_ms);
+        break;
+    case EPB_BEATS_DEAD:
+        user->dead = true;
+        break;
+    }
+}

@@ -1,0 +1,253 @@
+/* The connections of a server: accepting them, what they hold, and letting them go. See
+ * server_state.h. */
+#include "../wire/frame.h"
+#include "server_state.h"
+
+/* --- Turns --- */
+
+void
+epb_server_on_ready(void *context, struct epb_conn *conn)
+{
+    struct epb_server *server = context;
+    bool ending = conn->ended || conn->broken;
+
+    /* It may have been queued while its peer was still there. */
+    if (ending)
+        epb_list_remove(&conn->queued);
+    if (epb_list_empty(&conn->queued))
+        epb_list_append(ending ? &server->ending : &server->queued, &conn->queued);
+}
+
+void
+epb_server_on_wake(void *context, void *owner)
+{
+    epb_server_on_ready(context, owner);
+}
+
+/* --- What they hold --- */
+
+/* What accepting waited for may be there: a descriptor, a place. */
+static void
+accept_now(struct epb_server *server)
+{
+    if (server->accept_again_ms != UINT64_MAX)
+        server->accept_again_ms = 0;
+}
+
+void
+epb_server_account(struct epb_server *server, struct epb_conn *conn)
+{
+    size_t input = epb_session_held_input(conn->session);
+    size_t output = epb_session_held_output(conn->session) + epb_buf_size(&conn->unsent);
+
+    server->held_input = server->held_input - conn->held_input + input;
+    server->held_output = server->held_output - conn->held_output + output;
+    conn->held_input = input;
+    conn->held_output = output;
+    if (!epb_list_empty(&conn->unproven) && !epb_session_unproven(conn->session)) {
+        epb_list_remove(&conn->unproven);
+        server->unproven_count--;
+        accept_now(server);
+    }
+    conn->deadline_ms =
+        conn->lingering ? conn->linger_ms : epb_session_deadline(conn->session);
+    if (conn->deadline_ms == UINT64_MAX) {
+        epb_list_remove(&conn->timed);
+    } else if (epb_list_empty(&conn->timed)) {
+        epb_list_append(&server->timed, &conn->timed);
+    }
+}
+
+void
+epb_server_drop(struct epb_server *server, struct epb_conn *conn)
+{
+    server->held_input -= conn->held_input;
+    server->held_output -= conn->held_output;
+    if (!epb_list_empty(&conn->unproven))
+        server->unproven_count--;
+    epb_list_remove(&conn->all);
+    epb_list_remove(&conn->queued);
+    epb_list_remove(&conn->unproven);
+    epb_list_remove(&conn->timed);
+    server->traffic->connections--;
+    epb_conn_close(conn);
+    accept_now(server);
+}
+
+static void
+drop_warned(struct epb_server *server, struct epb_conn *conn, const char *reason)
+{
+    epb_server_warn(server, EPB_LIMITED_DROPPED, "connection_dropped", reason);
+    epb_server_drop(server, conn);
+}
+
+/* The connection that holds most of what there is too much of. */
+static struct epb_conn *
+find_largest(struct epb_server *server, bool output)
+{
+    struct epb_conn *largest = NULL;
+    size_t most = 0;
+
+    for (struct epb_list *node = server->all.next; node != &server->all;
+         node = node->next) {
+        struct epb_conn *conn = EPB_LIST_ITEM(node, struct epb_conn, all);
+        size_t held = output ? conn->held_output : conn->held_input;
+        if (held < most || held == 0)
+            continue;
+        most = held;
+        largest = conn;
+    }
+    return largest;
+}
+
+void
+epb_server_enforce_totals(struct epb_server *server)
+{
+    while (server->held_input > EPB_HELD_INPUT_BYTES) {
+        drop_warned(server, find_largest(server, false), "input_limit");
+    }
+    while (server->held_output > EPB_HELD_OUTPUT_BYTES) {
+        drop_warned(server, find_largest(server, true), "output_limit");
+    }
+}
+
+/* Before the first byte nobody knows the encoding; frames are what our own clients
+ * expect. */
+static void
+refuse(struct epb_server *server, struct epb_conn *conn)
+{
+    struct epb_reply reply = {.status = EPB_MAX_CONNECTIONS};
+    struct epb_buf frame;
+
+    epb_buf_init(&frame, EPB_FRAME_LENGTH_BYTES + EPB_REPLY_HEADER_BYTES);
+    if (epb_frame_encode_reply(&frame, &reply) == EPB_OK) {
+        epb_conn_say(conn,
+                     (struct epb_bytes){epb_buf_data(&frame), epb_buf_size(&frame)});
+    }
+    epb_buf_fini(&frame);
+    server->traffic->connections_refused++;
+    epb_server_warn(server, EPB_LIMITED_REFUSED, "connection_refused", "max_connections");
+    epb_conn_close(conn);
+}
+
+static void
+pause_accepting(struct epb_server *server, uint64_t until_ms)
+{
+    epb_endpoint_pause(server->endpoint, true);
+    server->accept_again_ms = until_ms;
+}
+
+/* Out of descriptors or memory: those connected are served meanwhile. */
+static void
+pause_exhausted(struct epb_server *server)
+{
+    epb_server_warn(server, EPB_LIMITED_ACCEPT, "accept_paused", "out_of_descriptors");
+    pause_accepting(server, epb_server_now(server)->mono_ms + EPB_ACCEPT_REST_MS);
+}
+
+/* Whether one more session without a proof may begin. The oldest makes room, once it has
+ * had its time; until then newcomers wait in the system's queue: a crowd that starts at
+ * once is no attack. */
+static bool
+has_unproven_place(struct epb_server *server)
+{
+    if (server->unproven_count < EPB_UNPROVEN_MAX)
+        return true;
+    struct epb_conn *oldest =
+        EPB_LIST_ITEM(server->unproven.next, struct epb_conn, unproven);
+    uint64_t until_ms = oldest->since_ms + EPB_UNPROVEN_REST_MS;
+    if (epb_server_now(server)->mono_ms < until_ms) {
+        pause_accepting(server, until_ms);
+        return false;
+    }
+    drop_warned(server, oldest, "unproven_limit");
+    return true;
+}
+
+static void
+admit(struct epb_server *server, struct epb_conn *conn)
+{
+    if (server->max_connections != 0 &&
+        server->traffic->connections >= server->max_connections) {
+        refuse(server, conn);
+        return;
+    }
+    if (epb_conn_begin(conn) != EPB_OK) {
+        server->traffic->connections_refused++;
+        epb_conn_close(conn);
+        return;
+    }
+    server->traffic->connections++;
+    server->traffic->connections_total++;
+    conn->since_ms = epb_server_now(server)->mono_ms;
+    server->active_ms = conn->since_ms;
+    epb_list_append(&server->all, &conn->all);
+    epb_list_append(&server->unproven, &conn->unproven);
+    server->unproven_count++;
+    epb_server_account(server, conn);
+}
+
+void
+epb_server_on_connection(void *context)
+{
+    struct epb_server *server = context;
+
+    if (!has_unproven_place(server))
+        return;
+    struct epb_conn *conn = epb_conn_new(&server->loop.uv, &server->conns);
+    if (conn == NULL) {
+        pause_exhausted(server);
+        return;
+    }
+    switch (epb_endpoint_accept(server->endpoint, &conn->pipe)) {
+    case EPB_ACCEPT_ONE:
+        admit(server, conn);
+        return;
+    case EPB_ACCEPT_EXHAUSTED:
+        pause_exhausted(server);
+        break;
+    case EPB_ACCEPT_STRANGER:
+        server->traffic->connections_refused++;
+        epb_server_warn(server, EPB_LIMITED_REFUSED, "connection_refused",
+                        "another_user");
+        break;
+    case EPB_ACCEPT_NONE:
+        break;
+    }
+    epb_conn_close(conn);
+}
+
+/* --- Time --- */
+
+uint64_t
+epb_server_expire_conns(struct epb_server *server, uint64_t now_ms)
+{
+    uint64_t due_ms = UINT64_MAX;
+    struct epb_list *next = NULL;
+
+    for (struct epb_list *node = server->timed.next; node != &server->timed;
+         node = next) {
+        struct epb_conn *conn = EPB_LIST_ITEM(node, struct epb_conn, timed);
+        next = node->next;
+        if (conn->deadline_ms > now_ms) {
+            due_ms = conn->deadline_ms < due_ms ? conn->deadline_ms : due_ms;
+        } else if (conn->lingering) {
+            epb_server_drop(server, conn);
+        } else {
+            drop_warned(server, conn, "too_slow");
+        }
+    }
+    return due_ms;
+}
+
+uint64_t
+epb_server_check_accepting(struct epb_server *server, uint64_t now_ms)
+{
+    if (server->accept_again_ms == UINT64_MAX)
+        return UINT64_MAX;
+    if (now_ms < server->accept_again_ms)
+        return server->accept_again_ms;
+    server->accept_again_ms = UINT64_MAX;
+    epb_endpoint_pause(server->endpoint, false);
+    return UINT64_MAX;
+}

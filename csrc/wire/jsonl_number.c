@@ -1,0 +1,82 @@
+/* See jsonl_number.h. cJSON parses the digits: the same whatever the locale's decimal
+ * point. */
+#include "jsonl_number.h"
+
+#include <cjson/cJSON.h>
+#include <stdatomic.h>
+
+#include "../base/mem.h"
+#include "../base/sys.h"
+#include "../core/msg.h"
+
+/* cJSON's allocator is a setting of the process: set once, by whoever comes first. */
+static void
+give_cjson_our_allocator(void)
+{
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+    static atomic_bool done;
+    if (atomic_load_explicit(&done, memory_order_acquire))
+        return;
+    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
+        epb_sys_yield();
+    if (!atomic_load_explicit(&done, memory_order_relaxed)) {
+        cJSON_Hooks hooks = {.malloc_fn = epb_mem_alloc, .free_fn = epb_mem_free};
+        cJSON_InitHooks(&hooks);
+        atomic_store_explicit(&done, true, memory_order_release);
+    }
+    atomic_flag_clear_explicit(&busy, memory_order_release);
+}
+
+/* cJSON looks at this many characters of a number, and would take the rest for something
+ * else. */
+#define NUMBER_TEXT_MAX_BYTES 63U
+
+/* `bad` when it is none, or absurdly long. */
+static enum epb_status
+read_number(const struct epb_json_span *span, enum epb_status bad, double *number)
+{
+    if (span->kind != EPB_JSON_NUMBER || span->text.size_bytes > NUMBER_TEXT_MAX_BYTES) {
+        return bad;
+    }
+    give_cjson_our_allocator();
+    cJSON *item =
+        cJSON_ParseWithLength((const char *)span->text.data, span->text.size_bytes);
+    if (item == NULL)
+        return EPB_INTERNAL; /* it is well-formed, so memory is out */
+    *number = item->valuedouble;
+    cJSON_Delete(item);
+    return EPB_OK;
+}
+
+enum epb_status
+epb_jsonl_integer(const struct epb_json_span *span, enum epb_status bad, int64_t *integer)
+{
+    double number = 0;
+    enum epb_status status = read_number(span, bad, &number);
+    if (status != EPB_OK)
+        return status;
+    if (!(number >= -(double)EPB_NUMBER_MAX && number <= (double)EPB_NUMBER_MAX))
+        return bad;
+    *integer = (int64_t)number;
+    return (double)*integer < number || (double)*integer > number ? bad : EPB_OK;
+}
+
+enum epb_status
+epb_jsonl_milliseconds(const struct epb_json_span *span, enum epb_status bad, bool clamp,
+                       uint64_t *milliseconds)
+{
+    double number = 0;
+    enum epb_status status = read_number(span, bad, &number);
+    if (status != EPB_OK)
+        return status;
+    if (!(number >= 0))
+        return bad;
+    if (number > (double)EPB_NUMBER_MAX) {
+        *milliseconds = EPB_NUMBER_MAX;
+        return clamp ? EPB_OK : bad;
+    }
+    *milliseconds = (uint64_t)number;
+    if ((double)*milliseconds < number)
+        (*milliseconds)++;
+    return EPB_OK;
+}

@@ -1,0 +1,178 @@
+/* See jsonl_packed.h. What is packed here comes from the engine, which packs it well. */
+#include "jsonl_packed.h"
+
+#include "../core/lease.h"
+#include "jsonl.h"
+
+/* What is left of a packed body. */
+static struct epb_bytes
+take(struct epb_bytes *rest, size_t size_bytes)
+{
+    EPB_ASSERT(size_bytes <= rest->size_bytes);
+    struct epb_bytes taken = {rest->data, size_bytes};
+    rest->data += size_bytes;
+    rest->size_bytes -= size_bytes;
+    return taken;
+}
+
+void
+epb_jsonl_put_number(struct epb_text *text, const char *before, uint64_t number)
+{
+    epb_text_put(text, before);
+    epb_text_put_number(text, number);
+}
+
+void
+epb_jsonl_put_truth(struct epb_text *text, const char *before, bool truth)
+{
+    epb_text_put(text, before);
+    epb_text_put(text, truth ? "true" : "false");
+}
+
+/* Writes entries with commas between them, while there is room. */
+static void
+put_entries(struct epb_text *text, struct epb_bytes rest, uint64_t wall_ms,
+            void (*put)(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms))
+{
+    bool first = true;
+    while (rest.size_bytes > 0 && text->status == EPB_OK) {
+        if (!first)
+            epb_text_put(text, ",");
+        first = false;
+        put(text, &rest, wall_ms);
+    }
+}
+
+static void
+put_item(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
+{
+    const uint8_t *entry = take(rest, EPB_LIST_ENTRY_HEADER_BYTES).data;
+    uint64_t ttl_ms = epb_get_u64(entry);
+    epb_text_put_json_string(text, take(rest, epb_get_u16(entry + 20)));
+    epb_jsonl_put_number(text, ":{\"expires\":", wall_ms + ttl_ms);
+    epb_jsonl_put_number(text, ",\"hasValue\":true,\"ttl\":", ttl_ms);
+    epb_jsonl_put_number(text, ",\"version\":", epb_get_u64(entry + 8));
+    epb_jsonl_put_number(text, ",\"size\":", epb_get_u32(entry + 16));
+    epb_text_put(text, "}");
+}
+
+void
+epb_jsonl_put_list(struct epb_text *text, struct epb_bytes packed, uint64_t wall_ms)
+{
+    epb_text_put(text, ",\"items\":{");
+    put_entries(text, packed, wall_ms, put_item);
+    epb_text_put(text, "}");
+}
+
+static void
+put_loss(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
+{
+    (void)wall_ms;
+    const uint8_t *loss = take(rest, EPB_LOSS_HEADER_BYTES).data;
+    epb_text_put(text, "{\"key\":");
+    epb_text_put_json_string(text, take(rest, epb_get_u16(loss + 8)));
+    epb_jsonl_put_number(text, ",\"token\":", epb_get_u64(loss));
+    epb_text_put(text, "}");
+}
+
+void
+epb_jsonl_put_losses(struct epb_text *text, struct epb_bytes packed)
+{
+    epb_text_put(text, ",\"lost\":[");
+    put_entries(text, packed, 0, put_loss);
+    epb_text_put(text, "]");
+}
+
+static const char *
+kind_name(uint8_t kind)
+{
+    static const char *const names[] = {
+        [EPB_KIND_NUMBERS] = "numbers", [EPB_KIND_SEMAPHORE] = "semaphore",
+        [EPB_KIND_POOL] = "pool",       [EPB_KIND_VALUE] = "value",
+        [EPB_KIND_LOCK] = "lock",       [EPB_KIND_COMPUTE] = "compute",
+    };
+    EPB_ASSERT(kind >= EPB_KIND_NUMBERS && kind <= EPB_KIND_COMPUTE);
+    return names[kind];
+}
+
+/* A number, or null for what there is none of. */
+static void
+put_number_or_null(struct epb_text *text, const char *before, uint64_t number, bool null)
+{
+    epb_text_put(text, before);
+    if (null) {
+        epb_text_put(text, "null");
+    } else {
+        epb_text_put_number(text, number);
+    }
+}
+
+static void
+put_lease(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
+{
+    const uint8_t *lease = take(rest, EPB_LEASES_ENTRY_HEADER_BYTES).data;
+    struct epb_bytes key = take(rest, epb_get_u16(lease + 35));
+    struct epb_bytes worker = take(rest, epb_get_u16(lease + 37));
+    bool held = lease[0] == 1;
+    uint64_t session = epb_get_u64(lease + 3);
+    uint64_t left_ms = epb_get_u64(lease + 19);
+    uint64_t age_ms = epb_get_u64(lease + 27);
+    epb_text_put(text, "{\"key\":");
+    epb_text_put_json_string(text, key);
+    epb_text_put(text, ",\"kind\":\"");
+    epb_text_put(text, kind_name(lease[1]));
+    epb_text_put(text, held ? "\",\"state\":\"held\"" : "\",\"state\":\"waiting\"");
+    epb_text_put(text, ",\"workerId\":");
+    epb_text_put_json_string(text, worker);
+    epb_jsonl_put_truth(text, ",\"shared\":", lease[2] == 1);
+    put_number_or_null(text, ",\"session\":", session, session == 0);
+    if (held) {
+        epb_jsonl_put_number(text, ",\"token\":", epb_get_u64(lease + 11));
+        epb_jsonl_put_number(text, ",\"ttl\":", left_ms);
+    } else {
+        put_number_or_null(text, ",\"waitMs\":", left_ms, left_ms >= EPB_WAIT_FOREVER_MS);
+    }
+    epb_jsonl_put_number(text, ",\"since\":", wall_ms < age_ms ? 0 : wall_ms - age_ms);
+    epb_text_put(text, "}");
+}
+
+void
+epb_jsonl_put_leases(struct epb_text *text, struct epb_bytes packed, uint64_t wall_ms)
+{
+    epb_text_put(text, ",\"leases\":[");
+    put_entries(text, packed, wall_ms, put_lease);
+    epb_text_put(text, "]");
+}
+
+static const char *
+event_name(uint8_t kind)
+{
+    static const char *const names[] = {
+        [EPB_EVENT_SET] = "set",           [EPB_EVENT_DEL] = "del",
+        [EPB_EVENT_EXPIRE] = "expire",     [EPB_EVENT_EVICT] = "evict",
+        [EPB_EVENT_OVERFLOW] = "overflow",
+    };
+    EPB_ASSERT(kind >= EPB_EVENT_SET && kind <= EPB_EVENT_OVERFLOW);
+    return names[kind];
+}
+
+enum epb_status
+epb_jsonl_encode_events(struct epb_buf *out, struct epb_bytes id, struct epb_bytes packed)
+{
+    struct epb_text text = epb_text_begin(out);
+    while (packed.size_bytes > 0 && text.status == EPB_OK) {
+        const uint8_t *event = take(&packed, EPB_EVENT_HEADER_BYTES).data;
+        struct epb_bytes key = take(&packed, epb_get_u16(event + 9));
+        epb_text_put(&text, "{\"event\":\"");
+        epb_text_put(&text, event_name(event[0]));
+        epb_text_put(&text, "\",\"id\":");
+        epb_text_put_bytes(&text, id);
+        if (event[0] != EPB_EVENT_OVERFLOW) {
+            epb_text_put(&text, ",\"key\":");
+            epb_text_put_json_string(&text, key);
+            epb_jsonl_put_number(&text, ",\"version\":", epb_get_u64(event + 1));
+        }
+        epb_text_put(&text, "}\n");
+    }
+    return epb_text_end(&text);
+}

@@ -1,0 +1,195 @@
+/* See session.h: requests and replies as frames, in records. */
+#include "frame.h"
+#include "report.h"
+#include "session_inner.h"
+
+/* A frame beyond the limit is answered and its bytes are thrown away as they come, so
+ * that one bad request costs the others of its connection nothing. Beyond this the
+ * connection closes. */
+#define SKIP_LIMIT_BYTES (64U * 1024U * 1024U)
+
+/* Throws away what is left of a frame that was too large. EPB_FOUND_REQUEST: that is
+ * done. */
+static enum epb_session_found
+skip(struct epb_session *session)
+{
+    while (session->skip_bytes > 0) {
+        struct epb_bytes stream = epb_record_stream(session->receiving, &session->in);
+        if (stream.size_bytes == 0) {
+            enum epb_status status = epb_record_open(session->receiving, &session->in, 1);
+            if (status != EPB_OK) {
+                epb_session_refuse(session, 0, status);
+                return EPB_FOUND_END;
+            }
+            stream = epb_record_stream(session->receiving, &session->in);
+            if (stream.size_bytes == 0)
+                return EPB_FOUND_NOTHING;
+        }
+        size_t dropped_bytes = stream.size_bytes;
+        if (dropped_bytes > session->skip_bytes)
+            dropped_bytes = session->skip_bytes;
+        epb_record_consume(session->receiving, &session->in, dropped_bytes);
+        session->skip_bytes -= dropped_bytes;
+    }
+    return EPB_FOUND_REQUEST;
+}
+
+/* Opens records until the front of the stream is a complete frame, or one that is larger
+ * than allowed and has its id there to be named. */
+static enum epb_session_found
+find_frame(struct epb_session *session, struct epb_bytes *frame, bool *too_large)
+{
+    enum epb_session_found found = skip(session);
+    if (found != EPB_FOUND_REQUEST)
+        return found;
+    for (;;) {
+        size_t needed_bytes;
+        struct epb_bytes stream = epb_record_stream(session->receiving, &session->in);
+        enum epb_frame_state state =
+            epb_frame_scan(stream, session->request_limit_bytes, &needed_bytes);
+        *too_large = state == EPB_FRAME_TOO_LARGE;
+        if (*too_large)
+            needed_bytes = EPB_FRAME_ID_END_BYTES;
+        if (state != EPB_FRAME_PARTIAL && stream.size_bytes >= needed_bytes) {
+            *frame = (struct epb_bytes){stream.data, needed_bytes};
+            return EPB_FOUND_REQUEST;
+        }
+        enum epb_status status =
+            epb_record_open(session->receiving, &session->in, needed_bytes);
+        if (status != EPB_OK) {
+            epb_session_refuse(session, 0, status);
+            return EPB_FOUND_END;
+        }
+        size_t opened_bytes =
+            epb_record_stream(session->receiving, &session->in).size_bytes;
+        if (opened_bytes == stream.size_bytes)
+            return EPB_FOUND_NOTHING;
+    }
+}
+
+/* Reports become text here; everything else is bytes already. */
+static enum epb_status
+encode_report(struct epb_session *session, enum epb_shape shape, struct epb_reply *reply)
+{
+    struct epb_buf text;
+    epb_buf_init(&text, EPB_SESSION_OUTPUT_LIMIT_BYTES);
+    enum epb_status status = EPB_OK;
+    switch (shape) {
+    case EPB_SHAPE_STATS:
+        status = epb_report_stats(&text, reply->stats);
+        break;
+    case EPB_SHAPE_HEALTH:
+        status = epb_report_health(&text, reply->stats);
+        break;
+    default:
+        status = epb_report_metrics(&text, reply->stats);
+        break;
+    }
+    if (status == EPB_OK) {
+        reply->body = (struct epb_bytes){epb_buf_data(&text), epb_buf_size(&text)};
+        status = epb_frame_encode_reply(&session->out, reply);
+    }
+    epb_buf_fini(&text);
+    return status;
+}
+
+static void
+say_failure(struct epb_session *session, uint32_t id, enum epb_status status)
+{
+    struct epb_reply reply = {.status = status, .id = id};
+    if (epb_frame_encode_reply(&session->out, &reply) != EPB_OK)
+        epb_session_abandon(session);
+}
+
+static void
+reply_frame(struct epb_session *session, const struct epb_request *request,
+            struct epb_reply *reply)
+{
+    enum epb_status status;
+    if (reply->status == EPB_OK && reply->stats != NULL) {
+        status = encode_report(session, epb_command_find(request->action)->shape, reply);
+    } else {
+        status = epb_frame_encode_reply(&session->out, reply);
+    }
+    if (status != EPB_OK)
+        say_failure(session, request->id, status);
+}
+
+void
+epb_session_say_frame(struct epb_session *session, const struct epb_reply *reply)
+{
+    enum epb_status status = epb_frame_encode_reply(&session->out, reply);
+    if (status == EPB_OK)
+        return;
+    if (reply->id != 0) {
+        say_failure(session, reply->id, status);
+    } else {
+        epb_session_abandon(session); /* an event can't be missing unnoticed */
+    }
+}
+
+/* Whether the frame says by its id that it wants no reply. One too short to have an id
+ * says nothing. */
+static bool
+wants_reply(struct epb_bytes frame)
+{
+    return frame.size_bytes < EPB_FRAME_ID_END_BYTES || epb_frame_id(frame) != 0;
+}
+
+static void
+serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time *now)
+{
+    struct epb_request request;
+    struct epb_reply reply;
+    enum epb_status status = epb_frame_decode_request(frame, &request);
+    if (status == EPB_VERSION_MISMATCH) {
+        epb_session_refuse_request(session, request.id, status);
+        return;
+    }
+    if (status == EPB_OK) {
+        status = epb_session_run(session, &request, now, &reply);
+    } else {
+        epb_engine_count_refusal(session->config->engine, status);
+    }
+    if (status != EPB_OK)
+        reply = (struct epb_reply){.status = status, .id = request.id};
+    epb_session_log(session, &request, &reply);
+    if (!reply.deferred && wants_reply(frame))
+        reply_frame(session, &request, &reply);
+}
+
+/* `front` is as much of the frame as names it. */
+static void
+refuse_frame(struct epb_session *session, struct epb_bytes front)
+{
+    size_t frame_bytes = EPB_FRAME_LENGTH_BYTES + (size_t)epb_get_u32(front.data);
+    uint32_t id = epb_frame_id(front);
+    if (frame_bytes > SKIP_LIMIT_BYTES) {
+        epb_session_refuse_request(session, id, EPB_TOO_LARGE);
+        return;
+    }
+    epb_engine_count_refusal(session->config->engine, EPB_TOO_LARGE);
+    epb_session_tell(session, "refused", NULL, EPB_TOO_LARGE);
+    if (id != 0)
+        say_failure(session, id, EPB_TOO_LARGE);
+    session->skip_bytes = frame_bytes;
+}
+
+enum epb_session_found
+epb_session_serve_frame(struct epb_session *session, const struct epb_time *now,
+                        size_t *size_bytes)
+{
+    struct epb_bytes frame = {NULL, 0};
+    bool too_large;
+    enum epb_session_found found = find_frame(session, &frame, &too_large);
+    if (found != EPB_FOUND_REQUEST)
+        return found;
+    *size_bytes = frame.size_bytes;
+    if (too_large) {
+        refuse_frame(session, frame);
+    } else {
+        serve(session, frame, now);
+        epb_record_consume(session->receiving, &session->in, *size_bytes);
+    }
+    return session->stage == EPB_STAGE_CLOSING ? EPB_FOUND_END : EPB_FOUND_REQUEST;
+}

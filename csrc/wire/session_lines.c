@@ -1,0 +1,211 @@
+/*
+ * See session.h: requests and replies as JSON lines.
+ *
+ * A line that may wait, or watches, is a call (calls.h) before it runs, so that nothing
+ * can fail once the engine has it; a line that did neither is none afterwards.
+ */
+#include "../base/mem.h"
+#include "jsonl.h"
+#include "session_inner.h"
+
+static uint8_t *
+input_front(struct epb_session *session)
+{
+    return session->in.memory + session->in.start;
+}
+
+/* Looks at each byte once, however the line arrives. */
+static enum epb_session_found
+find_line(struct epb_session *session, size_t *line_bytes)
+{
+    size_t size_bytes = epb_buf_size(&session->in);
+    const uint8_t *newline = NULL;
+    if (size_bytes > session->scanned_bytes) {
+        newline = memchr(input_front(session) + session->scanned_bytes, '\n',
+                         size_bytes - session->scanned_bytes);
+    }
+    session->scanned_bytes = size_bytes;
+    *line_bytes = newline == NULL ? size_bytes : (size_t)(newline - input_front(session));
+    if (*line_bytes > session->request_limit_bytes) {
+        epb_session_refuse_request(session, 0, EPB_TOO_LARGE);
+        return EPB_FOUND_END;
+    }
+    return newline == NULL ? EPB_FOUND_NOTHING : EPB_FOUND_REQUEST;
+}
+
+/* With a secret, nothing of a line is looked at before its signature holds. */
+static bool
+line_is_proven(struct epb_session *session, uint8_t *line, size_t *line_bytes)
+{
+    if (!epb_session_has_secret(session))
+        return true;
+    enum epb_status status = epb_jsonl_verify(&session->line_hmac, line, line_bytes);
+    if (status != EPB_OK) {
+        epb_session_refuse(session, 0, status);
+        return false;
+    }
+    if (session->proven)
+        return true;
+    if (!epb_session_join(session)) {
+        epb_session_refuse(session, 0, EPB_INTERNAL);
+        return false;
+    }
+    epb_session_tell(session, "authenticated", NULL, EPB_OK);
+    session->proven = true;
+    return true;
+}
+
+/* Encodes a reply line, or that there can't be one. */
+static void
+say(struct epb_session *session, const struct epb_command *command, struct epb_bytes id,
+    const struct epb_reply *reply, const struct epb_time *now)
+{
+    enum epb_status status = epb_jsonl_encode(&session->out, command, id, reply, now);
+    if (status == EPB_OK)
+        return;
+    if (epb_jsonl_encode_error(&session->out, id, status) != EPB_OK)
+        epb_session_abandon(session);
+}
+
+/* Whether the engine may have more to say about the request than its first answer. */
+static bool
+may_stay(const struct epb_jsonl_request *line)
+{
+    const struct epb_request *request = &line->request;
+    return line->command->shape == EPB_SHAPE_WATCH ||
+           ((request->flags & EPB_F_WAIT) != 0 && request->wait_ms > 0);
+}
+
+/* Gives the request the number of a new call. With the id of a call that is there already
+ * it gets that one's number: the engine then refuses to let it wait. */
+static enum epb_status
+add_call(struct epb_session *session, struct epb_jsonl_request *line,
+         struct epb_call **added)
+{
+    struct epb_call *call = epb_calls_named(session->calls, line->id);
+    if (call == NULL) {
+        /* The events of a watch are told by its id. */
+        if (line->command->shape == EPB_SHAPE_WATCH && line->id.size_bytes == 0)
+            return EPB_INVALID_REQUEST;
+        if (session->calls == NULL)
+            session->calls = epb_calls_new();
+        if (session->calls == NULL)
+            return EPB_INTERNAL;
+        call = epb_calls_add(session->calls, line->command, line->id);
+        if (call == NULL)
+            return EPB_INTERNAL;
+        *added = call;
+    }
+    line->request.id = call->number;
+    return EPB_OK;
+}
+
+/* Keeps the call of a request that waits or watches, and no other. */
+static void
+settle_call(struct epb_session *session, struct epb_call *added,
+            const struct epb_reply *reply)
+{
+    if (added == NULL) {
+        EPB_ASSERT(!reply->deferred);
+    } else if (reply->deferred) {
+        if (added->id_bytes == 0)
+            session->holding = added;
+    } else if (added->command->shape != EPB_SHAPE_WATCH || reply->status != EPB_OK) {
+        epb_calls_remove(session->calls, added);
+    }
+}
+
+static enum epb_status
+run_line(struct epb_session *session, struct epb_jsonl_request *line,
+         const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_call *added = NULL;
+    struct epb_call *target = epb_calls_named(session->calls, line->target);
+    if (target != NULL)
+        line->request.count = target->number;
+    if (may_stay(line)) {
+        enum epb_status status = add_call(session, line, &added);
+        if (status != EPB_OK) {
+            epb_engine_count_refusal(session->config->engine, status);
+            return status;
+        }
+    }
+    enum epb_status status = epb_session_run(session, &line->request, now, reply);
+    if (status != EPB_OK)
+        *reply = (struct epb_reply){.status = status};
+    settle_call(session, added, reply);
+    /* A request that waited still has its reply to come. */
+    if (target != NULL && reply->status == EPB_OK && reply->count != 0 &&
+        target->command->shape == EPB_SHAPE_WATCH) {
+        epb_calls_remove(session->calls, target);
+    }
+    return status;
+}
+
+static void
+serve(struct epb_session *session, size_t line_bytes, const struct epb_time *now)
+{
+    uint8_t *text = input_front(session);
+    if (line_bytes > 0 && text[line_bytes - 1] == '\r')
+        line_bytes--;
+    if (!line_is_proven(session, text, &line_bytes))
+        return;
+    struct epb_buf scratch;
+    struct epb_jsonl_request line;
+    struct epb_reply reply;
+    epb_buf_init(&scratch, EPB_JSONL_SCRATCH_BYTES(line_bytes));
+    enum epb_status status = epb_jsonl_decode(text, line_bytes, &scratch, &line);
+    if (status == EPB_OK) {
+        status = run_line(session, &line, now, &reply);
+    } else {
+        epb_engine_count_refusal(session->config->engine, status);
+    }
+    if (status != EPB_OK)
+        reply = (struct epb_reply){.status = status};
+    epb_session_log(session, &line.request, &reply);
+    if (!reply.deferred)
+        say(session, line.command, line.id, &reply, now);
+    epb_buf_fini(&scratch);
+}
+
+enum epb_session_found
+epb_session_serve_line(struct epb_session *session, const struct epb_time *now,
+                       size_t *size_bytes)
+{
+    if (session->holding != NULL)
+        return EPB_FOUND_NOTHING;
+    enum epb_session_found found = find_line(session, size_bytes);
+    if (found != EPB_FOUND_REQUEST)
+        return found;
+    serve(session, *size_bytes, now);
+    *size_bytes += 1;
+    epb_buf_consume(&session->in, *size_bytes);
+    session->scanned_bytes = 0;
+    return session->stage == EPB_STAGE_CLOSING ? EPB_FOUND_END : EPB_FOUND_REQUEST;
+}
+
+static void
+say_events(struct epb_session *session, const struct epb_reply *reply)
+{
+    struct epb_call *call = epb_calls_numbered(session->calls, (uint32_t)reply->count);
+    EPB_ASSERT(call != NULL);
+    /* Events can't be missing unnoticed. */
+    if (epb_jsonl_encode_events(&session->out, epb_call_id(call), reply->body) != EPB_OK)
+        epb_session_abandon(session);
+}
+
+void
+epb_session_say_line(struct epb_session *session, const struct epb_reply *reply,
+                     const struct epb_time *now)
+{
+    if (reply->id == 0) {
+        say_events(session, reply);
+        return;
+    }
+    struct epb_call *call = epb_calls_numbered(session->calls, reply->id);
+    EPB_ASSERT(call != NULL);
+    say(session, call->command, epb_call_id(call), reply, now);
+    if (session->holding == call)
+        session->holding = NULL;
+    epb_calls_remove(session->calls, call);
+}

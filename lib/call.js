@@ -1,0 +1,154 @@
+'use strict';
+/** A request that waits for its reply: what to do with that, until when, and where its bytes are. */
+
+const { load } = require('./binding');
+const { BrokerError, inContext } = require('./error');
+const { explain } = require('./explain');
+const { heed, unheed } = require('./signals');
+
+/**
+ * @callback Decode the value of a reply that is ok
+ * @param {Buffer} buffer
+ * @param {import('./frame').Reply} reply
+ * @returns {any}
+ *
+ * @typedef {object} Patience of a call that waits at the broker, or may be granted something
+ * @property {number} waitMs beyond the call's timeout; Infinity: as long as it takes
+ * @property {boolean} started it waits there
+ * @property {AbortSignal | null} signal
+ * @property {(() => void) | null} onAbort what the signal calls
+ * @property {object | null} owner whose end ends the wait, too
+ * @property {((reply: import('./frame').Reply) => void) | null} undo gives back what a reply granted
+ *   that nobody waits for any more
+ */
+
+/** @param {number} status */
+function codeOf(status) {
+  return load().statuses.find(({ number }) => number === status)?.code ?? 'internal';
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {import('./frame').Reply} reply
+ */
+function reasonOf(buffer, reply) {
+  if (reply.bodyAt === reply.bodyEnd) return undefined;
+  return new Error(buffer.toString('utf8', reply.bodyAt, reply.bodyEnd));
+}
+
+class Call {
+  id = 0;
+  deadline = 0;
+  /** Its bytes: in the batch of this number, until that is handed over. */
+  batch = 0;
+  at = 0;
+  end = 0;
+  settled = false;
+  #resolve;
+  #reject;
+
+  /**
+   * @param {string} operation
+   * @param {Decode} decode
+   * @param {(value: any) => void} resolve
+   * @param {(error: unknown) => void} reject
+   */
+  constructor(operation, decode, resolve, reject) {
+    this.operation = operation;
+    this.decode = decode;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    /** @type {string | undefined} */
+    this.key = undefined;
+    /** For messages. */
+    this.workerId = '';
+    this.timeout = 0;
+    /** @type {{ value: any } | null} what a missing key resolves */
+    this.missing = null;
+    /** @type {Patience | null} */
+    this.patience = null;
+  }
+
+  /** @returns {Patience} */
+  patient() {
+    this.patience ??= {
+      waitMs: 0,
+      started: false,
+      signal: null,
+      onAbort: null,
+      owner: null,
+      undo: null,
+    };
+    return this.patience;
+  }
+
+  /**
+   * @param {(reason: unknown) => void} onAbort
+   * @returns {boolean} whether it is aborted already
+   */
+  heedSignal(onAbort) {
+    const patience = this.patient();
+    const { signal } = patience;
+    if (signal === null) return false;
+    if (signal.aborted) return true;
+    patience.onAbort = () => onAbort(signal.reason);
+    heed(signal, patience.onAbort);
+    return false;
+  }
+
+  #settle() {
+    this.settled = true;
+    if (this.patience === null) return;
+    const { signal, onAbort } = this.patience;
+    if (signal !== null && onAbort !== null) unheed(signal, onAbort);
+  }
+
+  /**
+   * @param {Buffer} buffer
+   * @param {import('./frame').Reply} reply
+   */
+  settle(buffer, reply) {
+    this.#settle();
+    if (reply.status !== 0) return this.#refused(buffer, reply);
+    try {
+      this.#resolve(this.decode(buffer, reply));
+    } catch (error) {
+      this.undo(reply);
+      this.#reject(inContext(error, this.operation, this.key));
+    }
+  }
+
+  /**
+   * @param {Buffer} buffer
+   * @param {import('./frame').Reply} reply
+   */
+  #refused(buffer, reply) {
+    const code = codeOf(reply.status);
+    if (code === 'not_found' && this.missing !== null) return this.#resolve(this.missing.value);
+    const cause = code === 'compute_failed' ? reasonOf(buffer, reply) : undefined;
+    const details = { operation: this.operation, key: this.key, cause };
+    return this.#reject(new BrokerError(code, explain(this, code), details));
+  }
+
+  /** @param {unknown} error */
+  fail(error) {
+    this.#settle();
+    this.#reject(inContext(error, this.operation, this.key));
+  }
+
+  /** @param {unknown} reason of whoever aborted it; not ours to change */
+  abort(reason) {
+    this.#settle();
+    this.#reject(reason);
+  }
+
+  /**
+   * Gives back what a reply granted, if anything.
+   * @param {import('./frame').Reply} reply
+   */
+  undo(reply) {
+    this.patience?.undo?.(reply);
+  }
+}
+
+module.exports = { Call, codeOf };

@@ -1,0 +1,160 @@
+'use strict';
+/** Arguments of calls: each function gives back what it was given, checked, or throws a BrokerError. */
+
+const { BrokerError, describeType, sentence } = require('./error');
+const { KEY_MAX_BYTES } = require('./frame');
+
+const WORKER_MAX_BYTES = 256;
+
+/** In a regular expression with the u flag, a surrogate that matches is one without its other half. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
+
+/**
+ * @param {string} code
+ * @param {string} [message]
+ */
+function refusal(code, message) {
+  return new BrokerError(code, message ?? sentence(code));
+}
+
+/** @param {unknown} value */
+function shown(value) {
+  return typeof value === 'number' ? String(value) : describeType(value);
+}
+
+/**
+ * @param {unknown} text
+ * @param {string} what
+ * @returns {string}
+ */
+function checkedText(text, what) {
+  if (typeof text !== 'string') {
+    throw refusal('invalid_key', `${what} is a string, not ${describeType(text)}.`);
+  }
+  if (text.length > KEY_MAX_BYTES || LONE_SURROGATE.test(text)) throw refusal('invalid_key');
+  return text;
+}
+
+/**
+ * @param {unknown} ttl
+ * @returns {number}
+ */
+function checkedTtl(ttl) {
+  const wholeMs = typeof ttl === 'number' && ttl > 0 ? Math.ceil(ttl) : NaN;
+  if (Number.isSafeInteger(wholeMs)) return wholeMs;
+  throw refusal('invalid_ttl', `${sentence('invalid_ttl').slice(0, -1)}, not ${shown(ttl)}.`);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} number
+ * @param {number} least
+ * @returns {number}
+ */
+function checkedNumber(name, number, least) {
+  if (Number.isSafeInteger(number) && /** @type {number} */ (number) >= least) {
+    return /** @type {number} */ (number);
+  }
+  const bound = Number.isFinite(least) ? ` of at least ${least}` : '';
+  throw refusal('invalid_request', `${name} takes a whole number${bound}, not ${shown(number)}.`);
+}
+
+/**
+ * How long to wait; Infinity is as long as it takes.
+ * @param {string} name
+ * @param {unknown} ms
+ * @returns {number}
+ */
+function checkedWait(name, ms) {
+  const wholeMs = typeof ms === 'number' && ms >= 0 ? Math.ceil(ms) : NaN;
+  if (wholeMs === Infinity || Number.isSafeInteger(wholeMs)) return wholeMs;
+  const message = `${name} takes milliseconds of at least 0, or Infinity, not ${shown(ms)}.`;
+  throw refusal('invalid_request', message);
+}
+
+/**
+ * @param {unknown} workerId
+ * @returns {string}
+ */
+function checkedWorker(workerId) {
+  const isId =
+    typeof workerId === 'string' &&
+    workerId !== '' &&
+    workerId.length <= WORKER_MAX_BYTES &&
+    Buffer.byteLength(workerId) <= WORKER_MAX_BYTES &&
+    !LONE_SURROGATE.test(workerId);
+  if (isId) return workerId;
+  const got = typeof workerId === 'string' ? 'this one' : describeType(workerId);
+  const message = `A worker id is a string of 1 to ${WORKER_MAX_BYTES} bytes of UTF-8, not ${got}.`;
+  throw refusal('invalid_request', message);
+}
+
+/**
+ * @param {unknown} signal
+ * @returns {AbortSignal}
+ */
+function checkedSignal(signal) {
+  const like = /** @type {any} */ (signal);
+  // Not instanceof: test frameworks have an AbortSignal of their own in each context.
+  if (typeof like?.aborted === 'boolean' && typeof like.addEventListener === 'function')
+    return like;
+  throw refusal('invalid_request', `signal takes an AbortSignal, not ${describeType(signal)}.`);
+}
+
+/**
+ * @param {unknown} fn
+ * @param {string} what
+ * @returns {(...args: any[]) => any}
+ */
+function checkedFunction(fn, what) {
+  if (typeof fn === 'function') return /** @type {any} */ (fn);
+  throw refusal('invalid_request', `${what} is a function, not ${describeType(fn)}.`);
+}
+
+/**
+ * `set(key, value, ttl, options)` and `set(key, value, { ttl, ... })` are the same.
+ * @param {unknown} ttl
+ * @param {unknown} options
+ * @returns {any}
+ */
+function mergedOptions(ttl, options) {
+  if (typeof ttl === 'object' && ttl !== null) {
+    if (options === undefined) return ttl;
+    throw refusal('invalid_request', 'Give the options as one argument, not as two.');
+  }
+  if (options === undefined) return { ttl };
+  if (typeof options !== 'object' || options === null) return options;
+  return ttl === undefined || ttl === null ? options : { ...options, ttl };
+}
+
+/**
+ * @param {unknown} pipe
+ * @returns {string}
+ */
+function checkedPipe(pipe) {
+  if (typeof pipe === 'string' && pipe.includes('\0')) {
+    throw refusal('invalid_request', "A pipe's path holds no NUL.");
+  }
+  if (typeof pipe === 'string' && pipe !== '') return pipe;
+  if (pipe !== undefined && pipe !== null && pipe !== '') {
+    const message = `A PipeClient takes the path of a pipe, then its options; not ${describeType(pipe)}.`;
+    throw refusal('invalid_request', message);
+  }
+  const message =
+    'No pipe: none was given, and EPHEMERAL_PIPE is not set. Start your command with ' +
+    '`ephemeral-pipe-broker start -- <command>`, which sets it.';
+  throw refusal('broker_gone', message);
+}
+
+module.exports = {
+  checkedFunction,
+  checkedNumber,
+  checkedPipe,
+  checkedSignal,
+  checkedText,
+  checkedTtl,
+  checkedWait,
+  checkedWorker,
+  mergedOptions,
+  refusal,
+};

@@ -1,0 +1,306 @@
+'use strict';
+/** The requests of PipeClient by which workers agree: compute once, wait, meet, take turns. */
+
+const { performance } = require('node:perf_hooks');
+const check = require('./check');
+const { BrokerError, inContext } = require('./error');
+const { FLAGS } = require('./frame');
+const { checkNames } = require('./options');
+const { endless } = require('./packed');
+const { heed, unheed } = require('./signals');
+const values = require('./values');
+
+const COMPUTE_OPTIONS = ['timeout', 'signal', 'computeTtlMs', 'refreshAheadMs', 'waitMs'];
+const WAIT_OPTIONS = ['timeout', 'signal', 'timeoutMs'];
+const THROTTLE_OPTIONS = ['timeout', 'limit', 'periodMs', 'burst', 'cost'];
+const COMPUTE_TTL_MS = 60_000;
+const REASON_MAX_BYTES = 1024;
+/** Codes of a write that say nothing about the value: another worker may have more luck. */
+const UNANSWERED = new Set(['timeout', 'broker_gone', 'draining']);
+
+/**
+ * @typedef {import('./asker').Asker} Asker
+ * @typedef {import('./call').Decode} Decode
+ *
+ * @typedef {object} Answer of getOrSet
+ * @property {{ value: any } | null} found the value, if there is one
+ * @property {number} token of the right to compute it; 0: another worker has that, or nobody
+ */
+
+/** @type {Decode} */
+function decodeAnswer(buffer, reply) {
+  const token = reply.flags & FLAGS.fence ? reply.fence : 0;
+  const isThere = reply.bodyAt < reply.bodyEnd || (reply.flags & FLAGS.binary) !== 0;
+  if (!isThere) return { found: null, token };
+  const value = values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags);
+  return { found: { value }, token };
+}
+
+/** One call of getOrSet. */
+class Computation {
+  #asker;
+  #key;
+  #ttl;
+  #compute;
+  #given;
+  #until;
+  /** @type {{ value: any } | null} what was computed, by the one call of the function */
+  #computed = null;
+
+  /**
+   * @param {Asker} asker
+   * @param {string} key
+   * @param {unknown} ttl
+   * @param {() => any} compute
+   * @param {any} given
+   */
+  constructor(asker, key, ttl, compute, given) {
+    this.#asker = asker;
+    this.#key = key;
+    this.#ttl = ttl;
+    this.#compute = compute;
+    this.#given = given;
+    this.#until = performance.now() + given.waitMs;
+  }
+
+  /**
+   * The value of another worker, or one's own, once it is written. A write that comes too late is
+   * refused: then others compute, or have computed, and the value is theirs.
+   */
+  async run() {
+    for (;;) {
+      const answer = await this.#claim();
+      if (answer.token === 0) return /** @type {{ value: any }} */ (answer.found).value;
+      if (this.#computed === null) {
+        const old = await this.#computeFor(answer);
+        if (old !== null) return old.value;
+      }
+      if (await this.#write(answer.token)) return this.#computed?.value;
+    }
+  }
+
+  /** @returns {Promise<Answer>} */
+  #claim() {
+    const { computeTtlMs, refreshAheadMs, waitMs, ...others } = this.#given;
+    const asker = this.#asker;
+    const fill = (
+      /** @type {import('./frame').Request} */ request,
+      /** @type {any} */ _given,
+      /** @type {any} */ call,
+    ) => {
+      const connection = asker.connection();
+      asker.putWorker(request, call, undefined);
+      request.ttl = computeTtlMs;
+      request.flags |= FLAGS.ttl;
+      if (refreshAheadMs !== undefined) {
+        request.period = refreshAheadMs;
+        request.flags |= FLAGS.period;
+      }
+      asker.putWait(request, call, 'waitMs', waitMs === 0 ? 0 : this.#leftMs());
+      call.patient().undo = (/** @type {import('./frame').Reply} */ reply) => {
+        if (reply.flags & FLAGS.fence) connection.giveBack(reply.fence, call.timeout);
+      };
+    };
+    return asker.ask('getOrSet', this.#key, decodeAnswer, others, ['timeout', 'signal'], fill);
+  }
+
+  #leftMs() {
+    return Math.max(1, this.#until - performance.now());
+  }
+
+  /**
+   * @param {Answer} answer
+   * @returns {Promise<{ value: any } | null>} the old value, when there is one and no new one
+   */
+  async #computeFor({ token, found }) {
+    const { signal } = this.#given;
+    try {
+      this.#computed = { value: await abortable(this.#compute, signal) };
+      return null;
+    } catch (error) {
+      const gaveUp = signal?.aborted === true;
+      await this.#release(token, gaveUp || found !== null ? null : error);
+      if (found === null || gaveUp) throw error;
+      return found;
+    }
+  }
+
+  /**
+   * @param {number} token
+   * @returns {Promise<boolean>} false: too late
+   */
+  async #write(token) {
+    const asker = this.#asker;
+    const options = this.#callOptions();
+    try {
+      await asker.ask(
+        'set',
+        this.#key,
+        () => true,
+        options,
+        ['timeout'],
+        (request, _given, call) => {
+          call.operation = 'getOrSet';
+          asker.putValue(request, this.#computed?.value);
+          asker.putTtl(request, this.#ttl);
+          request.fence = token;
+          request.flags |= FLAGS.fence;
+        },
+      );
+      return true;
+    } catch (error) {
+      const code = error instanceof BrokerError ? error.code : '';
+      if (code === 'fenced') return false;
+      await this.#release(token, UNANSWERED.has(code) ? null : error);
+      throw error;
+    }
+  }
+
+  /**
+   * Others may compute; those who wait now get the error, if there is one.
+   * @param {number} token
+   * @param {unknown} error
+   */
+  async #release(token, error) {
+    const decode = () => undefined;
+    try {
+      const options = this.#callOptions();
+      await this.#asker.ask('release', undefined, decode, options, ['timeout'], (request) => {
+        request.fence = token;
+        request.flags |= FLAGS.fence;
+        if (error !== null) request.bytes = reasonOf(error);
+      });
+    } catch {
+      // With a broker that is gone, or a claim that is over, there is nothing to release.
+    }
+  }
+
+  #callOptions() {
+    const { timeout } = this.#given;
+    return timeout === undefined ? undefined : { timeout };
+  }
+}
+
+/**
+ * @param {() => any} run
+ * @param {AbortSignal | undefined} signal
+ */
+async function abortable(run, signal) {
+  if (signal === undefined) return run();
+  let onAbort = () => {};
+  const aborted = new Promise((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+    heed(signal, onAbort);
+  });
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([aborted, (async () => run())()]);
+  } finally {
+    unheed(signal, onAbort);
+  }
+}
+
+/**
+ * The message of an error, cut to what the broker takes, and never empty.
+ * @param {any} error
+ * @returns {Uint8Array}
+ */
+function reasonOf(error) {
+  const message = typeof error?.message === 'string' ? error.message : '';
+  const bytes = Buffer.from(message === '' ? 'It failed without a message.' : message);
+  if (bytes.length <= REASON_MAX_BYTES) return bytes;
+  let end = REASON_MAX_BYTES;
+  // A character does not begin with a byte of the form 10xxxxxx.
+  while ((bytes[end] & 0xc0) === 0x80) end--;
+  return bytes.subarray(0, end);
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} key
+ * @param {unknown} ttl
+ * @param {unknown} fn
+ * @param {any} options
+ */
+async function getOrSet(asker, key, ttl, fn, options = {}) {
+  let computation;
+  try {
+    const compute = check.checkedFunction(fn, 'The third argument of getOrSet()');
+    if (ttl !== undefined && ttl !== null) check.checkedTtl(ttl);
+    computation = new Computation(asker, key, ttl, compute, checkedComputing(options));
+  } catch (error) {
+    throw inContext(error, 'getOrSet', typeof key === 'string' ? key : undefined);
+  }
+  return computation.run();
+}
+
+/** @param {any} options */
+function checkedComputing(options) {
+  checkNames('getOrSet()', options, COMPUTE_OPTIONS);
+  const { computeTtlMs = COMPUTE_TTL_MS, refreshAheadMs, waitMs = Infinity } = options;
+  return {
+    ...options,
+    computeTtlMs: check.checkedTtl(computeTtlMs),
+    refreshAheadMs: refreshAheadMs === undefined ? undefined : check.checkedTtl(refreshAheadMs),
+    waitMs: check.checkedWait('waitMs', waitMs),
+  };
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} key
+ * @param {unknown} options
+ * @param {Decode} decode
+ */
+function waitFor(asker, key, options, decode) {
+  return asker.ask('waitFor', key, decode, options, WAIT_OPTIONS, (request, given, call) => {
+    asker.putWait(request, call, 'timeoutMs', given?.timeoutMs ?? Infinity);
+  });
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} name
+ * @param {unknown} n
+ * @param {unknown} options
+ * @param {Decode} decode
+ */
+function barrier(asker, name, n, options, decode) {
+  return asker.ask('barrier', name, decode, options, WAIT_OPTIONS, (request, given, call) => {
+    request.count = check.checkedNumber('n', n, 1);
+    request.flags |= FLAGS.count;
+    asker.putWait(request, call, 'timeoutMs', given?.timeoutMs ?? Infinity);
+  });
+}
+
+/** @type {Decode} */
+const decodeThrottled = (_buffer, reply) => ({
+  allowed: reply.count !== 0,
+  remaining: reply.burst,
+  retryAfterMs: endless(reply.wait),
+  resetAfterMs: reply.period,
+});
+
+/**
+ * @param {Asker} asker
+ * @param {string} key
+ * @param {unknown} options
+ */
+function throttle(asker, key, options) {
+  const decode = decodeThrottled;
+  return asker.ask('throttle', key, decode, options ?? {}, THROTTLE_OPTIONS, (request, given) => {
+    request.count = check.checkedNumber('limit', given.limit, 1);
+    request.period = check.checkedNumber('periodMs', given.periodMs, 1);
+    request.flags |= FLAGS.count | FLAGS.period;
+    if (given.burst !== undefined) {
+      request.burst = check.checkedNumber('burst', given.burst, 1);
+      request.flags |= FLAGS.burst;
+    }
+    if (given.cost !== undefined) {
+      request.cost = check.checkedNumber('cost', given.cost, 0);
+      request.flags |= FLAGS.cost;
+    }
+  });
+}
+
+module.exports = { barrier, getOrSet, throttle, waitFor };

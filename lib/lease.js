@@ -1,0 +1,256 @@
+'use strict';
+/**
+ * Lease: the handle of something held. It is renewed by the native channel, told of its loss by the
+ * connection's session, and ended by `release`.
+ *
+ * Invariants:
+ * - it is held, lost or released, and never held again;
+ * - while it is held it is in the session and is kept; afterwards it is in neither;
+ * - `signal` aborts from the event loop, never inside the connection.
+ */
+
+const { checkedNumber } = require('./check');
+const { BrokerError } = require('./error');
+const { FLAGS, Request, silentFrame } = require('./frame');
+const { checkNames } = require('./options');
+
+const { nextTick } = process;
+
+/** A renewal may be late by as much again, and still be in time. */
+const RENEWALS_A_TTL = 3;
+
+const LOSSES = {
+  lease_lost:
+    'The lease was lost: it was not renewed in time (this process stood still for longer than its ' +
+    'TTL), or somebody released it by force.',
+  broker_gone: 'The lease was lost: the connection to its broker has ended.',
+};
+
+/** @typedef {{ discard?: boolean, timeout?: number }} ReleaseOptions */
+
+class Lease {
+  #connection;
+  #owner;
+  #operation;
+  #fullKey;
+  #ttl;
+  #timeout;
+  /** @type {'held' | 'lost' | 'released'} */
+  #state = 'held';
+  #controller = new AbortController();
+  /** @type {BrokerError | null} why it was lost */
+  #loss = null;
+  #kept = 0;
+  /** When it was last renewed from here, or granted. */
+  #renewedAt = Date.now();
+  #endedAt = 0;
+  /** @type {Promise<boolean> | null} */
+  #releasing = null;
+
+  /**
+   * @param {import('./connection').Connection} connection
+   * @param {object} given
+   * @param {object} given.owner
+   * @param {string} given.operation
+   * @param {string} given.key
+   * @param {string} given.fullKey
+   * @param {string} given.workerId
+   * @param {any} given.value
+   * @param {number} given.token
+   * @param {number} given.ttl
+   * @param {number} given.timeout of calls without one
+   */
+  constructor(
+    connection,
+    { owner, operation, key, fullKey, workerId, value, token, ttl, timeout },
+  ) {
+    this.#connection = connection;
+    this.#operation = operation;
+    this.#fullKey = fullKey;
+    this.#ttl = ttl;
+    this.#timeout = timeout;
+    this.key = key;
+    this.workerId = workerId;
+    this.value = value;
+    this.token = token;
+    this.#owner = owner;
+    this.#kept = connection.keep(silentFrame(this.#request('renew')), this.#interval());
+    connection.session.addLease(token, this);
+  }
+
+  /** Whose end ends it, too. */
+  get owner() {
+    return this.#owner;
+  }
+
+  /** Whose it is, and of which key, with its namespace. */
+  get grant() {
+    return { workerId: this.workerId, key: this.#fullKey };
+  }
+
+  get signal() {
+    return this.#controller.signal;
+  }
+
+  get lost() {
+    return this.#state === 'lost';
+  }
+
+  get expiresAt() {
+    if (this.#state !== 'held') return this.#endedAt;
+    const ago = this.#connection.keptAgo(this.#kept);
+    const keptAt = ago === null ? 0 : Date.now() - ago;
+    return Math.max(keptAt, this.#renewedAt) + this.#ttl;
+  }
+
+  /**
+   * @param {{ timeout?: number }} [options]
+   * @returns {Promise<void>}
+   */
+  async renew(options = {}) {
+    const timeout = this.#checkedTimeout('renew', options, ['timeout']);
+    if (this.#loss !== null) throw this.#loss;
+    if (this.#state === 'released') {
+      const message = 'This lease was released: acquire a new one.';
+      throw new BrokerError('lease_lost', message, { operation: 'renew', key: this.#fullKey });
+    }
+    const sentAt = Date.now();
+    const request = this.#request('renew');
+    try {
+      await this.#connection.ask('renew', this.#fullKey, timeout, request, () => undefined);
+    } catch (error) {
+      if (error instanceof BrokerError && error.code === 'lease_lost') {
+        this.#connection.session.lost(this.token);
+      }
+      throw error;
+    }
+    this.#renewedAt = Math.max(this.#renewedAt, sentAt);
+  }
+
+  /**
+   * @param {ReleaseOptions} [options]
+   * @returns {Promise<boolean>}
+   */
+  async release(options = {}) {
+    const timeout = this.#checkedTimeout('release', options, ['discard', 'timeout']);
+    if (this.#state === 'lost') return false;
+    this.#end('released');
+    this.#releasing ??= this.#release(options.discard === true, timeout);
+    return this.#releasing;
+  }
+
+  /**
+   * @param {boolean} discard
+   * @param {number} timeout
+   */
+  async #release(discard, timeout) {
+    const request = this.#request('release');
+    if (discard) request.flags |= FLAGS.discard;
+    /** @type {import('./call').Decode} */
+    const decode = (_buffer, reply) => reply.count > 0;
+    try {
+      return await this.#connection.ask('release', this.#fullKey, timeout, request, decode);
+    } catch (error) {
+      // It may be tried again: the broker may still hold it.
+      this.#releasing = null;
+      throw error;
+    }
+  }
+
+  /** @returns {Promise<void>} */
+  [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
+    return Lease.dispose(this);
+  }
+
+  /**
+   * @param {Lease} lease
+   * @returns {Promise<void>}
+   */
+  static async dispose(lease) {
+    try {
+      await lease.release();
+    } catch (error) {
+      if (!(error instanceof BrokerError) || error.code !== 'broker_gone') throw error;
+    }
+  }
+
+  /**
+   * It ended without our doing; the session has let go of it.
+   * @param {'lease_lost' | 'broker_gone'} code
+   */
+  end(code) {
+    if (this.#state !== 'held') return;
+    this.#end('lost');
+    const loss = this.#lossBy(code);
+    this.#loss = loss;
+    nextTick(() => this.#controller.abort(loss));
+  }
+
+  /** @param {'lost' | 'released'} state */
+  #end(state) {
+    if (this.#state !== 'held') return;
+    this.#endedAt = Math.min(this.expiresAt, Date.now());
+    this.#state = state;
+    this.#connection.unkeep(this.#kept);
+    this.#connection.session.removeLease(this.token);
+  }
+
+  /**
+   * @param {Lease} lease that is not held any more
+   * @returns {BrokerError}
+   */
+  static lossOf(lease) {
+    return lease.#loss ?? lease.#lossBy('lease_lost');
+  }
+
+  /** @param {'lease_lost' | 'broker_gone'} code */
+  #lossBy(code) {
+    const details = { operation: this.#operation, key: this.#fullKey };
+    return new BrokerError(code, LOSSES[code], details);
+  }
+
+  #interval() {
+    return Math.max(1, Math.floor(this.#ttl / RENEWALS_A_TTL));
+  }
+
+  /** @param {'renew' | 'release'} action */
+  #request(action) {
+    const request = new Request();
+    request.action = this.#connection.actions[action];
+    request.fence = this.token;
+    request.flags = FLAGS.fence;
+    return request;
+  }
+
+  /**
+   * @param {string} operation
+   * @param {any} options
+   * @param {readonly string[]} known
+   */
+  #checkedTimeout(operation, options, known) {
+    checkNames(`${operation}()`, options, known);
+    return checkedNumber('timeout', options.timeout ?? this.#timeout, 1);
+  }
+}
+
+/**
+ * Runs something while a lease is held.
+ * @template R
+ * @param {Lease} lease
+ * @param {() => R} run
+ * @returns {Promise<Awaited<R>>}
+ */
+async function whileHeld(lease, run) {
+  let result;
+  try {
+    result = await run();
+  } catch (error) {
+    await lease.release().catch(() => {});
+    throw error;
+  }
+  const heldToTheEnd = !lease.lost && (await lease.release());
+  if (heldToTheEnd) return result;
+  throw Lease.lossOf(lease);
+}
+
+module.exports = { Lease, whileHeld };

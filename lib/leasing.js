@@ -1,0 +1,451 @@
+'use strict';
+/** The requests of PipeClient about leases, pools and locks. */
+
+const { performance } = require('node:perf_hooks');
+const { CALL_OPTIONS } = require('./asker');
+const check = require('./check');
+const { inContext } = require('./error');
+const { FLAGS } = require('./frame');
+const { Lease, whileHeld } = require('./lease');
+const { checkNames } = require('./options');
+const packed = require('./packed');
+const values = require('./values');
+
+const LEASE_OPTIONS = ['timeout', 'signal', 'workerId', 'ttl', 'waitMs', 'detached'];
+const LEASE_SYNC_OPTIONS = LEASE_OPTIONS.filter((name) => name !== 'signal');
+const ACQUIRE_OPTIONS = ['timeout', 'signal', 'workerId', 'ttl', 'waitMs'];
+const LOCK_OPTIONS = [...ACQUIRE_OPTIONS, 'mode'];
+const RENEW_OPTIONS = ['timeout', 'key', 'ttl', 'detached'];
+const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
+const LEASE_TTL_MS = 60_000;
+
+/**
+ * @typedef {import('./asker').Asker} Asker
+ * @typedef {import('./call').Call} Call
+ * @typedef {import('./call').Decode} Decode
+ * @typedef {import('./frame').Reply} Reply
+ * @typedef {import('./frame').Request} Request
+ */
+
+/** @param {unknown} value */
+const isGiven = (value) => value !== undefined && value !== null;
+
+/**
+ * What is leased: a number, or a value; of a lock, nothing.
+ * @type {Decode}
+ */
+function decodeLeased(buffer, reply) {
+  if (reply.flags & FLAGS.count) return reply.count;
+  if (reply.bodyAt === reply.bodyEnd && (reply.flags & FLAGS.binary) === 0) return undefined;
+  return values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags);
+}
+
+/**
+ * `lease(key, workerId, ttl, options)`, where each of the last three may be missing, and the options
+ * may take the place of each.
+ * @param {unknown} workerId
+ * @param {unknown} ttl
+ * @param {unknown} options
+ * @returns {any}
+ */
+function leaseOptions(workerId, ttl, options) {
+  const isOptions = typeof workerId === 'object' && workerId !== null;
+  if (isOptions && ttl === undefined && options === undefined) return workerId;
+  const given = check.mergedOptions(ttl, options);
+  if (!isGiven(workerId) || typeof given !== 'object' || given === null) return given;
+  return { ...given, workerId };
+}
+
+/**
+ * A lease without a handle: it is known by its worker.
+ * @param {Asker} asker
+ * @param {string} key
+ * @param {[unknown, unknown, unknown]} rest
+ * @param {boolean} sync
+ * @returns {any} a promise, unless sync
+ */
+function lease(asker, key, rest, sync) {
+  const operation = sync ? 'leaseSync' : 'lease';
+  /** @type {(token: number) => void} */
+  let remember = () => {};
+  /** @type {Decode} */
+  const decode = (buffer, reply) => {
+    const value = decodeLeased(buffer, reply);
+    remember(reply.fence);
+    return value;
+  };
+  const fill = (
+    /** @type {Request} */ request,
+    /** @type {any} */ given,
+    /** @type {Call} */ call,
+  ) => {
+    putAsk(asker, request, call, given ?? {}, 0);
+    if (given?.detached) {
+      request.flags |= FLAGS.detached;
+      return;
+    }
+    const { session } = asker.connection();
+    const grant = { workerId: request.worker, key: request.key };
+    remember = (token) => session.addGrant(token, grant);
+  };
+  try {
+    const options = leaseOptions(...rest);
+    if (!sync) return asker.ask('lease', key, decode, options, LEASE_OPTIONS, fill);
+    return asker.askSync(operation, key, decode, options, LEASE_SYNC_OPTIONS, fill, 'lease');
+  } catch (error) {
+    const shown = inContext(error, operation, typeof key === 'string' ? key : undefined);
+    if (sync) throw shown;
+    return Promise.reject(shown);
+  }
+}
+
+/**
+ * What all requests for something have in common.
+ * @param {Asker} asker
+ * @param {Request} request
+ * @param {Call} call
+ * @param {any} given
+ * @param {number} waitMs when the options don't say
+ */
+function putAsk(asker, request, call, given, waitMs) {
+  const connection = asker.connection();
+  asker.putWorker(request, call, given.workerId);
+  if (isGiven(given.ttl)) {
+    request.ttl = check.checkedTtl(given.ttl);
+    request.flags |= FLAGS.ttl;
+  }
+  asker.putWait(request, call, 'waitMs', given.waitMs ?? waitMs);
+  call.patient().undo = (reply) => {
+    // The renewal of a lease that somebody has been given before stays.
+    if (!connection.session.hasGrant(reply.fence)) connection.giveBack(reply.fence, call.timeout);
+  };
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} operation
+ * @param {string} key
+ * @param {unknown} options
+ * @param {'lease' | 'lock'} action
+ * @returns {Promise<Lease>}
+ */
+function acquire(asker, operation, key, options, action) {
+  let ttl = LEASE_TTL_MS;
+  /** @type {Call} */
+  let asked;
+  /** @type {Decode} */
+  const decode = (buffer, reply) =>
+    new Lease(connection, {
+      owner: asker,
+      operation,
+      key,
+      fullKey: String(asked.key),
+      workerId: asked.workerId,
+      value: decodeLeased(buffer, reply),
+      token: reply.fence,
+      ttl,
+      timeout: asker.options.timeout,
+    });
+  /** @type {import('./connection').Connection} */
+  let connection;
+  const fill = (
+    /** @type {Request} */ request,
+    /** @type {any} */ given,
+    /** @type {Call} */ call,
+  ) => {
+    asked = call;
+    connection = asker.connection();
+    putAsk(asker, request, call, { ...given, ttl: given?.ttl ?? LEASE_TTL_MS }, Infinity);
+    ttl = request.ttl;
+    request.flags |= FLAGS.fresh;
+    if (isShared(given?.mode)) request.flags |= FLAGS.shared;
+    call.patient().owner = asker;
+  };
+  const known = action === 'lock' ? LOCK_OPTIONS : ACQUIRE_OPTIONS;
+  return asker.ask(operation, key, decode, options, known, fill, action);
+}
+
+/** @param {unknown} mode */
+function isShared(mode) {
+  if (mode === undefined || mode === 'exclusive') return false;
+  if (mode === 'shared') return true;
+  throw check.refusal('invalid_request', "mode takes 'exclusive' or 'shared'.");
+}
+
+/**
+ * `withLease(key, fn)` and `withLease(key, options, fn)`.
+ * @param {string} operation
+ * @param {unknown} options
+ * @param {unknown} fn
+ * @returns {{ options: any, run: (...args: any[]) => any }}
+ */
+function optionsAndFunction(operation, options, fn) {
+  const alone = fn === undefined && typeof options === 'function';
+  const run = check.checkedFunction(alone ? options : fn, `The last argument of ${operation}()`);
+  return { options: alone ? undefined : options, run };
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} key
+ * @param {unknown} options
+ * @param {unknown} fn
+ */
+async function withLease(asker, key, options, fn) {
+  const given = inOperation('withLease', key, () => optionsAndFunction('withLease', options, fn));
+  const held = await acquire(asker, 'withLease', key, given.options, 'lease');
+  return whileHeld(held, () => given.run(held.value, held));
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} name
+ * @param {unknown} options
+ * @param {unknown} fn
+ */
+async function lock(asker, name, options, fn) {
+  const given = inOperation('lock', name, () => optionsAndFunction('lock', options, fn));
+  const held = await acquire(asker, 'lock', name, given.options, 'lock');
+  return whileHeld(held, () => given.run(held));
+}
+
+/**
+ * @template T
+ * @param {string} operation
+ * @param {unknown} key
+ * @param {() => T} check_
+ * @returns {T}
+ */
+function inOperation(operation, key, check_) {
+  try {
+    return check_();
+  } catch (error) {
+    throw inContext(error, operation, typeof key === 'string' ? key : undefined);
+  }
+}
+
+/**
+ * In the order of their keys, whoever asks: so of workers that want the same, none waits for one that
+ * waits for it.
+ * @param {Asker} asker
+ * @param {readonly string[]} keys
+ * @param {any} options
+ * @returns {Promise<Lease[]>}
+ */
+async function acquireAll(asker, keys, options = {}) {
+  const waitMs = inOperation('acquireAll', undefined, () => checkedAll(keys, options));
+  const until = performance.now() + waitMs;
+  /** @type {Map<string, Lease>} */
+  const taken = new Map();
+  try {
+    for (const key of [...keys].sort()) {
+      const leftMs = waitMs === 0 ? 0 : Math.max(1, until - performance.now());
+      const wanted = { ...options, waitMs: leftMs };
+      taken.set(key, await acquire(asker, 'acquireAll', key, wanted, 'lease'));
+    }
+    for (const held of taken.values()) if (held.lost) throw Lease.lossOf(held);
+  } catch (error) {
+    await Promise.allSettled([...taken.values()].map((held) => held.release()));
+    throw error;
+  }
+  return together(keys.map((key) => /** @type {Lease} */ (taken.get(key))));
+}
+
+/**
+ * @param {unknown} keys
+ * @param {any} options
+ * @returns {number} how long to wait
+ */
+function checkedAll(keys, options) {
+  const invalid = (/** @type {string} */ message) => check.refusal('invalid_request', message);
+  if (!Array.isArray(keys)) throw invalid('acquireAll() takes an array of keys.');
+  // Two of one key could wait for each other.
+  if (new Set(keys).size < keys.length) throw invalid('acquireAll() takes each key once.');
+  checkNames('acquireAll()', options, ACQUIRE_OPTIONS);
+  return check.checkedWait('waitMs', options.waitMs ?? Infinity);
+}
+
+/**
+ * Leases that end together.
+ * @param {Lease[]} held
+ */
+function together(held) {
+  const releaseAll = async (/** @type {any} */ options) => {
+    const released = await Promise.all(held.map((one) => one.release(options)));
+    return released.filter(Boolean).length;
+  };
+  const dispose = async () => {
+    await Promise.all(held.map((one) => Lease.dispose(one)));
+  };
+  return Object.defineProperties(held, {
+    release: { value: releaseAll },
+    [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]: { value: dispose },
+  });
+}
+
+/**
+ * @param {Asker} asker
+ * @param {unknown} workerId
+ * @param {any} options
+ * @returns {Promise<{ renewed: number, lost: import('./packed').Loss[] }>}
+ */
+function renew(asker, workerId, options) {
+  const isOptions = typeof workerId === 'object' && workerId !== null && options === undefined;
+  const given = isOptions ? workerId : options;
+  /** @type {() => import('./packed').Loss[]} */
+  let takeEarlier = () => [];
+  /** @type {Decode} */
+  const decode = (buffer, reply) => {
+    const losses = packed.getLosses(buffer, reply.bodyAt, reply.bodyEnd);
+    if (losses === null) throw check.refusal('version_mismatch');
+    const lost = [...takeEarlier(), ...losses].map(({ key, token }) => ({
+      key: asker.ownKey(key),
+      token,
+    }));
+    return { renewed: reply.count, lost };
+  };
+  return asker.ask('renew', undefined, decode, given, RENEW_OPTIONS, (request, chosen, call) => {
+    asker.putWorker(request, call, isOptions ? undefined : workerId);
+    if (isGiven(chosen?.key)) call.key = request.key = asker.fullKey(chosen.key);
+    if (isGiven(chosen?.ttl)) {
+      request.ttl = check.checkedTtl(chosen.ttl);
+      request.flags |= FLAGS.ttl;
+    }
+    if (chosen?.detached) {
+      request.flags |= FLAGS.detached;
+      return;
+    }
+    const { session } = asker.connection();
+    takeEarlier = () => session.takeLosses(request.worker, request.key);
+  });
+}
+
+/**
+ * @param {Asker} asker
+ * @param {unknown} workerId
+ * @param {unknown} key
+ * @param {any} options
+ * @returns {Promise<boolean>}
+ */
+function release(asker, workerId, key, options) {
+  let onReleased = () => {};
+  /** @type {Decode} */
+  const decode = (_buffer, reply) => {
+    if (reply.count > 0) onReleased();
+    return reply.count > 0;
+  };
+  return asker.ask(
+    'release',
+    undefined,
+    decode,
+    options,
+    RELEASE_OPTIONS,
+    (request, given, call) => {
+      if (isGiven(key)) call.key = request.key = asker.fullKey(key);
+      putHolder(asker, request, call, workerId, given?.force === true);
+      if (given?.force) request.flags |= FLAGS.force;
+      if (given?.discard) request.flags |= FLAGS.discard;
+      if (given?.detached) {
+        request.flags |= FLAGS.detached;
+        return;
+      }
+      const { session } = asker.connection();
+      onReleased = () => session.released(request.worker, request.key);
+    },
+  );
+}
+
+/**
+ * By force, and without a worker id, it is whoever holds the key.
+ * @param {Asker} asker
+ * @param {Request} request
+ * @param {Call} call
+ * @param {unknown} workerId
+ * @param {boolean} force
+ */
+function putHolder(asker, request, call, workerId, force) {
+  if (!force || isGiven(workerId)) return asker.putWorker(request, call, workerId);
+  if (request.key !== '') return undefined;
+  const message = 'With force, it takes a worker id or a key: whose leases are to end?';
+  throw check.refusal('worker_required', message);
+}
+
+/**
+ * @param {Asker} asker
+ * @param {'pool' | 'poolAdd'} operation
+ * @param {string} key
+ * @param {unknown} elements
+ * @param {unknown} options
+ * @param {Decode} decode
+ */
+function pool(asker, operation, key, elements, options, decode) {
+  return asker.ask(operation, key, decode, options, CALL_OPTIONS, (request) => {
+    if (!Array.isArray(elements)) {
+      throw check.refusal('invalid_value', `${operation}() takes an array of the elements.`);
+    }
+    request.bytes = packed.putElements(elements.map((element) => values.encode(element)));
+  });
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} key
+ * @param {unknown} n
+ * @param {unknown} options
+ * @param {Decode} decode
+ */
+function limit(asker, key, n, options, decode) {
+  return asker.ask('limit', key, decode, options, CALL_OPTIONS, (request) => {
+    request.count = check.checkedNumber('n', n, 1);
+    request.flags |= FLAGS.count;
+  });
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} key
+ * @param {unknown} element
+ * @param {unknown} options
+ * @param {Decode} decode
+ */
+function discard(asker, key, element, options, decode) {
+  return asker.ask('discard', key, decode, options, CALL_OPTIONS, (request) => {
+    const encoded = values.encode(element);
+    request.text = encoded.text;
+    request.bytes = encoded.bytes;
+    request.flags |= encoded.flags;
+  });
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} prefix
+ * @param {unknown} options
+ * @returns {Promise<import('./packed').LeaseInfo[]>}
+ */
+function leases(asker, prefix, options) {
+  /** @type {Decode} */
+  const decode = (buffer, reply) => {
+    const lines = packed.getLeases(buffer, reply.bodyAt, reply.bodyEnd, Date.now());
+    if (lines === null) throw check.refusal('version_mismatch');
+    for (const line of lines) line.key = asker.ownKey(line.key);
+    return lines;
+  };
+  return asker.ask('leases', undefined, decode, options, CALL_OPTIONS, (request) => {
+    request.key = asker.fullPrefix(prefix);
+  });
+}
+
+module.exports = {
+  acquire,
+  acquireAll,
+  discard,
+  lease,
+  leases,
+  limit,
+  lock,
+  pool,
+  release,
+  renew,
+  withLease,
+};

@@ -1,0 +1,168 @@
+'use strict';
+/**
+ * The bodies of frames that are lists: pool elements in requests; entries, losses, leases and events
+ * in replies. The layouts are those of csrc/core/msg.h.
+ *
+ * A list that is malformed gives null: the other side speaks another version of the protocol.
+ */
+
+const { FLAGS, FOREVER_MS, getNumber, getU32, putU32 } = require('./frame');
+
+const LIST_ENTRY_HEADER_BYTES = 22;
+const ELEMENT_HEADER_BYTES = 5;
+const LOSS_HEADER_BYTES = 10;
+const LEASES_ENTRY_HEADER_BYTES = 39;
+const EVENT_HEADER_BYTES = 11;
+
+const HELD = 1;
+/** By their numbers; 0 is none. */
+const KINDS = [undefined, 'numbers', 'semaphore', 'pool', 'value', 'lock', 'compute'];
+const EVENTS = [undefined, 'set', 'del', 'expire', 'evict', 'overflow'];
+const OVERFLOW = 5;
+
+/**
+ * @typedef {{ key: string, ttl: number, version: number, size: number }} ListEntry
+ * @typedef {{ key: string, token: number }} Loss
+ * @typedef {import('./index').LeaseInfo} LeaseInfo
+ * @typedef {import('./index').WatchEvent} WatchEvent
+ */
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ */
+function getU16(buffer, at) {
+  return buffer[at] | (buffer[at + 1] << 8);
+}
+
+/**
+ * Reads the items of a list one by one.
+ * @template T
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @param {number} headerBytes
+ * @param {(at: number) => number} textBytes how many follow the header at an offset
+ * @param {(at: number, textAt: number, textEnd: number) => T} get
+ * @returns {T[] | null}
+ */
+function getItems(buffer, at, end, headerBytes, textBytes, get) {
+  const items = [];
+  let from = at;
+  while (from < end) {
+    const textAt = from + headerBytes;
+    if (textAt > end) return null;
+    const textEnd = textAt + textBytes(from);
+    if (textEnd > end) return null;
+    items.push(get(from, textAt, textEnd));
+    from = textEnd;
+  }
+  return items;
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @returns {ListEntry[] | null}
+ */
+function getEntries(buffer, at, end) {
+  const keyBytes = (/** @type {number} */ from) => getU16(buffer, from + 20);
+  return getItems(buffer, at, end, LIST_ENTRY_HEADER_BYTES, keyBytes, (from, keyAt, keyEnd) => ({
+    key: buffer.toString('utf8', keyAt, keyEnd),
+    ttl: getNumber(buffer, from),
+    version: getNumber(buffer, from + 8),
+    size: getU32(buffer, from + 16),
+  }));
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @returns {Loss[] | null}
+ */
+function getLosses(buffer, at, end) {
+  const keyBytes = (/** @type {number} */ from) => getU16(buffer, from + 8);
+  return getItems(buffer, at, end, LOSS_HEADER_BYTES, keyBytes, (from, keyAt, keyEnd) => ({
+    key: buffer.toString('utf8', keyAt, keyEnd),
+    token: getNumber(buffer, from),
+  }));
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @param {number} now the wall clock
+ * @returns {LeaseInfo[] | null}
+ */
+function getLeases(buffer, at, end, now) {
+  const textBytes = (/** @type {number} */ from) =>
+    getU16(buffer, from + 35) + getU16(buffer, from + 37);
+  return getItems(buffer, at, end, LEASES_ENTRY_HEADER_BYTES, textBytes, (from, keyAt, textEnd) => {
+    const workerAt = keyAt + getU16(buffer, from + 35);
+    const held = buffer[from] === HELD;
+    const leftMs = getNumber(buffer, from + 19);
+    return {
+      key: buffer.toString('utf8', keyAt, workerAt),
+      kind: /** @type {LeaseInfo['kind']} */ (KINDS[buffer[from + 1]]),
+      state: held ? 'held' : 'waiting',
+      workerId: buffer.toString('utf8', workerAt, textEnd),
+      shared: buffer[from + 2] === 1,
+      session: getNumber(buffer, from + 3) || null,
+      token: getNumber(buffer, from + 11) || null,
+      ...(held ? { ttl: leftMs } : { waitMs: endless(leftMs) }),
+      since: now - getNumber(buffer, from + 27),
+    };
+  });
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @returns {WatchEvent[] | null}
+ */
+function getEvents(buffer, at, end) {
+  const keyBytes = (/** @type {number} */ from) => getU16(buffer, from + 9);
+  return getItems(buffer, at, end, EVENT_HEADER_BYTES, keyBytes, (from, keyAt, keyEnd) => {
+    if (buffer[from] === OVERFLOW) return { type: 'overflow' };
+    return {
+      type: /** @type {any} */ (EVENTS[buffer[from]]),
+      key: buffer.toString('utf8', keyAt, keyEnd),
+      version: getNumber(buffer, from + 1),
+    };
+  });
+}
+
+/**
+ * The time of a reply; Infinity where it has no end.
+ * @param {number} ms
+ */
+function endless(ms) {
+  return ms === FOREVER_MS ? Infinity : ms;
+}
+
+/**
+ * The elements of a pool, for a request.
+ * @param {readonly import('./values').Encoded[]} elements
+ * @returns {Buffer}
+ */
+function putElements(elements) {
+  const parts = elements.map(
+    ({ text, bytes }) => bytes ?? Buffer.from(/** @type {string} */ (text)),
+  );
+  const size = parts.reduce((sum, part) => sum + ELEMENT_HEADER_BYTES + part.length, 0);
+  const buffer = Buffer.alloc(size);
+  let end = 0;
+  parts.forEach((part, i) => {
+    putU32(buffer, end, part.length);
+    buffer[end + 4] = elements[i].flags & FLAGS.binary ? 1 : 0;
+    buffer.set(part, end + ELEMENT_HEADER_BYTES);
+    end += ELEMENT_HEADER_BYTES + part.length;
+  });
+  return buffer;
+}
+
+module.exports = { endless, getEntries, getEvents, getLeases, getLosses, putElements };

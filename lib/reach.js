@@ -1,0 +1,80 @@
+'use strict';
+/** Connecting: which failures may be over in a moment, how long to wait then, and what to say. */
+
+const { clearTimeout, setTimeout } = require('node:timers');
+const { BrokerError } = require('./error');
+
+const BACKOFF_FIRST_MS = 5;
+const BACKOFF_MAX_MS = 200;
+const DOUBLINGS_MAX = 16;
+
+/** What may be over in a moment, when a broker is starting or busy. */
+const RETRIED = new Set(['ENOENT', 'ECONNREFUSED', 'EAGAIN', 'EINTR', 'EMFILE', 'ENFILE']);
+
+/** @type {Record<string, string>} */
+const CONNECT_HINTS = {
+  ENOENT:
+    'there is no such pipe. Its broker has ended, or the path is wrong; start your command with ' +
+    '`ephemeral-pipe-broker start -- <command>`',
+  ECONNREFUSED: 'its broker has died',
+  EAGAIN: 'its broker does not accept connections at the moment',
+  ECONNRESET: 'its broker closes the connection',
+  EACCES: 'this user may not use it',
+  EPERM: 'its broker belongs to another user',
+  ENOTSOCK: 'it is not a pipe',
+  ENAMETOOLONG: 'the path is longer than a pipe can have',
+};
+
+/** @param {string} errno */
+function isPassing(errno) {
+  return RETRIED.has(errno);
+}
+
+/**
+ * @param {string} pipe
+ * @param {string} errno
+ */
+function unreachable(pipe, errno) {
+  const hint = CONNECT_HINTS[errno] ?? 'it cannot be connected to';
+  return new BrokerError('broker_gone', `No broker at ${pipe}: ${hint} (${errno}).`);
+}
+
+/** The pause before the next attempt. */
+class Backoff {
+  #failures = 0;
+  /** @type {NodeJS.Timeout | null} */
+  #timer = null;
+
+  get pausing() {
+    return this.#timer !== null;
+  }
+
+  /** Longer each time, and never quite the same, lest a hundred workers come together. */
+  delayMs() {
+    const longest = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
+    return longest * (0.5 + Math.random() / 2);
+  }
+
+  /** @param {() => void} onOver */
+  start(onOver) {
+    const delay = this.delayMs();
+    this.#failures = Math.min(this.#failures + 1, DOUBLINGS_MAX);
+    if (this.#timer !== null) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      onOver();
+    }, delay);
+  }
+
+  end() {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  /** It worked. */
+  reset() {
+    this.#failures = 0;
+  }
+}
+
+module.exports = { Backoff, isPassing, unreachable };

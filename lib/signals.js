@@ -1,0 +1,44 @@
+'use strict';
+/**
+ * Abort signals. However many calls heed one signal, it has one listener of ours: Node warns of a leak
+ * when an object has more than ten.
+ */
+
+/** @type {WeakMap<AbortSignal, { callbacks: Set<() => void>, listener: () => void }>} */
+const heeded = new WeakMap();
+
+/** @param {AbortSignal} signal */
+function entryOf(signal) {
+  const known = heeded.get(signal);
+  if (known !== undefined) return known;
+  /** @type {Set<() => void>} */
+  const callbacks = new Set();
+  const listener = () => {
+    for (const callback of callbacks) callback();
+  };
+  const entry = { callbacks, listener };
+  heeded.set(signal, entry);
+  return entry;
+}
+
+/**
+ * @param {AbortSignal} signal
+ * @param {() => void} callback called when it aborts
+ */
+function heed(signal, callback) {
+  const { callbacks, listener } = entryOf(signal);
+  if (callbacks.size === 0) signal.addEventListener('abort', listener);
+  callbacks.add(callback);
+}
+
+/**
+ * @param {AbortSignal} signal
+ * @param {() => void} callback
+ */
+function unheed(signal, callback) {
+  const { callbacks, listener } = entryOf(signal);
+  callbacks.delete(callback);
+  if (callbacks.size === 0) signal.removeEventListener('abort', listener);
+}
+
+module.exports = { heed, unheed };

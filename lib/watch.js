@@ -1,0 +1,208 @@
+'use strict';
+/**
+ * Watch: the events of `watch()` as an async iterator. They come when they come, and wait here until
+ * somebody asks; the buffer is bounded as the broker's own is.
+ *
+ * Invariants:
+ * - there are events that wait, or callers of next() that wait, never both;
+ * - events are in the order of the changes; where some are missing stands one overflow;
+ * - the connection is told to keep the process alive exactly while callers wait and it is watching.
+ */
+
+const { checkedSignal } = require('./check');
+const { Call } = require('./call');
+const { BrokerError } = require('./error');
+const { heed, unheed } = require('./signals');
+
+const BUFFERED_MAX = 1024;
+
+/**
+ * @typedef {import('./packed').WatchEvent} WatchEvent
+ * @typedef {IteratorResult<WatchEvent, undefined>} Result
+ * @typedef {{ resolve: (result: Result) => void, reject: (error: unknown) => void }} Waiter
+ */
+
+class Watch {
+  /** @type {import('./connection').Connection | null} from when the broker is asked */
+  #connection = null;
+  /** @type {Call | null} the request, until it is answered */
+  #call = null;
+  #id = 0;
+  #owner;
+  #timeout = 0;
+  #prefix = '';
+  #ownKey;
+  /** @type {WatchEvent[]} */
+  #events = [];
+  /** How many of them have been taken. */
+  #taken = 0;
+  /** @type {Waiter[]} */
+  #waiters = [];
+  #holding = false;
+  #ended = false;
+  /** @type {{ error: unknown } | null} what next() rejects with, once */
+  #failure = null;
+  /** @type {AbortSignal | null} */
+  #signal = null;
+  #onAbort = () => this.#fail(this.#signal?.reason);
+
+  /**
+   * @param {import('./asker').Asker} asker
+   * @param {string} prefix
+   * @param {any} options
+   */
+  constructor(asker, prefix, options) {
+    this.#owner = asker;
+    this.#ownKey = (/** @type {string} */ key) => asker.ownKey(key);
+    /** @type {Promise<void>} */
+    this.ready = new Promise((resolve, reject) => {
+      const call = new Call('watch', (_buffer, reply) => this.#start(reply.id), resolve, reject);
+      asker.start(
+        call,
+        'watch',
+        undefined,
+        options,
+        ['timeout', 'signal'],
+        (request, given) => {
+          this.#prefix = request.key = asker.fullPrefix(prefix);
+          this.#connection = asker.connection();
+          this.#call = call;
+          this.#timeout = call.timeout;
+          call.patient().owner = asker;
+          if (given?.signal !== undefined) this.#heed(checkedSignal(given.signal));
+        },
+        false,
+      );
+    });
+    this.ready.catch((error) => this.#fail(error));
+  }
+
+  /** Whose end ends it, too. */
+  get owner() {
+    return this.#owner;
+  }
+
+  /** @param {AbortSignal} signal */
+  #heed(signal) {
+    this.#signal = signal;
+    heed(signal, this.#onAbort);
+  }
+
+  /**
+   * The broker watches.
+   * @param {number} id of the request
+   */
+  #start(id) {
+    this.#id = id;
+    this.#call = null;
+    this.#connection?.session.addWatch(id, this);
+    this.#hold();
+  }
+
+  /** @param {WatchEvent[]} events */
+  push(events) {
+    for (const event of events) {
+      const shown = event.type === 'overflow' ? event : { ...event, key: this.#ownKey(event.key) };
+      const waiter = this.#waiters.shift();
+      if (waiter !== undefined) waiter.resolve({ value: shown, done: false });
+      else if (event.type !== 'overflow' || this.#events.at(-1)?.type !== 'overflow') {
+        this.#events.push(shown);
+      }
+    }
+    if (this.#events.length - this.#taken > BUFFERED_MAX) {
+      this.#events = [{ type: 'overflow' }];
+      this.#taken = 0;
+    }
+    this.#hold();
+  }
+
+  /** The connection is gone. */
+  end() {
+    const details = { operation: 'watch', key: this.#prefix === '' ? undefined : this.#prefix };
+    const message = 'The connection to the broker has ended, and what changed since is unknown.';
+    this.#fail(new BrokerError('broker_gone', message, details));
+  }
+
+  /** @returns {Promise<Result>} */
+  next() {
+    if (this.#taken < this.#events.length) {
+      return Promise.resolve({ value: this.#take(), done: false });
+    }
+    if (this.#ended) return this.#last();
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      this.#hold();
+    });
+  }
+
+  /** @returns {WatchEvent} */
+  #take() {
+    const event = this.#events[this.#taken++];
+    if (this.#taken === this.#events.length) {
+      this.#events = [];
+      this.#taken = 0;
+    }
+    return event;
+  }
+
+  /** @returns {Promise<Result>} */
+  async #last() {
+    const failure = this.#failure;
+    this.#failure = null;
+    if (failure !== null) throw failure.error;
+    return { value: undefined, done: true };
+  }
+
+  close() {
+    this.#events = [];
+    this.#taken = 0;
+    this.#failure = null;
+    const message = 'It was closed before the broker watched.';
+    this.#finish(new BrokerError('invalid_request', message, { operation: 'watch' }));
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve({ value: undefined, done: true });
+    this.#hold();
+  }
+
+  /** @returns {Promise<Result>} */
+  async return() {
+    this.close();
+    return { value: undefined, done: true };
+  }
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  /**
+   * Who waits is told first; what is buffered can still be read before the next one is told.
+   * @param {unknown} error
+   */
+  #fail(error) {
+    if (this.#ended) return;
+    this.#finish(error);
+    const [first, ...others] = this.#waiters.splice(0);
+    if (first === undefined) this.#failure = { error };
+    else first.reject(error);
+    for (const waiter of others) waiter.resolve({ value: undefined, done: true });
+    this.#hold();
+  }
+
+  /** @param {unknown} reason for `ready`, if that is still open */
+  #finish(reason) {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#signal !== null) unheed(this.#signal, this.#onAbort);
+    if (this.#id !== 0) this.#connection?.endWatch(this.#id, this.#timeout);
+    else if (this.#call !== null) this.#connection?.abort(this.#call, reason);
+  }
+
+  #hold() {
+    const wanted = this.#waiters.length > 0 && this.#id !== 0 && !this.#ended;
+    if (wanted === this.#holding) return;
+    this.#holding = wanted;
+    if (wanted) this.#connection?.hold();
+    else this.#connection?.unhold();
+  }
+}
+
+module.exports = { Watch };

@@ -1,0 +1,340 @@
+/* What the scenario tests of leases share: a broker's worth of leases, and short ways to
+ * ask. Times are in ms of the monotonic clock, which begins at 0. */
+#ifndef EPB_TEST_LEASE_HELP_H
+#define EPB_TEST_LEASE_HELP_H
+
+#include <criterion/criterion.h>
+
+#include "core/lease.h"
+#include "helpers.h"
+
+struct office {
+    struct epb_arena *arena;
+    struct epb_quota quota;
+    struct epb_waits *waits;
+    struct epb_leases *leases;
+    struct epb_time now;
+    unsigned ready; /* calls of on_ready */
+    uint32_t last_id;
+};
+
+static inline void
+office_on_ready(void *context, void *user)
+{
+    (void)user;
+    ((struct office *)context)->ready++;
+}
+
+static inline void
+office_open_as(struct office *office, bool single_lease)
+{
+    *office =
+        (struct office){.arena = epb_arena_new(false), .now = {.wall_ms = 1700000000000}};
+    office->waits =
+        epb_waits_new(office->arena, &office->quota, 0, office_on_ready, office);
+    office->leases = epb_leases_new(office->arena, &office->quota, office->waits,
+                                    single_lease, &office->now);
+}
+
+static inline void
+office_open(struct office *office)
+{
+    office_open_as(office, false);
+}
+
+/* All parties have left; nothing of what was kept may be left. */
+static inline void
+office_close(struct office *office)
+{
+    struct epb_mem_stats stats;
+
+    epb_leases_free(office->leases);
+    epb_waits_free(office->waits);
+    epb_arena_stats(office->arena, &stats);
+    cr_assert_eq(stats.used_bytes, 0);
+    cr_assert_eq(office->quota.used_bytes, 0);
+    epb_arena_free(office->arena);
+}
+
+static inline struct epb_party *
+enter(struct office *office)
+{
+    return epb_party_new(office->waits, NULL, false);
+}
+
+static inline void
+leave(struct office *office, struct epb_party *party)
+{
+    epb_party_withdraw(office->waits, party, &office->now);
+    epb_lease_leave(office->leases, party, &office->now);
+    epb_party_free(office->waits, party);
+}
+
+static inline void
+pass(struct office *office, uint64_t ms)
+{
+    office->now.mono_ms += ms;
+}
+
+/* How to ask: zero is for a key, at once, for 1,000 ms. */
+struct wish {
+    enum epb_lease_space space;
+    uint32_t flags;
+    uint64_t ttl_ms;
+    uint64_t wait_ms;
+    bool has_value;
+};
+
+static const struct wish at_once = {0};
+static const struct wish lock = {.space = EPB_SPACE_LOCK};
+static const struct wish shared = {.space = EPB_SPACE_LOCK, .flags = EPB_F_SHARED};
+static const struct wish fresh = {.flags = EPB_F_FRESH};
+static const struct wish detached = {.flags = EPB_F_DETACHED};
+static const struct wish value = {.has_value = true};
+static const struct wish compute = {.space = EPB_SPACE_COMPUTE, .flags = EPB_F_FRESH};
+
+static inline enum epb_status
+try_ask(struct office *office, struct epb_party *party, const char *key,
+        const char *worker, struct wish wish, struct epb_grant **grant)
+{
+    const struct epb_request request = {
+        .id = ++office->last_id,
+        .flags = wish.flags | (wish.wait_ms > 0 ? EPB_F_WAIT : 0),
+        .key = bytes_of(key),
+        .worker = bytes_of(worker),
+        .ttl_ms = wish.ttl_ms == 0 ? 1000 : wish.ttl_ms,
+        .wait_ms = wish.wait_ms,
+    };
+    const struct epb_lease_ask ask = {wish.space, &request, wish.has_value};
+
+    return epb_lease_ask(office->leases, party, &ask, &office->now, grant);
+}
+
+static inline enum epb_status
+ask_status(struct office *office, struct epb_party *party, const char *key,
+           const char *worker, struct wish wish)
+{
+    struct epb_grant *grant;
+
+    return try_ask(office, party, key, worker, wish, &grant);
+}
+
+static inline struct epb_grant_view
+look(const struct office *office, const struct epb_grant *grant)
+{
+    struct epb_grant_view view;
+
+    cr_assert_not_null(grant);
+    cr_assert(epb_grant_look(grant, &office->now, &view));
+    return view;
+}
+
+/* Is granted at once. */
+static inline struct epb_grant_view
+gets(struct office *office, struct epb_party *party, const char *key, const char *worker,
+     struct wish wish)
+{
+    struct epb_grant *grant = NULL;
+
+    cr_assert_eq(try_ask(office, party, key, worker, wish, &grant), EPB_OK);
+    return look(office, grant);
+}
+
+/* Begins to wait; gives back the request's id. */
+static inline uint32_t
+waits(struct office *office, struct epb_party *party, const char *key, const char *worker,
+      struct wish wish)
+{
+    struct epb_grant *grant = NULL;
+
+    wish.wait_ms = wish.wait_ms == 0 ? EPB_WAIT_FOREVER_MS : wish.wait_ms;
+    cr_assert_eq(try_ask(office, party, key, worker, wish, &grant), EPB_OK);
+    cr_assert_null(grant, "it waits");
+    return office->last_id;
+}
+
+/* What the party's oldest finished request got, as the engine takes it: the token of its
+ * grant, or 0. EPB_DRAINING stands for no finished request. */
+static inline uint64_t
+take(struct office *office, struct epb_party *party, enum epb_status *status)
+{
+    struct epb_wait *wait = epb_wait_pop(office->waits, party);
+    struct epb_grant_view view = {0};
+
+    *status = wait == NULL ? EPB_DRAINING : wait->status;
+    if (wait == NULL) {
+        return 0;
+    }
+    if (wait->grant != NULL) {
+        view = look(office, wait->grant);
+    }
+    epb_wait_free(office->waits, wait);
+    return view.token;
+}
+
+/* A request of the party has been granted. */
+static inline uint64_t
+takes(struct office *office, struct epb_party *party)
+{
+    enum epb_status status;
+    uint64_t token = take(office, party, &status);
+
+    cr_assert_eq(status, EPB_OK);
+    cr_assert_neq(token, 0);
+    return token;
+}
+
+/* A request of the party has ended like this, without a grant. */
+static inline void
+hears(struct office *office, struct epb_party *party, enum epb_status expected)
+{
+    enum epb_status status;
+
+    cr_assert_eq(take(office, party, &status), 0);
+    cr_assert_eq(status, expected, "%s", epb_status_name(status));
+}
+
+static inline bool
+has_finished(const struct epb_party *party)
+{
+    return !epb_list_empty(&party->finished);
+}
+
+static inline bool
+is_live(const struct office *office, uint64_t token)
+{
+    return epb_lease_find(office->leases, token, &office->now) != NULL;
+}
+
+static inline void
+gives_back(struct office *office, struct epb_party *party, uint64_t token)
+{
+    bool released;
+
+    cr_assert_eq(epb_lease_release_token(office->leases, party, token, false, false,
+                                         &office->now, &released),
+                 EPB_OK);
+    cr_assert(released);
+}
+
+/* A packed list of elements of JSON text: "1 22 333". */
+struct packed {
+    uint8_t bytes[256];
+    size_t size_bytes;
+};
+
+static inline struct packed
+packed_of(const char *elements)
+{
+    struct packed packed = {.size_bytes = 0};
+
+    while (*elements != '\0') {
+        size_t size_bytes = strcspn(elements, " ");
+        uint8_t *at = packed.bytes + packed.size_bytes;
+
+        epb_put_u32(at, (uint32_t)size_bytes);
+        at[4] = 0;
+        memcpy(at + EPB_ELEMENT_HEADER_BYTES, elements, size_bytes);
+        packed.size_bytes += EPB_ELEMENT_HEADER_BYTES + size_bytes;
+        elements += size_bytes + (elements[size_bytes] == ' ');
+    }
+    return packed;
+}
+
+static inline enum epb_status
+pool(struct office *office, const char *key, const char *elements, bool add,
+     uint64_t *size)
+{
+    struct packed packed = packed_of(elements);
+    bool created;
+
+    return epb_lease_pool(office->leases, bytes_of(key),
+                          (struct epb_bytes){packed.bytes, packed.size_bytes}, add, false,
+                          &office->now, &created, size);
+}
+
+static inline void
+define_pool(struct office *office, const char *key, const char *elements)
+{
+    uint64_t size;
+
+    cr_assert_eq(pool(office, key, elements, false, &size), EPB_OK);
+}
+
+/* From the pool acc. */
+static inline enum epb_status
+discard(struct office *office, const char *element)
+{
+    return epb_lease_discard(office->leases, bytes_of("acc"), bytes_of(element), 0,
+                             &office->now);
+}
+
+static inline enum epb_status
+limit(struct office *office, const char *key, int64_t n)
+{
+    bool created;
+
+    return epb_lease_limit(office->leases, bytes_of(key), n, false, &office->now,
+                           &created);
+}
+
+/* EPB_OK and how many, or the error. */
+static inline enum epb_status
+release(struct office *office, struct epb_party *party, const char *worker,
+        const char *key, uint32_t flags, uint64_t *count)
+{
+    return epb_lease_release_worker(office->leases, party, bytes_of(worker),
+                                    (flags & EPB_F_DETACHED) != 0, bytes_of(key),
+                                    (flags & EPB_F_FORCE) != 0,
+                                    (flags & EPB_F_DISCARD) != 0, &office->now, count);
+}
+
+struct losses {
+    uint64_t tokens[8];
+    unsigned count;
+    unsigned most; /* takes no more than this */
+};
+
+static inline bool
+losses_add(void *context, uint64_t token, struct epb_bytes key)
+{
+    struct losses *losses = context;
+
+    (void)key;
+    if (losses->count == losses->most) {
+        return false;
+    }
+    losses->tokens[losses->count++] = token;
+    return true;
+}
+
+static inline uint64_t
+renew(struct office *office, struct epb_party *party, const char *worker, const char *key,
+      uint64_t ttl_ms, struct losses *losses)
+{
+    return epb_lease_renew_worker(office->leases, party, bytes_of(worker), false,
+                                  bytes_of(key), ttl_ms, &office->now, losses_add,
+                                  losses);
+}
+
+/* The lines of epb_leases_each as text, at most `left` of them. */
+struct listing {
+    char text[256];
+    unsigned left;
+};
+
+static inline bool
+list(void *context, const struct epb_lease_line *line)
+{
+    struct listing *listing = context;
+    size_t used = strlen(listing->text);
+
+    snprintf(listing->text + used, sizeof listing->text - used, "%.*s %.*s %s%s %u %u;",
+             (int)line->key.size_bytes, (const char *)line->key.data,
+             (int)line->worker.size_bytes, (const char *)line->worker.data,
+             line->held ? "held" : "waits", line->shared ? " shared" : "",
+             (unsigned)line->left_ms, (unsigned)line->age_ms);
+    return --listing->left > 0;
+}
+
+#endif

@@ -1,0 +1,553 @@
+#include "lease_model.h"
+
+#include <string.h>
+
+/* Looking */
+
+struct model_resource *
+model_resource_of(struct model *model, unsigned space, unsigned key)
+{
+    return &model->resources[space][key];
+}
+
+unsigned
+model_grants_of(const struct model *model, unsigned space, unsigned key)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        count += model->grants[i].space == space && model->grants[i].key == key;
+    }
+    return count;
+}
+
+struct model_wait *
+model_next_queued(struct model *model, unsigned space, unsigned key, uint64_t serial)
+{
+    struct model_wait *first = NULL;
+
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        struct model_wait *wait = &model->waits[i];
+
+        if (wait->state == MODEL_QUEUED && wait->space == space && wait->key == key &&
+            wait->serial > serial && (first == NULL || wait->serial < first->serial)) {
+            first = wait;
+        }
+    }
+    return first;
+}
+
+struct model_wait *
+model_first_queued(struct model *model, unsigned space, unsigned key)
+{
+    return model_next_queued(model, space, key, 0);
+}
+
+bool
+model_exists(const struct model *model, unsigned space, unsigned key)
+{
+    if (model->resources[space][key].defined || model_grants_of(model, space, key) > 0) {
+        return true;
+    }
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        const struct model_wait *wait = &model->waits[i];
+
+        if (wait->state == MODEL_QUEUED && wait->space == space && wait->key == key) {
+            return true;
+        }
+    }
+    return false;
+}
+
+unsigned
+model_waiting(const struct model *model)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        count += model->waits[i].state == MODEL_QUEUED;
+    }
+    return count;
+}
+
+unsigned
+model_elements(const struct model *model, unsigned key)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < MODEL_ELEMENTS; i++) {
+        const struct model_element *element =
+            &model->resources[EPB_SPACE_KEY][key].elements[i];
+
+        count += element->there && !element->discarded;
+    }
+    return count;
+}
+
+struct model_grant *
+model_find(struct model *model, uint64_t token)
+{
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        if (model->grants[i].token == token) {
+            return model->grants[i].due > model->now ? &model->grants[i] : NULL;
+        }
+    }
+    return NULL;
+}
+
+struct model_wait *
+model_wait_of(struct model *model, unsigned party, uint32_t id)
+{
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        if (model->waits[i].party == party && model->waits[i].id == id) {
+            return &model->waits[i];
+        }
+    }
+    return NULL;
+}
+
+unsigned
+model_place(const struct model *model, unsigned party, bool detached)
+{
+    return detached || model->parties[party].sessionless ? MODEL_NOBODY : party;
+}
+
+/* Whether a holder has anything: a grant, a request that has not been freed, a loss. */
+bool
+model_holder_exists(const struct model *model, unsigned worker, unsigned place)
+{
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        if (model->grants[i].worker == worker && model->grants[i].place == place) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        if (model->waits[i].worker == worker && model->waits[i].place == place) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < model->loss_count; i++) {
+        if (model->losses[i].worker == worker && model->losses[i].place == place) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Granting */
+
+static unsigned
+first_free_element(const struct model_resource *pool)
+{
+    unsigned first = MODEL_ELEMENTS;
+
+    for (unsigned i = 0; i < MODEL_ELEMENTS; i++) {
+        const struct model_element *element = &pool->elements[i];
+
+        if (element->there && !element->held &&
+            (first == MODEL_ELEMENTS ||
+             element->free_since < pool->elements[first].free_since)) {
+            first = i;
+        }
+    }
+    return first;
+}
+
+static unsigned
+lowest_number(const struct model *model, unsigned key)
+{
+    for (unsigned number = 0;; number++) {
+        bool taken = false;
+
+        for (unsigned i = 0; i < model->grant_count; i++) {
+            const struct model_grant *grant = &model->grants[i];
+
+            taken = taken || (grant->space == EPB_SPACE_KEY && grant->key == key &&
+                              grant->number == number);
+        }
+        if (!taken) {
+            return number;
+        }
+    }
+}
+
+bool
+model_fits(const struct model *model, unsigned space, unsigned key, bool shared)
+{
+    const struct model_resource *resource = &model->resources[space][key];
+
+    if (resource->kind == EPB_KIND_NUMBERS) {
+        return true;
+    }
+    if (resource->kind == EPB_KIND_SEMAPHORE) {
+        return model_grants_of(model, space, key) < resource->limit;
+    }
+    if (resource->kind == EPB_KIND_POOL) {
+        return first_free_element(resource) < MODEL_ELEMENTS;
+    }
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        const struct model_grant *grant = &model->grants[i];
+
+        if (grant->space == space && grant->key == key && !(shared && grant->shared)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+uint64_t
+model_grant_new(struct model *model, const struct model_wait *wish)
+{
+    struct model_grant *grant = &model->grants[model->grant_count];
+    struct model_resource *resource = model_resource_of(model, wish->space, wish->key);
+    struct model_grant made = {
+        .space = wish->space,
+        .key = wish->key,
+        .worker = wish->worker,
+        .place = wish->place,
+        .shared = wish->shared,
+        .token = model->next_token++,
+        .due = model->now + wish->ttl,
+        .ttl = wish->ttl,
+        .since = model->now,
+        .element = MODEL_ELEMENTS,
+    };
+
+    if (resource->kind == EPB_KIND_POOL) {
+        made.element = first_free_element(resource);
+        resource->elements[made.element].held = true;
+    } else if (resource->kind == EPB_KIND_NUMBERS ||
+               resource->kind == EPB_KIND_SEMAPHORE) {
+        made.number = lowest_number(model, wish->key);
+    }
+    *grant = made;
+    model->grant_count++;
+    model->granted_total++;
+    return made.token;
+}
+
+struct model_grant *
+model_standing_of(struct model *model, const struct model_wait *wish)
+{
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        struct model_grant *grant = &model->grants[i];
+
+        if (grant->space == wish->space && grant->key == wish->key &&
+            grant->worker == wish->worker && grant->place == wish->place) {
+            return grant->shared == wish->shared ? grant : NULL;
+        }
+    }
+    return NULL;
+}
+
+bool
+model_is_barred(const struct model *model, const struct model_wait *wish)
+{
+    for (unsigned i = 0; i < model->grant_count && model->single_lease; i++) {
+        const struct model_grant *grant = &model->grants[i];
+
+        if (wish->space == EPB_SPACE_KEY && grant->space == EPB_SPACE_KEY &&
+            grant->key != wish->key && grant->worker == wish->worker &&
+            grant->place == wish->place) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+model_finish(struct model *model, struct model_wait *wait, enum epb_status status)
+{
+    wait->state = MODEL_FINISHED;
+    wait->status = status;
+    wait->finished = ++model->order;
+}
+
+void
+model_renew(struct model *model, struct model_grant *grant, uint64_t ttl)
+{
+    grant->ttl = ttl;
+    grant->due = model->now + ttl;
+}
+
+static bool
+serve(struct model *model, struct model_wait *wait)
+{
+    struct model_grant *standing = wait->fresh ? NULL : model_standing_of(model, wait);
+
+    if (model->ending || model->parties[wait->party].leaving) {
+        wait->state = MODEL_POPPED;
+    } else if (wait->due <= model->now) {
+        model_finish(model, wait, EPB_WAIT_TIMEOUT);
+    } else if (standing != NULL) {
+        model_renew(model, standing, wait->ttl);
+        wait->grant = standing->token;
+        model_finish(model, wait, EPB_OK);
+    } else if (!model_fits(model, wait->space, wait->key, wait->shared)) {
+        return false;
+    } else if (model_is_barred(model, wait)) {
+        model_finish(model, wait, EPB_WORKER_ALREADY_HAS_LEASE);
+    } else {
+        wait->own = wait->grant = model_grant_new(model, wait);
+        model_finish(model, wait, EPB_OK);
+    }
+    return true;
+}
+
+void
+model_go_on(struct model *model, unsigned space, unsigned key)
+{
+    struct model_wait *wait = model_first_queued(model, space, key);
+
+    while (wait != NULL && serve(model, wait)) {
+        wait = model_first_queued(model, space, key);
+    }
+}
+
+/* Ending */
+
+static bool
+is_awaited(const struct model *model, uint64_t token)
+{
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        if (model->waits[i].own == token) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+lose(struct model *model, const struct model_grant *grant)
+{
+    bool by_event = grant->place != MODEL_NOBODY;
+    bool by_renewal = grant->space != EPB_SPACE_COMPUTE;
+
+    if (by_event || by_renewal) {
+        model->losses[model->loss_count++] = (struct model_loss){
+            .space = grant->space,
+            .key = grant->key,
+            .worker = grant->worker,
+            .place = grant->place,
+            .token = grant->token,
+            .by_event = by_event,
+            .by_renewal = by_renewal,
+        };
+    }
+}
+
+static void
+element_back(struct model *model, const struct model_grant *grant)
+{
+    struct model_element *element;
+
+    if (grant->element == MODEL_ELEMENTS) {
+        return;
+    }
+    element =
+        &model_resource_of(model, grant->space, grant->key)->elements[grant->element];
+    element->held = false;
+    element->there = !element->discarded;
+    element->discarded = false;
+    element->free_since = ++model->order;
+}
+
+void
+model_end(struct model *model, uint64_t token, enum model_why why)
+{
+    struct model_grant grant;
+    unsigned at = 0;
+
+    while (model->grants[at].token != token) {
+        at++;
+    }
+    grant = model->grants[at];
+    model->grant_count--;
+    memmove(&model->grants[at], &model->grants[at + 1],
+            (model->grant_count - at) * sizeof grant);
+    element_back(model, &grant);
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        if (model->waits[i].grant == token) {
+            model->waits[i].grant = 0;
+        }
+    }
+    model->expired_total += why == MODEL_EXPIRED;
+    model->lost_total += why == MODEL_LEFT || why == MODEL_FORCED;
+    if ((why == MODEL_EXPIRED || why == MODEL_FORCED) && grant.taken &&
+        !is_awaited(model, token)) {
+        lose(model, &grant);
+    }
+    model_go_on(model, grant.space, grant.key);
+}
+
+void
+model_forget_told(struct model *model)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < model->loss_count; i++) {
+        if (model->losses[i].by_event || model->losses[i].by_renewal) {
+            model->losses[kept++] = model->losses[i];
+        }
+    }
+    model->loss_count = kept;
+}
+
+static const struct model_grant *
+first_due(const struct model *model)
+{
+    const struct model_grant *first = NULL;
+
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        if (first == NULL || model->grants[i].due < first->due) {
+            first = &model->grants[i];
+        }
+    }
+    return first;
+}
+
+uint64_t
+model_sweep_leases(struct model *model, unsigned limit)
+{
+    const struct model_grant *first = first_due(model);
+
+    for (; first != NULL && first->due <= model->now && limit > 0; limit--) {
+        model_end(model, first->token, MODEL_EXPIRED);
+        first = first_due(model);
+    }
+    return first == NULL ? UINT64_MAX : first->due;
+}
+
+void
+model_settle(struct model *model)
+{
+    (void)model_sweep_leases(model, UINT32_MAX);
+}
+
+/* Waits */
+
+void
+model_withdraw(struct model *model, struct model_wait *wait)
+{
+    wait->state = MODEL_POPPED;
+    model_settle(model);
+    model_go_on(model, wait->space, wait->key);
+}
+
+bool
+model_cancel(struct model *model, unsigned party, uint32_t id)
+{
+    struct model_wait *wait = model_wait_of(model, party, id);
+
+    if (wait == NULL || wait->state != MODEL_QUEUED) {
+        return false;
+    }
+    model_withdraw(model, wait);
+    model_finish(model, wait, EPB_WAIT_TIMEOUT);
+    return true;
+}
+
+static struct model_wait *
+first_wait_due(struct model *model)
+{
+    struct model_wait *first = NULL;
+
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        struct model_wait *wait = &model->waits[i];
+
+        if (wait->state == MODEL_QUEUED &&
+            (first == NULL || wait->due < first->due ||
+             (wait->due == first->due && wait->serial < first->serial))) {
+            first = wait;
+        }
+    }
+    return first;
+}
+
+uint64_t
+model_sweep_waits(struct model *model, unsigned limit)
+{
+    struct model_wait *wait = first_wait_due(model);
+
+    for (; wait != NULL && wait->due <= model->now && limit > 0; limit--) {
+        model_withdraw(model, wait);
+        model_finish(model, wait, EPB_WAIT_TIMEOUT);
+        wait = first_wait_due(model);
+    }
+    return wait == NULL ? UINT64_MAX : wait->due;
+}
+
+/* A request that was taken from its queue because it leaves is popped until its turn. */
+void
+model_drain(struct model *model)
+{
+    bool leaves[MODEL_MAX] = {false};
+    struct model_wait *wait;
+
+    model->ending = true;
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        leaves[i] = model->waits[i].state == MODEL_QUEUED;
+    }
+    for (;;) {
+        wait = NULL;
+        for (unsigned i = 0; i < model->wait_count; i++) {
+            struct model_wait *next = &model->waits[i];
+
+            if (leaves[i] && (wait == NULL || next->due < wait->due ||
+                              (next->due == wait->due && next->serial < wait->serial))) {
+                wait = next;
+            }
+        }
+        if (wait == NULL) {
+            break;
+        }
+        leaves[wait - model->waits] = false;
+        model_withdraw(model, wait);
+        model_finish(model, wait, EPB_DRAINING);
+    }
+    model->ending = false;
+}
+
+struct model_wait *
+model_pop(struct model *model, unsigned party)
+{
+    struct model_wait *first = NULL;
+
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        struct model_wait *wait = &model->waits[i];
+
+        if (wait->state == MODEL_FINISHED && wait->party == party &&
+            (first == NULL || wait->finished < first->finished)) {
+            first = wait;
+        }
+    }
+    if (first != NULL) {
+        first->state = MODEL_POPPED;
+    }
+    return first;
+}
+
+void
+model_wait_remove(struct model *model, struct model_wait *wait)
+{
+    unsigned at = (unsigned)(wait - model->waits);
+
+    model->wait_count--;
+    memmove(wait, wait + 1, (model->wait_count - at) * sizeof *wait);
+}
+
+void
+model_free(struct model *model, struct model_wait *wait)
+{
+    struct model_grant *grant = NULL;
+
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        if (model->grants[i].token == wait->grant) {
+            grant = &model->grants[i];
+        }
+    }
+    if (grant != NULL) {
+        grant->taken = true;
+    }
+    model_wait_remove(model, wait);
+}

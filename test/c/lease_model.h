@@ -1,0 +1,216 @@
+/*
+ * What leases are to do, as plainly as it can be said: arrays that are searched from the
+ * beginning, no index, no memory of what can be counted. lease_model_test.c holds the
+ * real ones to it.
+ *
+ * Names are small numbers: keys, workers, elements, and places for parties; the last
+ * place is that of holders without a session.
+ */
+#ifndef EPB_TEST_LEASE_MODEL_H
+#define EPB_TEST_LEASE_MODEL_H
+
+#include "core/lease.h"
+
+#define MODEL_SPACES 3U
+#define MODEL_KEYS 3U
+#define MODEL_WORKERS 3U
+#define MODEL_PARTIES 4U
+#define MODEL_NOBODY MODEL_PARTIES /* the place of no session */
+#define MODEL_ELEMENTS 6U
+#define MODEL_MAX 512U /* grants, waits, losses at a time */
+
+enum model_state {
+    MODEL_QUEUED,
+    MODEL_FINISHED,
+    MODEL_POPPED
+};
+
+enum model_why {
+    MODEL_RELEASED,
+    MODEL_EXPIRED,
+    MODEL_LEFT,
+    MODEL_FORCED
+};
+
+struct model_element {
+    bool there;
+    bool held;
+    bool discarded;
+    uint64_t free_since; /* a place in the order of giving back */
+};
+
+struct model_resource {
+    enum epb_lease_kind kind;
+    bool defined;
+    unsigned limit;
+    struct model_element elements[MODEL_ELEMENTS];
+};
+
+struct model_grant {
+    unsigned space, key, worker, place;
+    bool shared, taken;
+    uint64_t token, due, ttl, since;
+    unsigned number, element;
+};
+
+struct model_loss {
+    unsigned space, key, worker, place;
+    uint64_t token;
+    bool by_event, by_renewal; /* still to be told */
+};
+
+struct model_wait {
+    unsigned space, key, worker, place, party;
+    bool shared, fresh;
+    enum model_state state;
+    enum epb_status status;
+    uint32_t id;
+    uint64_t serial, started, finished; /* orders */
+    uint64_t since, due, ttl;
+    uint64_t own;    /* the token of the grant that was made for it; 0: none */
+    uint64_t grant;  /* the token of what it was given, while that lives */
+    unsigned reason; /* 0: none */
+};
+
+struct model_party {
+    bool there, leaving, sessionless;
+    uint64_t session;
+    uint32_t last_id;
+};
+
+struct model {
+    bool single_lease;
+    unsigned max_waits;
+    uint64_t now;
+    uint64_t next_token, order, last_serial, last_session;
+    bool ending;
+    struct model_resource resources[MODEL_SPACES][MODEL_KEYS];
+    struct model_party parties[MODEL_PARTIES];
+    uint64_t holders[MODEL_WORKERS][MODEL_PARTIES + 1]; /* when they began */
+    struct model_grant grants[MODEL_MAX];               /* by token */
+    struct model_loss losses[MODEL_MAX];                /* oldest first */
+    struct model_wait waits[MODEL_MAX];
+    unsigned grant_count, loss_count, wait_count;
+    uint64_t granted_total, expired_total, lost_total;
+};
+
+struct model_ask {
+    unsigned party, space, key, worker;
+    uint64_t ttl, wait; /* wait 0: doesn't */
+    uint32_t id;
+    bool fresh, shared, detached, has_value;
+};
+
+struct model_release {
+    unsigned party, worker, key; /* MODEL_WORKERS, MODEL_KEYS: none */
+    bool detached, force, discard;
+    uint64_t last_token; /* the model's: what is granted meanwhile stays */
+};
+
+void
+model_init(struct model *model, bool single_lease, unsigned max_waits, uint64_t now,
+           uint64_t first_token);
+void
+model_join(struct model *model, unsigned party, bool sessionless);
+void
+model_leave(struct model *model, unsigned party);
+unsigned
+model_place(const struct model *model, unsigned party, bool detached);
+void
+model_settle(struct model *model);
+uint64_t
+model_sweep_leases(struct model *model, unsigned limit);
+uint64_t
+model_sweep_waits(struct model *model, unsigned limit);
+void
+model_drain(struct model *model);
+/* *token: what was granted at once, else 0. */
+enum epb_status
+model_ask(struct model *model, const struct model_ask *ask, uint64_t *token);
+/* NULL when it is over. */
+struct model_grant *
+model_find(struct model *model, uint64_t token);
+enum epb_status
+model_renew_token(struct model *model, uint64_t token, uint64_t ttl);
+unsigned
+model_renew_worker(struct model *model, unsigned place, unsigned worker, unsigned key,
+                   uint64_t ttl);
+enum epb_status
+model_release_token(struct model *model, unsigned party, uint64_t token, bool force,
+                    bool discard, bool *released);
+enum epb_status
+model_release_worker(struct model *model, struct model_release *release,
+                     unsigned *released);
+enum epb_status
+model_fail(struct model *model, uint64_t token, unsigned reason);
+void
+model_computed(struct model *model, unsigned key);
+bool
+model_ask_again(struct model *model, struct model_wait *wait);
+/* The oldest finished one; NULL: none. */
+struct model_wait *
+model_pop(struct model *model, unsigned party);
+struct model_wait *
+model_wait_of(struct model *model, unsigned party, uint32_t id);
+void
+model_free(struct model *model, struct model_wait *wait);
+bool
+model_cancel(struct model *model, unsigned party, uint32_t id);
+/* `elements` are numbers of elements, in order. */
+enum epb_status
+model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned count,
+           bool add, bool has_value, bool *created, unsigned *size);
+enum epb_status
+model_limit(struct model *model, unsigned key, int64_t n, bool has_value, bool *created);
+enum epb_status
+model_discard(struct model *model, unsigned key, unsigned element);
+enum epb_status
+model_undefine(struct model *model, unsigned key);
+bool
+model_allows_value(struct model *model, unsigned key);
+bool
+model_holds_value(const struct model *model, unsigned key);
+bool
+model_exists(const struct model *model, unsigned space, unsigned key);
+/* The resource's first waiting request after one with this serial number; NULL: none. */
+struct model_wait *
+model_next_queued(struct model *model, unsigned space, unsigned key, uint64_t serial);
+unsigned
+model_waiting(const struct model *model);
+unsigned
+model_elements(const struct model *model, unsigned key);
+void
+model_forget_told(struct model *model);
+
+/* What the two files of the model share. */
+
+struct model_resource *
+model_resource_of(struct model *model, unsigned space, unsigned key);
+unsigned
+model_grants_of(const struct model *model, unsigned space, unsigned key);
+struct model_wait *
+model_first_queued(struct model *model, unsigned space, unsigned key);
+bool
+model_holder_exists(const struct model *model, unsigned worker, unsigned place);
+bool
+model_fits(const struct model *model, unsigned space, unsigned key, bool shared);
+uint64_t
+model_grant_new(struct model *model, const struct model_wait *wish);
+struct model_grant *
+model_standing_of(struct model *model, const struct model_wait *wish);
+bool
+model_is_barred(const struct model *model, const struct model_wait *wish);
+void
+model_finish(struct model *model, struct model_wait *wait, enum epb_status status);
+void
+model_renew(struct model *model, struct model_grant *grant, uint64_t ttl);
+void
+model_go_on(struct model *model, unsigned space, unsigned key);
+void
+model_end(struct model *model, uint64_t token, enum model_why why);
+void
+model_withdraw(struct model *model, struct model_wait *wait);
+void
+model_wait_remove(struct model *model, struct model_wait *wait);
+
+#endif

@@ -1,0 +1,545 @@
+#include <string.h>
+
+#include "lease_model.h"
+
+/* Asking */
+
+static enum epb_status
+begin_to_wait(struct model *model, const struct model_ask *ask, struct model_wait *wish)
+{
+    if (ask->id == 0 || model_wait_of(model, ask->party, ask->id) != NULL) {
+        return EPB_CONFLICT;
+    }
+    if (model->max_waits != 0 && model_waiting(model) >= model->max_waits) {
+        return EPB_MAX_WAITERS;
+    }
+    wish->party = ask->party;
+    wish->id = ask->id;
+    wish->serial = ++model->last_serial;
+    wish->started = ++model->order;
+    wish->since = model->now;
+    wish->due = ask->wait >= EPB_WAIT_FOREVER_MS ? UINT64_MAX : model->now + ask->wait;
+    model->waits[model->wait_count++] = *wish;
+    return EPB_OK;
+}
+
+static enum epb_status
+ask_for(struct model *model, const struct model_ask *ask, struct model_wait *wish,
+        uint64_t *token)
+{
+    struct model_resource *resource = model_resource_of(model, ask->space, ask->key);
+    struct model_grant *standing;
+
+    model_go_on(model, ask->space, ask->key);
+    if (!model_exists(model, ask->space, ask->key)) {
+        resource->kind = ask->space == EPB_SPACE_LOCK      ? EPB_KIND_LOCK
+                         : ask->space == EPB_SPACE_COMPUTE ? EPB_KIND_COMPUTE
+                         : ask->has_value                  ? EPB_KIND_VALUE
+                                                           : EPB_KIND_NUMBERS;
+    }
+    if (ask->has_value && resource->kind == EPB_KIND_NUMBERS) {
+        return EPB_KIND_MISMATCH;
+    }
+    if (model_is_barred(model, wish)) {
+        return EPB_WORKER_ALREADY_HAS_LEASE;
+    }
+    standing = wish->fresh ? NULL : model_standing_of(model, wish);
+    if (standing != NULL) {
+        model_renew(model, standing, wish->ttl);
+        standing->taken = true;
+        *token = standing->token;
+        return EPB_OK;
+    }
+    if (model_first_queued(model, ask->space, ask->key) == NULL &&
+        model_fits(model, ask->space, ask->key, wish->shared)) {
+        *token = model_grant_new(model, wish);
+        model->grants[model->grant_count - 1].taken = true;
+        return EPB_OK;
+    }
+    return ask->wait > 0 ? begin_to_wait(model, ask, wish) : EPB_LEASE_HELD;
+}
+
+enum epb_status
+model_ask(struct model *model, const struct model_ask *ask, uint64_t *token)
+{
+    struct model_wait wish = {
+        .space = ask->space,
+        .key = ask->key,
+        .worker = ask->worker,
+        .place = model_place(model, ask->party, ask->detached),
+        .shared = ask->shared && ask->space == EPB_SPACE_LOCK,
+        .fresh = ask->fresh,
+        .ttl = ask->ttl == 0 ? EPB_LEASE_TTL_DEFAULT_MS : ask->ttl,
+    };
+    bool existed;
+    enum epb_status status;
+
+    *token = 0;
+    model_settle(model);
+    existed = model_holder_exists(model, wish.worker, wish.place);
+    status = ask_for(model, ask, &wish, token);
+    if (!existed && status == EPB_OK) {
+        model->holders[wish.worker][wish.place] = ++model->order;
+    }
+    return status;
+}
+
+bool
+model_ask_again(struct model *model, struct model_wait *wait)
+{
+    model_settle(model);
+    model_resource_of(model, wait->space, wait->key)->kind = EPB_KIND_COMPUTE;
+    if (wait->due <= model->now) {
+        model_finish(model, wait, EPB_WAIT_TIMEOUT);
+        return false;
+    }
+    if (model_fits(model, wait->space, wait->key, false)) {
+        wait->own = wait->grant = model_grant_new(model, wait);
+        return true;
+    }
+    wait->state = MODEL_QUEUED;
+    wait->status = EPB_OK;
+    wait->started = ++model->order;
+    return false;
+}
+
+/* Renewing and releasing */
+
+enum epb_status
+model_renew_token(struct model *model, uint64_t token, uint64_t ttl)
+{
+    struct model_grant *grant;
+
+    model_settle(model);
+    grant = model_find(model, token);
+    if (grant == NULL) {
+        return EPB_LEASE_LOST;
+    }
+    model_renew(model, grant, ttl == 0 ? grant->ttl : ttl);
+    return EPB_OK;
+}
+
+static bool
+is_named(const struct model_grant *grant, unsigned place, unsigned worker, unsigned key)
+{
+    return grant->space != EPB_SPACE_COMPUTE && grant->place == place &&
+           grant->worker == worker && (key == MODEL_KEYS || grant->key == key);
+}
+
+unsigned
+model_renew_worker(struct model *model, unsigned place, unsigned worker, unsigned key,
+                   uint64_t ttl)
+{
+    unsigned renewed = 0;
+
+    model_settle(model);
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        struct model_grant *grant = &model->grants[i];
+
+        if (is_named(grant, place, worker, key)) {
+            model_renew(model, grant, ttl == 0 ? grant->ttl : ttl);
+            renewed++;
+        }
+    }
+    return renewed;
+}
+
+static void
+release_one(struct model *model, const struct model_grant *grant, unsigned party,
+            bool force, bool discard)
+{
+    if (discard && grant->element < MODEL_ELEMENTS) {
+        model_resource_of(model, grant->space, grant->key)
+            ->elements[grant->element]
+            .discarded = true;
+    }
+    model_end(model, grant->token,
+              force && grant->place != party ? MODEL_FORCED : MODEL_RELEASED);
+}
+
+enum epb_status
+model_release_token(struct model *model, unsigned party, uint64_t token, bool force,
+                    bool discard, bool *released)
+{
+    const struct model_grant *grant;
+
+    model_settle(model);
+    *released = false;
+    grant = model_find(model, token);
+    if (grant == NULL) {
+        return EPB_OK;
+    }
+    if (!force && grant->place != MODEL_NOBODY && grant->place != party) {
+        return EPB_LEASE_HELD;
+    }
+    release_one(model, grant, party, force, discard);
+    *released = true;
+    return EPB_OK;
+}
+
+/* Those of one space, oldest first, that stood when it began. */
+static unsigned
+release_matching(struct model *model, const struct model_release *release, unsigned place,
+                 unsigned space, bool everybody)
+{
+    uint64_t tokens[MODEL_MAX];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        const struct model_grant *grant = &model->grants[i];
+        bool is_holders = is_named(grant, place, release->worker, release->key);
+        bool is_keys = grant->space != EPB_SPACE_COMPUTE && grant->key == release->key;
+
+        if (grant->token <= release->last_token &&
+            (space == MODEL_SPACES || grant->space == space) &&
+            (everybody ? is_keys : is_holders)) {
+            tokens[count++] = grant->token;
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        release_one(model, model_find(model, tokens[i]), release->party, release->force,
+                    release->discard);
+    }
+    return count;
+}
+
+static unsigned
+release_holder(struct model *model, const struct model_release *release, unsigned place)
+{
+    if (release->key == MODEL_KEYS) {
+        return release_matching(model, release, place, MODEL_SPACES, false);
+    }
+    return release_matching(model, release, place, EPB_SPACE_KEY, false) +
+           release_matching(model, release, place, EPB_SPACE_LOCK, false);
+}
+
+/* The places of a worker's holders, in the order in which they began. */
+static unsigned
+places_of(const struct model *model, unsigned worker, unsigned *places)
+{
+    unsigned count = 0;
+
+    for (unsigned place = 0; place <= MODEL_NOBODY; place++) {
+        unsigned at = count;
+
+        if (!model_holder_exists(model, worker, place)) {
+            continue;
+        }
+        for (; at > 0 &&
+               model->holders[worker][places[at - 1]] > model->holders[worker][place];
+             at--) {
+            places[at] = places[at - 1];
+        }
+        places[at] = place;
+        count++;
+    }
+    return count;
+}
+
+static bool
+has_named(const struct model *model, unsigned place, unsigned worker, unsigned key)
+{
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        if (is_named(&model->grants[i], place, worker, key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum epb_status
+model_release_worker(struct model *model, struct model_release *release,
+                     unsigned *released)
+{
+    unsigned own = model_place(model, release->party, release->detached);
+    unsigned places[MODEL_PARTIES + 1];
+    unsigned count;
+
+    model_settle(model);
+    release->last_token = model->next_token - 1;
+    *released = 0;
+    if (release->force && release->worker == MODEL_WORKERS) {
+        *released = release->key == MODEL_KEYS
+                        ? 0
+                        : release_matching(model, release, 0, EPB_SPACE_KEY, true) +
+                              release_matching(model, release, 0, EPB_SPACE_LOCK, true);
+        return EPB_OK;
+    }
+    if (release->worker == MODEL_WORKERS) {
+        return EPB_OK;
+    }
+    count = places_of(model, release->worker, places);
+    if (release->force) {
+        for (unsigned i = 0; i < count; i++) {
+            *released += release_holder(model, release, places[i]);
+        }
+        return EPB_OK;
+    }
+    *released = release_holder(model, release, own);
+    for (unsigned i = 0; i < count && *released == 0; i++) {
+        if (has_named(model, places[i], release->worker, release->key)) {
+            return EPB_LEASE_HELD;
+        }
+    }
+    return EPB_OK;
+}
+
+/* Computations */
+
+enum epb_status
+model_fail(struct model *model, uint64_t token, unsigned reason)
+{
+    const struct model_grant *grant;
+    struct model_wait *wait;
+
+    model_settle(model);
+    grant = model_find(model, token);
+    if (grant == NULL || grant->space != EPB_SPACE_COMPUTE) {
+        return EPB_LEASE_LOST;
+    }
+    while ((wait = model_first_queued(model, grant->space, grant->key)) != NULL) {
+        bool is_due = wait->due <= model->now;
+
+        wait->reason = is_due ? 0 : reason;
+        model_finish(model, wait, is_due ? EPB_WAIT_TIMEOUT : EPB_COMPUTE_FAILED);
+    }
+    model_end(model, token, MODEL_RELEASED);
+    return EPB_OK;
+}
+
+void
+model_computed(struct model *model, unsigned key)
+{
+    struct model_wait *wait;
+
+    while ((wait = model_first_queued(model, EPB_SPACE_COMPUTE, key)) != NULL) {
+        model_finish(model, wait, EPB_OK);
+    }
+}
+
+/* Definitions */
+
+static bool
+can_be(const struct model *model, unsigned key, enum epb_lease_kind kind, bool has_value)
+{
+    return !has_value && (!model_exists(model, EPB_SPACE_KEY, key) ||
+                          model->resources[EPB_SPACE_KEY][key].kind == kind);
+}
+
+enum epb_status
+model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned count,
+           bool add, bool has_value, bool *created, unsigned *size)
+{
+    struct model_resource *pool = model_resource_of(model, EPB_SPACE_KEY, key);
+
+    model_settle(model);
+    if (!can_be(model, key, EPB_KIND_POOL, has_value)) {
+        return EPB_KIND_MISMATCH;
+    }
+    *created = !pool->defined;
+    *size = model_elements(model, key);
+    if (pool->defined && !add) {
+        return EPB_OK;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const struct model_element *element = &pool->elements[elements[i]];
+
+        for (unsigned j = 0; j < i; j++) {
+            if (elements[j] == elements[i]) {
+                return EPB_INVALID_VALUE;
+            }
+        }
+        if (element->there && !element->discarded) {
+            return EPB_CONFLICT;
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        struct model_element *element = &pool->elements[elements[i]];
+
+        if (!element->there) {
+            *element = (struct model_element){.there = true};
+            element->free_since = ++model->order;
+        }
+        element->discarded = false;
+    }
+    pool->defined = true;
+    pool->kind = EPB_KIND_POOL;
+    *size = model_elements(model, key);
+    model_go_on(model, EPB_SPACE_KEY, key);
+    return EPB_OK;
+}
+
+enum epb_status
+model_limit(struct model *model, unsigned key, int64_t n, bool has_value, bool *created)
+{
+    struct model_resource *resource = model_resource_of(model, EPB_SPACE_KEY, key);
+
+    if (n < 1 || n > EPB_PERMITS_MAX) {
+        return EPB_INVALID_REQUEST;
+    }
+    model_settle(model);
+    if (!can_be(model, key, EPB_KIND_SEMAPHORE, has_value)) {
+        return EPB_KIND_MISMATCH;
+    }
+    *created = !resource->defined;
+    if (!resource->defined) {
+        resource->defined = true;
+        resource->kind = EPB_KIND_SEMAPHORE;
+        resource->limit = (unsigned)n;
+    }
+    return EPB_OK;
+}
+
+enum epb_status
+model_discard(struct model *model, unsigned key, unsigned number)
+{
+    struct model_resource *pool = model_resource_of(model, EPB_SPACE_KEY, key);
+    struct model_element *element = &pool->elements[number];
+
+    model_settle(model);
+    if (!pool->defined || pool->kind != EPB_KIND_POOL || !element->there ||
+        element->discarded) {
+        return EPB_NOT_FOUND;
+    }
+    element->discarded = element->held;
+    element->there = element->held;
+    return EPB_OK;
+}
+
+enum epb_status
+model_undefine(struct model *model, unsigned key)
+{
+    struct model_resource *resource = model_resource_of(model, EPB_SPACE_KEY, key);
+
+    model_settle(model);
+    if (!resource->defined) {
+        return EPB_NOT_FOUND;
+    }
+    model_go_on(model, EPB_SPACE_KEY, key);
+    if (model_grants_of(model, EPB_SPACE_KEY, key) > 0 ||
+        model_first_queued(model, EPB_SPACE_KEY, key) != NULL) {
+        return EPB_LEASE_HELD;
+    }
+    memset(resource, 0, sizeof *resource);
+    return EPB_OK;
+}
+
+bool
+model_allows_value(struct model *model, unsigned key)
+{
+    model_settle(model);
+    return !model_exists(model, EPB_SPACE_KEY, key) ||
+           model->resources[EPB_SPACE_KEY][key].kind == EPB_KIND_VALUE;
+}
+
+bool
+model_holds_value(const struct model *model, unsigned key)
+{
+    return model_grants_of(model, EPB_SPACE_KEY, key) > 0 &&
+           model->resources[EPB_SPACE_KEY][key].kind == EPB_KIND_VALUE;
+}
+
+/* Parties */
+
+void
+model_init(struct model *model, bool single_lease, unsigned max_waits, uint64_t now,
+           uint64_t first_token)
+{
+    memset(model, 0, sizeof *model);
+    model->single_lease = single_lease;
+    model->max_waits = max_waits;
+    model->now = now;
+    model->next_token = first_token;
+}
+
+void
+model_join(struct model *model, unsigned party, bool sessionless)
+{
+    model->parties[party] = (struct model_party){
+        .there = true,
+        .sessionless = sessionless,
+        .session = sessionless ? 0 : ++model->last_session,
+    };
+}
+
+/* Its waits, in the order in which they began to wait. */
+static void
+leave_waits(struct model *model, unsigned party)
+{
+    for (;;) {
+        struct model_wait *first = NULL;
+
+        for (unsigned i = 0; i < model->wait_count; i++) {
+            struct model_wait *wait = &model->waits[i];
+
+            /* Those that serve() has taken out have not had their turn yet. */
+            if (wait->party == party && wait->state != MODEL_FINISHED &&
+                (first == NULL || wait->started < first->started)) {
+                first = wait;
+            }
+        }
+        if (first == NULL) {
+            return;
+        }
+        model_withdraw(model, first);
+        model_wait_remove(model, first);
+    }
+}
+
+static void
+leave_finished(struct model *model, unsigned party)
+{
+    struct model_wait *wait;
+
+    while ((wait = model_pop(model, party)) != NULL) {
+        uint64_t token;
+        bool given = false;
+
+        model_settle(model);
+        token = wait->grant;
+        wait->grant = 0;
+        for (unsigned i = 0; i < model->wait_count; i++) {
+            given = given || (token != 0 && model->waits[i].grant == token);
+        }
+        if (token != 0 && !given && !model_find(model, token)->taken) {
+            model_end(model, token, MODEL_LEFT);
+        }
+        model_wait_remove(model, wait);
+    }
+}
+
+void
+model_leave(struct model *model, unsigned party)
+{
+    bool done = false;
+
+    model->parties[party].leaving = true;
+    leave_waits(model, party);
+    leave_finished(model, party);
+    model_settle(model);
+    for (unsigned i = 0; i < model->loss_count; i++) {
+        bool is_its = model->losses[i].place == party;
+
+        model->losses[i].by_event = model->losses[i].by_event && !is_its;
+        model->losses[i].by_renewal = model->losses[i].by_renewal && !is_its;
+    }
+    model_forget_told(model);
+    while (!done) {
+        const struct model_grant *first = NULL;
+
+        for (unsigned i = 0; i < model->grant_count; i++) {
+            const struct model_grant *grant = &model->grants[i];
+
+            if (grant->place == party &&
+                (first == NULL || model->holders[grant->worker][party] <
+                                      model->holders[first->worker][party])) {
+                first = grant;
+            }
+        }
+        done = first == NULL;
+        if (!done) {
+            model_end(model, first->token, MODEL_LEFT);
+        }
+    }
+    model->parties[party] = (struct model_party){.there = false};
+}

@@ -1,0 +1,237 @@
+/*
+ * Random histories of everything that can be asked of leases, against lease_model.c.
+ *
+ * A history is a list of operations whose parameters are drawn beforehand, so that parts
+ * of it can be left out: one that fails is shrunk, by taking out pieces as long as it
+ * still fails, and printed.
+ */
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "lease_run.h"
+
+static const char *const op_names[OP_KINDS] = {
+    "ask",  "renew token", "renew worker", "release token", "release worker",
+    "pool", "limit",       "discard",      "undefine",      "cancel",
+    "pop",  "leave/join",  "time",         "sweep",         "computed",
+    "fail", "losses",      "value",        "drain",         "end",
+};
+
+/* In how many of 256 operations. */
+static const uint8_t op_weights[OP_KINDS] = {74, 8, 10, 10, 12, 8, 4, 5,  3, 6,
+                                             40, 5, 24, 12, 5,  5, 8, 10, 1, 6};
+
+/* Histories */
+
+struct history {
+    bool single_lease;
+    unsigned max_waits;
+    unsigned count;
+    struct op *ops;
+};
+
+static void
+on_ready(void *context, void *user)
+{
+    struct run *run = context;
+
+    EXPECT(run, !run->ready[(uintptr_t)user]);
+    run->ready[(uintptr_t)user] = true;
+}
+
+static void
+run_start(struct run *run, const struct history *history, struct epb_arena *arena)
+{
+    memset(run, 0, sizeof *run);
+    run->arena = arena;
+    run->now = (struct epb_time){.boot_ms = 5, .mono_ms = 1000, .wall_ms = 1 << 20};
+    run->waits = epb_waits_new(arena, &run->quota, history->max_waits, on_ready, run);
+    run->leases =
+        epb_leases_new(arena, &run->quota, run->waits, history->single_lease, &run->now);
+    model_init(&run->model, history->single_lease, history->max_waits, 1000,
+               UINT64_C(1) << 30);
+    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
+        run_join(run, party);
+    }
+}
+
+/* Everybody leaves, detached grants run out: then nothing may be left. */
+static void
+run_end(struct run *run)
+{
+    struct epb_mem_stats stats;
+
+    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
+        run_leave(run, party);
+    }
+    epb_leases_free(run->leases);
+    epb_waits_free(run->waits);
+    epb_arena_stats(run->arena, &stats);
+    EXPECT(run, stats.used_bytes == 0);
+    EXPECT(run, run->quota.used_bytes == 0);
+}
+
+/* The number of the operation that failed, from 1; 0: none. */
+static unsigned
+play(struct run *run, const struct history *history, struct epb_arena *arena,
+     bool thorough)
+{
+    unsigned at = 0;
+
+    run_start(run, history, arena);
+    while (at < history->count && run->failure == NULL) {
+        const struct op *op = &history->ops[at++];
+
+        run_op_calls[op->kind](run, op);
+        run_compare_parties(run);
+        if (thorough || at % 4 == 0 || at == history->count) {
+            run_compare(run);
+        }
+    }
+    run_end(run);
+    return run->failure == NULL ? 0 : at;
+}
+
+static uint8_t
+choose_kind(struct random *random)
+{
+    unsigned left = random_below(random, 256);
+    unsigned kind = 0;
+
+    while (left >= op_weights[kind]) {
+        left -= op_weights[kind++];
+    }
+    return (uint8_t)kind;
+}
+
+static void
+make(struct history *history, uint64_t seed, unsigned count)
+{
+    struct random random = {seed};
+
+    history->single_lease = random_below(&random, 4) == 0;
+    history->max_waits = random_below(&random, 4) == 0 ? 3 : 0;
+    history->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t bits = random_next(&random);
+
+        history->ops[i] = (struct op){
+            .kind = choose_kind(&random),
+            .party = (uint8_t)random_below(&random, MODEL_PARTIES),
+            .space = (uint8_t)random_below(&random, MODEL_SPACES),
+            .key = (uint8_t)(random_below(&random, 8) * MODEL_KEYS / 12),
+            .worker = (uint8_t)random_below(&random, MODEL_WORKERS),
+            .flags = (uint8_t)bits,
+            .choice = (uint8_t)(bits >> 8),
+            .fault = (uint8_t)(bits >> 16 & 7) == 0 ? (uint8_t)(1 + (bits >> 19 & 7)) : 0,
+            .amount = (uint32_t)(bits >> 32),
+        };
+    }
+}
+
+/* Shrinking */
+
+static bool
+still_fails(struct run *run, const struct history *history, struct epb_arena *arena)
+{
+    return play(run, history, arena, true) != 0;
+}
+
+/* Takes out pieces, large ones first, as long as the rest fails. */
+static void
+shrink(struct run *run, struct history *history, struct epb_arena *arena)
+{
+    struct op *all = calloc(history->count, sizeof *all);
+
+    history->count = play(run, history, arena, true);
+    for (unsigned piece = history->count / 2; piece > 0;
+         piece = piece > 1 && piece <= 4 ? piece - 1 : piece / 2) {
+        for (unsigned from = 0; from + piece <= history->count;) {
+            unsigned count = history->count;
+
+            memcpy(all, history->ops, count * sizeof *all);
+            memmove(history->ops + from, history->ops + from + piece,
+                    (count - from - piece) * sizeof *all);
+            history->count = count - piece;
+            if (!still_fails(run, history, arena)) {
+                memcpy(history->ops, all, count * sizeof *all);
+                history->count = count;
+                from += piece;
+            }
+        }
+    }
+    free(all);
+    (void)play(run, history, arena, true);
+}
+
+static void
+print(const struct run *run, const struct history *history)
+{
+    static const char *const spaces[] = {"key", "lock", "compute"};
+
+    fprintf(stderr, "single_lease %d, max_waits %u\n", history->single_lease,
+            history->max_waits);
+    for (unsigned i = 0; i < history->count; i++) {
+        const struct op *op = &history->ops[i];
+
+        fprintf(stderr,
+                "%3u %-14s party %u %s %s %s%s%s%s%s%s%s%s%s ttl %" PRIu64
+                " wait %" PRIu64 " choice %u amount %u fault %u\n",
+                i + 1, op_names[op->kind], op->party, spaces[op->space],
+                run_key_names[op->key], run_worker_names[op->worker],
+                (op->flags & FLAG_FRESH) != 0 ? " fresh" : "",
+                (op->flags & FLAG_SHARED) != 0 ? " shared" : "",
+                (op->flags & FLAG_DETACHED) != 0 ? " detached" : "",
+                (op->flags & FLAG_WAIT) != 0 ? " wait" : "",
+                (op->flags & FLAG_FORCE) != 0 ? " force" : "",
+                (op->flags & FLAG_DISCARD) != 0 ? " discard" : "",
+                (op->flags & FLAG_KEY) != 0 ? " by-key" : "",
+                (op->flags & FLAG_ODD) != 0 ? " odd" : "", run_choose_ttl(op),
+                run_choose_wait(op), op->choice, op->amount, op->fault);
+    }
+    fprintf(stderr, "line %u: %s\n", run->failed_line,
+            run->failure == NULL ? "no failure" : run->failure);
+}
+
+static void
+check_history(uint64_t seed, unsigned count, struct epb_arena *arena)
+{
+    static struct run run;
+    struct history history = {.ops = calloc(count, sizeof(struct op))};
+
+    make(&history, seed, count);
+    if (play(&run, &history, arena, false) != 0) {
+        shrink(&run, &history, arena);
+        print(&run, &history);
+    }
+    free(history.ops);
+    cr_assert_null(run.failure,
+                   "seed %" PRIu64 ", %u operations: shrunk to %u, see above", seed,
+                   count, history.count);
+}
+
+/* Many short histories, and some long. */
+static void
+check_histories(uint64_t seed, unsigned short_ones, unsigned long_ones)
+{
+    struct epb_arena *arena = epb_arena_new(false);
+
+    for (unsigned i = 0; i < short_ones; i++) {
+        check_history(seed + i, 200, arena);
+    }
+    for (unsigned i = 0; i < long_ones; i++) {
+        check_history(~seed + i, 20000, arena);
+    }
+    epb_arena_free(arena);
+}
+
+Test(lease_model, agrees_on_histories_seen_before)
+{
+    check_histories(1, 2000, 10);
+}
+
+Test(lease_model, agrees_on_histories_nobody_has_seen)
+{
+    check_histories(random_seed("lease_model"), 5000, 20);
+}

@@ -1,0 +1,537 @@
+#include "lease_run.h"
+
+/* Faults: one allocation of the operation fails. Overdue requests are withdrawn first, so
+ * that an operation that fails has nothing to do but fail. */
+
+static void
+sweep_all(struct run *run)
+{
+    while (epb_leases_sweep(run->leases, &run->now, 3) <= run->now.mono_ms) {
+    }
+    while (epb_waits_sweep(run->waits, &run->now, 3) <= run->now.mono_ms) {
+    }
+    model_settle(&run->model);
+    (void)model_sweep_waits(&run->model, UINT32_MAX);
+}
+
+static void
+arm(struct run *run, const struct op *op)
+{
+    if (op->fault > 0) {
+        sweep_all(run);
+        epb_mem_fail_after(op->fault);
+    }
+}
+
+/* Whether the operation failed for it. */
+static bool
+has_failed(struct run *run, const struct op *op, enum epb_status status)
+{
+    epb_mem_fail_after(0);
+    EXPECT(run, status != EPB_INTERNAL || op->fault > 0);
+    return status == EPB_INTERNAL;
+}
+
+/* Operations */
+
+static unsigned
+key_or_none(const struct op *op)
+{
+    return (op->flags & FLAG_KEY) != 0 ? op->key : MODEL_KEYS;
+}
+
+static uint64_t
+choose_token(const struct run *run, const struct op *op)
+{
+    return run->recent[op->choice % RECENT];
+}
+
+uint64_t
+run_choose_ttl(const struct op *op)
+{
+    static const uint64_t ttls[] = {0, 1, 7, 20, 20, 60, 150, 1000};
+
+    return ttls[op->amount % 8];
+}
+
+uint64_t
+run_choose_wait(const struct op *op)
+{
+    static const uint64_t waits[] = {
+        0, 1, 10, 20, 40, 100, EPB_WAIT_FOREVER_MS, EPB_WAIT_FOREVER_MS};
+
+    return (op->flags & FLAG_WAIT) != 0 ? waits[op->amount / 8 % 8] : 0;
+}
+
+/* Mostly the next one; sometimes one that may be taken, or none. */
+static uint32_t
+choose_id(struct run *run, const struct op *op)
+{
+    struct model_party *party = &run->model.parties[op->party];
+
+    if (op->choice % 16 == 0) {
+        return op->choice / 16 % 4;
+    }
+    return ++party->last_id;
+}
+
+static void
+op_ask(struct run *run, const struct op *op)
+{
+    struct model_ask ask = {
+        .party = op->party,
+        .space = op->space,
+        .key = op->key,
+        .worker = op->worker,
+        .ttl = run_choose_ttl(op),
+        .wait = run_choose_wait(op),
+        .id = choose_id(run, op),
+        .fresh = (op->flags & FLAG_FRESH) != 0 || op->space == EPB_SPACE_COMPUTE,
+        .shared = (op->flags & FLAG_SHARED) != 0,
+        .detached = (op->flags & FLAG_DETACHED) != 0,
+        .has_value = op->space == EPB_SPACE_KEY && run->has_value[op->key],
+    };
+    const struct epb_request request = {
+        .action = EPB_ACTION_LEASE,
+        .flags = ((op->flags & FLAG_WAIT) != 0 ? EPB_F_WAIT : 0) |
+                 (ask.fresh ? EPB_F_FRESH : 0) | (ask.shared ? EPB_F_SHARED : 0) |
+                 (ask.detached ? EPB_F_DETACHED : 0),
+        .id = ask.id,
+        .key = run_key_name(op->key),
+        .worker = run_worker_name(op->worker),
+        .ttl_ms = ask.ttl,
+        .wait_ms = ask.wait,
+    };
+    const struct epb_lease_ask wish = {(enum epb_lease_space)op->space, &request,
+                                       ask.has_value};
+    struct epb_grant *grant;
+    enum epb_status status;
+    uint64_t token;
+
+    if (run->model.grant_count > 60 || run->model.wait_count > 100 ||
+        run->model.loss_count > 300) {
+        return;
+    }
+    arm(run, op);
+    status =
+        epb_lease_ask(run->leases, run->parties[op->party], &wish, &run->now, &grant);
+    if (has_failed(run, op, status)) {
+        EXPECT(run, grant == NULL);
+        return;
+    }
+    EXPECT(run, status == model_ask(&run->model, &ask, &token));
+    EXPECT(run, (grant != NULL) == (token != 0));
+    if (token != 0) {
+        run_check_view(run, grant, token);
+    }
+}
+
+static void
+op_renew_token(struct run *run, const struct op *op)
+{
+    uint64_t token = choose_token(run, op);
+
+    EXPECT(run,
+           epb_lease_renew_token(run->leases, token, run_choose_ttl(op), &run->now) ==
+               model_renew_token(&run->model, token, run_choose_ttl(op)));
+}
+
+struct telling {
+    struct run *run;
+    unsigned worker, place, left;
+};
+
+static bool
+tell(void *context, uint64_t token, struct epb_bytes key)
+{
+    struct telling *telling = context;
+    struct model *model = &telling->run->model;
+
+    if (telling->left == 0) {
+        return false;
+    }
+    telling->left--;
+    for (unsigned i = 0; i < model->loss_count; i++) {
+        struct model_loss *loss = &model->losses[i];
+
+        if (loss->worker == telling->worker && loss->place == telling->place &&
+            loss->by_renewal) {
+            EXPECT(telling->run, loss->token == token);
+            EXPECT(telling->run, bytes_equal(run_key_name(loss->key), key));
+            loss->by_renewal = false;
+            return true;
+        }
+    }
+    EXPECT(telling->run, false);
+    return true;
+}
+
+static void
+op_renew_worker(struct run *run, const struct op *op)
+{
+    bool detached = (op->flags & FLAG_DETACHED) != 0;
+    struct telling telling = {run, op->worker,
+                              model_place(&run->model, op->party, detached),
+                              (op->flags & FLAG_ODD) != 0 ? op->choice % 4 : UINT32_MAX};
+    unsigned expected = model_renew_worker(&run->model, telling.place, op->worker,
+                                           key_or_none(op), run_choose_ttl(op));
+
+    EXPECT(run, epb_lease_renew_worker(run->leases, run->parties[op->party],
+                                       run_worker_name(op->worker), detached,
+                                       run_key_name(key_or_none(op)), run_choose_ttl(op),
+                                       &run->now, tell, &telling) == expected);
+    for (unsigned i = 0; i < run->model.loss_count && telling.left > 0; i++) {
+        const struct model_loss *loss = &run->model.losses[i];
+
+        EXPECT(run, loss->worker != op->worker || loss->place != telling.place ||
+                        !loss->by_renewal);
+    }
+    model_forget_told(&run->model);
+}
+
+static void
+op_release_token(struct run *run, const struct op *op)
+{
+    uint64_t token = choose_token(run, op);
+    bool force = (op->flags & FLAG_FORCE) != 0;
+    bool discard = (op->flags & FLAG_DISCARD) != 0;
+    bool expected;
+    bool released;
+
+    EXPECT(run, epb_lease_release_token(run->leases, run->parties[op->party], token,
+                                        force, discard, &run->now, &released) ==
+                    model_release_token(&run->model, op->party, token, force, discard,
+                                        &expected));
+    EXPECT(run, released == expected);
+}
+
+static void
+op_release_worker(struct run *run, const struct op *op)
+{
+    struct model_release release = {
+        .party = op->party,
+        .worker = (op->flags & FLAG_ODD) != 0 && op->choice % 2 == 0 ? MODEL_WORKERS
+                                                                     : op->worker,
+        .key = key_or_none(op),
+        .detached = (op->flags & FLAG_DETACHED) != 0,
+        .force = (op->flags & FLAG_FORCE) != 0,
+        .discard = (op->flags & FLAG_DISCARD) != 0,
+    };
+    unsigned expected;
+    uint64_t released;
+
+    EXPECT(run, epb_lease_release_worker(
+                    run->leases, run->parties[op->party], run_worker_name(release.worker),
+                    release.detached, run_key_name(release.key), release.force,
+                    release.discard, &run->now,
+                    &released) == model_release_worker(&run->model, &release, &expected));
+    EXPECT(run, released == expected);
+}
+
+static void
+op_pool(struct run *run, const struct op *op)
+{
+    unsigned elements[4];
+    unsigned count = 1 + op->amount % 4;
+    uint8_t packed[64];
+    size_t size_bytes = 0;
+    bool add = (op->flags & FLAG_FRESH) != 0;
+    bool malformed = op->choice % 16 == 0;
+    bool created[2] = {false, false};
+    uint64_t size = 0;
+    unsigned expected_size = 0;
+    enum epb_status status;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct element_name *name;
+
+        elements[i] = op->amount / (4U << 3 * i) % 8 % MODEL_ELEMENTS;
+        name = &run_element_names[elements[i]];
+        epb_put_u32(packed + size_bytes, name->size_bytes);
+        packed[size_bytes + 4] = name->is_binary;
+        memcpy(packed + size_bytes + EPB_ELEMENT_HEADER_BYTES, name->text,
+               name->size_bytes);
+        size_bytes += EPB_ELEMENT_HEADER_BYTES + name->size_bytes;
+    }
+    arm(run, op);
+    status = epb_lease_pool(run->leases, run_key_name(op->key),
+                            (struct epb_bytes){packed, size_bytes - malformed}, add,
+                            run->has_value[op->key], &run->now, &created[0], &size);
+    if (has_failed(run, op, status)) {
+        return;
+    }
+    if (malformed) {
+        EXPECT(run, status == EPB_INVALID_VALUE);
+        return;
+    }
+    EXPECT(run,
+           status == model_pool(&run->model, op->key, elements, count, add,
+                                run->has_value[op->key], &created[1], &expected_size));
+    EXPECT(run, status != EPB_OK || (created[0] == created[1] && size == expected_size));
+}
+
+static void
+op_limit(struct run *run, const struct op *op)
+{
+    int64_t n = (int64_t)(op->amount % 5);
+    bool created[2] = {false, false};
+    enum epb_status status;
+
+    arm(run, op);
+    status = epb_lease_limit(run->leases, run_key_name(op->key), n,
+                             run->has_value[op->key], &run->now, &created[0]);
+    if (has_failed(run, op, status)) {
+        return;
+    }
+    EXPECT(run, status == model_limit(&run->model, op->key, n, run->has_value[op->key],
+                                      &created[1]));
+    EXPECT(run, status != EPB_OK || created[0] == created[1]);
+}
+
+static void
+op_discard(struct run *run, const struct op *op)
+{
+    unsigned element = op->amount % MODEL_ELEMENTS;
+    const struct element_name *name = &run_element_names[element];
+    enum epb_status status;
+
+    arm(run, op);
+    status = epb_lease_discard(
+        run->leases, run_key_name(op->key),
+        (struct epb_bytes){(const uint8_t *)name->text, name->size_bytes},
+        name->is_binary ? EPB_F_BINARY : 0, &run->now);
+    if (!has_failed(run, op, status)) {
+        EXPECT(run, status == model_discard(&run->model, op->key, element));
+    }
+}
+
+static void
+op_undefine(struct run *run, const struct op *op)
+{
+    EXPECT(run, epb_lease_undefine(run->leases, run_key_name(op->key), &run->now) ==
+                    model_undefine(&run->model, op->key));
+}
+
+static void
+op_cancel(struct run *run, const struct op *op)
+{
+    uint32_t id = run->model.parties[op->party].last_id;
+
+    id = id > op->choice % 8 ? id - op->choice % 8 : 0;
+    EXPECT(run, epb_wait_has(run->waits, run->parties[op->party], id) ==
+                    (model_wait_of(&run->model, op->party, id) != NULL));
+    EXPECT(run, epb_wait_cancel(run->waits, run->parties[op->party], id, &run->now) ==
+                    model_cancel(&run->model, op->party, id));
+}
+
+static void
+check_told(struct run *run, unsigned party)
+{
+    struct epb_party *real = run->parties[party];
+
+    real->told = !epb_list_empty(&real->finished) || !epb_list_empty(&real->losses);
+    run->ready[party] = real->told;
+}
+
+/* What the engine does with a finished wait: it answers, asks again, or takes the grant
+ * back. */
+static void
+op_pop(struct run *run, const struct op *op)
+{
+    struct epb_wait *wait = epb_wait_pop(run->waits, run->parties[op->party]);
+    struct model_wait *expected = model_pop(&run->model, op->party);
+    uint64_t token;
+
+    EXPECT(run, (wait != NULL) == (expected != NULL));
+    if (wait == NULL || expected == NULL) {
+        return;
+    }
+    EXPECT(run, wait->id == expected->id);
+    EXPECT(run, wait->status == expected->status);
+    EXPECT(run, bytes_equal(epb_lease_wait_key(wait), run_key_name(expected->key)));
+    EXPECT(run, (wait->reason != NULL) == (expected->reason != 0));
+    if (wait->reason != NULL) {
+        struct epb_bytes text = epb_reason_text(wait->reason);
+
+        EXPECT(run, text.size_bytes == expected->reason);
+    }
+    token = expected->grant;
+    EXPECT(run, (wait->grant != NULL) == (token != 0));
+    if (expected->space == EPB_SPACE_COMPUTE && wait->status == EPB_OK && token == 0 &&
+        wait->grant == NULL && (op->flags & FLAG_ODD) == 0) {
+        bool granted = epb_lease_ask_again(run->leases, wait, &run->now);
+
+        EXPECT(run, granted == model_ask_again(&run->model, expected));
+        if (!granted) {
+            check_told(run, op->party);
+            return;
+        }
+        token = expected->grant;
+    }
+    if (token != 0) {
+        run_check_view(run, wait->grant, token);
+    }
+    if (wait->grant != NULL && token != 0 && op->choice % 8 == 0) {
+        epb_lease_end(run->leases, wait->grant, &run->now);
+        EXPECT(run, wait->grant == NULL);
+        model_end(&run->model, token, MODEL_RELEASED);
+    }
+    epb_wait_free(run->waits, wait);
+    model_free(&run->model, expected);
+    check_told(run, op->party);
+}
+
+void
+run_leave(struct run *run, unsigned party)
+{
+    struct epb_party *real = run->parties[party];
+
+    epb_party_withdraw(run->waits, real, &run->now);
+    epb_lease_leave(run->leases, real, &run->now);
+    EXPECT(run, epb_list_empty(&real->holders) && epb_list_empty(&real->losses));
+    epb_party_free(run->waits, real);
+    run->parties[party] = NULL;
+    run->ready[party] = false;
+}
+
+void
+run_join(struct run *run, unsigned party)
+{
+    bool sessionless = party == MODEL_PARTIES - 1;
+
+    run->parties[party] =
+        epb_party_new(run->waits, (void *)(uintptr_t)party, sessionless);
+    model_join(&run->model, party, sessionless);
+    EXPECT(run, run->parties[party]->session == run->model.parties[party].session);
+}
+
+static void
+op_leave(struct run *run, const struct op *op)
+{
+    run_leave(run, op->party);
+    model_leave(&run->model, op->party);
+    if ((op->flags & FLAG_ODD) != 0) {
+        run_compare(run);
+    }
+    run_join(run, op->party);
+}
+
+static void
+op_time(struct run *run, const struct op *op)
+{
+    static const uint64_t steps[] = {1, 1, 3, 10, 20, 21, 100, 2000};
+    uint64_t next = epb_leases_sweep(run->leases, &run->now, 0);
+    uint64_t to = run->now.mono_ms + steps[op->amount % 8];
+
+    /* Often to the very deadline of something. */
+    if (op->choice % 2 == 0) {
+        uint64_t other = epb_waits_sweep(run->waits, &run->now, 0);
+
+        next = op->choice % 4 == 0 && other < next ? other : next;
+        to =
+            next != UINT64_MAX && next > run->now.mono_ms && next < to + 1000 ? next : to;
+    }
+    run->now.mono_ms = to;
+    run->now.boot_ms += 7;
+    run->model.now = to;
+}
+
+static void
+op_sweep(struct run *run, const struct op *op)
+{
+    unsigned limit = op->amount % 4;
+
+    if ((op->flags & FLAG_ODD) != 0) {
+        EXPECT(run, epb_waits_sweep(run->waits, &run->now, limit) ==
+                        model_sweep_waits(&run->model, limit));
+    } else {
+        EXPECT(run, epb_leases_sweep(run->leases, &run->now, limit) ==
+                        model_sweep_leases(&run->model, limit));
+    }
+}
+
+static void
+op_computed(struct run *run, const struct op *op)
+{
+    epb_lease_computed(run->leases, run_key_name(op->key));
+    model_computed(&run->model, op->key);
+}
+
+static void
+op_fail(struct run *run, const struct op *op)
+{
+    uint64_t token = choose_token(run, op);
+    unsigned length = 1 + op->amount % 20;
+    struct epb_bytes reason = {(const uint8_t *)"twenty bytes of reason", length};
+    enum epb_status status;
+
+    arm(run, op);
+    status = epb_lease_fail(run->leases, token, reason, &run->now);
+    if (!has_failed(run, op, status)) {
+        EXPECT(run, status == model_fail(&run->model, token, length));
+    }
+}
+
+static void
+op_losses(struct run *run, const struct op *op)
+{
+    struct model *model = &run->model;
+    struct epb_bytes key;
+    uint64_t token;
+
+    for (unsigned i = 0; i < model->loss_count; i++) {
+        struct model_loss *loss = &model->losses[i];
+
+        if (loss->by_event && loss->place == op->party) {
+            EXPECT(run, epb_lease_next_loss(run->leases, run->parties[op->party], &token,
+                                            &key));
+            EXPECT(run, token == loss->token);
+            EXPECT(run, bytes_equal(key, run_key_name(loss->key)));
+            loss->by_event = false;
+        }
+    }
+    EXPECT(run, !epb_lease_next_loss(run->leases, run->parties[op->party], &token, &key));
+    model_forget_told(model);
+    check_told(run, op->party);
+}
+
+static void
+op_value(struct run *run, const struct op *op)
+{
+    struct epb_bytes key = run_key_name(op->key);
+    bool allowed = epb_lease_allows_value(run->leases, key, &run->now);
+
+    EXPECT(run, allowed == model_allows_value(&run->model, op->key));
+    EXPECT(run, epb_lease_holds_value(run->leases, key) ==
+                    model_holds_value(&run->model, op->key));
+    run->has_value[op->key] = allowed && !run->has_value[op->key];
+}
+
+static void
+op_drain(struct run *run, const struct op *op)
+{
+    (void)op;
+    epb_waits_finish_all(run->waits, EPB_DRAINING, &run->now);
+    model_drain(&run->model);
+}
+
+static void
+op_end(struct run *run, const struct op *op)
+{
+    uint64_t token = choose_token(run, op);
+    struct epb_grant *grant = epb_lease_find(run->leases, token, &run->now);
+
+    EXPECT(run, (grant != NULL) == (model_find(&run->model, token) != NULL));
+    if (grant != NULL && model_find(&run->model, token) != NULL &&
+        (op->flags & FLAG_ODD) != 0) {
+        epb_lease_end(run->leases, grant, &run->now);
+        model_end(&run->model, token, MODEL_RELEASED);
+    }
+}
+
+void (*const run_op_calls[OP_KINDS])(struct run *run, const struct op *op) = {
+    op_ask,  op_renew_token, op_renew_worker, op_release_token, op_release_worker,
+    op_pool, op_limit,       op_discard,      op_undefine,      op_cancel,
+    op_pop,  op_leave,       op_time,         op_sweep,         op_computed,
+    op_fail, op_losses,      op_value,        op_drain,         op_end,
+};

@@ -1,0 +1,380 @@
+#include <criterion/criterion.h>
+
+#include "core/throttle.h"
+#include "helpers.h"
+
+static struct epb_arena *arena;
+static struct epb_quota quota;
+static struct epb_throttles *throttles;
+static struct epb_time now;
+static struct epb_throttle_answer answer;
+
+static void
+setup(void)
+{
+    arena = epb_arena_new(false);
+    quota = (struct epb_quota){0, 0};
+    throttles = epb_throttles_new(arena, &quota);
+    cr_assert_not_null(throttles);
+    now = (struct epb_time){.boot_ms = 7, .mono_ms = 5000, .wall_ms = 9};
+}
+
+static void
+teardown(void)
+{
+    struct epb_mem_stats stats;
+
+    epb_throttles_free(throttles);
+    epb_arena_stats(arena, &stats);
+    cr_assert_eq(stats.used_bytes, 0);
+    cr_assert_eq(quota.used_bytes, 0);
+    epb_arena_free(arena);
+}
+
+TestSuite(throttle, .init = setup, .fini = teardown);
+
+static struct epb_request
+request_of(const char *key, int64_t limit, uint64_t period_ms)
+{
+    return (struct epb_request){.key = bytes_of(key),
+                                .flags = EPB_F_COUNT | EPB_F_PERIOD,
+                                .count = limit,
+                                .period_ms = period_ms};
+}
+
+static enum epb_status
+take(struct epb_request request)
+{
+    memset(&answer, 0x55, sizeof answer);
+    return epb_throttle_take(throttles, &request, &now, &answer);
+}
+
+static bool
+allowed(struct epb_request request)
+{
+    cr_assert_eq(take(request), EPB_OK);
+    return answer.allowed;
+}
+
+static struct epb_request
+with_cost(struct epb_request request, uint64_t cost)
+{
+    request.flags |= EPB_F_COST;
+    request.cost = cost;
+    return request;
+}
+
+static struct epb_request
+with_burst(struct epb_request request, uint64_t burst)
+{
+    request.flags |= EPB_F_BURST;
+    request.burst = burst;
+    return request;
+}
+
+Test(throttle, a_burst_and_then_one_an_interval)
+{
+    const struct epb_request request = request_of("api", 10, 1000);
+
+    for (unsigned i = 0; i < 10; i++) {
+        cr_assert(allowed(request), "%u", i);
+        cr_assert_eq(answer.remaining, 9 - i);
+        cr_assert_eq(answer.retry_after_ms, 0);
+        cr_assert_eq(answer.reset_after_ms, 100 * (i + 1));
+    }
+    cr_assert_not(allowed(request));
+    cr_assert_eq(answer.retry_after_ms, 100);
+    cr_assert_eq(answer.remaining, 0);
+    cr_assert_eq(answer.reset_after_ms, 1000);
+    now.mono_ms += 99;
+    cr_assert_not(allowed(request));
+    cr_assert_eq(answer.retry_after_ms, 1);
+    now.mono_ms += 1;
+    cr_assert(allowed(request));
+    cr_assert_not(allowed(request));
+    cr_assert(allowed(request_of("other", 10, 1000)), "keys are apart");
+}
+
+Test(throttle, nothing_is_rounded_when_an_interval_is_no_whole_number)
+{
+    const struct epb_request request = with_burst(request_of("third", 3, 1000), 1);
+    unsigned granted = 0;
+
+    /* Three in a thousand ms, for a thousand of them, asked every ms. */
+    for (unsigned ms = 0; ms < 1000000; ms++) {
+        granted += allowed(request);
+        now.mono_ms++;
+    }
+    /* The intervals are 333.3 ms, but a request is made on whole ms only: 334. */
+    cr_assert_eq(granted, (1000000 + 333) / 334);
+    cr_assert_not(allowed(with_cost(request, 2)));
+    cr_assert_eq(answer.retry_after_ms, UINT64_MAX, "more than the burst");
+    /* With room for the rests it is three a second, exactly. */
+    const struct epb_request steady = request_of("steady", 3, 1000);
+
+    granted = 0;
+    for (unsigned ms = 0; ms < 1000000; ms++) {
+        granted += allowed(steady);
+        now.mono_ms++;
+    }
+    cr_assert_eq(granted, 3 + 2999);
+}
+
+Test(throttle, a_look_takes_nothing)
+{
+    const struct epb_request request = request_of("k", 5, 100);
+
+    cr_assert(allowed(with_cost(request, 0)));
+    cr_assert_eq(answer.remaining, 5);
+    cr_assert_eq(answer.reset_after_ms, 0);
+    cr_assert_eq(epb_throttles_count(throttles), 0);
+    cr_assert(allowed(with_cost(request, 4)));
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert(allowed(with_cost(request, 0)));
+        cr_assert_eq(answer.remaining, 1);
+        cr_assert_eq(answer.reset_after_ms, 80);
+    }
+}
+
+Test(throttle, a_refusal_changes_nothing)
+{
+    const struct epb_request request = request_of("k", 5, 100);
+
+    cr_assert(allowed(with_cost(request, 3)));
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_not(allowed(with_cost(request, 4)));
+        cr_assert_eq(answer.retry_after_ms, 40);
+        cr_assert_eq(answer.remaining, 2);
+    }
+    cr_assert(allowed(with_cost(request, 2)));
+    cr_assert_not(allowed(with_cost(request, 6)));
+    cr_assert_eq(answer.retry_after_ms, UINT64_MAX);
+}
+
+Test(throttle, numbers_beyond_the_bounds_are_refused)
+{
+    const struct epb_request good = request_of("k", 1000000, 31536000000);
+
+    cr_assert_eq(take(request_of("k", 0, 10)), EPB_INVALID_REQUEST);
+    cr_assert_eq(take(request_of("k", -1, 10)), EPB_INVALID_REQUEST);
+    cr_assert_eq(take(request_of("k", INT64_MIN, 10)), EPB_INVALID_REQUEST);
+    cr_assert_eq(take(request_of("k", 1000001, 10)), EPB_INVALID_REQUEST);
+    cr_assert_eq(take(request_of("k", 1, 0)), EPB_INVALID_REQUEST);
+    cr_assert_eq(take(request_of("k", 1, 31536000001)), EPB_INVALID_REQUEST);
+    cr_assert_eq(take(with_burst(good, 0)), EPB_INVALID_REQUEST);
+    cr_assert_eq(take(with_burst(good, 1000001)), EPB_INVALID_REQUEST);
+    cr_assert_eq(epb_throttles_count(throttles), 0);
+    cr_assert(allowed(with_burst(good, 1000000)));
+    cr_assert_eq(answer.remaining, 999999);
+    cr_assert_not(allowed(with_cost(good, UINT64_MAX)));
+    cr_assert_eq(answer.retry_after_ms, UINT64_MAX);
+}
+
+Test(throttle, what_is_over_is_forgotten_within_a_second)
+{
+    uint64_t next_ms;
+
+    cr_assert_eq(epb_throttles_sweep(throttles, &now, 100), UINT64_MAX);
+    for (unsigned i = 0; i < 25; i++) {
+        const char key[] = {(char)('A' + i), '\0'};
+
+        cr_assert(allowed(request_of(key, 1, 100)));
+    }
+    cr_assert_eq(epb_throttles_count(throttles), 25);
+    next_ms = epb_throttles_sweep(throttles, &now, 10);
+    cr_assert(next_ms > now.mono_ms && next_ms <= now.mono_ms + 1000);
+    now.mono_ms = next_ms;
+    cr_assert_leq(epb_throttles_sweep(throttles, &now, 10), now.mono_ms, "more is due");
+    cr_assert_eq(epb_throttles_count(throttles), 15);
+    cr_assert_leq(epb_throttles_sweep(throttles, &now, 10), now.mono_ms);
+    cr_assert_eq(epb_throttles_sweep(throttles, &now, 10), UINT64_MAX);
+    cr_assert_eq(epb_throttles_count(throttles), 0);
+}
+
+Test(throttle, a_busy_limit_asks_for_one_sweep_a_second)
+{
+    const uint64_t end_ms = now.mono_ms + 10000;
+    uint64_t next_ms = 0;
+    unsigned wakeups = 0;
+
+    while (now.mono_ms < end_ms) {
+        (void)take(request_of("busy", 1000, 1000));
+        wakeups += next_ms <= now.mono_ms;
+        next_ms = epb_throttles_sweep(throttles, &now, 10);
+        now.mono_ms++;
+    }
+    cr_assert_leq(wakeups, 12);
+}
+
+Test(throttle, memory_is_bounded_and_a_failure_changes_nothing)
+{
+    uint64_t countdown = 1;
+
+    quota.limit_bytes = epb_arena_block_bytes(1);
+    cr_assert_eq(take(request_of("a-key", 5, 100)), EPB_MAX_MEMORY);
+    quota.limit_bytes = 0;
+    for (;; countdown++) {
+        epb_mem_fail_after(countdown);
+        if (take(request_of("k", 5, 100)) == EPB_OK) {
+            break;
+        }
+        cr_assert_eq(epb_throttles_count(throttles), 0);
+        cr_assert_eq(quota.used_bytes, 0);
+    }
+    epb_mem_fail_after(0);
+    cr_assert_geq(countdown, 3);
+    cr_assert_eq(answer.remaining, 4);
+}
+
+/* The algorithm in one line of rational arithmetic: the TAT in parts of 1/limit ms. */
+
+typedef __int128 wide;
+
+struct model {
+    wide tat;
+    wide limit;
+};
+
+static wide
+larger(wide left, wide right)
+{
+    return left > right ? left : right;
+}
+
+/* The TAT as the request's limit sees it, but not before now. */
+static wide
+model_start(const struct model *model, wide limit, wide now_ms)
+{
+    wide tat = (model->tat * limit + model->limit - 1) / model->limit;
+
+    return larger(model->tat > now_ms * model->limit ? tat : 0, now_ms * limit);
+}
+
+static bool
+model_allows(const struct model *model, const struct epb_request *request, wide cost,
+             wide now_ms)
+{
+    return model_start(model, request->count, now_ms) + cost * request->period_ms <=
+           now_ms * request->count + (wide)request->burst * request->period_ms;
+}
+
+static void
+check_take(struct model *model, const struct epb_request *request, const char *place)
+{
+    wide at = now.mono_ms;
+    wide cost = (request->flags & EPB_F_COST) != 0 ? request->cost : 1;
+    bool expected = model_allows(model, request, cost, at);
+
+    cr_assert_eq(allowed(*request), expected, "%s", place);
+    if (expected && cost > 0) {
+        model->tat = model_start(model, request->count, at) + cost * request->period_ms;
+        model->limit = request->count;
+    }
+    wide start = model_start(model, request->count, at);
+    wide reset = (start - at * request->count + request->count - 1) / request->count;
+
+    cr_assert_eq(answer.reset_after_ms, (uint64_t)reset, "%s", place);
+    cr_assert(answer.remaining == 0 || model_allows(model, request, answer.remaining, at),
+              "%s", place);
+    cr_assert_not(model_allows(model, request, (wide)answer.remaining + 1, at), "%s",
+                  place);
+    if (expected) {
+        cr_assert_eq(answer.retry_after_ms, 0, "%s", place);
+    } else if (cost > request->burst) {
+        cr_assert_eq(answer.retry_after_ms, UINT64_MAX, "%s", place);
+    } else {
+        wide retry = answer.retry_after_ms;
+
+        cr_assert(model_allows(model, request, cost, at + retry), "%s", place);
+        cr_assert_not(model_allows(model, request, cost, at + retry - 1), "%s", place);
+    }
+}
+
+#define MODEL_KEYS 4U
+
+static uint64_t
+some_number(struct random *random, uint64_t limit)
+{
+    switch (random_below(random, 4)) {
+    case 0:
+        return limit;
+    case 1:
+        return 1;
+    case 2:
+        return 1 + random_below(random, limit < 50 ? (unsigned)limit : 50);
+    default:
+        return 1 + random_next(random) % limit;
+    }
+}
+
+static struct epb_request
+some_request(struct random *random, unsigned key)
+{
+    static const char *const keys[MODEL_KEYS] = {"a", "b", "c", "d"};
+    /* One key keeps its limit, so that it gets somewhere. */
+    struct epb_request request =
+        key == 0 ? with_burst(request_of(keys[key], 7, 1000), 9)
+                 : with_burst(request_of(keys[key], (int64_t)some_number(random, 1000000),
+                                         some_number(random, 31536000000)),
+                              some_number(random, 1000000));
+
+    switch (random_below(random, 6)) {
+    case 0:
+        return with_cost(request, 0);
+    case 1:
+        return with_cost(request, request.burst + random_below(random, 3));
+    case 2:
+        return with_cost(request, random_below(random, 10));
+    default:
+        return request;
+    }
+}
+
+static void
+history(uint64_t seed, unsigned steps)
+{
+    struct random random = {seed};
+    struct model models[MODEL_KEYS];
+    char place[64];
+
+    for (unsigned i = 0; i < MODEL_KEYS; i++) {
+        models[i] = (struct model){0, 1};
+    }
+    now.mono_ms = 1 + random_below(&random, 100);
+    for (unsigned step = 0; step < steps; step++) {
+        unsigned key = random_below(&random, MODEL_KEYS);
+        struct epb_request request = some_request(&random, key);
+
+        snprintf(place, sizeof place, "seed %llu step %u", (unsigned long long)seed,
+                 step);
+        check_take(&models[key], &request, place);
+        switch (random_below(&random, 8)) {
+        case 0:
+            now.mono_ms += random_below(&random, 400);
+            break;
+        case 1:
+            now.mono_ms += answer.retry_after_ms < UINT32_MAX ? answer.retry_after_ms : 1;
+            break;
+        case 2:
+            (void)epb_throttles_sweep(throttles, &now, 2);
+            break;
+        case 3:
+            if (random_below(&random, 1000) == 0) {
+                now.mono_ms += UINT64_C(1) << (30 + random_below(&random, 20));
+            }
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+Test(throttle, agrees_with_the_formula)
+{
+    uint64_t seed = random_seed("throttle");
+
+    history(1, 200000);
+    teardown();
+    setup();
+    history(seed, 200000);
+}
