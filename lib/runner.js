@@ -10,36 +10,16 @@
  */
 'use strict';
 
-const fs = require('node:fs');
-const { constants } = require('node:os');
-const { SECRET_ENV, parseFlags, resolve, rowsOf, table } = require('./options.js');
+const { FAILED, makeLog, runCommand, watchAbove } = require('./cli/child.js');
 const { UsageError } = require('./cli/errors.js');
-
-const FAILED = 125;
-const NOT_EXECUTABLE = 126;
-const NOT_FOUND = 127;
-const SIGNAL_BASE = 128;
-
-/** Deaths that we die ourselves, so that a shell or npm above sees what happened. */
-const RE_RAISED = new Map([
-  [constants.signals.SIGINT, 'SIGINT'],
-  [constants.signals.SIGTERM, 'SIGTERM'],
-  [constants.signals.SIGHUP, 'SIGHUP'],
-]);
-
-/** Failures to start a command that are not the command's fault. */
-const OUR_SHORTAGE = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'internal']);
+const { SECRET_ENV, parseFlags, resolve, rowsOf } = require('./options.js');
 
 /** What the child's environment gains. */
 const PIPE = 'EPHEMERAL_PIPE';
 const SECRET = 'EPHEMERAL_SECRET';
 const BROKER_PID = 'EPHEMERAL_BROKER_PID';
 
-/**
- * @typedef {object} Front  what the command line's front door provides
- * @property {(line: string) => void} complain
- * @property {(error: any, how: { status: number, debug?: boolean }) => never} fail
- */
+/** @typedef {import('./cli/child.js').Front} Front */
 
 /**
  * What is wrong with the words before `--`. A command there is far more likely than a stray word,
@@ -152,116 +132,19 @@ function childEnvironment(pipe, secret) {
 }
 
 /**
- * @param {any} error
- * @param {string} file
- * @returns {{ status: number, message: string }}
- */
-function explainSpawnFailure(error, file) {
-  const name = JSON.stringify(file);
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') {
-    const hint = /\s/.test(file)
-      ? 'give the command and its arguments as separate words, or use: -- sh -c "..."'
-      : 'check the spelling; a command of an installed package needs npx in front';
-    return { status: NOT_FOUND, message: `${name}: command not found; ${hint}` };
-  }
-  if (OUR_SHORTAGE.has(error.code)) {
-    return { status: FAILED, message: `${name}: no new process can be made (${error.code})` };
-  }
-  const hint = error.code === 'EACCES' ? '; is it a program, and chmod +x?' : '';
-  return {
-    status: NOT_EXECUTABLE,
-    message: `${name}: it can't be executed (${error.code})${hint}`,
-  };
-}
-
-/**
- * The command's end becomes ours.
+ * The command, below us and below the package manager that may be above us.
  *
- * @param {{ code: number | null, signal: number | null }} outcome
- * @returns {void}
+ * @param {import('./cli/child.js').Run} run
  */
-function exitLike({ code, signal }) {
-  if (signal === null) process.exit(code ?? FAILED);
-  const name = RE_RAISED.get(signal);
-  if (name !== undefined && process.platform !== 'win32') {
-    process.kill(process.pid, name);
-    // Not reached before the signal has had its effect, unless somebody blocks it.
-    setTimeout(() => process.exit(SIGNAL_BASE + signal), 100);
-    return;
-  }
-  process.exit(SIGNAL_BASE + signal);
-}
-
-/**
- * @param {boolean} debug
- */
-function makeLog(debug) {
-  if (!debug) return () => {};
-  return (/** @type {string} */ event, /** @type {object} */ fields) => {
-    const record = { time: Date.now(), level: 'debug', event, ...fields };
-    try {
-      fs.writeSync(2, `${JSON.stringify(record)}\n`);
-    } catch {
-      // A log nobody takes must not end the run.
-    }
-  };
-}
-
-/**
- * Ends us when the package manager above us dies.
- *
- * @param {any} binding
- * @param {boolean} whole  watch everything between us and it too, such as npm's shell; without a
- *   command these come and go (a shell's "$( ... & )"), so only the package managers count then
- * @param {() => void} onDeath
- */
-function watchAbove(binding, whole, onDeath) {
-  if (process.platform === 'win32') return;
-  const { managedChain, stillStands } = require('./cli/ancestors.js');
-  const chain = managedChain();
-  const pids = chain.filter(({ manager }) => whole || manager).map(({ pid }) => pid);
-  if (pids.length === 0) return;
-  binding.watchAncestors(pids, onDeath);
-  if (whole && !stillStands(chain)) onDeath();
-}
-
-/**
- * Runs the command until it ends, then ends us.
- *
- * @param {{ command: string[], env: Record<string, string | undefined>, graceMs: number,
- *   debug: boolean, front: Front, stop: () => void }} run
- */
-function runCommand({ command, env, graceMs, debug, front, stop }) {
-  const { Supervisor } = require('./cli/supervisor.js');
-  const binding = require('./binding.js').load();
-  const log = makeLog(debug);
-  const supervisor = new Supervisor({ binding, graceMs, log });
-  let failed = false;
-  try {
-    supervisor.start(command, env, (outcome) => {
-      stop();
-      supervisor.release();
-      if (failed) process.exit(FAILED);
-      exitLike(outcome);
-    });
-  } catch (error) {
-    stop();
-    const { status, message } = explainSpawnFailure(error, command[0]);
-    front.fail(new Error(message), { status });
-  }
-  process.on('uncaughtException', (error) => {
-    // A fault of ours: the command is asked to end, and we still end after it.
-    front.complain(`internal error: ${debug ? error.stack : error.message}`);
-    failed = true;
-    supervisor.end('fault');
-  });
-  watchAbove(binding, true, () => supervisor.end('parent_died'));
+function runBelow(run) {
+  const { end } = runCommand({ ...run, log: makeLog(run.debug) });
+  watchAbove(require('./binding.js').load(), true, () => end('parent_died'));
 }
 
 /**
  * Joins the broker of the `start` around us: nothing to make, nothing to clean up.
  *
- * @param {{ command: string[], graceMs: number, debug: boolean, front: Front }} run
+ * @param {{ command: string[], graceMs?: number, debug: boolean, front: Front }} run
  */
 async function runInOuter({ command, graceMs, debug, front }) {
   const { PipeClient } = require('./client.js');
@@ -274,11 +157,8 @@ async function runInOuter({ command, graceMs, debug, front }) {
   } finally {
     await client.close();
   }
-  runCommand({ command, env: { ...process.env }, graceMs, debug, front, stop: () => {} });
+  runBelow({ command, env: { ...process.env }, graceMs, debug, front, stop: () => {} });
 }
-
-/** How long the command has to end when nothing else is said. */
-const DEFAULT_GRACE = table.find(({ name }) => name === 'grace')?.default;
 
 /**
  * @param {string[]} argv  what follows `start`
@@ -289,7 +169,7 @@ function start(argv, front) {
   require('./binding.js').load().hardenProcess();
   const options = brokerOptions(flags, command !== null);
   const { debug } = options;
-  const graceMs = flags.grace ?? DEFAULT_GRACE;
+  const graceMs = flags.grace;
   const outer = process.env[PIPE];
   if (flags.reuse && command && outer) {
     void runInOuter({ command, graceMs, debug, front });
@@ -316,7 +196,7 @@ function start(argv, front) {
     return;
   }
   const env = childEnvironment(String(broker.pipe), secret);
-  runCommand({ command, env, graceMs, debug, front, stop: () => broker.stopSync() });
+  runBelow({ command, env, graceMs, debug, front, stop: () => broker.stopSync() });
 }
 
 module.exports = { start };

@@ -36,23 +36,30 @@ const EXIT_STATUSES = `Exit status: 0 done; 1 the broker said no (not_found, con
   3 no broker, or one with another secret or version.`;
 
 /**
- * @param {Record<string, { usage: string, summary: string }>} commands
+ * @typedef {{ usage: string, summary: string }} Shown
+ *
+ * @param {{ title: string, commands: Record<string, Shown> }[]} groups
  */
-function overview(commands) {
-  const width = Math.max(...Object.values(commands).map(({ usage }) => usage.length));
-  const lines = Object.values(commands).map(({ usage, summary }) =>
-    wrap(`  ${usage.padEnd(width)}  ${summary}`),
-  );
-  return `Share tokens, counters and small state between parallel processes: in memory only, over a
-private pipe, gone when your command ends.
+function overview(groups) {
+  const all = groups.flatMap(({ commands }) => Object.values(commands));
+  const width = Math.max(...all.map(({ usage }) => usage.length));
+  const sections = groups.map(({ title, commands }) => {
+    const lines = Object.values(commands).map(({ usage, summary }) =>
+      wrap(`  ${usage.padEnd(width)}  ${summary}`),
+    );
+    return `${title}:\n${lines.join('\n')}`;
+  });
+  return `Share tokens, accounts, counters and small state between parallel processes: in memory only, over
+a private pipe, gone when your command ends.
 
 Usage: ephemeral-pipe-broker COMMAND [flags]        (short: epb)
 
 Run something with a broker:
   start [flags] -- COMMAND [ARGUMENT ...]
 
-Look into a running broker, from inside what start runs or with --pipe:
-${lines.join('\n')}
+Everything else finds the broker of the start around it, or takes --pipe.
+
+${sections.join('\n\n')}
 
 More:
   help COMMAND   what a command does, and its flags
@@ -104,25 +111,67 @@ const EXAMPLES = {
   ],
   incr: ['epb incr visits --ttl 1h', 'epb incr visits 10'],
   list: ['epb list', 'epb list user:'],
+  lock: [
+    'epb lock database -- ./migrate.sh',
+    'epb lock build --wait 0 -- make',
+    'epb lock fixtures --shared -- npm run read-only-tests',
+  ],
+  lease: [
+    'account=$(epb lease accounts --worker "$$" --wait 1m)',
+    'port=$((3000 + $(epb lease port --worker "$$")))',
+  ],
+  renew: ['epb renew --worker "$$" --ttl 5m'],
+  release: [
+    'epb release --worker "$$"',
+    'epb release accounts --worker "$$" --discard',
+    'epb release --force --worker 7',
+    'epb release accounts --force',
+  ],
+  leases: ['epb leases', 'epb leases accounts --json'],
+  pool: ['epb pool accounts ann bob cid', 'jq -c ".[]" accounts.json | epb pool accounts - --json'],
+  limit: ['epb limit uploads 3'],
+  wait: ['url=$(epb wait server-url --wait 30s)'],
+};
+
+/**
+ * What is to be known beyond the summary.
+ *
+ * @type {Record<string, string>}
+ */
+const NOTES = {
+  lock: `The lock is given in order of arrival, and is free the moment this program ends, however it ends.
+It is renewed while the command runs. When it is lost all the same, because the broker ended or
+somebody released it by force, the command is ended and the exit status is 125.
+
+Exit status: the command's own, as with start. Before it runs: 1 when the lock was not to be had,
+2 wrong use, 3 no broker.
+`,
+  lease: `What is leased depends on KEY: an element of a pool (epb pool), one of N permits (epb limit), a
+stored value, exclusively, or else the lowest free number from 0. The same worker asking again gets
+the same, renewed. It belongs to the worker's name until it is released or its time is over.
+`,
 };
 
 /**
  * @param {string} name
- * @param {{ usage: string, summary: string }} command
+ * @param {Shown & { runsCommand?: boolean }} command
  * @param {any[]} kinds  its flags
  */
-function commandHelp(name, { usage, summary }, kinds) {
+function commandHelp(name, { usage, summary, runsCommand = false }, kinds) {
   const examples = (EXAMPLES[name] ?? []).map((text) => `  ${text}`);
   const shown = examples.length > 0 ? `\nExamples:\n${examples.join('\n')}\n` : '';
+  const note = Object.hasOwn(NOTES, name) ? `${NOTES[name]}\n` : '';
   return `Usage: ephemeral-pipe-broker ${usage}
 
 ${summary}
 ${shown}
-Flags:
-${flagLines(kinds)}
+${note}Flags:
+${flagLines(kinds.filter((kind) => typeof kind !== 'string'))}
 
-The secret also comes from EPHEMERAL_SECRET or CLIENT_SECRET. Words after -- are never flags.
-${EXIT_STATUSES}`;
+The broker and its secret:
+${flagLines(kinds.filter((kind) => typeof kind === 'string'))}
+
+The secret also comes from EPHEMERAL_SECRET or CLIENT_SECRET. Words after -- are never flags.${runsCommand ? '' : `\n${EXIT_STATUSES}`}`;
 }
 
 module.exports = { overview, startHelp, commandHelp };

@@ -40,10 +40,19 @@ function fail(error, { status, debug = false }) {
 }
 
 /**
+ * The words before `--`: what follows belongs to a command.
+ *
+ * @param {string[]} argv
+ */
+function beforeDashes(argv) {
+  return argv.slice(0, argv.concat('--').indexOf('--'));
+}
+
+/**
  * @param {string[]} argv  without node and the script
  */
 function startCommand(argv) {
-  const ours = argv.slice(0, argv.concat('--').indexOf('--'));
+  const ours = beforeDashes(argv);
   if (ours.includes('--help') || ours.includes('-h')) return void otherCommand('help', ['start']);
   const debug = ours.includes('--debug');
   try {
@@ -58,9 +67,9 @@ function startCommand(argv) {
  * @param {string[]} argv
  */
 async function otherCommand(name, argv) {
-  const debug = argv.includes('--debug');
+  const debug = beforeDashes(argv).includes('--debug');
   try {
-    process.exitCode = await require('./commands.js').run(name, argv, { complain });
+    process.exitCode = await require('./commands.js').run(name, argv, { complain, fail });
   } catch (/** @type {any} */ error) {
     const status = error instanceof UsageError ? WRONG_USE : require('./commands.js').status(error);
     fail(error, { status, debug });

@@ -26,7 +26,9 @@ const POLL_MS = 10;
  */
 function cleanEnv(extra = {}) {
   const kept = Object.entries(process.env).filter(
-    ([name]) => !/^(EPHEMERAL_|BROKER_|CLIENT_|npm_|NODE_OPTIONS|NODE_TEST|JEST_)/i.test(name),
+    ([name]) =>
+      !/^(EPHEMERAL_|BROKER_|CLIENT_|npm_|NODE_OPTIONS|NODE_TEST|JEST_)/i.test(name) &&
+      !/(_|^)(WORKER_ID|POOL_ID|PARALLEL_INDEX)$/.test(name),
   );
   const env = { ...Object.fromEntries(kept), ...extra };
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
@@ -115,13 +117,14 @@ class Running {
 /**
  * @param {string} file
  * @param {string[]} args
- * @param {{ env?: object, cwd?: string, input?: string | Buffer, stdio?: any, detached?: boolean }}
- *   options  detached: in a group of its own, as a shell starts a job
+ * @param {{ env?: object, cwd?: string, input?: string | Buffer | null, stdio?: any,
+ *   detached?: boolean }} options  input: null leaves stdin open; detached: in a group of its own,
+ *   as a shell starts a job
  */
 function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = false } = {}) {
   const child = spawn(file, args, { env: cleanEnv(env), cwd, stdio, detached });
   child.stdin?.on('error', () => {});
-  child.stdin?.end(input);
+  if (input !== null) child.stdin?.end(input);
   return new Running(child);
 }
 

@@ -1,0 +1,98 @@
+/**
+ * The flags of the client commands, beside those of clients and of secrets in lib/options.js; the
+ * shape of a row is the same.
+ */
+'use strict';
+
+const TIMES = '500ms, 30s, 5m, 1h; a plain number is milliseconds';
+
+const FLAGS = {
+  json: {
+    type: 'boolean',
+    help: 'JSON instead of text: what is printed, and the values given.',
+  },
+  pipe: {
+    type: 'string',
+    placeholder: 'PATH',
+    help: 'The broker; else EPHEMERAL_PIPE says where it is.',
+  },
+  ttl: {
+    type: 'ms',
+    placeholder: 'TIME',
+    min: 1,
+    help: `How long the value lives: ${TIMES}.`,
+  },
+  leaseTtl: {
+    name: 'ttl',
+    type: 'ms',
+    placeholder: 'TIME',
+    min: 1,
+    help: `How long the lease lasts unless it is renewed: ${TIMES}. Else one minute.`,
+  },
+  lockTtl: {
+    name: 'ttl',
+    type: 'ms',
+    placeholder: 'TIME',
+    min: 1,
+    help: 'How long the lock outlives us while we are stopped (SIGSTOP). Else one minute.',
+  },
+  ifAbsent: { type: 'boolean', help: 'Only write when the key does not exist.' },
+  binary: { type: 'boolean', help: 'Store the bytes of stdin as they are, not as text.' },
+  trim: { type: 'boolean', help: 'Drop one newline at the end of what stdin gives.' },
+  worker: {
+    type: 'string',
+    placeholder: 'NAME',
+    help: 'Who holds it; else WORKER_ID or the variable of your test runner says so.',
+  },
+  wait: {
+    type: 'ms',
+    placeholder: 'TIME',
+    help: 'Wait for your turn so long, first come, first served; else refused at once.',
+  },
+  waitFor: {
+    name: 'wait',
+    type: 'ms',
+    placeholder: 'TIME',
+    help: 'How long to wait at most; else as long as it takes.',
+  },
+  lockWait: {
+    name: 'wait',
+    type: 'ms',
+    placeholder: 'TIME',
+    help: 'How long to wait for your turn at most, 0: not at all; else as long as it takes.',
+  },
+  force: { type: 'boolean', help: 'Also what others hold: for when you know that they are gone.' },
+  discard: { type: 'boolean', help: 'Broken: the element leaves its pool.' },
+  add: { type: 'boolean', help: 'Add to a pool that may exist; prints its size.' },
+  shared: { type: 'boolean', help: 'Share the lock with others that say so, too.' },
+  grace: {
+    type: 'ms',
+    placeholder: 'TIME',
+    help: 'How long the command has to end after TERM or HUP. Else 10 seconds.',
+  },
+  debug: { type: 'boolean', help: 'Print a stack trace with an error.' },
+  help: { type: 'boolean', help: 'Print this help.' },
+};
+
+/** Flags of every client command; --json of those that print something of their own. */
+const COMMON = ['pipe', 'debug', 'help'];
+
+/**
+ * @param {string} name
+ */
+function ownFlag(name) {
+  const row = /** @type {Record<string, any>} */ (FLAGS)[name];
+  return { name, kind: 'cli', default: row.type === 'boolean' ? false : null, env: null, ...row };
+}
+
+/**
+ * All kinds of flags a client command takes, for parsing and for its help.
+ *
+ * @param {{ flags?: string[], runsCommand?: boolean }} command
+ */
+function flagKinds({ flags = [], runsCommand = false }) {
+  const names = [...flags, ...(runsCommand ? [] : ['json']), ...COMMON];
+  return /** @type {any[]} */ ([...names.map(ownFlag), 'client', 'secret']);
+}
+
+module.exports = { flagKinds };
