@@ -5,7 +5,6 @@
 'use strict';
 
 const { createHash, randomUUID } = require('node:crypto');
-const { setTimeout: pause } = require('node:timers/promises');
 const { PipeClient } = require('ephemeral-pipe-broker');
 
 const RUN_TTL = 10 * 60_000;
@@ -16,24 +15,9 @@ async function logIn(client) {
   return { user: 'ada', token: randomUUID() };
 }
 
-/** The session of this run. The first worker that says so logs in, the others wait for it. */
-async function session(client) {
-  try {
-    await client.set('log-in-started', process.pid, RUN_TTL, { ifAbsent: true });
-  } catch (error) {
-    if (error.code !== 'conflict') throw error;
-    return laterSession(client);
-  }
-  await client.set('session', await logIn(client), RUN_TTL);
-  return client.get('session');
-}
-
-async function laterSession(client) {
-  for (;;) {
-    const found = await client.get('session', { default: null });
-    if (found) return found;
-    await pause(5);
-  }
+/** The session of this run. The first worker that needs it logs in, the others wait for it. */
+function session(client) {
+  return client.getOrSet('session', RUN_TTL, () => logIn(client));
 }
 
 /** To compare secrets without showing them. */

@@ -6,15 +6,12 @@ const { PipeClient } = require('ephemeral-pipe-broker');
 const MINUTE = 60_000;
 const STEPS = 100;
 
-/** The token of this run: whoever comes first makes it, everybody else finds it. */
-async function sharedToken(client) {
-  try {
-    await client.set('token', randomUUID(), MINUTE, { ifAbsent: true });
+/** The token of this run: whoever comes first makes it, everybody else gets it. */
+function sharedToken(client) {
+  return client.getOrSet('token', MINUTE, async () => {
     await client.incr('tokens-made', 1, MINUTE);
-  } catch (error) {
-    if (error.code !== 'conflict') throw error;
-  }
-  return client.get('token');
+    return randomUUID();
+  });
 }
 
 async function main() {

@@ -56,3 +56,41 @@ describe('examples/node-workers', () => {
     assert.equal(stdout, '8 workers in 8 processes\ntokens seen: 1, made: 1\ncounter: 800\n');
   });
 });
+
+describe('examples/accounts', () => {
+  it('twenty processes share five accounts, although four of them are killed', async (t) => {
+    const { code, stdout, stderr } = await run(t, [
+      process.execPath,
+      example('accounts', 'main.js'),
+    ]);
+    assert.equal(stderr, '');
+    assert.equal(code, 0);
+    const lines = stdout.split('\n');
+    assert.deepEqual(lines.slice(0, 3), [
+      '20 workers, 5 accounts, 4 workers killed',
+      '52 turns; held by two at once: 0; accounts lost: 0',
+      'log-ins: 1; sessions seen: 1',
+    ]);
+    const [, wait] = /^longest wait for the next after a death: ([\d.]+) ms$/.exec(lines[3]);
+    // An account that came back only by its TTL would take a minute.
+    assert.ok(Number(wait) < 10_000, `${wait} ms`);
+  });
+});
+
+describe('examples/playwright', () => {
+  it('four workers take turns with two accounts, and log in once', async (t) => {
+    const program = require.resolve('@playwright/test/cli');
+    const { code, stdout, stderr } = await run(t, [
+      process.execPath,
+      program,
+      'test',
+      '--config',
+      example('playwright'),
+      '--output',
+      scratch(t),
+    ]);
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /^12 tests in [2-4] workers; log-ins: 1; accounts held: 0$/m);
+    assert.match(stdout, /12 passed/);
+  });
+});
