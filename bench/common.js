@@ -50,7 +50,10 @@ async function stop(child) {
   clearTimeout(last);
 }
 
-/** A client process of a peer: `ask(job)` resolves what worker.js answers, `close()` ends it. */
+/**
+ * A client process of a peer: `ask(job)` resolves what worker.js answers, `close()` ends it, `kill()`
+ * kills it.
+ */
 async function openClient(peer, service, cpus) {
   const child = pinned(cpus, process.execPath, [path.join(__dirname, 'worker.js')], {
     env: { ...process.env, ...service.env },
@@ -61,7 +64,12 @@ async function openClient(peer, service, cpus) {
     return nextMessage(child);
   };
   await ask({ file: peer.file, name: peer.name, address: service.address });
-  return { ask, close: () => stop(child) };
+  const kill = () => {
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    return ended;
+  };
+  return { ask, close: () => stop(child), kill, pid: child.pid };
 }
 
 const ascending = (numbers) => [...numbers].sort((a, b) => a - b);
@@ -78,4 +86,49 @@ function deviationPercent(numbers) {
   return (100 * median(numbers.map((number) => Math.abs(number - centre)))) / centre;
 }
 
-module.exports = { deviationPercent, load, median, nextMessage, openClient, pinned, stop };
+/** The number that this part (0 to 1) of all do not exceed. */
+function quantile(numbers, part) {
+  return ascending(numbers)[Math.min(numbers.length - 1, Math.floor(numbers.length * part))];
+}
+
+/** A number of a line `Name:   123` in /proc/PID/status. */
+function statusNumber(text, name) {
+  return Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)[1]);
+}
+
+function residentBytes(pid) {
+  return 1024 * statusNumber(fs.readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS');
+}
+
+/** A file of every thread of a process. */
+function ofThreads(pid, name) {
+  const threads = fs.readdirSync(`/proc/${pid}/task`);
+  return threads.map((thread) => fs.readFileSync(`/proc/${pid}/task/${thread}/${name}`, 'utf8'));
+}
+
+const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
+
+/** What all threads of a process have used of the CPUs. */
+function cpuTimeMs(pid) {
+  return sum(ofThreads(pid, 'schedstat').map((text) => Number(text.split(' ')[0]))) / 1e6;
+}
+
+/** How often the threads of a process have fallen asleep. */
+function sleeps(pid) {
+  const name = 'voluntary_ctxt_switches';
+  return sum(ofThreads(pid, 'status').map((text) => statusNumber(text, name)));
+}
+
+module.exports = {
+  cpuTimeMs,
+  deviationPercent,
+  load,
+  median,
+  nextMessage,
+  openClient,
+  pinned,
+  quantile,
+  residentBytes,
+  sleeps,
+  stop,
+};

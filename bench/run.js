@@ -1,6 +1,6 @@
 'use strict';
 
-// npm run bench -- [--quick] [--json FILE] [--rounds N] [--peers 'A;B'] [--workloads 'A;B']
+// npm run bench -- [GROUP ...] [--quick] [--json FILE] [--rounds N] [--peers 'A;B'] [--workloads 'A;B']
 //
 // In each round and placement every peer gets fresh processes; a workload is run by one peer after
 // the other, another one going first in each round, so that what disturbs the machine hits all of
@@ -73,11 +73,16 @@ async function runOnce({ clients }, workload, { ms, warmMs }) {
   return { perSecond, cpuUs, percentiles: answers.length === 1 ? answers[0].percentiles : null };
 }
 
+/** A peer may have few workloads that it is for, a workload may need what few peers can do. */
+function takes({ only, can = [] }, { name, needs }) {
+  return (only?.includes(name) ?? true) && (needs === undefined || can.includes(needs));
+}
+
 /** One round at one placement. A crowd exists one at a time, to save memory. */
 async function playRound(round, place, { workloads, peers, settings }, record) {
   const teams = new Map();
   for (const workload of workloads.filter(({ places }) => places.includes(place.name))) {
-    const takers = peers.filter(({ only }) => only?.includes(workload.name) ?? true);
+    const takers = peers.filter((peer) => takes(peer, workload));
     for (let turn = 0; turn < takers.length; turn++) {
       const peer = takers[(turn + round) % takers.length];
       if (!teams.has(peer)) teams.set(peer, await open(peer, place));
@@ -119,7 +124,8 @@ function describeMachine(peers) {
 
 function readArguments() {
   const text = { type: 'string' };
-  const { values } = parseArgs({
+  const { values, positionals: groups } = parseArgs({
+    allowPositionals: true,
     options: { quick: { type: 'boolean' }, json: text, rounds: text, peers: text, workloads: text },
   });
   const settings = { ...(values.quick ? QUICK : FULL) };
@@ -128,7 +134,9 @@ function readArguments() {
   // Names hold commas, so semicolons part them.
   const chosen = (names) => (one) => names?.split(';').includes(one.name) ?? true;
   const { json, peers, workloads } = values;
-  return { json, settings, isPeer: chosen(peers), isWorkload: chosen(workloads) };
+  const isNamed = chosen(workloads);
+  const isWorkload = (one) => isNamed(one) && (groups.length === 0 || groups.includes(one.group));
+  return { json, settings, isPeer: chosen(peers), isWorkload };
 }
 
 async function main() {
@@ -143,12 +151,14 @@ async function main() {
   const machine = describeMachine(peers);
   const places = placements(dir);
   const all = load('workloads').filter(isWorkload);
+  if (all.length === 0) throw new Error('no such workload');
   const workloads = all.filter(({ kind }) => kind === 'rate');
   const rates = summarise(await playRounds({ workloads, peers, places, settings }), peers);
   const single = [];
   for (const { name, once } of all.filter(({ kind }) => kind === 'once')) {
     say(name);
-    single.push({ name, ...(await once({ peers, places })) });
+    const tables = [await once({ peers, places, settings })].flat();
+    single.push(...tables.map((table) => ({ name, ...table })));
   }
   const report = { machine, settings, rates, single };
   process.stdout.write(markdown(report, peers));

@@ -2,7 +2,7 @@
 
 // A client process. Its first message says which peer to connect to; every further one is a job for
 // a workload: warm up, measure, answer operations, milliseconds, this process's CPU time an operation
-// and the percentiles of the laps.
+// and the percentiles of the laps; or one of the workload's own tasks.
 const { load } = require('./common');
 
 // So many laps are kept, the latest; a power of two, so that the index can be masked.
@@ -36,8 +36,10 @@ class Clock {
   }
 }
 
+const workloadOf = (job) => load('workloads').find(({ name }) => name === job.workload);
+
 async function measure(client, job) {
-  const workload = load('workloads').find(({ name }) => name === job.workload);
+  const workload = workloadOf(job);
   await workload.prepare?.(client);
   if (job.warmMs > 0) await workload.run(client, new Clock(job.warmMs), job);
   const before = process.cpuUsage();
@@ -53,6 +55,7 @@ let client = null;
 
 async function answer(message) {
   if (message.memory) return client.memory();
+  if (message.task) return workloadOf(message).tasks[message.task](client, message);
   if (message.workload) return measure(client, message);
   const peer = require(message.file).find(({ name }) => name === message.name);
   client = await peer.connect(message.address);

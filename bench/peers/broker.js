@@ -22,9 +22,9 @@ function missing() {
 
 const versions = () => ({ 'ephemeral-pipe-broker': require(`${ROOT}/package.json`).version });
 
-async function serve({ cpus }, secret) {
+async function serve({ cpus, options = {} }, secret) {
   const env = { EPHEMERAL_SECRET: secret, BROKER_SECRET: undefined, CLIENT_SECRET: undefined };
-  const server = pinned(cpus, process.execPath, [__filename], {
+  const server = pinned(cpus, process.execPath, [__filename, JSON.stringify(options)], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
@@ -39,6 +39,12 @@ async function connect(pipe) {
   return {
     get: (key) => client.get(key),
     set: (key, value, ttlMs = TTL_MS) => client.set(key, value, ttlMs),
+    async lock(name) {
+      const lease = await client.acquireLock(name);
+      return () => lease.release();
+    },
+    client,
+    another: (path) => new PipeClient(path),
     async memory() {
       const { memory, reservedMemory } = await client.stats();
       return { 'stats().memory': memory, 'stats().reservedMemory': reservedMemory };
@@ -48,14 +54,14 @@ async function connect(pipe) {
 
 async function serveHere() {
   const { Broker } = require(ROOT);
-  const broker = new Broker({ maxItems: MAX_ITEMS });
+  const broker = new Broker({ maxItems: MAX_ITEMS, ...JSON.parse(process.argv[2]) });
   const stop = () => broker.stop({ drainMs: 0 }).then(() => process.exit(0));
   process.once('SIGTERM', stop);
   process.once('disconnect', stop);
   process.send({ pipe: await broker.start() });
 }
 
-const common = { missing, versions, connect, ttlAlways: true };
+const common = { missing, versions, connect, ttlAlways: true, can: ['leases'] };
 const secret = crypto.randomBytes(32).toString('hex');
 
 module.exports = [

@@ -3,8 +3,7 @@
 // Bytes an item of 100 bytes costs at 100,000 items: by the resident memory of the server's process
 // and by the server's own count. Our items always have a TTL; every peer is measured without (where
 // it can) and with one.
-const fs = require('node:fs');
-const { openClient, stop } = require('../common');
+const { openClient, residentBytes, stop } = require('../common');
 
 const NAME = 'bytes an item';
 const ITEMS = 100_000;
@@ -20,11 +19,6 @@ async function run(client, clock, { first, count, ttlMs }) {
     await Promise.all(keys.map((key) => client.set(key, VALUE, ttlMs)));
   }
   return count;
-}
-
-function residentBytes(pid) {
-  const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
-  return 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(status)[1]);
 }
 
 async function measure(peer, place, ttlMs) {
@@ -57,4 +51,4 @@ async function once({ peers, places }) {
   return { unit: 'bytes', rows };
 }
 
-module.exports = [{ name: NAME, order: 10, kind: 'once', run, once }];
+module.exports = [{ name: NAME, order: 10, group: 'store', kind: 'once', run, once }];

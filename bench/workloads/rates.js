@@ -55,4 +55,4 @@ module.exports = [
   { name: 'sequential SET', places: both, run: sequential(set) },
   { name: '64 in flight', places: both, run: inFlight(64) },
   { name: '1,000 in one tick', places: both, run: inOneTick(1_000) },
-].map((workload, order) => ({ ...workload, order, kind: 'rate', prepare: set }));
+].map((workload, order) => ({ ...workload, order, group: 'store', kind: 'rate', prepare: set }));

@@ -38,4 +38,4 @@ async function once() {
   return { unit: 'ms', rows };
 }
 
-module.exports = [{ name: 'start -- true', order: 11, kind: 'once', once }];
+module.exports = [{ name: 'start -- true', order: 11, group: 'start', kind: 'once', once }];
