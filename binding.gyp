@@ -144,10 +144,12 @@
         "-isystem<(node_root_dir)/include/node",
         "-Wall", "-Wextra", "-Wshadow", "-Werror",
       ],
-      "cflags_cc!": ["-std=gnu++14", "-std=gnu++17", "-std=gnu++20"],
-      "cflags_cc": ["-std=c++17", "-fvisibility-inlines-hidden"],
+      "cflags_cc!": ["-std=gnu++14", "-std=gnu++17", "-std=gnu++20", "-fno-exceptions"],
+      # Those of the standard library, to be caught: csrc/addon/safe.h.
+      "cflags_cc": ["-std=c++17", "-fvisibility-inlines-hidden", "-fexceptions"],
       "xcode_settings": {
         "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
+        "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
         "OTHER_CFLAGS": [
           "-isystem<(module_root_dir)/deps/node-addon-api",
           "-isystem<(module_root_dir)/deps/libuv/include",
@@ -159,7 +161,9 @@
           "-Wl,-dead_strip",
         ],
       },
-      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c++17"]}},
+      "msvs_settings": {
+        "VCCLCompilerTool": {"AdditionalOptions": ["/std:c++17"], "ExceptionHandling": 1},
+      },
       "conditions": [
         ["OS == 'linux'", {
           "ldflags": [

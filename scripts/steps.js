@@ -1,5 +1,6 @@
 // The steps of `npm test`, in their order. Each has a name, a heading, and `run`, which resolves
 // { passed, failed }: the counts of the test framework where there is one, else one for the step.
+// The long ones run when they are named.
 'use strict';
 
 const { spawn, execFileSync } = require('node:child_process');
@@ -8,6 +9,7 @@ const os = require('node:os');
 const path = require('node:path');
 
 const PINS = require('./deps.json');
+const coverage = require('./coverage.js');
 const { ROOT, find, nativeFiles, scriptFiles } = require('./files.js');
 const { headersFolder } = require('./install.js');
 const { sources } = require('./sources.js');
@@ -16,6 +18,21 @@ const { sources } = require('./sources.js');
 const LATE_SUITES = ['package', 'e2e'];
 const STEP_LIMIT_MS = 8 * 60 * 1000;
 const TEST_LIMIT_MS = 2 * 60 * 1000;
+const FUZZ_SECONDS = '60';
+const MAKE_C = ['--no-print-directory', '-s', '-C', 'test/c'];
+const without = (names) => names.map((name) => `-${name}`);
+// Long random histories of code without threads: for ThreadSanitizer and Valgrind, which are slow.
+const LONG_SUITES = without(
+  'lease_model store_model coordination_model engine throttle slots utf8 map heap buf'.split(' '),
+);
+// Threads, processes, sockets and guard pages, for which Valgrind is too slow or too strict.
+const SYSTEM_SUITES = without(
+  (
+    'client keeper server server_wait endpoint beats proc mem session attack_session ' +
+    'attack_server attack_endpoint fault_io'
+  ).split(' '),
+);
+const ADDON_TESTS = ['binding', 'lease', 'coordination'];
 const OK = { passed: 1, failed: 0 };
 const BROKEN = { passed: 0, failed: 1 };
 
@@ -71,7 +88,7 @@ function testLimit() {
   return major > 20 || (major === 20 && minor >= 11) ? [`--test-timeout=${TEST_LIMIT_MS}`] : [];
 }
 
-async function nodeTests(files) {
+async function nodeTests(files, env = {}) {
   if (files.length === 0) {
     console.log('no test file was found');
     return BROKEN;
@@ -82,7 +99,7 @@ async function nodeTests(files) {
     const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
     reporters.push('--test-reporter=tap', `--test-reporter-destination=${report}`);
     const args = ['--test', ...testLimit(), ...reporters, ...files];
-    const { status } = await execute(process.execPath, args);
+    const { status } = await execute(process.execPath, args, env);
     const tap = fs.existsSync(report) ? fs.readFileSync(report, 'utf8') : '';
     const count = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
     return counted(count('pass'), count('fail') + count('cancelled'), status);
@@ -92,14 +109,78 @@ async function nodeTests(files) {
 }
 
 async function criterionTests() {
-  const make = ['--no-print-directory', '-s', '-C', 'test/c'];
-  const built = await execute('make', [...make, '-j2']);
+  const built = await execute('make', [...MAKE_C, '-j2']);
   if (built.status !== 0) return BROKEN;
-  const { status, output } = await execute('make', [...make, 'run']);
+  const { status, output } = await execute('make', [...MAKE_C, 'run']);
   const summary =
     /Tested: \d+ \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)/.exec(output) ?? [];
   const [passed = 0, failing = 0, crashing = 0] = summary.slice(1).map(Number);
   return counted(passed, failing + crashing, status);
+}
+
+/** What our own runner (test/c/threads/runner.c) and scripts/fuzz end with. */
+function tallied({ status, output }) {
+  const [passed = 0, failed = 0] = (/^(\d+) (?:targets )?passed, (\d+) failed$/m.exec(output) ?? [])
+    .slice(1)
+    .map(Number);
+  return counted(passed, failed, status);
+}
+
+async function threadTests() {
+  const built = await execute('make', [...MAKE_C, '-j2', 'THREADS=1']);
+  if (built.status !== 0) return BROKEN;
+  const left = `ARGS=${LONG_SUITES.join(' ')}`;
+  return tallied(await execute('make', [...MAKE_C, 'run', 'THREADS=1', left]));
+}
+
+async function coverageTests() {
+  const build = path.join(ROOT, 'build/c-coverage');
+  coverage.reset(build);
+  const built = await execute('make', [...MAKE_C, '-j2', 'COVERAGE=1']);
+  if (built.status !== 0) return BROKEN;
+  const { passed, failed } = tallied(await execute('make', [...MAKE_C, 'run', 'COVERAGE=1']));
+  return coverage.report(build) ? { passed: passed + 1, failed } : { passed, failed: failed + 1 };
+}
+
+/** The suites of core and wire, in the program that counts lines: it has no sanitizer. */
+async function valgrindTests() {
+  const built = await execute('make', [...MAKE_C, '-j2', 'COVERAGE=1']);
+  if (built.status !== 0) return BROKEN;
+  const leaks = ['--leak-check=full', '--errors-for-leak-kinds=definite,indirect'];
+  const program = path.join(ROOT, 'build/c-coverage/epb_tests');
+  const args = ['-q', '--error-exitcode=99', ...leaks, program, ...LONG_SUITES, ...SYSTEM_SUITES];
+  return tallied(await execute('valgrind', args));
+}
+
+function fuzzers() {
+  const FUZZ = process.env.FUZZ_SECONDS ?? FUZZ_SECONDS;
+  return execute(path.join(ROOT, 'scripts/fuzz'), [], { FUZZ_SECONDS: FUZZ }).then(tallied);
+}
+
+/** Node's headers: its own, or those that node-gyp has fetched to build the addon. */
+function nodeFolder() {
+  const text = fs.readFileSync(path.join(ROOT, 'build/config.gypi'), 'utf8');
+  return headersFolder() ?? JSON.parse(text.replace(/^#.*$/gm, '')).variables.nodedir;
+}
+
+/**
+ * The addon with a sanitizer inside, in a Node without: its library has to be there before
+ * everything else. Of Node's own memory, which it never gives back, nothing is asked.
+ */
+async function addonTests() {
+  const where = `NODE_HEADERS=${path.join(nodeFolder(), 'include/node')}`;
+  const built = await execute('make', [...MAKE_C, '-j2', 'addon', where]);
+  if (built.status !== 0) return BROKEN;
+  const library = execFileSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' });
+  return nodeTests(
+    ADDON_TESTS.map((name) => `test/integration/${name}.test.js`),
+    {
+      LD_PRELOAD: fs.realpathSync(library.trim()),
+      ASAN_OPTIONS: 'detect_leaks=0',
+      UBSAN_OPTIONS: 'print_stacktrace=1',
+      EPHEMERAL_PIPE_BROKER_PREBUILD: path.join(ROOT, 'build/c/addon'),
+    },
+  );
 }
 
 async function pythonTests() {
@@ -120,7 +201,6 @@ function nativeFlags(file) {
   const headers = path.join(headersFolder() ?? '', 'include/node');
   const own = [
     '-std=c++17',
-    '-fno-exceptions',
     '-DNAPI_VERSION=8',
     '-DNAPI_DISABLE_CPP_EXCEPTIONS',
     '-DEPB_VERSION="0"',
@@ -198,6 +278,16 @@ const STEPS = [
     run: () => succeeds(tool('tsc'), ['-p', 'tsconfig.json']),
   },
   { name: 'c', heading: 'C core under ASan and UBSan', run: criterionTests },
+  { name: 'addon', heading: 'addon in Node under ASan and UBSan', run: addonTests, isLong: true },
+  { name: 'threads', heading: 'C core under ThreadSanitizer', run: threadTests, isLong: true },
+  {
+    name: 'coverage',
+    heading: 'lines of csrc that the C suite runs',
+    run: coverageTests,
+    isLong: true,
+  },
+  { name: 'valgrind', heading: 'core and wire under Valgrind', run: valgrindTests, isLong: true },
+  { name: 'fuzz', heading: 'fuzzers', run: fuzzers, isLong: true },
   ...suites().map((name) => suite(name)),
   suite('packages', 'packages'),
   { name: 'python', heading: 'Python client', run: pythonTests },

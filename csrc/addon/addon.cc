@@ -8,6 +8,8 @@
  */
 #include "addon.h"
 
+#include "safe.h"
+
 #ifdef _WIN32
 #include <windows.h>
 #else
@@ -185,7 +187,8 @@ Init(Napi::Env env, Napi::Object exports)
 static Napi::Object
 InitModule(Napi::Env env, Napi::Object exports)
 {
-    return epb::Init(env, exports);
+    (void)epb::Caught(env, [&] { epb::Init(env, exports); });
+    return exports;
 }
 
 NODE_API_MODULE(epb_native, InitModule)

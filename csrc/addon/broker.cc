@@ -8,11 +8,16 @@
 #include "addon.h"
 
 #include <atomic>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "bell.h"
 #include "convert.h"
+#include "safe.h"
 
 extern "C" {
 #include "io/oserror.h"
@@ -21,10 +26,13 @@ extern "C" {
 
 namespace epb {
 
-/* Logs that JavaScript has not taken yet; more are counted and left out. */
+/* Logs that JavaScript has not taken yet; more, and what finds no memory, are counted and
+ * left out. */
 static constexpr int kPendingMax = 1024;
 
-class Broker : public Napi::ObjectWrap<Broker>, public Bell::Owner {
+class Broker : public Napi::ObjectWrap<Broker>,
+               public Bell::Owner,
+               public Spared<Broker> {
   public:
     static void Define(Napi::Env env, Napi::Object exports);
     explicit Broker(const Napi::CallbackInfo &info);
@@ -36,9 +44,16 @@ class Broker : public Napi::ObjectWrap<Broker>, public Bell::Owner {
   private:
     struct ServerNews : News {
         enum epb_server_event event = EPB_SERVER_LOG;
-        std::string json;
+        std::unique_ptr<char[]> json; /* none: an empty object */
+        size_t json_bytes = 0;
     };
 
+    template <auto method> Napi::Value Safe(const Napi::CallbackInfo &info)
+    {
+        return CaughtValue(info.Env(), [&] { return (this->*method)(info); });
+    }
+
+    void ReadArguments(const Napi::CallbackInfo &info);
     bool ReadOptions(const Napi::Object &options);
     Napi::Value Start(const Napi::CallbackInfo &info);
     void Stop(const Napi::CallbackInfo &info);
@@ -47,6 +62,7 @@ class Broker : public Napi::ObjectWrap<Broker>, public Bell::Owner {
     void UnrefProcess(const Napi::CallbackInfo &info);
     Napi::Value Path(const Napi::CallbackInfo &info);
 
+    ServerNews *MakeNews(enum epb_server_event event, struct epb_bytes json);
     static void OnEvent(void *context, enum epb_server_event event,
                         struct epb_bytes json);
     void ThrowStart(Napi::Env env, enum epb_status status, int os_error);
@@ -62,6 +78,8 @@ class Broker : public Napi::ObjectWrap<Broker>, public Bell::Owner {
     std::vector<Napi::FunctionReference> on_stopped_;
     epb_server *server_ = nullptr;
     Bell *bell_ = nullptr;
+    std::unique_ptr<ServerNews> idle_news_;
+    std::unique_ptr<ServerNews> stopped_news_;
     std::atomic<int> pending_{0};
     std::atomic<uint64_t> left_out_{0};
 };
@@ -69,13 +87,15 @@ class Broker : public Napi::ObjectWrap<Broker>, public Bell::Owner {
 void
 Broker::Define(Napi::Env env, Napi::Object exports)
 {
-    exports.Set("Broker", DefineClass(env, "Broker",
-                                      {InstanceMethod<&Broker::Start>("start"),
-                                       InstanceMethod<&Broker::Stop>("stop"),
-                                       InstanceMethod<&Broker::StopSync>("stopSync"),
-                                       InstanceMethod<&Broker::RefProcess>("ref"),
-                                       InstanceMethod<&Broker::UnrefProcess>("unref"),
-                                       InstanceAccessor<&Broker::Path>("path")}));
+    exports.Set(
+        "Broker",
+        DefineClass(env, "Broker",
+                    {InstanceMethod<&Broker::Safe<&Broker::Start>>("start"),
+                     InstanceMethod<&Broker::Safe<&Broker::Stop>>("stop"),
+                     InstanceMethod<&Broker::Safe<&Broker::StopSync>>("stopSync"),
+                     InstanceMethod<&Broker::Safe<&Broker::RefProcess>>("ref"),
+                     InstanceMethod<&Broker::Safe<&Broker::UnrefProcess>>("unref"),
+                     InstanceAccessor<&Broker::Path>("path")}));
 }
 
 bool
@@ -106,6 +126,16 @@ Broker::ReadOptions(const Napi::Object &given)
 }
 
 Broker::Broker(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Broker>(info)
+{
+    if (InSpare()) {
+        ThrowFailure(info.Env());
+        return;
+    }
+    (void)Caught(info.Env(), [&] { ReadArguments(info); });
+}
+
+void
+Broker::ReadArguments(const Napi::CallbackInfo &info)
 {
     Napi::Env env = info.Env();
     Napi::Function on_event;
@@ -153,6 +183,26 @@ Broker::OnTeardown()
     bell_ = nullptr;
 }
 
+/* What is told once was made before the start. NULL when memory is out. */
+Broker::ServerNews *
+Broker::MakeNews(enum epb_server_event event, struct epb_bytes json)
+{
+    if (event == EPB_SERVER_IDLE)
+        return idle_news_.release();
+    if (event == EPB_SERVER_STOPPED)
+        return stopped_news_.release();
+    std::unique_ptr<ServerNews> news(new (std::nothrow) ServerNews);
+    if (news == nullptr)
+        return nullptr;
+    news->event = event;
+    news->json.reset(new (std::nothrow) char[json.size_bytes]);
+    if (news->json == nullptr)
+        return nullptr;
+    memcpy(news->json.get(), json.data, json.size_bytes);
+    news->json_bytes = json.size_bytes;
+    return news.release();
+}
+
 /* On the engine's thread. */
 void
 Broker::OnEvent(void *context, enum epb_server_event event, struct epb_bytes json)
@@ -164,9 +214,13 @@ Broker::OnEvent(void *context, enum epb_server_event event, struct epb_bytes jso
         broker->left_out_.fetch_add(1);
         return;
     }
-    ServerNews *news = new ServerNews;
-    news->event = event;
-    news->json.assign(reinterpret_cast<const char *>(json.data), json.size_bytes);
+    ServerNews *news = broker->MakeNews(event, json);
+    if (news == nullptr) {
+        if (event == EPB_SERVER_LOG)
+            broker->pending_.fetch_sub(1);
+        broker->left_out_.fetch_add(1);
+        return;
+    }
     broker->bell_->Ring(news);
 }
 
@@ -205,14 +259,20 @@ Broker::OnRing(Napi::Env env, News *news)
     }
     if (server_news->event == EPB_SERVER_LOG)
         pending_.fetch_sub(1);
-    on_event_.Call(self, {Napi::String::New(env, EventName(server_news->event)),
-                          Napi::String::New(env, server_news->json)});
+    Napi::String json =
+        server_news->json == nullptr
+            ? Napi::String::New(env, "{}")
+            : Napi::String::New(env, server_news->json.get(), server_news->json_bytes);
+    on_event_.Call(self, {Napi::String::New(env, EventName(server_news->event)), json});
     uint64_t left_out = left_out_.exchange(0);
     if (left_out == 0)
         return;
     ReportThrown(env);
-    std::string line = "{\"level\":\"warn\",\"event\":\"log_lines_left_out\",\"count\":" +
-                       std::to_string(left_out) + "}";
+    char line[128];
+    (void)snprintf(
+        line, sizeof line,
+        "{\"level\":\"warn\",\"event\":\"log_lines_left_out\",\"count\":%" PRIu64 "}",
+        left_out);
     on_event_.Call(self, {Napi::String::New(env, "log"), Napi::String::New(env, line)});
 }
 
@@ -249,6 +309,12 @@ Broker::Start(const Napi::CallbackInfo &info)
     if (!secret_.IsEmpty() && !ToBytes(env, secret_.Value(), "secret", &secret)) {
         return env.Undefined();
     }
+    idle_news_.reset(new ServerNews);
+    idle_news_->event = EPB_SERVER_IDLE;
+    stopped_news_.reset(new ServerNews);
+    stopped_news_->event = EPB_SERVER_STOPPED;
+    /* So that stopping needs no memory. */
+    on_stopped_.reserve(1);
     bell_ = Bell::Open(env, "epb.broker", this);
     if (bell_ == nullptr)
         return env.Undefined();

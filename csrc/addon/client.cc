@@ -16,6 +16,7 @@
 
 #include "bell.h"
 #include "convert.h"
+#include "safe.h"
 
 extern "C" {
 #include "io/client.h"
@@ -24,7 +25,9 @@ extern "C" {
 
 namespace epb {
 
-class Channel : public Napi::ObjectWrap<Channel>, public Bell::Owner {
+class Channel : public Napi::ObjectWrap<Channel>,
+                public Bell::Owner,
+                public Spared<Channel> {
   public:
     static void Define(Napi::Env env, Napi::Object exports);
     explicit Channel(const Napi::CallbackInfo &info);
@@ -34,6 +37,12 @@ class Channel : public Napi::ObjectWrap<Channel>, public Bell::Owner {
     void OnTeardown() override;
 
   private:
+    template <auto method> Napi::Value Safe(const Napi::CallbackInfo &info)
+    {
+        return CaughtValue(info.Env(), [&] { return (this->*method)(info); });
+    }
+
+    void ReadArguments(const Napi::CallbackInfo &info);
     Napi::Value Connect(const Napi::CallbackInfo &info);
     Napi::Value Exchange(const Napi::CallbackInfo &info);
     Napi::Value Wait(const Napi::CallbackInfo &info);
@@ -69,24 +78,36 @@ static constexpr char kOnReady[] = "onReady";
 void
 Channel::Define(Napi::Env env, Napi::Object exports)
 {
-    exports.Set("Channel", DefineClass(env, "Channel",
-                                       {InstanceMethod<&Channel::Connect>("connect"),
-                                        InstanceMethod<&Channel::Exchange>("exchange"),
-                                        InstanceMethod<&Channel::Wait>("wait"),
-                                        InstanceMethod<&Channel::Arm>("arm"),
-                                        InstanceMethod<&Channel::RefWait>("ref"),
-                                        InstanceMethod<&Channel::UnrefWait>("unref"),
-                                        InstanceMethod<&Channel::Close>("close"),
-                                        InstanceMethod<&Channel::Keep>("keep"),
-                                        InstanceMethod<&Channel::Unkeep>("unkeep"),
-                                        InstanceMethod<&Channel::KeptAgo>("keptAgo"),
-                                        InstanceAccessor<&Channel::Open>("open"),
-                                        InstanceAccessor<&Channel::Unsent>("unsent"),
-                                        InstanceAccessor<&Channel::Needed>("needed"),
-                                        InstanceAccessor<&Channel::Errno>("errno")}));
+    exports.Set(
+        "Channel",
+        DefineClass(env, "Channel",
+                    {InstanceMethod<&Channel::Safe<&Channel::Connect>>("connect"),
+                     InstanceMethod<&Channel::Safe<&Channel::Exchange>>("exchange"),
+                     InstanceMethod<&Channel::Safe<&Channel::Wait>>("wait"),
+                     InstanceMethod<&Channel::Safe<&Channel::Arm>>("arm"),
+                     InstanceMethod<&Channel::Safe<&Channel::RefWait>>("ref"),
+                     InstanceMethod<&Channel::Safe<&Channel::UnrefWait>>("unref"),
+                     InstanceMethod<&Channel::Safe<&Channel::Close>>("close"),
+                     InstanceMethod<&Channel::Safe<&Channel::Keep>>("keep"),
+                     InstanceMethod<&Channel::Safe<&Channel::Unkeep>>("unkeep"),
+                     InstanceMethod<&Channel::Safe<&Channel::KeptAgo>>("keptAgo"),
+                     InstanceAccessor<&Channel::Open>("open"),
+                     InstanceAccessor<&Channel::Unsent>("unsent"),
+                     InstanceAccessor<&Channel::Needed>("needed"),
+                     InstanceAccessor<&Channel::Errno>("errno")}));
 }
 
 Channel::Channel(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Channel>(info)
+{
+    if (InSpare()) {
+        ThrowFailure(info.Env());
+        return;
+    }
+    (void)Caught(info.Env(), [&] { ReadArguments(info); });
+}
+
+void
+Channel::ReadArguments(const Napi::CallbackInfo &info)
 {
     Napi::Env env = info.Env();
     std::string path;

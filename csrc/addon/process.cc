@@ -11,6 +11,7 @@
 #include "addon.h"
 
 #include <condition_variable>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -28,6 +29,7 @@
 
 #include "bell.h"
 #include "convert.h"
+#include "safe.h"
 
 extern "C" {
 #include "base/mem.h"
@@ -245,6 +247,10 @@ struct Command {
     std::string cwd;
     bool has_cwd = false;
     bool new_group = false;
+    /* Made before the thread starts. */
+    std::vector<const char *> argv;
+    std::vector<const char *> envp;
+    std::unique_ptr<ExitNews> news;
 
     std::mutex mutex;
     std::condition_variable started;
@@ -271,13 +277,11 @@ Pointers(const std::string *first, const std::vector<std::string> &texts)
 static bool
 StartCommand(Command *command)
 {
-    std::vector<const char *> argv = Pointers(&command->file, command->args);
-    std::vector<const char *> envp = Pointers(nullptr, command->env);
     struct epb_spawn spec = {};
 
     spec.file = command->file.c_str();
-    spec.argv = argv.data();
-    spec.envp = envp.data();
+    spec.argv = command->argv.data();
+    spec.envp = command->envp.data();
     spec.cwd = command->has_cwd ? command->cwd.c_str() : nullptr;
     spec.new_group = command->new_group;
     std::lock_guard<std::mutex> guard(command->mutex);
@@ -292,12 +296,12 @@ RunCommand(std::shared_ptr<Command> command, std::shared_ptr<Mailbox> mailbox)
 {
     if (!StartCommand(command.get()))
         return;
-    ExitNews *news = new ExitNews;
+    ExitNews *news = command->news.get();
     /* On failure both stay -1: it is gone, nobody knows how. */
     enum epb_status status =
         epb_proc_wait(command->pid, &news->exit_status, &news->term_signal);
     (void)status;
-    mailbox->Post(news);
+    mailbox->Post(command->news.release());
 }
 
 static Napi::Value
@@ -332,8 +336,26 @@ ReadCommand(const Napi::CallbackInfo &info, Command *command)
         return false;
     }
     Napi::Object options = info[3].As<Napi::Object>();
+    command->argv = Pointers(&command->file, command->args);
+    command->envp = Pointers(nullptr, command->env);
+    command->news.reset(new ExitNews);
     return OptionBoolean(options, "newGroup", &command->new_group) &&
            OptionText(options, "cwd", &command->cwd, &command->has_cwd);
+}
+
+/* A thread of its own. What it would have told is forgotten when there can be none. */
+template <typename... Arguments>
+static void
+StartThread(const std::shared_ptr<Mailbox> &mailbox, Arguments... arguments)
+{
+    SignalsBlocked blocked;
+
+    try {
+        std::thread(arguments..., mailbox).detach();
+    } catch (const std::exception &) {
+        mailbox->Close();
+        throw;
+    }
 }
 
 /* spawn(file, args, env, { newGroup, cwd }, onExit) -> pid */
@@ -351,10 +373,7 @@ Spawn(const Napi::CallbackInfo &info)
         return env.Undefined();
     }
     std::unique_lock<std::mutex> lock(command->mutex);
-    {
-        SignalsBlocked blocked;
-        std::thread(RunCommand, command, mailbox).detach();
-    }
+    StartThread(mailbox, RunCommand, command);
     command->started.wait(lock, [&command] { return command->tried; });
     if (command->status == EPB_OK)
         return Napi::Number::New(env, command->pid);
@@ -395,6 +414,12 @@ struct DeathNews : News {
     uint32_t pid = 0;
 };
 
+/* What the thread that watches needs, and what it tells. */
+struct Watch {
+    std::vector<uint32_t> pids;
+    std::unique_ptr<DeathNews> news;
+};
+
 static void
 DeliverDeath(Napi::Env env, const Napi::FunctionReference &callback, News *news)
 {
@@ -408,16 +433,11 @@ WatchOnce(const std::vector<uint32_t> &pids, const Alarm &alarm, uint32_t *died)
 }
 
 static void
-RunWatch(std::vector<uint32_t> pids, std::shared_ptr<Alarm> alarm,
+RunWatch(std::shared_ptr<Watch> watch, std::shared_ptr<Alarm> alarm,
          std::shared_ptr<Mailbox> mailbox)
 {
-    DeathNews *news = new DeathNews;
-
-    if (WatchOnce(pids, *alarm, &news->pid) == EPB_PROC_DIED) {
-        mailbox->Post(news);
-    } else {
-        delete news;
-    }
+    if (WatchOnce(watch->pids, *alarm, &watch->news->pid) == EPB_PROC_DIED)
+        mailbox->Post(watch->news.release());
 }
 
 static bool
@@ -456,22 +476,23 @@ static Napi::Value
 WatchAncestors(const Napi::CallbackInfo &info)
 {
     Napi::Env env = info.Env();
-    std::vector<uint32_t> pids;
+    std::shared_ptr<Watch> watch = std::make_shared<Watch>();
     Napi::Function on_death;
 
-    if (!ToPids(env, info[0], &pids) || !ToFunction(env, info[1], "onDeath", &on_death)) {
+    watch->news.reset(new DeathNews);
+    if (!ToPids(env, info[0], &watch->pids) ||
+        !ToFunction(env, info[1], "onDeath", &on_death)) {
         return env.Undefined();
     }
     std::shared_ptr<Alarm> alarm = std::make_shared<Alarm>();
-    if (!alarm->made() || !CanWatch(pids))
+    if (!alarm->made() || !CanWatch(watch->pids))
         return Napi::Boolean::New(env, false);
     std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>();
     if (!mailbox->Open(env, "epb.ancestors", on_death, DeliverDeath))
         return env.Undefined();
     mailbox->Unref();
     mailbox->RingWhenClosed(alarm);
-    SignalsBlocked blocked;
-    std::thread(RunWatch, pids, alarm, mailbox).detach();
+    StartThread(mailbox, RunWatch, watch, alarm);
     return Napi::Boolean::New(env, true);
 }
 
@@ -530,14 +551,14 @@ Discard(const Napi::CallbackInfo &info)
 void
 DefineProcess(Napi::Env env, Napi::Object exports)
 {
-    exports.Set("spawn", Napi::Function::New<Spawn>(env, "spawn"));
-    exports.Set("kill", Napi::Function::New<Kill>(env, "kill"));
+    exports.Set("spawn", Napi::Function::New<Safely<Spawn>>(env, "spawn"));
+    exports.Set("kill", Napi::Function::New<Safely<Kill>>(env, "kill"));
     exports.Set("watchAncestors",
-                Napi::Function::New<WatchAncestors>(env, "watchAncestors"));
+                Napi::Function::New<Safely<WatchAncestors>>(env, "watchAncestors"));
     exports.Set("hardenProcess",
-                Napi::Function::New<HardenProcess>(env, "hardenProcess"));
-    exports.Set("makeSecret", Napi::Function::New<MakeSecret>(env, "makeSecret"));
-    exports.Set("discard", Napi::Function::New<Discard>(env, "discard"));
+                Napi::Function::New<Safely<HardenProcess>>(env, "hardenProcess"));
+    exports.Set("makeSecret", Napi::Function::New<Safely<MakeSecret>>(env, "makeSecret"));
+    exports.Set("discard", Napi::Function::New<Safely<Discard>>(env, "discard"));
 }
 
 } // namespace epb

@@ -181,8 +181,9 @@ table_find(const struct table *table, epb_map_key_fn key_of, struct epb_bytes ke
         if (table->slots[*at] >> ADDRESS_BITS == mark) {
             struct epb_bytes found = key_of(slot_item(table->slots[*at]));
 
+            /* Not memcmp: an empty key may have no address. */
             if (found.size_bytes == key.size_bytes &&
-                memcmp(found.data, key.data, key.size_bytes) == 0) {
+                epb_bytes_compare(found, key) == 0) {
                 return true;
             }
         }

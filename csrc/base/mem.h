@@ -86,6 +86,9 @@ void *
 epb_mem_table_resize(void *table, size_t size_bytes);
 void
 epb_mem_table_free(void *table);
+/* A copy of a text, to be freed as a table. */
+char *
+epb_mem_table_text(const char *text);
 
 /* Overwrites memory in a way the compiler may not leave out. */
 void

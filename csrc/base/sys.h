@@ -59,6 +59,11 @@ epb_sys_shared_unlock(void);
 
 uint32_t
 epb_sys_pid(void);
+/* Overwrites the processor's vector registers, where copying leaves the last bytes that
+ * were copied: a core dump has the registers of all threads. For a thread that is about
+ * to sleep. */
+void
+epb_sys_wipe_registers(void);
 /* Forbids core dumps of this process, and tracing it by others of the same user. */
 EPB_MUST_USE enum epb_status
 epb_sys_harden_process(void);

@@ -70,6 +70,12 @@ epb_sys_yield(void)
     SwitchToThread();
 }
 
+/* Dumps of a process are for its user and the administrator to make here. */
+void
+epb_sys_wipe_registers(void)
+{
+}
+
 size_t
 epb_sys_page_bytes(void)
 {

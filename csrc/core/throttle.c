@@ -7,7 +7,9 @@
 #include "../base/heap.h"
 #include "../base/map.h"
 
-#define SWEEP_REST_MS 1000U
+/* A name is gone within 100 ms of the moment it says nothing any more, however late the
+ * timer is. */
+#define SWEEP_REST_MS 90U
 
 /* Of one limit: parts < limit. */
 struct span {

@@ -42,8 +42,8 @@ epb_throttles_free(struct epb_throttles *throttles);
 EPB_MUST_USE enum epb_status
 epb_throttle_take(struct epb_throttles *throttles, const struct epb_request *request,
                   const struct epb_time *now, struct epb_throttle_answer *answer);
-/* Forgets what is due, as epb_waits_sweep does; deadlines are coalesced, so that a busy
- * limit doesn't wake the broker (at most once a second). */
+/* Forgets what is due, as epb_waits_sweep does; deadlines are coalesced, so that many
+ * limits don't keep the broker awake (some ten times a second at most). */
 uint64_t
 epb_throttles_sweep(struct epb_throttles *throttles, const struct epb_time *now,
                     unsigned limit);

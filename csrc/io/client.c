@@ -1,7 +1,6 @@
 /* See client.h. */
 #include "client.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <uv.h>
@@ -39,23 +38,31 @@ struct epb_client {
 static enum epb_beats_sent
 send_kept(void *context, struct epb_bytes frames);
 
+/* A forked child has a copy of the descriptor, of a lock that may be held, and of a
+ * channel whose memory has been wiped: it leaves all but the descriptor alone. */
+static bool
+is_ours(const struct epb_client *client)
+{
+    return client->pid == epb_sys_pid();
+}
+
 struct epb_client *
 epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready,
                void *context)
 {
-    struct epb_client *client = calloc(1, sizeof(*client));
+    struct epb_client *client = epb_mem_table_alloc(sizeof(*client));
 
     if (client == NULL)
         return NULL;
     if (uv_mutex_init(&client->lock) != 0) {
-        free(client);
+        epb_mem_table_free(client);
         return NULL;
     }
     epb_keeper_user_init(&client->kept, send_kept, client);
     client->pid = epb_sys_pid();
     client->on_ready = on_ready;
     client->context = context;
-    client->path = strdup(path);
+    client->path = epb_mem_table_text(path);
     if (client->path == NULL)
         goto failed;
     if (secret.size_bytes != 0) {
@@ -78,12 +85,12 @@ epb_client_free(struct epb_client *client)
     if (client == NULL)
         return;
     epb_client_close(client);
-    /* In a forked child it may be held by a thread that is not there. */
-    if (client->pid == epb_sys_pid())
+    if (is_ours(client)) {
         uv_mutex_destroy(&client->lock);
-    epb_mem_free(client->secret);
-    free(client->path);
-    free(client);
+        epb_mem_free(client->secret);
+    }
+    epb_mem_table_free(client->path);
+    epb_mem_table_free(client);
 }
 
 void
@@ -91,7 +98,8 @@ epb_client_close(struct epb_client *client)
 {
     epb_keeper_forget(&client->kept);
     epb_transport_close(client->transport);
-    epb_channel_free(client->channel);
+    if (is_ours(client))
+        epb_channel_free(client->channel);
     client->transport = NULL;
     client->channel = NULL;
 }
@@ -105,7 +113,7 @@ epb_client_connected(const struct epb_client *client)
 bool
 epb_client_open(struct epb_client *client)
 {
-    if (client->channel == NULL)
+    if (client->channel == NULL || !is_ours(client))
         return false;
     uv_mutex_lock(&client->lock);
     bool open = epb_channel_open(client->channel);
@@ -117,8 +125,7 @@ enum epb_status
 epb_client_connect(struct epb_client *client, int *os_error)
 {
     *os_error = 0;
-    /* A forked child has neither the keys nor the thread that waits. */
-    if (client->pid != epb_sys_pid())
+    if (!is_ours(client))
         return EPB_INTERNAL;
     epb_client_close(client);
     struct epb_bytes secret = {client->secret, client->secret_bytes};
@@ -180,6 +187,8 @@ unsent_bytes(const struct epb_client *client)
 size_t
 epb_client_unsent(struct epb_client *client)
 {
+    if (!is_ours(client))
+        return 0;
     uv_mutex_lock(&client->lock);
     size_t size_bytes = unsent_bytes(client);
     uv_mutex_unlock(&client->lock);
@@ -311,7 +320,7 @@ epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange)
 {
     exchange->received_bytes = 0;
     exchange->needed_bytes = 0;
-    if (client->transport == NULL)
+    if (client->transport == NULL || !is_ours(client))
         return EPB_BROKER_GONE;
     uv_mutex_lock(&client->lock);
     enum epb_status status = trade(client, exchange);
@@ -328,7 +337,7 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
 {
     uint64_t until_ns = epb_sys_ticks_ns() + timeout_ms * 1000000U;
 
-    while (client->transport != NULL) {
+    while (client->transport != NULL && is_ours(client)) {
         uv_mutex_lock(&client->lock);
         flush(client);
         bool or_write = unsent_bytes(client) != 0;
@@ -348,7 +357,7 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
 enum epb_status
 epb_client_arm(struct epb_client *client)
 {
-    if (client->transport == NULL)
+    if (client->transport == NULL || !is_ours(client))
         return EPB_BROKER_GONE;
     int error = epb_transport_arm(client->transport, epb_client_unsent(client) != 0);
 
@@ -402,7 +411,7 @@ epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t inte
 {
     size_t size_bytes = 0;
 
-    if (client->transport == NULL)
+    if (client->transport == NULL || !is_ours(client))
         return EPB_BROKER_GONE;
     if (interval_ms == 0 || frame.size_bytes == 0 ||
         epb_frame_scan(frame, EPB_CLIENT_KEPT_MAX_BYTES, &size_bytes) !=

@@ -1,9 +1,9 @@
 /* See conn.h. */
 #include "conn.h"
 
-#include <stdlib.h>
-
+#include "../base/mem.h"
 #include "endpoint.h"
+#include "room.h"
 
 /* What is read while lingering goes nowhere; one such place is enough for all. */
 #define SCRATCH_BYTES 65536U
@@ -14,12 +14,12 @@
 struct epb_conn *
 epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
 {
-    struct epb_conn *conn = calloc(1, sizeof(*conn));
+    struct epb_conn *conn = epb_mem_table_alloc(sizeof(*conn));
 
     if (conn == NULL)
         return NULL;
     if (uv_pipe_init(loop, &conn->pipe, 0) != 0) {
-        free(conn);
+        epb_mem_table_free(conn);
         return NULL;
     }
     conn->owner = owner;
@@ -123,7 +123,8 @@ resume_reading(struct epb_conn *conn)
     /* A session that closes takes nothing more; once all is written, lingering does. */
     if (!conn->lingering && epb_session_closing(conn->session))
         return;
-    if (uv_read_start((uv_stream_t *)&conn->pipe, on_alloc, on_read) == 0) {
+    if (epb_room_for_pipe(&conn->pipe) == 0 &&
+        uv_read_start((uv_stream_t *)&conn->pipe, on_alloc, on_read) == 0) {
         conn->reading = true;
     } else {
         conn->broken = true;
@@ -151,6 +152,8 @@ on_written(uv_write_t *write, int error)
 static bool
 write_later(struct epb_conn *conn, struct epb_bytes rest)
 {
+    if (!conn->reading && epb_room_for_pipe(&conn->pipe) != 0)
+        return false;
     if (epb_buf_append(&conn->unsent, rest.data, rest.size_bytes) != EPB_OK)
         return false;
     epb_session_sent(conn->session, rest.size_bytes);
@@ -303,7 +306,7 @@ on_closed(uv_handle_t *pipe)
     struct epb_conn *conn = pipe->data;
 
     epb_buf_fini(&conn->unsent);
-    free(conn);
+    epb_mem_table_free(conn);
 }
 
 void

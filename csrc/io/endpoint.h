@@ -68,10 +68,12 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into);
  * closed it altogether, and takes nothing any more either. */
 bool
 epb_endpoint_peer_gone(const uv_pipe_t *pipe);
-/* Stops and starts asking for connections; who comes meanwhile waits in the system's
- * queue. */
+/* Stops asking for connections; who comes meanwhile waits in the system's queue. */
 void
-epb_endpoint_pause(struct epb_endpoint *endpoint, bool pause);
+epb_endpoint_pause(struct epb_endpoint *endpoint);
+/* Asks again. False: the system has no room for it now, try later. */
+EPB_MUST_USE bool
+epb_endpoint_resume(struct epb_endpoint *endpoint);
 /* Removes the name, closes, and frees (once the loop's callback has run, if it listened).
  * NULL is allowed. */
 void

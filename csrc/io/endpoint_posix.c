@@ -14,12 +14,15 @@
 #include <unistd.h>
 
 #include "../base/list.h"
+#include "../base/mem.h"
 #include "../base/sys.h"
+#include "room.h"
 #include "socket.h"
 #include "stale.h"
 
 #define BACKLOG 1024
 #define PIPE_ID_MAX 64U
+#define MAKE_ROUNDS 16
 #define LOCK_PATH_BYTES (EPB_SOCKET_PATH_BYTES + 8U)
 /* The directory, "/broker-", 32 or 64 characters, ".sock": what must fit. */
 #define FALLBACK_DIRECTORY "/tmp"
@@ -182,6 +185,9 @@ try_lock(const char *path, int *fd)
         error = -errno;
     } else if (!S_ISREG(opened.st_mode) || opened.st_uid != geteuid()) {
         error = UV_EPERM;
+    } else if ((opened.st_mode & 0600) != 0600 && fchmod(locked, 0600) != 0) {
+        /* A umask may take the owner's rights too; the next broker has to open it. */
+        error = -errno;
     } else if (flock(locked, LOCK_EX | LOCK_NB) != 0) {
         error = errno == EWOULDBLOCK ? UV_EADDRINUSE : -errno;
     } else if (lstat(path, &named) != 0 || !same_file(&opened, &named)) {
@@ -287,9 +293,9 @@ bind_and_listen(struct epb_endpoint *endpoint)
     if (error != 0)
         return error;
     /* Short, so that it fits wherever the final name does. */
-    hex[8] = '\0';
-    int size =
-        snprintf(temporary, sizeof(temporary), "%s/.epb-%s", endpoint->directory, hex);
+    hex[EPB_TEMPORARY_HEX] = '\0';
+    int size = snprintf(temporary, sizeof(temporary), "%s/" EPB_TEMPORARY_PREFIX "%s",
+                        endpoint->directory, hex);
     if (size < 0 || (size_t)size >= sizeof(temporary))
         return UV_ENAMETOOLONG;
     if (fchmod(endpoint->fd, 0700) != 0)
@@ -316,15 +322,15 @@ bind_and_listen(struct epb_endpoint *endpoint)
 {
     char private_directory[EPB_SOCKET_PATH_BYTES];
     char temporary[EPB_SOCKET_PATH_BYTES];
-    int size = snprintf(private_directory, sizeof(private_directory), "%s/.epb-XXXXXX",
-                        endpoint->directory);
+    int size = snprintf(private_directory, sizeof(private_directory),
+                        "%s/" EPB_TEMPORARY_PREFIX "XXXXXX", endpoint->directory);
 
     if (size < 0 || (size_t)size + 2 >= sizeof(temporary))
         return UV_ENAMETOOLONG;
     if (mkdtemp(private_directory) == NULL)
         return -errno;
     memcpy(temporary, private_directory, (size_t)size);
-    memcpy(temporary + size, "/s", 3);
+    memcpy(temporary + size, "/" EPB_TEMPORARY_SOCKET, 3);
     int error = epb_socket_bind(endpoint->fd, temporary);
     if (error == 0 && chmod(temporary, 0700) != 0)
         error = -errno;
@@ -340,6 +346,24 @@ bind_and_listen(struct epb_endpoint *endpoint)
 }
 
 #endif
+
+/* A broker whose clock differs may take the temporary name for one that was left: it is
+ * missing then, and another is made. */
+static int
+make_socket(struct epb_endpoint *endpoint)
+{
+    int error = UV_ENOENT;
+
+    for (int round = 0; round < MAKE_ROUNDS && error == UV_ENOENT; round++) {
+        if (endpoint->fd >= 0)
+            epb_socket_close(endpoint->fd);
+        endpoint->fd = -1;
+        error = epb_socket_new(&endpoint->fd);
+        if (error == 0)
+            error = bind_and_listen(endpoint);
+    }
+    return error;
+}
 
 /* --- The list of names to remove at exit --- */
 
@@ -416,11 +440,8 @@ open_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
         if (error != 0)
             return error;
     }
-    error = epb_socket_new(&endpoint->fd);
-    if (error != 0)
-        return error;
     endpoint->stale = epb_stale_collect(endpoint->directory);
-    error = bind_and_listen(endpoint);
+    error = make_socket(endpoint);
     endpoint->visible = error == 0;
     return error;
 }
@@ -428,7 +449,7 @@ open_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
 int
 epb_endpoint_open(const struct epb_endpoint_spec *spec, struct epb_endpoint **out)
 {
-    struct epb_endpoint *endpoint = calloc(1, sizeof(*endpoint));
+    struct epb_endpoint *endpoint = epb_mem_table_alloc(sizeof(*endpoint));
 
     if (endpoint == NULL)
         return UV_ENOMEM;
@@ -468,6 +489,14 @@ on_poll(uv_poll_t *poll, int error, int events)
         endpoint->on_connection(endpoint->context);
 }
 
+static int
+resume(struct epb_endpoint *endpoint)
+{
+    int error = epb_room_for_fd(endpoint->poll.loop, endpoint->fd);
+
+    return error == 0 ? uv_poll_start(&endpoint->poll, UV_READABLE, on_poll) : error;
+}
+
 int
 epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
                     epb_endpoint_fn on_connection, void *context)
@@ -479,7 +508,7 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
         return error;
     endpoint->poll.data = endpoint;
     endpoint->listening = true;
-    return uv_poll_start(&endpoint->poll, UV_READABLE, on_poll);
+    return resume(endpoint);
 }
 
 bool
@@ -494,13 +523,15 @@ epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 }
 
 void
-epb_endpoint_pause(struct epb_endpoint *endpoint, bool pause)
+epb_endpoint_pause(struct epb_endpoint *endpoint)
 {
-    if (pause) {
-        (void)uv_poll_stop(&endpoint->poll);
-    } else {
-        EPB_ASSERT(uv_poll_start(&endpoint->poll, UV_READABLE, on_poll) == 0);
-    }
+    (void)uv_poll_stop(&endpoint->poll);
+}
+
+bool
+epb_endpoint_resume(struct epb_endpoint *endpoint)
+{
+    return resume(endpoint) == 0;
 }
 
 static int
@@ -544,7 +575,7 @@ free_endpoint(struct epb_endpoint *endpoint)
         epb_socket_close(endpoint->fd);
     if (endpoint->lock_fd >= 0)
         epb_socket_close(endpoint->lock_fd);
-    free(endpoint);
+    epb_mem_table_free(endpoint);
 }
 
 static void

@@ -145,12 +145,19 @@ epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 }
 
 void
-epb_endpoint_pause(struct epb_endpoint *endpoint, bool pause)
+epb_endpoint_pause(struct epb_endpoint *endpoint)
 {
-    endpoint->paused = pause;
+    endpoint->paused = true;
+}
+
+bool
+epb_endpoint_resume(struct epb_endpoint *endpoint)
+{
+    endpoint->paused = false;
     while (!endpoint->paused && endpoint->waiting != 0) {
         endpoint->on_connection(endpoint->context);
     }
+    return true;
 }
 
 static void

@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include "../base/sys.h"
+#include "room.h"
 #include "thread.h"
 
 static void
@@ -26,7 +27,7 @@ int
 epb_loop_init(struct epb_loop *loop, const struct epb_loop_user *user)
 {
     *loop = (struct epb_loop){.user = *user};
-    int error = uv_loop_init(&loop->uv);
+    int error = epb_room_loop_init(&loop->uv);
     if (error != 0)
         return error;
     error = uv_mutex_init(&loop->lock);
@@ -85,6 +86,8 @@ run_loop(void *context)
             continue;
         }
         bool sleep = next != EPB_LOOP_MORE && loop->user.rest(loop->user.context);
+        if (sleep)
+            epb_sys_wipe_registers();
         uv_run(&loop->uv, sleep ? UV_RUN_ONCE : UV_RUN_NOWAIT);
         next = loop->user.turn(loop->user.context);
     }

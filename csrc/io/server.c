@@ -1,5 +1,4 @@
 /* Turns and life. See server.h and server_state.h. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/mem.h"
@@ -188,7 +187,7 @@ run_drain(void *context)
     if (server->ended)
         return;
     epb_engine_drain(server->engine, epb_server_now(server));
-    epb_endpoint_pause(server->endpoint, true);
+    epb_endpoint_pause(server->endpoint);
     server->accept_again_ms = UINT64_MAX;
     server->drain_until_ms = epb_server_now(server)->mono_ms + server->drain_ms;
 }
@@ -220,7 +219,7 @@ copy_options(struct epb_server *server, const struct epb_server_options *options
 static struct epb_server *
 new_server(const struct epb_server_options *options)
 {
-    struct epb_server *server = calloc(1, sizeof(*server));
+    struct epb_server *server = epb_mem_table_alloc(sizeof(*server));
 
     if (server == NULL)
         return NULL;
@@ -240,7 +239,7 @@ new_server(const struct epb_server_options *options)
     if (options->secret.size_bytes != 0) {
         server->secret = epb_mem_alloc(options->secret.size_bytes);
         if (server->secret == NULL) {
-            free(server);
+            epb_mem_table_free(server);
             return NULL;
         }
         server->secret_bytes = options->secret.size_bytes;
@@ -254,8 +253,8 @@ static void
 free_server(struct epb_server *server)
 {
     epb_mem_free(server->secret);
-    free(server->path);
-    free(server);
+    epb_mem_table_free(server->path);
+    epb_mem_table_free(server);
 }
 
 static enum epb_status
@@ -288,7 +287,7 @@ begin_listening(struct epb_server *server, const struct epb_server_options *opti
     error = epb_endpoint_open(&spec, &server->endpoint);
     if (error != 0)
         return error;
-    server->path = strdup(epb_endpoint_path(server->endpoint));
+    server->path = epb_mem_table_text(epb_endpoint_path(server->endpoint));
     if (server->path == NULL)
         return UV_ENOMEM;
     error = epb_endpoint_listen(server->endpoint, &server->loop.uv,

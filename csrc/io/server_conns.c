@@ -133,7 +133,7 @@ refuse(struct epb_server *server, struct epb_conn *conn)
 static void
 pause_accepting(struct epb_server *server, uint64_t until_ms)
 {
-    epb_endpoint_pause(server->endpoint, true);
+    epb_endpoint_pause(server->endpoint);
     server->accept_again_ms = until_ms;
 }
 
@@ -248,6 +248,7 @@ epb_server_check_accepting(struct epb_server *server, uint64_t now_ms)
     if (now_ms < server->accept_again_ms)
         return server->accept_again_ms;
     server->accept_again_ms = UINT64_MAX;
-    epb_endpoint_pause(server->endpoint, false);
-    return UINT64_MAX;
+    if (!epb_endpoint_resume(server->endpoint))
+        pause_exhausted(server);
+    return server->accept_again_ms;
 }

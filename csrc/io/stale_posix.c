@@ -1,4 +1,9 @@
-/* See stale.h. A broker that was killed leaves its socket behind; the next one tidies up.
+/*
+ * See stale.h. A broker that was killed leaves its socket behind; the next one tidies up.
+ *
+ * A name that is being made refuses connections, too, for the moment between bind and
+ * listen. So temporary names are left alone for a while; who loses one all the same makes
+ * another (endpoint_posix.c).
  */
 #include "stale.h"
 
@@ -10,11 +15,20 @@
 
 #include <uv.h>
 
+#include "../base/sys.h"
 #include "socket.h"
 
 /* Temporary directories can be huge; what is left today is found another day. */
 #define ENTRIES_MAX 10000U
 #define PROBES_MAX 1000U
+#define TEMPORARY_REST_MS 1000U
+
+enum kind {
+    KIND_OTHER,
+    KIND_SOCKET,             /* broker-<32 hex>.sock */
+    KIND_TEMPORARY_SOCKET,   /* .epb-<8 hex>: its name before that (Linux) */
+    KIND_TEMPORARY_DIRECTORY /* .epb-<6 characters>: where it was made (elsewhere) */
+};
 
 static bool
 is_socket_name(const char *name)
@@ -30,20 +44,78 @@ is_socket_name(const char *name)
     return strcmp(name + EPB_SOCKET_NAME_HEX, suffix) == 0;
 }
 
-bool
-epb_stale_remove(const char *path)
+static enum kind
+kind_of(const char *name)
 {
-    struct stat status;
+    static const char prefix[] = EPB_TEMPORARY_PREFIX;
+    size_t prefix_bytes = sizeof(prefix) - 1;
+
+    if (is_socket_name(name))
+        return KIND_SOCKET;
+    if (strncmp(name, prefix, prefix_bytes) != 0)
+        return KIND_OTHER;
+    name += prefix_bytes;
+    size_t size = strlen(name);
+    if (size == EPB_TEMPORARY_HEX && strspn(name, "0123456789abcdef") == size)
+        return KIND_TEMPORARY_SOCKET;
+    return size == EPB_TEMPORARY_RANDOM ? KIND_TEMPORARY_DIRECTORY : KIND_OTHER;
+}
+
+/* Changed long enough ago. A clock that was set back leaves it for later. */
+static bool
+has_rested(const struct stat *status)
+{
+    struct epb_time now;
+
+    epb_sys_now(&now);
+    uint64_t seconds = status->st_mtime < 0 ? 0 : (uint64_t)status->st_mtime;
+    return now.wall_ms / 1000U > seconds + TEMPORARY_REST_MS / 1000U;
+}
+
+static bool
+is_dead(const char *path, const struct stat *status)
+{
     int fd = -1;
 
-    if (lstat(path, &status) != 0)
-        return false;
-    if (!S_ISSOCK(status.st_mode) || status.st_uid != geteuid())
+    if (!S_ISSOCK(status->st_mode) || status->st_uid != geteuid())
         return false;
     int error = epb_socket_connect(path, &fd);
     if (error == 0)
         epb_socket_close(fd);
-    return error == UV_ECONNREFUSED && unlink(path) == 0;
+    return error == UV_ECONNREFUSED;
+}
+
+bool
+epb_stale_remove(const char *path)
+{
+    struct stat status;
+
+    return lstat(path, &status) == 0 && is_dead(path, &status) && unlink(path) == 0;
+}
+
+/* With the socket in it, if that is dead; it goes only when there is nothing else. */
+static bool
+remove_directory(const char *path)
+{
+    char inside[EPB_SOCKET_PATH_BYTES];
+    int size = snprintf(inside, sizeof(inside), "%s/%s", path, EPB_TEMPORARY_SOCKET);
+
+    if (size > 0 && (size_t)size < sizeof(inside))
+        (void)epb_stale_remove(inside);
+    return rmdir(path) == 0;
+}
+
+static bool
+remove_temporary(const char *path, enum kind kind)
+{
+    struct stat status;
+
+    if (lstat(path, &status) != 0 || !has_rested(&status))
+        return false;
+    if (kind == KIND_TEMPORARY_SOCKET)
+        return is_dead(path, &status) && unlink(path) == 0;
+    return S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
+           remove_directory(path);
 }
 
 unsigned
@@ -59,15 +131,16 @@ epb_stale_collect(const char *directory)
         const struct dirent *entry = readdir(entries);
         if (entry == NULL)
             break;
-        if (!is_socket_name(entry->d_name))
+        enum kind kind = kind_of(entry->d_name);
+        if (kind == KIND_OTHER)
             continue;
         char path[EPB_SOCKET_PATH_BYTES];
         int size = snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
         if (size < 0 || (size_t)size >= sizeof(path))
             continue;
         probes++;
-        if (epb_stale_remove(path))
-            removed++;
+        removed +=
+            kind == KIND_SOCKET ? epb_stale_remove(path) : remove_temporary(path, kind);
     }
     closedir(entries);
     return removed;

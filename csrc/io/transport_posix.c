@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 
 #include <uv.h>
 
+#include "../base/mem.h"
 #include "../base/sys.h"
 #include "socket.h"
 #include "waiter.h"
@@ -37,7 +37,7 @@ epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
     if (!epb_socket_peer_trusted(fd)) {
         error = UV_EPERM;
     } else {
-        transport = calloc(1, sizeof(*transport));
+        transport = epb_mem_table_alloc(sizeof(*transport));
         if (transport == NULL)
             error = UV_ENOMEM;
     }
@@ -127,5 +127,5 @@ epb_transport_close(struct epb_transport *transport)
     if (transport->registered)
         epb_waiter_remove(transport->handle);
     epb_socket_close(transport->fd);
-    free(transport);
+    epb_mem_table_free(transport);
 }

@@ -2,10 +2,10 @@
 #include "waiter.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 
 #include <uv.h>
 
+#include "../base/mem.h"
 #include "../base/sys.h"
 #include "poller.h"
 #include "socket.h"
@@ -101,7 +101,7 @@ static int
 grow(void)
 {
     uint32_t count = slot_count == 0 ? 16 : slot_count * 2;
-    struct slot *grown = realloc(slots, count * sizeof(*slots));
+    struct slot *grown = epb_mem_table_resize(slots, count * sizeof(*slots));
 
     if (grown == NULL)
         return UV_ENOMEM;

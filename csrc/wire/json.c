@@ -5,7 +5,10 @@
 struct epb_json_scan
 epb_json_scan(struct epb_bytes text)
 {
-    return (struct epb_json_scan){.at = text.data, .end = text.data + text.size_bytes};
+    /* Nothing may come without an address, to which nothing may be added. */
+    const uint8_t *end = text.size_bytes == 0 ? text.data : text.data + text.size_bytes;
+
+    return (struct epb_json_scan){.at = text.data, .end = end};
 }
 
 static void

@@ -245,8 +245,11 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
     unsigned served = 0;
     unsigned taken = 0;
     size_t done_bytes = 0;
+    /* Large replies to small requests take their time, too: to copy, and to seal. */
+    size_t before_bytes = epb_buf_size(&session->out);
     session->has_more = true;
     while (served + taken < max_frames && done_bytes < max_bytes &&
+           epb_buf_size(&session->out) - before_bytes < max_bytes &&
            !output_is_full(session)) {
         bool took = take_next(session, now);
         taken += took;

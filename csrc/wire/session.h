@@ -86,11 +86,11 @@ epb_session_received(struct epb_session *session, size_t size_bytes,
                      const struct epb_time *now);
 
 /* Works on what was received, and takes what the engine has: at most `max_frames`
- * requests and replies, or `max_bytes` of requests. Returns whether more could be done at
- * once (the caller lets others have their turn first). Replies of one turn are sealed
- * together. While a megabyte of output waits, nothing is done and the answer is no: a
- * turn is due again after epb_session_sent took the output below that. A turn with
- * nothing to do is cheap and harmless. */
+ * requests and replies, or `max_bytes` of requests or of replies. Returns whether more
+ * could be done at once (the caller lets others have their turn first). Replies of one
+ * turn are sealed together. While a megabyte of output waits, nothing is done and the
+ * answer is no: a turn is due again after epb_session_sent took the output below that. A
+ * turn with nothing to do is cheap and harmless. */
 bool
 epb_session_turn(struct epb_session *session, const struct epb_time *now,
                  unsigned max_frames, size_t max_bytes);

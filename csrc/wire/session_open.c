@@ -105,6 +105,13 @@ check_proof(struct epb_session *session)
     epb_mem_wipe(&keys, sizeof keys);
     epb_handshake_free(session->handshake);
     session->handshake = NULL;
+    if (status == EPB_INTERNAL) {
+        /* The client believes us by now and takes records only: a plain word would look
+         * like a forged one, and the closing says enough. */
+        epb_session_tell(session, "refused", NULL, status);
+        epb_session_abandon(session);
+        return;
+    }
     if (status != EPB_OK) {
         epb_session_refuse(session, 0, status);
         return;

@@ -289,6 +289,106 @@ Test(endpoint, dead_sockets_are_collected_and_nothing_else)
     remove_own_directory();
 }
 
+/* As a broker leaves it that was killed between bind and link, or before unlink. */
+static void
+set_time(const char *path, time_t seconds)
+{
+    const struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds}};
+
+    cr_assert_eq(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void
+make_old(const char *path)
+{
+    set_time(path, 1000000000);
+}
+
+Test(endpoint, what_a_broker_left_while_it_made_its_socket_is_collected)
+{
+    own_directory();
+    leave_dead_socket(in_directory(".epb-0123abcd"));
+    make_old(in_directory(".epb-0123abcd"));
+    cr_assert_eq(mkdir(in_directory(".epb-Ab3dE9"), 0700), 0);
+    leave_dead_socket(in_directory(".epb-Ab3dE9/s"));
+    make_old(in_directory(".epb-Ab3dE9"));
+    cr_assert_eq(mkdir(in_directory(".epb-empty1"), 0700), 0);
+    make_old(in_directory(".epb-empty1"));
+    struct epb_endpoint *endpoint = open_or_fail(NULL);
+    cr_assert_eq(epb_endpoint_stale(endpoint), 3);
+    epb_endpoint_close(endpoint);
+    remove_own_directory();
+}
+
+Test(endpoint, what_is_being_made_or_is_not_ours_is_left_alone)
+{
+    static const char *const old[] = {".epb-0123abcG", ".epb-0123abcde",
+                                      "x.epb-0123abcd"};
+
+    own_directory();
+    leave_dead_socket(in_directory(".epb-00000001"));
+    set_time(in_directory(".epb-00000001"), time(NULL) + 3600);
+    for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+        leave_dead_socket(in_directory(old[i]));
+        make_old(in_directory(old[i]));
+    }
+    make_file(in_directory(".epb-00000002"));
+    make_old(in_directory(".epb-00000002"));
+    make_file(in_directory(".epb-a-file"));
+    make_old(in_directory(".epb-a-file"));
+    cr_assert_eq(mkdir(in_directory(".epb-filled"), 0700), 0);
+    make_file(in_directory(".epb-filled/s"));
+    make_old(in_directory(".epb-filled"));
+    cr_assert_eq(epb_stale_collect(own_directory()), 0);
+    cr_assert_eq(unlink(in_directory(".epb-00000001")), 0);
+    for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+        cr_assert_eq(unlink(in_directory(old[i])), 0);
+    }
+    cr_assert_eq(unlink(in_directory(".epb-00000002")), 0);
+    cr_assert_eq(unlink(in_directory(".epb-a-file")), 0);
+    cr_assert_eq(unlink(in_directory(".epb-filled/s")), 0);
+    cr_assert_eq(rmdir(in_directory(".epb-filled")), 0);
+    remove_own_directory();
+}
+
+static atomic_bool stealing;
+
+/* Takes a quarter of the temporary names away, as early as it can. */
+static void *
+steal_temporary_names(void *unused)
+{
+    (void)unused;
+    while (atomic_load(&stealing)) {
+        DIR *entries = opendir(own_directory());
+        const struct dirent *entry;
+
+        while ((entry = readdir(entries)) != NULL) {
+            if (strncmp(entry->d_name, ".epb-", 5) == 0 && entry->d_name[5] < '4')
+                (void)unlinkat(dirfd(entries), entry->d_name, 0);
+        }
+        closedir(entries);
+    }
+    return NULL;
+}
+
+Test(endpoint, a_temporary_name_that_was_taken_away_is_made_anew)
+{
+    pthread_t thief;
+
+    own_directory();
+    atomic_store(&stealing, true);
+    cr_assert_eq(pthread_create(&thief, NULL, steal_temporary_names, NULL), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        struct epb_endpoint *endpoint = open_or_fail(NULL);
+
+        cr_assert_eq(connect_error(epb_endpoint_path(endpoint)), 0);
+        epb_endpoint_close(endpoint);
+    }
+    atomic_store(&stealing, false);
+    cr_assert_eq(pthread_join(thief, NULL), 0);
+    remove_own_directory();
+}
+
 Test(endpoint, another_users_socket_is_left_alone)
 {
     if (geteuid() != 0) {

@@ -80,7 +80,7 @@ struct search {
     unsigned found;
 };
 
-__attribute__((no_sanitize_address, no_sanitize_undefined)) static inline void
+__attribute__((no_sanitize("address"), no_sanitize("undefined"))) static inline void
 search_chunk(void *context, const uint8_t *bytes, size_t size_bytes)
 {
     struct search *search = context;

@@ -123,6 +123,14 @@ Test(json, refuses_everything_else)
     cr_assert_not(accepts(LITERAL("1\0"), 32, &span));
 }
 
+Test(json, nothing_without_an_address_is_no_value)
+{
+    struct epb_json_scan scan = epb_json_scan((struct epb_bytes){NULL, 0});
+    struct epb_json_span span;
+    cr_assert_not(epb_json_value(&scan, 1, &span));
+    cr_assert(epb_json_ended(&scan));
+}
+
 Test(json, notices_half_a_character)
 {
     const char *lone[] = {"\"\\ud83d\"",        "\"\\ude00\"",    "\"\\ud83d\\ud83d\"",

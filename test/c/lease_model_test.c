@@ -24,75 +24,6 @@ static const uint8_t op_weights[OP_KINDS] = {74, 8, 10, 10, 12, 8, 4, 5,  3, 6,
 
 /* Histories */
 
-struct history {
-    bool single_lease;
-    unsigned max_waits;
-    unsigned count;
-    struct op *ops;
-};
-
-static void
-on_ready(void *context, void *user)
-{
-    struct run *run = context;
-
-    EXPECT(run, !run->ready[(uintptr_t)user]);
-    run->ready[(uintptr_t)user] = true;
-}
-
-static void
-run_start(struct run *run, const struct history *history, struct epb_arena *arena)
-{
-    memset(run, 0, sizeof *run);
-    run->arena = arena;
-    run->now = (struct epb_time){.boot_ms = 5, .mono_ms = 1000, .wall_ms = 1 << 20};
-    run->waits = epb_waits_new(arena, &run->quota, history->max_waits, on_ready, run);
-    run->leases =
-        epb_leases_new(arena, &run->quota, run->waits, history->single_lease, &run->now);
-    model_init(&run->model, history->single_lease, history->max_waits, 1000,
-               UINT64_C(1) << 30);
-    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
-        run_join(run, party);
-    }
-}
-
-/* Everybody leaves, detached grants run out: then nothing may be left. */
-static void
-run_end(struct run *run)
-{
-    struct epb_mem_stats stats;
-
-    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
-        run_leave(run, party);
-    }
-    epb_leases_free(run->leases);
-    epb_waits_free(run->waits);
-    epb_arena_stats(run->arena, &stats);
-    EXPECT(run, stats.used_bytes == 0);
-    EXPECT(run, run->quota.used_bytes == 0);
-}
-
-/* The number of the operation that failed, from 1; 0: none. */
-static unsigned
-play(struct run *run, const struct history *history, struct epb_arena *arena,
-     bool thorough)
-{
-    unsigned at = 0;
-
-    run_start(run, history, arena);
-    while (at < history->count && run->failure == NULL) {
-        const struct op *op = &history->ops[at++];
-
-        run_op_calls[op->kind](run, op);
-        run_compare_parties(run);
-        if (thorough || at % 4 == 0 || at == history->count) {
-            run_compare(run);
-        }
-    }
-    run_end(run);
-    return run->failure == NULL ? 0 : at;
-}
-
 static uint8_t
 choose_kind(struct random *random)
 {
@@ -135,7 +66,7 @@ make(struct history *history, uint64_t seed, unsigned count)
 static bool
 still_fails(struct run *run, const struct history *history, struct epb_arena *arena)
 {
-    return play(run, history, arena, true) != 0;
+    return run_play(run, history, arena, true) != 0;
 }
 
 /* Takes out pieces, large ones first, as long as the rest fails. */
@@ -144,7 +75,7 @@ shrink(struct run *run, struct history *history, struct epb_arena *arena)
 {
     struct op *all = calloc(history->count, sizeof *all);
 
-    history->count = play(run, history, arena, true);
+    history->count = run_play(run, history, arena, true);
     for (unsigned piece = history->count / 2; piece > 0;
          piece = piece > 1 && piece <= 4 ? piece - 1 : piece / 2) {
         for (unsigned from = 0; from + piece <= history->count;) {
@@ -162,7 +93,7 @@ shrink(struct run *run, struct history *history, struct epb_arena *arena)
         }
     }
     free(all);
-    (void)play(run, history, arena, true);
+    (void)run_play(run, history, arena, true);
 }
 
 static void
@@ -201,7 +132,7 @@ check_history(uint64_t seed, unsigned count, struct epb_arena *arena)
     struct history history = {.ops = calloc(count, sizeof(struct op))};
 
     make(&history, seed, count);
-    if (play(&run, &history, arena, false) != 0) {
+    if (run_play(&run, &history, arena, false) != 0) {
         shrink(&run, &history, arena);
         print(&run, &history);
     }

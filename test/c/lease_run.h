@@ -35,6 +35,13 @@ struct op {
     uint32_t amount;
 };
 
+struct history {
+    bool single_lease;
+    unsigned max_waits;
+    unsigned count;
+    struct op *ops;
+};
+
 #define FLAG_FRESH 1U
 #define FLAG_SHARED 2U
 #define FLAG_DETACHED 4U
@@ -117,5 +124,14 @@ void
 run_join(struct run *run, unsigned party);
 void
 run_leave(struct run *run, unsigned party);
+
+/* lease_run_play.c */
+
+/* Plays a history from a fresh start to the end, when nothing may be left, and compares:
+ * after each operation, or (not `thorough`) after some. The number of the operation that
+ * failed, from 1; 0: none. */
+unsigned
+run_play(struct run *run, const struct history *history, struct epb_arena *arena,
+         bool thorough);
 
 #endif

@@ -1,12 +1,15 @@
 /*
- * Runs the tests under ThreadSanitizer, where Criterion's own runner can't: the memory
- * that it shares with its test processes lies where the sanitizer keeps its shadow.
+ * Runs the tests where Criterion's own runner can't: under ThreadSanitizer, which keeps
+ * its shadow where that runner shares memory with its test processes, and under Valgrind,
+ * which it leaves behind.
  *
  * It takes the place of Criterion's library, of which it knows what the tests use: their
- * table, fixtures, assertions and skips. Each test runs in a process of its own, in the
+ * tables, fixtures, assertions and skips. Each test runs in a process of its own, in the
  * order of the table.
  *
- *   epb_tests [suite | suite/test]...
+ *   epb_tests [suite | suite/test | -suite]...
+ *
+ * runs those named, or all, but for suites with a minus.
  */
 #include <criterion/criterion.h>
 #include <criterion/logging.h>
@@ -23,15 +26,33 @@ struct criterion_options criterion_options;
 
 extern struct criterion_test *__start_cr_tst[];
 extern struct criterion_test *__stop_cr_tst[];
+extern struct criterion_suite *__start_cr_sts[];
+extern struct criterion_suite *__stop_cr_sts[];
 
 static const struct criterion_test *current;
 static int failed;
 
 /* --- What the tests call --- */
 
+/* What the suite says of all its tests; NULL: nothing. */
+static const struct criterion_test_extra_data *
+suite_data(void)
+{
+    for (struct criterion_suite **suite = __start_cr_sts; suite != __stop_cr_sts;
+         suite++) {
+        if (*suite != NULL && strcmp((*suite)->name, current->category) == 0)
+            return (*suite)->data;
+    }
+    return NULL;
+}
+
 void
 criterion_internal_test_setup(void)
 {
+    const struct criterion_test_extra_data *suite = suite_data();
+
+    if (suite != NULL && suite->init != NULL)
+        suite->init();
     if (current->data->init != NULL)
         current->data->init();
 }
@@ -45,8 +66,12 @@ criterion_internal_test_main(void (*test)(void))
 void
 criterion_internal_test_teardown(void)
 {
+    const struct criterion_test_extra_data *suite = suite_data();
+
     if (current->data->fini != NULL)
         current->data->fini();
+    if (suite != NULL && suite->fini != NULL)
+        suite->fini();
 }
 
 void
@@ -118,20 +143,35 @@ cr_asprintf_free(char *text)
 
 /* --- The runner --- */
 
+/* Whether the text is the test's suite, or suite/test. */
 static bool
-is_wanted(const struct criterion_test *test, int count, char **names)
+names_it(const char *text, const struct criterion_test *test)
 {
     size_t suite = strlen(test->category);
 
+    if (strncmp(text, test->category, suite) != 0)
+        return false;
+    return text[suite] == '\0' ||
+           (text[suite] == '/' && strcmp(text + suite + 1, test->name) == 0);
+}
+
+static bool
+is_wanted(const struct criterion_test *test, int count, char **names)
+{
+    bool wanted = true;
+
     for (int i = 0; i < count; i++) {
-        if (strncmp(names[i], test->category, suite) != 0)
-            continue;
-        if (names[i][suite] == '\0' ||
-            (names[i][suite] == '/' && strcmp(names[i] + suite + 1, test->name) == 0)) {
-            return true;
+        if (names[i][0] != '-') {
+            wanted = false;
+            break;
         }
     }
-    return count == 0;
+    for (int i = 0; i < count; i++) {
+        if (names[i][0] == '-' && names_it(names[i] + 1, test))
+            return false;
+        wanted = wanted || names_it(names[i], test);
+    }
+    return wanted;
 }
 
 /* Whether it passed. */
