@@ -1,0 +1,69 @@
+/**
+ * Somebody who listens at a path and is no broker, in a thread of its own, so that it answers while a
+ * synchronous call blocks the test. It keeps what each connection sent, and answers as it is told.
+ */
+'use strict';
+
+const net = require('node:net');
+const { once } = require('node:events');
+const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
+
+/** What is said for the bytes that came first on a connection: bytes, or null for nothing. */
+const ANSWERS = {
+  silence: () => null,
+  noise: () => require('node:crypto').randomBytes(64),
+  reflection: (hello) => Buffer.concat([hello.subarray(4), hello.subarray(4)]),
+  given: (hello, { bytes }) => Buffer.from(bytes),
+};
+
+/** The thread's side: listens, and on any message tells what came once all connections are closed. */
+function listen({ pipe, answer, bytes }) {
+  const connections = [];
+  let open = 0;
+  let asked = false;
+  const tell = () => {
+    if (asked && open === 0)
+      parentPort.postMessage(connections.map((parts) => Buffer.concat(parts)));
+  };
+  const server = net.createServer((socket) => {
+    const parts = [];
+    connections.push(parts);
+    open++;
+    socket.on('data', (chunk) => {
+      parts.push(chunk);
+      const said = parts.length === 1 ? ANSWERS[answer](chunk, { bytes }) : null;
+      if (said !== null) socket.write(said);
+      if (answer === 'given') socket.end();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      open--;
+      tell();
+    });
+  });
+  parentPort.on('message', () => {
+    asked = true;
+    tell();
+  });
+  server.listen(pipe, () => parentPort.postMessage('listening'));
+}
+
+/**
+ * @param {import('node:test').TestContext} t
+ * @param {{ pipe: string, answer: keyof typeof ANSWERS, bytes?: Uint8Array }} settings
+ * @returns {Promise<() => Promise<Buffer[]>>} gives what each connection sent, when all are closed
+ */
+async function startImpostor(t, settings) {
+  const worker = new Worker(__filename, { workerData: settings });
+  t.after(() => worker.terminate());
+  await once(worker, 'message');
+  return async () => {
+    worker.postMessage('tell');
+    const [connections] = await once(worker, 'message');
+    return connections.map((bytes) => Buffer.from(bytes));
+  };
+}
+
+if (!isMainThread && require.main === module) listen(workerData);
+
+module.exports = { startImpostor };

@@ -1,0 +1,335 @@
+/**
+ * Everything a broker does with values and names, done with marked ones (memory.js), so that a look
+ * into its memory tells what it kept. When these return, nothing marked is stored any more, and
+ * nobody holds, waits for, or watches anything.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+const { createHmac } = require('node:crypto');
+const { until, withCode } = require('./broker');
+const { MAGIC, rawConnection, requestFrame } = require('./wire');
+
+const TTL = 60_000;
+const SHORT_TTL = 30;
+const KEY_BYTES = 512;
+const WORKER_BYTES = 256;
+const REASON_BYTES = 1024;
+const VALUE_BYTES = 256 * 1024;
+const QUOTES = 2;
+/** Each size of block, and what shares one with another or just doesn't. */
+const SIZES = [16, 24, 100, 500, 1000, 4000, 5000, 20_000, 65_536, 100_000, VALUE_BYTES - QUOTES];
+const ACTIONS = { get: 2, set: 3 };
+
+/** How often each thing happened that only the broker's counters tell. */
+const count = async (client, name) => (await client.stats())[name];
+
+/** Sets, reads, replaces (in the same block, a smaller, a larger one) and deletes. */
+async function values(client, marks) {
+  for (const size of SIZES) {
+    const key = marks.text('kval', Math.min(size, KEY_BYTES));
+    const text = marks.text('text', size);
+    await client.set(key, text, TTL);
+    assert.equal(await client.get(key), text);
+    await client.set(key, marks.text('over', size), TTL);
+    await client.set(key, marks.text('less', size - 1), TTL);
+    await client.set(key, marks.text('much', size / 2), TTL);
+    const bytes = Buffer.from(marks.text('byte', size));
+    await client.set(key, bytes, TTL);
+    assert.deepEqual((await client.getEntry(key)).value, bytes);
+    await client.list(key);
+    assert.equal(await client.del(key), true);
+  }
+}
+
+/** More replies at once than a socket takes. */
+async function crowds(client, marks) {
+  const key = marks.text('kmny', 40);
+  await client.set(key, marks.text('many', VALUE_BYTES - QUOTES), TTL);
+  await Promise.all(Array.from({ length: 40 }, () => client.get(key)));
+  await Promise.all(
+    Array.from({ length: 40 }, (_, i) => client.set(key, marks.text('seta', 6000 * i + 16), TTL)),
+  );
+  await client.del(key);
+}
+
+async function expiry(client, marks) {
+  const before = await count(client, 'expired');
+  for (const size of SIZES) {
+    await client.set(`${size}${marks.text('kexp', 100)}`, marks.text('expi', size), SHORT_TTL);
+  }
+  const all = async () => (await count(client, 'expired')) === before + SIZES.length;
+  await until(all, 'all has expired');
+}
+
+/** Needs a broker that evicts: more than it has room for. */
+async function eviction(client, marks, maxItems) {
+  for (let i = 0; i < maxItems + 20; i++) {
+    await client.set(`${i}${marks.text('kevi', 50)}`, marks.text('evic', 100 + i), TTL);
+  }
+  assert.ok((await count(client, 'evicted')) > 0);
+  for (const { key } of await client.list()) await client.del(key);
+}
+
+async function refusals(client, marks) {
+  const key = marks.text('kref', 60);
+  const write = (value, options) => client.set(key, value, TTL, options);
+  await write(marks.text('here', 40));
+  const conflict = write(marks.text('conf', 9000), { ifAbsent: true });
+  await assert.rejects(conflict, withCode('conflict'));
+  await assert.rejects(write(marks.text('fenc', 300), { fence: 1 }), withCode('fenced'));
+  await assert.rejects(
+    write(Buffer.from(marks.text('larg', VALUE_BYTES + 1))),
+    withCode('too_large'),
+  );
+  await assert.rejects(write(marks.text('huge', 3_000_000)), withCode('too_large'));
+  await assert.rejects(client.incr(key, 1, TTL), withCode('not_a_number'));
+  await client.del(key);
+  await assert.rejects(client.get(marks.text('kmis', KEY_BYTES)), withCode('not_found'));
+}
+
+async function computations(client, marks) {
+  const key = marks.text('kcmp', 200);
+  const value = marks.text('comp', 7000);
+  const results = await Promise.all(
+    Array.from({ length: 4 }, () => client.getOrSet(key, TTL, () => value)),
+  );
+  assert.ok(results.every((result) => result === value));
+  await client.getOrSet(key, TTL, () => value, { refreshAheadMs: 2 * TTL });
+  await client.del(key);
+  const reason = marks.text('reas', REASON_BYTES);
+  const failing = Array.from({ length: 3 }, () =>
+    client.getOrSet(key, TTL, async () => {
+      await client.ping();
+      throw new Error(reason);
+    }),
+  );
+  const ends = await Promise.allSettled(failing);
+  assert.ok(ends.every(({ status }) => status === 'rejected'));
+  const waiting = client.waitFor(key);
+  await client.set(key, value, TTL);
+  assert.equal(await waiting, value);
+  await client.del(key);
+}
+
+async function leases(client, marks) {
+  const workerId = marks.text('work', WORKER_BYTES);
+  const pool = marks.text('kpoo', 300);
+  const elements = [16, 500, 5000, 20_000].map((size) => marks.text('elem', size));
+  await client.pool(pool, elements);
+  await client.poolAdd(pool, [Buffer.from(marks.text('more', 700))]);
+  await client.withLease(pool, { workerId }, async (value) => {
+    const held = await Promise.all(elements.map(() => client.acquire(pool, { workerId })));
+    const waits = client.acquire(pool, { workerId: marks.text('wait', WORKER_BYTES) });
+    assert.ok((await client.leases(pool)).length >= held.length);
+    await held[0].release();
+    held[0] = await waits;
+    for (const lease of held) await lease.release();
+    await client.discard(pool, value);
+  });
+  await client.del(pool);
+  const key = marks.text('klea', 30);
+  await client.set(key, marks.text('leas', 3000), TTL);
+  assert.equal(await client.lease(key, { workerId, detached: true }), marks.text('leas', 3000));
+  await client.renew(workerId, { detached: true });
+  await client.release(workerId, key, { detached: true });
+  await client.del(key);
+  await client.lock(marks.text('lock', 400), { workerId }, () => client.leases());
+  await client.limit(marks.text('klim', 40), 2);
+  await client.withLease(marks.text('klim', 40), { workerId }, () => {});
+  await client.del(marks.text('klim', 40));
+  assert.equal(await client.lease(marks.text('knum', 40), { workerId }), 0);
+  await client.release(workerId);
+}
+
+/** Leases that end by themselves, one whose worker is told and one whose session is. */
+async function losses(client, marks) {
+  const workerId = marks.text('lost', 100);
+  const key = marks.text('klos', 100);
+  const end = { workerId, ttl: SHORT_TTL };
+  await client.lease(key, { ...end, detached: true });
+  await client.lease(key, end);
+  await until(async () => (await client.leases(key)).length === 0, 'both leases have ended');
+  const told = [];
+  const tell = async (options) => told.push(...(await client.renew(workerId, options)).lost);
+  await tell({ detached: true });
+  await tell({});
+  assert.ok(told.length > 0);
+}
+
+async function watches(client, marks) {
+  const prefix = marks.text('watc', 300);
+  const watch = client.watch(prefix);
+  await watch.ready;
+  const events = watch[Symbol.asyncIterator]();
+  await client.set(`${prefix}1`, marks.text('seen', 2000), TTL);
+  assert.equal((await events.next()).value.type, 'set');
+  await client.del(`${prefix}1`);
+  assert.equal((await events.next()).value.type, 'del');
+  // Nobody reads these before the watch is over.
+  await Promise.all(Array.from({ length: 3000 }, () => client.set(`${prefix}2`, 1, TTL)));
+  await watch.close();
+  await client.del(`${prefix}2`);
+}
+
+async function others(client, marks) {
+  const name = marks.text('barr', 200);
+  await Promise.all([client.barrier(name, 2), client.barrier(name, 2)]);
+  const late = client.barrier(name, 2, { timeoutMs: 5 });
+  await assert.rejects(late, withCode('wait_timeout'));
+  const rate = { limit: 2, periodMs: SHORT_TTL };
+  await client.throttle(marks.text('thro', 300), rate);
+  await until(async () => (await count(client, 'throttles')) === 0, 'the limit is forgotten');
+  await client.incr(marks.text('kinc', 30), 5, TTL);
+  await client.del(marks.text('kinc', 30));
+}
+
+/** All of it over frames. */
+async function overFrames(client, marks, { maxItems }) {
+  for (const part of [values, crowds, expiry, refusals, computations, leases, losses, watches]) {
+    await part(client, marks);
+  }
+  await others(client, marks);
+  await eviction(client, marks, maxItems);
+}
+
+/** One request a line, signed where there is a secret. */
+class Lines {
+  #raw;
+  #secret;
+
+  constructor(raw, secret) {
+    this.#raw = raw;
+    this.#secret = secret;
+  }
+
+  send(text) {
+    if (this.#secret === null) {
+      this.#raw.write(`${text}\n`);
+      return;
+    }
+    const hmac = createHmac('sha256', this.#secret).update(text).digest('hex');
+    this.#raw.write(`${text.slice(0, -1)},"hmac":"${hmac}"}\n`);
+  }
+
+  async ask(request) {
+    this.send(typeof request === 'string' ? request : JSON.stringify(request));
+    return this.#raw.line();
+  }
+
+  async does(request) {
+    const reply = await this.ask(request);
+    assert.equal(reply.ok, true, JSON.stringify(reply).slice(0, 200));
+    return reply;
+  }
+}
+
+/** A JSON string of the text in which nothing but the marks is written as it is. */
+const escaped = (text) =>
+  `"${text.replace(/[g-z]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`)}"`;
+
+async function lineValues(lines, marks) {
+  for (const size of SIZES) {
+    const key = marks.text('jkey', Math.min(size, KEY_BYTES));
+    const value = marks.text('jval', size);
+    const id = marks.text('jsid', 100);
+    await lines.does({ action: 'set', key, value, ttl: TTL, id });
+    assert.equal((await lines.does({ action: 'get', key, id })).value, value);
+    const short = marks.text('jesc', size / 6);
+    await lines.does(
+      `{"action":"set","key":${escaped(key)},"value":${escaped(short)},"ttl":${TTL}}`,
+    );
+    const bytes = Buffer.from(marks.text('jb64', (size * 3) / 4)).toString('base64');
+    await lines.does({ action: 'set', key, value: bytes, encoding: 'base64', ttl: TTL });
+    assert.equal((await lines.does({ action: 'getEntry', key })).value, bytes);
+    const nested = JSON.stringify([{ [marks.text('name', 60)]: marks.text('deep', 1 + size / 2) }]);
+    await lines.does(`{"action":"set", "key":"${key}",\t"ttl":${TTL},"value": ${nested} }`);
+    await lines.does({ action: 'list', prefix: key });
+    await lines.does({ action: 'del', key });
+  }
+}
+
+async function lineRefusals(lines, marks) {
+  const key = marks.text('jref', 60);
+  const value = marks.text('jbad', 5000);
+  const fails = async (error, request) => assert.equal((await lines.ask(request)).error, error);
+  await fails('invalid_json', `{"action":"set","key":"${key}","value":"${value}}`);
+  await fails('unknown_action', { action: marks.text('acti', 100), key, value });
+  await fails('invalid_value', {
+    action: 'set',
+    key,
+    value: `${value}!`,
+    encoding: 'base64',
+    ttl: TTL,
+  });
+  await fails('ttl_required', { action: 'set', key, value });
+  await fails('not_found', { action: 'get', key });
+  await fails('invalid_request', { action: 'set', key, value, ttl: TTL, by: 3 });
+}
+
+async function lineLeases(lines, marks) {
+  const key = marks.text('jpoo', 60);
+  const workerId = marks.text('jwrk', WORKER_BYTES);
+  const elements = [16, 3000].map((size) => marks.text('jele', size));
+  await lines.does({ action: 'pool', key, values: elements });
+  const packed = [Buffer.from(marks.text('jbin', 99)).toString('base64')];
+  await lines.does({ action: 'poolAdd', key, values: packed, encoding: 'base64' });
+  assert.equal((await lines.does({ action: 'lease', key, workerId })).value, elements[0]);
+  await lines.does({ action: 'leases', prefix: key });
+  await lines.does({ action: 'renew', workerId });
+  await lines.does({ action: 'release', workerId });
+  await lines.does({ action: 'del', key });
+  const asked = { action: 'getOrSet', key, workerId, ttl: TTL };
+  const { token } = await lines.does(asked);
+  const waiting = { ...asked, workerId: marks.text('jcan', 30), waitMs: TTL, id: 'waits' };
+  lines.send(JSON.stringify(waiting));
+  const reason = marks.text('jrea', REASON_BYTES);
+  const replies = [await lines.does({ action: 'ping' })];
+  lines.send(JSON.stringify({ action: 'release', token, workerId, reason, id: 'ends' }));
+  while (replies.length < 3) replies.push(await lines.ask({ action: 'ping', id: 'more' }));
+}
+
+/** All that lines have of their own. */
+async function overLines(t, pipe, secret, marks) {
+  const raw = await rawConnection(t, pipe);
+  const lines = new Lines(raw, secret);
+  await lineValues(lines, marks);
+  await lineRefusals(lines, marks);
+  await lineLeases(lines, marks);
+  await end(raw);
+}
+
+const end = (raw) =>
+  new Promise((resolve) => {
+    raw.socket.once('close', resolve);
+    raw.socket.destroy();
+  });
+
+/** Peers that go in the middle: half a request, and replies that nobody reads. */
+async function brokenPeers(t, pipe, marks) {
+  const line = await rawConnection(t, pipe);
+  line.write(`{"action":"set","key":"k","value":"${marks.text('half', 200_000)}`);
+  const value = `{"v":"${marks.text('hfra', 150_000)}"}`;
+  const whole = requestFrame({
+    action: ACTIONS.set,
+    flags: 1,
+    numbers: [TTL],
+    key: 'unread',
+    value,
+  });
+  const half = await rawConnection(t, pipe);
+  half.write(Buffer.concat([MAGIC, whole.subarray(0, 100_000)]));
+  const deaf = await rawConnection(t, pipe);
+  deaf.socket.pause();
+  const get = requestFrame({ action: ACTIONS.get, key: 'unread' });
+  deaf.write(Buffer.concat([MAGIC, whole, ...Array.from({ length: 60 }, () => get)]));
+  const tidy = await rawConnection(t, pipe);
+  const lines = new Lines(tidy, null);
+  const has = async () => (await lines.ask({ action: 'has', key: 'unread' })).exists;
+  await until(has, 'the value of the deaf peer is there');
+  for (const peer of [line, half, deaf]) await end(peer);
+  await lines.does({ action: 'del', key: 'unread' });
+  await end(tidy);
+}
+
+module.exports = { SHORT_TTL, TTL, VALUE_BYTES, brokenPeers, overFrames, overLines };

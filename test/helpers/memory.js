@@ -1,0 +1,161 @@
+/**
+ * The memory of another process, as the system shows it (Linux): its mappings, and where in them
+ * certain bytes are.
+ *
+ * What is looked for is a mark: eight characters that a test draws at random, and that every value
+ * and name of its is made of, over and over. So one search finds what is left of any of them, as
+ * raw bytes, as the two-byte characters of a JavaScript string, and as base64; what follows the mark
+ * says whose it was. A piece of 19 bytes or more always has a whole mark in it.
+ */
+'use strict';
+
+const fs = require('node:fs');
+const { randomBytes } = require('node:crypto');
+
+const LABEL_CHARACTERS = 4;
+const PIECE_BYTES = 4 * 1024 * 1024;
+const PAGE_BYTES = 4096;
+/** So much of the next piece is looked at, too, for what lies across. */
+const OVERLAP_BYTES = 64;
+/** Six bytes are eight digits of base64, with nothing of what follows in them. */
+const BASE64_BYTES = 6;
+
+const canScan = process.platform === 'linux' && process.getuid() === 0;
+
+/**
+ * @typedef {object} Mapping
+ * @property {number} start
+ * @property {number} end
+ * @property {string} permissions  as in rw-p
+ * @property {string} name  of the file, [heap], [stack], or ''
+ * @property {Set<string>} flags  of VmFlags
+ */
+
+/** Every mapping of a process. */
+function mappingsOf(pid) {
+  /** @type {Mapping[]} */
+  const mappings = [];
+  for (const line of fs.readFileSync(`/proc/${pid}/smaps`, 'latin1').split('\n')) {
+    const head = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+\s*(.*)$/.exec(line);
+    if (head) {
+      const [start, end] = [head[1], head[2]].map((text) => parseInt(text, 16));
+      mappings.push({ start, end, permissions: head[3], name: head[4], flags: new Set() });
+    }
+    const flags = /^VmFlags: (.*)$/.exec(line);
+    if (flags) mappings.at(-1).flags = new Set(flags[1].trim().split(' '));
+  }
+  return mappings;
+}
+
+/** Where data of the process can be: what it may write, or could have written once. */
+function holdsData({ permissions, name }) {
+  if (/^\[v(var|syscall|dso)/.test(name)) return false;
+  return permissions[1] === 'w' || (name === '' && permissions[0] === 'r');
+}
+
+/** The bytes at an address. Pages that the process has given back meanwhile are left out. */
+function readAt(memory, into, address) {
+  let size = 0;
+  while (size < into.length) {
+    try {
+      const read = fs.readSync(memory, into, size, into.length - size, address + size);
+      if (read === 0) break;
+      size += read;
+    } catch (error) {
+      if (error.code !== 'EIO') throw error;
+      const end = Math.min(into.length, size + PAGE_BYTES - ((address + size) % PAGE_BYTES));
+      into.fill(0, size, end);
+      size = end;
+    }
+  }
+  return into.subarray(0, size);
+}
+
+/** Every place of the needles in the memory of a process, with a few bytes of what is around. */
+function search(pid, needles) {
+  const longest = Math.max(...needles.map((needle) => needle.length));
+  const piece = Buffer.allocUnsafe(PIECE_BYTES + OVERLAP_BYTES);
+  const found = [];
+  const memory = fs.openSync(`/proc/${pid}/mem`, 'r');
+  try {
+    for (const mapping of mappingsOf(pid).filter(holdsData)) {
+      for (let at = mapping.start; at < mapping.end; at += PIECE_BYTES) {
+        const wanted = Math.min(PIECE_BYTES + OVERLAP_BYTES, mapping.end - at);
+        const bytes = readAt(memory, piece.subarray(0, wanted), at);
+        for (const needle of needles) {
+          for (let i = bytes.indexOf(needle); i >= 0; i = bytes.indexOf(needle, i + 1)) {
+            // The overlap of two pieces is there for what lies across; the second has the rest.
+            if (i >= PIECE_BYTES) break;
+            found.push({
+              address: at + i,
+              mapping,
+              around: bytes.toString('latin1', Math.max(0, i - 8), i + longest + 24),
+            });
+          }
+        }
+      }
+    }
+  } finally {
+    fs.closeSync(memory);
+  }
+  return found;
+}
+
+/** Marked content of a test: draws the mark, makes values of it, finds what is left of them. */
+class Marks {
+  #mark = randomBytes(BASE64_BYTES).toString('hex').slice(0, 8);
+
+  /** So many bytes of text that can be told again: `label` has four characters. */
+  text(label, sizeBytes) {
+    if (label.length !== LABEL_CHARACTERS) throw new Error(`${label} is no label`);
+    const unit = this.#mark + label;
+    return unit.repeat(Math.ceil(sizeBytes / unit.length)).slice(0, sizeBytes);
+  }
+
+  /** What a process has of them, as a few words each; empty when there is nothing. */
+  leftIn(pid) {
+    return this.find(pid).map(({ address, mapping, around }) => {
+      const { start, end, permissions, name } = mapping;
+      const where = `${name || 'anonymous'} ${permissions} ${(end - start) / 1024} KiB`;
+      const text = around.replace(/[^\x20-\x7e]/g, '.');
+      return `${address.toString(16)} in ${start.toString(16)} ${where}: ${text}`;
+    });
+  }
+
+  find(pid) {
+    return search(pid, this.#needles());
+  }
+
+  /** Where they are in a file's bytes. */
+  placesIn(bytes) {
+    return this.#needles()
+      .map((needle) => bytes.indexOf(needle))
+      .filter((place) => place >= 0);
+  }
+
+  #needles() {
+    const base64 = Buffer.from(this.#mark.slice(0, BASE64_BYTES)).toString('base64');
+    return [Buffer.from(this.#mark), Buffer.from(this.#mark, 'utf16le'), Buffer.from(base64)];
+  }
+}
+
+/**
+ * How many connections the broker of a process has, as the system knows it: asking the broker would
+ * be a connection more, and would overwrite what the last one left. Accepted sockets have the address
+ * that the listening one was bound to.
+ */
+function connectionsOf(pid) {
+  const folder = `/proc/${pid}/fd`;
+  const bound = fs.readFileSync('/proc/net/unix', 'latin1').matchAll(/ (\d+) \S*\/\.epb-\w+$/gm);
+  const inodes = new Set(Array.from(bound, ([, inode]) => `socket:[${inode}]`));
+  const sockets = fs.readdirSync(folder).filter((fd) => {
+    try {
+      return inodes.has(fs.readlinkSync(`${folder}/${fd}`));
+    } catch {
+      return false;
+    }
+  });
+  return sockets.length - 1;
+}
+
+module.exports = { Marks, canScan, connectionsOf, mappingsOf, search };

@@ -1,0 +1,66 @@
+/** A broker in a program of its own, so that it can be looked into, starved and killed. */
+'use strict';
+
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const { ROOT } = require('./broker');
+
+const SOURCE = `'use strict';
+  const { Broker } = require(process.argv[1]);
+  const broker = new Broker({ exportEnv: false, ...JSON.parse(process.argv[2]) });
+  try {
+    process.send({ pipe: broker.startSync(), secret: broker.secret });
+  } catch ({ code, message }) {
+    process.send({ code, message });
+  }
+  process.on('message', async (asked) => process.send({ answer: await broker[asked]() }));`;
+
+class Program {
+  stderr = '';
+
+  /** @param {import('node:child_process').ChildProcess} child */
+  constructor(child) {
+    this.child = child;
+    this.pid = child.pid;
+    child.stderr.setEncoding('utf8').on('data', (text) => (this.stderr += text));
+    this.ended = once(child, 'close').then(([status, signal]) => ({ status, signal }));
+  }
+
+  /** Resolves what the broker's method of this name gives. */
+  async ask(method) {
+    const answered = once(this.child, 'message');
+    this.child.send(method);
+    return (await answered)[0].answer;
+  }
+
+  /** Resolves when it is gone. */
+  kill(signal = 'SIGKILL') {
+    this.child.kill(signal);
+    return this.ended;
+  }
+}
+
+/**
+ * Resolves with its pipe and secret, or with the code and message of why it did not start; the
+ * promise has the process itself, as `program`, for those who don't wait that long.
+ * @param {import('node:test').TestContext} t  kills it at its end
+ * @param {object} options  of the Broker
+ * @param {{ env?: object, cwd?: string, before?: string[] }} how  before: words that run it
+ * @returns {Promise<Program & { pipe?: string, secret?: string | null, code?: string,
+ *   message?: string }> & { program: Program }}
+ */
+function startProgram(t, options = {}, { env = {}, cwd, before = [] } = {}) {
+  const given = JSON.stringify({ secret: null, ...options });
+  const [file, ...args] = [...before, process.execPath, '-e', SOURCE, ROOT, given];
+  const child = spawn(file, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+  });
+  const program = new Program(child);
+  t.after(() => program.kill());
+  const started = once(child, 'message').then(([said]) => Object.assign(program, said));
+  return Object.assign(started, { program });
+}
+
+module.exports = { startProgram };

@@ -1,0 +1,210 @@
+'use strict';
+
+// Who listens at the pipe's path and does not know the secret gets the first 36 bytes of the
+// handshake, whatever is called and whatever it answers: no key, no value, no worker id.
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const { test } = require('node:test');
+const {
+  PipeClient,
+  SECRET,
+  startBroker,
+  temporaryDirectory,
+  withCode,
+} = require('../helpers/broker');
+const { startImpostor } = require('../helpers/impostor');
+const { rawConnection } = require('../helpers/wire');
+
+const TTL = 60_000;
+const HELLO_BYTES = 36;
+const KEY = 'the-key-nobody-sees';
+const VALUE = 'the-value-nobody-sees';
+const WORKER = 'the-worker-nobody-sees';
+const HIDDEN = /nobody-sees|a secret for tests/;
+const never = () => assert.fail('it went on without the broker');
+
+/** Every call that a client has. */
+const CALLS = {
+  get: (client) => client.get(KEY),
+  getSync: (client) => client.getSync(KEY),
+  getEntry: (client) => client.getEntry(KEY),
+  set: (client) => client.set(KEY, VALUE, TTL),
+  del: (client) => client.del(KEY),
+  has: (client) => client.has(KEY),
+  ttl: (client) => client.ttl(KEY),
+  incr: (client) => client.incr(KEY, 1, TTL),
+  list: (client) => client.list(KEY),
+  lease: (client) => client.lease(KEY, WORKER, TTL),
+  leaseSync: (client) => client.leaseSync(KEY, WORKER, TTL),
+  renew: (client) => client.renew(WORKER),
+  release: (client) => client.release(WORKER, KEY),
+  acquire: (client) => client.acquire(KEY, { workerId: WORKER }),
+  withLease: (client) => client.withLease(KEY, { workerId: WORKER }, never),
+  lock: (client) => client.lock(KEY, { workerId: WORKER }, never),
+  acquireLock: (client) => client.acquireLock(KEY, { workerId: WORKER }),
+  acquireAll: (client) => client.acquireAll([KEY], { workerId: WORKER }),
+  pool: (client) => client.pool(KEY, [VALUE]),
+  poolAdd: (client) => client.poolAdd(KEY, [VALUE]),
+  limit: (client) => client.limit(KEY, 2),
+  discard: (client) => client.discard(KEY, VALUE),
+  leases: (client) => client.leases(KEY),
+  getOrSet: (client) => client.getOrSet(KEY, TTL, never),
+  waitFor: (client) => client.waitFor(KEY),
+  watch: (client) => client.watch(KEY).next(),
+  barrier: (client) => client.barrier(KEY, 2),
+  throttle: (client) => client.throttle(KEY, { limit: 1, periodMs: 1000 }),
+  ping: (client) => client.ping(),
+  pingMs: (client) => client.pingMs(),
+  stats: (client) => client.stats(),
+  health: (client) => client.health(),
+  metrics: (client) => client.metrics(),
+};
+/** What asks nobody. */
+const SILENT = ['constructor', 'pipe', 'namespace', 'close'];
+
+/** A refusal as a broker words it (PROTOCOL.md), with this status. */
+const refusal = (status) => Buffer.from([8, 0, 0, 0, 1, status, 0, 0, 0, 0, 0, 0]);
+
+/** The 64 bytes with which a real broker that knows the secret answered somebody else. */
+async function recordedHello(t) {
+  const broker = startBroker(t, { secret: SECRET });
+  const raw = await rawConnection(t, broker.pipe);
+  raw.write(Buffer.concat([Buffer.from('EPB1'), Buffer.alloc(32, 5)]));
+  const chunks = [];
+  for (let size = 0; size < 64; size += chunks.at(-1).length) {
+    const [chunk] = await once(raw.socket, 'data');
+    chunks.push(chunk);
+  }
+  raw.socket.destroy();
+  return Buffer.concat(chunks);
+}
+
+/** Makes every call, each over a connection of its own; resolves the codes of the errors. */
+async function callEverything(t, pipe, timeout) {
+  const outcomes = [];
+  for (const [name, call] of Object.entries(CALLS)) {
+    // Clients of one path share a connection.
+    const own = `${pipe}-${name}`;
+    fs.symlinkSync(pipe, own);
+    const client = new PipeClient(own, { secret: SECRET, timeout });
+    const outcome = (async () => call(client))().then(
+      () => assert.fail(`${name} succeeded`),
+      (error) => error,
+    );
+    outcomes.push(outcome.then((error) => ({ name, error })));
+    outcome.finally(() => client.close());
+  }
+  return Promise.all(outcomes);
+}
+
+/** @param {Buffer[]} connections */
+function assertHellosOnly(connections, least) {
+  assert.ok(connections.length >= least, `${connections.length} connections`);
+  for (const bytes of connections) {
+    assert.equal(bytes.length, HELLO_BYTES);
+    assert.equal(bytes.toString('latin1', 0, 4), 'EPB1');
+    assert.doesNotMatch(bytes.toString('latin1'), HIDDEN);
+  }
+  const nonces = new Set(connections.map((bytes) => bytes.toString('hex', 4)));
+  assert.equal(nonces.size, connections.length, 'a random number came twice');
+}
+
+test('every call of a client is tried below', () => {
+  const names = Object.getOwnPropertyNames(PipeClient.prototype);
+  assert.deepEqual(
+    names.filter((name) => !SILENT.includes(name)).sort(),
+    Object.keys(CALLS).sort(),
+  );
+});
+
+const IMPOSTORS = [
+  ['one that is silent', 'silence', null, /^(timeout|broker_gone|aborted|wait_timeout)$/],
+  ['one that answers noise', 'noise', null, /^auth_failed$/],
+  ['one that reflects the hello', 'reflection', null, /^auth_failed$/],
+  ['one that replays a real broker', 'given', recordedHello, /^auth_failed$/],
+  ['one that asks for no secret', 'given', () => refusal(15), /^auth_required$/],
+  ['one that feigns another version', 'given', () => refusal(16), /./],
+  ['one that sends a byte', 'given', () => Buffer.from('E'), /^auth_failed$/],
+];
+
+for (const [what, answer, make, codes] of IMPOSTORS) {
+  test(`${what} gets 36 bytes of every call`, async (t) => {
+    const pipe = path.join(temporaryDirectory(t), 's');
+    const bytes = make === null ? undefined : await make(t);
+    const heard = await startImpostor(t, { pipe, answer, bytes });
+    for (const { name, error } of await callEverything(
+      t,
+      pipe,
+      answer === 'silence' ? 300 : 20_000,
+    )) {
+      assert.equal(error.name, 'BrokerError', `${name}: ${error.stack}`);
+      assert.match(error.code, codes, name);
+      assert.doesNotMatch(
+        `${error.message} ${error.cause ?? ''}`,
+        /value-nobody-sees|a secret for/,
+      );
+    }
+    assertHellosOnly(await heard(), Object.keys(CALLS).length);
+  });
+}
+
+test('many calls at once wait for the proof, and none of them leaks', async (t) => {
+  const pipe = path.join(temporaryDirectory(t), 's');
+  const heard = await startImpostor(t, { pipe, answer: 'noise' });
+  const client = new PipeClient(pipe, { secret: SECRET, timeout: 20_000 });
+  const calls = Array.from({ length: 500 }, (_, i) => client.set(KEY, VALUE.repeat(100) + i, TTL));
+  for (const outcome of await Promise.allSettled(calls)) {
+    assert.equal(outcome.reason?.code, 'auth_failed');
+  }
+  assert.throws(() => client.getSync(KEY), withCode('auth_failed'));
+  await client.close();
+  assertHellosOnly(await heard(), 1);
+});
+
+test("another user's impostor hears nothing at all", async (t) => {
+  if (process.getuid?.() !== 0) {
+    t.skip('only root can become another user');
+    return;
+  }
+  const directory = temporaryDirectory(t);
+  fs.chmodSync(directory, 0o777);
+  const pipe = path.join(directory, 's');
+  const script = `
+    process.setgid(65534);
+    process.setuid(65534);
+    let heard = 0;
+    let connections = 0;
+    const server = require('node:net').createServer((socket) => {
+      connections++;
+      socket.on('data', (chunk) => (heard += chunk.length));
+      socket.on('error', () => {});
+    });
+    server.listen(process.argv[1], () => process.send('listening'));
+    // The news of connections may come after that of the question.
+    const tell = () =>
+      connections === 0 ? setImmediate(tell) : process.send({ heard, connections });
+    process.on('message', tell);
+    process.on('disconnect', () => process.exit());
+  `;
+  const child = spawn(process.execPath, ['-e', script, pipe], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    cwd: '/',
+  });
+  t.after(() => child.kill('SIGKILL'));
+  await once(child, 'message');
+  for (const secret of [SECRET, null]) {
+    const client = new PipeClient(pipe, { secret, timeout: 10_000 });
+    t.after(() => client.close());
+    const refused = withCode('broker_gone', /another user/);
+    await assert.rejects(client.set(KEY, VALUE, TTL), refused);
+    assert.throws(() => client.getSync(KEY), refused);
+    assert.throws(() => client.leaseSync(KEY, WORKER, TTL), refused);
+  }
+  child.send('tell');
+  const [{ heard, connections }] = await once(child, 'message');
+  assert.equal(heard, 0);
+  assert.ok(connections > 0, 'nobody came by');
+});

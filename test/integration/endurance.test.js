@@ -1,0 +1,173 @@
+/**
+ * Much of everything, with kills: many operations of processes of which one dies every second, and
+ * brokers and workers that are killed again and again. `scripts/soak` runs the long variants, by the
+ * variables EPB_SOAK_OPERATIONS and EPB_SOAK_KILLS.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const { test } = require('node:test');
+const {
+  PipeClient,
+  SECRET,
+  randomFrom,
+  startWorker,
+  temporaryDirectory,
+  until,
+  withCode,
+} = require('../helpers/broker');
+const { hasEnded, launchCli, standalone } = require('../helpers/cli');
+const { startProgram } = require('../helpers/program');
+const { ACCOUNTS, Soak, residentBytes } = require('../helpers/soak');
+
+const OPERATIONS = Number(process.env.EPB_SOAK_OPERATIONS ?? 100_000);
+const KILLS = Number(process.env.EPB_SOAK_KILLS ?? 20);
+const WORKERS = 8;
+const KILL_EVERY_MS = 1000;
+const DRIFT_MAX_BYTES = 8 * 1024 * 1024;
+const TTL = 60_000;
+/** How long a client looks for a broker that has gone. */
+const GONE_MS = 300;
+const TIME_LIMIT_MS = 30 * 60_000;
+
+const linux = { skip: process.platform !== 'linux' && 'reads /proc', timeout: TIME_LIMIT_MS };
+
+/** Said with the result, so that a run can be done again. */
+function seeded(t) {
+  const seed = Number(process.env.EPB_SOAK_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  t.diagnostic(`seed ${seed} (EPB_SOAK_SEED)`);
+  return seed;
+}
+
+const inMiB = (bytes) => (bytes / 1024 / 1024).toFixed(1);
+
+test(
+  `${OPERATIONS} operations of ${WORKERS} processes, one killed every second`,
+  linux,
+  async (t) => {
+    const { running, env } = await standalone(t);
+    const broker = { pid: running.pid, pipe: env.EPHEMERAL_PIPE, secret: env.EPHEMERAL_SECRET };
+    const client = new PipeClient(broker.pipe, { secret: broker.secret });
+    t.after(() => client.close());
+    await client.pool('accounts', ACCOUNTS);
+    const plan = { seed: seeded(t), workers: WORKERS, operations: OPERATIONS };
+    const soak = new Soak(t, broker, { ...plan, killEveryMs: KILL_EVERY_MS });
+    const began = performance.now();
+    await soak.run();
+    const seconds = (performance.now() - began) / 1000;
+    assert.deepEqual(soak.wrong, [], 'every answer is right');
+    assert.ok(soak.done >= OPERATIONS);
+
+    const stats = async () => client.stats();
+    const quiet = async () => (await stats()).connections === 1;
+    await until(quiet, 'all workers have gone');
+    const { leases, waiting, watchers } = await stats();
+    assert.deepEqual({ leases, waiting, watchers }, { leases: 0, waiting: 0, watchers: 0 });
+    const free = await Promise.all(ACCOUNTS.map(() => client.acquire('accounts', { waitMs: 0 })));
+    assert.deepEqual(free.map(({ value }) => value).sort(), ACCOUNTS, 'no account is lost');
+    for (const lease of free) await lease.release();
+    for (const { key } of await client.list()) await client.del(key);
+    assert.equal((await stats()).items, 0);
+    const drift = residentBytes(broker.pid) - soak.warmBytes;
+    const speed = Math.round(soak.done / seconds);
+    t.diagnostic(`${speed} operations a second, ${soak.kills} kills, drift ${inMiB(drift)} MiB`);
+    assert.ok(drift < DRIFT_MAX_BYTES, `the broker grew by ${inMiB(drift)} MiB`);
+  },
+);
+
+/** A broker in the folder, killed at some moment of its life, its start included. */
+async function liveBriefly(t, folder, client, random, round) {
+  const pipeId = round % 2 === 0 ? {} : { pipeId: 'endurance' };
+  const started = startProgram(t, { ...pipeId, secret: SECRET }, { env: { TMPDIR: folder } });
+  if (round % 4 < 2) {
+    const program = await started;
+    const own = new PipeClient(program.pipe, { secret: SECRET, timeout: GONE_MS });
+    const users = round % 2 === 0 ? [own] : [own, client];
+    for (const user of users) await user.set('k', round, TTL);
+    assert.ok(users.length === 1 || (await client.get('k')) === round, 'it reaches the new one');
+    const held = own.get('k').then(() => own.waitFor('nothing'));
+    held.catch(() => {});
+    await own.ping();
+    await program.kill();
+    await assert.rejects(held, withCode('broker_gone'));
+    await assert.rejects(own.get('k'), withCode('broker_gone'));
+    await own.close();
+    return;
+  }
+  const { program } = started;
+  await new Promise((resolve) => {
+    setTimeout(resolve, random() * 120);
+  });
+  await program.kill();
+}
+
+test(`${KILLS} brokers killed in one folder leave nothing behind`, linux, async (t) => {
+  const folder = temporaryDirectory(t);
+  const shared = () => fs.readdirSync('/dev/shm').sort();
+  const before = shared();
+  const random = randomFrom(seeded(t));
+  const client = new PipeClient(`${folder}/broker-endurance.sock`, { secret: SECRET });
+  t.after(() => client.close());
+  for (let round = 0; round < KILLS; round++) {
+    await liveBriefly(t, folder, client, random, round);
+    const left = fs.readdirSync(folder);
+    assert.ok(left.length <= 4, `the killed ones are collected: ${left}`);
+  }
+  // What is being made is left alone while it is new: as if the last of them were of yesterday.
+  for (const name of fs.readdirSync(folder)) fs.lutimesSync(`${folder}/${name}`, 1e9, 1e9);
+  const others = await startProgram(t, {}, { env: { TMPDIR: folder } });
+  const last = await startProgram(t, { pipeId: 'endurance' }, { env: { TMPDIR: folder } });
+  await Promise.all([others.ask('stop'), last.ask('stop')]);
+  assert.deepEqual(fs.readdirSync(folder), []);
+  assert.deepEqual(shared(), before);
+});
+
+test('the commands of killed starts end', linux, async (t) => {
+  const folder = temporaryDirectory(t);
+  for (let round = 0; round < Math.min(KILLS, 50); round += 5) {
+    const command = ['sh', '-c', 'echo pid $$; exec sleep 1000'];
+    const starts = Array.from({ length: 5 }, () =>
+      launchCli(['start', '--', ...command], { env: { TMPDIR: folder } }),
+    );
+    const pids = await Promise.all(
+      starts.map(async (start) => Number((await start.sees(/^pid (\d+)$/m))[1])),
+    );
+    for (const start of starts) start.child.kill('SIGKILL');
+    await Promise.all(starts.map((start) => start.closed));
+    await until(() => pids.every(hasEnded), 'the commands have ended');
+  }
+  const last = await startProgram(t, {}, { env: { TMPDIR: folder } });
+  await last.ask('stop');
+  assert.deepEqual(fs.readdirSync(folder), []);
+});
+
+const HOLDER = `
+  (async () => {
+    await client.acquire('accounts');
+    client.lock('door', () => new Promise(() => {})).catch(() => {});
+    await client.ping();
+    tell('holds');
+  })();`;
+
+test(`${KILLS} workers killed with leases and waiting requests leave none`, linux, async (t) => {
+  const program = await startProgram(t, { secret: SECRET });
+  const client = new PipeClient(program.pipe, { secret: SECRET });
+  t.after(() => client.close());
+  const broker = {
+    env: () => ({ EPHEMERAL_PIPE: program.pipe, EPHEMERAL_SECRET: SECRET }),
+  };
+  await client.pool('accounts', ACCOUNTS);
+  for (let killed = 0; killed < KILLS; killed += ACCOUNTS.length) {
+    const workers = ACCOUNTS.map(() => startWorker(t, broker, HOLDER));
+    for (const worker of workers) assert.equal(await worker.told(), 'holds');
+    await assert.rejects(client.acquire('accounts', { waitMs: 0 }), withCode('lease_held'));
+    await Promise.all(workers.map((worker) => worker.kill()));
+    const free = await Promise.all(ACCOUNTS.map(() => client.acquire('accounts')));
+    assert.equal(new Set(free.map(({ value }) => value)).size, ACCOUNTS.length);
+    await Promise.all(free.map((lease) => lease.release()));
+    await client.lock('door', () => {});
+  }
+  const { leases, waiting, connections } = await client.stats();
+  assert.deepEqual([leases, waiting, connections], [0, 0, 1]);
+});

@@ -1,0 +1,174 @@
+/**
+ * Without descriptors, and without a disk: those connected go on being served, what could not be done is
+ * done when it can be, and nothing is ever written to a file.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const path = require('node:path');
+const { once } = require('node:events');
+const { test } = require('node:test');
+
+const { ROOT, SECRET, startBroker, temporaryDirectory } = require('../helpers/broker');
+const { available, runAmongFaults } = require('../helpers/fault');
+
+const posix = { skip: process.platform === 'win32' && 'POSIX only' };
+const only = { skip: !available && 'Linux with a C compiler only' };
+
+/** Runs a script under a limit of the shell's; resolves how it ended. */
+async function runLimited(limit, script, env = {}) {
+  const source = `'use strict';
+    const assert = require('node:assert/strict');
+    const fs = require('node:fs');
+    const net = require('node:net');
+    const { once } = require('node:events');
+    const { Broker, PipeClient } = require(${JSON.stringify(ROOT)});
+    (async () => {${script}})().then(
+      () => console.log('done'),
+      (error) => { console.error(error); process.exit(1); },
+    );`;
+  const command = `${limit} && exec "$0" -e "$1"`;
+  const child = spawn('sh', ['-c', command, process.execPath, source], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr']) {
+    child[name].setEncoding('utf8').on('data', (text) => (output[name] += text));
+  }
+  const [status, signal] = await once(child, 'close');
+  return { status, signal, ...output };
+}
+
+const DONE = { status: 0, signal: null, stdout: 'done\n', stderr: '' };
+
+test('a broker without descriptors serves those it has, and accepts again', posix, async () => {
+  const ended = await runLimited(
+    'ulimit -n 96',
+    `
+    const warnings = [];
+    const broker = new Broker({ exportEnv: false, secret: null, log: (line) => warnings.push(line) });
+    await broker.start();
+    const client = broker.client();
+    await client.set('k', 'v', 600000);
+    // Each takes two descriptors of this process: the last few are the broker's to run out of.
+    const sockets = [];
+    for (let full = false; !full; ) {
+      const socket = net.connect(broker.pipe);
+      sockets.push(socket);
+      full = await new Promise((resolve) => {
+        socket.once('connect', () => resolve(false));
+        socket.once('error', () => resolve(true));
+      });
+      if (!full) socket.write('{"action":"get","key":"k"}\\n');
+      assert.equal(await client.get('k'), 'v');
+      assert.equal(client.getSync('k'), 'v');
+    }
+    assert.ok(sockets.length > 10);
+    for (const socket of sockets.splice(0, 8)) socket.destroy();
+    const late = net.connect(broker.pipe);
+    late.write('{"action":"get","key":"k"}\\n');
+    const [answer] = await once(late.setEncoding('utf8'), 'data');
+    assert.equal(JSON.parse(answer).value, 'v');
+    for (const socket of [late, ...sockets]) socket.destroy();
+    client.close();
+    await broker.stop();
+  `,
+  );
+  assert.deepEqual(ended, DONE);
+});
+
+test(
+  'a broker that finds no descriptors is not started, and leaves its host alone',
+  posix,
+  async () => {
+    const ended = await runLimited(
+      'ulimit -n 64',
+      `
+    // Loaded while it could be.
+    require(${JSON.stringify(ROOT)} + '/lib/binding').load();
+    const taken = [];
+    assert.throws(() => { for (;;) taken.push(fs.openSync('/dev/null')); }, { code: 'EMFILE' });
+    let refused = 0;
+    let broker = null;
+    while (broker === null) {
+      const attempt = new Broker({ exportEnv: false, secret: null });
+      try {
+        attempt.startSync();
+        broker = attempt;
+      } catch (error) {
+        assert.match(error.message + error.cause?.message, /too many open files/);
+        refused++;
+        fs.closeSync(taken.pop());
+      }
+    }
+    assert.ok(refused >= 4, refused + ' refusals');
+    for (const fd of taken) fs.closeSync(fd);
+    const client = broker.client();
+    await client.set('k', 'v', 600000);
+    assert.equal(client.getSync('k'), 'v');
+    client.close();
+    await broker.stop();
+  `,
+    );
+    assert.deepEqual(ended, DONE);
+  },
+);
+
+test('a client without descriptors connects when there is one again', posix, async (t) => {
+  const broker = startBroker(t, { secret: SECRET });
+  const ended = await runLimited(
+    'ulimit -n 64',
+    `
+    const client = new PipeClient();
+    const other = new PipeClient(process.env.EPHEMERAL_PIPE.replace('/broker-', '//broker-'));
+    await client.set('k', 'v', 600000);
+    const taken = [];
+    assert.throws(() => { for (;;) taken.push(fs.openSync('/dev/null')); }, { code: 'EMFILE' });
+    // The connection that is there needs none.
+    assert.equal(await client.get('k'), 'v');
+    await assert.rejects(other.get('k', { timeout: 20 }), /EMFILE|too many open files/);
+    const later = other.get('k');
+    setImmediate(() => { for (const fd of taken) fs.closeSync(fd); });
+    assert.equal(await later, 'v');
+    client.close();
+    other.close();
+  `,
+    broker.env(),
+  );
+  assert.deepEqual(ended, DONE);
+});
+
+const USE = `
+  const broker = new Broker({ exportEnv: false, secret: ${JSON.stringify(SECRET)}, debug: true, log() {} });
+  await broker.start();
+  const client = broker.client({ workerId: 'w' });
+  for (let i = 0; i < 200; i++) await client.set('k' + i, Buffer.alloc(50000, i), 600000);
+  for (let i = 0; i < 200; i++) assert.equal((await client.get('k' + i))[49999], i);
+  const lock = await client.acquireLock('l');
+  await lock.release();
+  assert.equal((await client.list()).length, 200);
+  await client.stats();
+  client.close();
+  await broker.stop();
+`;
+
+test('no disk is needed: no file may grow by a byte', posix, async () => {
+  // Writing to one would end the process (SIGXFSZ).
+  assert.deepEqual(await runLimited('ulimit -f 0', USE), DONE);
+});
+
+test('no regular file is opened to write', only, async (t) => {
+  const file = path.join(temporaryDirectory(t), 'file');
+  const ended = await runAmongFaults(
+    `${USE}
+    assert.throws(() => fault('wrote'), { code: 'ENOENT' });
+    // It would be noticed.
+    fs.closeSync(fs.openSync(process.env.SOME_FILE, 'a'));
+    fault('wrote');
+  `,
+    { env: { SOME_FILE: file } },
+  );
+  assert.deepEqual(ended, DONE);
+});

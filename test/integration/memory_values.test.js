@@ -1,0 +1,84 @@
+/**
+ * After use, nothing of a key, a value, or any other text of a client is left in the memory of the
+ * broker's process, its JavaScript heap included.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+const { describe, it } = require('node:test');
+const { PipeClient, SECRET, until } = require('../helpers/broker');
+const { standalone } = require('../helpers/cli');
+const { brokenPeers, overFrames, overLines, TTL } = require('../helpers/marked_traffic');
+const { Marks, canScan, connectionsOf } = require('../helpers/memory');
+const { startProgram } = require('../helpers/program');
+
+const MAX_ITEMS = 64;
+const FLAGS = ['--max-items', String(MAX_ITEMS), '--eviction', 'lru'];
+const OPTIONS = { maxItems: MAX_ITEMS, eviction: 'lru' };
+
+/** A broker as `start` makes it: hardened, with a secret of its own unless told otherwise. */
+async function ofStart(t, args) {
+  const { running, env } = await standalone(t, [...FLAGS, ...args]);
+  return { pid: running.pid, pipe: env.EPHEMERAL_PIPE, secret: env.EPHEMERAL_SECRET ?? null };
+}
+
+const BROKERS = [
+  ['start', (t) => ofStart(t, [])],
+  ['start --no-auth', (t) => ofStart(t, ['--no-auth'])],
+  ['a program', (t) => startProgram(t, { ...OPTIONS, secret: SECRET, legacyHmac: true })],
+];
+
+/** Runs `use` with a client; resolves when the broker has seen its connections end. */
+async function visit({ pid, pipe, secret }, use) {
+  const client = new PipeClient(pipe, { secret, workerId: 'visitor' });
+  try {
+    await use(client);
+  } finally {
+    await client.close();
+  }
+  await until(() => connectionsOf(pid) === 0, 'the connections have ended');
+}
+
+async function assertClean(marks, { pid }) {
+  const left = () => marks.leftIn(pid);
+  assert.deepEqual(left(), []);
+}
+
+for (const [name, start] of BROKERS) {
+  describe(`the broker of ${name}`, { skip: !canScan && 'only root reads its memory' }, () => {
+    it('shows what is stored, and nothing of it once it is deleted', async (t) => {
+      const broker = await start(t);
+      const marks = new Marks();
+      await visit(broker, async (client) => {
+        await client.set('k', marks.text('here', 5000), TTL);
+        assert.ok(marks.find(broker.pid).length > 100, 'the search finds what is there');
+        await client.del('k');
+        assert.deepEqual(marks.leftIn(broker.pid), [], 'while the client is still there');
+      });
+      await assertClean(marks, broker);
+    });
+
+    it('keeps nothing of what came and went in frames', async (t) => {
+      const broker = await start(t);
+      const marks = new Marks();
+      await visit(broker, (client) => overFrames(client, marks, { maxItems: MAX_ITEMS }));
+      await assertClean(marks, broker);
+    });
+
+    it('keeps nothing of what came and went in JSON lines', async (t) => {
+      const broker = await start(t);
+      if (name === 'start') return; // refuses them: that is tested elsewhere
+      const marks = new Marks();
+      await visit(broker, () => overLines(t, broker.pipe, broker.secret, marks));
+      await assertClean(marks, broker);
+    });
+
+    it('keeps nothing of peers that went in the middle', async (t) => {
+      const broker = await start(t);
+      if (broker.secret !== null) return;
+      const marks = new Marks();
+      await visit(broker, () => brokenPeers(t, broker.pipe, marks));
+      await assertClean(marks, broker);
+    });
+  });
+}
