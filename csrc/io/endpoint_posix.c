@@ -170,6 +170,20 @@ same_file(const struct stat *left, const struct stat *right)
     return left->st_dev == right->st_dev && left->st_ino == right->st_ino;
 }
 
+/* Whether an open lock file is ours to lock. */
+static int
+check_lock_file(int fd, struct stat *opened)
+{
+    if (fstat(fd, opened) != 0)
+        return -errno;
+    if (!S_ISREG(opened->st_mode) || opened->st_uid != geteuid())
+        return UV_EPERM;
+    /* A umask may take the owner's rights too; the next broker has to open it. */
+    if ((opened->st_mode & 0600) != 0600 && fchmod(fd, 0600) != 0)
+        return -errno;
+    return 0;
+}
+
 /* UV_EAGAIN: the file went away between opening and locking. */
 static int
 try_lock(const char *path, int *fd)
@@ -180,19 +194,11 @@ try_lock(const char *path, int *fd)
 
     if (locked < 0)
         return -errno;
-    int error = 0;
-    if (fstat(locked, &opened) != 0) {
-        error = -errno;
-    } else if (!S_ISREG(opened.st_mode) || opened.st_uid != geteuid()) {
-        error = UV_EPERM;
-    } else if ((opened.st_mode & 0600) != 0600 && fchmod(locked, 0600) != 0) {
-        /* A umask may take the owner's rights too; the next broker has to open it. */
-        error = -errno;
-    } else if (flock(locked, LOCK_EX | LOCK_NB) != 0) {
+    int error = check_lock_file(locked, &opened);
+    if (error == 0 && flock(locked, LOCK_EX | LOCK_NB) != 0)
         error = errno == EWOULDBLOCK ? UV_EADDRINUSE : -errno;
-    } else if (lstat(path, &named) != 0 || !same_file(&opened, &named)) {
+    if (error == 0 && (lstat(path, &named) != 0 || !same_file(&opened, &named)))
         error = UV_EAGAIN;
-    }
     if (error == 0) {
         *fd = locked;
     } else {

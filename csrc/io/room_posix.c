@@ -30,6 +30,8 @@
 #define LOOP_FDS 8U
 /* Behind the array, libuv's own. */
 #define EXTRA_SLOTS 2U
+/* They are pointers. */
+#define SLOT_BYTES sizeof(void *)
 #define SLOTS_MIN 64U
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -129,19 +131,18 @@ grow(uv_loop_t *loop, int fd)
         return 0;
     unsigned before = loop->nwatchers;
     unsigned count = slots_for(fd);
-    size_t slot_bytes = sizeof(loop->watchers[0]);
     struct uv__io_s **grown =
-        epb_mem_table_resize(loop->watchers, (count + EXTRA_SLOTS) * slot_bytes);
+        epb_mem_table_resize(loop->watchers, (count + EXTRA_SLOTS) * SLOT_BYTES);
     if (grown == NULL)
         return UV_ENOMEM;
     /* Those behind move to the new end; an array that wasn't there has none. */
-    size_t extra_bytes = EXTRA_SLOTS * slot_bytes;
+    size_t extra_bytes = EXTRA_SLOTS * SLOT_BYTES;
     if (before != 0) {
         memcpy(grown + count, grown + before, extra_bytes);
     } else {
         memset(grown + count, 0, extra_bytes);
     }
-    memset(grown + before, 0, (count - before) * slot_bytes);
+    memset(grown + before, 0, (count - before) * SLOT_BYTES);
     loop->watchers = grown;
     loop->nwatchers = count;
     return 0;
@@ -179,8 +180,7 @@ init_with_room(uv_loop_t *loop)
     if (error != 0)
         return error;
     /* Other threads open descriptors meanwhile: room for a few more. */
-    size_t size_bytes =
-        (slots_for(highest + (int)SLOTS_MIN) + EXTRA_SLOTS) * sizeof(loop->watchers[0]);
+    size_t size_bytes = (slots_for(highest + (int)SLOTS_MIN) + EXTRA_SLOTS) * SLOT_BYTES;
     void *block = epb_mem_table_alloc(size_bytes);
     if (block == NULL)
         return UV_ENOMEM;
