@@ -1,6 +1,5 @@
 // The steps of `npm test`, in their order. Each has a name, a heading, and `run`, which resolves
 // { passed, failed }: the counts of the test framework where there is one, else one for the step.
-// The long ones run when they are named.
 'use strict';
 
 const { spawn, execFileSync } = require('node:child_process');
@@ -25,13 +24,8 @@ const without = (names) => names.map((name) => `-${name}`);
 const LONG_SUITES = without(
   'lease_model store_model coordination_model engine throttle slots utf8 map heap buf'.split(' '),
 );
-// Threads, processes, sockets and guard pages, for which Valgrind is too slow or too strict.
-const SYSTEM_SUITES = without(
-  (
-    'client keeper server server_wait endpoint beats proc mem session attack_session ' +
-    'attack_server attack_endpoint fault_io'
-  ).split(' '),
-);
+// Time-outs in real time, and system calls and limits that Valgrind has no notion of.
+const SYSTEM_SUITES = without('client keeper server server_wait proc mem fault_io'.split(' '));
 const ADDON_TESTS = ['binding', 'lease', 'coordination'];
 const OK = { passed: 1, failed: 0 };
 const BROKEN = { passed: 0, failed: 1 };
@@ -142,7 +136,7 @@ async function coverageTests() {
   return coverage.report(build) ? { passed: passed + 1, failed } : { passed, failed: failed + 1 };
 }
 
-/** The suites of core and wire, in the program that counts lines: it has no sanitizer. */
+/** In the program that counts lines: it has no sanitizer. */
 async function valgrindTests() {
   const built = await execute('make', [...MAKE_C, '-j2', 'COVERAGE=1']);
   if (built.status !== 0) return BROKEN;
@@ -165,20 +159,35 @@ function nodeFolder() {
 
 /**
  * The addon with a sanitizer inside, in a Node without: its library has to be there before
- * everything else. Of Node's own memory, which it never gives back, nothing is asked.
+ * everything else. Of Node's own memory, which it never gives back, nothing is asked, nor of what
+ * Node's threads do among themselves.
  */
-async function addonTests() {
+const ADDON_BUILDS = {
+  memory: {
+    make: [],
+    folder: 'build/c/addon',
+    library: 'libasan.so',
+    env: { ASAN_OPTIONS: 'detect_leaks=0', UBSAN_OPTIONS: 'print_stacktrace=1' },
+  },
+  threads: {
+    make: ['THREADS=1'],
+    folder: 'build/c-threads/addon',
+    library: 'libtsan.so',
+    env: { TSAN_OPTIONS: 'ignore_noninstrumented_modules=1:exitcode=66:die_after_fork=0' },
+  },
+};
+
+async function addonTests({ make, folder, library, env }) {
   const where = `NODE_HEADERS=${path.join(nodeFolder(), 'include/node')}`;
-  const built = await execute('make', [...MAKE_C, '-j2', 'addon', where]);
+  const built = await execute('make', [...MAKE_C, '-j2', 'addon', where, ...make]);
   if (built.status !== 0) return BROKEN;
-  const library = execFileSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' });
+  const file = execFileSync('gcc', [`-print-file-name=${library}`], { encoding: 'utf8' });
   return nodeTests(
     ADDON_TESTS.map((name) => `test/integration/${name}.test.js`),
     {
-      LD_PRELOAD: fs.realpathSync(library.trim()),
-      ASAN_OPTIONS: 'detect_leaks=0',
-      UBSAN_OPTIONS: 'print_stacktrace=1',
-      EPHEMERAL_PIPE_BROKER_PREBUILD: path.join(ROOT, 'build/c/addon'),
+      ...env,
+      LD_PRELOAD: fs.realpathSync(file.trim()),
+      EPHEMERAL_PIPE_BROKER_PREBUILD: path.join(ROOT, folder),
     },
   );
 }
@@ -278,16 +287,24 @@ const STEPS = [
     run: () => succeeds(tool('tsc'), ['-p', 'tsconfig.json']),
   },
   { name: 'c', heading: 'C core under ASan and UBSan', run: criterionTests },
-  { name: 'addon', heading: 'addon in Node under ASan and UBSan', run: addonTests, isLong: true },
-  { name: 'threads', heading: 'C core under ThreadSanitizer', run: threadTests, isLong: true },
+  {
+    name: 'addon',
+    heading: 'addon in Node under ASan and UBSan',
+    run: () => addonTests(ADDON_BUILDS.memory),
+  },
+  {
+    name: 'addon',
+    heading: 'addon in Node under ThreadSanitizer',
+    run: () => addonTests(ADDON_BUILDS.threads),
+  },
+  { name: 'threads', heading: 'C core under ThreadSanitizer', run: threadTests },
   {
     name: 'coverage',
     heading: 'lines of csrc that the C suite runs',
     run: coverageTests,
-    isLong: true,
   },
-  { name: 'valgrind', heading: 'core and wire under Valgrind', run: valgrindTests, isLong: true },
-  { name: 'fuzz', heading: 'fuzzers', run: fuzzers, isLong: true },
+  { name: 'valgrind', heading: 'C core under Valgrind', run: valgrindTests },
+  { name: 'fuzz', heading: 'fuzzers', run: fuzzers },
   ...suites().map((name) => suite(name)),
   suite('packages', 'packages'),
   { name: 'python', heading: 'Python client', run: pythonTests },

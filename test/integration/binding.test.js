@@ -611,7 +611,9 @@ test('a broker of one thread serves another', async (t) => {
 
 function spawnCommand(file, args, options = {}) {
   return new Promise((resolve, reject) => {
-    const env = Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
+    // A sanitizer's library, which this Node may have been given, is not for every program.
+    const passedOn = Object.entries(process.env).filter(([name]) => name !== 'LD_PRELOAD');
+    const env = passedOn.map(([name, value]) => `${name}=${value}`);
     try {
       const pid = binding.spawn(file, args, env, { newGroup: false, ...options }, (exit, signal) =>
         resolve({ pid, exit, signal }),

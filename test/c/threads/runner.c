@@ -4,8 +4,8 @@
  * which it leaves behind.
  *
  * It takes the place of Criterion's library, of which it knows what the tests use: their
- * tables, fixtures, assertions and skips. Each test runs in a process of its own, in the
- * order of the table.
+ * tables, fixtures, assertions and skips. Each test runs in a process of its own, two at
+ * once, started in the order of the table.
  *
  *   epb_tests [suite | suite/test | -suite]...
  *
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define SKIPPED 77
+#define AT_ONCE 2
 
 struct criterion_options criterion_options;
 
@@ -174,12 +175,10 @@ is_wanted(const struct criterion_test *test, int count, char **names)
     return wanted;
 }
 
-/* Whether it passed. */
-static bool
-run(const struct criterion_test *test)
+/* Starts the process of a test; negative: there is none. */
+static pid_t
+start(const struct criterion_test *test)
 {
-    int status = -1;
-
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -188,30 +187,80 @@ run(const struct criterion_test *test)
         /* By exit, so that the sanitizer can report. */
         exit(failed);
     }
-    if (child < 0 || waitpid(child, &status, 0) != child)
-        return false;
+    return child;
+}
+
+static bool
+is_as_wanted(const struct criterion_test *test, int status)
+{
     if (WIFSIGNALED(status))
         return test->data->signal == WTERMSIG(status);
     int code = WEXITSTATUS(status);
     return test->data->signal == 0 && (code == SKIPPED || code == test->data->exit_code);
 }
 
+static struct {
+    const struct criterion_test *test; /* NULL: a free place */
+    pid_t pid;
+} running[AT_ONCE];
+static unsigned passed;
+static unsigned bad;
+
+static void
+count(const struct criterion_test *test, bool good)
+{
+    if (good) {
+        passed++;
+        return;
+    }
+    bad++;
+    fprintf(stderr, "%s/%s failed\n", test->category, test->name);
+}
+
+/* Waits for the end of a running test; false when none runs. */
+static bool
+reap(void)
+{
+    int status = -1;
+    pid_t ended = wait(&status);
+
+    for (int i = 0; i < AT_ONCE; i++) {
+        if (running[i].test == NULL || running[i].pid != ended)
+            continue;
+        count(running[i].test, is_as_wanted(running[i].test, status));
+        running[i].test = NULL;
+    }
+    return ended > 0;
+}
+
+static int
+free_place(void)
+{
+    for (;;) {
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (running[i].test == NULL)
+                return i;
+        }
+        (void)reap();
+    }
+}
+
 int
 main(int argc, char **argv)
 {
-    unsigned passed = 0;
-    unsigned bad = 0;
-
     for (struct criterion_test **test = __start_cr_tst; test != __stop_cr_tst; test++) {
         if (*test == NULL || !is_wanted(*test, argc - 1, argv + 1))
             continue;
-        if (run(*test)) {
-            passed++;
-            continue;
+        int place = free_place();
+        running[place].pid = start(*test);
+        running[place].test = *test;
+        if (running[place].pid < 0) {
+            running[place].test = NULL;
+            count(*test, false);
         }
-        bad++;
-        fprintf(stderr, "%s/%s failed\n", (*test)->category, (*test)->name);
     }
+    while (reap())
+        continue;
     printf("%u passed, %u failed\n", passed, bad);
     return bad != 0 || passed == 0;
 }
