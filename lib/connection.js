@@ -46,6 +46,8 @@ const LOOK_US = 25;
 const STALE_MS = 50;
 
 const TIMER_MAX_MS = 0x7fffffff;
+/** A blocked thread can be terminated between two waits only, and a process ends when its threads have. */
+const BLOCK_MAX_MS = 50;
 const LATE_MS = 10;
 const LATE_GRACE_MS = 50;
 
@@ -614,7 +616,7 @@ class Connection {
    */
   #wait(call) {
     const ms = Math.max(1, Math.ceil(call.deadline - this.#now));
-    this.#channel.wait(Math.min(ms, TIMER_MAX_MS));
+    this.#channel.wait(Math.min(ms, BLOCK_MAX_MS));
   }
 
   /**

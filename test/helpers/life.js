@@ -1,0 +1,115 @@
+/**
+ * A life that ends in the middle of something: that of a worker thread, or of a process. What it is given
+ * (workerData, or argv[2] as JSON): `life`, the name of what it does; `name`, that of its lock, pool or key;
+ * a broker's `pipe` and `secret`; `inThread`, of a process: it is a worker thread of that which lives.
+ *
+ * It says "ready" in the middle, and ends as it is told: "throw", "reject", or "exit" with status 7.
+ */
+'use strict';
+
+const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
+const { Broker, PipeClient } = require('../..');
+
+const given = isMainThread ? JSON.parse(process.argv[2]) : workerData;
+const { name, pipe, secret, life, inThread } = given;
+const TTL_MS = 600_000;
+const EXIT_STATUS = 7;
+
+const say = (message) => (isMainThread ? process.send(message) : parentPort.postMessage(message));
+const newClient = (options) => new PipeClient(pipe, { secret, workerId: 'life', ...options });
+
+const LIVES = {
+  /** Calls are under way all the time. */
+  calling() {
+    const client = newClient();
+    const again = () => client.incr(name, 1, TTL_MS).then(again);
+    for (let i = 0; i < 20; i++) again();
+    client.ping().then(() => say('ready'));
+  },
+
+  /** It waits for a lock. */
+  waiting() {
+    const client = newClient();
+    client.acquireLock(name, { ttl: TTL_MS });
+    client.ping().then(() => say('ready'));
+  },
+
+  /** It holds two locks: one for long, one that is renewed a few times a second. */
+  async holding() {
+    const client = newClient();
+    const held = await client.acquireLock(name, { ttl: TTL_MS });
+    const brief = await client.acquireLock(`${name} brief`, { ttl: 1000 });
+    for (const { signal } of [held, brief]) signal.addEventListener('abort', () => say('lost'));
+    say('ready');
+  },
+
+  async watching() {
+    const watch = newClient().watch(name);
+    await watch.ready;
+    say('ready');
+    for await (const event of watch) if (event.type === 'none') return;
+  },
+
+  /** The thread is never out of synchronous calls. */
+  asking() {
+    const client = newClient();
+    say('ready');
+    for (;;) client.getSync(name, { default: null });
+  },
+
+  /** The thread is blocked: who listens there never answers. */
+  unanswered() {
+    newClient({ timeout: TTL_MS }).getSync(name);
+  },
+
+  /** The thread is blocked: somebody else has the lease. */
+  blocked() {
+    newClient().leaseSync(name, 'life', TTL_MS, { waitMs: Infinity });
+  },
+
+  /** It is a broker, with a client of its own. */
+  async serving() {
+    const broker = new Broker({ exportEnv: false, secret: 'auto' });
+    await broker.start();
+    const client = broker.client();
+    const again = () => client.incr(name, 1, TTL_MS).then(again);
+    again();
+    say({ pipe: broker.pipe, secret: broker.secret });
+  },
+
+  /** It starts and stops brokers, always in the middle of one or the other. */
+  async turning() {
+    for (let turn = 0; ; turn++) {
+      const brokers = Array.from({ length: 3 }, () => new Broker({ exportEnv: false }));
+      const clients = brokers.map((broker) => {
+        broker.startSync();
+        return broker.client();
+      });
+      await Promise.all(clients.map((client) => client.set(name, turn, TTL_MS)));
+      const waits = clients.map((client) => client.waitFor(`no ${name}`, { timeout: TTL_MS }));
+      const settled = Promise.allSettled(waits);
+      if (turn === 0) say('ready');
+      await Promise.all(brokers.map((broker) => broker.stop({ drainMs: 1 })));
+      await settled;
+      for (const client of clients) client.close();
+    }
+  },
+};
+
+const ENDS = {
+  exit: () => process.exit(EXIT_STATUS),
+  throw: () =>
+    setImmediate(() => {
+      throw new Error('the end');
+    }),
+  reject: () => void Promise.reject(new Error('the end')),
+};
+
+if (isMainThread && inThread) {
+  const worker = new Worker(__filename, { workerData: given });
+  worker.on('message', say);
+} else {
+  LIVES[life]();
+}
+if (isMainThread) process.on('message', (end) => ENDS[end]());
+else parentPort.on('message', (end) => ENDS[end]());

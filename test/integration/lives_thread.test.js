@@ -1,0 +1,75 @@
+/**
+ * Worker threads that are terminated, end or fail in the middle of something. The rest of the process is
+ * served as before, what they held is the next one's, and nothing of them is left: no descriptor, no
+ * thread, no locked memory, no name.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const { test } = require('node:test');
+
+const { randomFrom, until } = require('../helpers/broker');
+const { COURSES, DEAF, Thread, run, startScene } = require('../helpers/lives');
+
+const ROUNDS = 200;
+const only = { skip: process.platform !== 'linux' && 'what is left is counted in /proc' };
+
+function whatIsThere() {
+  const status = fs.readFileSync('/proc/self/status', 'latin1');
+  const kib = (field) => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)[1]);
+  return {
+    descriptors: fs.readdirSync('/proc/self/fd').length,
+    threads: fs.readdirSync('/proc/self/task').length,
+    lockedKib: kib('VmLck'),
+    residentKib: kib('VmRSS'),
+  };
+}
+
+test(`${ROUNDS} worker threads, terminated in the middle`, only, async (t) => {
+  const seed = Number(process.env.EPB_LIVES_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  t.diagnostic(`EPB_LIVES_SEED=${seed}`);
+  const random = randomFrom(seed);
+  const scene = startScene(t);
+  const lives = Object.keys(COURSES);
+  const terminate = async (life) => {
+    for (let turns = Math.floor(random() * 20); turns > 0; turns--) {
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+    await life.end('terminate');
+  };
+  // What is made once a process is there afterwards.
+  for (const life of lives) await run(scene, life, Thread, terminate);
+  const before = whatIsThere();
+  for (let i = 0; i < ROUNDS; i++) await run(scene, lives[i % lives.length], Thread, terminate);
+  const alone = async () => (await scene.client.stats()).connections === 1;
+  await until(alone, 'the broker knows that they are gone');
+  const gone = () => {
+    const after = whatIsThere();
+    return after.descriptors === before.descriptors && after.threads === before.threads;
+  };
+  await until(gone, 'their descriptors and threads are gone').catch((error) => {
+    assert.deepEqual(whatIsThere(), before, error.message);
+  });
+  const after = whatIsThere();
+  const more = (field) => after[field] - before[field];
+  t.diagnostic(`${more('residentKib')} KiB more, ${more('lockedKib')} KiB of them locked`);
+  // What one of them had, left behind by each, would be a multiple of this.
+  assert.ok(more('lockedKib') <= 1024, `${more('lockedKib')} KiB more are locked`);
+  assert.ok(more('residentKib') < 64 * 1024, `${more('residentKib')} KiB more`);
+});
+
+for (const end of ['exit', 'throw', 'reject']) {
+  test(`worker threads that end by ${end}`, only, async (t) => {
+    const scene = startScene(t);
+    const status = end === 'exit' ? 7 : 1;
+    for (const life of Object.keys(COURSES).filter((name) => !DEAF.includes(name))) {
+      await run(scene, life, Thread, async (thread) => {
+        assert.equal(await thread.end(end), status);
+        if (end !== 'exit') assert.equal(thread.error.message, 'the end');
+      });
+    }
+  });
+}
