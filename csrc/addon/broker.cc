@@ -1,9 +1,12 @@
 /*
  * class Broker: a server (io/server.h), its options, and its events.
  *
- * A started Broker stays alive, and keeps the process alive unless it is unref'd. However
- * its environment ends (worker.terminate(), process.exit()), the server is stopped first:
- * wiped, its socket removed, its thread joined.
+ * A started Broker stays alive, and keeps the process alive unless it is unref'd; one
+ * that has not started, or has stopped, can be collected. onEvent is kept as a property
+ * of the object itself, so that a closure over the Broker makes no cycle that can't be.
+ *
+ * However its environment ends (worker.terminate(), process.exit()), the server is
+ * stopped first: wiped, its socket removed, its thread joined.
  */
 #include "addon.h"
 
@@ -29,6 +32,7 @@ namespace epb {
 /* Logs that JavaScript has not taken yet; more, and what finds no memory, are counted and
  * left out. */
 static constexpr int kPendingMax = 1024;
+static constexpr char kOnEvent[] = "onEvent";
 
 class Broker : public Napi::ObjectWrap<Broker>,
                public Bell::Owner,
@@ -74,7 +78,6 @@ class Broker : public Napi::ObjectWrap<Broker>,
     bool has_path_ = false;
     bool has_pipe_id_ = false;
     Napi::Reference<Napi::Uint8Array> secret_; /* until the start */
-    Napi::FunctionReference on_event_;
     std::vector<Napi::FunctionReference> on_stopped_;
     epb_server *server_ = nullptr;
     Bell *bell_ = nullptr;
@@ -152,7 +155,8 @@ Broker::ReadArguments(const Napi::CallbackInfo &info)
     }
     if (secret.size_bytes != 0)
         secret_ = Napi::Persistent(info[1].As<Napi::Uint8Array>());
-    on_event_ = Napi::Persistent(on_event);
+    Value().DefineProperty(
+        Napi::PropertyDescriptor::Value(kOnEvent, on_event, napi_default));
 }
 
 Broker::~Broker()
@@ -263,7 +267,12 @@ Broker::OnRing(Napi::Env env, News *news)
         server_news->json == nullptr
             ? Napi::String::New(env, "{}")
             : Napi::String::New(env, server_news->json.get(), server_news->json_bytes);
-    on_event_.Call(self, {Napi::String::New(env, EventName(server_news->event)), json});
+    Napi::Value found = self.Get(kOnEvent);
+    /* While its environment ends, there is nothing to be had from it. */
+    if (!found.IsFunction())
+        return;
+    Napi::Function on_event = found.As<Napi::Function>();
+    on_event.Call(self, {Napi::String::New(env, EventName(server_news->event)), json});
     uint64_t left_out = left_out_.exchange(0);
     if (left_out == 0)
         return;
@@ -273,7 +282,7 @@ Broker::OnRing(Napi::Env env, News *news)
         line, sizeof line,
         "{\"level\":\"warn\",\"event\":\"log_lines_left_out\",\"count\":%" PRIu64 "}",
         left_out);
-    on_event_.Call(self, {Napi::String::New(env, "log"), Napi::String::New(env, line)});
+    on_event.Call(self, {Napi::String::New(env, "log"), Napi::String::New(env, line)});
 }
 
 void
@@ -358,6 +367,8 @@ void
 Broker::StopSync(const Napi::CallbackInfo &)
 {
     End();
+    /* Nobody calls them any more. */
+    on_stopped_.clear();
 }
 
 void
