@@ -90,6 +90,45 @@ class Asker {
   }
 
   /**
+   * A call that may have the form of nearly all: a short key, a TTL at most, and a value that is a
+   * plain string, if any. Whatever is wrong with an argument, or unusual, is left to `ask`.
+   * @param {'get' | 'set'} operation
+   * @param {unknown} key
+   * @param {unknown} ttl 0: none; undefined: the default
+   * @param {unknown} value null: none
+   * @param {Decode} decode
+   * @returns {Promise<any> | null} null: it has another form
+   */
+  askPlain(operation, key, ttl, value, decode) {
+    const connection = this.#root.#connection;
+    const { defaultTtl, timeout } = this.options;
+    const ms = ttl === undefined ? defaultTtl : ttl;
+    const isPlain =
+      connection !== null &&
+      !this.#closed &&
+      typeof key === 'string' &&
+      key !== '' &&
+      Number.isSafeInteger(ms) &&
+      ms >= 0 &&
+      (value === null || this.#isWhole(value));
+    if (!isPlain) return null;
+    const fullKey = this.prefix === '' ? key : this.prefix + key;
+    const action = connection.actions[operation];
+    return connection.askPlain(operation, action, fullKey, ms, value, decode, timeout);
+  }
+
+  /**
+   * Whether a value is a string that is not to be compressed.
+   * @param {unknown} value
+   * @returns {value is string}
+   */
+  #isWhole(value) {
+    if (typeof value !== 'string') return false;
+    const { compression, compressionThreshold } = this.options;
+    return !compression || value.length + 2 < compressionThreshold;
+  }
+
+  /**
    * Blocks until the answer is there.
    * @param {string} operation
    * @param {unknown} key

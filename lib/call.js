@@ -41,8 +41,6 @@ class Call {
   deadline = 0;
   /** Its bytes: in the batch of this number, until that is handed over. */
   batch = 0;
-  at = 0;
-  end = 0;
   settled = false;
   #resolve;
   #reject;

@@ -6,13 +6,29 @@
  * that of a watch, until it ends.
  */
 
-const ID_MAX = 0xffffffff;
+/** What V8 keeps in a word without a box; the protocol would take one bit more. */
+const ID_MAX = 0x7fffffff;
+const FIRST_SLOTS = 64;
+/** A larger ring is not kept when it is empty. */
+const KEPT_SLOTS = 8192;
 
 /** @typedef {import('./call').Call} Call */
 
+/**
+ * @param {number} count
+ * @returns {(Call | null)[]}
+ */
+function newSlots(count) {
+  return new Array(count).fill(null);
+}
+
 class Calls {
-  /** @type {Map<number, Call>} */
-  #pending = new Map();
+  /**
+   * Pending calls, each in the slot of its id modulo their number: ids are given in order, so a slot is
+   * nearly always free, and an id whose slot is not is passed over. At most half of them are used.
+   */
+  #slots = newSlots(FIRST_SLOTS);
+  #size = 0;
   /** Given up while the broker had them: their replies are still to come. @type {Map<number, Call>} */
   #abandoned = new Map();
   /** Those that are to wait at the broker, and are not there yet. @type {Call[]} */
@@ -22,19 +38,20 @@ class Calls {
   #lastId = 0;
 
   get size() {
-    return this.#pending.size;
+    return this.#size;
   }
 
   /** How many are not at the broker to wait there: their replies should come soon. */
   get expected() {
-    return this.#pending.size - this.#waiting;
+    return this.#size - this.#waiting;
   }
 
   /**
-   * 1 to 2^32 - 1.
+   * 1 to ID_MAX.
    * @param {import('./session').Session} session
    */
   newId(session) {
+    if (this.#size * 2 >= this.#slots.length) this.#grow();
     do {
       this.#lastId = this.#lastId === ID_MAX ? 1 : this.#lastId + 1;
     } while (this.#isUsed(this.#lastId, session));
@@ -46,13 +63,29 @@ class Calls {
    * @param {import('./session').Session} session
    */
   #isUsed(id, session) {
-    return this.#pending.has(id) || this.#abandoned.has(id) || session.hasWatch(id);
+    const slots = this.#slots;
+    return (
+      slots[id & (slots.length - 1)] !== null || this.#abandoned.has(id) || session.hasWatch(id)
+    );
   }
 
-  /** @param {Call} call */
+  #grow() {
+    const slots = newSlots(this.#slots.length * 2);
+    for (const call of this.#slots) if (call !== null) slots[call.id & (slots.length - 1)] = call;
+    this.#slots = slots;
+  }
+
+  /** @param {Call} call with a new id */
   add(call) {
-    this.#pending.set(call.id, call);
+    const slots = this.#slots;
+    slots[call.id & (slots.length - 1)] = call;
+    this.#size++;
     if (call.patience !== null && call.patience.waitMs > 0) this.#patient.push(call);
+  }
+
+  /** @param {number} id */
+  has(id) {
+    return this.#slots[id & (this.#slots.length - 1)]?.id === id;
   }
 
   /**
@@ -82,9 +115,13 @@ class Calls {
    * @returns {Call | undefined}
    */
   take(id) {
-    const call = this.#pending.get(id);
-    if (call === undefined) return undefined;
-    this.#pending.delete(id);
+    const slots = this.#slots;
+    const slot = id & (slots.length - 1);
+    const call = slots[slot];
+    if (call === null || call.id !== id) return undefined;
+    slots[slot] = null;
+    this.#size--;
+    if (this.#size === 0 && slots.length > KEPT_SLOTS) this.#slots = newSlots(FIRST_SLOTS);
     if (call.patience !== null && call.patience.started) this.#waiting--;
     return call;
   }
@@ -111,9 +148,12 @@ class Calls {
     this.#abandoned.clear();
   }
 
-  /** @returns {IterableIterator<Call>} also those that are added meanwhile */
+  /** @returns {IterableIterator<Call>} those that are pending now, the oldest first */
   [Symbol.iterator]() {
-    return this.#pending.values();
+    const age = (/** @type {Call} */ { id }) =>
+      id > this.#lastId ? this.#lastId + ID_MAX - id : this.#lastId - id;
+    const pending = /** @type {Call[]} */ (this.#slots.filter((call) => call !== null));
+    return pending.sort((a, b) => age(b) - age(a)).values();
   }
 }
 

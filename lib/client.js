@@ -39,7 +39,7 @@ const INCR_OPTIONS = ['timeout', 'ttl'];
 
 /** @type {Decode} */
 const decodeValue = (buffer, reply) =>
-  values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags);
+  values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags, reply.plain);
 /** @type {Decode} */
 const decodeEntry = (buffer, reply) => ({
   value: decodeValue(buffer, reply),
@@ -84,7 +84,9 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   get(key, options) {
-    return this.#asker.ask('get', key, decodeValue, options, GET_OPTIONS);
+    const asker = this.#asker;
+    const asked = options === undefined ? asker.askPlain('get', key, 0, null, decodeValue) : null;
+    return asked ?? asker.ask('get', key, decodeValue, options, GET_OPTIONS);
   }
 
   /**
@@ -114,26 +116,24 @@ class PipeClient {
    * @returns {Promise<true>}
    */
   set(key, value, ttl, options) {
-    return this.#asker.ask(
-      'set',
-      key,
-      decodeTrue,
-      [ttl, options],
-      SET_OPTIONS,
-      (request, given) => {
-        this.#asker.putValue(request, value);
-        this.#asker.putTtl(request, given.ttl);
-        if (given.ifAbsent) request.flags |= FLAGS.ifAbsent;
-        if (given.ifVersion !== undefined) {
-          request.version = checkedNumber('ifVersion', given.ifVersion, 1);
-          request.flags |= FLAGS.version;
-        }
-        if (given.fence !== undefined) {
-          request.fence = checkedNumber('fence', given.fence, 1);
-          request.flags |= FLAGS.fence;
-        }
-      },
-    );
+    const asker = this.#asker;
+    if (options === undefined && typeof value === 'string' && ttl !== 0) {
+      const asked = asker.askPlain('set', key, ttl ?? undefined, value, decodeTrue);
+      if (asked !== null) return asked;
+    }
+    return asker.ask('set', key, decodeTrue, [ttl, options], SET_OPTIONS, (request, given) => {
+      asker.putValue(request, value);
+      asker.putTtl(request, given.ttl);
+      if (given.ifAbsent) request.flags |= FLAGS.ifAbsent;
+      if (given.ifVersion !== undefined) {
+        request.version = checkedNumber('ifVersion', given.ifVersion, 1);
+        request.flags |= FLAGS.version;
+      }
+      if (given.fence !== undefined) {
+        request.fence = checkedNumber('fence', given.fence, 1);
+        request.flags |= FLAGS.fence;
+      }
+    });
   }
 
   /**

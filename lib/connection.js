@@ -30,7 +30,7 @@ const { Calls } = require('./calls');
 const { BrokerError, sentence } = require('./error');
 const frame = require('./frame');
 const { sameSecret } = require('./options');
-const { KEPT_BYTES, Outbox, newBuffer } = require('./outbox');
+const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
 const { Backoff, isPassing, unreachable } = require('./reach');
 const { Session } = require('./session');
 const { Turns } = require('./turns');
@@ -67,6 +67,20 @@ function weakly(object, callback) {
   };
 }
 
+/** What `capture` was given last. @type {(value: any) => void} */
+let lastResolve;
+/** @type {(error: unknown) => void} */
+let lastReject;
+/**
+ * The one executor of all promises here: a closure for each would cost more.
+ * @param {(value: any) => void} resolve
+ * @param {(error: unknown) => void} reject
+ */
+function capture(resolve, reject) {
+  lastResolve = resolve;
+  lastReject = reject;
+}
+
 /** @typedef {string | Uint8Array | null} Secret */
 
 /** @type {Set<Connection>} */
@@ -90,6 +104,7 @@ class Connection {
   #outbox = new Outbox();
   #isUnsent = (/** @type {Call} */ call) => this.#outbox.holds(call);
   #input = newBuffer(INPUT_BYTES);
+  #inputView = viewOf(this.#input);
   #reply = new frame.Reply();
 
   #connected = false;
@@ -147,7 +162,32 @@ class Connection {
   submit(call, request) {
     if (call.patience !== null && this.#isAborted(call)) return;
     this.#enqueue(call, request);
-    if (!this.#turns.due && !this.#backoff.pausing) this.#turns.schedule(this.#now);
+    this.#turnSoon();
+  }
+
+  /**
+   * A call of the form that nearly all have (see frame.putPlain), on a path of its own: it takes half
+   * the time of the general one.
+   * @param {string} operation
+   * @param {number} action
+   * @param {string} key
+   * @param {number} ttl 0: none
+   * @param {string | null} text
+   * @param {import('./call').Decode} decode
+   * @param {number} timeout
+   * @returns {Promise<any> | null} null: it has another form
+   */
+  askPlain(operation, action, key, ttl, text, decode, timeout) {
+    const id = this.#calls.newId(this.session);
+    const batch = this.#outbox.appendPlain(id, action, key, ttl, text);
+    if (batch === 0) return null;
+    const promise = new Promise(capture);
+    const call = new Call(operation, decode, lastResolve, lastReject);
+    call.key = key;
+    call.timeout = timeout;
+    this.#file(call, id, batch);
+    this.#turnSoon();
+    return promise;
   }
 
   /**
@@ -166,6 +206,10 @@ class Connection {
       call.timeout = timeout;
       this.submit(call, request);
     });
+  }
+
+  #turnSoon() {
+    if (!this.#turns.due && !this.#backoff.pausing) this.#turns.schedule(this.#now);
   }
 
   /** @param {Call} call */
@@ -314,9 +358,21 @@ class Connection {
    * @param {frame.Request} request
    */
   #enqueue(call, request) {
-    this.#outbox.append(call, this.#calls.newId(this.session), request);
+    const id = this.#calls.newId(this.session);
+    this.#file(call, id, this.#outbox.append(id, request));
+  }
+
+  /**
+   * @param {Call} call
+   * @param {number} id
+   * @param {number} batch
+   */
+  #file(call, id, batch) {
     if (!this.#turns.due) this.#now = performance.now();
-    call.deadline = this.#now + call.timeout;
+    call.id = id;
+    call.batch = batch;
+    // Whole, lest each call have a box for it.
+    call.deadline = Math.ceil(this.#now) + call.timeout;
     this.#calls.add(call);
     if (call.deadline < this.#timerAt) this.#setTimer(call.deadline);
   }
@@ -463,7 +519,7 @@ class Connection {
   #receive(result) {
     let received = result;
     if (received === 0 && this.#channel.needed > this.#input.length) {
-      this.#input = newBuffer(this.#channel.needed);
+      this.#setInput(this.#channel.needed);
       received = this.#channel.exchange(null, 0, this.#input, 0);
     }
     if (received < 0) {
@@ -472,6 +528,12 @@ class Connection {
     }
     if (received > 0) this.#dispatch(received);
     return received > 0;
+  }
+
+  /** @param {number} size */
+  #setInput(size) {
+    this.#input = newBuffer(size);
+    this.#inputView = viewOf(this.#input);
   }
 
   /**
@@ -484,6 +546,7 @@ class Connection {
         this.#misunderstood();
         break;
       }
+      reply.plain = frame.isPlainString(this.#inputView, reply.bodyAt, reply.bodyEnd);
       const call = this.#calls.take(reply.id);
       if (call !== undefined) call.settle(this.#input, reply);
       else if (reply.id !== 0) this.#undo(reply);
@@ -493,7 +556,7 @@ class Connection {
         break;
       }
     }
-    if (this.#input.length > KEPT_BYTES) this.#input = newBuffer(INPUT_BYTES);
+    if (this.#input.length > KEPT_BYTES) this.#setInput(INPUT_BYTES);
     else this.#input.fill(0, 0, size);
   }
 
@@ -672,7 +735,7 @@ class Connection {
 
   #dropStale() {
     this.#stale = false;
-    this.#outbox.retain(this.#calls);
+    this.#outbox.retain((id) => this.#calls.has(id));
   }
 
   retain() {

