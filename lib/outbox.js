@@ -41,11 +41,12 @@ class Batch {
   /**
    * @param {number} number
    * @param {Buffer} buffer
+   * @param {DataView} [view] of the same
    */
-  constructor(number, buffer) {
+  constructor(number, buffer, view = viewOf(buffer)) {
     this.number = number;
     this.buffer = buffer;
-    this.view = viewOf(buffer);
+    this.view = view;
   }
 
   /**
@@ -159,8 +160,11 @@ class Outbox {
   #takeOpen() {
     const batch = this.#open;
     if (batch.size === 0) return null;
+    const next = batch.number + 1;
     const isKept = batch.buffer.length <= KEPT_BYTES;
-    this.#open = new Batch(batch.number + 1, isKept ? batch.buffer : newBuffer(FIRST_BUFFER_BYTES));
+    this.#open = isKept
+      ? new Batch(next, batch.buffer, batch.view)
+      : new Batch(next, newBuffer(FIRST_BUFFER_BYTES));
     return batch;
   }
 
