@@ -41,6 +41,8 @@ class Asker {
   /** @type {import('./connection').Connection | null} */
   #connection = null;
   #closed = false;
+  /** @type {string | null} */
+  #workerId;
   /** @type {Asker} a namespace's is that of the client it was made from, and lends its connection */
   #root = this;
 
@@ -52,10 +54,15 @@ class Asker {
     this.pipe = check.checkedPipe(pipe ?? process.env.EPHEMERAL_PIPE);
     this.options = resolveOptions('client', given);
     this.#secret = resolveSecret('client', given);
-    this.workerId = check.checkedWorker(
-      this.options.workerId ?? workerFromEnv() ?? defaultWorkerId(),
-    );
+    const workerId = this.options.workerId ?? workerFromEnv();
+    this.#workerId = workerId === undefined ? null : check.checkedWorker(workerId);
     this.prefix = '';
+  }
+
+  /** Made when it is first needed: it takes a module of Node that takes a millisecond to load. */
+  get workerId() {
+    this.#workerId ??= defaultWorkerId();
+    return this.#workerId;
   }
 
   /**
