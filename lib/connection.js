@@ -42,6 +42,9 @@ const INPUT_BYTES = 64 * KIB;
 
 /** How long an exchange looks for replies; 25 on both sides gets nearly all there is to get. */
 const LOOK_US = 25;
+/** And longer by this for each reply that is to come, since so much work is under way, to a bound. */
+const LOOK_US_A_REPLY = 1 / 8;
+const LOOK_MAX_US = 100;
 /** A connection unused for this long is looked at before it is written to. */
 const STALE_MS = 50;
 
@@ -209,7 +212,7 @@ class Connection {
   }
 
   #turnSoon() {
-    if (!this.#turns.due && !this.#backoff.pausing) this.#turns.schedule(this.#now);
+    if (!this.#turns.due && !this.#backoff.pausing) this.#turns.schedule(this.#now, false);
   }
 
   /** @param {Call} call */
@@ -349,7 +352,7 @@ class Connection {
       else if (this.#connect() && !this.#exchangeAll() && !call.settled) this.#wait(call);
       if (!this.#connected && !call.settled) this.#sleep(call);
     }
-    if (this.#calls.expected > 0) this.#turns.schedule(this.#now);
+    if (this.#calls.expected > 0) this.#turns.schedule(this.#now, false);
     else this.#rest();
   }
 
@@ -384,7 +387,7 @@ class Connection {
     const progress = this.#exchangeAll();
     if (this.#calls.expected === 0) this.#rest();
     else if (this.#backoff.pausing) return;
-    else if (progress) this.#turns.schedule(this.#now);
+    else if (progress) this.#turns.schedule(this.#now, true);
     else this.#arm();
   }
 
@@ -396,7 +399,7 @@ class Connection {
     if (this.#turns.due || !this.#connected) return;
     this.#receive(this.#channel.exchange(null, 0, this.#input, 0));
     if (this.#calls.expected === 0) this.#rest();
-    else if (!this.#backoff.pausing) this.#turns.schedule(this.#now);
+    else if (!this.#backoff.pausing) this.#turns.schedule(this.#now, true);
   }
 
   /** Armed before there was something unsent, it waits for reading only: that does not count. */
@@ -462,7 +465,12 @@ class Connection {
       if (!this.#connected) return true;
     }
     const last = this.#outbox.crowded ? null : this.#outbox.take();
-    return this.#handOver(last, LOOK_US) || progress;
+    return this.#handOver(last, this.#lookUs()) || progress;
+  }
+
+  #lookUs() {
+    const { expected } = this.#calls;
+    return Math.min(LOOK_MAX_US, LOOK_US + Math.floor(expected * LOOK_US_A_REPLY));
   }
 
   /**
@@ -661,7 +669,7 @@ class Connection {
   #startBackoff() {
     this.#backoff.start(() => {
       this.#now = performance.now();
-      this.#turns.schedule(this.#now);
+      this.#turns.schedule(this.#now, false);
     });
   }
 

@@ -9,6 +9,7 @@ const { setImmediate } = require('node:timers');
 
 // Not the globals: test frameworks put fakes in their place, and calls would wait for ever.
 const { nextTick } = process;
+const settled = Promise.resolve();
 
 /** Turns in a row before the event loop has its share, at most, and how soon it may. */
 const TURNS_IN_A_ROW = 64;
@@ -22,6 +23,7 @@ class Turns {
   #since = 0;
   #soon;
   #later;
+  #afterMicrotasks = () => nextTick(this.#soon);
 
   /** @param {() => void} turn */
   constructor(turn) {
@@ -36,14 +38,18 @@ class Turns {
     };
   }
 
-  /** @param {number} now */
-  schedule(now) {
+  /**
+   * @param {number} now
+   * @param {boolean} inTurn this is called by a turn: what it has settled goes on first
+   */
+  schedule(now, inTurn) {
     if (this.due) return;
     this.due = true;
     if (this.#count === 0) this.#since = now;
     const count = this.#count++;
     const long = count >= TURNS_BEFORE_CLOCK && now - this.#since > TURNS_MAX_MS;
     if (long || count >= TURNS_IN_A_ROW) setImmediate(this.#later);
+    else if (inTurn) settled.then(this.#afterMicrotasks);
     else nextTick(this.#soon);
   }
 

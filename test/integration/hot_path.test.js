@@ -1,0 +1,102 @@
+/**
+ * The short path of get and set (lib/frame.js, putPlain), and the ring of pending calls: they may be
+ * told from the general way by their speed alone.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { randomFrom, startPair } = require('../helpers/broker');
+const { requestFrame } = require('../helpers/wire');
+const { Calls } = require('../../lib/calls');
+const frame = require('../../lib/frame');
+
+const ID_MAX = 0x7fffffff;
+const TTL = frame.FLAGS.ttl;
+/** Escaped in JSON, or not ASCII. */
+const SPECIAL = ['\0', '\n', '\x1f', '"', '\\', '\x80', 'é', 'Ł', '漢', '\ud83d\ude00', '\u2028'];
+
+function putPlain(key, ttl, text) {
+  const buffer = Buffer.alloc(1000);
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  const end = frame.putPlain(buffer, view, 3, 77, 9, key, ttl, text);
+  assert.ok(end <= 3 + frame.plainBound(key, text));
+  return end < 0 ? null : buffer.subarray(3, end);
+}
+
+/** Texts of every length to 13 with something at each place. */
+function* textsWith(something) {
+  for (let length = 0; length <= 13; length++) {
+    for (let at = 0; at <= length; at++) {
+      yield 'x'.repeat(at) + something + 'x'.repeat(length - at);
+    }
+  }
+}
+
+function isPlainString(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return frame.isPlainString(view, 0, bytes.length);
+}
+
+test('the short form of a request is the one of PROTOCOL.md', () => {
+  for (const key of ['k', 'x'.repeat(40), 'a\x7f']) {
+    for (const ttl of [0, 1, 2 ** 31, 2 ** 53 - 1]) {
+      for (const text of [null, '', 'a', ...textsWith('~'), ...textsWith('\x7f')]) {
+        const value = text === null ? '' : JSON.stringify(text);
+        const common = { action: 9, id: 77, key, value };
+        const numbers = ttl === 0 ? {} : { flags: TTL, numbers: [ttl] };
+        assert.deepEqual(putPlain(key, ttl, text), requestFrame({ ...common, ...numbers }));
+      }
+    }
+  }
+});
+
+test('what JSON escapes, and what is not ASCII, has no short form', () => {
+  for (const special of SPECIAL) {
+    for (const text of textsWith(special)) {
+      assert.equal(putPlain('k', 0, text), null, JSON.stringify(text));
+      assert.equal(isPlainString(Buffer.from(`"${text}"`)), false, JSON.stringify(text));
+    }
+  }
+  for (const key of ['é', 'aé', 'x'.repeat(41)]) assert.equal(putPlain(key, 0, null), null);
+  for (const json of ['', '"', 'null', '"a', 'a"', '[""]']) {
+    assert.equal(isPlainString(Buffer.from(json)), false, json);
+  }
+  for (const text of ['', ...textsWith('y'), ...textsWith('\x7f')]) {
+    assert.equal(isPlainString(Buffer.from(JSON.stringify(text))), true, text);
+  }
+});
+
+test('every string comes back, by the short path or not', async (t) => {
+  const { client } = await startPair(t);
+  const texts = ['', ...[...SPECIAL, '~', '\x7f'].flatMap((one) => [...textsWith(one)])];
+  await Promise.all(texts.map((text, i) => client.set(`key ${i}`, text, 60_000)));
+  assert.deepEqual(await Promise.all(texts.map((_, i) => client.get(`key ${i}`))), texts);
+});
+
+test('pending calls are found by their ids, whatever else waits', () => {
+  const seed = 20260731;
+  const random = randomFrom(seed);
+  const session = { hasWatch: (id) => id === 5 };
+  const calls = new Calls();
+  const model = new Map();
+  for (let i = 0; i < 50_000; i++) {
+    const growing = Math.floor(i / 5_000) % 2 === 0;
+    if (model.size === 0 || random() < (growing ? 0.55 : 0.45)) {
+      const call = { id: calls.newId(session), patience: null };
+      assert.ok(call.id >= 1 && call.id <= ID_MAX && call.id !== 5 && !model.has(call.id));
+      calls.add(call);
+      model.set(call.id, call);
+    } else {
+      const ids = [...model.keys()];
+      // Mostly a late one, so that some stay for many laps of the ring.
+      const id = ids[Math.floor(ids.length * Math.sqrt(random()))];
+      assert.equal(calls.take(id), model.get(id), `seed ${seed}`);
+      model.delete(id);
+      assert.equal(calls.take(id), undefined);
+      assert.equal(calls.has(id), false);
+    }
+    assert.equal(calls.size, model.size);
+  }
+  assert.deepEqual([...calls], [...model.values()], `seed ${seed}`);
+});
