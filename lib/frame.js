@@ -265,7 +265,8 @@ function putPlain(buffer, view, at, id, action, key, ttl, text) {
   end += length;
   if (text !== null) {
     buffer[end] = QUOTE;
-    const textEnd = end + 1 + buffer.write(text, end + 1);
+    // Cut there if it is not ASCII: so no more is ever written than plainBound.
+    const textEnd = end + 1 + buffer.write(text, end + 1, text.length);
     if (textEnd - end - 1 !== text.length || !isPlain(view, end + 1, textEnd)) return -1;
     buffer[textEnd] = QUOTE;
     end = textEnd + 1;

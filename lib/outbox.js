@@ -111,11 +111,12 @@ class Outbox {
    * @returns {number} the number of its batch; 0: it has another form
    */
   appendPlain(id, action, key, ttl, text) {
-    const batch = this.#batchFor(frame.plainBound(key, text));
+    const room = frame.plainBound(key, text);
+    const batch = this.#batchFor(room);
     const { buffer, view, size } = batch;
     const end = frame.putPlain(buffer, view, size, id, action, key, ttl, text);
     if (end < 0) {
-      buffer.fill(0, size);
+      buffer.fill(0, size, size + room);
       return 0;
     }
     batch.size = end;

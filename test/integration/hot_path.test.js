@@ -20,7 +20,9 @@ function putPlain(key, ttl, text) {
   const buffer = Buffer.alloc(1000);
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const end = frame.putPlain(buffer, view, 3, 77, 9, key, ttl, text);
-  assert.ok(end <= 3 + frame.plainBound(key, text));
+  const bound = 3 + frame.plainBound(key, text);
+  assert.ok(end <= bound);
+  assert.ok(buffer.subarray(bound).every((byte) => byte === 0));
   return end < 0 ? null : buffer.subarray(3, end);
 }
 
