@@ -52,7 +52,7 @@ grow(struct epb_buf *buf, size_t need_bytes)
         return EPB_INTERNAL;
     }
     if (size_bytes > 0) {
-        memcpy(memory, buf->memory + buf->start, size_bytes);
+        epb_mem_copy(memory, buf->memory + buf->start, size_bytes);
     }
     epb_mem_free(buf->memory);
     buf->memory = memory;
@@ -112,7 +112,7 @@ epb_buf_append(struct epb_buf *buf, const void *data, size_t size_bytes)
         return status;
     }
     EPB_ASSERT(out != NULL);
-    memcpy(out, data, size_bytes);
+    epb_mem_copy(out, data, size_bytes);
     epb_buf_commit(buf, size_bytes);
     return EPB_OK;
 }

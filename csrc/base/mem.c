@@ -42,6 +42,33 @@ epb_mem_wipe(void *memory, size_t size_bytes)
 #endif
 }
 
+/* glibc copies what is large with one instruction (rep movsb), which some processors
+ * carry out twenty times slower when the target lies up to a few bytes behind the source
+ * within its page: 30 instead of 1.5 us for 64 KiB on AMD Zen 3. Where things lie is
+ * chance, and stays for the life of a value. Copies of small pieces use vectors. */
+#define PAGE_BYTES 4096U
+#define BAD_DISTANCE_BYTES 32U
+#define PIECE_BYTES ((size_t)1024)
+
+void
+epb_mem_copy(void *to, const void *from, size_t size_bytes)
+{
+    size_t distance_bytes = ((uintptr_t)to - (uintptr_t)from) % PAGE_BYTES;
+    uint8_t *out = to;
+    const uint8_t *in = from;
+
+    if (distance_bytes > 0 && distance_bytes < BAD_DISTANCE_BYTES) {
+        for (; size_bytes > PIECE_BYTES; size_bytes -= PIECE_BYTES) {
+            memcpy(out, in, PIECE_BYTES);
+            out += PIECE_BYTES;
+            in += PIECE_BYTES;
+        }
+    }
+    if (size_bytes > 0) {
+        memcpy(out, in, size_bytes);
+    }
+}
+
 bool
 epb_mem_equal(const void *left, const void *right, size_t size_bytes)
 {

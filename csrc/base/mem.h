@@ -90,6 +90,11 @@ epb_mem_table_free(void *table);
 char *
 epb_mem_table_text(const char *text);
 
+/* memcpy for what may be large: see mem.c. Neither may be NULL, unless nothing is copied.
+ */
+void
+epb_mem_copy(void *to, const void *from, size_t size_bytes);
+
 /* Overwrites memory in a way the compiler may not leave out. */
 void
 epb_mem_wipe(void *memory, size_t size_bytes);

@@ -37,10 +37,8 @@ item_fill(struct epb_store *store, struct epb_item *item, const struct epb_write
     store->version++;
     item->version_key = store->version << EPB_ITEM_KEY_BITS | write->key.size_bytes;
     item->node.tag = tag_of(write->value.size_bytes, write->value_flags);
-    if (write->value.size_bytes > 0) {
-        memcpy(item->bytes + write->key.size_bytes, write->value.data,
-               write->value.size_bytes);
-    }
+    epb_mem_copy(item->bytes + write->key.size_bytes, write->value.data,
+                 write->value.size_bytes);
 }
 
 static void

@@ -1,6 +1,8 @@
 /* See frame.h. Decoding borrows from the frame; encoding writes each byte once. */
 #include "frame.h"
 
+#include "../base/mem.h"
+
 #define NUMBER_BYTES 8U
 /* Of a reply: the numbers that struct epb_reply has. */
 #define REPLY_FLAGS                                                                      \
@@ -221,8 +223,7 @@ epb_frame_decode_reply(struct epb_bytes frame, struct epb_reply *reply)
 static uint8_t *
 put_bytes(uint8_t *out, struct epb_bytes bytes)
 {
-    if (bytes.size_bytes > 0)
-        memcpy(out, bytes.data, bytes.size_bytes);
+    epb_mem_copy(out, bytes.data, bytes.size_bytes);
     return out + bytes.size_bytes;
 }
 

@@ -304,6 +304,28 @@ Test(mem, wiping_and_comparing)
     cr_assert(is_zero((uint8_t *)left + 1, sizeof left - 2));
 }
 
+/* However the two lie to each other within their pages. */
+Test(mem, copying)
+{
+    static uint8_t from[3 * 4096];
+    static uint8_t to[sizeof from];
+
+    for (size_t i = 0; i < sizeof from; i++) {
+        from[i] = (uint8_t)(i * 31 + i / 256);
+    }
+    for (size_t distance = 0; distance < 40; distance++) {
+        for (size_t size_bytes = 0; size_bytes < 2 * 4096; size_bytes += 509) {
+            memset(to, 0, sizeof to);
+            epb_mem_copy(to + distance, from, size_bytes);
+            cr_assert_arr_eq(to + distance, from, size_bytes);
+            cr_assert(is_zero(to, distance));
+            cr_assert(
+                is_zero(to + distance + size_bytes, sizeof to - distance - size_bytes));
+        }
+    }
+    epb_mem_copy(NULL, NULL, 0);
+}
+
 #if defined(__linux__)
 
 /* A system call reports a byte it may not read, without dying of it. */
