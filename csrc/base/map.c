@@ -54,13 +54,13 @@ struct sip {
     uint64_t v0, v1, v2, v3;
 };
 
-static uint64_t
+static inline uint64_t
 rotate(uint64_t word, unsigned bits)
 {
     return (word << bits) | (word >> (64 - bits));
 }
 
-static void
+static inline void
 sip_round(struct sip *s)
 {
     s->v0 += s->v1;
@@ -74,7 +74,7 @@ sip_round(struct sip *s)
     s->v2 = rotate(s->v2, 32);
 }
 
-static void
+static inline void
 sip_word(struct sip *s, uint64_t word)
 {
     s->v3 ^= word;
@@ -97,8 +97,14 @@ hash_of(const struct epb_map *map, struct epb_bytes key)
     for (size_t i = 0; i < whole; i += 8) {
         sip_word(&s, epb_get_u64(key.data + i));
     }
-    for (size_t i = whole; i < key.size_bytes; i++) {
-        last |= (uint64_t)key.data[i] << (8 * (i - whole));
+    if (whole > 0 && whole < key.size_bytes) {
+        /* The last eight bytes, without those that are in already. */
+        last |= epb_get_u64(key.data + key.size_bytes - 8) >>
+                (8 * (8 - (key.size_bytes - whole)));
+    } else {
+        for (size_t i = whole; i < key.size_bytes; i++) {
+            last |= (uint64_t)key.data[i] << (8 * i);
+        }
     }
     sip_word(&s, last);
     s.v2 ^= 0xFF;

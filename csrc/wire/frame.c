@@ -4,6 +4,7 @@
 #include "../base/mem.h"
 
 #define NUMBER_BYTES 8U
+#define NUMBER_FLAGS ((1U << EPB_NUMBER_COUNT) - 1)
 /* Of a reply: the numbers that struct epb_reply has. */
 #define REPLY_FLAGS                                                                      \
     (EPB_F_TTL | EPB_F_VERSION | EPB_F_FENCE | EPB_F_COUNT | EPB_F_WAIT | EPB_F_PERIOD | \
@@ -28,12 +29,20 @@ epb_frame_id(struct epb_bytes frame)
     return frame.size_bytes < EPB_FRAME_ID_END_BYTES ? 0 : epb_get_u32(frame.data + 8);
 }
 
+/* Most frames have no number or one: loops over the flags of numbers go from one that is
+ * set to the next. */
+static uint32_t
+lowest(uint32_t flags)
+{
+    return flags & (~flags + 1);
+}
+
 static size_t
 numbers_bytes(uint32_t flags)
 {
     size_t count = 0;
-    for (unsigned bit = 0; bit < EPB_NUMBER_COUNT; bit++)
-        count += (flags >> bit) & 1U;
+    for (uint32_t rest = flags & NUMBER_FLAGS; rest != 0; rest &= rest - 1)
+        count++;
     return count * NUMBER_BYTES;
 }
 
@@ -182,10 +191,9 @@ epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request)
     if (rest.size_bytes < numbers_bytes(request->flags) + key_bytes + worker_bytes) {
         return EPB_INVALID_REQUEST;
     }
-    for (uint32_t flag = 1; flag < 1U << EPB_NUMBER_COUNT; flag <<= 1) {
-        if ((request->flags & flag) == 0)
-            continue;
-        set_request_number(request, flag, epb_get_u64(take(&rest, NUMBER_BYTES).data));
+    for (uint32_t left = request->flags & NUMBER_FLAGS; left != 0; left &= left - 1) {
+        set_request_number(request, lowest(left),
+                           epb_get_u64(take(&rest, NUMBER_BYTES).data));
     }
     request->key = take(&rest, key_bytes);
     request->worker = take(&rest, worker_bytes);
@@ -211,10 +219,9 @@ epb_frame_decode_reply(struct epb_bytes frame, struct epb_reply *reply)
     (void)take(&rest, EPB_REPLY_HEADER_BYTES);
     if (rest.size_bytes < numbers_bytes(reply->flags))
         return EPB_INVALID_REQUEST;
-    for (uint32_t flag = 1; flag < 1U << EPB_NUMBER_COUNT; flag <<= 1) {
-        if ((reply->flags & flag) == 0)
-            continue;
-        set_reply_number(reply, flag, epb_get_u64(take(&rest, NUMBER_BYTES).data));
+    for (uint32_t left = reply->flags & NUMBER_FLAGS; left != 0; left &= left - 1) {
+        set_reply_number(reply, lowest(left),
+                         epb_get_u64(take(&rest, NUMBER_BYTES).data));
     }
     reply->body = rest;
     return EPB_OK;
@@ -256,10 +263,8 @@ epb_frame_encode_request(struct epb_buf *out, const struct epb_request *request)
     epb_put_u16(frame + 12, (uint16_t)request->key.size_bytes);
     epb_put_u16(frame + 14, (uint16_t)request->worker.size_bytes);
     uint8_t *at = frame + EPB_REQUEST_HEADER_BYTES;
-    for (uint32_t flag = 1; flag < 1U << EPB_NUMBER_COUNT; flag <<= 1) {
-        if ((request->flags & flag) == 0)
-            continue;
-        epb_put_u64(at, request_number(request, flag));
+    for (uint32_t left = request->flags & NUMBER_FLAGS; left != 0; left &= left - 1) {
+        epb_put_u64(at, request_number(request, lowest(left)));
         at += NUMBER_BYTES;
     }
     at = put_bytes(at, request->key);
@@ -284,10 +289,8 @@ epb_frame_encode_reply(struct epb_buf *out, const struct epb_reply *reply)
 
     put_start(frame, size_bytes, (uint8_t)reply->status, reply->flags, reply->id);
     uint8_t *at = frame + EPB_REPLY_HEADER_BYTES;
-    for (uint32_t flag = 1; flag < 1U << EPB_NUMBER_COUNT; flag <<= 1) {
-        if ((reply->flags & flag) == 0)
-            continue;
-        epb_put_u64(at, reply_number(reply, flag));
+    for (uint32_t left = reply->flags & NUMBER_FLAGS; left != 0; left &= left - 1) {
+        epb_put_u64(at, reply_number(reply, lowest(left)));
         at += NUMBER_BYTES;
     }
     (void)put_bytes(at, reply->body);
