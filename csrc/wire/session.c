@@ -25,6 +25,9 @@
 /* How much is read at once grows and shrinks between these, with what arrives. */
 #define READ_LEAST_BYTES 4096U
 #define READ_MOST_BYTES (256U * 1024U)
+/* So many reads in a row that were far too large for what came make the next smaller: one
+ * alone may have brought the rest of something large. */
+#define SMALL_READS_MOST 8U
 /* No more is read while this much awaits its turn. */
 #define BACKLOG_BYTES (64U * 1024U)
 /* A reply without a body, its tag, and a line's id and sentence fit in this. */
@@ -429,10 +432,14 @@ epb_session_received(struct epb_session *session, size_t size_bytes,
         session->has_more = true;
     if (session->offered_bytes == session->read_bytes) {
         size_t next_bytes = session->read_bytes;
+        session->small_reads =
+            size_bytes < session->offered_bytes / 4 ? session->small_reads + 1 : 0;
         if (size_bytes == session->offered_bytes)
             next_bytes *= 2;
-        if (size_bytes < session->offered_bytes / 4)
+        if (session->small_reads == SMALL_READS_MOST) {
+            session->small_reads = 0;
             next_bytes /= 2;
+        }
         session->read_bytes = clamp(next_bytes, READ_LEAST_BYTES, READ_MOST_BYTES);
     }
     session->offered_bytes = 0;

@@ -41,6 +41,7 @@ struct epb_session {
     uint64_t partial_due_ms; /* NEVER when nothing incomplete waits */
     size_t request_limit_bytes;
     size_t read_bytes;    /* how much the next read asks for */
+    unsigned small_reads; /* in a row, far less than asked for */
     size_t offered_bytes; /* what the last epb_session_input gave */
     size_t scanned_bytes; /* lines: known to hold no newline */
     size_t skip_bytes;    /* frames: still to be thrown away */
