@@ -2,6 +2,7 @@
 #include "conn.h"
 
 #include "../base/mem.h"
+#include "../base/sys.h"
 #include "endpoint.h"
 #include "room.h"
 
@@ -25,6 +26,7 @@ epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
     conn->owner = owner;
     conn->pipe.data = conn;
     conn->deadline_ms = UINT64_MAX;
+    conn->turns_in_row = 1;
     epb_list_init(&conn->all);
     epb_list_init(&conn->queued);
     epb_list_init(&conn->unproven);
@@ -247,6 +249,29 @@ finish(struct epb_conn *conn, const struct epb_time *now)
     return conn->broken ? EPB_CONN_DONE : EPB_CONN_WAIT;
 }
 
+/* Turns in a row, while nobody else waits; whether it could go on at once. */
+static bool
+take_turns(struct epb_conn *conn, const struct epb_time *now)
+{
+    uint64_t until_ns = epb_sys_ticks_ns() + EPB_CONN_ALONE_US * UINT64_C(1000);
+    size_t before_bytes = unsent_bytes(conn);
+    unsigned left = conn->turns_in_row;
+    bool more;
+
+    do {
+        more = epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES,
+                                EPB_CONN_TURN_BYTES);
+    } while (more && --left > 0 &&
+             unsent_bytes(conn) - before_bytes < EPB_CONN_TURN_BYTES &&
+             conn->owner->alone(conn->owner->context) && epb_sys_ticks_ns() < until_ns);
+    if (!more) {
+        conn->turns_in_row = 1;
+    } else if (conn->turns_in_row < EPB_CONN_ALONE_TURNS) {
+        conn->turns_in_row *= 2;
+    }
+    return more;
+}
+
 /* Lets the session work; whether it could go on at once. */
 static bool
 work(struct epb_conn *conn, const struct epb_time *now)
@@ -255,8 +280,7 @@ work(struct epb_conn *conn, const struct epb_time *now)
         conn->end_told = true;
         epb_session_end_of_input(conn->session, now);
     }
-    bool more =
-        epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES, EPB_CONN_TURN_BYTES);
+    bool more = take_turns(conn, now);
     /* The session stops at its own bound of output; it goes on once that has moved
      * here. */
     return more || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;

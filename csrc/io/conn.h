@@ -6,6 +6,12 @@
  * to be said, and tells the owner whether there is more, or whether the connection is
  * done.
  *
+ * A turn is short, so that a flood delays nobody by much; but a look at all sockets and a
+ * system call for every few replies cost a lone pipelining client more than its requests.
+ * So as long as no other connection waits for a turn, one takes several in a row and
+ * writes once: one turn at first, then twice as many each time. The first replies leave
+ * at once, and the peer is busy with them while the next are made.
+ *
  * Output goes to the socket at once (uv_try_write); what does not fit is moved to
  * `unsent` and written by libuv. As soon as more than EPB_CONN_UNSENT_BYTES wait for the
  * peer, its requests are neither read nor worked on until it has read replies.
@@ -31,6 +37,11 @@
 #define EPB_CONN_UNSENT_BYTES (1024U * 1024U)
 #define EPB_CONN_TURN_FRAMES 32U
 #define EPB_CONN_TURN_BYTES (64U * 1024U)
+/* Alone, it may have so many turns in a row, until so much time has passed, or so many
+ * bytes of replies are there (EPB_CONN_TURN_BYTES): whoever comes meanwhile waits no
+ * longer than this and a turn. */
+#define EPB_CONN_ALONE_TURNS 8U
+#define EPB_CONN_ALONE_US 50U
 #define EPB_CONN_LINGER_MS 1000U
 
 enum epb_conn_next {
@@ -46,6 +57,8 @@ struct epb_conn_owner {
     struct epb_session_config sessions;
     /* It has something to do; may be said twice. */
     void (*ready)(void *context, struct epb_conn *conn);
+    /* Whether no connection waits for a turn, but for the one whose turn it is. */
+    bool (*alone)(const void *context);
     /* The clocks, read at most once a look at the sockets. */
     const struct epb_time *(*now)(void *context);
     uint64_t bytes_in;
@@ -67,6 +80,7 @@ struct epb_conn {
     struct epb_session *session;
     struct epb_buf unsent; /* what libuv is writing */
     size_t discarded;      /* bytes thrown away while lingering */
+    unsigned turns_in_row; /* how many the next may be */
     uint64_t linger_ms;
     bool reading;
     bool writing;

@@ -68,6 +68,20 @@ check_drained(struct epb_server *server, enum epb_loop_next next)
     return quiet || next == EPB_LOOP_WORKED ? EPB_LOOP_MORE : next;
 }
 
+static bool
+has_queued(const struct epb_server *server)
+{
+    return !epb_list_empty(&server->queued) || !epb_list_empty(&server->ending);
+}
+
+static bool
+on_alone(const void *context)
+{
+    const struct epb_server *server = context;
+
+    return !has_queued(server) && epb_list_empty(&server->serving);
+}
+
 static void
 serve(struct epb_server *server, struct epb_conn *conn)
 {
@@ -97,21 +111,13 @@ serve_ending(struct epb_server *server)
     }
 }
 
-static bool
-has_queued(const struct epb_server *server)
-{
-    return !epb_list_empty(&server->queued) || !epb_list_empty(&server->ending);
-}
-
 static enum epb_loop_next
 serve_queued(struct epb_server *server)
 {
-    struct epb_list turn;
-
     server->active_ms = epb_server_now(server)->mono_ms;
-    epb_list_take_all(&server->queued, &turn);
-    while (!epb_list_empty(&turn)) {
-        serve(server, EPB_LIST_ITEM(turn.next, struct epb_conn, queued));
+    epb_list_take_all(&server->queued, &server->serving);
+    while (!epb_list_empty(&server->serving)) {
+        serve(server, EPB_LIST_ITEM(server->serving.next, struct epb_conn, queued));
     }
     serve_ending(server);
     server->traffic->bytes_in = server->conns.bytes_in;
@@ -204,6 +210,7 @@ copy_options(struct epb_server *server, const struct epb_server_options *options
     server->event_context = options->event_context;
     server->conns.context = server;
     server->conns.ready = epb_server_on_ready;
+    server->conns.alone = on_alone;
     server->conns.now = on_now;
     server->conns.sessions = (struct epb_session_config){
         .secret = {server->secret, server->secret_bytes},
@@ -226,6 +233,7 @@ new_server(const struct epb_server_options *options)
     server->pid = epb_sys_pid();
     epb_list_init(&server->all);
     epb_list_init(&server->queued);
+    epb_list_init(&server->serving);
     epb_list_init(&server->ending);
     epb_list_init(&server->unproven);
     epb_list_init(&server->timed);

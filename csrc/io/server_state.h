@@ -35,6 +35,7 @@ struct epb_server {
     /* From here on: the loop's thread only. */
     struct epb_list all;
     struct epb_list queued;
+    struct epb_list serving;  /* those whose turn comes before the next look */
     struct epb_list ending;   /* those queued whose peer has ended */
     struct epb_list unproven; /* oldest first */
     struct epb_list timed;    /* those with a deadline */
