@@ -3,12 +3,15 @@
 // What the parts share: peers and workloads found by pattern, pinned processes, statistics.
 const fs = require('node:fs');
 const path = require('node:path');
-const { spawn } = require('node:child_process');
+const { execFileSync, spawn, spawnSync } = require('node:child_process');
 const { once } = require('node:events');
+const { setTimeout: delay } = require('node:timers/promises');
 
 const STOP_MS = 5_000;
+const LOOK_MS = 5;
 const children = new Set();
-process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+const killAll = () => children.forEach((child) => child.kill('SIGKILL'));
+process.on('exit', killAll);
 
 /** Everything the files of a folder export; a new peer or workload is a new file. */
 function load(folder) {
@@ -41,7 +44,79 @@ async function nextMessage(child) {
   }
 }
 
+/** Rejects when a promise takes longer; what it stands for goes on. */
+async function within(ms, promise) {
+  const over = new AbortController();
+  const late = delay(ms, undefined, { signal: over.signal }).then(() => {
+    throw new Error(`not done after ${ms / 1_000} s`);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    over.abort();
+    late.catch(() => {});
+  }
+}
+
+/** Resolves when the socket of a server that was just started is there. */
+async function appears(file, server) {
+  while (!fs.existsSync(file)) {
+    if (server.exitCode !== null) throw new Error(`${server.spawnfile} ended early`);
+    await delay(LOOK_MS);
+  }
+}
+
+/** Why this command can't be run, as a sentence; null when it can. */
+function missingCommand(command, flag, where) {
+  const { status } = spawnSync(command, [flag], { stdio: 'ignore' });
+  return status === 0 ? null : `${command} is not installed (Debian: apt-get install ${where})`;
+}
+
+/** The exact version of a package that the benchmark brings. */
+const versionOf = (name) => require('./package.json').dependencies[name];
+
+/**
+ * A server in JavaScript: the file is also a program that says over IPC, as `{ address }`, where it
+ * listens, and ends with its parent.
+ */
+async function serveFile(file, { cpus, env = {}, options = {} }) {
+  const server = pinned(cpus, process.execPath, [file, JSON.stringify(options)], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  const { address } = await nextMessage(server);
+  return { address, server, env };
+}
+
+/** The other side of serveFile: `start(options)` resolves `{ address, stop? }`. */
+async function beServer(start) {
+  const { address, stop: end = () => {} } = await start(JSON.parse(process.argv[2]));
+  const leave = () => Promise.resolve(end()).finally(() => process.exit(0));
+  process.once('SIGTERM', leave);
+  process.once('disconnect', leave);
+  process.send({ address });
+}
+
+/** Compiles a C program of `c/`, once a run; resolves the path of the program. */
+function compile(dir, name, args = []) {
+  const program = path.join(dir, name);
+  if (fs.existsSync(program)) return program;
+  const source = path.join(__dirname, 'c', `${name}.c`);
+  execFileSync('cc', ['-std=c11', '-O2', '-D_GNU_SOURCE', '-o', program, source, ...args]);
+  return program;
+}
+
+/** Characters that don't compress well, the same in every process. */
+function textOf(length) {
+  let state = 1;
+  const next = () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0);
+  const bytes = Uint8Array.from({ length: Math.ceil((length * 3) / 4) }, () => next() >>> 24);
+  return Buffer.from(bytes).toString('base64').slice(0, length);
+}
+
+/** Ends a process; some peers have no server. */
 async function stop(child) {
+  if (!child) return;
   if (child.exitCode !== null || child.signalCode !== null) return;
   const last = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
   const ended = once(child, 'exit');
@@ -63,7 +138,10 @@ async function openClient(peer, service, cpus) {
     child.send(message);
     return nextMessage(child);
   };
-  await ask({ file: peer.file, name: peer.name, address: service.address });
+  await ask({ file: peer.file, name: peer.name, address: service.address }).catch((error) => {
+    child.kill('SIGKILL');
+    throw error;
+  });
   const kill = () => {
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
@@ -85,6 +163,18 @@ function deviationPercent(numbers) {
   const centre = median(numbers);
   return (100 * median(numbers.map((number) => Math.abs(number - centre)))) / centre;
 }
+
+/** A row of a table, or the same row saying why there are no figures. */
+async function rowOrFailure(what, figures) {
+  try {
+    return { what, figures: await figures };
+  } catch (error) {
+    return { what: `${what}: failed: ${error.message.split('\n')[0]}`, figures: {} };
+  }
+}
+
+/** A figure of several measurements: their median, and how far they are from it in percent. */
+const spread = (numbers) => ({ value: median(numbers), deviation: deviationPercent(numbers) });
 
 /** The number that this part (0 to 1) of all do not exceed. */
 function quantile(numbers, part) {
@@ -120,15 +210,27 @@ function sleeps(pid) {
 }
 
 module.exports = {
+  appears,
+  beServer,
+  compile,
   cpuTimeMs,
   deviationPercent,
+  killAll,
   load,
   median,
+  missingCommand,
   nextMessage,
   openClient,
   pinned,
   quantile,
   residentBytes,
+  rowOrFailure,
+  serveFile,
   sleeps,
+  spread,
   stop,
+  sum,
+  textOf,
+  versionOf,
+  within,
 };

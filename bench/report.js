@@ -3,13 +3,14 @@
 // Figures to a summary (which is also the JSON) and to Markdown. The first peer is the measure: a
 // ratio is the median, over the rounds, of a peer's figure by the first peer's of the same round.
 const { deviationPercent, median } = require('./common');
+const { judge } = require('./goals');
 
 const PERCENTILES = ['p50', 'p95', 'p99'];
 
 function summarisePeer(rounds, baseRounds) {
   const rates = rounds.map(({ perSecond }) => perSecond);
   const summary = { perSecond: median(rates), deviationPercent: deviationPercent(rates), rates };
-  summary.clientCpuUs = median(rounds.map(({ cpuUs }) => cpuUs));
+  if (rounds[0].cpuUs !== undefined) summary.clientCpuUs = median(rounds.map((one) => one.cpuUs));
   if (baseRounds && baseRounds !== rounds) {
     const ratios = rates.map((rate, round) => rate / baseRounds[round].perSecond);
     summary.ratio = median(ratios);
@@ -23,38 +24,48 @@ function summarisePeer(rounds, baseRounds) {
 }
 
 function summarise(results, peers) {
-  return results.map(({ workload, place, rounds }) => {
-    const present = peers.filter(({ name }) => rounds[name]);
-    const summaries = present.map(({ name }) => [
-      name,
-      summarisePeer(rounds[name], rounds[peers[0].name]),
-    ]);
+  return results.map(({ workload, place, rounds, failed }) => {
+    const summaryOf = (name) =>
+      failed[name] ? { failed: failed[name] } : summarisePeer(rounds[name], rounds[peers[0].name]);
+    const present = peers.filter(({ name }) => rounds[name] ?? failed[name]);
+    const summaries = present.map(({ name }) => [name, summaryOf(name)]);
     return { workload, place, peers: Object.fromEntries(summaries) };
   });
+}
+
+/** One report of several, each of other workloads; machine, settings and peers are the first's. */
+function merge(reports) {
+  const all = (part) => reports.flatMap((report) => report[part]);
+  return { ...reports[0], rates: all('rates'), single: all('single') };
 }
 
 const short = (number) => String(Number(number.toFixed(Math.abs(number) < 100 ? 1 : 0)));
 
 function rateCell(summary) {
   if (!summary) return '';
+  if (summary.failed) return 'failed';
   const rate = `${short(summary.perSecond / 1_000)} k/s ±${short(summary.deviationPercent)} %`;
-  return summary.ratio === undefined ? rate : `${rate} · **${summary.ratio.toFixed(2)}**`;
+  if (summary.ratio === undefined) return rate;
+  const deviation = short(summary.ratioDeviationPercent);
+  return `${rate} · **${summary.ratio.toFixed(2)}** ±${deviation} %`;
 }
 
 function latencyCell(summary) {
-  return summary ? PERCENTILES.map((p) => short(summary.latencyUs[p])).join(' / ') : '';
+  return summary?.latencyUs ? PERCENTILES.map((p) => short(summary.latencyUs[p])).join(' / ') : '';
 }
 
 function table(head, rows) {
   return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 }
 
+/** The rows in which one of these peers has something to show. */
 function peerTable(title, rates, peers, cell) {
   const rows = rates.map((row) => [
     `${row.workload}, ${row.place}`,
     ...peers.map(({ name }) => cell(row.peers[name])),
   ]);
-  return table([title, ...peers.map(({ name }) => name)], rows);
+  const filled = rows.filter((cells) => cells.slice(1).some((one) => one !== ''));
+  return filled.length ? table([title, ...peers.map(({ name }) => name)], filled) : '';
 }
 
 /** Another setting of a peer is told below the table, for the workloads it is meant for. */
@@ -67,27 +78,75 @@ function asides(rates, peers) {
   return lines.join('\n');
 }
 
+function failures(rates) {
+  const lines = rates.flatMap((row) =>
+    Object.entries(row.peers)
+      .filter(([, { failed }]) => failed)
+      .map(([name, { failed }]) => `- ${name} failed in ${row.workload}, ${row.place}: ${failed}`),
+  );
+  return lines.join('\n');
+}
+
+/** A figure is a number, or the median of several with its deviation. */
+function figureCell(figure) {
+  if (figure === undefined) return '';
+  if (typeof figure === 'number') return short(figure);
+  return `${short(figure.value)} ±${short(figure.deviation)} %`;
+}
+
 function singleTable({ name, unit, rows }) {
   const columns = [...new Set(rows.flatMap(({ figures }) => Object.keys(figures)))];
-  const cell = (figure) => (figure === undefined ? '' : short(figure));
   const cells = rows.map(({ what, figures }) => [
     what,
-    ...columns.map((one) => cell(figures[one])),
+    ...columns.map((one) => figureCell(figures[one])),
   ]);
   return table([`${name} (${unit})`, ...columns], cells);
 }
 
-function markdown({ machine, settings, rates, single }, peers) {
-  const shown = peers.filter(({ aside }) => !aside);
-  const timed = rates.filter((row) => Object.values(row.peers)[0].latencyUs);
-  const facts = Object.entries(machine).map((fact) => fact.join(' '));
-  const how =
-    `Medians of ${settings.rounds} interleaved rounds of ${settings.ms} ms, ± median absolute ` +
-    `deviation; bold: ratio to ${peers[0].name} of the same round.`;
-  const parts = [facts.join(', '), how];
-  if (rates.length) parts.push(peerTable('', rates, shown, rateCell), asides(rates, peers));
-  if (timed.length) parts.push(peerTable('µs: p50 / p95 / p99', timed, shown, latencyCell));
-  return `${[...parts.filter(Boolean), ...single.map(singleTable)].join('\n\n')}\n`;
+function goalTable(goals, report) {
+  const rows = goals.map((goal) => {
+    const { measured, isReached } = judge(goal, report);
+    const sign = goal.most === undefined ? '≥' : '≤';
+    const limit = `${sign} ${goal.least ?? goal.most}${goal.unit}`;
+    if (measured === null) return [goal.what, limit, 'not measured', ''];
+    const figure = `${Number(measured.toFixed(2))}${goal.unit}`;
+    return [goal.what, limit, figure, isReached ? 'reached' : '**not reached**'];
+  });
+  return table(['goal', 'figure', 'measured', ''], rows);
 }
 
-module.exports = { markdown, summarise };
+const MACHINE = (machine) =>
+  Object.entries(machine)
+    .map((fact) => fact.join(' '))
+    .join(', ');
+
+/** The parts of a report, each as Markdown; empty when nothing of it was measured. */
+function sections(report, goals) {
+  const { machine, settings, peers, rates, single } = report;
+  const main = peers.filter((peer) => peer.main);
+  const others = peers.filter((peer) => !peer.main && !peer.aside);
+  const join = (parts) => parts.filter(Boolean).join('\n\n');
+  const singles = (isOne) => join(single.filter(isOne).map(singleTable));
+  return {
+    machine: MACHINE(machine),
+    method:
+      `Medians of ${settings.rounds} interleaved rounds of ${settings.ms} ms, ± median absolute ` +
+      `deviation; bold: ratio to ${peers[0].name} of the same round.`,
+    goals: goalTable(goals, report),
+    rates: join([peerTable('', rates, main, rateCell), asides(rates, peers), failures(rates)]),
+    others: peerTable('', rates, others, rateCell),
+    latencies: join([
+      peerTable('µs: p50 / p95 / p99', rates, main, latencyCell),
+      peerTable('µs: p50 / p95 / p99', rates, others, latencyCell),
+    ]),
+    growth: singles(({ curve }) => curve),
+    single: singles(({ curve }) => !curve),
+  };
+}
+
+/** The report as it is printed. */
+function markdown(report, goals) {
+  return `${Object.values(sections(report, goals)).filter(Boolean).join('\n\n')}\n`;
+}
+
+module.exports = { markdown, merge, sections, summarise };

@@ -1,23 +1,25 @@
 'use strict';
 
-// npm run bench -- [GROUP ...] [--quick] [--json FILE] [--rounds N] [--peers 'A;B'] [--workloads 'A;B']
+// npm run bench -- [GROUP ...] [--quick] [--json FILE] [--write]
+//                  [--rounds N] [--peers 'A;B'] [--workloads 'A;B'] [--from FILE ...]
 //
-// In each round and placement every peer gets fresh processes; a workload is run by one peer after
-// the other, another one going first in each round, so that what disturbs the machine hits all of
-// them. A ratio compares two peers within one round; medians are over the rounds.
+// Measures, prints a report, and with --write makes BENCHMARKS.md and its plots of it. With --from
+// nothing is measured: the report is that of earlier runs, of one group each, say.
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const { parseArgs } = require('node:util');
-const { load, openClient, stop } = require('./common');
-const { markdown, summarise } = require('./report');
+const { killAll, load, within } = require('./common');
+const { GOALS } = require('./goals');
+const { markdown, merge, summarise } = require('./report');
+const { placements, playRounds, say } = require('./rounds');
+const { write } = require('./write');
 
-const FULL = { rounds: 9, ms: 1_000, warmMs: 300 };
-const QUICK = { rounds: 3, ms: 200, warmMs: 200 };
-const CROWD = 8;
-
-const say = (text) => process.stderr.write(`${text}\n`);
+const FULL = { rounds: 5, ms: 300, warmMs: 150 };
+const QUICK = { rounds: 2, ms: 100, warmMs: 100 };
+/** What a workload that times itself may take. */
+const PATIENCE_MS = 5 * 60_000;
 
 /** Brings the peers' client libraries; nothing when they are there already. */
 function install() {
@@ -29,85 +31,6 @@ function install() {
   if (Object.entries(dependencies).every(there)) return;
   say('installing the peers of the benchmark');
   execFileSync('npm', ['ci', '--ignore-scripts'], { cwd: __dirname, stdio: ['ignore', 2, 2] });
-}
-
-/** The CPUs we may use, from a list such as `0-3,8`. */
-function allowedCpus() {
-  const status = fs.readFileSync('/proc/self/status', 'utf8');
-  const ranges = /^Cpus_allowed_list:\s*(\S+)/m.exec(status)[1].split(',');
-  return ranges.flatMap((range) => {
-    const [first, last = first] = range.split('-').map(Number);
-    return Array.from({ length: last - first + 1 }, (_, i) => String(first + i));
-  });
-}
-
-function placements(dir) {
-  const [a, b] = allowedCpus();
-  const one = { name: 'one CPU', server: a, client: a, clients: 1, dir };
-  if (b === undefined) return [one];
-  const all = `${a},${b}`;
-  return [
-    one,
-    { name: `${CROWD} processes`, server: all, client: all, clients: CROWD, dir },
-    { name: 'two CPUs', server: b, client: a, clients: 1, dir },
-  ];
-}
-
-async function open(peer, place) {
-  const service = await peer.serve({ dir: place.dir, cpus: place.server });
-  const openOne = () => openClient(peer, service, place.client);
-  const clients = await Promise.all(Array.from({ length: place.clients }, openOne));
-  const close = async () => {
-    await Promise.all(clients.map((client) => client.close()));
-    await stop(service.server);
-  };
-  return { clients, close };
-}
-
-async function runOnce({ clients }, workload, { ms, warmMs }) {
-  // Processes that share the CPUs take as much longer until their code is compiled.
-  const job = { workload: workload.name, ms, warmMs: warmMs * clients.length };
-  const answers = await Promise.all(clients.map((client) => client.ask(job)));
-  const perSecond = answers.reduce((sum, one) => sum + (1_000 * one.operations) / one.ms, 0);
-  const cpuUs = answers.reduce((sum, one) => sum + one.cpuUs, 0) / answers.length;
-  return { perSecond, cpuUs, percentiles: answers.length === 1 ? answers[0].percentiles : null };
-}
-
-/** A peer may have few workloads that it is for, a workload may need what few peers can do. */
-function takes({ only, can = [] }, { name, needs }) {
-  return (only?.includes(name) ?? true) && (needs === undefined || can.includes(needs));
-}
-
-/** One round at one placement. A crowd exists one at a time, to save memory. */
-async function playRound(round, place, { workloads, peers, settings }, record) {
-  const teams = new Map();
-  for (const workload of workloads.filter(({ places }) => places.includes(place.name))) {
-    const takers = peers.filter((peer) => takes(peer, workload));
-    for (let turn = 0; turn < takers.length; turn++) {
-      const peer = takers[(turn + round) % takers.length];
-      if (!teams.has(peer)) teams.set(peer, await open(peer, place));
-      record(workload, place, peer, await runOnce(teams.get(peer), workload, settings));
-      if (place.clients === 1) continue;
-      await teams.get(peer).close();
-      teams.delete(peer);
-    }
-  }
-  for (const team of teams.values()) await team.close();
-}
-
-async function playRounds(plan) {
-  const results = new Map();
-  const record = (workload, place, peer, figures) => {
-    const id = `${workload.name}, ${place.name}`;
-    const fresh = { workload: workload.name, place: place.name, rounds: {} };
-    if (!results.has(id)) results.set(id, fresh);
-    (results.get(id).rounds[peer.name] ??= []).push(figures);
-  };
-  for (let round = 0; round < plan.settings.rounds; round++) {
-    say(`round ${round + 1} of ${plan.settings.rounds}`);
-    for (const place of plan.places) await playRound(round, place, plan, record);
-  }
-  return [...results.values()];
 }
 
 function usable(peer) {
@@ -124,23 +47,50 @@ function describeMachine(peers) {
 
 function readArguments() {
   const text = { type: 'string' };
+  const flag = { type: 'boolean' };
   const { values, positionals: groups } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: 'boolean' }, json: text, rounds: text, peers: text, workloads: text },
+    options: {
+      quick: flag,
+      write: flag,
+      json: text,
+      rounds: text,
+      peers: text,
+      workloads: text,
+      from: { type: 'string', multiple: true },
+    },
   });
   const settings = { ...(values.quick ? QUICK : FULL) };
   if (values.rounds !== undefined) settings.rounds = Number(values.rounds);
   if (!(settings.rounds >= 1)) throw new Error('--rounds takes a number from 1');
   // Names hold commas, so semicolons part them.
   const chosen = (names) => (one) => names?.split(';').includes(one.name) ?? true;
-  const { json, peers, workloads } = values;
-  const isNamed = chosen(workloads);
+  const isNamed = chosen(values.workloads);
   const isWorkload = (one) => isNamed(one) && (groups.length === 0 || groups.includes(one.group));
-  return { json, settings, isPeer: chosen(peers), isWorkload };
+  return { ...values, settings, isPeer: chosen(values.peers), isWorkload };
 }
 
-async function main() {
-  const { json, settings, isPeer, isWorkload } = readArguments();
+/** A workload that fails is told as such, and the others go on. */
+async function playOnce({ name, once }, plan) {
+  say(name);
+  try {
+    const tables = [await within(PATIENCE_MS, once(plan))].flat();
+    return tables.map((table) => ({ workload: name, name, ...table }));
+  } catch (error) {
+    killAll();
+    say(`${name} failed: ${error.stack}`);
+    return [
+      {
+        workload: name,
+        name,
+        unit: 'failed',
+        rows: [{ what: error.message.split('\n')[0], figures: {} }],
+      },
+    ];
+  }
+}
+
+async function measure({ settings, isPeer, isWorkload }) {
   install();
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'epb-bench-'));
   process.on('exit', () => fs.rmSync(dir, { recursive: true, force: true }));
@@ -149,23 +99,34 @@ async function main() {
   const peers = load('peers').filter(isPeer).filter(usable);
   if (peers.length === 0) throw new Error('no peer to measure');
   const machine = describeMachine(peers);
-  const places = placements(dir);
   const all = load('workloads').filter(isWorkload);
   if (all.length === 0) throw new Error('no such workload');
+  const plan = { peers, places: placements(dir), settings };
   const workloads = all.filter(({ kind }) => kind === 'rate');
-  const rates = summarise(await playRounds({ workloads, peers, places, settings }), peers);
+  const rates = summarise(await playRounds({ ...plan, workloads }), peers);
   const single = [];
-  for (const { name, once } of all.filter(({ kind }) => kind === 'once')) {
-    say(name);
-    const tables = [await once({ peers, places, settings })].flat();
-    single.push(...tables.map((table) => ({ name, ...table })));
+  for (const workload of all.filter(({ kind }) => kind === 'once')) {
+    single.push(...(await playOnce(workload, plan)));
   }
-  const report = { machine, settings, rates, single };
-  process.stdout.write(markdown(report, peers));
-  if (json) fs.writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
+  const shown = peers.map((peer) => ({ name: peer.name, main: peer.main, aside: peer.aside }));
+  return { machine, settings, peers: shown, rates, single };
 }
 
-main().catch((error) => {
-  say(`bench: ${error.stack}`);
-  process.exit(1);
-});
+async function main() {
+  const settings = readArguments();
+  const { from, json } = settings;
+  const read = (file) => JSON.parse(fs.readFileSync(file, 'utf8'));
+  const report = from ? merge(from.map(read)) : await measure(settings);
+  process.stdout.write(markdown(report, GOALS));
+  if (json) fs.writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
+  if (settings.write) await write(report);
+}
+
+main().then(
+  // A client library of a peer may keep the process alive.
+  () => process.exit(0),
+  (error) => {
+    say(`bench: ${error.stack}`);
+    process.exit(1);
+  },
+);

@@ -2,13 +2,21 @@
 
 // The broker of this package with PipeClient, without and with a secret. The engine is a thread of
 // the process it was made in, so this file is also the program of a process of its own that can be
-// pinned: it says its pipe over IPC and ends with its parent.
+// pinned. Its limits are raised to what the largest workload needs.
 const crypto = require('node:crypto');
-const { nextMessage, pinned } = require('../common');
+const fs = require('node:fs');
+const { beServer, serveFile } = require('../common');
 
 const ROOT = '../..';
 const TTL_MS = 600_000;
-const MAX_ITEMS = 200_000;
+const MIB = 1024 * 1024;
+const LIMITS = {
+  maxItems: 0,
+  maxMemory: 0,
+  maxConnections: 0,
+  maxValueSize: 2 * MIB,
+  maxRequestSize: 4 * MIB,
+};
 
 function missing() {
   try {
@@ -22,23 +30,30 @@ function missing() {
 
 const versions = () => ({ 'ephemeral-pipe-broker': require(`${ROOT}/package.json`).version });
 
-async function serve({ cpus, options = {} }, secret) {
+function serve({ dir, cpus, options = {} }, secret) {
   const env = { EPHEMERAL_SECRET: secret, BROKER_SECRET: undefined, CLIENT_SECRET: undefined };
-  const server = pinned(cpus, process.execPath, [__filename, JSON.stringify(options)], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  const { pipe } = await nextMessage(server);
-  return { address: pipe, server, env };
+  return serveFile(__filename, { cpus, options, env: { ...env, TMPDIR: dir } });
+}
+
+let connections = 0;
+
+/** A pipe by another name: the clients of a process and path share one connection. */
+function anotherName(pipe) {
+  const name = `${pipe}-${process.pid}-${connections}`;
+  fs.symlinkSync(pipe, name);
+  return name;
 }
 
 async function connect(pipe) {
   const { PipeClient } = require(ROOT);
-  const client = new PipeClient(pipe);
+  const client = new PipeClient(connections++ === 0 ? pipe : anotherName(pipe));
   await client.ping();
   return {
     get: (key) => client.get(key),
     set: (key, value, ttlMs = TTL_MS) => client.set(key, value, ttlMs),
+    del: (key) => client.del(key),
+    ping: () => client.ping(),
+    incr: (key) => client.incr(key, 1, TTL_MS),
     async lock(name) {
       const lease = await client.acquireLock(name);
       return () => lease.release();
@@ -52,16 +67,26 @@ async function connect(pipe) {
   };
 }
 
-async function serveHere() {
+async function start(options) {
   const { Broker } = require(ROOT);
-  const broker = new Broker({ maxItems: MAX_ITEMS, ...JSON.parse(process.argv[2]) });
-  const stop = () => broker.stop({ drainMs: 0 }).then(() => process.exit(0));
-  process.once('SIGTERM', stop);
-  process.once('disconnect', stop);
-  process.send({ pipe: await broker.start() });
+  const broker = new Broker({ ...LIMITS, ...options });
+  return { address: await broker.start(), stop: () => broker.stop({ drainMs: 0 }) };
 }
 
-const common = { missing, versions, connect, ttlAlways: true, can: ['leases'] };
+const cold = (pipe) => `
+  const { PipeClient } = require(${JSON.stringify(require.resolve(ROOT))});
+  new PipeClient(${JSON.stringify(pipe)}).get('bench:item');`;
+
+const common = {
+  missing,
+  versions,
+  connect,
+  cold,
+  main: true,
+  isOurs: true,
+  ttl: 'always',
+  can: ['del', 'expiry', 'growth', 'incr', 'leases', 'lock', 'ping'],
+};
 const secret = crypto.randomBytes(32).toString('hex');
 
 module.exports = [
@@ -69,4 +94,4 @@ module.exports = [
   { ...common, name: 'broker, secret', order: 3, serve: (place) => serve(place, secret) },
 ];
 
-if (require.main === module) serveHere();
+if (require.main === module) beServer(start);

@@ -1,5 +1,6 @@
 'use strict';
 
+<<<<<<< HEAD
 // What other clients feel while 100,000 items come to their end in the same millisecond: sequential
 // gets of a process of its own, before that and across it, until the server has taken them back.
 const { openClient, quantile, stop } = require('../common');
@@ -66,3 +67,104 @@ async function once({ peers, places }) {
 
 const tasks = { fill, observe };
 module.exports = [{ name: NAME, order: 11, group: 'store', kind: 'once', tasks, once }];
+=======
+// 100,000 items end in the same moment: the longest that a get of another client takes from shortly
+// before to some time after, beside the longest in as much calm time. A peer that only forgets what
+// is asked for has nothing to do then, and keeps the memory.
+const { setTimeout: delay } = require('node:timers/promises');
+const { openClient, quantile, rowOrFailure, spread, stop } = require('../common');
+
+const NAME = 'longest pause while 100,000 items expire';
+const ITEMS = 100_000;
+const LOT = 500;
+const FILL_MS_LEAST = 1_000;
+const BEFORE_MS = 200;
+const AFTER_MS = 1_300;
+const TTL_MS = 3_600_000;
+const ITEM = 'bench:item';
+const VALUE = 'v'.repeat(100);
+
+const keyOf = (i) => `bench:short:${i}`;
+
+const tasks = {
+  async fill(client, { end }) {
+    for (let lot = 0; lot < ITEMS; lot += LOT) {
+      const ttlMs = end - Date.now();
+      if (ttlMs <= BEFORE_MS) throw new Error('it took too long to store the items');
+      const keys = Array.from({ length: LOT }, (_, i) => keyOf(lot + i));
+      await Promise.all(keys.map((key) => client.set(key, VALUE, ttlMs)));
+    }
+    return {};
+  },
+
+  async isGone(client) {
+    const value = await client.get(keyOf(0)).catch(() => null);
+    return { isGone: value === null || value === undefined };
+  },
+
+  /** Sequential gets until a point of time: milliseconds. */
+  async observe(client, { until }) {
+    await client.set(ITEM, VALUE, TTL_MS);
+    const times = [];
+    for (let last = performance.now(); Date.now() < until;) {
+      await client.get(ITEM);
+      const now = performance.now();
+      times.push(now - last);
+      last = now;
+    }
+    return { longest: quantile(times, 1), p999: quantile(times, 0.999) };
+  },
+};
+
+async function play(peer, place) {
+  const service = await peer.serve({ dir: place.dir, cpus: place.server });
+  const open = () => openClient(peer, service, place.client);
+  const [owner, observer] = [await open(), await open()];
+  const ask = (client, task, more) => client.ask({ workload: NAME, task, ...more });
+  const look = (until) => ask(observer, 'observe', { until });
+
+  await look(Date.now() + BEFORE_MS);
+  const calm = await look(Date.now() + BEFORE_MS + AFTER_MS);
+  // How long it takes is tried first: the TTL must not end before the last item is stored.
+  const began = Date.now();
+  await ask(owner, 'fill', { end: began + TTL_MS });
+  const end = Date.now() + Math.max(FILL_MS_LEAST, 2 * (Date.now() - began));
+  await ask(owner, 'fill', { end });
+  await delay(end - BEFORE_MS - Date.now());
+  const expiring = await look(end + AFTER_MS);
+  const { isGone } = await ask(owner, 'isGone');
+  await owner.close();
+  await observer.close();
+  await stop(service.server);
+  if (!isGone) throw new Error(`${peer.name} still has an item that has ended`);
+  return { calm, expiring };
+}
+
+/** All rounds of a peer. */
+async function playRounds(peer, place, rounds) {
+  const seen = [];
+  for (let round = 0; round < rounds; round++) seen.push(await play(peer, place));
+  const of = (when) => ({
+    longest: spread(seen.map((one) => one[when].longest)),
+    'p99.9': spread(seen.map((one) => one[when].p999)),
+  });
+  return { calm: of('calm'), expiring: of('expiring') };
+}
+
+async function once({ peers, places, settings }) {
+  const rows = [];
+  for (const peer of peers.filter(({ can = [] }) => can.includes('expiry'))) {
+    const playing = playRounds(peer, places.at(-1), settings.rounds);
+    for (const [when, told] of Object.entries({
+      calm: 'nothing expires',
+      expiring: 'all expire',
+    })) {
+      const figures = playing.then((both) => both[when]);
+      rows.push(await rowOrFailure(`${peer.name}, ${told}`, figures));
+    }
+  }
+  return { unit: 'ms', rows };
+}
+
+module.exports = [{ name: NAME, order: 12, group: 'expiry', kind: 'once', tasks, once }];
+>>>>>>> 44659ab (bench: more peers, what else counts, growth, goals, and a document with plots)

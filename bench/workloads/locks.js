@@ -46,7 +46,13 @@ async function getBesideAWait(peer, clock) {
 }
 
 module.exports = [
-  { name: 'lock and unlock', places: ['one CPU', 'two CPUs', '8 processes'], run: lockAndUnlock },
+  {
+    name: 'lock and unlock',
+    places: ['one CPU', 'two CPUs', '8 processes'],
+    needs: 'lock',
+    forAll: true,
+    run: lockAndUnlock,
+  },
   {
     name: 'acquire and release one of 5 accounts',
     places: ['8 processes'],

@@ -1,41 +1,74 @@
 'use strict';
 
-// What `start -- true` costs over an empty Node process: wall time, interleaved, medians.
+// What `start -- true` costs over an empty Node process, and a worker whose first and only act is a
+// get: wall time, interleaved, medians.
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
-const { deviationPercent, median } = require('../common');
+const { openClient, spread, stop } = require('../common');
 
+const START = 'start -- true';
+const COLD = 'a cold worker gets a value';
 const CLI = path.join(__dirname, '../../bin/ephemeral-pipe-broker.js');
-const ROUNDS = 20;
-const COMMANDS = {
-  'node -e 0': ['-e', '0'],
-  'start -- true': [CLI, 'start', '--', 'true'],
-  'start --no-auth -- true': [CLI, 'start', '--no-auth', '--', 'true'],
-};
+const EMPTY = { what: 'node -e 0', args: ['-e', '0'] };
+/** Process starts scatter much, and cost little. */
+const TIMES_A_ROUND = 4;
+const LIMIT_MS = 10_000;
 
-function wallMs(args) {
+function wallMs({ args, env }) {
   const began = performance.now();
-  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`node ${args.join(' ')} ended with ${status}: ${stderr}`);
+  const settings = { encoding: 'utf8', timeout: LIMIT_MS, env: { ...process.env, ...env } };
+  const { status, signal, stderr } = spawnSync(process.execPath, args, settings);
+  if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status ?? signal}: ${stderr}`);
   return performance.now() - began;
 }
 
-async function once() {
-  const names = Object.keys(COMMANDS);
-  const rounds = Array.from({ length: ROUNDS + 1 }, () =>
-    names.map((name) => wallMs(COMMANDS[name])),
-  ).slice(1);
-  const rows = names.map((what, i) => {
-    const times = rounds.map((round) => round[i]);
-    const over = median(rounds.map((round) => round[i] - round[0]));
-    const figures = {
-      median: median(times),
-      'over node -e 0': over,
-      'deviation %': deviationPercent(times),
-    };
-    return { what, figures };
-  });
+/** Starts all of them in turn; the first is what the others are compared with. */
+function compare(starts, rounds) {
+  starts.forEach(wallMs);
+  const times = Array.from({ length: rounds * TIMES_A_ROUND }, () => starts.map(wallMs));
+  return starts.map(({ what }, i) => ({
+    what,
+    figures: {
+      'wall time': spread(times.map((round) => round[i])),
+      'over node -e 0': spread(times.map((round) => round[i] - round[0])).value,
+    },
+  }));
+}
+
+function startCommand({ settings }) {
+  const starts = [
+    EMPTY,
+    { what: START, args: [CLI, 'start', '--', 'true'] },
+    { what: 'start --no-auth -- true', args: [CLI, 'start', '--no-auth', '--', 'true'] },
+  ];
+  return { unit: 'ms', rows: compare(starts, settings.rounds) };
+}
+
+async function prepare(client) {
+  await client.set('bench:item', 'value', 600_000);
+  return {};
+}
+
+async function coldWorker({ peers, places, settings }) {
+  const place = places.at(-1);
+  const services = [];
+  const starts = [EMPTY];
+  for (const peer of peers.filter(({ cold }) => cold)) {
+    const service = await peer.serve({ dir: place.dir, cpus: place.server });
+    const client = await openClient(peer, service, place.client);
+    await client.ask({ workload: COLD, task: 'prepare' });
+    await client.close();
+    services.push(service);
+    starts.push({ what: peer.name, args: ['-e', peer.cold(service.address)], env: service.env });
+  }
+  const rows = compare(starts, settings.rounds);
+  for (const { server } of services) await stop(server);
   return { unit: 'ms', rows };
 }
 
-module.exports = [{ name: 'start -- true', order: 11, group: 'start', kind: 'once', once }];
+const common = { group: 'start', kind: 'once' };
+
+module.exports = [
+  { ...common, name: START, order: 11, once: async (plan) => startCommand(plan) },
+  { ...common, name: COLD, order: 11.1, tasks: { prepare }, once: coldWorker },
+];

@@ -1,0 +1,134 @@
+'use strict';
+
+// The figures to reach, and where each is found in a report. A goal is `{ what, least | most, unit,
+// about: { workload, place?, peers? }, measure(report) }`; `measure` returns null for what was not measured.
+const { median } = require('./common');
+
+const [REDIS, OURS, SEALED] = ['redis + ioredis', 'broker', 'broker, secret'];
+const [BLOCKING, SPINNING] = ['C, blocking', 'C, spinning'];
+
+const rowOf = ({ rates }, workload, place) =>
+  rates.find((row) => row.workload === workload && row.place === place);
+
+/** What both have in the same rounds, as the median of `figure(one, other)`; null without both. */
+function compare(report, workload, place, [one, other], figure) {
+  const peers = rowOf(report, workload, place)?.peers ?? {};
+  const [a, b] = [peers[one]?.rates, peers[other]?.rates];
+  return a && b ? median(a.map((rate, round) => figure(rate, b[round]))) : null;
+}
+
+/** At least so many times the rate of another peer. */
+const faster = (workload, place, peer, least, than = REDIS) => ({
+  what: `${workload}, ${place}: ${peer} to ${than}`,
+  least,
+  unit: '',
+  about: { workload, place, peers: [peer, than] },
+  measure: (report) => compare(report, workload, place, [peer, than], (a, b) => a / b),
+});
+
+/** The same goal for both of our peers, without and with a secret. */
+const fasterBoth = (workload, place, plain, sealed) => [
+  faster(workload, place, OURS, plain),
+  faster(workload, place, SEALED, sealed),
+];
+
+/** A figure of a table of a workload that makes its own: of the row that is `what`. */
+function figureOf({ single }, workload, what, column) {
+  const rows = single.filter((table) => table.workload === workload).flatMap((table) => table.rows);
+  const figure = rows.find((row) => row.what === what)?.figures[column];
+  return figure === undefined ? null : (figure.value ?? figure);
+}
+
+const atMost = (what, most, unit, workload, row, column) => ({
+  what,
+  most,
+  unit,
+  about: { workload },
+  measure: (report) => figureOf(report, workload, row, column),
+});
+
+/** The time with a secret by what it would be if the cipher's passes were all that is added. */
+function overCipher(report, workload) {
+  const pass = (name) => figureOf(report, 'the cipher by itself', '64 KiB', name);
+  const passesUs = pass('seal') + pass('open');
+  const excess = (sealed, plain) => 1e6 / sealed / (1e6 / plain + passesUs);
+  if (passesUs === 0) return null;
+  return compare(report, workload, 'one CPU', [SEALED, OURS], excess);
+}
+
+const withinCipher = (workload) => ({
+  what: `${workload}, one CPU: time with a secret by time without and the cipher's two passes`,
+  most: 1.15,
+  unit: '',
+  about: { workload, place: 'one CPU', peers: [SEALED, OURS] },
+  measure: (report) => overCipher(report, workload),
+});
+
+const expiry = (peer) =>
+  atMost(
+    `longest pause while 100,000 items expire: ${peer}`,
+    5,
+    ' ms',
+    'longest pause while 100,000 items expire',
+    `${peer}, all expire`,
+    'longest',
+  );
+
+const GOALS = [
+  ...fasterBoth('sequential GET', 'one CPU', 1.5, 1.4),
+  ...fasterBoth('sequential SET', 'one CPU', 1.5, 1.4),
+  faster('sequential GET', 'one CPU', OURS, 0.9, BLOCKING),
+  ...fasterBoth('sequential GET', 'two CPUs', 10, 9),
+  ...fasterBoth('sequential SET', 'two CPUs', 10, 9),
+  faster('sequential GET', 'two CPUs', OURS, 0.5, SPINNING),
+  ...['one CPU', 'two CPUs'].flatMap((place) => [
+    ...fasterBoth('GET, 64 in flight', place, 5, 3.5),
+    ...fasterBoth('GET, 1,000 in one tick', place, 8, 4),
+  ]),
+  ...fasterBoth('sequential GET', '8 processes', 2.2, 2),
+  faster('sequential GET, 64 KiB', 'one CPU', OURS, 1.5),
+  faster('sequential SET, 64 KiB', 'one CPU', OURS, 1.5),
+  withinCipher('sequential GET, 64 KiB'),
+  withinCipher('sequential SET, 64 KiB'),
+  atMost(
+    'memory of an item of 100 bytes, its key and TTL',
+    170,
+    ' bytes',
+    'bytes an item',
+    `${OURS}, with a TTL`,
+    'resident memory',
+  ),
+  expiry(OURS),
+  expiry(SEALED),
+  atMost(
+    'start -- true over node -e 0',
+    15,
+    ' ms',
+    'start -- true',
+    'start -- true',
+    'over node -e 0',
+  ),
+  ...[OURS, SEALED].map((peer) =>
+    atMost(
+      `a cold worker's first get over node -e 0: ${peer}`,
+      10,
+      ' ms',
+      'a cold worker gets a value',
+      peer,
+      'over node -e 0',
+    ),
+  ),
+  ...['start -- COMMAND', 'a client after a get'].flatMap((row) => [
+    atMost(`idle, wake-ups in 10 s: ${row}`, 0, '', 'idle', row, 'wake-ups in 10 s'),
+    atMost(`idle, beyond Node itself: ${row}`, 4, ' MiB', 'idle', row, 'beyond Node, MiB'),
+  ]),
+];
+
+function judge(goal, report) {
+  const measured = goal.measure(report);
+  if (measured === null) return { measured, isReached: null };
+  const isReached = goal.most === undefined ? measured >= goal.least : measured <= goal.most;
+  return { measured, isReached };
+}
+
+module.exports = { GOALS, judge };

@@ -1,0 +1,43 @@
+'use strict';
+
+// The limit: two C programs that send each other 100 bytes and do nothing else (c/ping_pong.c). They
+// are no store, so they have sequential GET alone.
+const { execFile } = require('node:child_process');
+const { promisify } = require('node:util');
+const { compile, missingCommand } = require('../common');
+
+const execute = promisify(execFile);
+
+/** A team as rounds.js makes one of processes, of the program that is a client and a server. */
+function openTeam(how, place) {
+  const program = compile(place.dir, 'ping_pong');
+  const measure = async (workload, { ms, warmMs }) => {
+    const { stdout } = await execute(program, [how, place.client, place.server, warmMs, ms]);
+    const { operations, ms: taken, percentiles } = JSON.parse(stdout);
+    return { perSecond: (1_000 * operations) / taken, percentiles };
+  };
+  return { measure, close: async () => {} };
+}
+
+const common = {
+  only: ['sequential GET'],
+  missing: () => missingCommand('cc', '--version', 'gcc'),
+  versions: () => ({}),
+};
+
+module.exports = [
+  {
+    ...common,
+    name: 'C, blocking',
+    order: 9,
+    places: ['one CPU', 'two CPUs'],
+    openTeam: (place) => openTeam('block', place),
+  },
+  {
+    ...common,
+    name: 'C, spinning',
+    order: 10,
+    places: ['two CPUs'],
+    openTeam: (place) => openTeam('spin', place),
+  },
+];

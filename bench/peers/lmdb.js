@@ -1,0 +1,43 @@
+'use strict';
+
+// lmdb in shared memory: no server at all. Every process maps the same file, so a read is a look into
+// memory. It has no TTL, no authentication and no leases, and whoever may write can break all of it.
+const fs = require('node:fs');
+const path = require('node:path');
+const { versionOf } = require('../common');
+
+const SHARED_MEMORY = '/dev/shm';
+const MAP_BYTES = 4 * 1024 ** 3;
+
+const missing = () => (fs.existsSync(SHARED_MEMORY) ? null : `there is no ${SHARED_MEMORY}`);
+
+/** The folder goes when the run ends. */
+async function serve() {
+  const address = fs.mkdtempSync(path.join(SHARED_MEMORY, 'epb-bench-'));
+  process.on('exit', () => fs.rmSync(address, { recursive: true, force: true }));
+  return { address };
+}
+
+async function connect(folder) {
+  const { open } = require('lmdb');
+  const store = open({ path: path.join(folder, 'items'), mapSize: MAP_BYTES, noSync: true });
+  return {
+    get: async (key) => store.get(key),
+    set: (key, value) => store.put(key, value),
+    del: (key) => store.remove(key),
+    ping: async () => true,
+    memory: async () => ({ file: fs.statSync(path.join(folder, 'items')).size }),
+  };
+}
+
+module.exports = [
+  {
+    name: 'lmdb',
+    order: 6,
+    ttl: 'never',
+    missing,
+    versions: () => ({ lmdb: versionOf('lmdb') }),
+    serve,
+    connect,
+  },
+];

@@ -1,0 +1,158 @@
+'use strict';
+
+// The rates: rounds in which every peer runs every workload it takes, at every placement, one peer
+// after the other and another one first each time, so that what disturbs the machine hits all.
+const fs = require('node:fs');
+const { openClient, stop, sum, within } = require('./common');
+
+const CROWD = 8;
+/** Processes that share the CPUs take longer until their code is compiled. */
+const CROWD_WARMS = 4;
+/** What a peer may take for a workload beyond the time it is measured. */
+const PATIENCE_MS = 10_000;
+
+const say = (text) => process.stderr.write(`${text}\n`);
+
+/** The CPUs we may use, from a list such as `0-3,8`. */
+function allowedCpus() {
+  const status = fs.readFileSync('/proc/self/status', 'utf8');
+  const ranges = /^Cpus_allowed_list:\s*(\S+)/m.exec(status)[1].split(',');
+  return ranges.flatMap((range) => {
+    const [first, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => String(first + i));
+  });
+}
+
+function placements(dir) {
+  const [a, b] = allowedCpus();
+  const one = { name: 'one CPU', server: a, client: a, clients: 1, dir };
+  if (b === undefined) return [one];
+  const all = `${a},${b}`;
+  return [
+    one,
+    { name: `${CROWD} processes`, server: all, client: all, clients: CROWD, dir },
+    { name: 'two CPUs', server: b, client: a, clients: 1, dir },
+  ];
+}
+
+/** A server and its clients: `measure(workload, settings)` and `close()`. */
+async function openTeam(peer, place) {
+  const service = await peer.serve({ dir: place.dir, cpus: place.server });
+  const openOne = () => openClient(peer, service, place.client);
+  const opening = Promise.all(Array.from({ length: place.clients }, openOne));
+  const clients = await opening.catch(async (error) => {
+    await stop(service.server);
+    throw error;
+  });
+  const measure = async (workload, { ms, warmMs }) => {
+    const warm = clients.length === 1 ? warmMs : warmMs * CROWD_WARMS;
+    const job = { workload: workload.name, ms, warmMs: warm };
+    const answers = await Promise.all(clients.map((client) => client.ask(job)));
+    return {
+      perSecond: sum(answers.map((one) => (1_000 * one.operations) / one.ms)),
+      cpuUs: sum(answers.map((one) => one.cpuUs)) / answers.length,
+      percentiles: answers.length === 1 ? answers[0].percentiles : null,
+    };
+  };
+  const close = async () => {
+    await Promise.all(clients.map((client) => client.close()));
+    await stop(service.server);
+  };
+  return { measure, close };
+}
+
+/** A peer may be for few workloads; a workload may be for few peers, or need what not all can do. */
+function takes(peer, { name, forAll, needs }, place) {
+  if (peer.places && !peer.places.includes(place.name)) return false;
+  if (peer.only) return peer.only.includes(name);
+  return (forAll || peer.main) && (needs === undefined || (peer.can ?? []).includes(needs));
+}
+
+/** The teams of a round at one placement; a team that has failed is never used again. */
+class Teams {
+  #place;
+  #open = new Map();
+
+  constructor(place) {
+    this.#place = place;
+  }
+
+  async measure(peer, workload, settings) {
+    const work = async () => {
+      if (!this.#open.has(peer)) {
+        this.#open.set(peer, await (peer.openTeam ?? ((at) => openTeam(peer, at)))(this.#place));
+      }
+      return this.#open.get(peer).measure(workload, settings);
+    };
+    try {
+      return await within(PATIENCE_MS + settings.ms, work());
+    } catch (error) {
+      await this.close(peer);
+      return { failed: error.message.split('\n')[0] };
+    }
+  }
+
+  async close(peer) {
+    await this.#open.get(peer)?.close();
+    this.#open.delete(peer);
+  }
+
+  async closeAll() {
+    for (const peer of [...this.#open.keys()]) await this.close(peer);
+  }
+}
+
+/** What all rounds have brought, by workload and placement. */
+class Results {
+  #rows = new Map();
+
+  row(workload, place) {
+    const id = `${workload.name}, ${place.name}`;
+    const fresh = { workload: workload.name, place: place.name, rounds: {}, failed: {} };
+    if (!this.#rows.has(id)) this.#rows.set(id, fresh);
+    return this.#rows.get(id);
+  }
+
+  /** Who has failed once has no figure at all: a ratio needs both figures of each round. */
+  add(row, peer, { failed, ...figures }) {
+    if (failed) {
+      say(`${row.workload}, ${row.place}: ${peer.name} failed: ${failed}`);
+      row.failed[peer.name] = failed;
+      delete row.rounds[peer.name];
+    } else {
+      (row.rounds[peer.name] ??= []).push(figures);
+    }
+  }
+
+  all() {
+    return [...this.#rows.values()];
+  }
+}
+
+/** One round at one placement. A crowd exists one at a time, to save memory. */
+async function playRound(round, place, { workloads, peers, settings }, results) {
+  const teams = new Teams(place);
+  for (const workload of workloads.filter(({ places }) => places.includes(place.name))) {
+    const row = results.row(workload, place);
+    const takers = peers.filter((peer) => takes(peer, workload, place) && !row.failed[peer.name]);
+    for (let turn = 0; turn < takers.length; turn++) {
+      const peer = takers[(turn + round) % takers.length];
+      results.add(row, peer, await teams.measure(peer, workload, settings));
+      if (place.clients > 1) await teams.close(peer);
+    }
+  }
+  await teams.closeAll();
+}
+
+/** @returns {Promise<object[]>} rows of `{ workload, place, rounds, failed }` for report.js */
+async function playRounds(plan) {
+  const results = new Results();
+  if (plan.workloads.length === 0) return [];
+  for (let round = 0; round < plan.settings.rounds; round++) {
+    say(`round ${round + 1} of ${plan.settings.rounds}`);
+    for (const place of plan.places) await playRound(round, place, plan, results);
+  }
+  return results.all();
+}
+
+module.exports = { placements, playRounds, say };

@@ -1,0 +1,97 @@
+// The benchmarks' own code, without a measurement: that peers, workloads and goals fit together, and
+// that a report becomes a document with pictures.
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const { isDeepStrictEqual } = require('node:util');
+
+const { load } = require('../../bench/common.js');
+const { GOALS, judge } = require('../../bench/goals.js');
+const { markdown, merge } = require('../../bench/report.js');
+const { document } = require('../../bench/write.js');
+const report = require('./fixtures/bench_report.json');
+
+const PLACES = ['one CPU', 'two CPUs', '8 processes'];
+const PLOT_BYTES_MAX = 100 * 1024;
+
+const names = (list) => list.map(({ name }) => name);
+
+test('every peer has what bench/README.md says', () => {
+  const peers = load('peers');
+  assert.equal(new Set(names(peers)).size, peers.length);
+  for (const peer of peers) {
+    assert.equal(typeof peer.order, 'number', peer.name);
+    const functions = ['missing', 'versions', ...(peer.openTeam ? [] : ['serve', 'connect'])];
+    for (const name of functions) assert.equal(typeof peer[name], 'function', peer.name);
+  }
+});
+
+test('every workload is a rate at known placements or makes tables of its own', () => {
+  const workloads = load('workloads');
+  assert.equal(new Set(names(workloads)).size, workloads.length);
+  for (const { name, kind, group, run, once, places } of workloads) {
+    assert.equal(typeof group, 'string', name);
+    if (kind === 'once') assert.equal(typeof once, 'function', name);
+    else assert.equal(typeof run, 'function', name);
+    assert.ok(kind === 'once' || places.every((place) => PLACES.includes(place)), name);
+  }
+});
+
+test('every goal is about a workload, a placement and peers that exist', () => {
+  const workloads = new Map(load('workloads').map((one) => [one.name, one]));
+  const known = names(load('peers'));
+  for (const { what, about } of GOALS) {
+    const workload = workloads.get(about.workload);
+    assert.ok(workload, what);
+    assert.ok(about.place === undefined || workload.places.includes(about.place), what);
+    assert.ok(
+      (about.peers ?? []).every((peer) => known.includes(peer)),
+      what,
+    );
+  }
+});
+
+test('a goal is judged by the ratio of the same rounds, and not without figures', () => {
+  const row = (ours, redis) => ({
+    workload: 'sequential GET',
+    place: 'one CPU',
+    peers: { broker: { rates: ours }, 'redis + ioredis': { rates: redis } },
+  });
+  const goal = GOALS.find(
+    ({ what }) => what === 'sequential GET, one CPU: broker to redis + ioredis',
+  );
+  const judged = (rates) => judge(goal, { rates, single: [] });
+  assert.deepEqual(judged([row([20, 40, 90], [10, 20, 30])]), { measured: 2, isReached: true });
+  assert.deepEqual(judged([row([10], [10])]), { measured: 1, isReached: false });
+  assert.deepEqual(judged([]), { measured: null, isReached: null });
+});
+
+test('reports of several runs become one', () => {
+  const merged = merge([report, { ...report, single: [] }]);
+  assert.equal(merged.rates.length, 2 * report.rates.length);
+  assert.equal(merged.single.length, report.single.length);
+});
+
+test('a printed report has all tables, and names what failed', () => {
+  const text = markdown(report, GOALS);
+  for (const { name } of report.single) assert.ok(text.includes(`| ${name} (`), name);
+  assert.match(text, /^- reference failed in GET, 1,000 in one tick, one CPU: not done after/m);
+  assert.match(text, /\| sequential GET, one CPU: broker to C, blocking \| ≥ 0\.9 \| [\d.]+ \| /);
+});
+
+test('the document fills its template; the same report makes the same pictures', async () => {
+  const { text, plots } = await document(report);
+  assert.doesNotMatch(text, /\{\{|undefined|NaN/);
+  assert.ok(isDeepStrictEqual((await document(report)).plots, plots));
+  for (const [name, svg] of Object.entries(plots)) {
+    assert.ok(text.includes(`(bench/plots/${name}.svg)`), name);
+    assert.match(svg, /^<svg [^>]*xmlns="http:\/\/www\.w3\.org\/2000\/svg"/, name);
+    assert.doesNotMatch(svg, /NaN|undefined|Infinity/, name);
+    assert.ok(svg.length < PLOT_BYTES_MAX, name);
+  }
+  const shown = Object.keys(plots);
+  for (const name of ['peers-one-cpu', 'operations-one-cpu', 'growth-get-by-items', 'memory']) {
+    assert.ok(shown.includes(name), name);
+  }
+});
