@@ -15,7 +15,8 @@ const OF_EACH = 3;
 const SETTLE_MS = 10_000;
 const IDLE_MS = 10_000;
 const MIB = 1024 * 1024;
-const STAY = 'process.stdin.resume();';
+/** Longer than all of this takes. */
+const STAY = 'setTimeout(() => {}, 120_000);';
 
 /** The arguments of node, given the pipe of a broker. */
 const KINDS = {
