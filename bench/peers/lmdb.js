@@ -7,6 +7,9 @@ const path = require('node:path');
 const { versionOf } = require('../common');
 
 const SHARED_MEMORY = '/dev/shm';
+const FILE = 'items.mdb';
+/** The unit of what `stat` calls blocks. */
+const BLOCK_BYTES = 512;
 const MAP_BYTES = 4 * 1024 ** 3;
 
 const missing = () => (fs.existsSync(SHARED_MEMORY) ? null : `there is no ${SHARED_MEMORY}`);
@@ -20,13 +23,13 @@ async function serve() {
 
 async function connect(folder) {
   const { open } = require('lmdb');
-  const store = open({ path: path.join(folder, 'items'), mapSize: MAP_BYTES, noSync: true });
+  const store = open({ path: path.join(folder, FILE), mapSize: MAP_BYTES, noSync: true });
   return {
     get: async (key) => store.get(key),
     set: (key, value) => store.put(key, value),
     del: (key) => store.remove(key),
     ping: async () => true,
-    memory: async () => ({ file: fs.statSync(path.join(folder, 'items')).size }),
+    memory: async () => ({ file: BLOCK_BYTES * fs.statSync(path.join(folder, FILE)).blocks }),
   };
 }
 
