@@ -28,6 +28,7 @@ function scripts() {
 module.exports = {
   ROOT,
   find,
-  nativeFiles: () => ['csrc', 'test/c', 'test/fuzz', 'bench/c'].flatMap((dir) => find(dir, /\.(c|h|cc)$/)),
+  nativeFiles: () =>
+    ['csrc', 'test/c', 'test/fuzz', 'bench/c'].flatMap((dir) => find(dir, /\.(c|h|cc)$/)),
   scriptFiles: () => [...find('.', /\.(js|cjs|mjs|ts|mts|json)$/), ...scripts()],
 };
