@@ -25,7 +25,9 @@ const LONG_SUITES = without(
   'lease_model store_model coordination_model engine throttle slots utf8 map heap buf'.split(' '),
 );
 // Time-outs in real time, and system calls and limits that Valgrind has no notion of.
-const SYSTEM_SUITES = without('client keeper server server_wait proc mem fault_io'.split(' '));
+const SYSTEM_SUITES = without(
+  'client keeper server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
+);
 const ADDON_TESTS = ['binding', 'lease', 'coordination'];
 const OK = { passed: 1, failed: 0 };
 const BROKEN = { passed: 0, failed: 1 };
