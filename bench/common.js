@@ -190,6 +190,18 @@ function residentBytes(pid) {
   return 1024 * statusNumber(fs.readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS');
 }
 
+/** Resident memory but for the pages of the program's own file, which all its processes share. */
+function residentBytesBesideProgram(pid) {
+  const program = fs.readlinkSync(`/proc/${pid}/exe`);
+  let kib = 0;
+  let isProgram = false;
+  for (const line of fs.readFileSync(`/proc/${pid}/smaps`, 'latin1').split('\n')) {
+    if (/^[0-9a-f]+-/.test(line)) isProgram = line.endsWith(` ${program}`);
+    else if (!isProgram) kib += Number(/^Rss:\s+(\d+)/.exec(line)?.[1] ?? 0);
+  }
+  return kib * 1024;
+}
+
 /** A file of every thread of a process. */
 function ofThreads(pid, name) {
   const threads = fs.readdirSync(`/proc/${pid}/task`);
@@ -224,6 +236,7 @@ module.exports = {
   pinned,
   quantile,
   residentBytes,
+  residentBytesBesideProgram,
   rowOrFailure,
   serveFile,
   sleeps,

@@ -4,7 +4,16 @@
 // memory they have beyond an empty Node process. Some processes of each kind at the same time.
 const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
-const { cpuTimeMs, median, pinned, residentBytes, sleeps, spread, stop } = require('../common');
+const {
+  cpuTimeMs,
+  median,
+  pinned,
+  residentBytes,
+  residentBytesBesideProgram,
+  sleeps,
+  spread,
+  stop,
+} = require('../common');
 
 const NAME = 'idle';
 const ROOT = path.join(__dirname, '../..');
@@ -47,7 +56,8 @@ async function once({ peers, places }) {
   await delay(IDLE_MS);
   const after = efforts();
   const memories = started.map(({ pids }) => pids.map(residentBytes));
-  const empty = median(memories[0]);
+  const own = started.map(({ pids }) => pids.map(residentBytesBesideProgram));
+  const empty = median(own[0]);
   const rows = started.map(({ what }, i) => {
     const grown = (which) => after[i][which].map((count, j) => count - before[i][which][j]);
     return {
@@ -56,7 +66,7 @@ async function once({ peers, places }) {
         'wake-ups in 10 s': median(grown(0)),
         'CPU time in 10 s, ms': median(grown(1)),
         'resident memory, MiB': spread(memories[i].map((bytes) => bytes / MIB)),
-        'beyond Node, MiB': median(memories[i].map((bytes) => (bytes - empty) / MIB)),
+        'beyond Node, MiB': median(own[i].map((bytes) => (bytes - empty) / MIB)),
       },
     };
   });
