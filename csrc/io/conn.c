@@ -117,6 +117,29 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
     ask_for_turn(conn);
 }
 
+/* Of an end or an error the loop tells. */
+bool
+epb_conn_glance(struct epb_conn *conn)
+{
+    uint8_t *memory;
+    size_t room_bytes;
+
+    if (!conn->reading || conn->lingering)
+        return false;
+    epb_session_input(conn->session, &memory, &room_bytes);
+    if (room_bytes == 0) {
+        if (epb_session_closing(conn->session))
+            ask_for_turn(conn);
+        return false;
+    }
+    size_t size_bytes = epb_endpoint_read(&conn->pipe, memory, room_bytes);
+    if (size_bytes != 0)
+        take_input(conn, size_bytes);
+    else
+        epb_session_received(conn->session, 0, conn->owner->now(conn->owner->context));
+    return size_bytes != 0;
+}
+
 static void
 resume_reading(struct epb_conn *conn)
 {

@@ -100,6 +100,9 @@ epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner);
 /* The pipe has been accepted into: begins the session. EPB_INTERNAL; close it then. */
 EPB_MUST_USE enum epb_status
 epb_conn_begin(struct epb_conn *conn);
+/* Reads what its peer has sent, if anything, without asking the loop. */
+bool
+epb_conn_glance(struct epb_conn *conn);
 enum epb_conn_next
 epb_conn_turn(struct epb_conn *conn, const struct epb_time *now);
 /* All that was received is answered, and all answers are in the peer's hands. */

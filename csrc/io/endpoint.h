@@ -64,6 +64,10 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
  * only. */
 EPB_MUST_USE enum epb_accept
 epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into);
+/* Reads from an accepted connection what is there now, without the loop; 0: nothing, or
+ * an end or error, which the loop will find. */
+size_t
+epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes);
 /* Of an accepted connection that has come to the end of its input: whether the peer has
  * closed it altogether, and takes nothing any more either. */
 bool

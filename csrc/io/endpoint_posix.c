@@ -517,6 +517,17 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
     return resume(endpoint);
 }
 
+size_t
+epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
+{
+    int fd = -1;
+
+    if (uv_fileno((const uv_handle_t *)pipe, &fd) != 0)
+        return 0;
+    ssize_t moved = recv(fd, memory, size_bytes, MSG_DONTWAIT);
+    return moved > 0 ? (size_t)moved : 0;
+}
+
 bool
 epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 {

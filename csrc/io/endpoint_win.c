@@ -136,6 +136,16 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
     return error == 0 ? EPB_ACCEPT_ONE : EPB_ACCEPT_NONE;
 }
 
+size_t
+epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
+{
+    /* libuv has a read under way already. */
+    (void)pipe;
+    (void)memory;
+    (void)size_bytes;
+    return 0;
+}
+
 bool
 epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 {

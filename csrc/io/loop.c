@@ -46,18 +46,32 @@ no_lock:
     return error;
 }
 
+/* So long the other sockets are not looked at while there is somebody to glance at. */
+#define GLANCES_NS 10000U
+
+static void
+look(struct epb_loop *loop, uint64_t now_ns)
+{
+    if (now_ns - loop->looked_ns < GLANCES_NS && loop->user.glance(loop->user.context))
+        return;
+    loop->looked_ns = now_ns;
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
+
 /* Looks again, for as long as it may pay, giving way each time round. */
 static enum epb_loop_next
 look_again(struct epb_loop *loop)
 {
     enum epb_loop_next next = EPB_LOOP_IDLE;
-    uint64_t until_ns = epb_sys_ticks_ns() + EPB_LOOK_US * 1000ULL;
+    uint64_t now_ns = epb_sys_ticks_ns();
+    uint64_t until_ns = now_ns + EPB_LOOK_US * 1000ULL;
 
     do {
         epb_sys_yield();
-        uv_run(&loop->uv, UV_RUN_NOWAIT);
+        look(loop, now_ns);
         next = loop->user.turn(loop->user.context);
-    } while (next == EPB_LOOP_IDLE && !loop->ending && epb_sys_ticks_ns() < until_ns);
+        now_ns = epb_sys_ticks_ns();
+    } while (next == EPB_LOOP_IDLE && !loop->ending && now_ns < until_ns);
     epb_look_done(&loop->look, next != EPB_LOOP_IDLE);
     return next;
 }

@@ -4,7 +4,9 @@
  * The thread repeats: look at the sockets (libuv, whose callbacks only note what came),
  * let the user work (`turn`), look again. It sleeps in the system once a turn has found
  * nothing to do and a second look of EPB_LOOK_US has found nothing either; before that it
- * calls `rest`. An idle loop therefore uses no processor at all.
+ * calls `rest`. An idle loop therefore uses no processor at all. During a second look
+ * most looks are a glance at one socket (`glance`), which takes one system call instead
+ * of two.
  *
  * All of libuv's handles belong to this thread. Others reach it by epb_loop_post alone.
  */
@@ -30,6 +32,9 @@ struct epb_loop_user {
     /* About to sleep: arm timers here. False: don't sleep, there is more to do at once.
      */
     bool (*rest)(void *context);
+    /* Looks at one socket alone, that of whoever is likely to say something next, and
+     * notes what came as the callbacks do. False: nothing, or nobody is. */
+    bool (*glance)(void *context);
 };
 
 /* A message: memory of the sender, untouched by him until it has run. */
@@ -43,6 +48,7 @@ struct epb_loop {
     uv_loop_t uv;
     struct epb_loop_user user;
     struct epb_look look;
+    uint64_t looked_ns; /* when it last looked at all sockets */
     bool started;
     bool ending;
     uv_thread_t thread;

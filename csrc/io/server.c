@@ -8,6 +8,8 @@
 #define DUE_REST_MS 10U
 /* How long a turn may be busy with connections whose peers have ended. */
 #define ENDING_TURN_US 1000U
+/* Who alone had so many turns in a row is likely to have the next, too. */
+#define REGULAR_TURNS 4U
 
 /* --- Turns --- */
 
@@ -111,10 +113,33 @@ serve_ending(struct epb_server *server)
     }
 }
 
+/* Keeps count of how often one connection alone has had a turn. */
+static void
+note_regular(struct epb_server *server)
+{
+    struct epb_list *first = server->queued.next;
+    struct epb_conn *only = NULL;
+
+    if (first != &server->queued && first->next == &server->queued)
+        only = EPB_LIST_ITEM(first, struct epb_conn, queued);
+    server->regular_turns = only == server->regular ? server->regular_turns + 1 : 0;
+    server->regular = only;
+}
+
+static bool
+on_glance(void *context)
+{
+    struct epb_server *server = context;
+
+    return server->regular != NULL && server->regular_turns >= REGULAR_TURNS &&
+           epb_conn_glance(server->regular);
+}
+
 static enum epb_loop_next
 serve_queued(struct epb_server *server)
 {
     server->active_ms = epb_server_now(server)->mono_ms;
+    note_regular(server);
     epb_list_take_all(&server->queued, &server->serving);
     while (!epb_list_empty(&server->serving)) {
         serve(server, EPB_LIST_ITEM(server->serving.next, struct epb_conn, queued));
@@ -317,7 +342,8 @@ epb_server_start(const struct epb_server_options *options, struct epb_server **o
     enum epb_status status = make_engine(server, &options->engine);
     if (status != EPB_OK)
         goto failed;
-    struct epb_loop_user user = {.context = server, .turn = on_turn, .rest = on_rest};
+    struct epb_loop_user user = {
+        .context = server, .turn = on_turn, .rest = on_rest, .glance = on_glance};
     *os_error = epb_loop_init(&server->loop, &user);
     status = *os_error == 0 ? EPB_OK : EPB_BROKER_GONE;
     if (status != EPB_OK)

@@ -65,6 +65,8 @@ epb_server_drop(struct epb_server *server, struct epb_conn *conn)
     server->held_output -= conn->held_output;
     if (!epb_list_empty(&conn->unproven))
         server->unproven_count--;
+    if (server->regular == conn)
+        server->regular = NULL;
     epb_list_remove(&conn->all);
     epb_list_remove(&conn->queued);
     epb_list_remove(&conn->unproven);

@@ -37,6 +37,8 @@ struct epb_server {
     struct epb_list queued;
     struct epb_list serving;  /* those whose turn comes before the next look */
     struct epb_list ending;   /* those queued whose peer has ended */
+    struct epb_conn *regular; /* who alone had the last turns; NULL: nobody */
+    unsigned regular_turns;   /* how many of them in a row */
     struct epb_list unproven; /* oldest first */
     struct epb_list timed;    /* those with a deadline */
     unsigned unproven_count;

@@ -427,9 +427,14 @@ epb_session_received(struct epb_session *session, size_t size_bytes,
 {
     (void)now;
     EPB_ASSERT(size_bytes <= session->offered_bytes);
+    if (size_bytes == 0) {
+        session->offered_bytes = 0;
+        if (epb_buf_size(&session->in) == 0)
+            epb_pool_give(&session->config->pool, &session->in);
+        return;
+    }
     epb_buf_commit(&session->in, size_bytes);
-    if (size_bytes > 0)
-        session->has_more = true;
+    session->has_more = true;
     if (session->offered_bytes == session->read_bytes) {
         size_t next_bytes = session->read_bytes;
         session->small_reads =

@@ -80,7 +80,7 @@ epb_session_wake(void *context, void *session);
  * this session. */
 void
 epb_session_input(struct epb_session *session, uint8_t **memory, size_t *size_bytes);
-/* That many bytes were put there. */
+/* That many bytes were put there; 0: none, the place is not needed. */
 void
 epb_session_received(struct epb_session *session, size_t size_bytes,
                      const struct epb_time *now);

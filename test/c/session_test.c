@@ -567,6 +567,21 @@ client_close(struct client *client)
 
 static const enum epb_record_mode KEYED_MODES[] = {EPB_RECORD_SEALED, EPB_RECORD_MAC};
 
+Test(session, a_place_for_input_that_is_not_needed_is_given_back)
+{
+    struct broker broker;
+    uint8_t *memory;
+    size_t room;
+    broker_start(&broker, NULL, NULL);
+    (void)broker_feed(&broker, LITERAL(EPB_MAGIC_PLAIN), SIZE_MAX);
+    epb_session_input(broker.session, &memory, &room);
+    cr_assert_gt(room, 0);
+    cr_assert_gt(epb_session_held_input(broker.session), 0);
+    epb_session_received(broker.session, 0, &broker.now);
+    cr_assert_eq(epb_session_held_input(broker.session), 0);
+    broker_stop(&broker);
+}
+
 Test(session, a_proven_client_is_served_however_its_bytes_are_cut)
 {
     struct broker broker;
