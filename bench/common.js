@@ -161,7 +161,8 @@ function median(numbers) {
 /** Median absolute deviation from the median, in percent of the median. */
 function deviationPercent(numbers) {
   const centre = median(numbers);
-  return (100 * median(numbers.map((number) => Math.abs(number - centre)))) / centre;
+  const deviation = median(numbers.map((number) => Math.abs(number - centre)));
+  return deviation === 0 ? 0 : (100 * deviation) / centre;
 }
 
 /** A row of a table, or the same row saying why there are no figures. */
