@@ -53,6 +53,8 @@ const TIMER_MAX_MS = 0x7fffffff;
 const BLOCK_MAX_MS = 50;
 const LATE_MS = 10;
 const LATE_GRACE_MS = 50;
+/** How soon it is tried again to wait by the event loop, where the system has nothing left to wait with. */
+const ARM_AGAIN_MS = 10;
 
 /**
  * A callback that does not keep its object alive. The binding holds callbacks for good; test runners
@@ -125,6 +127,8 @@ class Connection {
   /** @type {NodeJS.Timeout | null} */
   #timer = null;
   #timerAt = Infinity;
+  /** @type {NodeJS.Timeout | null} */
+  #arming = null;
 
   /**
    * @param {string} pipe
@@ -413,11 +417,19 @@ class Connection {
     try {
       this.#channel.arm();
       this.#armed = true;
-    } catch (error) {
-      this.#channel.close();
-      this.#refused(this.#error('internal', /** @type {Error} */ (error).message));
-      this.#rest();
+    } catch {
+      this.#armLater();
     }
+  }
+
+  /** There is no descriptor or thread to wait with: until there is, the socket is looked at by the clock. */
+  #armLater() {
+    if (this.#arming !== null) return;
+    this.#arming = setTimeout(() => {
+      this.#arming = null;
+      this.#ready();
+    }, ARM_AGAIN_MS);
+    if (!this.#held) this.#arming.unref();
   }
 
   /**

@@ -116,6 +116,32 @@ test(
   },
 );
 
+test('a connection that is there needs no more descriptors', posix, async (t) => {
+  const broker = startBroker(t, { secret: SECRET });
+  const ended = await runLimited(
+    'ulimit -n 64',
+    `
+    const [client, other] = [new PipeClient(), new PipeClient()];
+    // Neither had to wait in the event loop yet.
+    for (const one of [client, other]) {
+      assert.throws(() => one.getSync('absent'), { code: 'not_found' });
+    }
+    const taken = [];
+    assert.throws(() => { for (;;) taken.push(fs.openSync('/dev/null')); }, { code: 'EMFILE' });
+    const waiting = client.waitFor('later');
+    await client.ping();
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    await other.set('later', 'come', 600000);
+    assert.equal(await waiting, 'come');
+    for (const fd of taken) fs.closeSync(fd);
+    client.close();
+    other.close();
+  `,
+    broker.env(),
+  );
+  assert.deepEqual(ended, DONE);
+});
+
 test('a client without descriptors connects when there is one again', posix, async (t) => {
   const broker = startBroker(t, { secret: SECRET });
   const ended = await runLimited(

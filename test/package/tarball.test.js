@@ -19,7 +19,7 @@ const UNPACKED_LIMIT = 10 * 1024 * 1024;
 
 const ALLOWED = [
   /^(LICENSE|README\.md|package\.json|binding\.gyp)$/,
-  /^(ARCHITECTURE|CHANGELOG|PROTOCOL|SECURITY)\.md$/,
+  /^(ARCHITECTURE|BENCHMARKS|CHANGELOG|PROTOCOL|SECURITY)\.md$/,
   /^bin\/[\w-]+\.js$/,
   /^lib\/[\w/-]+\.(js|d\.ts)$/,
   /^csrc\/[\w/-]+\.(c|h|cc|def|map)$/,
