@@ -78,10 +78,11 @@ function counted(passed, failed, status) {
   return { passed, failed: status === 0 || failed > 0 ? failed : 1 };
 }
 
-/** A test that hangs fails by itself, where Node can see to that: from 20.11 on. */
-function testLimit() {
+/** From Node 20.11 on: a test that hangs fails by itself, and two files run at once. */
+function testOptions() {
   const [major, minor] = process.versions.node.split('.').map(Number);
-  return major > 20 || (major === 20 && minor >= 11) ? [`--test-timeout=${TEST_LIMIT_MS}`] : [];
+  if (major < 20 || (major === 20 && minor < 11)) return [];
+  return [`--test-timeout=${TEST_LIMIT_MS}`, '--test-concurrency=2'];
 }
 
 async function nodeTests(files, env = {}) {
@@ -94,7 +95,7 @@ async function nodeTests(files, env = {}) {
   try {
     const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
     reporters.push('--test-reporter=tap', `--test-reporter-destination=${report}`);
-    const args = ['--test', ...testLimit(), ...reporters, ...files];
+    const args = ['--test', ...testOptions(), ...reporters, ...files];
     const { status } = await execute(process.execPath, args, env);
     const tap = fs.existsSync(report) ? fs.readFileSync(report, 'utf8') : '';
     const count = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
