@@ -57,6 +57,7 @@ epb_sys_shared_lock(void);
 void
 epb_sys_shared_unlock(void);
 
+/* The process this runs in, after a fork, too. Without a system call. */
 uint32_t
 epb_sys_pid(void);
 /* Overwrites the processor's vector registers, where copying leaves the last bytes that

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -255,10 +256,35 @@ epb_sys_shared_unlock(void)
     EPB_ASSERT(!failed);
 }
 
+/* 0: not known. The C libraries ask the kernel each time. */
+static _Atomic uint32_t known_pid;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static bool forks_are_seen;
+
+static void
+forget_pid(void)
+{
+    atomic_store_explicit(&known_pid, 0, memory_order_relaxed);
+}
+
+static void
+see_forks(void)
+{
+    forks_are_seen = pthread_atfork(NULL, NULL, forget_pid) == 0;
+}
+
 uint32_t
 epb_sys_pid(void)
 {
-    return (uint32_t)getpid();
+    uint32_t pid = atomic_load_explicit(&known_pid, memory_order_relaxed);
+
+    if (pid != 0)
+        return pid;
+    (void)pthread_once(&fork_once, see_forks);
+    pid = (uint32_t)getpid();
+    if (forks_are_seen)
+        atomic_store_explicit(&known_pid, pid, memory_order_relaxed);
+    return pid;
 }
 
 #if defined(__x86_64__)

@@ -270,10 +270,11 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
     bool found = false;
     uint64_t now_ns = epb_sys_ticks_ns();
     uint64_t since_ns = now_ns;
+    uint64_t wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
 
     do {
         uv_mutex_unlock(&client->lock);
-        epb_sys_yield();
+        since_ns += epb_look_give_way(&client->look);
         uv_mutex_lock(&client->lock);
         flush(client);
         bool any = fill(client);
@@ -281,7 +282,7 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
         now_ns = epb_sys_ticks_ns();
         if (any)
             since_ns = now_ns;
-    } while (!found && client->closed == EPB_OK &&
+    } while (!found && client->closed == EPB_OK && now_ns < wall_ns &&
              now_ns - since_ns < exchange->look_us * 1000U);
     epb_look_done(&client->look, found);
     return found;

@@ -40,7 +40,7 @@ struct epb_exchange {
     struct epb_bytes out; /* whole frames; may be empty */
     uint8_t *into;
     size_t into_bytes;
-    uint64_t look_us; /* 0: no second look */
+    uint64_t look_us; /* of this thread's own time (look.h); 0: no second look */
 
     size_t received_bytes; /* out: whole frames put into `into` */
     size_t needed_bytes;   /* out: not 0 when the next frame has come but is longer than

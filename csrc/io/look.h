@@ -7,21 +7,53 @@
  * processor that others need. So each end keeps count: after EPB_LOOK_PATIENCE looks in a
  * row that found nothing it leaves out ever more of them, trying again now and then, and
  * one that finds something restores all.
+ *
+ * Each round of a look gives way, without which the other end could not answer on the
+ * same processor. Where a round has shown that nobody waits for this one, the next few
+ * don't.
  */
 #ifndef EPB_IO_LOOK_H
 #define EPB_IO_LOOK_H
 
-#include <stdbool.h>
+#include "../base/sys.h"
 
-/* How long a look may last; measured: longer gains nothing, on one side alone little. */
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a look may take of the processor; measured: more gains nothing, on one side alone
+ * little. What others have of it while the look gives way is theirs, and the answer comes
+ * by it: that is not counted, up to a limit by the clock. */
 #define EPB_LOOK_US 25U
+#define EPB_LOOK_WALL_US 200U
 #define EPB_LOOK_PATIENCE 16U
 #define EPB_LOOK_MAX_SKIPS 32U
+/* Giving way takes less only when nobody else ran meanwhile: there and back is two
+ * switches and what the other did. */
+#define EPB_LOOK_ALONE_NS 1500U
+#define EPB_LOOK_ALONE_ROUNDS 3U
 
 struct epb_look {
     unsigned misses; /* in a row */
     unsigned skips;  /* looks to leave out before the next */
+    unsigned alone;  /* rounds that need not give way */
 };
+
+/* How long others had the processor, in nanoseconds. */
+static inline uint64_t
+epb_look_give_way(struct epb_look *look)
+{
+    if (look->alone != 0) {
+        look->alone--;
+        return 0;
+    }
+    uint64_t since_ns = epb_sys_ticks_ns();
+    epb_sys_yield();
+    uint64_t away_ns = epb_sys_ticks_ns() - since_ns;
+    if (away_ns >= EPB_LOOK_ALONE_NS)
+        return away_ns;
+    look->alone = EPB_LOOK_ALONE_ROUNDS;
+    return 0;
+}
 
 /* Whether to look this time. After a yes, say with epb_look_done how it went. */
 static inline bool

@@ -64,14 +64,16 @@ look_again(struct epb_loop *loop)
 {
     enum epb_loop_next next = EPB_LOOP_IDLE;
     uint64_t now_ns = epb_sys_ticks_ns();
-    uint64_t until_ns = now_ns + EPB_LOOK_US * 1000ULL;
+    uint64_t until_ns = now_ns + EPB_LOOK_US * 1000U;
+    uint64_t wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
 
     do {
-        epb_sys_yield();
+        until_ns += epb_look_give_way(&loop->look);
         look(loop, now_ns);
         next = loop->user.turn(loop->user.context);
         now_ns = epb_sys_ticks_ns();
-    } while (next == EPB_LOOP_IDLE && !loop->ending && now_ns < until_ns);
+    } while (next == EPB_LOOP_IDLE && !loop->ending && now_ns < until_ns &&
+             now_ns < wall_ns);
     epb_look_done(&loop->look, next != EPB_LOOP_IDLE);
     return next;
 }

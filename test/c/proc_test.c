@@ -225,6 +225,28 @@ Test(proc, a_command_can_be_signalled_until_it_was_waited_for)
                  "only children of this process");
 }
 
+Test(proc, a_forked_process_knows_its_own_number)
+{
+    cr_assert_eq(epb_sys_pid(), (uint32_t)getpid());
+    for (unsigned i = 0; i < 2; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            pid_t grandchild = fork();
+            if (grandchild == 0)
+                _exit(epb_sys_pid() == (uint32_t)getpid() ? 7 : 1);
+            int status = 0;
+            _exit(waitpid(grandchild, &status, 0) == grandchild && WIFEXITED(status) &&
+                          WEXITSTATUS(status) == 7 && epb_sys_pid() == (uint32_t)getpid()
+                      ? 7
+                      : 1);
+        }
+        int status = 0;
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+        cr_assert_eq(epb_sys_pid(), (uint32_t)getpid());
+    }
+}
+
 Test(proc, a_group_is_signalled_whole)
 {
     const char *const argv[] = {"sh", "-c", "sleep 1000 & echo $!; wait", NULL};
