@@ -8,6 +8,7 @@
  */
 #include "addon.h"
 
+#include "convert.h"
 #include "safe.h"
 
 #ifdef _WIN32
@@ -18,6 +19,7 @@
 
 extern "C" {
 #include "base/status.h"
+#include "base/utf8.h"
 #include "core/command.h"
 #include "io/oserror.h"
 #include "wire/frame.h"
@@ -167,10 +169,34 @@ Flags(Napi::Env env)
     return object;
 }
 
+/* isPlain(view, at, end) -> whether those bytes of a DataView are plain text (utf8.h). */
+static Napi::Value
+IsPlain(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    uint64_t at = 0;
+    uint64_t end = 0;
+
+    if (!info[0].IsDataView()) {
+        ThrowType(env, "view must be a DataView");
+        return env.Undefined();
+    }
+    if (!ToWhole(env, info[1], "at", &at) || !ToWhole(env, info[2], "end", &end))
+        return env.Undefined();
+    Napi::DataView view = info[0].As<Napi::DataView>();
+    if (end > view.ByteLength() || at > end) {
+        ThrowType(env, "at and end must be within the view");
+        return env.Undefined();
+    }
+    const uint8_t *data = static_cast<const uint8_t *>(view.Data());
+    return Napi::Boolean::New(env, epb_utf8_is_plain({data + at, end - at}));
+}
+
 static Napi::Object
 Init(Napi::Env env, Napi::Object exports)
 {
     StayLoaded();
+    exports.Set("isPlain", Napi::Function::New<Safely<IsPlain>>(env, "isPlain"));
     exports.Set("versions", Versions(env));
     exports.Set("statuses", Statuses(env));
     exports.Set("flags", Flags(env));

@@ -107,3 +107,33 @@ epb_utf8_valid(struct epb_bytes text)
     }
     return true;
 }
+
+/* In bytes, so that a vector holds as many as can be. */
+static uint8_t
+is_odd(uint8_t unit)
+{
+    return (uint8_t)((unit < 0x20) | (unit > 0x7F) | (unit == '"') | (unit == '\\'));
+}
+
+bool
+epb_utf8_is_plain(struct epb_bytes text)
+{
+    size_t at = 0;
+
+    /* A block at a time, without branches: so compilers make vector code of it. */
+    for (; text.size_bytes - at >= BLOCK_BYTES; at += BLOCK_BYTES) {
+        uint8_t odd = 0;
+        for (size_t i = 0; i < BLOCK_BYTES; i++) {
+            odd |= is_odd(text.data[at + i]);
+        }
+        if (odd != 0) {
+            return false;
+        }
+    }
+    for (; at < text.size_bytes; at++) {
+        if (is_odd(text.data[at]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}

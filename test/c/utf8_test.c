@@ -107,3 +107,26 @@ Test(utf8, agrees_with_plain_decoding_at_every_place)
                      plainly_valid(text, size_bytes), "round %u", round);
     }
 }
+
+Test(utf8, plain_is_what_json_writes_as_it_is)
+{
+    uint8_t text[200];
+
+    for (size_t size_bytes = 0; size_bytes <= sizeof text; size_bytes++) {
+        memset(text, 'x', sizeof text);
+        cr_assert(epb_utf8_is_plain((struct epb_bytes){text, size_bytes}));
+        /* What lies behind it says nothing. */
+        if (size_bytes < sizeof text)
+            text[size_bytes] = '"';
+        cr_assert(epb_utf8_is_plain((struct epb_bytes){text, size_bytes}));
+    }
+    for (size_t at = 0; at < sizeof text; at++) {
+        memset(text, 'x', sizeof text);
+        for (unsigned unit = 0; unit < 256; unit++) {
+            text[at] = (uint8_t)unit;
+            bool plain = unit >= 0x20 && unit < 0x80 && unit != '"' && unit != '\\';
+            cr_assert_eq(epb_utf8_is_plain((struct epb_bytes){text, sizeof text}), plain,
+                         "%02x at %zu", unit, at);
+        }
+    }
+}

@@ -242,6 +242,10 @@ test('wrong types throw a TypeError, and nothing else', (t) => {
     () => binding.watchAncestors([1], null),
     () => binding.watchAncestors(new Array(17).fill(1), nop),
     () => binding.discard(0),
+    () => binding.isPlain(Buffer.alloc(9), 0, 9),
+    () => binding.isPlain(new DataView(new ArrayBuffer(9)), 0, 10),
+    () => binding.isPlain(new DataView(new ArrayBuffer(9)), 8, 7),
+    () => binding.isPlain(new DataView(new ArrayBuffer(9)), 0),
     () => binding.Channel.prototype.connect.call({}),
   ];
   for (const call of wrong) assert.throws(call, TypeError, String(call));

@@ -17,7 +17,7 @@ const TTL = frame.FLAGS.ttl;
 const SPECIAL = ['\0', '\n', '\x1f', '"', '\\', '\x80', 'é', 'Ł', '漢', '\ud83d\ude00', '\u2028'];
 
 function putPlain(key, ttl, text) {
-  const buffer = Buffer.alloc(1000);
+  const buffer = Buffer.alloc(5000);
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const end = frame.putPlain(buffer, view, 3, 77, 9, key, ttl, text);
   const bound = 3 + frame.plainBound(key, text);
@@ -26,8 +26,11 @@ function putPlain(key, ttl, text) {
   return end < 0 ? null : buffer.subarray(3, end);
 }
 
-/** Texts of every length to 13 with something at each place. */
+/** Texts of every length to 13 with something at each place, and long ones. */
 function* textsWith(something) {
+  for (const at of [0, 1, 63, 64, 65, 1000, 1500 - something.length]) {
+    yield 'x'.repeat(at) + something + 'x'.repeat(1500 - at - something.length);
+  }
   for (let length = 0; length <= 13; length++) {
     for (let at = 0; at <= length; at++) {
       yield 'x'.repeat(at) + something + 'x'.repeat(length - at);
