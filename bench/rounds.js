@@ -6,8 +6,10 @@ const fs = require('node:fs');
 const { openClient, stop, sum, within } = require('./common');
 
 const CROWD = 8;
-/** Processes that share the CPUs take longer until their code is compiled. */
-const CROWD_WARMS = 4;
+/** A process's first workload warms up so many times as long: its code is to be compiled. */
+const FIRST_WARMS = 4;
+/** And longer where processes share the CPUs. */
+const CROWD_WARMS = 3;
 /** What a peer may take for a workload beyond the time it is measured. */
 const PATIENCE_MS = 10_000;
 
@@ -40,13 +42,15 @@ async function openTeam(peer, place) {
   const service = await peer.serve({ dir: place.dir, cpus: place.server });
   const openOne = () => openClient(peer, service, place.client);
   const opening = Promise.all(Array.from({ length: place.clients }, openOne));
+  let isFirst = true;
   const clients = await opening.catch(async (error) => {
     await stop(service.server);
     throw error;
   });
   const measure = async (workload, { ms, warmMs }) => {
-    const warm = clients.length === 1 ? warmMs : warmMs * CROWD_WARMS;
-    const job = { workload: workload.name, ms, warmMs: warm };
+    const warms = (isFirst ? FIRST_WARMS : 1) * (clients.length > 1 ? CROWD_WARMS : 1);
+    const job = { workload: workload.name, ms, warmMs: warmMs * warms };
+    isFirst = false;
     const answers = await Promise.all(clients.map((client) => client.ask(job)));
     return {
       perSecond: sum(answers.map((one) => (1_000 * one.operations) / one.ms)),
