@@ -103,16 +103,29 @@ function singleTable({ name, unit, rows }) {
   return table([`${name} (${unit})`, ...columns], cells);
 }
 
+/** What the same run has measured that a goal's figure is to be seen beside. */
+function beside(goal, report) {
+  const value = goal.beside?.measure(report) ?? null;
+  if (value === null) return '';
+  return `${goal.beside.what}: ${Number(value.toFixed(2))}${goal.beside.unit}`;
+}
+
 function goalTable(goals, report) {
   const rows = goals.map((goal) => {
     const { measured, isReached } = judge(goal, report);
     const sign = goal.most === undefined ? '≥' : '≤';
     const limit = `${sign} ${goal.least ?? goal.most}${goal.unit}`;
-    if (measured === null) return [goal.what, limit, 'not measured', ''];
+    if (measured === null) return [goal.what, limit, 'not measured', '', ''];
     const figure = `${Number(measured.toFixed(2))}${goal.unit}`;
-    return [goal.what, limit, figure, isReached ? 'reached' : '**not reached**'];
+    return [
+      goal.what,
+      limit,
+      figure,
+      isReached ? 'reached' : '**not reached**',
+      beside(goal, report),
+    ];
   });
-  return table(['goal', 'figure', 'measured', ''], rows);
+  return table(['goal', 'figure', 'measured', '', 'beside it'], rows);
 }
 
 const MACHINE = (machine) =>

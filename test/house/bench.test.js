@@ -67,6 +67,20 @@ test('a goal is judged by the ratio of the same rounds, and not without figures'
   assert.deepEqual(judged([]), { measured: null, isReached: null });
 });
 
+test('beside a goal stands what is in its way', () => {
+  const limits = { 'C, spinning': { rates: [70] }, 'redis + ioredis': { rates: [10] } };
+  const ours = { broker: { rates: [35] }, 'broker, secret': { rates: [20] } };
+  const rates = ['sequential GET', 'sequential SET'].map((workload) => ({
+    workload,
+    place: 'two CPUs',
+    peers: workload === 'sequential GET' ? { ...limits, ...ours } : { ...ours, ...limits },
+  }));
+  const beside = (what) => GOALS.find((goal) => goal.what === what).beside.measure({ rates });
+  assert.equal(beside('sequential SET, two CPUs: broker to redis + ioredis'), 7);
+  const beyond = beside('sequential SET, two CPUs: broker to C, spinning');
+  assert.equal(Math.round(beyond), Math.round(1e6 / 35 - 1e6 / 70));
+});
+
 test('reports of several runs become one', () => {
   const merged = merge([report, { ...report, single: [] }]);
   assert.equal(merged.rates.length, 2 * report.rates.length);
