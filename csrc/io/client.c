@@ -280,8 +280,10 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
         bool any = fill(client);
         found = deliver(client, exchange);
         now_ns = epb_sys_ticks_ns();
-        if (any)
+        if (any) {
             since_ns = now_ns;
+            wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
+        }
     } while (!found && client->closed == EPB_OK && now_ns < wall_ns &&
              now_ns - since_ns < exchange->look_us * 1000U);
     epb_look_done(&client->look, found);
