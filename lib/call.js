@@ -3,6 +3,7 @@
 
 const { load } = require('./binding');
 const { BrokerError, inContext } = require('./error');
+const { explain } = require('./explain');
 const { heed, unheed } = require('./signals');
 
 /**
@@ -124,7 +125,6 @@ class Call {
     if (code === 'not_found' && this.missing !== null) return this.#resolve(this.missing.value);
     const cause = code === 'compute_failed' ? reasonOf(buffer, reply) : undefined;
     const details = { operation: this.operation, key: this.key, cause };
-    const { explain } = require('./explain');
     return this.#reject(new BrokerError(code, explain(this, code), details));
   }
 

@@ -31,7 +31,8 @@ const values = require('./values');
  */
 
 /**
- * What many workers never need is loaded with its first use: a sixth of what a cold start takes.
+ * What many workers never need is loaded with its first use: an eighth of what a cold start takes. Only
+ * what a caller starts may be: a test runner's modules are gone when a late reply comes.
  * @template T
  * @param {() => T} load
  */
