@@ -8,10 +8,13 @@
 const { performance } = require('node:perf_hooks');
 const { Asker, CALL_OPTIONS } = require('./asker');
 const { checkedNumber, refusal } = require('./check');
+const coordination = require('./coordination');
 const { BrokerError } = require('./error');
 const { FLAGS } = require('./frame');
+const leasing = require('./leasing');
 const { getEntries } = require('./packed');
 const values = require('./values');
+const { Watch } = require('./watch');
 
 /**
  * @typedef {import('./call').Decode} Decode
@@ -29,21 +32,6 @@ const values = require('./values');
  * @typedef {import('./index').WaitForOptions} WaitForOptions
  * @typedef {import('./index').WaitOptions} WaitOptions
  */
-
-/**
- * What many workers never need is loaded with its first use: an eighth of what a cold start takes. Only
- * what a caller starts may be: a test runner's modules are gone when a late reply comes.
- * @template T
- * @param {() => T} load
- */
-function later(load) {
-  /** @type {T | null} */
-  let loaded = null;
-  return () => (loaded ??= load());
-}
-const leasing = later(() => require('./leasing'));
-const coordination = later(() => require('./coordination'));
-const watch = later(() => require('./watch'));
 
 const GET_OPTIONS = ['timeout', 'default'];
 const SET_OPTIONS = ['timeout', 'ttl', 'ifAbsent', 'ifVersion', 'fence'];
@@ -224,7 +212,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   lease(key, workerId, ttl, options) {
-    return leasing().lease(this.#asker, key, [workerId, ttl, options], false);
+    return leasing.lease(this.#asker, key, [workerId, ttl, options], false);
   }
 
   /**
@@ -236,7 +224,7 @@ class PipeClient {
    * @returns {any}
    */
   leaseSync(key, workerId, ttl, options) {
-    return leasing().lease(this.#asker, key, [workerId, ttl, options], true);
+    return leasing.lease(this.#asker, key, [workerId, ttl, options], true);
   }
 
   /**
@@ -245,7 +233,7 @@ class PipeClient {
    * @returns {Promise<{ renewed: number, lost: import('./packed').Loss[] }>}
    */
   renew(workerId, options) {
-    return leasing().renew(this.#asker, workerId, options);
+    return leasing.renew(this.#asker, workerId, options);
   }
 
   /**
@@ -255,7 +243,7 @@ class PipeClient {
    * @returns {Promise<boolean>}
    */
   release(workerId, key, options) {
-    return leasing().release(this.#asker, workerId, key, options);
+    return leasing.release(this.#asker, workerId, key, options);
   }
 
   /**
@@ -264,7 +252,7 @@ class PipeClient {
    * @returns {Promise<import('./lease').Lease>}
    */
   acquire(key, options) {
-    return leasing().acquire(this.#asker, 'acquire', key, options, 'lease');
+    return leasing.acquire(this.#asker, 'acquire', key, options, 'lease');
   }
 
   /**
@@ -274,7 +262,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   withLease(key, options, fn) {
-    return leasing().withLease(this.#asker, key, options, fn);
+    return leasing.withLease(this.#asker, key, options, fn);
   }
 
   /**
@@ -284,7 +272,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   lock(name, options, fn) {
-    return leasing().lock(this.#asker, name, options, fn);
+    return leasing.lock(this.#asker, name, options, fn);
   }
 
   /**
@@ -293,7 +281,7 @@ class PipeClient {
    * @returns {Promise<import('./lease').Lease>}
    */
   acquireLock(name, options) {
-    return leasing().acquire(this.#asker, 'acquireLock', name, options, 'lock');
+    return leasing.acquire(this.#asker, 'acquireLock', name, options, 'lock');
   }
 
   /**
@@ -302,7 +290,7 @@ class PipeClient {
    * @returns {Promise<import('./lease').Lease[]>}
    */
   acquireAll(keys, options) {
-    return leasing().acquireAll(this.#asker, keys, options);
+    return leasing.acquireAll(this.#asker, keys, options);
   }
 
   /**
@@ -312,7 +300,7 @@ class PipeClient {
    * @returns {Promise<boolean>}
    */
   pool(key, elements, options) {
-    return leasing().pool(this.#asker, 'pool', key, elements, options, decodeBoolean);
+    return leasing.pool(this.#asker, 'pool', key, elements, options, decodeBoolean);
   }
 
   /**
@@ -322,7 +310,7 @@ class PipeClient {
    * @returns {Promise<number>}
    */
   poolAdd(key, elements, options) {
-    return leasing().pool(this.#asker, 'poolAdd', key, elements, options, decodeCount);
+    return leasing.pool(this.#asker, 'poolAdd', key, elements, options, decodeCount);
   }
 
   /**
@@ -332,7 +320,7 @@ class PipeClient {
    * @returns {Promise<boolean>}
    */
   limit(key, n, options) {
-    return leasing().limit(this.#asker, key, n, options, decodeBoolean);
+    return leasing.limit(this.#asker, key, n, options, decodeBoolean);
   }
 
   /**
@@ -342,7 +330,7 @@ class PipeClient {
    * @returns {Promise<true>}
    */
   discard(key, element, options) {
-    return leasing().discard(this.#asker, key, element, options, decodeTrue);
+    return leasing.discard(this.#asker, key, element, options, decodeTrue);
   }
 
   /**
@@ -351,7 +339,7 @@ class PipeClient {
    * @returns {Promise<import('./packed').LeaseInfo[]>}
    */
   leases(prefix = '', options) {
-    return leasing().leases(this.#asker, prefix, options);
+    return leasing.leases(this.#asker, prefix, options);
   }
 
   /**
@@ -362,7 +350,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   getOrSet(key, ttl, fn, options) {
-    return coordination().getOrSet(this.#asker, key, ttl, fn, options);
+    return coordination.getOrSet(this.#asker, key, ttl, fn, options);
   }
 
   /**
@@ -371,16 +359,16 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   waitFor(key, options) {
-    return coordination().waitFor(this.#asker, key, options, decodeValue);
+    return coordination.waitFor(this.#asker, key, options, decodeValue);
   }
 
   /**
    * @param {string} [prefix]
    * @param {WaitOptions} [options]
-   * @returns {import('./watch').Watch}
+   * @returns {Watch}
    */
   watch(prefix = '', options) {
-    return new (watch().Watch)(this.#asker, prefix, options);
+    return new Watch(this.#asker, prefix, options);
   }
 
   /**
@@ -390,7 +378,7 @@ class PipeClient {
    * @returns {Promise<number>}
    */
   barrier(name, n, options) {
-    return coordination().barrier(this.#asker, name, n, options, decodeCount);
+    return coordination.barrier(this.#asker, name, n, options, decodeCount);
   }
 
   /**
@@ -399,7 +387,7 @@ class PipeClient {
    * @returns {Promise<import('./index').Throttled>}
    */
   throttle(key, options) {
-    return coordination().throttle(this.#asker, key, options);
+    return coordination.throttle(this.#asker, key, options);
   }
   /**
    * @param {CallOptions} [options]

@@ -381,25 +381,6 @@ test('a client that is not used, or used up, keeps no process alive', async (t) 
   assert.deepEqual(result, { status: 0, signal: null, stdout: '1\n', stderr: '' });
 });
 
-test('a worker that gets and sets does not load what it takes to lease and wait', async (t) => {
-  const broker = startBroker(t);
-  const script = `
-    const { PipeClient } = require(ROOT);
-    const client = new PipeClient();
-    const loaded = () => Object.keys(require.cache).filter((file) =>
-      /lib.(leas|coord|watch)/.test(file)).length;
-    (async () => {
-      await client.set('k', 1, 60000);
-      await client.get('k');
-      console.log(loaded());
-      await (await client.acquireLock('l')).release();
-      console.log(loaded() > 0);
-    })();
-  `;
-  const result = await runNode(script, { env: broker.env() });
-  assert.deepEqual(result, { status: 0, signal: null, stdout: '0\ntrue\n', stderr: '' });
-});
-
 test('a connection goes with the copy of the module that made it', async (t) => {
   const { broker, client } = startPair(t);
   // As test runners do it: the module is loaded anew for each test file, and never told to close.
