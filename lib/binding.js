@@ -10,7 +10,7 @@ const path = require('node:path');
  * @typedef {object} NativeChannel one connection to a broker; see csrc/io/client.h
  * @property {() => number} connect a status; `errno` says why when it is not 0
  * @property {string | null} errno
- * @property {(out: Uint8Array | null, outSize: number, into: Uint8Array, spinUs: number) => number} exchange
+ * @property {(out: Uint8Array | null, outSize: number, into: Uint8Array | null, spinUs: number) => number} exchange
  * @property {boolean} open whether the broker has proved itself, so that requests leave
  * @property {number} needed size of a reply that did not fit `into`
  * @property {(timeoutMs: number) => boolean} wait

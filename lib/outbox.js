@@ -143,6 +143,11 @@ class Outbox {
     return call.batch > this.#handed;
   }
 
+  /** The bytes of the open batch. */
+  get size() {
+    return this.#open.size;
+  }
+
   /** Whether batches wait that are full. */
   get crowded() {
     return this.#full.length > 0;

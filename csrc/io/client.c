@@ -299,7 +299,7 @@ trade(struct epb_client *client, struct epb_exchange *exchange)
     if (status != EPB_OK)
         return status;
     flush(client);
-    if (deliver(client, exchange))
+    if (exchange->into == NULL || deliver(client, exchange))
         return EPB_OK;
     /* The answer to what has just left can't be there yet: give way before looking. */
     bool found = false;

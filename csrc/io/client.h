@@ -38,7 +38,7 @@ typedef void (*epb_client_fn)(void *context);
 
 struct epb_exchange {
     struct epb_bytes out; /* whole frames; may be empty */
-    uint8_t *into;
+    uint8_t *into;        /* NULL: nothing is read, there is more to send first */
     size_t into_bytes;
     uint64_t look_us; /* of this thread's own time (look.h); 0: no second look */
 

@@ -6,7 +6,8 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { randomFrom, startPair } = require('../helpers/broker');
+const { SECRET, randomFrom, startBroker, startClient } = require('../helpers/broker');
+const { startPair, startStranger } = require('../helpers/broker');
 const { requestFrame } = require('../helpers/wire');
 const { Calls } = require('../../lib/calls');
 const frame = require('../../lib/frame');
@@ -78,6 +79,29 @@ test('every string comes back, by the short path or not', async (t) => {
   await Promise.all(texts.map((text, i) => client.set(`key ${i}`, text, 60_000)));
   assert.deepEqual(await Promise.all(texts.map((_, i) => client.get(`key ${i}`))), texts);
 });
+
+for (const secret of [null, SECRET]) {
+  const how = secret === null ? 'without a secret' : 'with a secret';
+  test(`of much in one tick a part leaves before its end, ${how}`, async (t) => {
+    const broker = startBroker(t, { secret });
+    const client = startClient(t, broker);
+    const other = startStranger(t, broker);
+    await client.ping();
+    const keys = Array.from({ length: 100 }, (_, i) => `key ${i}`);
+    const valueOf = (key) => 'x'.repeat(1_000) + key;
+    const sets = keys.map((key) => client.set(key, valueOf(key), 60_000));
+    // The event loop has not had a turn since.
+    const limit = performance.now() + 10_000;
+    let first = null;
+    while (first === null && performance.now() < limit) {
+      first = other.getSync(keys[0], { default: null });
+    }
+    assert.equal(first, valueOf(keys[0]));
+    assert.equal(other.getSync(keys.at(-1), { default: null }), null);
+    await Promise.all(sets);
+    assert.deepEqual(await Promise.all(keys.map((key) => client.get(key))), keys.map(valueOf));
+  });
+}
 
 test('pending calls are found by their ids, whatever else waits', () => {
   const seed = 20260731;
