@@ -11,13 +11,19 @@ const FILE = 'items.mdb';
 /** The unit of what `stat` calls blocks. */
 const BLOCK_BYTES = 512;
 const MAP_BYTES = 4 * 1024 ** 3;
+const folders = [];
 
 const missing = () => (fs.existsSync(SHARED_MEMORY) ? null : `there is no ${SHARED_MEMORY}`);
 
+function removeFolders() {
+  for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
+}
+
 /** The folder goes when the run ends. */
 async function serve() {
+  if (folders.length === 0) process.once('exit', removeFolders);
   const address = fs.mkdtempSync(path.join(SHARED_MEMORY, 'epb-bench-'));
-  process.on('exit', () => fs.rmSync(address, { recursive: true, force: true }));
+  folders.push(address);
   return { address };
 }
 
