@@ -103,6 +103,20 @@ for (const secret of [null, SECRET]) {
   });
 }
 
+test('what is given up in a tick does not leave with its first part', async (t) => {
+  const { client } = startPair(t);
+  await client.ping();
+  const controller = new AbortController();
+  const another = client.ping();
+  const lock = client.acquireLock('lock', { signal: controller.signal });
+  controller.abort();
+  const keys = Array.from({ length: 60 }, (_, i) => `key ${i}`);
+  const sets = keys.map((key) => client.set(key, 'x'.repeat(1_000), 60_000));
+  await assert.rejects(lock, { name: 'AbortError' });
+  await Promise.all([another, ...sets]);
+  assert.deepEqual(await client.leases(), []);
+});
+
 test('pending calls are found by their ids, whatever else waits', () => {
   const seed = 20260731;
   const random = randomFrom(seed);
