@@ -146,7 +146,8 @@ describe('who does not finish is let go after ten seconds', { concurrency: true 
         for (const raw of slow) await raw.rest();
       });
       assert.ok(performance.now() - start > 9_000, 'it was no matter of time');
-      assert.equal((await scene.client.stats()).connections, 1);
+      // The broker has closed them all, and forgets the last one in its next turn.
+      await until(async () => (await scene.client.stats()).connections === 1, 'all are gone');
     });
   }
 });
