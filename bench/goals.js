@@ -14,10 +14,13 @@ const LIMITS = 'sequential GET';
 const rowOf = ({ rates }, workload, place) =>
   rates.find((row) => row.workload === workload && row.place === place);
 
-/** What both have in the same rounds, as the median of `figure(one, other)`; null without both. */
-function compare(report, workload, place, [one, other], figure) {
-  const peers = rowOf(report, workload, place)?.peers ?? {};
-  const [a, b] = [peers[one]?.rates, peers[other]?.rates];
+/**
+ * What both have in the same rounds, as the median of `figure(one, other)`; null without both. The
+ * other may have played another workload.
+ */
+function compare(report, workload, place, [one, other], figure, others = workload) {
+  const ratesOf = (what, peer) => rowOf(report, what, place)?.peers?.[peer]?.rates;
+  const [a, b] = [ratesOf(workload, one), ratesOf(others, other)];
   return a && b ? median(a.map((rate, round) => figure(rate, b[round]))) : null;
 }
 
@@ -35,13 +38,14 @@ const nearLimit = (workload, place, least, program) => ({
   what: `${workload}, ${place}: ${OURS} to ${program}`,
   least,
   unit: '',
-  about: { workload, place, peers: [OURS] },
-  measure: (report) => perSecondOf(report, workload, place, OURS, program, (own, c) => own / c),
+  about: { workload, place, peers: [OURS, program] },
+  measure: (report) =>
+    compare(report, workload, place, [OURS, program], (own, c) => own / c, LIMITS),
   beside: {
     what: 'a request beyond the C program',
     unit: ' µs',
     measure: (report) =>
-      perSecondOf(report, workload, place, OURS, program, (own, c) => 1e6 / own - 1e6 / c),
+      compare(report, workload, place, [OURS, program], (own, c) => 1e6 / own - 1e6 / c, LIMITS),
   },
 });
 
@@ -56,13 +60,6 @@ const withLimit = (goals) =>
         compare(report, LIMITS, 'two CPUs', [SPINNING, REDIS], (c, redis) => c / redis),
     },
   }));
-
-/** `figure(own rate, that of the C program)`, in the median of rounds. */
-function perSecondOf(report, workload, place, own, program, figure) {
-  const rates = rowOf(report, workload, place)?.peers?.[own]?.rates;
-  const limits = rowOf(report, LIMITS, place)?.peers?.[program]?.rates;
-  return rates && limits ? median(rates.map((rate, round) => figure(rate, limits[round]))) : null;
-}
 
 /** The same goal for both of our peers, without and with a secret. */
 const fasterBoth = (workload, place, plain, sealed) => [

@@ -42,11 +42,11 @@ async function openTeam(peer, place) {
   const service = await peer.serve({ dir: place.dir, cpus: place.server });
   const openOne = () => openClient(peer, service, place.client);
   const opening = Promise.all(Array.from({ length: place.clients }, openOne));
-  let isFirst = true;
   const clients = await opening.catch(async (error) => {
     await stop(service.server);
     throw error;
   });
+  let isFirst = true;
   const measure = async (workload, { ms, warmMs }) => {
     const warms = (isFirst ? FIRST_WARMS : 1) * (clients.length > 1 ? CROWD_WARMS : 1);
     const job = { workload: workload.name, ms, warmMs: warmMs * warms };

@@ -3,7 +3,7 @@
  *
  * One call, epb_client_exchange, sends what there is to send and takes what has come; it
  * never blocks. A reply that has not come yet is looked for again for a few microseconds
- * (look.h), giving way each time, before the caller has to wait. To wait, a caller blocks
+ * (look.h), giving way to others, before the caller has to wait. To wait, a caller blocks
  * (epb_client_wait) or arms the client, which costs no thread of its own.
  *
  * The stream in both directions is whole frames; what is in them is the caller's.

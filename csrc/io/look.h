@@ -15,10 +15,10 @@
 #ifndef EPB_IO_LOOK_H
 #define EPB_IO_LOOK_H
 
-#include "../base/sys.h"
-
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "../base/sys.h"
 
 /* What a look may take of the processor; measured: more gains nothing, on one side alone
  * little. What others have of it while the look gives way is theirs, and the answer comes
