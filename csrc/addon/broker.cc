@@ -134,6 +134,9 @@ Broker::Broker(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Broker>(info)
         ThrowFailure(info.Env());
         return;
     }
+    /* The thread is being terminated: it could not be tied to its object any more. */
+    if (IsEmpty())
+        return;
     (void)Caught(info.Env(), [&] { ReadArguments(info); });
 }
 

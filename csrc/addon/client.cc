@@ -103,6 +103,9 @@ Channel::Channel(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Channel>(inf
         ThrowFailure(info.Env());
         return;
     }
+    /* The thread is being terminated: it could not be tied to its object any more. */
+    if (IsEmpty())
+        return;
     (void)Caught(info.Env(), [&] { ReadArguments(info); });
 }
 

@@ -573,6 +573,30 @@ test('workers have brokers of their own, and may be terminated at any time', asy
   }
 });
 
+test('a worker may be terminated while an object of the binding is being made', (t) => {
+  const { status, stderr } = runScript(
+    t,
+    `const making = (what) => \`
+       const { parentPort } = require('node:worker_threads');
+       const binding = require('node-gyp-build')(${JSON.stringify(root)});
+       const options = {};
+       const nop = () => {};
+       parentPort.postMessage('ready');
+       for (;;) new binding.\${what};
+     \`;
+     (async () => {
+       for (let round = 0; round < 30; round++) {
+         for (const what of ['Channel("pipe", null, nop)', 'Broker(options, null, nop)']) {
+           const worker = new Worker(making(what), { eval: true });
+           await new Promise((resolve) => worker.once('message', resolve));
+           await worker.terminate();
+         }
+       }
+     })();`,
+  );
+  assert.equal(status, 0, stderr);
+});
+
 test('process.exit while workers talk leaves nothing', (t) => {
   const { status, signal, stderr, left } = runScript(
     t,
