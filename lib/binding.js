@@ -42,6 +42,7 @@ const path = require('node:path');
  * @property {{ action: number, name: string, shape: string, needs: number, takes: number }[]} commands
  * @property {new (path: string, secret: Uint8Array | null, onReady: () => void) => NativeChannel} Channel
  * @property {new (options: object, secret: Uint8Array | null, onEvent: (type: string, json: string) => void) => NativeBroker} Broker
+ * @property {() => number} now milliseconds of a clock that only goes forward
  * @property {(view: DataView, at: number, end: number) => boolean} isPlain see csrc/base/utf8.h
  * @property {() => void} hardenProcess
  * @property {(file: string, args: string[], env: string[], options: { newGroup: boolean, cwd?: string }, onExit: (exitCode: number | null, signal: number | null) => void) => number} spawn
@@ -78,4 +79,7 @@ function loadFrom(root) {
   }
 }
 
-module.exports = { load };
+/** Milliseconds of the addon's clock: it only goes forward, and nobody puts a fake in its place. */
+const now = () => load().now();
+
+module.exports = { load, now };

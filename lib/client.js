@@ -5,8 +5,8 @@
  * promise, except `watch`, which returns none, and the ones that end in Sync.
  */
 
-const { performance } = require('node:perf_hooks');
 const { Asker, CALL_OPTIONS } = require('./asker');
+const { now } = require('./binding');
 const { checkedNumber, refusal } = require('./check');
 const coordination = require('./coordination');
 const { BrokerError } = require('./error');
@@ -402,9 +402,9 @@ class PipeClient {
    * @returns {Promise<number>}
    */
   async pingMs(options) {
-    const start = performance.now();
+    const start = now();
     await this.ping(options);
-    return performance.now() - start;
+    return now() - start;
   }
 
   /**

@@ -22,9 +22,8 @@
  * - buffers that held requests or replies are wiped when they were used.
  */
 
-const { performance } = require('node:perf_hooks');
 const { clearTimeout, setImmediate, setTimeout } = require('node:timers');
-const { load } = require('./binding');
+const { load, now } = require('./binding');
 const { Call, codeOf } = require('./call');
 const { Calls } = require('./calls');
 const { BrokerError, sentence } = require('./error');
@@ -368,7 +367,7 @@ class Connection {
     this.#enqueue(call, request);
     if (this.#stale) this.#dropStale();
     while (!call.settled) {
-      this.#now = performance.now();
+      this.#now = now();
       if (call.deadline <= this.#now) this.#expire();
       else if (this.#connect() && !this.#exchangeAll() && !call.settled) this.#wait(call);
       if (!this.#connected && !call.settled) this.#sleep(call);
@@ -392,7 +391,7 @@ class Connection {
    * @param {number} batch
    */
   #file(call, id, batch) {
-    if (!this.#turns.due) this.#now = performance.now();
+    if (!this.#turns.due) this.#now = now();
     call.id = id;
     call.batch = batch;
     // Whole, lest each call have a box for it.
@@ -416,7 +415,7 @@ class Connection {
   #ready() {
     this.#armed = false;
     this.#turns.reset();
-    this.#now = performance.now();
+    this.#now = now();
     if (this.#turns.due || !this.#connected) return;
     this.#receive(this.#channel.exchange(null, 0, this.#input, 0));
     if (this.#calls.expected === 0) this.#rest();
@@ -473,7 +472,7 @@ class Connection {
       this.#listening = false;
       if (!this.#connected || this.#isArmed()) return;
       if (this.#calls.size === 0 && !this.session.listening) return;
-      this.#now = performance.now();
+      this.#now = now();
       // What has been read from the socket already would not wake anybody.
       if (this.#receive(this.#channel.exchange(null, 0, this.#input, 0))) this.#listenSoon();
       else this.#arm();
@@ -697,7 +696,7 @@ class Connection {
 
   #startBackoff() {
     this.#backoff.start(() => {
-      this.#now = performance.now();
+      this.#now = now();
       this.#turns.schedule(this.#now, false);
     });
   }
@@ -731,7 +730,7 @@ class Connection {
   }
 
   #onTimer() {
-    this.#now = performance.now();
+    this.#now = now();
     const lateMs = this.#now - this.#timerAt;
     this.#timer = null;
     this.#timerAt = Infinity;

@@ -1,7 +1,7 @@
 'use strict';
 /** The requests of PipeClient by which workers agree: compute once, wait, meet, take turns. */
 
-const { performance } = require('node:perf_hooks');
+const { now } = require('./binding');
 const check = require('./check');
 const { BrokerError, inContext } = require('./error');
 const { FLAGS } = require('./frame');
@@ -60,7 +60,7 @@ class Computation {
     this.#ttl = ttl;
     this.#compute = compute;
     this.#given = given;
-    this.#until = performance.now() + given.waitMs;
+    this.#until = now() + given.waitMs;
   }
 
   /**
@@ -105,7 +105,7 @@ class Computation {
   }
 
   #leftMs() {
-    return Math.max(1, this.#until - performance.now());
+    return Math.max(1, this.#until - now());
   }
 
   /**

@@ -9,6 +9,7 @@
  * - `signal` aborts from the event loop, never inside the connection.
  */
 
+const { now } = require('./binding');
 const { checkedNumber } = require('./check');
 const { BrokerError } = require('./error');
 const { FLAGS, Request, silentFrame } = require('./frame');
@@ -41,8 +42,8 @@ class Lease {
   /** @type {BrokerError | null} why it was lost */
   #loss = null;
   #kept = 0;
-  /** When it was last renewed from here, or granted. */
-  #renewedAt = Date.now();
+  /** When it was last renewed from here, or granted: by `now`, since the clock on the wall jumps. */
+  #renewedAt = now();
   #endedAt = 0;
   /** @type {Promise<boolean> | null} */
   #releasing = null;
@@ -98,9 +99,9 @@ class Lease {
 
   get expiresAt() {
     if (this.#state !== 'held') return this.#endedAt;
-    const ago = this.#connection.keptAgo(this.#kept);
-    const keptAt = ago === null ? 0 : Date.now() - ago;
-    return Math.max(keptAt, this.#renewedAt) + this.#ttl;
+    const keptAgo = this.#connection.keptAgo(this.#kept) ?? Infinity;
+    const renewedAgo = Math.min(keptAgo, now() - this.#renewedAt);
+    return Date.now() + Math.round(this.#ttl - renewedAgo);
   }
 
   /**
@@ -114,7 +115,7 @@ class Lease {
       const message = 'This lease was released: acquire a new one.';
       throw new BrokerError('lease_lost', message, { operation: 'renew', key: this.#fullKey });
     }
-    const sentAt = Date.now();
+    const sentAt = now();
     const request = this.#request('renew');
     try {
       await this.#connection.ask('renew', this.#fullKey, timeout, request, () => undefined);

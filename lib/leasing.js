@@ -1,8 +1,8 @@
 'use strict';
 /** The requests of PipeClient about leases, pools and locks. */
 
-const { performance } = require('node:perf_hooks');
 const { CALL_OPTIONS } = require('./asker');
+const { now } = require('./binding');
 const check = require('./check');
 const { inContext } = require('./error');
 const { FLAGS } = require('./frame');
@@ -234,12 +234,12 @@ function inOperation(operation, key, check_) {
  */
 async function acquireAll(asker, keys, options = {}) {
   const waitMs = inOperation('acquireAll', undefined, () => checkedAll(keys, options));
-  const until = performance.now() + waitMs;
+  const until = now() + waitMs;
   /** @type {Map<string, Lease>} */
   const taken = new Map();
   try {
     for (const key of [...keys].sort()) {
-      const leftMs = waitMs === 0 ? 0 : Math.max(1, until - performance.now());
+      const leftMs = waitMs === 0 ? 0 : Math.max(1, until - now());
       const wanted = { ...options, waitMs: leftMs };
       taken.set(key, await acquire(asker, 'acquireAll', key, wanted, 'lease'));
     }

@@ -19,6 +19,7 @@
 
 extern "C" {
 #include "base/status.h"
+#include "base/sys.h"
 #include "base/utf8.h"
 #include "core/command.h"
 #include "io/oserror.h"
@@ -192,10 +193,24 @@ IsPlain(const Napi::CallbackInfo &info)
     return Napi::Boolean::New(env, epb_utf8_is_plain({data + at, end - at}));
 }
 
+/* now() -> milliseconds, with fractions, on a clock that only goes forward, from a start
+ * of its own: small, so that whole milliseconds of it are small integers to V8 for 24
+ * days. In the place of Node's perf_hooks, which takes eleven modules, and which tests
+ * replace. */
+static Napi::Value
+Now(const Napi::CallbackInfo &info)
+{
+    static const uint64_t start_ns = epb_sys_ticks_ns();
+
+    return Napi::Number::New(info.Env(),
+                             static_cast<double>(epb_sys_ticks_ns() - start_ns) / 1e6);
+}
+
 static Napi::Object
 Init(Napi::Env env, Napi::Object exports)
 {
     StayLoaded();
+    exports.Set("now", Napi::Function::New<Safely<Now>>(env, "now"));
     exports.Set("isPlain", Napi::Function::New<Safely<IsPlain>>(env, "isPlain"));
     exports.Set("versions", Versions(env));
     exports.Set("statuses", Statuses(env));

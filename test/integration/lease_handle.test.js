@@ -66,6 +66,23 @@ describe('acquire', () => {
     await assert.rejects(sound.release({ discrad: true }), withCode('invalid_request', /discard/));
   });
 
+  for (const jump of [-86_400_000, 86_400_000]) {
+    test(`the clock on the wall jumps by ${jump} ms: expiresAt is as far ahead as before`, async (t) => {
+      const { client } = startThree(t);
+      const lease = await client.acquire('one', { ttl: TTL });
+      const today = Date.now;
+      t.after(() => (Date.now = today));
+      Date.now = () => today() + jump;
+      const left = lease.expiresAt - Date.now();
+      assert.ok(left > 0 && left <= TTL, `${left} ms`);
+      await lease.renew();
+      const leftAfterwards = lease.expiresAt - Date.now();
+      assert.ok(leftAfterwards > 0 && leftAfterwards <= TTL, `${leftAfterwards} ms`);
+      await lease.release();
+      assert.ok(Math.abs(lease.expiresAt - Date.now()) < TTL, 'when it ended');
+    });
+  }
+
   test('it outlives its TTL many times over, and expiresAt moves on', async (t) => {
     const { client, stranger } = startThree(t);
     const lease = await client.acquire('one', { ttl: 600 });
