@@ -4,7 +4,13 @@
  * What it offers is described here, as types; the C++ is in csrc/addon.
  */
 
+const fs = require('node:fs');
 const path = require('node:path');
+
+/** The addon where it was built, and where it came with the package (scripts/prebuild). */
+const BUILT = 'build/Release/epb_native.node';
+const PREBUILDS = `prebuilds/${process.platform}-${process.arch}`;
+const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.glibc' : ''}.node`;
 
 /**
  * @typedef {object} NativeChannel one connection to a broker; see csrc/io/client.h
@@ -62,13 +68,31 @@ function load() {
 }
 
 /**
+ * Where the addon is in nearly every installation: what was built here, else what came for glibc. The
+ * order is that of node-gyp-build, which is asked where this finds nothing, or was told otherwise by
+ * the environment; loading it costs a worker more than loading the addon.
+ * @param {string} root
+ * @returns {string | undefined}
+ */
+function usualPlace(root) {
+  const { PREBUILDS_ONLY, EPHEMERAL_PIPE_BROKER_PREBUILD, LIBC } = process.env;
+  if (PREBUILDS_ONLY || EPHEMERAL_PIPE_BROKER_PREBUILD || LIBC) return undefined;
+  const built = path.join(root, BUILT);
+  if (fs.existsSync(built)) return built;
+  const isMusl = process.platform === 'linux' && fs.existsSync('/etc/alpine-release');
+  const prebuilt = path.join(root, PREBUILDS, PREBUILT);
+  return !isMusl && fs.existsSync(prebuilt) ? prebuilt : undefined;
+}
+
+/**
  * @param {string} root
  * @returns {NativeBinding}
  */
 function loadFrom(root) {
   try {
-    // @ts-expect-error: it comes without types
-    return require('node-gyp-build')(root);
+    const place = usualPlace(root);
+    // @ts-expect-error: node-gyp-build comes without types
+    return place === undefined ? require('node-gyp-build')(root) : require(place);
   } catch (cause) {
     throw new Error(
       `ephemeral-pipe-broker has no native binary for ${process.platform}-${process.arch} with ` +

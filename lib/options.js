@@ -377,16 +377,24 @@ function complete(row) {
   return Object.freeze({ ...row, env, flag });
 }
 
-const table = Object.freeze(rows.map(complete));
+/** @type {Map<Option, Option>} rows completed when they were first asked for: most never are */
+const completed = new Map();
+
+/** @param {Option} row */
+function completeOnce(row) {
+  const known = completed.get(row) ?? complete(row);
+  completed.set(row, known);
+  return known;
+}
 
 /**
- * The rows of some kinds. An element may also be a row of the caller's own.
- * @param {readonly (string | Option)[]} kinds
+ * The rows of some kinds, by default all. An element may also be a row of the caller's own.
+ * @param {readonly (string | Option)[]} [kinds]
  * @returns {Option[]}
  */
-function rowsOf(kinds) {
-  const own = kinds.filter((kind) => typeof kind !== 'string').map((row) => complete(row));
-  return [...table.filter((row) => kinds.includes(row.kind)), ...own];
+function rowsOf(kinds = ['broker', 'client', 'start', 'secret']) {
+  const own = kinds.filter((kind) => typeof kind !== 'string');
+  return [...rows.filter((row) => kinds.includes(row.kind)), ...own].map(completeOnce);
 }
 
 const UNITS = {
@@ -842,6 +850,5 @@ module.exports = {
   resolveSecret,
   rowsOf,
   sameSecret,
-  table,
   workerFromEnv,
 };

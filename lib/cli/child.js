@@ -8,7 +8,7 @@
 
 const fs = require('node:fs');
 const { constants } = require('node:os');
-const { table } = require('../options.js');
+const { rowsOf } = require('../options.js');
 
 const FAILED = 125;
 const NOT_EXECUTABLE = 126;
@@ -26,7 +26,7 @@ const RE_RAISED = new Map([
 const OUR_SHORTAGE = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'internal']);
 
 /** How long the command has to end when nothing else is said. */
-const DEFAULT_GRACE = table.find(({ name }) => name === 'grace')?.default;
+const DEFAULT_GRACE = rowsOf(['start']).find(({ name }) => name === 'grace')?.default;
 
 /**
  * @typedef {object} Front  what the command line's front door provides

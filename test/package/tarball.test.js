@@ -162,6 +162,20 @@ describe('the npm tarball', () => {
     assert.ok(!fs.existsSync(path.join(home, 'build')), 'nothing was built');
   });
 
+  it('finds the addon that node-gyp-build would, without loading it', () => {
+    const { folder } = install(process.env.PATH);
+    const script = `
+      require('ephemeral-pipe-broker/client').PipeClient;
+      require('./node_modules/${PACKAGE}/lib/binding.js').load();
+      const loaded = Object.keys(require.cache);
+      const root = require('node:path').join(process.cwd(), 'node_modules/${PACKAGE}');
+      const found = loaded.filter((file) => file.endsWith('.node'));
+      console.log(found[0] === require('node-gyp-build').resolve(root), found.length);
+      console.log(loaded.some((file) => file.includes('node-gyp-build')));`;
+    const output = succeed(process.execPath, ['-e', script], { cwd: folder });
+    assert.equal(output, 'true 1\nfalse\n');
+  });
+
   it('has nothing to install when the prebuilt addon works', () => {
     const PATH = bare();
     const { home } = install(PATH);
