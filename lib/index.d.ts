@@ -663,9 +663,10 @@ export interface BrokerOptions {
 }
 
 /**
- * A broker in this process. It runs in a thread of its own, installs no signal handler and never ends
- * the process; while it runs it keeps the process alive, unless `unref()` says otherwise. At the end
- * of the process its memory is wiped and its pipe removed.
+ * A broker in this process. It runs in a thread of its own and never ends the process; while it runs
+ * it keeps the process alive, unless `unref()` says otherwise. At the end of the process its memory is
+ * wiped and its pipe removed. A signal that nobody listens to ends the process as it would without a
+ * broker: the pipe's name is removed first, and the memory goes with the process.
  */
 export class Broker {
   /** @throws {BrokerError} `invalid_request` when an option is wrong */

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 #include "../base/list.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
+#include "ending.h"
 #include "room.h"
 #include "socket.h"
 #include "stale.h"
@@ -45,10 +46,10 @@ struct epb_endpoint {
     char lock_path[LOCK_PATH_BYTES];
 };
 
-/* Endpoints whose names are to go at exit(), whoever calls it. */
-static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t open_once = PTHREAD_ONCE_INIT;
-static struct epb_list open_endpoints;
+/* Endpoints whose names are to go when the process ends, whatever ends it. Whoever has
+ * set the flag has the list: a signal handler may try to, but not wait. */
+static atomic_flag list_taken = ATOMIC_FLAG_INIT;
+static struct epb_list open_endpoints = {&open_endpoints, &open_endpoints};
 
 /* --- Names --- */
 
@@ -371,7 +372,26 @@ make_socket(struct epb_endpoint *endpoint)
     return error;
 }
 
-/* --- The list of names to remove at exit --- */
+/* --- The list of names to remove at the end --- */
+
+static bool
+try_list(void)
+{
+    return !atomic_flag_test_and_set_explicit(&list_taken, memory_order_acquire);
+}
+
+static void
+take_list(void)
+{
+    while (!try_list())
+        epb_sys_yield();
+}
+
+static void
+leave_list(void)
+{
+    atomic_flag_clear_explicit(&list_taken, memory_order_release);
+}
 
 /* Only by the process that made it, and only what is still ours. */
 static void
@@ -393,43 +413,37 @@ remove_names(struct epb_endpoint *endpoint)
     }
 }
 
+/* The process ends: in exit(), or in a signal handler. */
 static void
 remove_all_names(void)
 {
-    /* A thread that holds the lock at exit must not stop the process from ending. */
-    if (pthread_mutex_trylock(&open_lock) != 0)
+    /* Whoever has the list may be what the signal has interrupted. */
+    if (!try_list())
         return;
     for (struct epb_list *node = open_endpoints.next; node != &open_endpoints;
          node = node->next) {
         remove_names(EPB_LIST_ITEM(node, struct epb_endpoint, open));
     }
-    (void)pthread_mutex_unlock(&open_lock);
-}
-
-static void
-prepare_exit(void)
-{
-    epb_list_init(&open_endpoints);
-    (void)atexit(remove_all_names);
+    leave_list();
 }
 
 static void
 remember(struct epb_endpoint *endpoint)
 {
-    (void)pthread_once(&open_once, prepare_exit);
-    (void)pthread_mutex_lock(&open_lock);
+    epb_ending_watch(remove_all_names);
+    take_list();
     epb_list_append(&open_endpoints, &endpoint->open);
-    (void)pthread_mutex_unlock(&open_lock);
+    leave_list();
 }
 
-/* Removes the names, under the lock: exit() may be doing so at the same time. */
+/* Removes the names while it has the list: the process may be ending at the same time. */
 static void
 forget(struct epb_endpoint *endpoint)
 {
-    (void)pthread_mutex_lock(&open_lock);
+    take_list();
     remove_names(endpoint);
     epb_list_remove(&endpoint->open);
-    (void)pthread_mutex_unlock(&open_lock);
+    leave_list();
 }
 
 /* --- Life --- */

@@ -1,6 +1,8 @@
 /* Where a broker listens: names, rights, locks, what dead brokers left. */
 #include <dirent.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "io/endpoint.h"
@@ -456,6 +458,116 @@ Test(endpoint, exit_removes_the_names)
     cr_assert(WIFEXITED(status));
     cr_assert_eq(entries_of(own_directory()), 0);
     remove_own_directory();
+}
+
+/* --- Signals: what a process that has two endpoints does on one --- */
+
+enum heeding {
+    DEFAULT,
+    ONE_TIME,
+    HANDLED,
+    IGNORED
+};
+
+#define LIVED_ON 33
+#define SAID_GOODBYE 'g'
+
+static int goodbye_fd;
+
+static void
+say_goodbye(int number)
+{
+    (void)number;
+    (void)write(goodbye_fd, &(char){SAID_GOODBYE}, 1);
+}
+
+static void
+heed(int number, enum heeding heeding)
+{
+    struct sigaction action = {.sa_handler = say_goodbye};
+
+    if (heeding == DEFAULT)
+        action.sa_handler = SIG_DFL;
+    if (heeding == IGNORED)
+        action.sa_handler = SIG_IGN;
+    if (heeding == ONE_TIME)
+        action.sa_flags = (int)SA_RESETHAND;
+    cr_assert_eq(sigaction(number, &action, NULL), 0);
+}
+
+struct signalled {
+    int status;   /* of waitpid */
+    bool goodbye; /* its handler was called */
+    size_t names; /* that it left */
+};
+
+/* The handler for one time ends nobody: a second signal does, as in Node. */
+static struct signalled
+signal_a_process(int number, enum heeding heeding)
+{
+    struct signalled result = {.status = -1};
+    int ends[2];
+    char said = 0;
+
+    own_directory();
+    cr_assert_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        goodbye_fd = ends[1];
+        (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        heed(number, heeding);
+        (void)open_or_fail("x");
+        (void)open_or_fail(NULL);
+        (void)raise(number);
+        if (heeding == ONE_TIME)
+            (void)raise(number);
+        _exit(LIVED_ON);
+    }
+    (void)close(ends[1]);
+    cr_assert_eq(waitpid(child, &result.status, 0), child);
+    result.goodbye = read(ends[0], &said, 1) == 1 && said == SAID_GOODBYE;
+    (void)close(ends[0]);
+    result.names = entries_of(own_directory());
+    (void)unlink(in_directory("broker-x.sock"));
+    (void)unlink(in_directory("broker-x.lock"));
+    (void)epb_stale_collect(own_directory());
+    remove_own_directory();
+    return result;
+}
+
+static const int endings[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1,
+                              SIGUSR2, SIGABRT, SIGXCPU, SIGXFSZ};
+#define ENDINGS (sizeof(endings) / sizeof(endings[0]))
+
+Test(endpoint, a_fatal_signal_removes_the_names_and_stays_fatal)
+{
+    for (size_t i = 0; i < ENDINGS; i++) {
+        struct signalled result = signal_a_process(endings[i], DEFAULT);
+        cr_assert(WIFSIGNALED(result.status) && WTERMSIG(result.status) == endings[i],
+                  "signal %d: status %d", endings[i], result.status);
+        cr_assert_eq(result.names, 0, "signal %d", endings[i]);
+    }
+}
+
+Test(endpoint, a_handler_for_one_time_is_called_after_the_names_are_gone)
+{
+    struct signalled result = signal_a_process(SIGTERM, ONE_TIME);
+
+    cr_assert(result.goodbye);
+    cr_assert(WIFSIGNALED(result.status) && WTERMSIG(result.status) == SIGTERM);
+    cr_assert_eq(result.names, 0);
+}
+
+Test(endpoint, a_signal_that_the_program_heeds_is_its_own)
+{
+    for (size_t i = 0; i < ENDINGS; i++) {
+        struct signalled handled = signal_a_process(endings[i], HANDLED);
+        struct signalled ignored = signal_a_process(endings[i], IGNORED);
+        cr_assert(WIFEXITED(handled.status) && WEXITSTATUS(handled.status) == LIVED_ON);
+        cr_assert(handled.goodbye && handled.names == 3, "signal %d", endings[i]);
+        cr_assert(WIFEXITED(ignored.status) && WEXITSTATUS(ignored.status) == LIVED_ON);
+        cr_assert(!ignored.goodbye && ignored.names == 3, "signal %d", endings[i]);
+    }
 }
 
 Test(endpoint, connecting_says_clearly_what_is_wrong)

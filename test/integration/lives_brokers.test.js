@@ -275,3 +275,41 @@ test('a broker that stood still beyond all deadlines gives no wrong answer', pos
   assert.equal(await lasting.release(), true);
   assert.equal(await taken.release(), true);
 });
+
+/** A program with two brokers gets a signal; one that heeds it goes on, and says so. */
+async function signalled(t, signal, { before = '', after = '' }) {
+  const folder = temporaryDirectory(t);
+  const script = `
+    const { Broker } = require(ROOT);
+    ${before}
+    for (const pipeId of ['same', null]) new Broker({ exportEnv: false, pipeId }).startSync();
+    ${after}
+    process.kill(process.pid, '${signal}');
+    setTimeout(() => process.exit(3), 20_000);
+  `;
+  const { status, signal: ended } = await runNode(script, { env: { TMPDIR: folder } });
+  const names = fs.readdirSync(folder).filter((name) => name.startsWith('broker-'));
+  return { status, signal: ended, names };
+}
+
+// hardenProcess: SIGQUIT and SIGABRT would leave a core dump.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGABRT', 'SIGUSR2']) {
+  test(`${signal}, which the program does not heed: it ends by it, and leaves no name`, async (t) => {
+    const before =
+      "require(require('node:path').join(ROOT, 'lib/binding.js')).load().hardenProcess();";
+    const ended = await signalled(t, signal, { before });
+    assert.deepEqual(ended, { status: null, signal, names: [] });
+  });
+}
+
+for (const when of ['before', 'after']) {
+  test(`a signal that is listened to from ${when} the start: the broker goes on`, async (t) => {
+    const listen = `
+      process.once('SIGTERM', () => {
+        const names = require('node:fs').readdirSync(process.env.TMPDIR);
+        process.exit(names.filter((name) => /^broker-.*sock$/.test(name)).length);
+      });`;
+    const ended = await signalled(t, 'SIGTERM', { [when]: listen });
+    assert.deepEqual(ended, { status: 2, signal: null, names: [] });
+  });
+}
