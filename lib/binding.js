@@ -55,6 +55,9 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {(pid: number, group: boolean, signal: number) => void} kill
  * @property {() => string} makeSecret
  * @property {(fd: number) => boolean} discard
+ * @property {(pid: number) => { parent: number, commandLine: string } | null} describeProcess its
+ *   arguments, each ended by a NUL, and who started it; null where it is not there, or the system tells
+ *   nothing (other than Linux)
  * @property {(pids: number[], onDeath: (pid: number) => void) => boolean} watchAncestors
  */
 

@@ -12,7 +12,7 @@ DefineChannel(Napi::Env env, Napi::Object exports);
 /* broker.cc: class Broker */
 void
 DefineBroker(Napi::Env env, Napi::Object exports);
-/* process.cc: spawn, kill, watchAncestors, hardenProcess */
+/* process.cc: spawn, kill, describeProcess, watchAncestors, hardenProcess */
 void
 DefineProcess(Napi::Env env, Napi::Object exports);
 

@@ -496,6 +496,29 @@ WatchAncestors(const Napi::CallbackInfo &info)
     return Napi::Boolean::New(env, true);
 }
 
+/* describeProcess(pid) -> { parent, commandLine }, or null. In native code, since reading
+ * two files a process in JavaScript costs `start` a tenth of its time. */
+static Napi::Value
+DescribeProcess(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    uint64_t pid = 0;
+    uint32_t parent = 0;
+    char arguments[4096];
+    size_t length = 0;
+
+    if (!ToWhole(env, info[0], "pid", &pid))
+        return env.Undefined();
+    if (pid > UINT32_MAX || !epb_proc_describe(static_cast<uint32_t>(pid), &parent,
+                                               arguments, sizeof arguments, &length)) {
+        return env.Null();
+    }
+    Napi::Object found = Napi::Object::New(env);
+    found.Set("parent", parent);
+    found.Set("commandLine", Napi::String::New(env, arguments, length));
+    return found;
+}
+
 static void
 HardenProcess(const Napi::CallbackInfo &info)
 {
@@ -555,6 +578,8 @@ DefineProcess(Napi::Env env, Napi::Object exports)
     exports.Set("kill", Napi::Function::New<Safely<Kill>>(env, "kill"));
     exports.Set("watchAncestors",
                 Napi::Function::New<Safely<WatchAncestors>>(env, "watchAncestors"));
+    exports.Set("describeProcess",
+                Napi::Function::New<Safely<DescribeProcess>>(env, "describeProcess"));
     exports.Set("hardenProcess",
                 Napi::Function::New<Safely<HardenProcess>>(env, "hardenProcess"));
     exports.Set("makeSecret", Napi::Function::New<Safely<MakeSecret>>(env, "makeSecret"));

@@ -45,6 +45,13 @@ epb_proc_wait(uint32_t pid, int *exit_status, int *term_signal);
 EPB_MUST_USE enum epb_status
 epb_proc_kill(uint32_t pid, bool group, int signal_number);
 
+/* Who started a process, and its arguments as one text, each ended by a NUL: *length
+ * bytes of it, at most `room`. Linux; elsewhere, and of a process that is not there,
+ * false. */
+EPB_MUST_USE bool
+epb_proc_describe(uint32_t pid, uint32_t *parent, char *arguments, size_t room,
+                  size_t *length);
+
 #define EPB_PROC_WATCH_MAX 16U
 
 enum epb_proc_event {

@@ -360,6 +360,14 @@ epb_proc_kill(uint32_t pid, bool group, int signal_number)
     return status;
 }
 
+bool
+epb_proc_describe(uint32_t pid, uint32_t *parent, char *arguments, size_t room,
+                  size_t *length)
+{
+    (void)pid, (void)parent, (void)arguments, (void)room, (void)length;
+    return false;
+}
+
 /* Watching */
 
 enum epb_proc_event

@@ -4,12 +4,12 @@
  * `npx`, `npm run`, `pnpm` and `yarn` sit between the user and us, often with a shell in between.
  * When one of them is killed outright nobody tells us: we would go on with a command nobody waits
  * for. The chain from our parent up to the outermost package manager is what the native side
- * watches. Only /proc is read for it; where there is none, the chain is empty.
+ * watches. Where the system tells nothing of other processes, the chain is empty.
  */
 'use strict';
 
-const fs = require('node:fs');
 const path = require('node:path');
+const { load } = require('../binding.js');
 
 const MANAGERS = new Set(['npm', 'npx', 'pnpm', 'pnpx', 'yarn', 'yarnpkg']);
 
@@ -46,21 +46,6 @@ function isPackageManager(commandLine) {
 }
 
 /**
- * @param {number} pid
- * @returns {{ parent: number, commandLine: string } | undefined}
- */
-function readProcess(pid) {
-  try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name in parentheses may hold anything, so count from the last one: ") S ppid ...".
-    const [, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return { parent: Number(parent), commandLine: fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8') };
-  } catch {
-    return undefined;
-  }
-}
-
-/**
  * The processes from our parent up to and with the outermost package manager; none when there is
  * no package manager above us.
  *
@@ -71,8 +56,8 @@ function managedChain(from = process.ppid) {
   const chain = [];
   let outermost = 0;
   for (let pid = from, visited = 0; pid > 1 && visited < MOST_VISITED; visited++) {
-    const found = readProcess(pid);
-    if (!found) break;
+    const found = load().describeProcess(pid);
+    if (found === null) break;
     const manager = isPackageManager(found.commandLine);
     chain.push({ pid, manager });
     if (manager) outermost = chain.length;

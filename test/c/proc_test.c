@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -316,6 +317,39 @@ static uint32_t
 sleeper(void)
 {
     return start_shell("exec sleep 1000");
+}
+
+Test(proc, describing_tells_the_parent_and_the_arguments)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "kill -STOP $$",
+                                       "a) b",    "",   NULL};
+    static const char shown[] = "/bin/sh\0-c\0kill -STOP $$\0a) b\0";
+    const struct epb_spawn spec = {.file = argv[0], .argv = argv, .envp = environment};
+    char arguments[64];
+    uint32_t parent = 0;
+    size_t length = 0;
+
+    uint32_t pid = start(&spec);
+    cr_assert(epb_proc_describe(pid, &parent, arguments, sizeof(arguments), &length));
+    cr_assert_eq(parent, (uint32_t)getpid());
+    cr_assert_eq(length, sizeof(shown));
+    cr_assert_arr_eq(arguments, shown, sizeof(shown));
+    cr_assert(epb_proc_describe(pid, &parent, arguments, 9, &length));
+    cr_assert_eq(length, 9, "cut");
+    cr_assert_eq(epb_proc_kill(pid, false, SIGKILL), EPB_OK);
+    assert_signal(pid, SIGKILL);
+    cr_assert_not(epb_proc_describe(pid, &parent, arguments, sizeof(arguments), &length));
+}
+
+Test(proc, a_name_that_looks_like_more_does_not_hide_the_parent)
+{
+    char arguments[1];
+    uint32_t parent = 0;
+    size_t length = 0;
+
+    cr_assert_eq(prctl(PR_SET_NAME, "x) S 1 (", 0, 0, 0), 0);
+    cr_assert(epb_proc_describe(epb_sys_pid(), &parent, arguments, 1, &length));
+    cr_assert_eq(parent, (uint32_t)getppid());
 }
 
 Test(proc, watching_tells_who_ended)
