@@ -1,6 +1,5 @@
-// Lines of csrc that the C suite runs, by file: what gcov says of a build with COVERAGE=1
-// (test/c/Makefile). Sources of other systems are not compiled here, and the addon is not part of
-// the C suite; both are left out.
+// Lines of csrc that tests run, by file: what gcov says of a build with COVERAGE=1
+// (test/c/Makefile). Sources of other systems are not compiled here, and left out.
 'use strict';
 
 const { execFileSync } = require('node:child_process');

@@ -130,15 +130,6 @@ async function threadTests() {
   return tallied(await execute('make', [...MAKE_C, 'run', 'THREADS=1', left]));
 }
 
-async function coverageTests() {
-  const build = path.join(ROOT, 'build/c-coverage');
-  coverage.reset(build);
-  const built = await execute('make', [...MAKE_C, '-j2', 'COVERAGE=1']);
-  if (built.status !== 0) return BROKEN;
-  const { passed, failed } = tallied(await execute('make', [...MAKE_C, 'run', 'COVERAGE=1']));
-  return coverage.report(build) ? { passed: passed + 1, failed } : { passed, failed: failed + 1 };
-}
-
 /** In the program that counts lines: it has no sanitizer. */
 async function valgrindTests() {
   const built = await execute('make', [...MAKE_C, '-j2', 'COVERAGE=1']);
@@ -163,7 +154,7 @@ function nodeFolder() {
 /**
  * The addon with a sanitizer inside, in a Node without: its library has to be there before
  * everything else. Of Node's own memory, which it never gives back, nothing is asked, nor of what
- * Node's threads do among themselves.
+ * Node's threads do among themselves. And the addon that counts which lines run.
  */
 const ADDON_BUILDS = {
   memory: {
@@ -171,28 +162,57 @@ const ADDON_BUILDS = {
     folder: 'build/c/addon',
     library: 'libasan.so',
     env: { ASAN_OPTIONS: 'detect_leaks=0', UBSAN_OPTIONS: 'print_stacktrace=1' },
+    tests: ADDON_TESTS,
   },
   threads: {
     make: ['THREADS=1'],
     folder: 'build/c-threads/addon',
     library: 'libtsan.so',
     env: { TSAN_OPTIONS: 'ignore_noninstrumented_modules=1:exitcode=66:die_after_fork=0' },
+    tests: ADDON_TESTS,
+  },
+  coverage: {
+    make: ['COVERAGE=1'],
+    folder: 'build/c-coverage/addon',
+    library: null,
+    env: {},
+    tests: ['binding', 'lease'],
   },
 };
 
-async function addonTests({ make, folder, library, env }) {
+function preloaded(library) {
+  if (library === null) return {};
+  const file = execFileSync('gcc', [`-print-file-name=${library}`], { encoding: 'utf8' });
+  return { LD_PRELOAD: fs.realpathSync(file.trim()) };
+}
+
+async function addonTests({ make, folder, library, env, tests }) {
   const where = `NODE_HEADERS=${path.join(nodeFolder(), 'include/node')}`;
   const built = await execute('make', [...MAKE_C, '-j2', 'addon', where, ...make]);
   if (built.status !== 0) return BROKEN;
-  const file = execFileSync('gcc', [`-print-file-name=${library}`], { encoding: 'utf8' });
   return nodeTests(
-    ADDON_TESTS.map((name) => `test/integration/${name}.test.js`),
+    tests.map((name) => `test/integration/${name}.test.js`),
     {
       ...env,
-      LD_PRELOAD: fs.realpathSync(file.trim()),
+      ...preloaded(library),
       EPHEMERAL_PIPE_BROKER_PREBUILD: path.join(ROOT, folder),
     },
   );
+}
+
+/** Of the C suite, and of the addon, which shares its objects. */
+async function coverageTests() {
+  const build = path.join(ROOT, 'build/c-coverage');
+  coverage.reset(build);
+  const built = await execute('make', [...MAKE_C, '-j2', 'COVERAGE=1']);
+  if (built.status !== 0) return BROKEN;
+  const core = tallied(await execute('make', [...MAKE_C, 'run', 'COVERAGE=1']));
+  const addon = await addonTests(ADDON_BUILDS.coverage);
+  const enough = asCount(coverage.report(build));
+  return {
+    passed: core.passed + addon.passed + enough.passed,
+    failed: core.failed + addon.failed + enough.failed,
+  };
 }
 
 async function pythonTests() {
@@ -303,7 +323,7 @@ const STEPS = [
   { name: 'threads', heading: 'C core under ThreadSanitizer', run: threadTests },
   {
     name: 'coverage',
-    heading: 'lines of csrc that the C suite runs',
+    heading: 'lines of csrc that the C suite and the addon in Node run',
     run: coverageTests,
   },
   { name: 'valgrind', heading: 'C core under Valgrind', run: valgrindTests },

@@ -42,6 +42,18 @@ expect_answer(int fd, uint32_t id, enum epb_status status)
     cr_assert_eq(answer.status, status, "%s", epb_status_name(answer.status));
 }
 
+/* So brief that it may be over before the answer is written, which then says so. */
+static void
+expect_brief_lock(int fd)
+{
+    struct answer answer = {0};
+
+    cr_assert(peer_answer(fd, &answer), "the broker closed");
+    cr_assert_eq(answer.id, 1);
+    cr_assert(answer.status == EPB_OK || answer.status == EPB_LEASE_LOST, "%s",
+              epb_status_name(answer.status));
+}
+
 /* Holds the lock on a connection of its own. */
 static int
 open_holder(const char *worker, uint64_t ttl_ms)
@@ -147,9 +159,11 @@ Test(server_wait, a_queue_of_hundreds_is_served_in_order, .init = begin, .fini =
     close(holder);
     for (unsigned i = 0; i < COUNT; i++) {
         struct pollfd next = {.fd = i + 1 < COUNT ? fds[i + 1] : -1, .events = POLLIN};
-        expect_answer(fds[i], 1, EPB_OK);
-        if (i % 10 == 9)
+        if (i % 10 == 9) {
+            expect_brief_lock(fds[i]);
             continue;
+        }
+        expect_answer(fds[i], 1, EPB_OK);
         cr_assert_eq(poll(&next, 1, 0), 0, "%u has it, too", i + 1);
         (void)snprintf(worker, sizeof(worker), "%u", i);
         if (i % 2 == 0) {
