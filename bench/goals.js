@@ -115,6 +115,17 @@ const expiry = (peer) =>
     [`${peer}, nothing expires`, 'longest'],
   );
 
+/** Beside four floods of a kind, with all of them on two CPUs, or with us on one. */
+const politeBeside = (peer, kind, where) =>
+  atMost(
+    `p99 of a polite client beside four floods of ${kind}, ${where}: ${peer}`,
+    20,
+    ' ms',
+    'four floods beside a polite client',
+    `${peer}, beside floods of ${kind}, ${where}`,
+    'p99',
+  );
+
 const GOALS = [
   ...fasterBoth('sequential GET', 'one CPU', 1.5, 1.4),
   ...fasterBoth('sequential SET', 'one CPU', 1.5, 1.4),
@@ -170,6 +181,12 @@ const GOALS = [
     atMost(`idle, wake-ups in 10 s: ${row}`, 0, '', 'idle', row, 'wake-ups in 10 s'),
     atMost(`idle, beyond Node itself: ${row}`, 4, ' MiB', 'idle', row, 'beyond Node, MiB'),
   ]),
+  ...[OURS, SEALED].flatMap((peer) =>
+    ['small gets', 'gets of 16 KiB'].flatMap((kind) => [
+      politeBeside(peer, kind, 'all anywhere'),
+      politeBeside(peer, kind, 'floods on a CPU of their own'),
+    ]),
+  ),
 ];
 
 function judge(goal, report) {
