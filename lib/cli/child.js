@@ -7,7 +7,6 @@
 'use strict';
 
 const fs = require('node:fs');
-const { constants } = require('node:os');
 const { rowsOf } = require('../options.js');
 
 const FAILED = 125;
@@ -16,11 +15,7 @@ const NOT_FOUND = 127;
 const SIGNAL_BASE = 128;
 
 /** Deaths that we die ourselves, so that a shell or npm above sees what happened. */
-const RE_RAISED = new Map([
-  [constants.signals.SIGINT, 'SIGINT'],
-  [constants.signals.SIGTERM, 'SIGTERM'],
-  [constants.signals.SIGHUP, 'SIGHUP'],
-]);
+const RE_RAISED = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
 
 /** Failures to start a command that are not the command's fault. */
 const OUR_SHORTAGE = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'internal']);
@@ -76,7 +71,9 @@ function explainSpawnFailure(error, file) {
  */
 function exitLike({ code, signal }) {
   if (signal === null) process.exit(code ?? FAILED);
-  const name = RE_RAISED.get(signal);
+  // Loaded only now, as in supervisor.js: half a millisecond that few commands need.
+  const { signals } = require('node:os').constants;
+  const name = RE_RAISED.find((candidate) => signals[candidate] === signal);
   if (name !== undefined && process.platform !== 'win32') {
     process.kill(process.pid, name);
     // Not reached before the signal has had its effect, unless somebody blocks it.

@@ -15,7 +15,6 @@
 'use strict';
 
 const fs = require('node:fs');
-const { constants } = require('node:os');
 
 const { O_RDONLY, O_NOCTTY, O_NONBLOCK } = fs.constants;
 
@@ -159,8 +158,9 @@ class Supervisor {
    */
   #send(name) {
     if (this.#pid === undefined) return;
+    const number = require('node:os').constants.signals[name];
     try {
-      this.binding.kill(this.#pid, this.ownGroup, constants.signals[name]);
+      this.binding.kill(this.#pid, this.ownGroup, number);
     } catch (/** @type {any} */ error) {
       // It has ended already (its outcome is on its way), or it belongs to somebody else now.
       this.log('signal_failed', { name, error: error.code });
