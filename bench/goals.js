@@ -8,6 +8,8 @@ const { median } = require('./common');
 
 const [REDIS, OURS, SEALED] = ['redis + ioredis', 'broker', 'broker, secret'];
 const [BLOCKING, SPINNING] = ['C, blocking', 'C, spinning'];
+/** Node's own share of a start. */
+const HOLLOW = 'as many empty modules, and the addon';
 /** The workload that the C programs play. */
 const LIMITS = 'sequential GET';
 
@@ -164,7 +166,7 @@ const GOALS = [
     'start -- true',
     'start -- true',
     'over node -e 0',
-    ['node -e 0', 'wall time'],
+    [HOLLOW, 'over node -e 0'],
   ),
   ...[OURS, SEALED].map((peer) =>
     atMost(
@@ -174,7 +176,7 @@ const GOALS = [
       'a cold worker gets a value',
       peer,
       'over node -e 0',
-      ['node -e 0', 'wall time'],
+      [HOLLOW, 'over node -e 0'],
     ),
   ),
   ...['start -- COMMAND', 'a client after a get'].flatMap((row) => [

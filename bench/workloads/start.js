@@ -2,13 +2,16 @@
 
 // What `start -- true` costs over an empty Node process, and a worker whose first and only act is a
 // get: wall time, interleaved, medians.
+const fs = require('node:fs');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
 const { openClient, spread, stop } = require('../common');
 
 const START = 'start -- true';
 const COLD = 'a cold worker gets a value';
+const OURS = 'broker';
 const CLI = path.join(__dirname, '../../bin/ephemeral-pipe-broker.js');
+const HOLLOW = 'as many empty modules, and the addon';
 const EMPTY = { what: 'node -e 0', args: ['-e', '0'] };
 /** Process starts scatter much, and cost little. */
 const TIMES_A_ROUND = 4;
@@ -35,11 +38,39 @@ function compare(starts, rounds) {
   }));
 }
 
-function startCommand({ settings }) {
+const PRINT_MODULES = `
+process.on('exit', () => {
+  const modules = Object.keys(require.cache).filter((file) => file !== __filename);
+  process.stdout.write(JSON.stringify(modules));
+});`;
+
+/**
+ * What Node itself takes for a program of so many modules: one that loads the same addon, and a module
+ * without a word in the place of each other one.
+ */
+function hollow({ args, env }, dir) {
+  const folder = fs.mkdtempSync(path.join(dir, 'hollow-'));
+  const write = (name, text) => {
+    fs.writeFileSync(path.join(folder, name), text);
+    return path.join(folder, name);
+  };
+  const settings = { encoding: 'utf8', env: { ...process.env, ...env } };
+  const printing = ['-r', write('print.js', PRINT_MODULES), ...args];
+  const modules = JSON.parse(spawnSync(process.execPath, printing, settings).stdout);
+  const addon = modules.find((file) => file.endsWith('.node'));
+  const others = modules.filter((file) => file !== addon);
+  const files = others.map((_, i) => write(`${i}.js`, "'use strict';\n"));
+  const main = write('main.js', [...files, addon].map((file) => `require('${file}');\n`).join(''));
+  return { what: HOLLOW, args: [main] };
+}
+
+function startCommand({ places, settings }) {
+  const start = { what: START, args: [CLI, 'start', '--', 'true'] };
   const starts = [
     EMPTY,
-    { what: START, args: [CLI, 'start', '--', 'true'] },
+    start,
     { what: 'start --no-auth -- true', args: [CLI, 'start', '--no-auth', '--', 'true'] },
+    hollow(start, places.at(-1).dir),
   ];
   return { unit: 'ms', rows: compare(starts, settings.rounds) };
 }
@@ -61,6 +92,8 @@ async function coldWorker({ peers, places, settings }) {
     services.push(service);
     starts.push({ what: peer.name, args: ['-e', peer.cold(service.address)], env: service.env });
   }
+  const ours = starts.find(({ what }) => what === OURS);
+  if (ours !== undefined) starts.push(hollow(ours, place.dir));
   const rows = compare(starts, settings.rounds);
   for (const { server } of services) await stop(server);
   return { unit: 'ms', rows };
