@@ -8,6 +8,7 @@
 const assert = require('node:assert/strict');
 const { createHmac } = require('node:crypto');
 const { until, withCode } = require('./broker');
+const { openSession } = require('./sealed');
 const { MAGIC, rawConnection, requestFrame } = require('./wire');
 
 const TTL = 60_000;
@@ -289,11 +290,22 @@ async function lineLeases(lines, marks) {
   while (replies.length < 3) replies.push(await lines.ask({ action: 'ping', id: 'more' }));
 }
 
+async function lineExpiry(lines, marks) {
+  const expired = async () => (await lines.does({ action: 'stats' })).stats.expired;
+  const before = await expired();
+  for (const size of SIZES) {
+    const key = `${size}${marks.text('jkex', 100)}`;
+    await lines.does({ action: 'set', key, value: marks.text('jexp', size), ttl: SHORT_TTL });
+  }
+  await until(async () => (await expired()) === before + SIZES.length, 'all has expired');
+}
+
 /** All that lines have of their own. */
-async function overLines(t, pipe, secret, marks) {
+async function overLines(t, { pipe, secret }, marks) {
   const raw = await rawConnection(t, pipe);
   const lines = new Lines(raw, secret);
   await lineValues(lines, marks);
+  await lineExpiry(lines, marks);
   await lineRefusals(lines, marks);
   await lineLeases(lines, marks);
   await end(raw);
@@ -305,30 +317,66 @@ const end = (raw) =>
     raw.socket.destroy();
   });
 
-/** Peers that go in the middle: half a request, and replies that nobody reads. */
-async function brokenPeers(t, pipe, marks) {
-  const line = await rawConnection(t, pipe);
-  line.write(`{"action":"set","key":"k","value":"${marks.text('half', 200_000)}`);
-  const value = `{"v":"${marks.text('hfra', 150_000)}"}`;
-  const whole = requestFrame({
+/** A session whose frames go out as they are. */
+async function openPlain(t, { pipe }) {
+  const raw = await rawConnection(t, pipe);
+  raw.write(MAGIC);
+  return { socket: raw.socket.pause(), write: (bytes) => raw.write(bytes), seal: (bytes) => bytes };
+}
+
+const setFrame = (key, value) =>
+  requestFrame({
     action: ACTIONS.set,
     flags: 1,
     numbers: [TTL],
-    key: 'unread',
-    value,
+    key,
+    value: JSON.stringify({ v: value }),
   });
-  const half = await rawConnection(t, pipe);
-  half.write(Buffer.concat([MAGIC, whole.subarray(0, 100_000)]));
-  const deaf = await rawConnection(t, pipe);
-  deaf.socket.pause();
+
+/**
+ * Peers of one kind that go in the middle: half a frame, half a record, both, and replies that nobody reads.
+ */
+async function brokenSessions(t, broker, kind, marks, lines) {
+  const open = () => (kind === 'EPB0' ? openPlain(t, broker) : openSession(t, broker, kind));
+  const frame = setFrame('k', marks.text('hfra', 150_000));
+  const half = await open();
+  half.write(half.seal(frame.subarray(0, 100_000)));
+  const cut = await open();
+  cut.write(cut.seal(setFrame('k', marks.text('hrec', 150_000))).subarray(0, 100_000));
+  const both = await open();
+  both.write(both.seal(frame.subarray(0, 50_000)));
+  both.write(both.seal(frame.subarray(50_000)).subarray(0, 50_000));
+  const deaf = await open();
+  const { hits } = (await lines.does({ action: 'stats' })).stats;
   const get = requestFrame({ action: ACTIONS.get, key: 'unread' });
-  deaf.write(Buffer.concat([MAGIC, whole, ...Array.from({ length: 60 }, () => get)]));
+  const gets = Array.from({ length: 60 }, () => get);
+  const whole = setFrame('unread', marks.text('deaf', 150_000));
+  deaf.write(deaf.seal(Buffer.concat([whole, ...gets])));
+  // More are not served while so much of it is unread.
+  const unread = async () => (await lines.does({ action: 'stats' })).stats.hits - hits >= 7;
+  await until(unread, 'replies wait for the deaf peer');
+  return [half, cut, both, deaf];
+}
+
+/** What they sent that the broker has as it is: a record that is sealed is not. */
+const labelsOf = (kind) => (kind === 'EPB1' ? ['hfra', 'deaf'] : ['hfra', 'hrec', 'deaf']);
+
+/** Half a line, and sessions of each of the kinds. */
+async function brokenPeers(t, broker, kinds, marks) {
+  const { pid, pipe, secret } = broker;
+  const line = await rawConnection(t, pipe);
+  line.write(`{"action":"set","key":"k","value":"${marks.text('half', 200_000)}`);
+  await until(() => marks.count(pid, 'half') > 1000, 'half a line is there');
+  await end(line);
   const tidy = await rawConnection(t, pipe);
-  const lines = new Lines(tidy, null);
-  const has = async () => (await lines.ask({ action: 'has', key: 'unread' })).exists;
-  await until(has, 'the value of the deaf peer is there');
-  for (const peer of [line, half, deaf]) await end(peer);
-  await lines.does({ action: 'del', key: 'unread' });
+  const lines = new Lines(tidy, secret);
+  for (const kind of kinds) {
+    const peers = await brokenSessions(t, broker, kind, marks, lines);
+    const there = () => labelsOf(kind).every((label) => marks.count(pid, label) > 1000);
+    await until(there, `what was sent over ${kind} is there`);
+    for (const peer of peers) await end(peer);
+    await lines.does({ action: 'del', key: 'unread' });
+  }
   await end(tidy);
 }
 

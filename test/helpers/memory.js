@@ -122,6 +122,11 @@ class Marks {
     });
   }
 
+  /** How often a process has text with this label, as raw bytes. */
+  count(pid, label) {
+    return this.find(pid).filter(({ around }) => around.includes(this.#mark + label)).length;
+  }
+
   find(pid) {
     return search(pid, this.#needles());
   }

@@ -11,6 +11,7 @@ const { standalone } = require('../helpers/cli');
 const { brokenPeers, overFrames, overLines, TTL } = require('../helpers/marked_traffic');
 const { Marks, canScan, connectionsOf } = require('../helpers/memory');
 const { startProgram } = require('../helpers/program');
+const { startCarrier } = require('../helpers/sealed');
 
 const MAX_ITEMS = 64;
 const FLAGS = ['--max-items', String(MAX_ITEMS), '--eviction', 'lru'];
@@ -22,10 +23,11 @@ async function ofStart(t, args) {
   return { pid: running.pid, pipe: env.EPHEMERAL_PIPE, secret: env.EPHEMERAL_SECRET ?? null };
 }
 
+/** Ways to start one, and the kinds of sessions it takes. All take lines, signed where there is a secret. */
 const BROKERS = [
-  ['start', (t) => ofStart(t, [])],
-  ['start --no-auth', (t) => ofStart(t, ['--no-auth'])],
-  ['a program', (t) => startProgram(t, { ...OPTIONS, secret: SECRET, legacyHmac: true })],
+  ['start --legacy-hmac', (t) => ofStart(t, ['--legacy-hmac']), ['EPB1', 'EPBM']],
+  ['start --no-auth', (t) => ofStart(t, ['--no-auth']), ['EPB0']],
+  ['a program', (t) => startProgram(t, { ...OPTIONS, secret: SECRET, legacyHmac: true }), ['EPB1']],
 ];
 
 /** Runs `use` with a client; resolves when the broker has seen its connections end. */
@@ -40,11 +42,10 @@ async function visit({ pid, pipe, secret }, use) {
 }
 
 async function assertClean(marks, { pid }) {
-  const left = () => marks.leftIn(pid);
-  assert.deepEqual(left(), []);
+  assert.deepEqual(marks.leftIn(pid), []);
 }
 
-for (const [name, start] of BROKERS) {
+for (const [name, start, kinds] of BROKERS) {
   describe(`the broker of ${name}`, { skip: !canScan && 'only root reads its memory' }, () => {
     it('shows what is stored, and nothing of it once it is deleted', async (t) => {
       const broker = await start(t);
@@ -65,19 +66,28 @@ for (const [name, start] of BROKERS) {
       await assertClean(marks, broker);
     });
 
+    if (kinds.includes('EPBM')) {
+      it('keeps nothing of what came and went in frames of an EPBM session', async (t) => {
+        const broker = await start(t);
+        const carrier = { pid: broker.pid, secret: null };
+        carrier.pipe = await startCarrier(t, broker, 'EPBM');
+        const marks = new Marks();
+        await visit(carrier, (client) => overFrames(client, marks, { maxItems: MAX_ITEMS }));
+        await assertClean(marks, broker);
+      });
+    }
+
     it('keeps nothing of what came and went in JSON lines', async (t) => {
       const broker = await start(t);
-      if (name === 'start') return; // refuses them: that is tested elsewhere
       const marks = new Marks();
-      await visit(broker, () => overLines(t, broker.pipe, broker.secret, marks));
+      await visit(broker, () => overLines(t, broker, marks));
       await assertClean(marks, broker);
     });
 
-    it('keeps nothing of peers that went in the middle', async (t) => {
+    it(`keeps nothing of peers that went in the middle: lines, ${kinds.join(', ')}`, async (t) => {
       const broker = await start(t);
-      if (broker.secret !== null) return;
       const marks = new Marks();
-      await visit(broker, () => brokenPeers(t, broker.pipe, marks));
+      await visit(broker, () => brokenPeers(t, broker, kinds, marks));
       await assertClean(marks, broker);
     });
   });
