@@ -1,33 +1,11 @@
 /**
- * Node processes among faults: fault_shim.c, compiled here, preloaded into them. A script has `fault(order)`
+ * Node processes among faults: fault_shim.c, preloaded into them. A script has `fault(order)`
  * to tell it what to do, and `fired()`. Linux with a C compiler only; elsewhere `available` is false.
  */
 'use strict';
 
-const { spawnSync } = require('node:child_process');
-const fs = require('node:fs');
-const os = require('node:os');
-const path = require('node:path');
-
 const { runNode } = require('./broker');
-
-const SOURCE = path.join(__dirname, 'fault_shim.c');
-const available =
-  process.platform === 'linux' && !spawnSync('cc', ['--version'], { stdio: 'ignore' }).error;
-
-let library = null;
-
-/** The compiled shim; goes with this process. */
-function shim() {
-  if (library !== null) return library;
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'epb-fault-'));
-  process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
-  library = path.join(folder, 'shim.so');
-  const flags = ['-std=gnu11', '-O1', '-shared', '-fPIC'];
-  const made = spawnSync('cc', [...flags, '-o', library, SOURCE, '-ldl'], { encoding: 'utf8' });
-  if (made.status !== 0) throw new Error(`the shim does not compile:\n${made.stderr}`);
-  return library;
-}
+const { available, shim } = require('./shim');
 
 const PRELUDE = `
   const assert = require('node:assert/strict');
@@ -47,7 +25,7 @@ async function runAmongFaults(script, { env = {}, args = [] } = {}) {
       () => console.log('done'),
       (error) => { console.error(error); process.exit(1); },
     );`;
-  return runNode(source, { args, env: { ...env, LD_PRELOAD: shim() } });
+  return runNode(source, { args, env: { ...env, LD_PRELOAD: shim('fault_shim') } });
 }
 
 module.exports = { available, runAmongFaults };

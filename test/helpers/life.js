@@ -3,7 +3,9 @@
  * (workerData, or argv[2] as JSON): `life`, the name of what it does; `name`, that of its lock, pool or key;
  * a broker's `pipe` and `secret`; `inThread`, of a process: it is a worker thread of that which lives.
  *
- * It says "ready" in the middle, and ends as it is told: "throw", "reject", or "exit" with status 7.
+ * It says "ready" in the middle, and ends as it is told: "throw", "reject", or "exit" with status 7. A process
+ * around a thread ends that alone when it is told { thread: "throw" }, or the like, or { thread: "terminate" };
+ * it says "thread ended" then, and lives on.
  */
 'use strict';
 
@@ -105,11 +107,20 @@ const ENDS = {
   reject: () => void Promise.reject(new Error('the end')),
 };
 
-if (isMainThread && inThread) {
+/** Runs the life in a thread. */
+function runInThread() {
   const worker = new Worker(__filename, { workerData: given });
   worker.on('message', say);
-} else {
-  LIVES[life]();
+  return (end) => {
+    worker.on('error', () => {}).once('exit', () => say('thread ended'));
+    if (end === 'terminate') worker.terminate();
+    else worker.postMessage(end);
+  };
 }
-if (isMainThread) process.on('message', (end) => ENDS[end]());
+
+let endThread = null;
+if (isMainThread && inThread) endThread = runInThread();
+else LIVES[life]();
+if (isMainThread)
+  process.on('message', (end) => (end.thread ? endThread(end.thread) : ENDS[end]()));
 else parentPort.on('message', (end) => ENDS[end]());

@@ -213,9 +213,18 @@ class Lines {
     this.#raw.write(`${text.slice(0, -1)},"hmac":"${hmac}"}\n`);
   }
 
+  /** Reads no more. */
+  pause() {
+    this.#raw.socket.pause();
+  }
+
   async ask(request) {
     this.send(typeof request === 'string' ? request : JSON.stringify(request));
     return this.#raw.line();
+  }
+
+  end() {
+    return end(this.#raw);
   }
 
   async does(request) {
@@ -223,6 +232,35 @@ class Lines {
     assert.equal(reply.ok, true, JSON.stringify(reply).slice(0, 200));
     return reply;
   }
+}
+
+/** @returns {Promise<Lines>} over a connection of its own */
+async function startLines(t, { pipe, secret }) {
+  return new Lines(await rawConnection(t, pipe), secret);
+}
+
+/**
+ * Values of each size by lines, asked for again; and two who are there still, one in the middle of a line
+ * and one that reads no replies.
+ */
+async function lineGuests(t, broker, marks) {
+  const lines = await startLines(t, broker);
+  const key = (size) => `${size}${marks.text('jkey', 100)}`;
+  for (const size of SIZES) {
+    const value = marks.text('jval', size);
+    await lines.does({ action: 'set', key: key(size), value, ttl: TTL });
+    assert.equal((await lines.does({ action: 'get', key: key(size) })).value, value);
+  }
+  const half = await rawConnection(t, broker.pipe);
+  half.write(`{"action":"set","key":"k","value":"${marks.text('half', 200_000)}`);
+  const deaf = await startLines(t, broker);
+  deaf.pause();
+  const { hits } = (await lines.does({ action: 'stats' })).stats;
+  const get = JSON.stringify({ action: 'get', key: key(VALUE_BYTES - QUOTES) });
+  for (let i = 0; i < 20; i++) deaf.send(get);
+  await until(() => marks.count(broker.pid, 'half') > 1000, 'half a line is there');
+  const unread = async () => (await lines.does({ action: 'stats' })).stats.hits - hits >= 4;
+  await until(unread, 'replies wait for who does not read them');
 }
 
 /** A JSON string of the text in which nothing but the marks is written as it is. */
@@ -301,14 +339,13 @@ async function lineExpiry(lines, marks) {
 }
 
 /** All that lines have of their own. */
-async function overLines(t, { pipe, secret }, marks) {
-  const raw = await rawConnection(t, pipe);
-  const lines = new Lines(raw, secret);
+async function overLines(t, broker, marks) {
+  const lines = await startLines(t, broker);
   await lineValues(lines, marks);
   await lineExpiry(lines, marks);
   await lineRefusals(lines, marks);
   await lineLeases(lines, marks);
-  await end(raw);
+  await lines.end();
 }
 
 const end = (raw) =>
@@ -363,13 +400,12 @@ const labelsOf = (kind) => (kind === 'EPB1' ? ['hfra', 'deaf'] : ['hfra', 'hrec'
 
 /** Half a line, and sessions of each of the kinds. */
 async function brokenPeers(t, broker, kinds, marks) {
-  const { pid, pipe, secret } = broker;
+  const { pid, pipe } = broker;
   const line = await rawConnection(t, pipe);
   line.write(`{"action":"set","key":"k","value":"${marks.text('half', 200_000)}`);
   await until(() => marks.count(pid, 'half') > 1000, 'half a line is there');
   await end(line);
-  const tidy = await rawConnection(t, pipe);
-  const lines = new Lines(tidy, secret);
+  const lines = await startLines(t, broker);
   for (const kind of kinds) {
     const peers = await brokenSessions(t, broker, kind, marks, lines);
     const there = () => labelsOf(kind).every((label) => marks.count(pid, label) > 1000);
@@ -377,7 +413,7 @@ async function brokenPeers(t, broker, kinds, marks) {
     for (const peer of peers) await end(peer);
     await lines.does({ action: 'del', key: 'unread' });
   }
-  await end(tidy);
+  await lines.end();
 }
 
-module.exports = { SHORT_TTL, TTL, VALUE_BYTES, brokenPeers, overFrames, overLines };
+module.exports = { SHORT_TTL, TTL, VALUE_BYTES, brokenPeers, lineGuests, overFrames, overLines };

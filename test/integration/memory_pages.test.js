@@ -10,10 +10,12 @@ const path = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 const { describe, it } = require('node:test');
 const { PipeClient, SECRET, randomFrom, temporaryDirectory, until } = require('../helpers/broker');
-const { BIN, launch, standalone } = require('../helpers/cli');
-const { TTL, VALUE_BYTES } = require('../helpers/marked_traffic');
+const { BIN, launch, launchCli, processState, scratch, standalone } = require('../helpers/cli');
+const { Process } = require('../helpers/lives');
+const { TTL, VALUE_BYTES, lineGuests } = require('../helpers/marked_traffic');
 const { Marks, canScan } = require('../helpers/memory');
 const { startProgram } = require('../helpers/program');
+const { available, shim } = require('../helpers/shim');
 
 const rootOnly = { skip: !canScan && 'only root reads the memory of others' };
 const SIZES = [16, 500, 5000, 100_000, VALUE_BYTES - 2];
@@ -29,6 +31,21 @@ async function fill(t, { pipe, secret = null }, marks) {
     await client.set(marks.text('key ', 100) + size, marks.text('val ', size), TTL);
   }
   return client;
+}
+
+/** A value of each size, and somebody who holds, waits for and watches what has names; all is there. */
+async function occupy(t, { pid, pipe, secret }, marks) {
+  const client = await fill(t, { pipe, secret }, marks);
+  const pool = marks.text('pool', 50);
+  await client.pool(pool, [marks.text('elem', 900)]);
+  await client.acquire(pool, { workerId: marks.text('work', 50) });
+  client.acquire(pool).catch(() => {});
+  client.waitFor(marks.text('none', 50)).catch(() => {});
+  await client.watch(marks.text('watc', 50)).ready;
+  for (const size of SIZES) {
+    assert.equal(await client.get(marks.text('key ', 100) + size), marks.text('val ', size));
+  }
+  assert.ok(marks.count(pid, 'val ') > VALUE_BYTES / 12, 'all of it is found');
 }
 
 /** Words that run a program with limits, and without root's right to exceed that of locking. */
@@ -111,12 +128,13 @@ describe('a core dump', rootOnly, () => {
   const cores = (folder) => fs.readdirSync(folder).filter((name) => name.startsWith('core'));
   const toFile = { skip: !/^core/.test(pattern) && 'core dumps go elsewhere here' };
 
-  it('of a program has none of the values that its broker holds', toFile, async (t) => {
+  it('of a program has nothing of what its broker holds, takes or gives', toFile, async (t) => {
     const cwd = temporaryDirectory(t);
-    const program = await startProgram(t, { secret: SECRET }, { cwd, before: unlimited });
+    const options = { secret: SECRET, legacyHmac: true };
+    const program = await startProgram(t, options, { cwd, before: unlimited });
     const marks = new Marks();
-    await fill(t, program, marks);
-    assert.ok(marks.find(program.pid).length > 0);
+    await occupy(t, program, marks);
+    await lineGuests(t, program, marks);
     await program.kill('SIGABRT');
     const [name] = cores(cwd);
     const core = fs.readFileSync(path.join(cwd, name));
@@ -166,29 +184,80 @@ describe('what is no longer to be had', rootOnly, () => {
   it('is wiped when the broker stops, with sessions, leases and waiting requests', async (t) => {
     const program = await startProgram(t, { secret: SECRET });
     const marks = new Marks();
-    const client = await fill(t, program, marks);
-    await client.pool(marks.text('pool', 50), [marks.text('elem', 900)]);
-    await client.acquire(marks.text('pool', 50), { workerId: marks.text('work', 50) });
-    const waiting = client.acquire(marks.text('pool', 50));
-    waiting.catch(() => {});
-    await client.ping();
+    await occupy(t, program, marks);
     await program.ask('stop');
     assert.deepEqual(marks.leftIn(program.pid), []);
     assert.ok(!fs.existsSync(program.pipe));
   });
 
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']) {
-    it(`leaves no name behind when start is ended by ${signal}`, async (t) => {
-      const { running, folder, env } = await standalone(t);
-      const client = await fill(
-        t,
-        { pipe: env.EPHEMERAL_PIPE, secret: env.EPHEMERAL_SECRET },
-        new Marks(),
-      );
-      running.child.kill(signal);
-      await running.closed;
+  for (const end of ['terminate', 'exit', 'throw']) {
+    it(`is wiped when the thread of the broker ends by ${end}, and its process goes on`, async (t) => {
+      const life = new Process({ life: 'serving', name: 'k', inThread: true });
+      t.after(() => life.child.kill('SIGKILL'));
+      const { pipe, secret } = await life.heard();
+      const { pid } = life.child;
+      const marks = new Marks();
+      await occupy(t, { pid, pipe, secret }, marks);
+      const ended = life.heard();
+      life.child.send({ thread: end });
+      assert.equal(await ended, 'thread ended');
+      assert.deepEqual(marks.leftIn(pid), []);
+    });
+  }
+});
+
+/** The end of `start` alone: by a signal, with status 0. */
+const ALONE = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'].map((signal) => ({
+  name: `alone, by ${signal}`,
+  begin: (t, env) => standalone(t, [], env),
+  end: ({ child }) => child.kill(signal),
+  ended: { code: 0, signal: null },
+}));
+/** With a command: as that ends. */
+const WITH_COMMAND = [
+  {
+    name: 'with a command, by SIGTERM',
+    begin: startWithCommand,
+    end: ({ child }) => child.kill('SIGTERM'),
+    ended: { code: null, signal: 'SIGTERM' },
+  },
+  {
+    name: 'with a command, by its status',
+    begin: startWithCommand,
+    end: ({ child }) => child.stdin.end('\n'),
+    ended: { code: 3, signal: null },
+  },
+];
+
+/** A command that ends with status 3 when there is a line to read. */
+async function startWithCommand(t, env) {
+  const folder = scratch(t);
+  const script = 'echo "$EPHEMERAL_PIPE $EPHEMERAL_SECRET."; read line; exit 3';
+  const options = { env: { TMPDIR: folder, ...env }, input: null };
+  const running = launchCli(['start', '--', 'sh', '-c', script], options);
+  t.after(() => running.child.kill('SIGKILL'));
+  const [, pipe, secret] = await running.sees(/^(\S+) (\S+)\.$/m);
+  return { running, folder, env: { EPHEMERAL_PIPE: pipe, EPHEMERAL_SECRET: secret } };
+}
+
+const stoppable = { skip: rootOnly.skip || (!available && 'it takes a C compiler') };
+
+describe('when start ends', stoppable, () => {
+  for (const { name, begin, end, ended } of [...ALONE, ...WITH_COMMAND]) {
+    it(`nothing of what it held is left in its memory, and no name: ${name}`, async (t) => {
+      const { running, folder, env } = await begin(t, { LD_PRELOAD: shim('last_moment') });
+      const { pid } = running;
+      const marks = new Marks();
+      await occupy(t, { pid, pipe: env.EPHEMERAL_PIPE, secret: env.EPHEMERAL_SECRET }, marks);
+      end(running);
+      await until(() => processState(pid) === 'T', 'it has come to its last moment');
+      try {
+        assert.deepEqual(marks.leftIn(pid), []);
+      } finally {
+        running.child.kill('SIGCONT');
+      }
+      assert.deepEqual(await running.closed, ended);
       assert.deepEqual(fs.readdirSync(folder), []);
-      await client.close();
     });
   }
 });
