@@ -12,10 +12,13 @@ const {
   PipeClient,
   SECRET,
   startBroker,
+  startClient,
   temporaryDirectory,
+  until,
   withCode,
 } = require('../helpers/broker');
 const { startImpostor } = require('../helpers/impostor');
+const { startProgram } = require('../helpers/program');
 const { rawConnection } = require('../helpers/wire');
 
 const TTL = 60_000;
@@ -148,6 +151,94 @@ for (const [what, answer, make, codes] of IMPOSTORS) {
       );
     }
     assertHellosOnly(await heard(), Object.keys(CALLS).length);
+  });
+}
+
+/** Renewed three times as often. */
+const RENEWED_TTL = 900;
+const SUCCESSORS = IMPOSTORS.filter(([what]) => /silent|noise|replays|no secret/.test(what));
+
+/** Resolves when the clock of another broker has gone on by so much. */
+async function untilLater(t, ms) {
+  const client = startClient(t, startBroker(t));
+  const alarm = client.watch('alarm');
+  await alarm.ready;
+  await client.set('alarm', VALUE, ms);
+  for await (const { type } of alarm) if (type === 'expire') return;
+}
+
+/**
+ * A client in the middle of everything: it holds leases that are renewed, waits, computes and watches.
+ * Resolves what ends with its broker, and what it does of its own accord then.
+ */
+async function beBusy(client) {
+  const lease = await client.acquire(KEY, { ttl: RENEWED_TTL });
+  const lock = await client.acquireLock(KEY, { ttl: RENEWED_TTL });
+  await client.lease(`${KEY} 2`, WORKER, TTL);
+  const watch = client.watch(KEY);
+  await watch.ready;
+  let finish;
+  const computed = new Promise((resolve) => {
+    finish = () => resolve(VALUE);
+  });
+  const computing = await new Promise((begun) => {
+    const result = client.getOrSet(`${KEY} 3`, TTL, () => {
+      begun({ result });
+      return computed;
+    });
+  });
+  const other = { workerId: `${WORKER} 2` };
+  const waits = Promise.allSettled([
+    client.acquireLock(KEY, other),
+    client.waitFor(`${KEY} 4`),
+    client.barrier(KEY, 2),
+    watch.next(),
+    computing.result,
+  ]);
+  const before = Date.now() + RENEWED_TTL;
+  const renewed = () => [lease, lock].every(({ expiresAt }) => expiresAt > before);
+  await until(renewed, 'both are renewed');
+  assert.equal(lease.lost || lock.lost, false);
+  return { lease, lock, watch, waits, finish };
+}
+
+for (const [what, answer, make, codes] of SUCCESSORS) {
+  test(`${what} takes a killed broker's place, and gets 36 bytes of all its client does`, async (t) => {
+    const directory = temporaryDirectory(t);
+    const program = await startProgram(
+      t,
+      { secret: SECRET, pipeId: 'killed' },
+      { env: { TMPDIR: directory } },
+    );
+    const { pipe } = program;
+    const options = { workerId: WORKER, timeout: answer === 'silence' ? 300 : 20_000 };
+    const client = new PipeClient(pipe, { secret: SECRET, ...options });
+    t.after(() => client.close());
+    const { lease, lock, watch, waits, finish } = await beBusy(client);
+    const bytes = make === null ? undefined : await make(t);
+    const aside = path.join(directory, 'aside');
+    const heard = await startImpostor(t, { pipe: aside, answer, bytes });
+    // So there is no moment without a listener.
+    fs.renameSync(aside, pipe);
+    await program.kill();
+
+    finish();
+    const gone = new RegExp(`^broker_gone$|${codes.source}`);
+    for (const { status, reason } of await waits) {
+      assert.equal(status, 'rejected');
+      assert.match(reason.code, gone, reason.stack);
+    }
+    const done = [lease.renew(), lease.release(), lock.renew(), lock.release(), watch.next()];
+    const calls = Object.values(CALLS).map(async (call) => call(client));
+    const settled = await Promise.allSettled([...done, ...calls]);
+    for (const { reason } of settled.slice(done.length)) {
+      assert.match(reason?.code ?? 'none', codes, reason?.stack);
+    }
+    assert.deepEqual([lease.lost, lock.lost], [true, true]);
+    // Whatever was to be renewed would have been by now.
+    await untilLater(t, RENEWED_TTL / 2);
+    await client.close();
+    assertHellosOnly(await heard(), 1);
   });
 }
 
