@@ -118,11 +118,11 @@ class Running {
  * @param {string} file
  * @param {string[]} args
  * @param {{ env?: object, cwd?: string, input?: string | Buffer | null, stdio?: any,
- *   detached?: boolean }} options  input: null leaves stdin open; detached: in a group of its own,
- *   as a shell starts a job
+ *   detached?: boolean, uid?: number }} options  input: null leaves stdin open; detached: in a group
+ *   of its own, as a shell starts a job; uid: of the user, and the group, that root becomes
  */
-function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = false } = {}) {
-  const child = spawn(file, args, { env: cleanEnv(env), cwd, stdio, detached });
+function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = false, uid } = {}) {
+  const child = spawn(file, args, { env: cleanEnv(env), cwd, stdio, detached, uid, gid: uid });
   child.stdin?.on('error', () => {});
   if (input !== null) child.stdin?.end(input);
   return new Running(child);

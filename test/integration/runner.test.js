@@ -4,12 +4,14 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const { constants } = require('node:os');
 const path = require('node:path');
 const { describe, it } = require('node:test');
 const {
   BIN,
+  ROOT,
   standalone,
   launch,
   launchCli,
@@ -568,11 +570,88 @@ describe('start without a command', () => {
   });
 });
 
+/** Whom root becomes for a while: no privilege may help. */
+const USER = process.getuid?.() === 0 ? 65534 : undefined;
+
+/**
+ * Run by an ordinary user: starts brokers, and tells whether it can open their memory. It is their parent,
+ * since on some systems nobody else might trace them at all.
+ */
+const TRACER = `
+  const { spawn } = require('node:child_process');
+  const { once } = require('node:events');
+  const fs = require('node:fs');
+  const [root, bin] = process.argv.slice(1);
+  const program = (options) => [
+    '-e',
+    'const { Broker } = require(process.argv[1]);' +
+      'new Broker({ exportEnv: false, ...JSON.parse(process.argv[2]) }).startSync();' +
+      "console.log('started')",
+    root,
+    JSON.stringify(options),
+  ];
+  const brokers = {
+    start: [bin, 'start'],
+    'a program with hardenProcess': program({ hardenProcess: true }),
+    'a program without': program({}),
+  };
+  const look = async ([name, args]) => {
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ended = once(child, 'exit');
+    await once(child.stdout, 'data');
+    let found = 'open';
+    try {
+      fs.closeSync(fs.openSync('/proc/' + child.pid + '/mem', 'r'));
+    } catch (error) {
+      found = error.code;
+    }
+    child.kill();
+    await ended;
+    return [name, found];
+  };
+  Promise.all(Object.entries(brokers).map(look)).then((found) =>
+    console.log(JSON.stringify(Object.fromEntries(found))),
+  );
+`;
+
+/** Why it can't be told here who may read the memory of whom; gives the folder to the user who tries. */
+function whyNoTracing(folder) {
+  const yama = '/proc/sys/kernel/yama/ptrace_scope';
+  const scope = fs.existsSync(yama) ? Number(fs.readFileSync(yama, 'latin1')) : 0;
+  if (scope > 1) return 'no process of a user may trace another here';
+  if (USER === undefined) return null;
+  fs.chownSync(folder, USER, USER);
+  const [file, ...args] = node(
+    'process.argv.slice(1).forEach((name) => fs.accessSync(name, 4))',
+    BIN,
+    folder,
+  );
+  const { status } = spawnSync(file, args, { uid: USER, gid: USER, cwd: '/' });
+  return status === 0 ? null : 'another user can not reach the package';
+}
+
 describe('protection', { skip: process.platform !== 'linux' }, () => {
-  it('makes no core dumps and cannot be traced', async (t) => {
-    const script = `grep -E '^Max core' /proc/$EPHEMERAL_BROKER_PID/limits; stat -c %u /proc/$EPHEMERAL_BROKER_PID/mem`;
-    const { stdout } = await start(t, sh(script));
+  it('makes no core dumps', async (t) => {
+    const { stdout } = await start(t, sh(`grep '^Max core' /proc/$EPHEMERAL_BROKER_PID/limits`));
     assert.match(stdout, /^Max core file size\s+0\s/);
+  });
+
+  it('lets no other process of its user read its memory', async (t) => {
+    const folder = scratch(t);
+    const why = whyNoTracing(folder);
+    if (why) {
+      t.skip(why);
+      return;
+    }
+    const [file, ...args] = node(TRACER, ROOT, BIN);
+    const tracer = launch(file, args, { uid: USER, cwd: folder, env: { TMPDIR: folder } });
+    const { code, stdout, stderr } = await tracer.result();
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+    assert.deepEqual(JSON.parse(stdout), {
+      start: 'EACCES',
+      'a program with hardenProcess': 'EACCES',
+      'a program without': 'open',
+    });
   });
 
   it('leaves an idle broker alone: no idle timeout while a command runs', async (t) => {
