@@ -1,5 +1,5 @@
 // The steps of `npm test`, in their order. Each has a name, a heading, and `run`, which resolves
-// { passed, failed }: the counts of the test framework where there is one, else one for the step.
+// { passed, failed, skipped }: the counts of the test framework where there is one, else one for the step.
 'use strict';
 
 const { spawn, execFileSync } = require('node:child_process');
@@ -29,8 +29,8 @@ const SYSTEM_SUITES = without(
   'client keeper server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
 );
 const ADDON_TESTS = ['binding', 'lease', 'coordination'];
-const OK = { passed: 1, failed: 0 };
-const BROKEN = { passed: 0, failed: 1 };
+const OK = { passed: 1, failed: 0, skipped: 0 };
+const BROKEN = { passed: 0, failed: 1, skipped: 0 };
 
 const asCount = (isGood) => (isGood ? OK : BROKEN);
 const tool = (name) => path.join(ROOT, 'node_modules/.bin', name);
@@ -73,9 +73,9 @@ async function succeeds(command, args) {
 }
 
 /** Counts as the framework reports them; without a report, or with a lie in it, a failure more. */
-function counted(passed, failed, status) {
-  if (passed + failed === 0) return BROKEN;
-  return { passed, failed: status === 0 || failed > 0 ? failed : 1 };
+function counted({ passed, failed, skipped = 0 }, status) {
+  if (passed + failed === 0) return { ...BROKEN, skipped };
+  return { passed, failed: status === 0 || failed > 0 ? failed : 1, skipped };
 }
 
 /** From Node 20.11 on: a test that hangs fails by itself, and two files run at once. */
@@ -83,6 +83,13 @@ function testOptions() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 11)) return [];
   return [`--test-timeout=${TEST_LIMIT_MS}`, '--test-concurrency=2'];
+}
+
+/** A suite that is skipped is not counted in the report's own sum, nor are its tests: here it is one. */
+function tapCounts(tap) {
+  const count = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
+  const skipped = tap.match(/^ *ok \d+ .* # SKIP\b/gm)?.length ?? 0;
+  return { passed: count('pass'), failed: count('fail') + count('cancelled'), skipped };
 }
 
 async function nodeTests(files, env = {}) {
@@ -98,8 +105,7 @@ async function nodeTests(files, env = {}) {
     const args = ['--test', ...testOptions(), ...reporters, ...files];
     const { status } = await execute(process.execPath, args, env);
     const tap = fs.existsSync(report) ? fs.readFileSync(report, 'utf8') : '';
-    const count = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
-    return counted(count('pass'), count('fail') + count('cancelled'), status);
+    return counted(tapCounts(tap), status);
   } finally {
     fs.rmSync(scratch, { recursive: true, force: true });
   }
@@ -109,10 +115,10 @@ async function criterionTests() {
   const built = await execute('make', [...MAKE_C, '-j2']);
   if (built.status !== 0) return BROKEN;
   const { status, output } = await execute('make', [...MAKE_C, 'run']);
-  const summary =
+  const report =
     /Tested: \d+ \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)/.exec(output) ?? [];
-  const [passed = 0, failing = 0, crashing = 0] = summary.slice(1).map(Number);
-  return counted(passed, failing + crashing, status);
+  const [passed = 0, failing = 0, crashing = 0] = report.slice(1).map(Number);
+  return counted({ passed, failed: failing + crashing }, status);
 }
 
 /** What our own runner (test/c/threads/runner.c) and scripts/fuzz end with. */
@@ -120,7 +126,8 @@ function tallied({ status, output }) {
   const [passed = 0, failed = 0] = (/^(\d+) (?:targets )?passed, (\d+) failed$/m.exec(output) ?? [])
     .slice(1)
     .map(Number);
-  return counted(passed, failed, status);
+  const skipped = Number(/^(\d+) skipped$/m.exec(output)?.[1] ?? 0);
+  return counted({ passed, failed, skipped }, status);
 }
 
 async function threadTests() {
@@ -208,11 +215,9 @@ async function coverageTests() {
   if (built.status !== 0) return BROKEN;
   const core = tallied(await execute('make', [...MAKE_C, 'run', 'COVERAGE=1']));
   const addon = await addonTests(ADDON_BUILDS.coverage);
-  const enough = asCount(coverage.report(build));
-  return {
-    passed: core.passed + addon.passed + enough.passed,
-    failed: core.failed + addon.failed + enough.failed,
-  };
+  const all = [core, addon, asCount(coverage.report(build))];
+  const sum = (what) => all.reduce((total, counts) => total + counts[what], 0);
+  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
 }
 
 async function pythonTests() {
@@ -220,8 +225,9 @@ async function pythonTests() {
   const { status, output } = await execute('python3', discover);
   const number = (pattern) => Number(pattern.exec(output)?.[1] ?? 0);
   const failed = number(/failures=(\d+)/) + number(/errors=(\d+)/);
-  const ran = number(/^Ran (\d+) tests? in/m) - number(/skipped=(\d+)/);
-  return counted(Math.max(0, ran - failed), failed, status);
+  const skipped = number(/skipped=(\d+)/);
+  const ran = number(/^Ran (\d+) tests? in/m) - skipped;
+  return counted({ passed: Math.max(0, ran - failed), failed, skipped }, status);
 }
 
 /** The compiler flags of the test build, without those that clang-tidy's older clang lacks. */
@@ -334,4 +340,23 @@ const STEPS = [
   ...LATE_SUITES.map((name) => suite(name)),
 ];
 
-module.exports = { STEPS };
+/** How a step ended, in a line. */
+function stepLine(heading, { passed, failed, skipped }, seconds) {
+  const left = skipped > 0 ? `, ${skipped} skipped` : '';
+  return `-- ${heading}: ${passed} passed, ${failed} failed${left} (${seconds} s)`;
+}
+
+/** What `npm test` ends with; the last line is for those who read that alone. */
+function summary(results) {
+  const sum = (what) => results.reduce((total, { counts }) => total + counts[what], 0);
+  const broken = results.filter(({ counts }) => counts.failed > 0).map(({ heading }) => heading);
+  const skipped = results
+    .filter(({ counts }) => counts.skipped > 0)
+    .map(({ heading, counts }) => `${counts.skipped} in ${heading}`);
+  const lines = [];
+  if (broken.length > 0) lines.push(`failed in: ${broken.join('; ')}`);
+  if (skipped.length > 0) lines.push(`${sum('skipped')} skipped: ${skipped.join('; ')}`);
+  return [...lines, `${sum('passed')} passed, ${sum('failed')} failed`];
+}
+
+module.exports = { STEPS, nodeTests, stepLine, summary, tallied };

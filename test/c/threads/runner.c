@@ -196,7 +196,7 @@ is_as_wanted(const struct criterion_test *test, int status)
     if (WIFSIGNALED(status))
         return test->data->signal == WTERMSIG(status);
     int code = WEXITSTATUS(status);
-    return test->data->signal == 0 && (code == SKIPPED || code == test->data->exit_code);
+    return test->data->signal == 0 && code == test->data->exit_code;
 }
 
 static struct {
@@ -205,16 +205,27 @@ static struct {
 } running[AT_ONCE];
 static unsigned passed;
 static unsigned bad;
+static unsigned skipped;
 
 static void
-count(const struct criterion_test *test, bool good)
+fail(const struct criterion_test *test)
 {
-    if (good) {
+    bad++;
+    fprintf(stderr, "%s/%s failed\n", test->category, test->name);
+}
+
+static void
+count(const struct criterion_test *test, int status)
+{
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+        skipped++;
+        return;
+    }
+    if (is_as_wanted(test, status)) {
         passed++;
         return;
     }
-    bad++;
-    fprintf(stderr, "%s/%s failed\n", test->category, test->name);
+    fail(test);
 }
 
 /* Waits for the end of a running test; false when none runs. */
@@ -227,7 +238,7 @@ reap(void)
     for (int i = 0; i < AT_ONCE; i++) {
         if (running[i].test == NULL || running[i].pid != ended)
             continue;
-        count(running[i].test, is_as_wanted(running[i].test, status));
+        count(running[i].test, status);
         running[i].test = NULL;
     }
     return ended > 0;
@@ -256,11 +267,13 @@ main(int argc, char **argv)
         running[place].test = *test;
         if (running[place].pid < 0) {
             running[place].test = NULL;
-            count(*test, false);
+            fail(*test);
         }
     }
     while (reap())
         continue;
+    if (skipped != 0)
+        printf("%u skipped\n", skipped);
     printf("%u passed, %u failed\n", passed, bad);
     return bad != 0 || passed == 0;
 }

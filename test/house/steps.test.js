@@ -1,0 +1,80 @@
+// What `npm test` counts, and says at its end.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const test = require('node:test');
+
+const { stepLine, summary, tallied } = require('../../scripts/steps.js');
+const { runNode, temporaryDirectory } = require('../helpers/broker.js');
+
+const counts = (passed, failed, skipped) => ({ passed, failed, skipped });
+
+/** Counts a file of tests as a step does, in a process that is no part of this run. */
+async function countFile(t, source) {
+  const file = path.join(temporaryDirectory(t), 'a.test.js');
+  fs.writeFileSync(file, `const { describe, it, test } = require('node:test');${source}`);
+  const script = `
+    delete process.env.NODE_TEST_CONTEXT;
+    const { nodeTests } = require(ROOT + '/scripts/steps.js');
+    nodeTests([${JSON.stringify(file)}]).then((found) => console.log(JSON.stringify(found)));
+  `;
+  const { stdout } = await runNode(script);
+  return JSON.parse(stdout.trim().split('\n').at(-1));
+}
+
+test('tests and whole suites that were skipped are counted, and are not passed', async (t) => {
+  const found = await countFile(
+    t,
+    `
+    test('passes', () => {});
+    test('says # SKIP and passes', () => {});
+    test('is skipped', { skip: true }, () => {});
+    test('skips itself', (t) => t.skip('for a reason'));
+    describe('a suite', () => {
+      it('passes', () => {});
+      it('is skipped', { skip: 'for a reason' }, () => {});
+    });
+    describe('a suite that is skipped', { skip: 'for a reason' }, () => {
+      it('is never seen', () => {});
+    });
+    `,
+  );
+  assert.deepEqual([found.passed, found.failed], [3, 0]);
+  // Some versions of Node look into a suite that is skipped.
+  assert.ok([4, 5].includes(found.skipped), `${found.skipped} were skipped`);
+});
+
+test('a run in which all is skipped has failed: nothing was tested', async (t) => {
+  const found = await countFile(
+    t,
+    `describe('all', { skip: true }, () => { it('is', () => {}); });`,
+  );
+  assert.deepEqual([found.passed, found.failed], [0, 1]);
+});
+
+test('what the C runner skipped is counted', () => {
+  const ended = (output) => tallied({ status: 0, output });
+  assert.deepEqual(ended('2 skipped\n31 passed, 0 failed\n'), counts(31, 0, 2));
+  assert.deepEqual(ended('31 passed, 0 failed\n'), counts(31, 0, 0));
+});
+
+test('the skipped are told by step, before the last line, which is of those that ran', () => {
+  const results = [
+    { heading: 'types', counts: counts(1, 0, 0) },
+    { heading: 'integration', counts: counts(500, 1, 24) },
+    { heading: 'Python client', counts: counts(30, 0, 2) },
+  ];
+  assert.deepEqual(summary(results), [
+    'failed in: integration',
+    '26 skipped: 24 in integration; 2 in Python client',
+    '531 passed, 1 failed',
+  ]);
+  assert.deepEqual(summary(results.slice(0, 1)), ['1 passed, 0 failed']);
+  assert.equal(
+    stepLine('integration', results[1].counts, 61.2),
+    '-- integration: 500 passed, 1 failed, 24 skipped (61.2 s)',
+  );
+  assert.equal(stepLine('types', results[0].counts, 3), '-- types: 1 passed, 0 failed (3 s)');
+});
