@@ -265,7 +265,7 @@ new_server(const struct epb_server_options *options)
     server->armed_ms = UINT64_MAX;
     server->accept_again_ms = UINT64_MAX;
     server->drain_until_ms = UINT64_MAX;
-    server->item_due_ms = UINT64_MAX;
+    epb_sweeper_init(&server->sweeper);
     server->lease_due_ms = UINT64_MAX;
     server->stop_task = (struct epb_task){.run = run_stop, .context = server};
     server->drain_task = (struct epb_task){.run = run_drain, .context = server};

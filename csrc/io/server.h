@@ -38,7 +38,6 @@
 #define EPB_UNPROVEN_REST_MS 1000U
 #define EPB_HELD_INPUT_BYTES (32U * 1024U * 1024U)
 #define EPB_HELD_OUTPUT_BYTES (64U * 1024U * 1024U)
-#define EPB_SWEEP_REST_MS 90U
 /* How often accepting is tried again without descriptors. */
 #define EPB_ACCEPT_REST_MS 100U
 

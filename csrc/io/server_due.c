@@ -19,23 +19,17 @@ earlier(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
-/* How long until the sweeper has to look at the items again, at the latest. */
+/* How long until the items have to be swept again, at the latest. */
 static uint64_t
 item_wait_ms(struct epb_server *server, uint64_t item_due_ms, const struct epb_time *now)
 {
-    if (server->item_due_ms <= now->boot_ms)
-        server->swept_ms = now->boot_ms;
-    server->item_due_ms = item_due_ms;
-    if (item_due_ms == UINT64_MAX)
+    uint64_t next_ms = epb_sweeper_next(&server->sweeper, item_due_ms, now->boot_ms);
+
+    if (next_ms == UINT64_MAX)
         return UINT64_MAX;
-    if (item_due_ms <= now->boot_ms)
+    if (next_ms <= now->boot_ms)
         return 0;
-    uint64_t due_ms = item_due_ms;
-    if (due_ms < server->swept_ms + EPB_SWEEP_REST_MS) {
-        due_ms = server->swept_ms + EPB_SWEEP_REST_MS;
-    }
-    uint64_t wait_ms = due_ms > now->boot_ms ? due_ms - now->boot_ms : 1;
-    return earlier(wait_ms, server->sweeper_interval_ms);
+    return earlier(next_ms - now->boot_ms, server->sweeper_interval_ms);
 }
 
 /* Returns how long until the engine has to be swept again. Somebody may wait for the end

@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "loop.h"
 #include "server.h"
+#include "sweeper.h"
 
 /* Warnings that a peer can cause. */
 enum epb_server_limited {
@@ -49,10 +50,9 @@ struct epb_server {
     bool now_known; /* since the last look at the sockets */
     uv_timer_t timer;
     bool timer_open;
-    uint64_t armed_ms;        /* mono_ms the timer goes off; UINT64_MAX: it doesn't */
-    uint64_t due_looked_ms;   /* mono_ms */
-    uint64_t swept_ms;        /* boot_ms of the last sweep */
-    uint64_t item_due_ms;     /* boot_ms */
+    uint64_t armed_ms;      /* mono_ms the timer goes off; UINT64_MAX: it doesn't */
+    uint64_t due_looked_ms; /* mono_ms */
+    struct epb_sweeper sweeper;
     uint64_t lease_due_ms;    /* mono_ms, as the last sweep knew it */
     uint64_t active_ms;       /* mono_ms of the last sign of use */
     uint64_t heartbeat_at_ms; /* mono_ms */
