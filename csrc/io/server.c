@@ -14,11 +14,12 @@
 /* --- Turns --- */
 
 static void
-close_timer(struct epb_server *server)
+close_timers(struct epb_server *server)
 {
     if (server->timer_open)
         uv_close((uv_handle_t *)&server->timer, NULL);
     server->timer_open = false;
+    epb_boot_timer_close(&server->boot_timer);
 }
 
 /* The end: nothing of what was stored, and no name, is left when it returns. */
@@ -33,7 +34,7 @@ end(struct epb_server *server)
     while (!epb_list_empty(&server->all)) {
         epb_server_drop(server, EPB_LIST_ITEM(server->all.next, struct epb_conn, all));
     }
-    close_timer(server);
+    close_timers(server);
     epb_pool_fini(&server->conns.sessions.pool);
     epb_engine_free(server->engine);
     server->engine = NULL;
@@ -266,6 +267,7 @@ new_server(const struct epb_server_options *options)
     server->accept_again_ms = UINT64_MAX;
     server->drain_until_ms = UINT64_MAX;
     epb_sweeper_init(&server->sweeper);
+    epb_boot_timer_init(&server->boot_timer);
     server->lease_due_ms = UINT64_MAX;
     server->stop_task = (struct epb_task){.run = run_stop, .context = server};
     server->drain_task = (struct epb_task){.run = run_drain, .context = server};
@@ -316,6 +318,9 @@ begin_listening(struct epb_server *server, const struct epb_server_options *opti
         return error;
     server->timer_open = true;
     server->timer.data = server;
+    error = epb_boot_timer_open(&server->boot_timer, &server->loop.uv);
+    if (error != 0)
+        return error;
     struct epb_endpoint_spec spec = {.path = options->path, .pipe_id = options->pipe_id};
     error = epb_endpoint_open(&spec, &server->endpoint);
     if (error != 0)

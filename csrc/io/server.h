@@ -14,7 +14,9 @@
  * the millisecond; expired items (not sooner than EPB_SWEEP_REST_MS after the last sweep,
  * at the latest after the sweeper's interval), handshakes and partial requests that took
  * too long, the heartbeat, the end of an idle broker. When nothing is due, nothing wakes
- * it.
+ * it. That timer stands still while the machine is suspended: on Linux another one
+ * (boot_timer.h) has what expired meanwhile swept at once when the machine is resumed;
+ * elsewhere that comes with the next wake-up, after the sweeper's interval at the latest.
  *
  * Limits, whatever peers do: connections (the option; those beyond get one refusal),
  * EPB_UNPROVEN_MAX sessions that have not shown the secret yet (the oldest goes

@@ -29,6 +29,7 @@ item_wait_ms(struct epb_server *server, uint64_t item_due_ms, const struct epb_t
         return UINT64_MAX;
     if (next_ms <= now->boot_ms)
         return 0;
+    epb_boot_timer_arm(&server->boot_timer, next_ms);
     return earlier(next_ms - now->boot_ms, server->sweeper_interval_ms);
 }
 

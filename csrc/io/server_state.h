@@ -6,6 +6,7 @@
 #ifndef EPB_IO_SERVER_STATE_H
 #define EPB_IO_SERVER_STATE_H
 
+#include "boot_timer.h"
 #include "conn.h"
 #include "endpoint.h"
 #include "loop.h"
@@ -50,6 +51,7 @@ struct epb_server {
     bool now_known; /* since the last look at the sockets */
     uv_timer_t timer;
     bool timer_open;
+    struct epb_boot_timer boot_timer; /* beside it: for items, after a suspend */
     uint64_t armed_ms;      /* mono_ms the timer goes off; UINT64_MAX: it doesn't */
     uint64_t due_looked_ms; /* mono_ms */
     struct epb_sweeper sweeper;

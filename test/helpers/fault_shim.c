@@ -14,7 +14,8 @@
  * - /epb-fault/wrote: exists when anybody in the process has opened a regular file to
  * write
  * - /epb-fault/wall/<ms>, /epb-fault/boot/<ms>: what the wall clock and the clock that
- *   counts suspended time are ahead, for the addon
+ *   counts suspended time are ahead, for the addon; its timer by the latter goes off as
+ *   after a suspend
  */
 #define _GNU_SOURCE
 
@@ -32,6 +33,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +51,8 @@ static atomic_ullong thread_count;
 static atomic_bool file_opened;
 static atomic_llong wall_ahead_ms;
 static atomic_llong boot_ahead_ms;
+static atomic_int boot_timer = -1; /* the addon's last */
+static atomic_llong boot_timer_ms; /* when it wants it to go off */
 static _Thread_local uint64_t random_state __attribute__((tls_model("initial-exec")));
 
 extern void *
@@ -113,6 +117,31 @@ is_so(const char *question)
     return strcmp(question, "wrote") == 0 && atomic_load(&file_opened);
 }
 
+/* Arms the timer by the clock as the addon sees it. */
+static int
+arm_boot_timer(int fd, long long due_ms)
+{
+    static int (*real)(int, int, const struct itimerspec *, struct itimerspec *);
+    long long ms = due_ms - atomic_load(&boot_ahead_ms);
+    struct itimerspec when = {.it_value = {.tv_nsec = 1}};
+
+    if (ms > 0)
+        when.it_value =
+            (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    if (real == NULL)
+        real = (int (*)(int, int, const struct itimerspec *, struct itimerspec *))dlsym(
+            RTLD_NEXT, "timerfd_settime");
+    return real(fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static void
+advance_boot(long long ms)
+{
+    atomic_store(&boot_ahead_ms, ms);
+    if (atomic_load(&boot_timer) >= 0)
+        (void)arm_boot_timer(atomic_load(&boot_timer), atomic_load(&boot_timer_ms));
+}
+
 static int
 obey(const char *order)
 {
@@ -129,7 +158,7 @@ obey(const char *order)
     } else if (starts_with(order, "wall/", &rest)) {
         atomic_store(&wall_ahead_ms, atoll(rest));
     } else if (starts_with(order, "boot/", &rest)) {
-        atomic_store(&boot_ahead_ms, atoll(rest));
+        advance_boot(atoll(rest));
     } else if (!is_so(order)) {
         errno = ENOENT;
         return -1;
@@ -411,4 +440,17 @@ clock_gettime(clockid_t clock, struct timespec *time)
         time->tv_nsec += 1000000000;
     }
     return result;
+}
+
+int
+timerfd_settime(int fd, int flags, const struct itimerspec *when,
+                struct itimerspec *before)
+{
+    REAL(int, timerfd_settime, int, int, const struct itimerspec *, struct itimerspec *)
+    if (!FROM_ADDON || (flags & TFD_TIMER_ABSTIME) == 0)
+        return real(fd, flags, when, before);
+    long long due_ms = when->it_value.tv_sec * 1000LL + when->it_value.tv_nsec / 1000000;
+    atomic_store(&boot_timer, fd);
+    atomic_store(&boot_timer_ms, due_ms);
+    return arm_boot_timer(fd, due_ms);
 }

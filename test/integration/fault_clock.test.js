@@ -85,3 +85,41 @@ test('while the machine is suspended values grow old, leases do not', only, () =
     await (await other.acquireLock('held')).release();
   `),
 );
+
+test('what expired while the machine was suspended is gone when it is resumed', only, () =>
+  expectDone(`
+    // From now on the addon's timers are seen.
+    fault('boot/0');
+    // Nothing else wakes the broker: no request, no heartbeat, no sweep before an hour has passed.
+    const sleeper = new Broker({ exportEnv: false, secret: null, sweeperInterval: 3600000 });
+    await sleeper.start();
+    const watcher = sleeper.client();
+    const watch = watcher.watch();
+    await watch.ready;
+    await watcher.set('a', 1, 1800000);
+    await watcher.set('b', 1, 5400000);
+    const events = watch[Symbol.asyncIterator]();
+    const next = async () => {
+      const { value } = await events.next();
+      return value.type + ' ' + value.key;
+    };
+    assert.deepEqual([await next(), await next()], ['set a', 'set b']);
+    // Whoever is awake sees the time without a timer.
+    const state = (id) => fs.readFileSync('/proc/self/task/' + id + '/stat', 'latin1').split(') ')[1][0];
+    const others = () => fs.readdirSync('/proc/self/task').filter((id) => Number(id) !== process.pid);
+    const suspend = (ms) => {
+      for (let looks = 0; looks < 5; looks++)
+        if (others().some((id) => state(id) !== 'S')) looks = 0;
+      fault('boot/' + ms);
+    };
+    const woken = setTimeout(() => { throw new Error('nothing expires'); }, 20000);
+    suspend(3600000);
+    assert.equal(await next(), 'expire a');
+    suspend(7200000);
+    assert.equal(await next(), 'expire b');
+    clearTimeout(woken);
+    await watch.close();
+    watcher.close();
+    await sleeper.stop();
+  `),
+);
