@@ -272,6 +272,42 @@ Test(auth, a_proof_is_good_for_one_session_only)
     epb_handshake_free(later);
 }
 
+/* Who doesn't know the secret has nothing but what the broker said: in this session, or
+ * in another one, to which this one's nonce was the client's. */
+static enum epb_status
+reflect(const char *magic, bool of_another)
+{
+    struct epb_handshake *server = epb_handshake_new(LITERAL("secret"));
+    struct epb_handshake *other = epb_handshake_new(LITERAL("secret"));
+    struct transcript seen = {{0}, {0}, {0}};
+    struct transcript second = {{0}, {0}, {0}};
+    struct epb_session_keys keys;
+    enum epb_record_mode mode;
+    memcpy(seen.client_hello, magic, EPB_MAGIC_BYTES);
+    cr_assert_eq(epb_handshake_server_hello(server, seen.client_hello, seen.server_hello),
+                 EPB_OK);
+    memcpy(second.client_hello, magic, EPB_MAGIC_BYTES);
+    memcpy(second.client_hello + EPB_MAGIC_BYTES, seen.server_hello, EPB_NONCE_BYTES);
+    cr_assert_eq(
+        epb_handshake_server_hello(other, second.client_hello, second.server_hello),
+        EPB_OK);
+    const struct transcript *from = of_another ? &second : &seen;
+    enum epb_status status = epb_handshake_server_finish(
+        server, from->server_hello + EPB_NONCE_BYTES, &keys, &mode);
+    epb_handshake_free(server);
+    epb_handshake_free(other);
+    return status;
+}
+
+Test(auth, the_brokers_own_proof_is_none_of_a_client)
+{
+    static const char *const magics[] = {EPB_MAGIC_SEALED, EPB_MAGIC_MAC};
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(reflect(magics[i], false), EPB_AUTH_FAILED);
+        cr_assert_eq(reflect(magics[i], true), EPB_AUTH_FAILED);
+    }
+}
+
 Test(auth, a_magic_without_a_secret_is_no_hello)
 {
     struct epb_handshake *server = epb_handshake_new(LITERAL("secret"));
