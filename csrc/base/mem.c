@@ -84,10 +84,10 @@ epb_mem_equal(const void *left, const void *right, size_t size_bytes)
 
 /* The fault plan */
 
-void
+uint64_t
 epb_mem_fail_after(uint64_t countdown)
 {
-    atomic_store(&fault_countdown, countdown);
+    return atomic_exchange(&fault_countdown, countdown);
 }
 
 bool

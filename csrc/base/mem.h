@@ -103,8 +103,9 @@ bool
 epb_mem_equal(const void *left, const void *right, size_t size_bytes);
 
 /* Tests: let the allocation number `countdown` from now fail (1 = the next one), once; 0
- * turns it off. Counts arena, shared and table allocations of this process. */
-void
+ * turns it off. Counts arena, shared and table allocations of this process. Returns what
+ * was left of the countdown before: 0 when that one has failed. */
+uint64_t
 epb_mem_fail_after(uint64_t countdown);
 
 /* For allocators: counts one allocation, and tells whether it is the one to fail. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -268,16 +269,16 @@ Test(mem, the_fault_plan_counts_and_fires_once)
     void *first;
     void *third;
 
-    epb_mem_fail_after(2);
+    cr_assert_eq(epb_mem_fail_after(2), 0);
     first = epb_mem_table_alloc(8);
     cr_assert_not_null(first);
     cr_assert_null(epb_arena_alloc(arena, 8));
     third = epb_mem_alloc(8);
     cr_assert_not_null(third);
-    epb_mem_fail_after(1);
+    cr_assert_eq(epb_mem_fail_after(1), 0, "it has failed");
     cr_assert_null(epb_mem_table_resize(first, 100));
-    epb_mem_fail_after(1);
-    epb_mem_fail_after(0);
+    cr_assert_eq(epb_mem_fail_after(1), 0);
+    cr_assert_eq(epb_mem_fail_after(0), 1, "it has not");
     first = epb_mem_table_resize(first, 100);
     cr_assert_not_null(first);
     epb_mem_table_free(first);
@@ -414,6 +415,49 @@ limit_locking(size_t limit_bytes)
     if (geteuid() == 0) {
         cr_assert_eq(setuid(65534), 0);
     }
+}
+
+/* In small blocks and in one with a mapping of its own, of an arena and of the whole
+ * process. */
+Test(mem, a_forked_child_finds_zeros)
+{
+    static const size_t sizes[] = {1, 100, 5000, 3000000};
+    enum {
+        SIZES = sizeof(sizes) / sizeof(sizes[0])
+    };
+    struct epb_arena *arena = epb_arena_new(false);
+    uint8_t *blocks[2 * SIZES];
+    int status = -1;
+
+    for (unsigned i = 0; i < 2 * SIZES; i++) {
+        size_t size_bytes = sizes[i / 2];
+        blocks[i] =
+            i % 2 == 0 ? epb_arena_alloc(arena, size_bytes) : epb_mem_alloc(size_bytes);
+        cr_assert_not_null(blocks[i]);
+        memset(blocks[i], 0x5A, size_bytes);
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        int wrong = 0;
+        for (unsigned i = 0; i < 2 * SIZES && wrong == 0; i++) {
+            if (!is_zero(blocks[i], sizes[i / 2]))
+                wrong = (int)i + 1;
+        }
+        _exit(wrong);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0, "the child could read block %d", WEXITSTATUS(status) - 1);
+    for (unsigned i = 0; i < 2 * SIZES; i++) {
+        size_t size_bytes = sizes[i / 2];
+        cr_assert(blocks[i][0] == 0x5A && blocks[i][size_bytes - 1] == 0x5A,
+                  "the parent has lost block %u", i);
+        if (i % 2 == 0) {
+            epb_arena_release(arena, blocks[i], size_bytes);
+        } else {
+            epb_mem_free(blocks[i]);
+        }
+    }
+    epb_arena_free(arena);
 }
 
 Test(mem, without_the_right_to_lock_it_goes_on_and_tells)
