@@ -49,6 +49,19 @@ ask_for_turn(struct epb_conn *conn)
 
 /* --- Reading --- */
 
+/* How much may be read now, and where to. */
+static size_t
+offer_room(struct epb_conn *conn, uint8_t **memory)
+{
+    size_t size_bytes = 0;
+
+    if (!conn->owner->may_take(conn->owner->context))
+        return 0;
+    epb_session_input(conn->session, memory, &size_bytes);
+    conn->owner->input_held(conn->owner->context, conn);
+    return size_bytes;
+}
+
 static void
 on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
 {
@@ -60,7 +73,7 @@ on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
 
     (void)suggested;
     if (!conn->lingering)
-        epb_session_input(conn->session, &memory, &size_bytes);
+        size_bytes = offer_room(conn, &memory);
     if (size_bytes > UINT32_MAX / 2)
         size_bytes = UINT32_MAX / 2;
     *out = uv_buf_init((char *)memory, (unsigned)size_bytes);
@@ -121,23 +134,24 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
 bool
 epb_conn_glance(struct epb_conn *conn)
 {
-    uint8_t *memory;
-    size_t room_bytes;
+    uint8_t *memory = NULL;
 
     if (!conn->reading || conn->lingering)
         return false;
-    epb_session_input(conn->session, &memory, &room_bytes);
+    size_t room_bytes = offer_room(conn, &memory);
     if (room_bytes == 0) {
         if (epb_session_closing(conn->session))
             ask_for_turn(conn);
         return false;
     }
     size_t size_bytes = epb_endpoint_read(&conn->pipe, memory, room_bytes);
-    if (size_bytes != 0)
+    if (size_bytes != 0) {
         take_input(conn, size_bytes);
-    else
-        epb_session_received(conn->session, 0, conn->owner->now(conn->owner->context));
-    return size_bytes != 0;
+        return true;
+    }
+    epb_session_received(conn->session, 0, conn->owner->now(conn->owner->context));
+    conn->owner->input_held(conn->owner->context, conn);
+    return false;
 }
 
 static void

@@ -57,6 +57,10 @@ struct epb_conn_owner {
     struct epb_session_config sessions;
     /* It has something to do; may be said twice. */
     void (*ready)(void *context, struct epb_conn *conn);
+    /* Whether all connections together may hold more input; the next turn sees to it. */
+    bool (*may_take)(const void *context);
+    /* What its session holds for input has changed, outside of a turn. */
+    void (*input_held)(void *context, struct epb_conn *conn);
     /* Whether no connection waits for a turn, but for the one whose turn it is. */
     bool (*alone)(const void *context);
     /* The clocks, read at most once a look at the sockets. */

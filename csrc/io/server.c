@@ -97,6 +97,7 @@ serve(struct epb_server *server, struct epb_conn *conn)
     epb_server_account(server, conn);
     if (next == EPB_CONN_MORE)
         epb_server_on_ready(server, conn);
+    epb_server_enforce_totals(server);
 }
 
 /* Connections whose peers have ended. A crowd may end at once, and each leave costs
@@ -148,7 +149,6 @@ serve_queued(struct epb_server *server)
     serve_ending(server);
     server->traffic->bytes_in = server->conns.bytes_in;
     server->traffic->bytes_out = server->conns.bytes_out;
-    epb_server_enforce_totals(server);
     return EPB_LOOP_WORKED;
 }
 
@@ -236,6 +236,8 @@ copy_options(struct epb_server *server, const struct epb_server_options *options
     server->event_context = options->event_context;
     server->conns.context = server;
     server->conns.ready = epb_server_on_ready;
+    server->conns.may_take = epb_server_may_take;
+    server->conns.input_held = epb_server_on_input_held;
     server->conns.alone = on_alone;
     server->conns.now = on_now;
     server->conns.sessions = (struct epb_session_config){

@@ -22,7 +22,9 @@
  * EPB_UNPROVEN_MAX sessions that have not shown the secret yet (the oldest goes
  * once it has had its time; newcomers wait until then),
  * EPB_HELD_INPUT_BYTES of incomplete requests and EPB_HELD_OUTPUT_BYTES of unread replies
- * over all connections (the largest goes). Without descriptors to accept with, the others
+ * over all connections (the largest goes). That is looked at after each turn of one, and
+ * while there is too much input nobody is read from: together they never hold more than
+ * that and what one of them takes at once. Without descriptors to accept with, the others
  * are served and accepting is tried again.
  *
  * Thread safety: a server belongs to the thread that started it; events come from its own

@@ -34,15 +34,36 @@ accept_now(struct epb_server *server)
         server->accept_again_ms = 0;
 }
 
+bool
+epb_server_may_take(const void *context)
+{
+    const struct epb_server *server = context;
+
+    return server->held_input <= EPB_HELD_INPUT_BYTES;
+}
+
+static void
+account_input(struct epb_server *server, struct epb_conn *conn)
+{
+    size_t input = epb_session_held_input(conn->session);
+
+    server->held_input = server->held_input - conn->held_input + input;
+    conn->held_input = input;
+}
+
+void
+epb_server_on_input_held(void *context, struct epb_conn *conn)
+{
+    account_input(context, conn);
+}
+
 void
 epb_server_account(struct epb_server *server, struct epb_conn *conn)
 {
-    size_t input = epb_session_held_input(conn->session);
     size_t output = epb_session_held_output(conn->session) + epb_buf_size(&conn->unsent);
 
-    server->held_input = server->held_input - conn->held_input + input;
+    account_input(server, conn);
     server->held_output = server->held_output - conn->held_output + output;
-    conn->held_input = input;
     conn->held_output = output;
     if (!epb_list_empty(&conn->unproven) && !epb_session_unproven(conn->session)) {
         epb_list_remove(&conn->unproven);

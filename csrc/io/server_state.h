@@ -111,12 +111,19 @@ epb_server_on_wake(void *context, void *owner);
 /* Somebody may be there to accept. */
 void
 epb_server_on_connection(void *context);
+/* For the connections (epb_conn_owner): of a crowd that all send at once each reads
+ * before the first has its turn, and what they read is counted as they do. */
+bool
+epb_server_may_take(const void *context);
+void
+epb_server_on_input_held(void *context, struct epb_conn *conn);
 /* Keeps the totals and the lists of a connection in step with what it holds. */
 void
 epb_server_account(struct epb_server *server, struct epb_conn *conn);
 /* Closes. Others may be woken by what it held. */
 void
 epb_server_drop(struct epb_server *server, struct epb_conn *conn);
+/* After each turn of a connection. Closes some, that one perhaps. */
 void
 epb_server_enforce_totals(struct epb_server *server);
 /* Lets requests and handshakes that took too long go; returns when the next one is due.
