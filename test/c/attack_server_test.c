@@ -8,6 +8,107 @@
  */
 #include "io/conn.h"
 #include "io_help.h"
+#include "wire/channel.h"
+
+/* --- Peers, with a secret or without --- */
+
+static const char secret_text[] = "a secret of some length";
+
+struct peer {
+    int fd;
+    struct epb_channel *channel; /* NULL: plain, and `fd` is all there is */
+};
+
+static void
+send_output(struct peer *peer)
+{
+    struct epb_bytes output = epb_channel_output(peer->channel);
+
+    peer_send(peer->fd, output.data, output.size_bytes);
+    epb_channel_sent(peer->channel, output.size_bytes);
+}
+
+static void
+take_input(struct peer *peer)
+{
+    uint8_t *memory;
+    size_t size_bytes;
+
+    cr_assert_eq(epb_channel_input(peer->channel, &memory, &size_bytes), EPB_OK);
+    ssize_t got = recv(peer->fd, memory, size_bytes, 0);
+    cr_assert_gt(got, 0, "the broker closed");
+    cr_assert_eq(epb_channel_received(peer->channel, (size_t)got), EPB_OK);
+}
+
+static struct peer
+begin_peer(const struct broker *broker)
+{
+    struct peer peer = {.fd = -1};
+
+    if (broker->options.secret.size_bytes == 0) {
+        peer.fd = peer_open(broker);
+        peer_ping(peer.fd);
+        return peer;
+    }
+    peer.fd = peer_connect(broker);
+    peer.channel = epb_channel_new(broker->options.secret);
+    cr_assert_not_null(peer.channel);
+    send_output(&peer);
+    while (!epb_channel_open(peer.channel)) {
+        take_input(&peer);
+    }
+    send_output(&peer);
+    return peer;
+}
+
+static void
+end_peer(struct peer *peer)
+{
+    epb_channel_free(peer->channel);
+    close(peer->fd);
+}
+
+static void
+say(struct peer *peer, const struct epb_request *request)
+{
+    struct epb_buf frame;
+
+    if (peer->channel == NULL) {
+        peer_request(peer->fd, request);
+        return;
+    }
+    epb_buf_init(&frame, 1U << 20);
+    cr_assert_eq(epb_frame_encode_request(&frame, request), EPB_OK);
+    struct epb_bytes bytes = {epb_buf_data(&frame), epb_buf_size(&frame)};
+    cr_assert_eq(epb_channel_send(peer->channel, bytes), EPB_OK);
+    epb_buf_fini(&frame);
+    send_output(peer);
+}
+
+/* The id of the next reply. */
+static uint32_t
+hear(struct peer *peer)
+{
+    struct answer answer = {0};
+    struct epb_reply reply;
+
+    if (peer->channel == NULL) {
+        cr_assert(peer_answer(peer->fd, &answer));
+        return answer.id;
+    }
+    for (;;) {
+        struct epb_bytes stream = epb_channel_stream(peer->channel);
+        if (stream.size_bytes >= EPB_FRAME_LENGTH_BYTES &&
+            stream.size_bytes >= EPB_FRAME_LENGTH_BYTES + epb_get_u32(stream.data)) {
+            stream.size_bytes = EPB_FRAME_LENGTH_BYTES + epb_get_u32(stream.data);
+            cr_assert_eq(epb_frame_decode_reply(stream, &reply), EPB_OK);
+            uint32_t id = reply.id;
+            epb_channel_consume(peer->channel, stream.size_bytes);
+            return id;
+        }
+        take_input(peer);
+    }
+}
 
 /* --- Holding the broker --- */
 
@@ -18,6 +119,7 @@ struct gate {
     bool held;       /* it holds */
     unsigned floods; /* requests for the key "flood" since it let go */
     unsigned before; /* the same, when the last one for "polite" was served */
+    unsigned seen;   /* requests for the key "flood" at all */
 };
 
 static struct gate gate;
@@ -33,8 +135,10 @@ on_event(void *context, enum epb_server_event event, struct epb_bytes json)
     memcpy(line, json.data, json.size_bytes);
     line[json.size_bytes] = '\0';
     pthread_mutex_lock(&gate.lock);
-    if (strstr(line, "\"key\":\"flood\"") != NULL)
+    if (strstr(line, "\"key\":\"flood\"") != NULL) {
         gate.floods++;
+        gate.seen++;
+    }
     if (strstr(line, "\"key\":\"polite\"") != NULL)
         gate.before = gate.floods;
     if (gate.wanted && strstr(line, "\"key\":\"gate\"") != NULL) {
@@ -49,7 +153,7 @@ on_event(void *context, enum epb_server_event event, struct epb_bytes json)
 }
 
 static void
-hold(int fd)
+hold(struct peer *keeper)
 {
     struct epb_request request = request_of(EPB_ACTION_HAS, 1, "gate");
     struct timespec until = patience_end();
@@ -57,7 +161,7 @@ hold(int fd)
     pthread_mutex_lock(&gate.lock);
     gate.wanted = true;
     pthread_mutex_unlock(&gate.lock);
-    peer_request(fd, &request);
+    say(keeper, &request);
     pthread_mutex_lock(&gate.lock);
     while (!gate.held) {
         cr_assert_eq(pthread_cond_timedwait(&gate.changed, &gate.lock, &until), 0);
@@ -67,15 +171,13 @@ hold(int fd)
 }
 
 static void
-let_go(int fd)
+let_go(struct peer *keeper)
 {
-    struct answer answer = {0};
-
     pthread_mutex_lock(&gate.lock);
     gate.held = false;
     pthread_cond_broadcast(&gate.changed);
     pthread_mutex_unlock(&gate.lock);
-    cr_assert(peer_answer(fd, &answer));
+    cr_assert_eq(hear(keeper), 1);
 }
 
 /* --- Four floods and a polite client --- */
@@ -86,28 +188,44 @@ enum {
 };
 
 struct flood {
-    int fd;
-    size_t sent; /* of the frame that is under way */
+    struct peer peer;
+    size_t sent; /* of what is under way */
 };
 
-/* As many whole frames as the socket takes; the rest of the last one comes next time. */
-static unsigned
-fill(struct flood *flood, struct epb_bytes frame)
+/* What the flood sends now: a request, or the record that has it, which has to leave
+ * whole before another one is made. */
+static struct epb_bytes
+next_piece(struct flood *flood, struct epb_bytes request)
 {
-    unsigned frames = 0;
+    if (flood->peer.channel == NULL)
+        return request;
+    if (flood->sent == 0)
+        cr_assert_eq(epb_channel_send(flood->peer.channel, request), EPB_OK);
+    return epb_channel_output(flood->peer.channel);
+}
+
+/* As many whole requests as the socket takes; the rest of the last one comes next time.
+ */
+static unsigned
+fill(struct flood *flood, struct epb_bytes request)
+{
+    unsigned requests = 0;
 
     for (;;) {
-        ssize_t part = send(flood->fd, frame.data + flood->sent,
-                            frame.size_bytes - flood->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct epb_bytes piece = next_piece(flood, request);
+        ssize_t part = send(flood->peer.fd, piece.data + flood->sent,
+                            piece.size_bytes - flood->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (part < 0) {
             cr_assert(errno == EAGAIN || errno == EWOULDBLOCK, "%s", strerror(errno));
-            return frames;
+            return requests;
         }
         flood->sent += (size_t)part;
-        if (flood->sent == frame.size_bytes) {
-            flood->sent = 0;
-            frames++;
-        }
+        if (flood->sent < piece.size_bytes)
+            continue;
+        if (flood->peer.channel != NULL)
+            epb_channel_sent(flood->peer.channel, piece.size_bytes);
+        flood->sent = 0;
+        requests++;
     }
 }
 
@@ -121,73 +239,135 @@ drain_answers(int fd)
     }
 }
 
-/* The key "flood" has a value of so many bytes; `turn_frames` is what one turn of a flood
- * may serve of its frames, `waiting_frames` how many of them have to be there for that to
- * mean anything. */
 static void
-flood_with(const struct epb_request *request, size_t value_bytes, unsigned turn_frames,
-           unsigned waiting_frames)
+begin_flood(struct broker *broker, bool sealed)
 {
-    struct broker broker;
-    struct flood floods[FLOODS] = {0};
-    struct epb_buf frame;
-    struct epb_request polite_request = request_of(EPB_ACTION_HAS, 2, "polite");
-
     gate = (struct gate){.lock = PTHREAD_MUTEX_INITIALIZER,
                          .changed = PTHREAD_COND_INITIALIZER};
-    broker_init(&broker);
-    broker.options.debug = true;
-    broker.options.on_event = on_event;
-    broker_start(&broker);
-    epb_buf_init(&frame, 1U << 20);
-    cr_assert_eq(epb_frame_encode_request(&frame, request), EPB_OK);
-    struct epb_bytes bytes = {epb_buf_data(&frame), epb_buf_size(&frame)};
-    for (unsigned i = 0; i < FLOODS; i++) {
-        floods[i].fd = peer_open(&broker);
-        peer_ping(floods[i].fd);
-    }
-    /* The last in every queue. */
-    int polite = peer_open(&broker);
-    int keeper = peer_open(&broker);
-    peer_set(polite, "flood", 'v', value_bytes, 600000);
+    broker_init(broker);
+    broker->options.debug = true;
+    broker->options.on_event = on_event;
+    if (sealed)
+        broker->options.secret = bytes_of(secret_text);
+    broker_start(broker);
+}
+
+/* One `request` of a flood after the other; `turn_requests` is what one turn of a flood
+ * may serve of them, `waiting_requests` how many have to be there for that to mean
+ * anything. */
+static void
+rounds(struct flood *floods, struct peer *polite, struct peer *keeper,
+       struct epb_bytes request, unsigned turn_requests, unsigned waiting_requests)
+{
+    struct epb_request polite_request = request_of(EPB_ACTION_HAS, 2, "polite");
+
     for (unsigned round = 0; round < ROUNDS; round++) {
         unsigned waiting = 0;
         hold(keeper);
         for (unsigned i = 0; i < FLOODS; i++) {
-            drain_answers(floods[i].fd);
-            waiting += fill(&floods[i], bytes);
+            drain_answers(floods[i].peer.fd);
+            waiting += fill(&floods[i], request);
         }
-        peer_request(polite, &polite_request);
+        say(polite, &polite_request);
         let_go(keeper);
-        struct answer answer = {0};
-        cr_assert(peer_answer(polite, &answer));
-        cr_assert_eq(answer.id, 2);
+        cr_assert_eq(hear(polite), 2);
         if (round == 0)
-            cr_assert_geq(waiting, waiting_frames);
+            cr_assert_geq(waiting, waiting_requests, "%u", waiting);
         pthread_mutex_lock(&gate.lock);
         unsigned before = gate.before;
         pthread_mutex_unlock(&gate.lock);
         /* It may come at the end of one look at the sockets and of the next. */
-        cr_assert_leq(before, 2 * FLOODS * turn_frames,
+        cr_assert_leq(before, 2 * FLOODS * turn_requests,
                       "%u requests of the floods came first", before);
     }
+    pthread_mutex_lock(&gate.lock);
+    cr_assert_gt(gate.seen, FLOODS * turn_requests, "%u", gate.seen);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+/* Frames, after the key "flood" has got a value of so many bytes. */
+static void
+flood_with(const struct epb_request *request, bool sealed, size_t value_bytes,
+           unsigned turn_requests, unsigned waiting_requests)
+{
+    static uint8_t value[65536];
+    struct broker broker;
+    struct flood floods[FLOODS] = {0};
+    struct epb_buf frame;
+    struct epb_request set = request_of(EPB_ACTION_SET, 3, "flood");
+
+    begin_flood(&broker, sealed);
+    epb_buf_init(&frame, 1U << 20);
+    cr_assert_eq(epb_frame_encode_request(&frame, request), EPB_OK);
+    struct epb_bytes bytes = {epb_buf_data(&frame), epb_buf_size(&frame)};
     for (unsigned i = 0; i < FLOODS; i++) {
-        close(floods[i].fd);
+        floods[i].peer = begin_peer(&broker);
     }
-    close(polite);
-    close(keeper);
+    /* The last in every queue. */
+    struct peer polite = begin_peer(&broker);
+    struct peer keeper = begin_peer(&broker);
+    set.flags = EPB_F_TTL | EPB_F_BINARY;
+    set.ttl_ms = 600000;
+    set.value = (struct epb_bytes){value, value_bytes};
+    say(&polite, &set);
+    cr_assert_eq(hear(&polite), 3);
+    rounds(floods, &polite, &keeper, bytes, turn_requests, waiting_requests);
+    for (unsigned i = 0; i < FLOODS; i++) {
+        end_peer(&floods[i].peer);
+    }
+    end_peer(&polite);
+    end_peer(&keeper);
     epb_buf_fini(&frame);
     broker_stop(&broker);
 }
 
-Test(attack_server, floods_of_small_requests_get_a_turn_each_and_no_more)
+/* JSON lines. */
+static void
+flood_with_lines(const char *line, unsigned turn_requests, unsigned waiting_requests)
+{
+    struct broker broker;
+    struct flood floods[FLOODS] = {0};
+    char byte;
+
+    begin_flood(&broker, false);
+    for (unsigned i = 0; i < FLOODS; i++) {
+        floods[i].peer.fd = peer_connect(&broker);
+        peer_send(floods[i].peer.fd, line, strlen(line));
+        cr_assert(peer_receive(floods[i].peer.fd, &byte, 1));
+    }
+    struct peer polite = begin_peer(&broker);
+    struct peer keeper = begin_peer(&broker);
+    rounds(floods, &polite, &keeper, bytes_of(line), turn_requests, waiting_requests);
+    for (unsigned i = 0; i < FLOODS; i++) {
+        end_peer(&floods[i].peer);
+    }
+    end_peer(&polite);
+    end_peer(&keeper);
+    broker_stop(&broker);
+}
+
+static void
+flood_with_small(bool sealed)
 {
     struct epb_request request = request_of(EPB_ACTION_HAS, 9, "flood");
 
-    flood_with(&request, 1, EPB_CONN_TURN_FRAMES, 8 * FLOODS * EPB_CONN_TURN_FRAMES);
+    flood_with(&request, sealed, 1, EPB_CONN_TURN_FRAMES,
+               8 * FLOODS * EPB_CONN_TURN_FRAMES);
 }
 
-Test(attack_server, floods_of_large_requests_get_a_turn_each_and_no_more)
+Test(attack_server, floods_of_small_requests_get_a_turn_each_and_no_more)
+{
+    flood_with_small(false);
+}
+
+/* Each in a record of its own, which has to be opened first. */
+Test(attack_server, floods_of_small_records_get_a_turn_each_and_no_more)
+{
+    flood_with_small(true);
+}
+
+static void
+flood_with_large(bool sealed)
 {
     static uint8_t value[16000];
     struct epb_request request = request_of(EPB_ACTION_SET, 9, "flood");
@@ -195,18 +375,56 @@ Test(attack_server, floods_of_large_requests_get_a_turn_each_and_no_more)
     request.flags = EPB_F_TTL | EPB_F_BINARY;
     request.ttl_ms = 60000;
     request.value = (struct epb_bytes){value, sizeof(value)};
-    flood_with(&request, 1, EPB_CONN_TURN_BYTES / sizeof(value) + 1, 8 * FLOODS);
+    flood_with(&request, sealed, 1, EPB_CONN_TURN_BYTES / sizeof(value) + 1, 8 * FLOODS);
 }
 
-Test(attack_server, floods_of_requests_for_large_values_get_a_turn_each_and_no_more)
+Test(attack_server, floods_of_large_requests_get_a_turn_each_and_no_more)
+{
+    flood_with_large(false);
+}
+
+Test(attack_server, floods_of_large_records_get_a_turn_each_and_no_more)
+{
+    flood_with_large(true);
+}
+
+static void
+flood_for_large(bool sealed)
 {
     enum {
         VALUE = 16000
     };
     struct epb_request request = request_of(EPB_ACTION_GET, 9, "flood");
 
-    flood_with(&request, VALUE, EPB_CONN_TURN_BYTES / VALUE + 1,
+    flood_with(&request, sealed, VALUE, EPB_CONN_TURN_BYTES / VALUE + 1,
                8 * FLOODS * EPB_CONN_TURN_FRAMES);
+}
+
+Test(attack_server, floods_of_requests_for_large_values_get_a_turn_each_and_no_more)
+{
+    flood_for_large(false);
+}
+
+Test(attack_server, floods_of_records_for_large_values_get_a_turn_each_and_no_more)
+{
+    flood_for_large(true);
+}
+
+Test(attack_server, floods_of_lines_get_a_turn_each_and_no_more)
+{
+    flood_with_lines("{\"action\":\"has\",\"key\":\"flood\"}\n", EPB_CONN_TURN_FRAMES,
+                     8 * FLOODS * EPB_CONN_TURN_FRAMES);
+}
+
+Test(attack_server, floods_of_long_lines_get_a_turn_each_and_no_more)
+{
+    static char line[16000];
+    int size = snprintf(
+        line, sizeof(line),
+        "{\"action\":\"set\",\"key\":\"flood\",\"ttl\":60000,\"value\":\"%015000d\"}\n",
+        0);
+
+    flood_with_lines(line, EPB_CONN_TURN_BYTES / (unsigned)size + 1, 8 * FLOODS);
 }
 
 /* --- Replies that nobody reads --- */
