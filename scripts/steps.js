@@ -20,10 +20,15 @@ const TEST_LIMIT_MS = 2 * 60 * 1000;
 const FUZZ_SECONDS = '60';
 const MAKE_C = ['--no-print-directory', '-s', '-C', 'test/c'];
 const without = (names) => names.map((name) => `-${name}`);
-// Long random histories of code without threads: for ThreadSanitizer and Valgrind, which are slow.
-const LONG_SUITES = without(
-  'lease_model store_model coordination_model engine throttle slots utf8 map heap buf'.split(' '),
-);
+// Long histories and large amounts in code without threads: ThreadSanitizer and Valgrind are slow.
+const LONG_SUITES = without([
+  ...'lease_model store_model coordination_model sweeper slots utf8 map heap buf'.split(' '),
+  'mem/random_histories_keep_every_byte',
+  'engine/a_list_that_is_too_long_is_refused',
+  'engine/an_item_of_100_bytes_costs_at_most_170',
+  'throttle/nothing_is_rounded_when_an_interval_is_no_whole_number',
+  'throttle/agrees_with_the_formula',
+]);
 // Time-outs in real time, and system calls and limits that Valgrind has no notion of.
 const SYSTEM_SUITES = without(
   'client keeper server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),

@@ -109,7 +109,7 @@ send_part(int fd, const uint8_t *bytes, size_t size_bytes)
 Test(attack_totals, half_requests_never_hold_more_than_they_may)
 {
     enum {
-        COUNT = 60,
+        COUNT = 45,
         PARTS = 10
     };
     static uint8_t frame[FRAME_BYTES];
@@ -142,7 +142,7 @@ Test(attack_totals, half_requests_never_hold_more_than_they_may)
 Test(attack_totals, unread_replies_never_hold_more_than_they_may)
 {
     enum {
-        COUNT = 90,
+        COUNT = 75,
         REQUESTS = 8
     };
     struct held most = {0};
@@ -291,7 +291,7 @@ Test(attack_totals, unread_replies_of_a_crowd_never_hold_more_either)
     int other = peer_open(&broker);
     peer_set(other, "key", 'v', CROWD_VALUE_BYTES, 600000);
     gate.most = (struct held){0};
-    send_at_once(60, &get, (struct epb_bytes){NULL, 0});
+    send_at_once(40, &get, (struct epb_bytes){NULL, 0});
     cr_assert_leq(gate.most.output, EPB_HELD_OUTPUT_BYTES + one_bytes, "%zu",
                   gate.most.output);
     cr_assert_geq(gate.most.output, EPB_HELD_OUTPUT_BYTES - one_bytes, "%zu",
