@@ -8,6 +8,7 @@ const { ROOT } = require('./broker');
 const SOURCE = `'use strict';
   const { Broker } = require(process.argv[1]);
   const broker = new Broker({ exportEnv: false, ...JSON.parse(process.argv[2]) });
+  process.send('starting');
   try {
     process.send({ pipe: broker.startSync(), secret: broker.secret });
   } catch ({ code, message }) {
@@ -42,12 +43,13 @@ class Program {
 
 /**
  * Resolves with its pipe and secret, or with the code and message of why it did not start; the
- * promise has the process itself, as `program`, for those who don't wait that long.
+ * promise has the process itself, as `program`, for those who don't wait that long, and `starting`,
+ * a promise of when it is just about to start.
  * @param {import('node:test').TestContext} t  kills it at its end
  * @param {object} options  of the Broker
  * @param {{ env?: object, cwd?: string, before?: string[] }} how  before: words that run it
  * @returns {Promise<Program & { pipe?: string, secret?: string | null, code?: string,
- *   message?: string }> & { program: Program }}
+ *   message?: string }> & { program: Program, starting: Promise<unknown> }}
  */
 function startProgram(t, options = {}, { env = {}, cwd, before = [] } = {}) {
   const given = JSON.stringify({ secret: null, ...options });
@@ -59,8 +61,16 @@ function startProgram(t, options = {}, { env = {}, cwd, before = [] } = {}) {
   });
   const program = new Program(child);
   t.after(() => program.kill());
-  const started = once(child, 'message').then(([said]) => Object.assign(program, said));
-  return Object.assign(started, { program });
+  // Both listen at once: the two messages may come together.
+  const starting = once(child, 'message');
+  const started = new Promise((resolve) => {
+    child.on('message', function hear(said) {
+      if (said === 'starting') return;
+      child.off('message', hear);
+      resolve(Object.assign(program, said));
+    });
+  });
+  return Object.assign(started, { program, starting });
 }
 
 module.exports = { startProgram };

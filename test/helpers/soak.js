@@ -1,6 +1,6 @@
 /**
- * Lets workers (soak_worker.js) work on a broker, kills one of them at intervals, and replaces it by
- * one that does the rest of its share.
+ * Lets workers (soak_worker.js) work on a broker, kills one of them at intervals of time, or of
+ * operations where those are done sooner, and replaces it by one that does the rest of its share.
  */
 'use strict';
 
@@ -20,7 +20,9 @@ function residentBytes(pid) {
 
 class Soak {
   wrong = [];
+  /** Those that died of it, in the middle of their share. */
   kills = 0;
+  #lives = 0;
   done = 0;
   warmBytes = 0;
   #t;
@@ -32,7 +34,8 @@ class Soak {
   /**
    * @param {import('node:test').TestContext} t
    * @param {{ pid: number, pipe: string, secret: string | null }} broker
-   * @param {{ seed: number, workers: number, operations: number, killEveryMs: number }} plan
+   * @param {{ seed: number, workers: number, operations: number, killEveryMs: number,
+   *   killEveryOperations: number }} plan
    */
   constructor(t, broker, plan) {
     this.#t = t;
@@ -43,20 +46,21 @@ class Soak {
 
   /** Resolves when all of the operations are done. */
   async run() {
-    const { workers, operations, killEveryMs } = this.#plan;
+    const { workers, operations, killEveryMs, killEveryOperations } = this.#plan;
     const share = Math.ceil(operations / workers);
     this.#places = Array.from({ length: workers }, (_, self) => ({ self, left: share }));
     for (const place of this.#places) this.#occupy(place);
-    let nextKill = performance.now() + killEveryMs;
+    const next = { kill: performance.now() + killEveryMs, done: killEveryOperations };
     while (this.#places.some(({ over }) => !over)) {
       await pause(SAMPLE_MS);
       if (this.wrong.length > 0) break;
       if (this.warmBytes === 0 && this.done >= operations * WARM_SHARE) {
         this.warmBytes = residentBytes(this.#broker.pid);
       }
-      if (performance.now() < nextKill) continue;
-      nextKill += killEveryMs;
-      this.#killOne();
+      if (performance.now() < next.kill && this.done < next.done) continue;
+      if (!this.#killOne()) continue;
+      next.kill = performance.now() + killEveryMs;
+      next.done = this.done + killEveryOperations;
     }
     await Promise.all(this.#places.map(({ worker }) => worker.kill()));
   }
@@ -64,7 +68,7 @@ class Soak {
   #occupy(place) {
     const { seed } = this.#plan;
     const settings = {
-      seed: seed + place.self + 1000 * this.kills,
+      seed: seed + place.self + 1000 * this.#lives++,
       operations: place.left,
       accounts: ACCOUNTS,
       self: place.self,
@@ -76,18 +80,23 @@ class Soak {
       place.left -= message.count;
     });
     place.worker = worker;
+    place.dying = false;
     void worker.ended.then(({ status, signal }) => {
-      if (signal === 'SIGKILL' && place.left > 0 && this.wrong.length === 0) this.#occupy(place);
+      const midway = signal === 'SIGKILL' && place.left > 0 && this.wrong.length === 0;
+      if (midway) this.kills++;
+      if (midway) this.#occupy(place);
       else place.over = true;
       if (status) this.wrong.push({ type: 'wrong', message: `a worker ended with ${status}` });
     });
   }
 
   #killOne() {
-    const living = this.#places.filter(({ over }) => !over);
-    if (living.length === 0) return;
-    living[Math.floor(this.#random() * living.length)].worker.child.kill('SIGKILL');
-    this.kills++;
+    const living = this.#places.filter(({ dying, left }) => !dying && left > 0);
+    if (living.length === 0) return false;
+    const place = living[Math.floor(this.#random() * living.length)];
+    place.dying = true;
+    place.worker.child.kill('SIGKILL');
+    return true;
   }
 }
 

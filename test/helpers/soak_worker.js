@@ -28,11 +28,19 @@ const own = new Map();
 const numbers = new Map();
 let tries = 0;
 
-const ownKey = () => `own:${self}:${process.pid}:${below(OWN_KEYS)}`;
-const shared = () => `shared:${below(SHARED_KEYS)}`;
-
 /** Keys with an operation under way: another on the same would not know what to expect. */
 const busy = new Set();
+
+/** One of its own that is not busy: there are more of them than operations in one tick. */
+function ownKey(kind = 'own') {
+  for (;;) {
+    const key = `${kind}:${self}:${process.pid}:${below(OWN_KEYS)}`;
+    if (!busy.has(key)) return key;
+  }
+}
+
+const shared = () => `shared:${below(SHARED_KEYS)}`;
+
 /** The last tickets that this worker was given. */
 const seen = new Set();
 const SEEN_MAX = 10_000;
@@ -59,7 +67,7 @@ const OPERATIONS = {
     });
   },
 
-  async incr(key = `count:${ownKey()}`) {
+  async incr(key = ownKey('count')) {
     await alone(key, async () => {
       const expected = (numbers.get(key) ?? 0) + 1;
       assert.equal(await client.incr(key, 1, TTL), expected, `${key} counts`);
@@ -143,7 +151,8 @@ const SHARES = {
 const DRAWN = Object.entries(SHARES).flatMap(([name, share]) => Array(share).fill(name));
 
 async function alone(key, run) {
-  if (busy.has(key)) return;
+  // One that did nothing would still be counted.
+  assert.ok(!busy.has(key), `${key} is not in use`);
   busy.add(key);
   try {
     await run();

@@ -8,6 +8,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { test } = require('node:test');
+const { setTimeout: pause } = require('node:timers/promises');
 const {
   PipeClient,
   SECRET,
@@ -24,11 +25,14 @@ const { ACCOUNTS, Soak, residentBytes } = require('../helpers/soak');
 const OPERATIONS = Number(process.env.EPB_SOAK_OPERATIONS ?? 100_000);
 const KILLS = Number(process.env.EPB_SOAK_KILLS ?? 20);
 const WORKERS = 8;
+const STARTS_AT_ONCE = 5;
 const KILL_EVERY_MS = 1000;
+/** Where a second is enough for more of them. */
+const KILL_EVERY_OPERATIONS = 20_000;
 const DRIFT_MAX_BYTES = 8 * 1024 * 1024;
 const TTL = 60_000;
 /** How long a client looks for a broker that has gone. */
-const GONE_MS = 300;
+const GONE_MS = 100;
 const TIME_LIMIT_MS = 30 * 60_000;
 
 const linux = { skip: process.platform !== 'linux' && 'reads /proc', timeout: TIME_LIMIT_MS };
@@ -43,7 +47,7 @@ function seeded(t) {
 const inMiB = (bytes) => (bytes / 1024 / 1024).toFixed(1);
 
 test(
-  `${OPERATIONS} operations of ${WORKERS} processes, one killed every second`,
+  `${OPERATIONS} operations of ${WORKERS} processes, one killed every second or sooner`,
   linux,
   async (t) => {
     const { running, env } = await standalone(t);
@@ -52,12 +56,18 @@ test(
     t.after(() => client.close());
     await client.pool('accounts', ACCOUNTS);
     const plan = { seed: seeded(t), workers: WORKERS, operations: OPERATIONS };
-    const soak = new Soak(t, broker, { ...plan, killEveryMs: KILL_EVERY_MS });
+    const soak = new Soak(t, broker, {
+      ...plan,
+      killEveryMs: KILL_EVERY_MS,
+      killEveryOperations: KILL_EVERY_OPERATIONS,
+    });
     const began = performance.now();
     await soak.run();
     const seconds = (performance.now() - began) / 1000;
     assert.deepEqual(soak.wrong, [], 'every answer is right');
     assert.ok(soak.done >= OPERATIONS);
+    const kills = Math.max((seconds * 1000) / KILL_EVERY_MS, OPERATIONS / KILL_EVERY_OPERATIONS);
+    assert.ok(soak.kills >= Math.floor(kills / 2), `only ${soak.kills} kills in ${seconds} s`);
 
     const stats = async () => client.stats();
     const quiet = async () => (await stats()).connections === 1;
@@ -76,58 +86,111 @@ test(
   },
 );
 
-/** A broker in the folder, killed at some moment of its life, its start included. */
-async function liveBriefly(t, folder, client, random, round) {
-  const pipeId = round % 2 === 0 ? {} : { pipeId: 'endurance' };
-  const started = startProgram(t, { ...pipeId, secret: SECRET }, { env: { TMPDIR: folder } });
-  if (round % 4 < 2) {
+/** Brokers of one folder, killed at all moments of their lives, their starts included. */
+class BriefLives {
+  /** What a start took, from the process's beginning and from that of the broker, in ms. */
+  #whole = 0;
+  #start = 0;
+  counts = { before: 0, during: 0, after: 0 };
+
+  constructor(t, folder, random) {
+    this.t = t;
+    this.env = { TMPDIR: folder };
+    this.random = random;
+  }
+
+  /** It is up, is used, and is killed. `others` are clients of its name. */
+  async live(options, others, round) {
+    const began = performance.now();
+    let starting = began;
+    const started = startProgram(this.t, { ...options, secret: SECRET }, { env: this.env });
+    void started.starting.then(() => (starting = performance.now()));
     const program = await started;
-    const own = new PipeClient(program.pipe, { secret: SECRET, timeout: GONE_MS });
-    const users = round % 2 === 0 ? [own] : [own, client];
-    for (const user of users) await user.set('k', round, TTL);
-    assert.ok(users.length === 1 || (await client.get('k')) === round, 'it reaches the new one');
+    this.#start = performance.now() - starting;
+    this.#whole = performance.now() - began;
+    this.counts.after++;
+    const own = new PipeClient(program.pipe, { secret: SECRET });
+    for (const user of [own, ...others]) await user.set('k', round, TTL);
+    for (const other of others) assert.equal(await other.get('k'), round, 'it reaches the new one');
     const held = own.get('k').then(() => own.waitFor('nothing'));
     held.catch(() => {});
     await own.ping();
     await program.kill();
     await assert.rejects(held, withCode('broker_gone'));
-    await assert.rejects(own.get('k'), withCode('broker_gone'));
+    await assert.rejects(own.get('k', { timeout: GONE_MS }), withCode('broker_gone'));
     await own.close();
-    return;
   }
-  const { program } = started;
-  await new Promise((resolve) => {
-    setTimeout(resolve, random() * 120);
-  });
-  await program.kill();
+
+  /** It is killed when `moment` has come, be it up or not. */
+  async die(options, moment) {
+    const started = startProgram(this.t, { ...options, secret: SECRET }, { env: this.env });
+    let reached = 'before';
+    void started.starting.then(() => (reached = 'during'));
+    void started.then(() => (reached = 'after'));
+    await this[moment](started);
+    await started.program.kill();
+    this.counts[reached]++;
+  }
+
+  async atOnce() {}
+
+  /** At any time of its start, or soon after. */
+  anyTime() {
+    return pause(this.random() * 1.5 * this.#whole);
+  }
+
+  /** While it makes its socket, its thread and its memory. */
+  async starting({ starting }) {
+    await starting;
+    const end = performance.now() + this.random() * this.#start;
+    while (performance.now() < end) continue;
+  }
+
+  async up(started) {
+    await started;
+  }
 }
+
+const MOMENTS = ['atOnce', 'starting', 'anyTime', 'up'];
 
 test(`${KILLS} brokers killed in one folder leave nothing behind`, linux, async (t) => {
   const folder = temporaryDirectory(t);
   const shared = () => fs.readdirSync('/dev/shm').sort();
   const before = shared();
-  const random = randomFrom(seeded(t));
+  const lives = new BriefLives(t, folder, randomFrom(seeded(t)));
   const client = new PipeClient(`${folder}/broker-endurance.sock`, { secret: SECRET });
   t.after(() => client.close());
+  const kinds = [
+    [{}, []],
+    [{ pipeId: 'endurance' }, [client]],
+  ];
   for (let round = 0; round < KILLS; round++) {
-    await liveBriefly(t, folder, client, random, round);
-    const left = fs.readdirSync(folder);
-    assert.ok(left.length <= 4, `the killed ones are collected: ${left}`);
+    // Every other one lives, of both kinds, and each kind is killed at all moments.
+    const [options, others] = kinds[(round >> 1) % 2];
+    if (round % 2 === 0) await lives.live(options, others, round);
+    else await lives.die(options, MOMENTS[(round >> 2) % MOMENTS.length]);
+    // What was being made is left alone while it is new.
+    const left = fs.readdirSync(folder).filter((name) => !name.startsWith('.epb-'));
+    assert.ok(left.length <= 3, `the killed ones are collected: ${left}`);
   }
-  // What is being made is left alone while it is new: as if the last of them were of yesterday.
+  const { counts } = lives;
+  t.diagnostic(`killed before, during, after the start: ${Object.values(counts).join(', ')}`);
+  assert.equal(counts.before + counts.during + counts.after, KILLS);
+  assert.ok(counts.after >= KILLS / 2, 'half of them were up');
+  // As if the last of them were of yesterday.
   for (const name of fs.readdirSync(folder)) fs.lutimesSync(`${folder}/${name}`, 1e9, 1e9);
-  const others = await startProgram(t, {}, { env: { TMPDIR: folder } });
+  const some = await startProgram(t, {}, { env: { TMPDIR: folder } });
   const last = await startProgram(t, { pipeId: 'endurance' }, { env: { TMPDIR: folder } });
-  await Promise.all([others.ask('stop'), last.ask('stop')]);
+  await Promise.all([some.ask('stop'), last.ask('stop')]);
   assert.deepEqual(fs.readdirSync(folder), []);
   assert.deepEqual(shared(), before);
 });
 
-test('the commands of killed starts end', linux, async (t) => {
+test(`the commands of ${KILLS} killed starts end`, linux, async (t) => {
   const folder = temporaryDirectory(t);
-  for (let round = 0; round < Math.min(KILLS, 50); round += 5) {
+  for (let killed = 0; killed < KILLS; killed += STARTS_AT_ONCE) {
     const command = ['sh', '-c', 'echo pid $$; exec sleep 1000'];
-    const starts = Array.from({ length: 5 }, () =>
+    const starts = Array.from({ length: STARTS_AT_ONCE }, () =>
       launchCli(['start', '--', ...command], { env: { TMPDIR: folder } }),
     );
     const pids = await Promise.all(
