@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,6 +13,10 @@
 #include <uv.h>
 
 #include "../base/status.h"
+
+/* For a connection that goes on being made after an interruption: it is made, or refused,
+ * by the system alone. */
+#define CONNECT_WAIT_MS 100
 
 size_t
 epb_socket_path_max(void)
@@ -81,6 +86,44 @@ refine_refusal(const char *path, int error)
     return error;
 }
 
+/* Waits for a connection that is being made; how that ended. */
+static int
+await_connection(int fd)
+{
+    struct pollfd descriptor = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t size = sizeof(error);
+    int count = 0;
+
+    do {
+        count = poll(&descriptor, 1, CONNECT_WAIT_MS);
+    } while (count < 0 && errno == EINTR);
+    if (count == 0)
+        return UV_EAGAIN;
+    if (count < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+        return -errno;
+    return -error;
+}
+
+/* An interrupted attempt has come to nothing (Linux), or goes on meanwhile (POSIX): asked
+ * again, the system tells which. */
+static int
+connect_whole(int fd, const struct sockaddr_un *address)
+{
+    bool interrupted = false;
+
+    while (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0) {
+        if (interrupted && errno == EISCONN)
+            return 0;
+        if (interrupted && errno == EALREADY)
+            return await_connection(fd);
+        if (errno != EINTR)
+            return -errno;
+        interrupted = true;
+    }
+    return 0;
+}
+
 int
 epb_socket_connect(const char *path, int *fd)
 {
@@ -93,12 +136,9 @@ epb_socket_connect(const char *path, int *fd)
     error = epb_socket_new(&connected);
     if (error != 0)
         return error;
-    int result = 0;
-    do {
-        result = connect(connected, (const struct sockaddr *)&address, sizeof(address));
-    } while (result != 0 && errno == EINTR);
-    if (result != 0) {
-        error = refine_refusal(path, -errno);
+    error = connect_whole(connected, &address);
+    if (error != 0) {
+        error = refine_refusal(path, error);
         epb_socket_close(connected);
         return error;
     }

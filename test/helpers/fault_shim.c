@@ -7,9 +7,12 @@
  *
  * - /epb-fault/memory/<n>: the addon's n-th allocation from now fails, once; 0: none
  * - /epb-fault/fired: exists when that has happened since it was set
- * - /epb-fault/calls/<per mille>: so many of the addon's reads, writes, accepts and waits
- *   are cut short, interrupted, or put off; 0: none
+ * - /epb-fault/calls/<per mille>: so many of the addon's reads, writes, accepts, connects
+ *   and waits are cut short, interrupted, or put off; each of them in each way at least
+ *   once, as soon as it can be. 0: none
  * - /epb-fault/disturbed: exists when more than 100 of them have been
+ * - /epb-fault/disturbed/<call>/<way>: exists when that call has been in that way; see
+ *   call_names and way_names
  * - /epb-fault/seed/<n>: of the random numbers for that; they differ by thread
  * - /epb-fault/wrote: exists when anybody in the process has opened a regular file to
  * write
@@ -46,6 +49,7 @@ static atomic_llong memory_countdown;
 static atomic_bool memory_fired;
 static atomic_llong calls_per_mille;
 static atomic_llong calls_disturbed;
+static atomic_uint ways_seen[8]; /* by enum call: a bit for each way */
 static atomic_ullong seed = 1;
 static atomic_ullong thread_count;
 static atomic_bool file_opened;
@@ -61,6 +65,35 @@ extern void *
 __libc_calloc(size_t count, size_t size);
 extern void *
 __libc_realloc(void *block, size_t size);
+
+enum call {
+    CALL_READ,
+    CALL_WRITE,
+    CALL_RECV,
+    CALL_SEND,
+    CALL_ACCEPT,
+    CALL_CONNECT,
+    CALL_POLL,
+    CALL_EPOLL,
+};
+
+static const char *const call_names[] = {"read",   "write",   "recv", "send",
+                                         "accept", "connect", "poll", "epoll"};
+
+enum way {
+    WAY_EINTR,    /* nothing has been done */
+    WAY_EAGAIN,   /* nor here */
+    WAY_BYTE,     /* one only */
+    WAY_SHORT,    /* some of them */
+    WAY_GOES_ON,  /* EINTR, but POSIX connects all the same, meanwhile */
+    WAY_EALREADY, /* said of a connection that is being made so */
+    WAY_COUNT,
+};
+
+static const char *const way_names[] = {"EINTR", "EAGAIN",  "byte",
+                                        "short", "goes on", "EALREADY"};
+
+#define WAY(way) (1U << (way))
 
 /* --- Who calls --- */
 
@@ -107,13 +140,34 @@ starts_with(const char *text, const char *start, const char **rest)
     return strncmp(text, start, size) == 0;
 }
 
+/* <call>/<way> */
+static bool
+has_been(const char *question)
+{
+    const char *name = NULL;
+
+    for (size_t call = 0; call < sizeof(call_names) / sizeof(call_names[0]); call++) {
+        if (!starts_with(question, call_names[call], &name) || *name != '/')
+            continue;
+        for (unsigned way = 0; way < WAY_COUNT; way++) {
+            if (strcmp(name + 1, way_names[way]) == 0)
+                return (atomic_load(&ways_seen[call]) & WAY(way)) != 0;
+        }
+    }
+    return false;
+}
+
 static bool
 is_so(const char *question)
 {
+    const char *rest = NULL;
+
     if (strcmp(question, "fired") == 0)
         return atomic_load(&memory_fired);
     if (strcmp(question, "disturbed") == 0)
         return atomic_load(&calls_disturbed) > 100;
+    if (starts_with(question, "disturbed/", &rest))
+        return has_been(rest);
     return strcmp(question, "wrote") == 0 && atomic_load(&file_opened);
 }
 
@@ -231,15 +285,25 @@ next_random(void)
     return random_state * UINT64_C(2685821657736338717) >> 11;
 }
 
-static bool
-is_due(bool from_addon)
+/* In which of the possible ways to disturb this call; WAY_COUNT: not at all. */
+static enum way
+choose_way(enum call call, unsigned possible, bool from_addon)
 {
     long long per_mille = atomic_load_explicit(&calls_per_mille, memory_order_relaxed);
 
-    if (per_mille == 0 || !from_addon || (long long)(next_random() % 1000) >= per_mille)
-        return false;
+    if (per_mille == 0 || !from_addon)
+        return WAY_COUNT;
+    unsigned unseen = possible & ~atomic_load(&ways_seen[call]);
+    if (unseen == 0 && (long long)(next_random() % 1000) >= per_mille)
+        return WAY_COUNT;
+    unsigned among = unseen != 0 ? unseen : possible;
+    unsigned nth = (unsigned)(next_random() % (unsigned)__builtin_popcount(among));
+    while (nth-- > 0)
+        among &= among - 1;
+    enum way way = (enum way)__builtin_ctz(among);
+    atomic_fetch_or(&ways_seen[call], WAY(way));
     atomic_fetch_add(&calls_disturbed, 1);
-    return true;
+    return way;
 }
 
 static bool
@@ -252,23 +316,27 @@ is_socket(int fd)
 
 /* Fails the call, or shortens it: only as a socket may do it itself. */
 static bool
-disturb(int fd, size_t *size, bool from_addon)
+disturb(enum call call, int fd, size_t *size, bool from_addon)
 {
-    if (!is_due(from_addon))
-        return false;
-    bool socket = is_socket(fd);
-    switch (socket ? next_random() % 4 : 0) {
-    case 0:
+    unsigned possible = WAY(WAY_EINTR);
+
+    if (is_socket(fd))
+        possible |= WAY(WAY_EAGAIN) | (*size > 1 ? WAY(WAY_BYTE) : 0) |
+                    (*size > 2 ? WAY(WAY_SHORT) : 0);
+    switch (choose_way(call, possible, from_addon)) {
+    case WAY_EINTR:
         errno = EINTR;
         return true;
-    case 1:
+    case WAY_EAGAIN:
         errno = EAGAIN;
         return true;
-    case 2:
-        *size = *size > 1 ? 1 : *size;
+    case WAY_BYTE:
+        *size = 1;
+        return false;
+    case WAY_SHORT:
+        *size = 2 + next_random() % (*size - 2);
         return false;
     default:
-        *size = *size > 1 ? 1 + next_random() % *size : *size;
         return false;
     }
 }
@@ -282,7 +350,7 @@ ssize_t
 read(int fd, void *memory, size_t size)
 {
     REAL(ssize_t, read, int, void *, size_t)
-    return disturb(fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size);
+    return disturb(CALL_READ, fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size);
 }
 
 ssize_t
@@ -290,21 +358,21 @@ __read_chk(int fd, void *memory, size_t size, size_t room)
 {
     REAL(ssize_t, read, int, void *, size_t)
     (void)room;
-    return disturb(fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size);
+    return disturb(CALL_READ, fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size);
 }
 
 ssize_t
 write(int fd, const void *data, size_t size)
 {
     REAL(ssize_t, write, int, const void *, size_t)
-    return disturb(fd, &size, FROM_ADDON) ? -1 : real(fd, data, size);
+    return disturb(CALL_WRITE, fd, &size, FROM_ADDON) ? -1 : real(fd, data, size);
 }
 
 ssize_t
 recv(int fd, void *memory, size_t size, int flags)
 {
     REAL(ssize_t, recv, int, void *, size_t, int)
-    return disturb(fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size, flags);
+    return disturb(CALL_RECV, fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size, flags);
 }
 
 ssize_t
@@ -312,14 +380,14 @@ __recv_chk(int fd, void *memory, size_t size, size_t room, int flags)
 {
     REAL(ssize_t, recv, int, void *, size_t, int)
     (void)room;
-    return disturb(fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size, flags);
+    return disturb(CALL_RECV, fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size, flags);
 }
 
 ssize_t
 send(int fd, const void *data, size_t size, int flags)
 {
     REAL(ssize_t, send, int, const void *, size_t, int)
-    return disturb(fd, &size, FROM_ADDON) ? -1 : real(fd, data, size, flags);
+    return disturb(CALL_SEND, fd, &size, FROM_ADDON) ? -1 : real(fd, data, size, flags);
 }
 
 int
@@ -327,13 +395,49 @@ accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
     REAL(int, accept4, int, struct sockaddr *, socklen_t *, int)
     size_t unused = 1;
-    return disturb(fd, &unused, FROM_ADDON) ? -1 : real(fd, address, size, flags);
+    return disturb(CALL_ACCEPT, fd, &unused, FROM_ADDON) ? -1
+                                                         : real(fd, address, size, flags);
+}
+
+int
+connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+    REAL(int, connect, int, const struct sockaddr *, socklen_t)
+    unsigned possible = WAY(WAY_EINTR) | WAY(WAY_EAGAIN) | WAY(WAY_GOES_ON);
+    bool from_addon = FROM_ADDON;
+    struct sockaddr_storage peer;
+    socklen_t peer_size = sizeof(peer);
+
+    /* There already: it was interrupted, and went on. */
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0)
+        possible = WAY(WAY_EALREADY);
+    switch (choose_way(CALL_CONNECT, possible, from_addon)) {
+    case WAY_GOES_ON:
+        if (real(fd, address, size) != 0) {
+            /* Nobody there: it can not be seen here. */
+            atomic_fetch_and(&ways_seen[CALL_CONNECT], ~WAY(WAY_GOES_ON));
+            return -1;
+        }
+        errno = EINTR;
+        return -1;
+    case WAY_EINTR:
+        errno = EINTR;
+        return -1;
+    case WAY_EAGAIN:
+        errno = EAGAIN;
+        return -1;
+    case WAY_EALREADY:
+        errno = EALREADY;
+        return -1;
+    default:
+        return real(fd, address, size);
+    }
 }
 
 static bool
-interrupted(bool from_addon)
+interrupted(enum call call, bool from_addon)
 {
-    if (!is_due(from_addon))
+    if (choose_way(call, WAY(WAY_EINTR), from_addon) == WAY_COUNT)
         return false;
     errno = EINTR;
     return true;
@@ -343,7 +447,7 @@ int
 poll(struct pollfd *fds, nfds_t count, int timeout)
 {
     REAL(int, poll, struct pollfd *, nfds_t, int)
-    return interrupted(FROM_ADDON) ? -1 : real(fds, count, timeout);
+    return interrupted(CALL_POLL, FROM_ADDON) ? -1 : real(fds, count, timeout);
 }
 
 int
@@ -351,14 +455,14 @@ __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room)
 {
     REAL(int, poll, struct pollfd *, nfds_t, int)
     (void)room;
-    return interrupted(FROM_ADDON) ? -1 : real(fds, count, timeout);
+    return interrupted(CALL_POLL, FROM_ADDON) ? -1 : real(fds, count, timeout);
 }
 
 int
 epoll_wait(int fd, struct epoll_event *events, int room, int timeout)
 {
     REAL(int, epoll_wait, int, struct epoll_event *, int, int)
-    return interrupted(FROM_ADDON) ? -1 : real(fd, events, room, timeout);
+    return interrupted(CALL_EPOLL, FROM_ADDON) ? -1 : real(fd, events, room, timeout);
 }
 
 int
@@ -366,7 +470,8 @@ epoll_pwait(int fd, struct epoll_event *events, int room, int timeout,
             const sigset_t *mask)
 {
     REAL(int, epoll_pwait, int, struct epoll_event *, int, int, const sigset_t *)
-    return interrupted(FROM_ADDON) ? -1 : real(fd, events, room, timeout, mask);
+    return interrupted(CALL_EPOLL, FROM_ADDON) ? -1
+                                               : real(fd, events, room, timeout, mask);
 }
 
 /* --- Files --- */

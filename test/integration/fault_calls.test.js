@@ -1,5 +1,5 @@
 /**
- * Reads, writes, accepts and waits that are cut short, interrupted or put off at random, as a system
+ * Reads, writes, accepts, connects and waits that are cut short, interrupted or put off at random, as a system
  * may do at any time: broker and clients in one process, frames with a secret and JSON lines, values of
  * all sizes, leases and waiting. Every answer must be right.
  */
@@ -12,6 +12,18 @@ const { SECRET } = require('../helpers/broker');
 const { available, runAmongFaults } = require('../helpers/fault');
 
 const only = { skip: !available && 'Linux with a C compiler only' };
+
+/** What must have happened to each call. */
+const WAYS = {
+  read: ['EINTR', 'EAGAIN', 'byte', 'short'],
+  write: ['EINTR', 'EAGAIN', 'byte', 'short'],
+  recv: ['EINTR', 'EAGAIN', 'byte', 'short'],
+  send: ['EINTR', 'EAGAIN', 'byte', 'short'],
+  accept: ['EINTR', 'EAGAIN'],
+  connect: ['EINTR', 'EAGAIN', 'goes on', 'EALREADY'],
+  poll: ['EINTR'],
+  epoll: ['EINTR'],
+};
 
 const WORKLOAD = `
   const net = require('node:net');
@@ -92,6 +104,9 @@ const WORKLOAD = `
   await broker.stop();
   await plain.stop();
   fault('disturbed');
+  for (const [call, ways] of Object.entries(${JSON.stringify(WAYS)})) {
+    for (const way of ways) fault('disturbed/' + call + '/' + way);
+  }
 `;
 
 for (const perMille of [50, 300, 700]) {
