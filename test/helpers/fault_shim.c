@@ -5,7 +5,8 @@
  *
  * The test tells it what to do with fs.accessSync, on names that are no files:
  *
- * - /epb-fault/memory/<n>: the addon's n-th allocation from now fails, once; 0: none
+ * - /epb-fault/memory/<n>: the addon's n-th allocation from now fails, once, be it of a
+ *   block or of pages; 0: none
  * - /epb-fault/fired: exists when that has happened since it was set
  * - /epb-fault/calls/<per mille>: so many of the addon's reads, writes, accepts, connects
  *   and waits are cut short, interrupted, or put off; each of them in each way at least
@@ -34,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -94,6 +96,11 @@ static const char *const way_names[] = {"EINTR", "EAGAIN",  "byte",
                                         "short", "goes on", "EALREADY"};
 
 #define WAY(way) (1U << (way))
+
+#define REAL(type, name, ...)         \
+    static type (*real)(__VA_ARGS__); \
+    if (real == NULL)                 \
+        real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name);
 
 /* --- Who calls --- */
 
@@ -269,6 +276,15 @@ realloc(void *block, size_t size)
     return memory_fails(__builtin_return_address(0)) ? NULL : __libc_realloc(block, size);
 }
 
+void *
+mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t offset)
+{
+    REAL(void *, mmap64, void *, size_t, int, int, int, off64_t)
+    if ((flags & MAP_ANONYMOUS) != 0 && memory_fails(__builtin_return_address(0)))
+        return MAP_FAILED;
+    return real(at, size, protection, flags, fd, offset);
+}
+
 /* --- Calls --- */
 
 /* xorshift64*; each thread has numbers of its own. */
@@ -340,11 +356,6 @@ disturb(enum call call, int fd, size_t *size, bool from_addon)
         return false;
     }
 }
-
-#define REAL(type, name, ...)         \
-    static type (*real)(__VA_ARGS__); \
-    if (real == NULL)                 \
-        real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name);
 
 ssize_t
 read(int fd, void *memory, size_t size)
