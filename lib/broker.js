@@ -277,6 +277,20 @@ function warnOf(record) {
   process.emitWarning(message, WARNING);
 }
 
+const isWindows = process.platform === 'win32';
+const INODES = 'It takes no space, but an inode or two.';
+const WRITABLE = 'That has to be a directory that this user may write to.';
+
+/** What may be wrong with the place of the socket. @type {Record<string, string>} */
+const PLACE_HINTS = {
+  ENOSPC: INODES,
+  EDQUOT: INODES,
+  EACCES: WRITABLE,
+  EROFS: WRITABLE,
+  ENOENT: WRITABLE,
+  ENOTDIR: WRITABLE,
+};
+
 /**
  * @param {import('./binding').NativeBroker} native
  * @param {string | null} pipeId
@@ -286,8 +300,12 @@ function startNative(native, pipeId) {
     return native.start();
   } catch (cause) {
     const { code, message } = /** @type {NodeJS.ErrnoException} */ (cause);
-    if (code !== 'EADDRINUSE')
-      throw new BrokerError('internal', message, { operation: 'start', cause });
+    if (code !== 'EADDRINUSE') {
+      const hint = isWindows ? undefined : PLACE_HINTS[code ?? ''];
+      const place =
+        hint === undefined ? '' : `. Its socket is made in TMPDIR, or else in /tmp. ${hint}`;
+      throw new BrokerError('internal', message + place, { operation: 'start', cause });
+    }
     const taken = `Another broker has the pipe id ${JSON.stringify(pipeId)}: end it, or take another.`;
     throw new BrokerError('conflict', taken, { operation: 'start', cause });
   }

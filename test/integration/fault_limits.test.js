@@ -5,19 +5,29 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { spawn } = require('node:child_process');
+const { spawn, spawnSync } = require('node:child_process');
+const fs = require('node:fs');
 const path = require('node:path');
 const { once } = require('node:events');
 const { test } = require('node:test');
 
 const { ROOT, SECRET, startBroker, temporaryDirectory } = require('../helpers/broker');
+const { BIN } = require('../helpers/cli');
 const { available, runAmongFaults } = require('../helpers/fault');
 
 const posix = { skip: process.platform === 'win32' && 'POSIX only' };
 const only = { skip: !available && 'Linux with a C compiler only' };
 
+/** The words that give a program mounts of its own, where the system lets anybody have them. */
+const MOUNTS = ['unshare', '--user', '--map-root-user', '--mount'];
+const mounts = {
+  skip:
+    spawnSync(MOUNTS[0], [...MOUNTS.slice(1), 'mount', '-t', 'tmpfs', 'none', '/mnt']).status !==
+      0 && 'needs a file system of its own',
+};
+
 /** Runs a script under a limit of the shell's; resolves how it ended. */
-async function runLimited(limit, script, env = {}) {
+async function runLimited(limit, script, env = {}, before = []) {
   const source = `'use strict';
     const assert = require('node:assert/strict');
     const fs = require('node:fs');
@@ -29,7 +39,8 @@ async function runLimited(limit, script, env = {}) {
       (error) => { console.error(error); process.exit(1); },
     );`;
   const command = `${limit} && exec "$0" -e "$1"`;
-  const child = spawn('sh', ['-c', command, process.execPath, source], {
+  const [file, ...args] = [...before, 'sh', '-c', command, process.execPath, source];
+  const child = spawn(file, args, {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -166,8 +177,9 @@ test('a client without descriptors connects when there is one again', posix, asy
   assert.deepEqual(ended, DONE);
 });
 
-const USE = `
-  const broker = new Broker({ exportEnv: false, secret: ${JSON.stringify(SECRET)}, debug: true, log() {} });
+const use = (options = {}) => `
+  const given = { exportEnv: false, secret: ${JSON.stringify(SECRET)}, debug: true, log() {} };
+  const broker = new Broker({ ...given, ...${JSON.stringify(options)} });
   await broker.start();
   const client = broker.client({ workerId: 'w' });
   for (let i = 0; i < 200; i++) await client.set('k' + i, Buffer.alloc(50000, i), 600000);
@@ -180,15 +192,90 @@ const USE = `
   await broker.stop();
 `;
 
-test('no disk is needed: no file may grow by a byte', posix, async () => {
-  // Writing to one would end the process (SIGXFSZ).
-  assert.deepEqual(await runLimited('ulimit -f 0', USE), DONE);
+/** The command line, with a command that asks the broker for as much. */
+const start = (flags) => `
+  const { spawnSync } = require('node:child_process');
+  const command = \`
+    const client = new (require(${JSON.stringify(ROOT)}).PipeClient)();
+    const value = Buffer.alloc(50000, 1);
+    const all = (call) => Promise.all(Array.from({ length: 200 }, (_, i) => call('k' + i)));
+    all((key) => client.set(key, value, 600000)).then(() => all((key) => client.get(key)))
+      .then((values) => console.log(values.every((read) => value.equals(read))));\`;
+  const started = ['start', '--debug', ...${JSON.stringify(flags)}, '--', process.execPath, '-e', command];
+  const { status, stdout } = spawnSync(process.execPath, [${JSON.stringify(BIN)}, ...started]);
+  assert.deepEqual([status, String(stdout)], [0, 'true\\n']);
+`;
+
+// Writing to a file would end the process (SIGXFSZ). The lock of a fixed name is an empty one.
+for (const [what, script] of [
+  ['a broker', use()],
+  ['one with a fixed name', use({ pipeId: 'limits' })],
+  ['start', start([])],
+  ['start with a fixed name', start(['--pipe-id', 'limits'])],
+]) {
+  test(`no disk is needed by ${what}: no file may grow by a byte`, posix, async (t) => {
+    const env = { TMPDIR: temporaryDirectory(t) };
+    assert.deepEqual(await runLimited('ulimit -f 0', script, env), DONE);
+    assert.deepEqual(fs.readdirSync(env.TMPDIR), []);
+  });
+}
+
+test('a file system without space will do; without inodes it is named', mounts, async (t) => {
+  const env = { TMPDIR: temporaryDirectory(t) };
+  const mount = 'mount -t tmpfs -o size=64k,nr_inodes=16 none "$TMPDIR"';
+  const ended = await runLimited(
+    mount,
+    `
+    const { TMPDIR } = process.env;
+    const space = fs.openSync(TMPDIR + '/space', 'a');
+    assert.throws(() => { for (;;) fs.writeSync(space, Buffer.alloc(4096)); }, { code: 'ENOSPC' });
+    for (const options of [{}, { pipeId: 'limits' }]) {
+      const broker = new Broker({ exportEnv: false, secret: null, ...options });
+      broker.startSync();
+      const client = broker.client();
+      await client.set('k', 'v', 600000);
+      assert.equal(await client.get('k'), 'v');
+      client.close();
+      await broker.stop();
+    }
+
+    const names = [];
+    assert.throws(() => {
+      for (;;) {
+        fs.closeSync(fs.openSync(TMPDIR + '/' + names.length, 'w'));
+        names.push(String(names.length));
+      }
+    }, { code: 'ENOSPC' });
+    for (const options of [{}, { pipeId: 'limits' }]) {
+      let refused = 0;
+      for (let up = false; !up; ) {
+        const broker = new Broker({ exportEnv: false, secret: null, ...options });
+        try {
+          broker.startSync();
+          up = true;
+        } catch (error) {
+          assert.equal(error.cause.code, 'ENOSPC');
+          assert.match(error.message, /no space left on device.*TMPDIR.*inode/);
+          refused++;
+          assert.deepEqual(fs.readdirSync(TMPDIR).sort(), [...names, 'space'].sort());
+          fs.unlinkSync(TMPDIR + '/' + names.pop());
+        }
+        await broker.stop();
+      }
+      assert.ok(refused > 0, 'it was refused');
+      assert.deepEqual(fs.readdirSync(TMPDIR).sort(), [...names, 'space'].sort());
+    }
+  `,
+    env,
+    MOUNTS,
+  );
+  assert.deepEqual(ended, DONE);
 });
 
 test('no regular file is opened to write', only, async (t) => {
   const file = path.join(temporaryDirectory(t), 'file');
   const ended = await runAmongFaults(
-    `${USE}
+    `${use()}
     assert.throws(() => fault('wrote'), { code: 'ENOENT' });
     // It would be noticed.
     fs.closeSync(fs.openSync(process.env.SOME_FILE, 'a'));
