@@ -41,6 +41,8 @@ class Call {
   deadline = 0;
   /** Its bytes: in the batch of this number, until that is handed over. */
   batch = 0;
+  /** What it asks means nothing on another connection. */
+  bound = false;
   settled = false;
   #resolve;
   #reject;

@@ -289,7 +289,15 @@ class Connection {
     request.count = id;
     request.flags = frame.FLAGS.count;
     // Whatever comes of it: with a broken connection it has ended, too.
-    this.ask('cancel', undefined, timeout, request, () => undefined).catch(() => {});
+    const call = new Call(
+      'cancel',
+      () => undefined,
+      () => {},
+      () => {},
+    );
+    call.timeout = timeout;
+    call.bound = true;
+    this.submit(call, request);
   }
 
   /**
@@ -652,7 +660,10 @@ class Connection {
     this.#calls.forgetAbandoned();
     this.session.end();
     for (const call of this.#calls) {
-      if (!this.#outbox.holds(call)) this.#reject(call, error);
+      const isUnsent = this.#outbox.holds(call);
+      if (isUnsent && !call.bound) continue;
+      if (isUnsent) this.#stale = true;
+      this.#reject(call, error);
     }
   }
 

@@ -17,6 +17,8 @@ const {
   until,
   withCode,
 } = require('../helpers/broker');
+const { hasEnded } = require('../helpers/cli');
+const { startProgram } = require('../helpers/program');
 const { Broker } = require('../..');
 
 const TTL = 60_000;
@@ -291,6 +293,25 @@ test('a broker killed in the middle: every call ends, most with broker_gone', as
   for (const outcome of outcomes) assert.match(outcome, /^(ok|broker_gone)$/);
   await assert.rejects(client.get('k'), withCode('broker_gone'));
 });
+
+const inProc = { skip: process.platform !== 'linux' && 'reads /proc', timeout: 60_000 };
+
+test(
+  'what ends with its connection is carried to no other: close() waits for none',
+  inProc,
+  async (t) => {
+    const program = await startProgram(t, { secret: SECRET });
+    const client = new PipeClient(program.pipe, { secret: SECRET, timeout: 600_000 });
+    const watch = client.watch();
+    await watch.ready;
+    program.child.kill('SIGKILL');
+    // It is gone, and the connection has not been used for a while, before this thread hears of it.
+    const end = performance.now() + 100;
+    while (performance.now() < end || !hasEnded(program.pid)) continue;
+    watch.close();
+    await client.close();
+  },
+);
 
 test('a broker that talks nonsense: version_mismatch, and it is not believed', async (t) => {
   const nonsense = [
