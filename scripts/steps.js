@@ -33,7 +33,9 @@ const LONG_SUITES = without([
 const SYSTEM_SUITES = without(
   'client keeper server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
 );
-const ADDON_TESTS = ['binding', 'lease', 'coordination'];
+const ADDON_TESTS = 'binding lease coordination coordination_watch sync values lives_thread';
+/** Rounds of lives_thread: one of each kind. */
+const ADDON_LIVES = '9';
 const OK = { passed: 1, failed: 0, skipped: 0 };
 const BROKEN = { passed: 0, failed: 1, skipped: 0 };
 
@@ -188,7 +190,7 @@ const ADDON_BUILDS = {
     folder: 'build/c-coverage/addon',
     library: null,
     env: {},
-    tests: ['binding', 'lease'],
+    tests: 'binding lease',
   },
 };
 
@@ -203,9 +205,10 @@ async function addonTests({ make, folder, library, env, tests }) {
   const built = await execute('make', [...MAKE_C, '-j2', 'addon', where, ...make]);
   if (built.status !== 0) return BROKEN;
   return nodeTests(
-    tests.map((name) => `test/integration/${name}.test.js`),
+    tests.split(' ').map((name) => `test/integration/${name}.test.js`),
     {
       ...env,
+      EPB_LIVES_ROUNDS: ADDON_LIVES,
       ...preloaded(library),
       EPHEMERAL_PIPE_BROKER_PREBUILD: path.join(ROOT, folder),
     },

@@ -12,7 +12,9 @@ const { test } = require('node:test');
 const { randomFrom, until } = require('../helpers/broker');
 const { COURSES, DEAF, Thread, run, startScene } = require('../helpers/lives');
 
-const ROUNDS = 200;
+const ALL_ROUNDS = 200;
+/** Fewer where a sanitizer makes them slow, and keeps for a while what has been freed. */
+const ROUNDS = Number(process.env.EPB_LIVES_ROUNDS ?? ALL_ROUNDS);
 const only = { skip: process.platform !== 'linux' && 'what is left is counted in /proc' };
 
 function whatIsThere() {
@@ -58,6 +60,7 @@ test(`${ROUNDS} worker threads, terminated in the middle`, only, async (t) => {
   t.diagnostic(`${more('residentKib')} KiB more, ${more('lockedKib')} KiB of them locked`);
   // What one of them had, left behind by each, would be a multiple of this.
   assert.ok(more('lockedKib') <= 1024, `${more('lockedKib')} KiB more are locked`);
+  if (ROUNDS < ALL_ROUNDS) return;
   assert.ok(more('residentKib') < 64 * 1024, `${more('residentKib')} KiB more`);
 });
 
