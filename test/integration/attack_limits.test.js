@@ -165,8 +165,8 @@ test('half frames on many connections: 32 MiB of them at most', async (t) => {
       raw.write(half);
       await scene.client.ping();
     }
-    const { connections } = await scene.client.stats();
-    assert.ok(connections < 60, `${connections} of 100 are kept`);
+    // Who waits to be read from, since all hold too much, goes when it has been.
+    await until(async () => (await scene.client.stats()).connections < 60, 'most are dropped');
   });
   // What the limit counts, what is in pools and the allocator's slack.
   assert.ok(scene.residentMib() - before < 96, `${scene.residentMib() - before} MiB more`);
