@@ -288,13 +288,19 @@ class Connection {
     request.action = this.actions.cancel;
     request.count = id;
     request.flags = frame.FLAGS.count;
-    // Whatever comes of it: with a broken connection it has ended, too.
-    const call = new Call(
-      'cancel',
-      () => undefined,
-      () => {},
-      () => {},
-    );
+    this.#tell('cancel', timeout, request);
+  }
+
+  /**
+   * Of something that ends with this connection. Nobody hears what comes of it, and to another
+   * connection it means nothing.
+   * @param {string} operation
+   * @param {number} timeout
+   * @param {frame.Request} request
+   */
+  #tell(operation, timeout, request) {
+    const nothing = () => {};
+    const call = new Call(operation, nothing, nothing, nothing);
     call.timeout = timeout;
     call.bound = true;
     this.submit(call, request);
@@ -320,7 +326,7 @@ class Connection {
     request.action = this.actions.release;
     request.fence = token;
     request.flags = frame.FLAGS.fence;
-    this.ask('release', undefined, timeout, request, () => undefined).catch(() => {});
+    this.#tell('release', timeout, request);
   }
 
   /**
