@@ -388,11 +388,11 @@ function completeOnce(row) {
 }
 
 /**
- * The rows of some kinds, by default all. An element may also be a row of the caller's own.
- * @param {readonly (string | Option)[]} [kinds]
+ * The rows of some kinds. An element may also be a row of the caller's own.
+ * @param {readonly (string | Option)[]} kinds
  * @returns {Option[]}
  */
-function rowsOf(kinds = ['broker', 'client', 'start', 'secret']) {
+function rowsOf(kinds) {
   const own = kinds.filter((kind) => typeof kind !== 'string');
   return [...rows.filter((row) => kinds.includes(row.kind)), ...own].map(completeOnce);
 }
