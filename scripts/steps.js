@@ -29,11 +29,10 @@ const LONG_SUITES = without([
   'throttle/nothing_is_rounded_when_an_interval_is_no_whole_number',
   'throttle/agrees_with_the_formula',
 ]);
-// Time-outs in real time, crowds, and system calls and limits that Valgrind has no notion of.
-const SYSTEM_SUITES = without([
-  ...'client keeper server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
-  ...'attack_race attack_server attack_totals'.split(' '),
-]);
+// Time-outs in real time, and system calls and limits that Valgrind has no notion of.
+const SYSTEM_SUITES = without(
+  'client keeper server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
+);
 /** Those in which several threads have to do with each other. */
 const THREAD_TESTS = 'binding lease coordination coordination_watch lives_thread';
 /** Rounds of lives_thread: one of each kind. */
