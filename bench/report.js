@@ -1,7 +1,8 @@
 'use strict';
 
 // Figures to a summary (which is also the JSON) and to Markdown. The first peer is the measure: a
-// ratio is the median, over the rounds, of a peer's figure by the first peer's of the same round.
+// ratio is the median, over the slots of all rounds, of a peer's figure by the first peer's of the same
+// slot.
 const { deviationPercent, median } = require('./common');
 const { judge } = require('./goals');
 
@@ -12,7 +13,7 @@ function summarisePeer(rounds, baseRounds) {
   const summary = { perSecond: median(rates), deviationPercent: deviationPercent(rates), rates };
   if (rounds[0].cpuUs !== undefined) summary.clientCpuUs = median(rounds.map((one) => one.cpuUs));
   if (baseRounds && baseRounds !== rounds) {
-    const ratios = rates.map((rate, round) => rate / baseRounds[round].perSecond);
+    const ratios = rates.map((rate, slot) => rate / baseRounds[slot].perSecond);
     summary.ratio = median(ratios);
     summary.ratioDeviationPercent = deviationPercent(ratios);
   }
@@ -143,8 +144,9 @@ function sections(report, goals) {
   return {
     machine: MACHINE(machine),
     method:
-      `Medians of ${settings.rounds} interleaved rounds of ${settings.ms} ms, ± median absolute ` +
-      `deviation; bold: ratio to ${peers[0].name} of the same round.`,
+      `Medians of ${settings.rounds} rounds of ${settings.slots} interleaved slots of ` +
+      `${settings.ms / settings.slots} ms (8 processes: of one slot of ${settings.ms} ms), ± median ` +
+      `absolute deviation; bold: median ratio to ${peers[0].name} in the same slot.`,
     goals: goalTable(goals, report),
     rates: join([peerTable('', rates, main, rateCell), asides(rates, peers), failures(rates)]),
     others: peerTable('', rates, others, rateCell),

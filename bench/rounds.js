@@ -1,7 +1,9 @@
 'use strict';
 
-// The rates: rounds in which every peer runs every workload it takes, at every placement, one peer
-// after the other and another one first each time, so that what disturbs the machine hits all.
+// The rates: rounds in which every peer runs every workload it takes, at every placement. A round has
+// fresh processes. Its time for a workload is cut into slots that the peers take by turns, another one
+// first each time: the CPUs of a virtual machine are half as fast for some tenths of a second when
+// their host has other work, and what disturbs the machine is to hit all.
 const fs = require('node:fs');
 const { openClient, stop, sum, within } = require('./common');
 
@@ -10,6 +12,8 @@ const CROWD = 8;
 const FIRST_WARMS = 4;
 /** And longer where processes share the CPUs. */
 const CROWD_WARMS = 3;
+/** What the later slots of a workload begin with, beside other peers' use of the CPU's caches. */
+const SETTLE_MS = 5;
 /** What a peer may take for a workload beyond the time it is measured. */
 const PATIENCE_MS = 10_000;
 
@@ -133,16 +137,29 @@ class Results {
   }
 }
 
-/** One round at one placement. A crowd exists one at a time, to save memory. */
+/** The slots of a workload in a round; a crowd has one, since crowds exist one at a time, to save memory. */
+function slotsOf({ ms, warmMs, slots }, isCrowd) {
+  if (isCrowd) return [{ ms, warmMs }];
+  return Array.from({ length: slots }, (_, slot) => ({
+    ms: ms / slots,
+    warmMs: slot === 0 ? warmMs : SETTLE_MS,
+  }));
+}
+
+/** One round at one placement. */
 async function playRound(round, place, { workloads, peers, settings }, results) {
   const teams = new Teams(place);
+  const isCrowd = place.clients > 1;
+  const slots = slotsOf(settings, isCrowd);
   for (const workload of workloads.filter(({ places }) => places.includes(place.name))) {
     const row = results.row(workload, place);
-    const takers = peers.filter((peer) => takes(peer, workload, place) && !row.failed[peer.name]);
-    for (let turn = 0; turn < takers.length; turn++) {
-      const peer = takers[(turn + round) % takers.length];
-      results.add(row, peer, await teams.measure(peer, workload, settings));
-      if (place.clients > 1) await teams.close(peer);
+    for (const [slot, times] of slots.entries()) {
+      const takers = peers.filter((peer) => takes(peer, workload, place) && !row.failed[peer.name]);
+      for (let turn = 0; turn < takers.length; turn++) {
+        const peer = takers[(turn + round * slots.length + slot) % takers.length];
+        results.add(row, peer, await teams.measure(peer, workload, times));
+        if (isCrowd) await teams.close(peer);
+      }
     }
   }
   await teams.closeAll();

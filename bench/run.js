@@ -16,8 +16,9 @@ const { markdown, merge, summarise } = require('./report');
 const { placements, playRounds, say } = require('./rounds');
 const { write } = require('./write');
 
-const FULL = { rounds: 5, ms: 300, warmMs: 150 };
-const QUICK = { rounds: 2, ms: 100, warmMs: 100 };
+/** Rounds of so many milliseconds for each workload, in so many slots (see rounds.js). */
+const FULL = { rounds: 5, ms: 400, warmMs: 150, slots: 10 };
+const QUICK = { rounds: 2, ms: 100, warmMs: 100, slots: 2 };
 /** What a workload that times itself may take. */
 const PATIENCE_MS = 5 * 60_000;
 

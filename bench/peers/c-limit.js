@@ -1,7 +1,7 @@
 'use strict';
 
 // The limit: two C programs that send each other 100 bytes and do nothing else (c/ping_pong.c). They
-// are no store, so they have sequential GET alone.
+// are no store; a request and its reply are the same to them, whatever it is about.
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
 const { compile, missingCommand } = require('../common');
@@ -20,7 +20,7 @@ function openTeam(how, place) {
 }
 
 const common = {
-  only: ['sequential GET'],
+  only: ['sequential GET', 'sequential SET'],
   missing: () => missingCommand('cc', '--version', 'gcc'),
   versions: () => ({}),
 };

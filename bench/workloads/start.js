@@ -14,7 +14,7 @@ const CLI = path.join(__dirname, '../../bin/ephemeral-pipe-broker.js');
 const HOLLOW = 'as many empty modules, and the addon';
 const EMPTY = { what: 'node -e 0', args: ['-e', '0'] };
 /** Process starts scatter much, and cost little. */
-const TIMES_A_ROUND = 4;
+const TIMES_A_ROUND = 8;
 const LIMIT_MS = 10_000;
 
 function wallMs({ args, env }) {
