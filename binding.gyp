@@ -1,10 +1,11 @@
-# Builds build/Release/epb_native.node: our C core and its C++ face, with mbedTLS, cJSON and libuv
-# linked in from deps/ (scripts/fetch-deps). Nothing of them is visible outside: see
+# Builds build/Release/epb_native.node: our C core and its C++ face, with mbedTLS, libsodium, cJSON
+# and libuv linked in from deps/ (scripts/fetch-deps). Nothing of them is visible outside: see
 # csrc/addon/exports.map for why that matters.
 {
   "variables": {
     "epb_version%": "<!(node -p \"require('./package.json').version\")",
     "mbedtls_version": "<!(node -p \"require('./scripts/deps.json').mbedtls.version\")",
+    "libsodium_version": "<!(node -p \"require('./scripts/deps.json').libsodium.version\")",
     "cjson_version": "<!(node -p \"require('./scripts/deps.json').cjson.version\")",
     # With its folder: mbedTLS has a file of this name beside the header that includes it.
     "mbedtls_config": "MBEDTLS_CONFIG_FILE=\"wire/mbedtls_config.h\"",
@@ -62,6 +63,17 @@
       "cflags": ["-w"],
     },
     {
+      "target_name": "epb_libsodium",
+      "type": "static_library",
+      "sources": ["<!@(node scripts/sources.js libsodium <(OS))"],
+      "include_dirs": ["deps/libsodium/src/libsodium/include/sodium", "csrc"],
+      "cflags": ["-include", "<(module_root_dir)/csrc/wire/sodium_config.h", "-w"],
+      "xcode_settings": {
+        "OTHER_CFLAGS": ["-include", "<(module_root_dir)/csrc/wire/sodium_config.h", "-w"],
+      },
+      "msvs_settings": {"VCCLCompilerTool": {"ForcedIncludeFiles": ["wire/sodium_config.h"]}},
+    },
+    {
       "target_name": "epb_cjson",
       "type": "static_library",
       "sources": ["<!@(node scripts/sources.js cjson <(OS))"],
@@ -99,13 +111,14 @@
       "target_name": "epb_core",
       "type": "static_library",
       "sources": ["<!@(node scripts/sources.js core <(OS))"],
-      "dependencies": ["epb_mbedtls", "epb_cjson", "epb_libuv"],
+      "dependencies": ["epb_mbedtls", "epb_libsodium", "epb_cjson", "epb_libuv"],
       "export_dependent_settings": ["epb_libuv"],
       "include_dirs": ["csrc"],
       "cflags": [
         # System folders, so that our warnings do not judge other people's headers.
         "-isystem<(module_root_dir)/deps",
         "-isystem<(module_root_dir)/deps/mbedtls/include",
+        "-isystem<(module_root_dir)/deps/libsodium/src/libsodium/include",
         "-isystem<(module_root_dir)/deps/libuv/include",
         "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror",
       ],
@@ -115,6 +128,7 @@
         "OTHER_CFLAGS": [
           "-isystem<(module_root_dir)/deps",
           "-isystem<(module_root_dir)/deps/mbedtls/include",
+          "-isystem<(module_root_dir)/deps/libsodium/src/libsodium/include",
           "-isystem<(module_root_dir)/deps/libuv/include",
           "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
         ],
@@ -122,7 +136,12 @@
       "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c11"]}},
       "conditions": [
         ["OS == 'win'", {
-          "include_dirs": ["deps", "deps/mbedtls/include", "deps/libuv/include"],
+          "include_dirs": [
+            "deps",
+            "deps/mbedtls/include",
+            "deps/libsodium/src/libsodium/include",
+            "deps/libuv/include",
+          ],
         }],
       ],
     },
@@ -136,6 +155,7 @@
         "NAPI_DISABLE_CPP_EXCEPTIONS",
         "EPB_VERSION=\"<(epb_version)\"",
         "EPB_MBEDTLS_VERSION=\"<(mbedtls_version)\"",
+        "EPB_LIBSODIUM_VERSION=\"<(libsodium_version)\"",
         "EPB_CJSON_VERSION=\"<(cjson_version)\"",
       ],
       "cflags": [

@@ -40,7 +40,7 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {() => void} unref
  *
  * @typedef {object} NativeBinding
- * @property {{ addon: string, mbedtls: string, cjson: string, libuv: string }} versions
+ * @property {{ addon: string, mbedtls: string, libsodium: string, cjson: string, libuv: string }} versions
  * @property {number} frameVersion
  * @property {{ number: number, code: string, message: string }[]} statuses
  * @property {Record<string, number>} actions

@@ -47,6 +47,12 @@ function ours(folders, extension, platform) {
     .filter((file) => isFor(file, platform));
 }
 
+/** The ChaCha20-Poly1305 of libsodium and what it is made of. */
+const LIBSODIUM =
+  'crypto_aead/chacha20poly1305/sodium crypto_onetimeauth/poly1305 ' +
+  'crypto_onetimeauth/poly1305/donna crypto_onetimeauth/poly1305/sse2 crypto_stream/chacha20 ' +
+  'crypto_stream/chacha20/dolbeau crypto_stream/chacha20/ref crypto_verify/sodium sodium';
+
 function libuv(platform) {
   const named = (folder, names) => names.split(' ').map((name) => `${folder}/${name}.c`);
   const common = named('deps/libuv/src', LIBUV_COMMON);
@@ -60,6 +66,8 @@ function libuv(platform) {
 
 const PARTS = {
   mbedtls: () => below('deps/mbedtls/library', '.c'),
+  libsodium: () =>
+    LIBSODIUM.split(' ').flatMap((part) => below(`deps/libsodium/src/libsodium/${part}`, '.c')),
   cjson: () => ['deps/cjson/cJSON.c'],
   libuv,
   core: (platform) => ours(['base', 'core', 'wire', 'io'], '.c', platform),

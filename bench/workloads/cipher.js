@@ -8,7 +8,7 @@ const { execFileSync } = require('node:child_process');
 const { compile, spread } = require('../common');
 
 const ROOT = path.join(__dirname, '../..');
-const ARCHIVES = ['core', 'mbedtls', 'cjson', 'libuv'].map((name) =>
+const ARCHIVES = ['core', 'mbedtls', 'libsodium', 'cjson', 'libuv'].map((name) =>
   path.join(ROOT, `build/Release/epb_${name}.a`),
 );
 const INCLUDES = ['csrc', 'deps/mbedtls/include'].map((folder) => `-I${path.join(ROOT, folder)}`);

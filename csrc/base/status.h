@@ -14,11 +14,13 @@ enum epb_status {
 #if defined(__GNUC__) || defined(__clang__)
 #define EPB_MUST_USE __attribute__((warn_unused_result))
 #define EPB_NORETURN __attribute__((noreturn))
+#define EPB_NOINLINE __attribute__((noinline))
 #define EPB_PRINTF(format_index, first_index) \
     __attribute__((format(printf, format_index, first_index)))
 #else
 #define EPB_MUST_USE
 #define EPB_NORETURN
+#define EPB_NOINLINE __declspec(noinline)
 #define EPB_PRINTF(format_index, first_index)
 #endif
 

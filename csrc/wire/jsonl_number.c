@@ -3,29 +3,20 @@
 #include "jsonl_number.h"
 
 #include <cjson/cJSON.h>
-#include <stdatomic.h>
 
 #include "../base/mem.h"
-#include "../base/sys.h"
+#include "../base/once.h"
 #include "../core/msg.h"
 
-/* cJSON's allocator is a setting of the process: set once, by whoever comes first. */
+/* cJSON's allocator is a setting of the process. */
 static void
 give_cjson_our_allocator(void)
 {
-    static atomic_flag busy = ATOMIC_FLAG_INIT;
-    static atomic_bool done;
-    if (atomic_load_explicit(&done, memory_order_acquire))
-        return;
-    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
-        epb_sys_yield();
-    if (!atomic_load_explicit(&done, memory_order_relaxed)) {
-        cJSON_Hooks hooks = {.malloc_fn = epb_mem_alloc, .free_fn = epb_mem_free};
-        cJSON_InitHooks(&hooks);
-        atomic_store_explicit(&done, true, memory_order_release);
-    }
-    atomic_flag_clear_explicit(&busy, memory_order_release);
+    cJSON_Hooks hooks = {.malloc_fn = epb_mem_alloc, .free_fn = epb_mem_free};
+    cJSON_InitHooks(&hooks);
 }
+
+static struct epb_once cjson_ready = EPB_ONCE_INIT;
 
 /* cJSON looks at this many characters of a number, and would take the rest for something
  * else. */
@@ -38,7 +29,7 @@ read_number(const struct epb_json_span *span, enum epb_status bad, double *numbe
     if (span->kind != EPB_JSON_NUMBER || span->text.size_bytes > NUMBER_TEXT_MAX_BYTES) {
         return bad;
     }
-    give_cjson_our_allocator();
+    epb_once(&cjson_ready, give_cjson_our_allocator);
     cJSON *item =
         cJSON_ParseWithLength((const char *)span->text.data, span->text.size_bytes);
     if (item == NULL)

@@ -12,12 +12,10 @@
  */
 #include "record.h"
 
-#include <mbedtls/chachapoly.h>
-
 #include "../base/mem.h"
+#include "cipher.h"
 #include "hash.h"
 
-#define NONCE_BYTES 12U
 #define GAP_TOLERATED_BYTES 4096U
 
 struct epb_record {
@@ -28,7 +26,7 @@ struct epb_record {
     size_t opened_bytes;
     size_t gap_bytes;
     union {
-        mbedtls_chachapoly_context seal;
+        uint8_t seal[EPB_CIPHER_KEY_BYTES];
         struct epb_hmac hmac;
     } key;
 };
@@ -41,11 +39,7 @@ epb_record_new(enum epb_record_mode mode, const uint8_t *key)
         return NULL;
     record->mode = mode;
     if (mode == EPB_RECORD_SEALED) {
-        mbedtls_chachapoly_init(&record->key.seal);
-        if (mbedtls_chachapoly_setkey(&record->key.seal, key) != 0) {
-            epb_record_free(record);
-            return NULL;
-        }
+        memcpy(record->key.seal, key, sizeof record->key.seal);
     } else if (mode == EPB_RECORD_MAC) {
         struct epb_bytes mac_key = {key, EPB_KEY_BYTES};
         if (epb_hmac_init(&record->key.hmac, mac_key) != EPB_OK) {
@@ -62,8 +56,6 @@ epb_record_free(struct epb_record *record)
 {
     if (record == NULL)
         return;
-    if (record->mode == EPB_RECORD_SEALED)
-        mbedtls_chachapoly_free(&record->key.seal);
     if (record->mode == EPB_RECORD_MAC)
         epb_hmac_fini(&record->key.hmac);
     epb_mem_free(record);
@@ -104,10 +96,10 @@ draw_seq(struct epb_record *record, uint64_t *seq)
 }
 
 static void
-put_nonce(uint8_t nonce[NONCE_BYTES], uint64_t seq)
+put_nonce(uint8_t nonce[EPB_CIPHER_NONCE_BYTES], uint64_t seq)
 {
-    memset(nonce, 0, NONCE_BYTES - 8U);
-    epb_put_u64(nonce + NONCE_BYTES - 8U, seq);
+    memset(nonce, 0, EPB_CIPHER_NONCE_BYTES - 8U);
+    epb_put_u64(nonce + EPB_CIPHER_NONCE_BYTES - 8U, seq);
 }
 
 static void
@@ -136,12 +128,11 @@ seal(struct epb_record *record, uint8_t *header, size_t body_bytes)
         mac(record, seq, header, body_bytes, body + body_bytes);
         return EPB_OK;
     }
-    uint8_t nonce[NONCE_BYTES];
+    uint8_t nonce[EPB_CIPHER_NONCE_BYTES];
     put_nonce(nonce, seq);
-    int result = mbedtls_chachapoly_encrypt_and_tag(&record->key.seal, body_bytes, nonce,
-                                                    header, EPB_RECORD_HEADER_BYTES, body,
-                                                    body, body + body_bytes);
-    return result == 0 ? EPB_OK : EPB_INTERNAL;
+    struct epb_bytes head = {header, EPB_RECORD_HEADER_BYTES};
+    epb_cipher_seal(record->key.seal, nonce, head, body, body_bytes, body + body_bytes);
+    return EPB_OK;
 }
 
 /* The other way: leaves the plaintext where the body was. */
@@ -160,12 +151,11 @@ unseal(struct epb_record *record, uint8_t *header, size_t body_bytes)
         epb_mem_wipe(expected, sizeof expected);
         return same ? EPB_OK : EPB_AUTH_FAILED;
     }
-    uint8_t nonce[NONCE_BYTES];
+    uint8_t nonce[EPB_CIPHER_NONCE_BYTES];
     put_nonce(nonce, seq);
-    int result = mbedtls_chachapoly_auth_decrypt(&record->key.seal, body_bytes, nonce,
-                                                 header, EPB_RECORD_HEADER_BYTES,
-                                                 body + body_bytes, body, body);
-    return result == 0 ? EPB_OK : EPB_AUTH_FAILED;
+    struct epb_bytes head = {header, EPB_RECORD_HEADER_BYTES};
+    return epb_cipher_open(record->key.seal, nonce, head, body, body_bytes,
+                           body + body_bytes);
 }
 
 enum epb_status

@@ -20,7 +20,8 @@ const PURE_HEADERS = new Set(
 
 const THIRD_PARTY = [
   { header: /^uv(\.h|\/)/, users: /^csrc\/io\// },
-  { header: /^mbedtls\//, users: /^csrc\/wire\/(auth|hash|record)[_.]/ },
+  { header: /^mbedtls\//, users: /^csrc\/wire\/hash[_.]/ },
+  { header: /^sodium\//, users: /^csrc\/wire\/cipher[_.]/ },
   { header: /^(cjson\/)?cJSON/, users: /^csrc\/wire\/jsonl[_.]/ },
   { header: /^(napi|node_api|js_native_api|node|v8)/, users: /^csrc\/addon\// },
 ];

@@ -120,7 +120,13 @@ test('the tables of the core are there', () => {
     assert.ok(shapes.has(shape), shape);
   }
   assert.equal(binding.frameVersion, 1);
-  assert.deepEqual(Object.keys(binding.versions), ['addon', 'mbedtls', 'cjson', 'libuv']);
+  assert.deepEqual(Object.keys(binding.versions), [
+    'addon',
+    'mbedtls',
+    'libsodium',
+    'cjson',
+    'libuv',
+  ]);
   for (const version of Object.values(binding.versions)) assert.match(version, /^\d+\.\d+\.\d+/);
 });
 

@@ -383,7 +383,7 @@ describe('help and version', () => {
   it('--version names what is inside', async () => {
     const text = await ok(['--version']);
     assert.match(text, /^ephemeral-pipe-broker \d+\.\d+\.\d+/);
-    for (const part of ['mbedtls', 'cjson', 'libuv', 'node']) {
+    for (const part of ['mbedtls', 'libsodium', 'cjson', 'libuv', 'node']) {
       assert.match(text, new RegExp(`^  ${part} \\d+\\.\\d+`, 'm'));
     }
   });

@@ -23,7 +23,7 @@ const ALLOWED = [
   /^bin\/[\w-]+\.js$/,
   /^lib\/[\w/-]+\.(js|d\.ts)$/,
   /^csrc\/[\w/-]+\.(c|h|cc|def|map)$/,
-  /^deps\/(cjson|libuv|mbedtls|node-addon-api)\/([\w/.-]+\.(c|h)|LICENSE(-extra|\.md)?|\.stamp)$/,
+  /^deps\/(cjson|libsodium|libuv|mbedtls|node-addon-api)\/([\w/.-]+\.(c|h)|LICENSE(-extra|\.md)?|\.stamp)$/,
   /^prebuilds\/README\.md$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/ephemeral-pipe-broker\.napi(\.(glibc|musl))?\.node$/,
   /^scripts\/(deps\.json|fetch-deps|install\.js|sources\.js)$/,
@@ -120,6 +120,7 @@ describe('the npm tarball', () => {
       'deps/libuv/LICENSE',
       'deps/cjson/LICENSE',
       'deps/mbedtls/LICENSE',
+      'deps/libsodium/LICENSE',
       'deps/node-addon-api/LICENSE.md',
     ];
     assert.deepEqual(

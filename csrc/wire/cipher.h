@@ -1,0 +1,33 @@
+/*
+ * ChaCha20-Poly1305 (RFC 8439), as libsodium has it: for what lies in one piece of memory
+ * and is sealed and opened there. Uses the vector instructions that the processor has.
+ *
+ * Keys and what is derived of them are wiped before a call returns; the caller owns the
+ * key and wipes its own. Any number of threads may use any keys at once.
+ */
+#ifndef EPB_WIRE_CIPHER_H
+#define EPB_WIRE_CIPHER_H
+
+#include "../base/bytes.h"
+#include "../base/status.h"
+
+#define EPB_CIPHER_KEY_BYTES 32U
+#define EPB_CIPHER_NONCE_BYTES 12U
+#define EPB_CIPHER_TAG_BYTES 16U
+
+/* Encrypts `body` in place and writes EPB_CIPHER_TAG_BYTES to `tag`, which vouch for
+ * `header` too. A nonce may be used once with a key. */
+void
+epb_cipher_seal(const uint8_t key[EPB_CIPHER_KEY_BYTES],
+                const uint8_t nonce[EPB_CIPHER_NONCE_BYTES], struct epb_bytes header,
+                uint8_t *body, size_t body_bytes, uint8_t tag[EPB_CIPHER_TAG_BYTES]);
+
+/* Decrypts `body` in place. When key, nonce, header, body and tag don't belong together:
+ * EPB_AUTH_FAILED, and the body is zeros. */
+EPB_MUST_USE enum epb_status
+epb_cipher_open(const uint8_t key[EPB_CIPHER_KEY_BYTES],
+                const uint8_t nonce[EPB_CIPHER_NONCE_BYTES], struct epb_bytes header,
+                uint8_t *body, size_t body_bytes,
+                const uint8_t tag[EPB_CIPHER_TAG_BYTES]);
+
+#endif
