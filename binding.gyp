@@ -67,9 +67,9 @@
       "type": "static_library",
       "sources": ["<!@(node scripts/sources.js libsodium <(OS))"],
       "include_dirs": ["deps/libsodium/src/libsodium/include/sodium", "csrc"],
-      "cflags": ["-include", "<(module_root_dir)/csrc/wire/sodium_config.h", "-w"],
+      "cflags": ["-include", "wire/sodium_config.h", "-w"],
       "xcode_settings": {
-        "OTHER_CFLAGS": ["-include", "<(module_root_dir)/csrc/wire/sodium_config.h", "-w"],
+        "OTHER_CFLAGS": ["-include", "wire/sodium_config.h", "-w"],
       },
       "msvs_settings": {"VCCLCompilerTool": {"ForcedIncludeFiles": ["wire/sodium_config.h"]}},
     },
