@@ -7,18 +7,18 @@
 const { median } = require('./common');
 
 const [REDIS, OURS, SEALED] = ['redis + ioredis', 'broker', 'broker, secret'];
-const [BLOCKING, SPINNING] = ['C, blocking', 'C, spinning'];
+const [BLOCKING, SPINNING, CIPHER] = ['C, blocking', 'C, spinning', 'C, cipher'];
 /** Node's own share of a start. */
 const HOLLOW = 'as many empty modules, and the addon';
 
 const rowOf = ({ rates }, workload, place) =>
   rates.find((row) => row.workload === workload && row.place === place);
 
-/** What both have in the same slots, as the median of `figure(one, other)`; null without both. */
-function compare(report, workload, place, [one, other], figure) {
-  const ratesOf = (peer) => rowOf(report, workload, place)?.peers?.[peer]?.rates;
-  const [a, b] = [ratesOf(one), ratesOf(other)];
-  return a && b ? median(a.map((rate, slot) => figure(rate, b[slot]))) : null;
+/** What peers have in the same slots, as the median of `figure(...rates)`; null if one is missing. */
+function compare(report, workload, place, peers, figure) {
+  const rates = peers.map((peer) => rowOf(report, workload, place)?.peers?.[peer]?.rates);
+  if (!rates.every(Boolean)) return null;
+  return median(rates[0].map((_, slot) => figure(...rates.map((one) => one[slot]))));
 }
 
 /** At least so many times the rate of another peer. */
@@ -84,20 +84,14 @@ const atMost = (what, most, unit, workload, row, column, [besideRow, besideColum
 });
 
 /** The time with a secret by what it would be if the cipher's passes were all that is added. */
-function overCipher(report, workload) {
-  const pass = (name) => figureOf(report, 'the cipher by itself', '64 KiB', name);
-  const passesUs = pass('seal') + pass('open');
-  const excess = (sealed, plain) => 1e6 / sealed / (1e6 / plain + passesUs);
-  if (passesUs === 0) return null;
-  return compare(report, workload, 'one CPU', [SEALED, OURS], excess);
-}
+const overCipher = (sealed, plain, passes) => 1 / sealed / (1 / plain + 1 / passes);
 
 const withinCipher = (workload) => ({
   what: `${workload}, one CPU: time with a secret by time without and the cipher's two passes`,
   most: 1.15,
   unit: '',
-  about: { workload, place: 'one CPU', peers: [SEALED, OURS] },
-  measure: (report) => overCipher(report, workload),
+  about: { workload, place: 'one CPU', peers: [SEALED, OURS, CIPHER] },
+  measure: (report) => compare(report, workload, 'one CPU', [SEALED, OURS, CIPHER], overCipher),
 });
 
 const expiry = (peer) =>

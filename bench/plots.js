@@ -182,7 +182,8 @@ function ratioBars({ peers }, measure, isShown) {
 function ratioGroups(report, place, areMain) {
   const kinds = new Map(report.peers.map((peer) => [peer.name, peer]));
   const isShown = (name) => !kinds.get(name)?.aside;
-  const isOther = ({ peers }) => Object.keys(peers).some((name) => kinds.get(name)?.main !== true);
+  const isOther = ({ peers }) =>
+    Object.keys(peers).some((name) => kinds.get(name)?.main !== true && isShown(name));
   return report.rates
     .filter((row) => row.place === place && isOther(row) !== areMain)
     .map((row) => ({ title: row.workload, bars: ratioBars(row, report.peers[0].name, isShown) }))

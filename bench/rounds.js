@@ -12,6 +12,8 @@ const CROWD = 8;
 const FIRST_WARMS = 4;
 /** And longer where processes share the CPUs. */
 const CROWD_WARMS = 3;
+/** So many slots of the first workload don't count: after its first pause a client is slow for a while. */
+const COLD_SLOTS = 5;
 /** What the later slots of a workload begin with, beside other peers' use of the CPU's caches. */
 const SETTLE_MS = 5;
 /** What a peer may take for a workload beyond the time it is measured. */
@@ -41,7 +43,21 @@ function placements(dir) {
   ];
 }
 
-/** A server and its clients: `measure(workload, settings)` and `close()`. */
+/** To processes, some of which may have ended. */
+function signal(pids, name) {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
+    }
+  }
+}
+
+/**
+ * A server and its clients: `measure(workload, settings)` and `close()`. They are stopped while it is
+ * others' turn: Node collects garbage when it has nothing to do.
+ */
 async function openTeam(peer, place) {
   const service = await peer.serve({ dir: place.dir, cpus: place.server });
   const openOne = () => openClient(peer, service, place.client);
@@ -50,12 +66,15 @@ async function openTeam(peer, place) {
     await stop(service.server);
     throw error;
   });
+  const pids = [service.server, ...clients].flatMap((one) => one?.pid ?? []);
   let isFirst = true;
   const measure = async (workload, { ms, warmMs }) => {
+    signal(pids, 'SIGCONT');
     const warms = (isFirst ? FIRST_WARMS : 1) * (clients.length > 1 ? CROWD_WARMS : 1);
     const job = { workload: workload.name, ms, warmMs: warmMs * warms };
     isFirst = false;
     const answers = await Promise.all(clients.map((client) => client.ask(job)));
+    signal(pids, 'SIGSTOP');
     return {
       perSecond: sum(answers.map((one) => (1_000 * one.operations) / one.ms)),
       cpuUs: sum(answers.map((one) => one.cpuUs)) / answers.length,
@@ -63,6 +82,7 @@ async function openTeam(peer, place) {
     };
   };
   const close = async () => {
+    signal(pids, 'SIGCONT');
     await Promise.all(clients.map((client) => client.close()));
     await stop(service.server);
   };
@@ -138,11 +158,13 @@ class Results {
 }
 
 /** The slots of a workload in a round; a crowd has one, since crowds exist one at a time, to save memory. */
-function slotsOf({ ms, warmMs, slots }, isCrowd) {
-  if (isCrowd) return [{ ms, warmMs }];
-  return Array.from({ length: slots }, (_, slot) => ({
+function slotsOf({ ms, warmMs, slots }, isFirst, isCrowd) {
+  if (isCrowd) return [{ ms, warmMs, counts: true }];
+  const cold = isFirst ? COLD_SLOTS : 0;
+  return Array.from({ length: cold + slots }, (_, slot) => ({
     ms: ms / slots,
     warmMs: slot === 0 ? warmMs : SETTLE_MS,
+    counts: slot >= cold,
   }));
 }
 
@@ -150,14 +172,16 @@ function slotsOf({ ms, warmMs, slots }, isCrowd) {
 async function playRound(round, place, { workloads, peers, settings }, results) {
   const teams = new Teams(place);
   const isCrowd = place.clients > 1;
-  const slots = slotsOf(settings, isCrowd);
-  for (const workload of workloads.filter(({ places }) => places.includes(place.name))) {
+  const here = workloads.filter(({ places }) => places.includes(place.name));
+  for (const workload of here) {
     const row = results.row(workload, place);
+    const slots = slotsOf(settings, workload === here[0], isCrowd);
     for (const [slot, times] of slots.entries()) {
       const takers = peers.filter((peer) => takes(peer, workload, place) && !row.failed[peer.name]);
       for (let turn = 0; turn < takers.length; turn++) {
         const peer = takers[(turn + round * slots.length + slot) % takers.length];
-        results.add(row, peer, await teams.measure(peer, workload, times));
+        const figures = await teams.measure(peer, workload, times);
+        if (times.counts || figures.failed) results.add(row, peer, figures);
         if (isCrowd) await teams.close(peer);
       }
     }

@@ -25,10 +25,21 @@ function wallMs({ args, env }) {
   return performance.now() - began;
 }
 
-/** Starts all of them in turn; the first is what the others are compared with. */
+/** Starts each of them once; another one first each time, and forwards and backwards by turns. */
+function lap(starts, round) {
+  const times = [];
+  const step = round % 2 === 0 ? 1 : starts.length - 1;
+  for (let turn = 0; turn < starts.length; turn++) {
+    const which = (round + turn * step) % starts.length;
+    times[which] = wallMs(starts[which]);
+  }
+  return times;
+}
+
+/** The first is what the others are compared with. */
 function compare(starts, rounds) {
   starts.forEach(wallMs);
-  const times = Array.from({ length: rounds * TIMES_A_ROUND }, () => starts.map(wallMs));
+  const times = Array.from({ length: rounds * TIMES_A_ROUND }, (_, round) => lap(starts, round));
   return starts.map(({ what }, i) => ({
     what,
     figures: {
