@@ -2,8 +2,9 @@
  * ChaCha20-Poly1305 (RFC 8439), as libsodium has it: for what lies in one piece of memory
  * and is sealed and opened there. Uses the vector instructions that the processor has.
  *
- * Keys and what is derived of them are wiped before a call returns; the caller owns the
- * key and wipes its own. Any number of threads may use any keys at once.
+ * What a call has of the key in memory is wiped before it returns; the caller owns the
+ * key and wipes its own. Registers keep words of it until they are used again, or wiped
+ * (base/sys.h). Any number of threads may use any keys at once.
  */
 #ifndef EPB_WIRE_CIPHER_H
 #define EPB_WIRE_CIPHER_H

@@ -1,7 +1,9 @@
 /* The cipher of records: as RFC 8439 has it, with and without vector instructions. */
 #include "wire/cipher.h"
 
+#include "wire/sodium_config.h"
 #include <sodium/crypto_aead_chacha20poly1305.h>
+#include <sodium/runtime.h>
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -59,6 +61,20 @@ Test(cipher, the_example_of_the_rfc)
     cr_assert_arr_eq(body, SUNSCREEN, sizeof body);
 }
 
+static void
+assert_vectors(bool chosen)
+{
+#if defined(HAVE_AVX2INTRIN_H)
+    bool avx2 = __builtin_cpu_supports("avx2") != 0;
+    bool ssse3 = __builtin_cpu_supports("ssse3") != 0;
+
+    cr_assert_eq(sodium_runtime_has_avx2() != 0, chosen && avx2);
+    cr_assert_eq(sodium_runtime_has_ssse3() != 0, chosen && ssse3);
+#else
+    (void)chosen;
+#endif
+}
+
 /* Each test is a process of its own, in which libsodium works in plain C until our first
  * call. */
 Test(cipher, every_length_is_the_same_with_and_without_vectors)
@@ -71,6 +87,7 @@ Test(cipher, every_length_is_the_same_with_and_without_vectors)
 
     random_fill(&random, key, sizeof key);
     random_fill(&random, plain, sizeof plain);
+    assert_vectors(false);
     for (size_t n = 0; n <= LENGTH_MAX_BYTES; n++) {
         (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(
             expected[n], tags[n], NULL, plain, n, HEAD, sizeof HEAD, NULL, NONCE, key);
@@ -86,6 +103,7 @@ Test(cipher, every_length_is_the_same_with_and_without_vectors)
         cr_assert_eq(epb_cipher_open(key, NONCE, HEADER, body, n, tag), EPB_OK);
         cr_assert_eq(memcmp(body, plain, n), 0, "%zu bytes opened", n);
     }
+    assert_vectors(true);
 }
 
 static bool
