@@ -272,20 +272,26 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
     uint64_t since_ns = now_ns;
     uint64_t wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
 
-    do {
+    for (;;) {
         uv_mutex_unlock(&client->lock);
-        since_ns += epb_look_give_way(&client->look);
+        uint64_t away_ns = epb_look_give_way(&client->look, &now_ns);
+        since_ns += away_ns;
         uv_mutex_lock(&client->lock);
         flush(client);
         bool any = fill(client);
         found = deliver(client, exchange);
+        if (found || client->closed != EPB_OK)
+            break;
+        if (away_ns == 0)
+            epb_channel_prepare(client->channel);
         now_ns = epb_sys_ticks_ns();
         if (any) {
             since_ns = now_ns;
             wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
         }
-    } while (!found && client->closed == EPB_OK && now_ns < wall_ns &&
-             now_ns - since_ns < exchange->look_us * 1000U);
+        if (now_ns >= wall_ns || now_ns - since_ns >= exchange->look_us * 1000U)
+            break;
+    }
     epb_look_done(&client->look, found);
     return found;
 }

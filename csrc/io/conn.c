@@ -151,7 +151,13 @@ epb_conn_glance(struct epb_conn *conn)
     }
     epb_session_received(conn->session, 0, conn->owner->now(conn->owner->context));
     conn->owner->input_held(conn->owner->context, conn);
-    return false;
+    return true;
+}
+
+void
+epb_conn_prepare(struct epb_conn *conn)
+{
+    epb_session_prepare(conn->session);
 }
 
 static void
@@ -290,11 +296,13 @@ finish(struct epb_conn *conn, const struct epb_time *now)
 static bool
 take_turns(struct epb_conn *conn, const struct epb_time *now)
 {
-    uint64_t until_ns = epb_sys_ticks_ns() + EPB_CONN_ALONE_US * UINT64_C(1000);
     size_t before_bytes = unsent_bytes(conn);
     unsigned left = conn->turns_in_row;
+    uint64_t until_ns = 0;
     bool more;
 
+    if (left > 1)
+        until_ns = epb_sys_ticks_ns() + EPB_CONN_ALONE_US * UINT64_C(1000);
     do {
         more = epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES,
                                 EPB_CONN_TURN_BYTES);

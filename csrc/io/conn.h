@@ -104,9 +104,13 @@ epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner);
 /* The pipe has been accepted into: begins the session. EPB_INTERNAL; close it then. */
 EPB_MUST_USE enum epb_status
 epb_conn_begin(struct epb_conn *conn);
-/* Reads what its peer has sent, if anything, without asking the loop. */
+/* Reads what its peer has sent, if anything, without asking the loop. False: it can't be
+ * read now. */
 bool
 epb_conn_glance(struct epb_conn *conn);
+/* Does ahead what can be done of its next request and reply. */
+void
+epb_conn_prepare(struct epb_conn *conn);
 enum epb_conn_next
 epb_conn_turn(struct epb_conn *conn, const struct epb_time *now);
 /* All that was received is answered, and all answers are in the peer's hands. */

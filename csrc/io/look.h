@@ -38,17 +38,19 @@ struct epb_look {
     unsigned alone;  /* rounds that need not give way */
 };
 
-/* How long others had the processor, in nanoseconds. */
+/* Gives way. Takes the time, and moves it to when this is over; the answer is how much of
+ * it others had the processor, in nanoseconds. */
 static inline uint64_t
-epb_look_give_way(struct epb_look *look)
+epb_look_give_way(struct epb_look *look, uint64_t *now_ns)
 {
     if (look->alone != 0) {
         look->alone--;
         return 0;
     }
-    uint64_t since_ns = epb_sys_ticks_ns();
+    uint64_t since_ns = *now_ns;
     epb_sys_yield();
-    uint64_t away_ns = epb_sys_ticks_ns() - since_ns;
+    *now_ns = epb_sys_ticks_ns();
+    uint64_t away_ns = *now_ns - since_ns;
     if (away_ns >= EPB_LOOK_ALONE_NS)
         return away_ns;
     look->alone = EPB_LOOK_ALONE_ROUNDS;

@@ -46,8 +46,8 @@ no_lock:
     return error;
 }
 
-/* So long the other sockets are not looked at while there is somebody to glance at. */
-#define GLANCES_NS 10000U
+/* So long the other sockets are not looked at while there is one to glance at. */
+#define GLANCES_NS (EPB_LOOK_US * UINT64_C(1000))
 
 static void
 look(struct epb_loop *loop, uint64_t now_ns)
@@ -67,13 +67,17 @@ look_again(struct epb_loop *loop)
     uint64_t until_ns = now_ns + EPB_LOOK_US * 1000U;
     uint64_t wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
 
-    do {
-        until_ns += epb_look_give_way(&loop->look);
+    while (now_ns < until_ns && now_ns < wall_ns) {
+        uint64_t away_ns = epb_look_give_way(&loop->look, &now_ns);
+        until_ns += away_ns;
         look(loop, now_ns);
         next = loop->user.turn(loop->user.context);
+        if (next != EPB_LOOP_IDLE || loop->ending)
+            break;
+        if (away_ns == 0)
+            loop->user.spare(loop->user.context);
         now_ns = epb_sys_ticks_ns();
-    } while (next == EPB_LOOP_IDLE && !loop->ending && now_ns < until_ns &&
-             now_ns < wall_ns);
+    }
     epb_look_done(&loop->look, next != EPB_LOOP_IDLE);
     return next;
 }

@@ -33,8 +33,11 @@ struct epb_loop_user {
      */
     bool (*rest)(void *context);
     /* Looks at one socket alone, that of whoever is likely to say something next, and
-     * notes what came as the callbacks do. False: nothing, or nobody is. */
+     * notes what came, if anything, as the callbacks do. False: there is none to look at.
+     */
     bool (*glance)(void *context);
+    /* During a second look: nothing has come, and nobody else wants the processor. */
+    void (*spare)(void *context);
 };
 
 /* A message: memory of the sender, untouched by him until it has run. */

@@ -128,13 +128,28 @@ note_regular(struct epb_server *server)
     server->regular = only;
 }
 
+/* Who is likely to say something next; NULL: nobody is more than others. */
+static struct epb_conn *
+likely_next(const struct epb_server *server)
+{
+    return server->regular_turns >= REGULAR_TURNS ? server->regular : NULL;
+}
+
 static bool
 on_glance(void *context)
 {
-    struct epb_server *server = context;
+    struct epb_conn *conn = likely_next(context);
 
-    return server->regular != NULL && server->regular_turns >= REGULAR_TURNS &&
-           epb_conn_glance(server->regular);
+    return conn != NULL && epb_conn_glance(conn);
+}
+
+static void
+on_spare(void *context)
+{
+    struct epb_conn *conn = likely_next(context);
+
+    if (conn != NULL)
+        epb_conn_prepare(conn);
 }
 
 static enum epb_loop_next
@@ -349,8 +364,11 @@ epb_server_start(const struct epb_server_options *options, struct epb_server **o
     enum epb_status status = make_engine(server, &options->engine);
     if (status != EPB_OK)
         goto failed;
-    struct epb_loop_user user = {
-        .context = server, .turn = on_turn, .rest = on_rest, .glance = on_glance};
+    struct epb_loop_user user = {.context = server,
+                                 .turn = on_turn,
+                                 .rest = on_rest,
+                                 .glance = on_glance,
+                                 .spare = on_spare};
     *os_error = epb_loop_init(&server->loop, &user);
     status = *os_error == 0 ? EPB_OK : EPB_BROKER_GONE;
     if (status != EPB_OK)

@@ -139,6 +139,15 @@ epb_channel_send(struct epb_channel *channel, struct epb_bytes frames)
     return send_now(channel, frames);
 }
 
+void
+epb_channel_prepare(struct epb_channel *channel)
+{
+    if (channel->stage != STAGE_OPEN)
+        return;
+    epb_record_prepare(channel->receiving);
+    epb_record_prepare(channel->sending);
+}
+
 struct epb_bytes
 epb_channel_output(const struct epb_channel *channel)
 {

@@ -37,6 +37,12 @@ epb_record_new(enum epb_record_mode mode, const uint8_t *key);
 void
 epb_record_free(struct epb_record *record);
 
+/* Makes the key stream of the next record now, if that is likely to be a short one: most
+ * of what sealing or opening it takes. To be called while there is nothing else to do,
+ * most of all while the other end is at work. */
+void
+epb_record_prepare(struct epb_record *record);
+
 /* Sending without a copy: _begin notes where the record starts in the buffer (and makes
  * room for its header), plaintext is appended by anybody, _end seals what was appended in
  * place, in records of at most EPB_RECORD_SEND_BYTES (an empty one is taken back).

@@ -54,10 +54,11 @@ Test(cipher, the_example_of_the_rfc)
 
     fill_key(key);
     memcpy(body, SUNSCREEN, sizeof body);
-    epb_cipher_seal(key, NONCE, HEADER, body, sizeof body, tag);
+    epb_cipher_seal(key, NONCE, HEADER, body, sizeof body, tag, NULL);
     cr_assert_arr_eq(body, SEALED, sizeof SEALED);
     cr_assert_arr_eq(tag, TAG, sizeof TAG);
-    cr_assert_eq(epb_cipher_open(key, NONCE, HEADER, body, sizeof body, tag), EPB_OK);
+    cr_assert_eq(epb_cipher_open(key, NONCE, HEADER, body, sizeof body, tag, NULL),
+                 EPB_OK);
     cr_assert_arr_eq(body, SUNSCREEN, sizeof body);
 }
 
@@ -75,47 +76,109 @@ assert_vectors(bool chosen)
 #endif
 }
 
+/* What the library's own construction makes of it. */
+struct expected {
+    uint8_t body[LENGTH_MAX_BYTES];
+    uint8_t tag[EPB_CIPHER_TAG_BYTES];
+};
+
+static void
+seal_with_library(const uint8_t *key, struct epb_bytes header, const uint8_t *plain,
+                  size_t size_bytes, struct expected *expected)
+{
+    (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+        expected->body, expected->tag, NULL, plain, size_bytes, header.data,
+        header.size_bytes, NULL, NONCE, key);
+}
+
+static void
+assert_used(const struct epb_cipher_ahead *ahead)
+{
+    static const struct epb_cipher_ahead wiped;
+
+    cr_assert_eq(memcmp(ahead, &wiped, sizeof wiped), 0);
+}
+
+/* Sealed and opened as expected, at once, and with a stream that was made ahead. */
+static void
+assert_same(const uint8_t *key, struct epb_bytes header, const uint8_t *plain,
+            size_t size_bytes, const struct expected *expected)
+{
+    for (int in_advance = 0; in_advance < 2; in_advance++) {
+        struct epb_cipher_ahead ahead = {0};
+        uint8_t body[LENGTH_MAX_BYTES];
+        uint8_t tag[EPB_CIPHER_TAG_BYTES];
+
+        memcpy(body, plain, size_bytes);
+        if (in_advance)
+            epb_cipher_make_ahead(key, NONCE, &ahead);
+        epb_cipher_seal(key, NONCE, header, body, size_bytes, tag, &ahead);
+        cr_assert_eq(memcmp(body, expected->body, size_bytes), 0, "%zu bytes",
+                     size_bytes);
+        cr_assert_eq(memcmp(tag, expected->tag, sizeof tag), 0, "the tag of %zu bytes",
+                     size_bytes);
+        assert_used(&ahead);
+        if (in_advance)
+            epb_cipher_make_ahead(key, NONCE, &ahead);
+        cr_assert_eq(epb_cipher_open(key, NONCE, header, body, size_bytes, tag, &ahead),
+                     EPB_OK);
+        cr_assert_eq(memcmp(body, plain, size_bytes), 0, "%zu bytes opened", size_bytes);
+        assert_used(&ahead);
+    }
+}
+
 /* Each test is a process of its own, in which libsodium works in plain C until our first
  * call. */
 Test(cipher, every_length_is_the_same_with_and_without_vectors)
 {
     static uint8_t plain[LENGTH_MAX_BYTES];
-    static uint8_t expected[LENGTH_MAX_BYTES + 1][LENGTH_MAX_BYTES];
-    static uint8_t tags[LENGTH_MAX_BYTES + 1][EPB_CIPHER_TAG_BYTES];
+    static struct expected expected[LENGTH_MAX_BYTES + 1];
     struct random random = {8439};
     uint8_t key[EPB_CIPHER_KEY_BYTES];
 
     random_fill(&random, key, sizeof key);
     random_fill(&random, plain, sizeof plain);
     assert_vectors(false);
-    for (size_t n = 0; n <= LENGTH_MAX_BYTES; n++) {
-        (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(
-            expected[n], tags[n], NULL, plain, n, HEAD, sizeof HEAD, NULL, NONCE, key);
-    }
-    for (size_t n = 0; n <= LENGTH_MAX_BYTES; n++) {
-        uint8_t body[LENGTH_MAX_BYTES];
-        uint8_t tag[EPB_CIPHER_TAG_BYTES];
-
-        memcpy(body, plain, n);
-        epb_cipher_seal(key, NONCE, HEADER, body, n, tag);
-        cr_assert_eq(memcmp(body, expected[n], n), 0, "%zu bytes", n);
-        cr_assert_eq(memcmp(tag, tags[n], sizeof tag), 0, "the tag of %zu bytes", n);
-        cr_assert_eq(epb_cipher_open(key, NONCE, HEADER, body, n, tag), EPB_OK);
-        cr_assert_eq(memcmp(body, plain, n), 0, "%zu bytes opened", n);
-    }
+    for (size_t n = 0; n <= LENGTH_MAX_BYTES; n++)
+        seal_with_library(key, HEADER, plain, n, &expected[n]);
+    for (size_t n = 0; n <= LENGTH_MAX_BYTES; n++)
+        assert_same(key, HEADER, plain, n, &expected[n]);
     assert_vectors(true);
+}
+
+Test(cipher, a_header_of_any_length_is_vouched_for)
+{
+    static const uint8_t head[40] = {1, 2, 3};
+    static const uint8_t plain[100] = {4, 5, 6};
+    struct expected expected;
+    uint8_t key[EPB_CIPHER_KEY_BYTES];
+
+    fill_key(key);
+    for (size_t n = 0; n <= sizeof head; n++) {
+        struct epb_bytes header = {head, n};
+
+        seal_with_library(key, header, plain, sizeof plain, &expected);
+        assert_same(key, header, plain, sizeof plain, &expected);
+    }
 }
 
 static bool
 opens(const uint8_t *key, const uint8_t *nonce, const uint8_t *head, uint8_t *body,
-      const uint8_t *tag)
+      const uint8_t *tag, bool in_advance)
 {
     struct epb_bytes header = {head, sizeof HEAD};
+    struct epb_cipher_ahead ahead = {0};
 
-    return epb_cipher_open(key, nonce, header, body, SUNSCREEN_BYTES, tag) == EPB_OK;
+    if (in_advance)
+        epb_cipher_make_ahead(key, nonce, &ahead);
+    enum epb_status status =
+        epb_cipher_open(key, nonce, header, body, SUNSCREEN_BYTES, tag, &ahead);
+    assert_used(&ahead);
+    return status == EPB_OK;
 }
 
-Test(cipher, nothing_opens_with_a_bit_changed_anywhere)
+static void
+assert_nothing_opens_changed(bool in_advance)
 {
     /* key | nonce | header | body | tag */
     const size_t at[] = {
@@ -136,12 +199,19 @@ Test(cipher, nothing_opens_with_a_bit_changed_anywhere)
         bool changed = bit < sizeof all * 8;
         if (changed)
             all[bit / 8] ^= (uint8_t)(1U << bit % 8);
-        bool opened = opens(all, all + at[1], all + at[2], all + at[3], all + at[4]);
+        bool opened =
+            opens(all, all + at[1], all + at[2], all + at[3], all + at[4], in_advance);
         cr_assert_eq(opened, !changed, "bit %zu", bit);
         cr_assert_eq(memcmp(all + at[3], changed ? zeros : (const uint8_t *)SUNSCREEN,
                             SUNSCREEN_BYTES),
                      0, "bit %zu", bit);
     }
+}
+
+Test(cipher, nothing_opens_with_a_bit_changed_anywhere)
+{
+    assert_nothing_opens_changed(false);
+    assert_nothing_opens_changed(true);
 }
 
 #define STACK_BYTES ((size_t)256 * 1024)
@@ -150,6 +220,9 @@ struct work {
     uint8_t key[EPB_CIPHER_KEY_BYTES];
     uint8_t body[2000];
     size_t body_bytes;
+    uint8_t sealed[2000];
+    bool in_advance;
+    struct epb_cipher_ahead ahead;
 };
 
 static void *
@@ -158,18 +231,50 @@ seal_and_open(void *argument)
     struct work *work = argument;
     uint8_t tag[EPB_CIPHER_TAG_BYTES];
 
-    epb_cipher_seal(work->key, NONCE, HEADER, work->body, work->body_bytes, tag);
-    cr_assert_eq(
-        epb_cipher_open(work->key, NONCE, HEADER, work->body, work->body_bytes, tag),
-        EPB_OK);
+    if (work->in_advance)
+        epb_cipher_make_ahead(work->key, NONCE, &work->ahead);
+    epb_cipher_seal(work->key, NONCE, HEADER, work->body, work->body_bytes, tag,
+                    &work->ahead);
+    memcpy(work->sealed, work->body, work->body_bytes);
+    if (work->in_advance)
+        epb_cipher_make_ahead(work->key, NONCE, &work->ahead);
+    cr_assert_eq(epb_cipher_open(work->key, NONCE, HEADER, work->body, work->body_bytes,
+                                 tag, &work->ahead),
+                 EPB_OK);
     return NULL;
 }
 
-Test(cipher, no_word_of_a_key_stays_on_the_stack)
+/* None of the words that `secret` consists of. */
+static void
+assert_not_left(const uint8_t *left, const uint8_t *secret, size_t secret_bytes,
+                size_t word_bytes, size_t body_bytes)
 {
-    static const size_t sizes[] = {40, 150, 300, 700, 2000};
-    static _Alignas(4096) uint8_t stack[STACK_BYTES];
+    for (size_t at = 0; at + word_bytes <= secret_bytes; at += word_bytes) {
+        cr_assert_null(memmem(left, STACK_BYTES, secret + at, word_bytes),
+                       "%zu bytes, word at %zu", body_bytes, at);
+    }
+}
+
+/* The plaintext is random, and what it was combined with is a secret, too. */
+static void
+assert_stack_clean(int memory, const uint8_t *stack, struct work *work)
+{
     static uint8_t left[STACK_BYTES];
+    uint8_t stream[sizeof work->body];
+
+    cr_assert_eq(pread(memory, left, sizeof left, (off_t)(uintptr_t)stack),
+                 (ssize_t)sizeof left);
+    for (size_t i = 0; i < work->body_bytes; i++)
+        stream[i] = work->sealed[i] ^ work->body[i];
+    assert_not_left(left, work->key, sizeof work->key, 4, work->body_bytes);
+    assert_not_left(left, work->body, work->body_bytes, 8, work->body_bytes);
+    assert_not_left(left, stream, work->body_bytes, 8, work->body_bytes);
+}
+
+Test(cipher, no_word_of_a_key_a_stream_or_a_body_stays_on_the_stack)
+{
+    static const size_t sizes[] = {40, 150, 300, 448, 700, 960, 2000};
+    static _Alignas(4096) uint8_t stack[STACK_BYTES];
     struct random random = {42};
     static struct work work;
     pthread_attr_t attributes;
@@ -184,17 +289,13 @@ Test(cipher, no_word_of_a_key_stays_on_the_stack)
     cr_assert_eq(pthread_attr_init(&attributes), 0);
     cr_assert_eq(pthread_attr_setstack(&attributes, stack, sizeof stack), 0);
     random_fill(&random, work.key, sizeof work.key);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        work.body_bytes = sizes[i];
+    random_fill(&random, work.body, sizeof work.body);
+    for (size_t i = 0; i < 2 * (sizeof sizes / sizeof *sizes); i++) {
+        work.body_bytes = sizes[i / 2];
+        work.in_advance = i % 2 != 0;
         cr_assert_eq(pthread_create(&thread, &attributes, seal_and_open, &work), 0);
         cr_assert_eq(pthread_join(thread, NULL), 0);
-        cr_assert_eq(pread(memory, left, sizeof left, (off_t)(uintptr_t)stack),
-                     (ssize_t)sizeof left);
-        for (size_t at = 0; at + 4 <= sizeof left; at++) {
-            for (size_t word = 0; word < sizeof work.key; word += 4)
-                cr_assert_neq(memcmp(left + at, work.key + word, 4), 0, "%zu bytes",
-                              sizes[i]);
-        }
+        assert_stack_clean(memory, stack, &work);
     }
     pthread_attr_destroy(&attributes);
     close(memory);

@@ -45,6 +45,16 @@ seal(struct wire *wire, struct epb_bytes plain)
     cr_assert_eq(epb_record_end(wire->sender, &wire->out), EPB_OK);
 }
 
+/* Now and then; more often than not it is of no use, or made already. */
+static void
+prepare_some(struct wire *wire, uint64_t *random)
+{
+    if (next_random(random) % 3 == 0)
+        epb_record_prepare(wire->sender);
+    if (next_random(random) % 3 == 0)
+        epb_record_prepare(wire->receiver);
+}
+
 static uint8_t *
 pattern(size_t size_bytes)
 {
@@ -112,16 +122,18 @@ Test(record, what_is_in_the_buffer_already_stays)
 Test(record, any_division_into_records_and_reads_gives_the_same_stream)
 {
     uint64_t random = UINT64_C(0x0123456789ABCDEF);
-    uint8_t *bytes = pattern(200000);
-    for (int round = 0; round < 60; round++) {
+    uint8_t *bytes = pattern(2000000);
+    for (int round = 0; round < 54; round++) {
         struct wire wire;
         wire_open(&wire, MODES[round % 3]);
-        size_t most = round % 2 == 0 ? 40 : 20000;
-        size_t total = round % 2 == 0 ? 5000 : 200000;
+        /* Tiny records, around the largest that are prepared for, and large ones. */
+        size_t most = (size_t[]){40, 900, 20000}[round / 3 % 3];
+        size_t total = most * 100;
         for (size_t at = 0; at < total;) {
             size_t size_bytes = 1 + next_random(&random) % most;
             if (size_bytes > total - at)
                 size_bytes = total - at;
+            prepare_some(&wire, &random);
             seal(&wire, (struct epb_bytes){bytes + at, size_bytes});
             at += size_bytes;
         }
@@ -133,6 +145,7 @@ Test(record, any_division_into_records_and_reads_gives_the_same_stream)
                 size_bytes = out.size_bytes - at;
             put(&wire.in, (struct epb_bytes){out.data + at, size_bytes});
             at += size_bytes;
+            prepare_some(&wire, &random);
             size_t enough = 1 + next_random(&random) % (2 * most);
             cr_assert_eq(epb_record_open(wire.receiver, &wire.in, enough), EPB_OK);
             struct epb_bytes stream = epb_record_stream(wire.receiver, &wire.in);
@@ -300,6 +313,39 @@ Test(record, the_last_sequence_number_is_used_once)
         assert_stream(&wire, LITERAL("last"));
         wire_close(&wire);
     }
+}
+
+/* What was made ahead belongs to one number. */
+Test(record, what_was_prepared_is_for_the_next_record_alone)
+{
+    struct wire wire;
+    wire_open(&wire, EPB_RECORD_SEALED);
+    seal(&wire, LITERAL("a short one, so that the next is likely to be one, too"));
+    epb_record_prepare(wire.sender);
+    epb_record_prepare(wire.sender);
+    seal(&wire, LITERAL("same"));
+    seal(&wire, LITERAL("same"));
+    epb_record_prepare(wire.sender);
+    epb_record_skip_to(wire.sender, UINT64_MAX);
+    seal(&wire, LITERAL("same"));
+    epb_record_prepare(wire.sender);
+
+    size_t whole_bytes = EPB_RECORD_HEADER_BYTES + 4 + EPB_RECORD_TAG_BYTES;
+    struct epb_bytes out = bytes_of(&wire.out);
+    const uint8_t *last = out.data + out.size_bytes - whole_bytes;
+    cr_assert_neq(memcmp(last - whole_bytes, last - 2 * whole_bytes, whole_bytes), 0);
+    cr_assert_neq(memcmp(last, last - whole_bytes, whole_bytes), 0);
+    put(&wire.in, (struct epb_bytes){out.data, out.size_bytes - whole_bytes});
+    cr_assert_eq(epb_record_open(wire.receiver, &wire.in, 1), EPB_OK);
+    epb_record_prepare(wire.receiver);
+    cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
+    epb_record_prepare(wire.receiver);
+    epb_record_skip_to(wire.receiver, UINT64_MAX);
+    put(&wire.in, (struct epb_bytes){last, whole_bytes});
+    cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
+    assert_stream(&wire, LITERAL("a short one, so that the next is likely to be one, too"
+                                 "samesamesame"));
+    wire_close(&wire);
 }
 
 Test(record, many_tiny_records_do_not_make_the_buffer_grow)

@@ -205,12 +205,16 @@ next_reply(struct epb_bytes *stream, struct epb_reply *reply)
     return true;
 }
 
-/* Carries bytes both ways, at most `piece` at a time, until both are silent. Returns the
- * channel's verdict. */
+/* Carries bytes both ways, at most `piece` at a time, until both are silent. In every
+ * other round both have prepared what they can. Returns the channel's verdict. */
 static inline enum epb_status
 exchange(struct broker *broker, struct epb_channel *channel, size_t piece)
 {
-    for (;;) {
+    for (unsigned round = 0;; round++) {
+        if (round % 2 != 0) {
+            epb_channel_prepare(channel);
+            epb_session_prepare(broker->session);
+        }
         struct epb_bytes out = epb_channel_output(channel);
         bool moved = out.size_bytes > 0;
         if (out.size_bytes > piece)
