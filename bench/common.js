@@ -21,9 +21,13 @@ function load(folder) {
   return found.sort((a, b) => a.order - b.order);
 }
 
-/** Spawns a command on these CPUs only (`0`, `0,1`). taskset becomes the command: the pid is its. */
+/**
+ * Spawns a command on these CPUs only (`0`, `0,1`); it is killed when this process ends in any way, even
+ * while it is stopped. setpriv becomes taskset, and that the command: the pid is its.
+ */
 function pinned(cpus, command, args, options) {
-  const child = spawn('taskset', ['-c', cpus, command, ...args], options);
+  const pin = ['--pdeathsig', 'KILL', 'taskset', '-c', cpus];
+  const child = spawn('setpriv', [...pin, command, ...args], options);
   children.add(child);
   child.once('exit', () => children.delete(child));
   return child;

@@ -8,27 +8,27 @@ const { judge } = require('./goals');
 
 const PERCENTILES = ['p50', 'p95', 'p99'];
 
-function summarisePeer(rounds, baseRounds) {
-  const rates = rounds.map(({ perSecond }) => perSecond);
+function summarisePeer(slots, baseSlots) {
+  const rates = slots.map(({ perSecond }) => perSecond);
   const summary = { perSecond: median(rates), deviationPercent: deviationPercent(rates), rates };
-  if (rounds[0].cpuUs !== undefined) summary.clientCpuUs = median(rounds.map((one) => one.cpuUs));
-  if (baseRounds && baseRounds !== rounds) {
-    const ratios = rates.map((rate, slot) => rate / baseRounds[slot].perSecond);
+  if (slots[0].cpuUs !== undefined) summary.clientCpuUs = median(slots.map((one) => one.cpuUs));
+  if (baseSlots && baseSlots !== slots) {
+    const ratios = rates.map((rate, slot) => rate / baseSlots[slot].perSecond);
     summary.ratio = median(ratios);
     summary.ratioDeviationPercent = deviationPercent(ratios);
   }
-  if (rounds[0].percentiles) {
-    const over = (p) => median(rounds.map(({ percentiles }) => percentiles[p]));
+  if (slots[0].percentiles) {
+    const over = (p) => median(slots.map(({ percentiles }) => percentiles[p]));
     summary.latencyUs = Object.fromEntries(PERCENTILES.map((p) => [p, over(p)]));
   }
   return summary;
 }
 
 function summarise(results, peers) {
-  return results.map(({ workload, place, rounds, failed }) => {
+  return results.map(({ workload, place, slots, failed }) => {
     const summaryOf = (name) =>
-      failed[name] ? { failed: failed[name] } : summarisePeer(rounds[name], rounds[peers[0].name]);
-    const present = peers.filter(({ name }) => rounds[name] ?? failed[name]);
+      failed[name] ? { failed: failed[name] } : summarisePeer(slots[name], slots[peers[0].name]);
+    const present = peers.filter(({ name }) => slots[name] ?? failed[name]);
     const summaries = present.map(({ name }) => [name, summaryOf(name)]);
     return { workload, place, peers: Object.fromEntries(summaries) };
   });

@@ -136,19 +136,19 @@ class Results {
 
   row(workload, place) {
     const id = `${workload.name}, ${place.name}`;
-    const fresh = { workload: workload.name, place: place.name, rounds: {}, failed: {} };
+    const fresh = { workload: workload.name, place: place.name, slots: {}, failed: {} };
     if (!this.#rows.has(id)) this.#rows.set(id, fresh);
     return this.#rows.get(id);
   }
 
-  /** Who has failed once has no figure at all: a ratio needs both figures of each round. */
+  /** Who has failed once has no figure at all: a ratio needs both figures of each slot. */
   add(row, peer, { failed, ...figures }) {
     if (failed) {
       say(`${row.workload}, ${row.place}: ${peer.name} failed: ${failed}`);
       row.failed[peer.name] = failed;
-      delete row.rounds[peer.name];
+      delete row.slots[peer.name];
     } else {
-      (row.rounds[peer.name] ??= []).push(figures);
+      (row.slots[peer.name] ??= []).push(figures);
     }
   }
 
@@ -189,7 +189,7 @@ async function playRound(round, place, { workloads, peers, settings }, results) 
   await teams.closeAll();
 }
 
-/** @returns {Promise<object[]>} rows of `{ workload, place, rounds, failed }` for report.js */
+/** @returns {Promise<object[]>} rows of `{ workload, place, slots, failed }` for report.js */
 async function playRounds(plan) {
   const results = new Results();
   if (plan.workloads.length === 0) return [];

@@ -3,7 +3,8 @@
 // What a polite client feels while four others pipeline without end: sequential gets of a process of
 // its own, alone and beside the floods. A flood has always so many requests under way, and reads its
 // replies.
-const { openClient, quantile, stop } = require('../common');
+const { Clock } = require('../clock');
+const { openClient, stop } = require('../common');
 
 const NAME = 'four floods beside a polite client';
 const FLOODS = 4;
@@ -33,16 +34,11 @@ async function flood({ client }, { key }) {
 
 /** Milliseconds of each of many gets. */
 async function observe({ client }, { ms }) {
-  const times = [];
-  const until = performance.now() + ms;
-  for (let last = performance.now(); last < until;) {
-    await client.get(ITEM, { timeout: 600_000 });
-    const now = performance.now();
-    times.push(now - last);
-    last = now;
-  }
-  const [p50, p99, longest] = [0.5, 0.99, 1].map((part) => quantile(times, part));
-  return { p50, p99, longest, gets: times.length };
+  const clock = new Clock(ms);
+  do await client.get(ITEM, { timeout: 600_000 });
+  while (clock.lap());
+  const [p50, p99, longest] = clock.quantiles(0.5, 0.99, 1).map((us) => us / 1_000);
+  return { p50, p99, longest, gets: clock.count };
 }
 
 async function play(peer, place, settings, key) {

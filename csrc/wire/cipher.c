@@ -49,15 +49,25 @@ choose_instructions(void)
 
 static struct epb_once chosen = EPB_ONCE_INIT;
 
-/* The vector code keeps words of the key on the stack, where it has more of them than
- * registers, and leaves them there: up to 2.3 KiB below its caller. This is called by the
- * same caller, so it lies upon them, and upon what a short record keeps beside them. */
-#define STACK_BYTES 6144U
+/* The library leaves words of the key, the key stream and the text on the stack, where
+ * it has more of them than registers. Each of these is called by the same caller as the
+ * library was, so it lies upon them. Its vector code takes up to 2.3 KiB, the
+ * authenticator a tenth of that; what is wiped has to be fetched first, so for a short
+ * record it is no more than it takes. */
+#define STREAM_STACK_BYTES 3072U
+#define TAG_STACK_BYTES 1024U
 
 static EPB_NOINLINE void
-wipe_stack(void)
+wipe_stack_of_stream(void)
 {
-    uint8_t stack[STACK_BYTES];
+    uint8_t stack[STREAM_STACK_BYTES];
+    epb_mem_wipe(stack, sizeof stack);
+}
+
+static EPB_NOINLINE void
+wipe_stack_of_tag(void)
+{
+    uint8_t stack[TAG_STACK_BYTES];
     epb_mem_wipe(stack, sizeof stack);
 }
 
@@ -80,6 +90,7 @@ _Static_assert(EPB_CIPHER_AHEAD_BYTES % STRIDE_BYTES == 0, "");
 struct short_record {
     /* The key of the authenticator, and from the second block on the body's. */
     const uint8_t *stream;
+    size_t own_bytes; /* 0: it was made ahead */
     uint8_t own_stream[STREAM_BYTES];
     /* What is authenticated: header, body, and the length of each. */
     _Alignas(UNIT_BYTES) uint8_t text[UNIT_BYTES + SHORT_BYTES + UNIT_BYTES];
@@ -114,12 +125,14 @@ make_stream(struct short_record *record, const uint8_t *key, const uint8_t *nonc
     if (ahead != NULL && ahead->made &&
         record->body_bytes <= EPB_CIPHER_AHEAD_BODY_BYTES) {
         record->stream = ahead->stream;
+        record->own_bytes = 0;
         return;
     }
     size_t unit_bytes = sodium_runtime_has_ssse3() ? STRIDE_BYTES : BLOCK_BYTES;
-    size_t size_bytes = rounded_up(BLOCK_BYTES + record->body_bytes, unit_bytes);
-    (void)crypto_stream_chacha20_ietf(record->own_stream, size_bytes, nonce, key);
+    record->own_bytes = rounded_up(BLOCK_BYTES + record->body_bytes, unit_bytes);
     record->stream = record->own_stream;
+    (void)crypto_stream_chacha20_ietf(record->own_stream, record->own_bytes, nonce, key);
+    wipe_stack_of_stream();
 }
 
 static void
@@ -161,9 +174,17 @@ make_tag(const struct short_record *record, uint8_t tag[EPB_CIPHER_TAG_BYTES])
 {
     (void)crypto_onetimeauth_poly1305(tag, record->text, record->text_bytes,
                                       record->stream);
+    wipe_stack_of_tag();
 }
 
-static EPB_NOINLINE void
+static void
+end_short(struct short_record *record)
+{
+    epb_mem_wipe(record->own_stream, record->own_bytes);
+    epb_mem_wipe(record->text, record->text_bytes);
+}
+
+static void
 seal_short(const uint8_t *key, const uint8_t *nonce, struct epb_bytes header,
            uint8_t *body, size_t body_bytes, uint8_t *tag,
            const struct epb_cipher_ahead *ahead)
@@ -174,9 +195,10 @@ seal_short(const uint8_t *key, const uint8_t *nonce, struct epb_bytes header,
     combine(&record);
     make_tag(&record, tag);
     memcpy(body, record.body, body_bytes);
+    end_short(&record);
 }
 
-static EPB_NOINLINE bool
+static bool
 open_short(const uint8_t *key, const uint8_t *nonce, struct epb_bytes header,
            uint8_t *body, size_t body_bytes, const uint8_t *tag,
            const struct epb_cipher_ahead *ahead)
@@ -186,13 +208,16 @@ open_short(const uint8_t *key, const uint8_t *nonce, struct epb_bytes header,
     begin_short(&record, header, body, body_bytes);
     make_stream(&record, key, nonce, ahead);
     make_tag(&record, expected);
-    if (!epb_mem_equal(expected, tag, sizeof expected)) {
+    bool same = epb_mem_equal(expected, tag, sizeof expected);
+    epb_mem_wipe(expected, sizeof expected);
+    if (same) {
+        combine(&record);
+        memcpy(body, record.body, body_bytes);
+    } else {
         memset(body, 0, body_bytes);
-        return false;
     }
-    combine(&record);
-    memcpy(body, record.body, body_bytes);
-    return true;
+    end_short(&record);
+    return same;
 }
 
 void
@@ -203,13 +228,12 @@ epb_cipher_make_ahead(const uint8_t key[EPB_CIPHER_KEY_BYTES],
     epb_once(&chosen, choose_instructions);
     (void)crypto_stream_chacha20_ietf(ahead->stream, sizeof ahead->stream, nonce, key);
     ahead->made = true;
-    wipe_stack();
+    wipe_stack_of_stream();
 }
 
 static void
-wipe_after(struct epb_cipher_ahead *ahead)
+forget(struct epb_cipher_ahead *ahead)
 {
-    wipe_stack();
     if (ahead != NULL && ahead->made)
         epb_mem_wipe(ahead, sizeof *ahead);
 }
@@ -221,13 +245,15 @@ epb_cipher_seal(const uint8_t key[EPB_CIPHER_KEY_BYTES],
                 struct epb_cipher_ahead *ahead)
 {
     epb_once(&chosen, choose_instructions);
-    if (is_short(header, body_bytes))
+    if (is_short(header, body_bytes)) {
         seal_short(key, nonce, header, body, body_bytes, tag, ahead);
-    else
+    } else {
         (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(
             body, tag, NULL, body, body_bytes, header.data, header.size_bytes, NULL,
             nonce, key);
-    wipe_after(ahead);
+        wipe_stack_of_stream();
+    }
+    forget(ahead);
 }
 
 enum epb_status
@@ -238,12 +264,14 @@ epb_cipher_open(const uint8_t key[EPB_CIPHER_KEY_BYTES],
 {
     epb_once(&chosen, choose_instructions);
     bool opened;
-    if (is_short(header, body_bytes))
+    if (is_short(header, body_bytes)) {
         opened = open_short(key, nonce, header, body, body_bytes, tag, ahead);
-    else
+    } else {
         opened = crypto_aead_chacha20poly1305_ietf_decrypt_detached(
                      body, NULL, body, body_bytes, tag, header.data, header.size_bytes,
                      nonce, key) == 0;
-    wipe_after(ahead);
+        wipe_stack_of_stream();
+    }
+    forget(ahead);
     return opened ? EPB_OK : EPB_AUTH_FAILED;
 }
