@@ -154,6 +154,17 @@ async function openClient(peer, service, cpus) {
   return { ask, close: () => stop(child), kill, pid: child.pid };
 }
 
+/** To processes, some of which may have ended. */
+function signalAll(pids, name) {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
+    }
+  }
+}
+
 const ascending = (numbers) => [...numbers].sort((a, b) => a - b);
 
 function median(numbers) {
@@ -244,6 +255,7 @@ module.exports = {
   residentBytesBesideProgram,
   rowOrFailure,
   serveFile,
+  signalAll,
   sleeps,
   spread,
   stop,

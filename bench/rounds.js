@@ -5,7 +5,7 @@
 // first each time: the CPUs of a virtual machine are half as fast for some tenths of a second when
 // their host has other work, and what disturbs the machine is to hit all.
 const fs = require('node:fs');
-const { openClient, stop, sum, within } = require('./common');
+const { openClient, signalAll, stop, sum, within } = require('./common');
 
 const CROWD = 8;
 /** A process's first workload warms up so many times as long: its code is to be compiled. */
@@ -43,17 +43,6 @@ function placements(dir) {
   ];
 }
 
-/** To processes, some of which may have ended. */
-function signal(pids, name) {
-  for (const pid of pids) {
-    try {
-      process.kill(pid, name);
-    } catch (error) {
-      if (error.code !== 'ESRCH') throw error;
-    }
-  }
-}
-
 /**
  * A server and its clients: `measure(workload, settings)` and `close()`. They are stopped while it is
  * others' turn: Node collects garbage when it has nothing to do.
@@ -69,12 +58,12 @@ async function openTeam(peer, place) {
   const pids = [service.server, ...clients].flatMap((one) => one?.pid ?? []);
   let isFirst = true;
   const measure = async (workload, { ms, warmMs }) => {
-    signal(pids, 'SIGCONT');
+    signalAll(pids, 'SIGCONT');
     const warms = (isFirst ? FIRST_WARMS : 1) * (clients.length > 1 ? CROWD_WARMS : 1);
     const job = { workload: workload.name, ms, warmMs: warmMs * warms };
     isFirst = false;
     const answers = await Promise.all(clients.map((client) => client.ask(job)));
-    signal(pids, 'SIGSTOP');
+    signalAll(pids, 'SIGSTOP');
     return {
       perSecond: sum(answers.map((one) => (1_000 * one.operations) / one.ms)),
       cpuUs: sum(answers.map((one) => one.cpuUs)) / answers.length,
@@ -82,7 +71,7 @@ async function openTeam(peer, place) {
     };
   };
   const close = async () => {
-    signal(pids, 'SIGCONT');
+    signalAll(pids, 'SIGCONT');
     await Promise.all(clients.map((client) => client.close()));
     await stop(service.server);
   };

@@ -91,7 +91,7 @@ broker_side(struct bench *bench)
             memcpy(memory, said.data, room_bytes);
             said.data += room_bytes;
             said.size_bytes -= room_bytes;
-            epb_session_received(bench->session, room_bytes, &bench->now);
+            epb_session_received(bench->session, room_bytes);
         }
         more = epb_session_turn(bench->session, &bench->now, EPB_CONN_TURN_FRAMES,
                                 EPB_CONN_TURN_BYTES);

@@ -1,16 +1,20 @@
 'use strict';
 
 // 100,000 items end in the same moment: the longest that a get of another client takes from shortly
-// before to some time after, beside the longest in as much calm time. A peer that only forgets what
-// is asked for has nothing to do then, and keeps the memory.
+// before to some time after, beside the longest in as much calm time, and beside what the machine takes
+// from programs that do nothing but read the clock. A peer that only forgets what is asked for has
+// nothing to do then, and keeps the memory.
+const { execFile } = require('node:child_process');
 const { setTimeout: delay } = require('node:timers/promises');
+const { promisify } = require('node:util');
 const { Clock } = require('../clock');
-const { openClient, rowOrFailure, spread, stop } = require('../common');
+const { compile, openClient, rowOrFailure, signalAll, spread, stop } = require('../common');
 
 const NAME = 'longest pause while 100,000 items expire';
 const ITEMS = 100_000;
 const LOT = 500;
 const FILL_MS_LEAST = 1_000;
+const WARM_MS = 2_000;
 const BEFORE_MS = 200;
 const AFTER_MS = 1_300;
 const TTL_MS = 3_600_000;
@@ -51,9 +55,15 @@ async function play(peer, place) {
   const open = () => openClient(peer, service, place.client);
   const [owner, observer] = [await open(), await open()];
   const ask = (client, task, more) => client.ask({ workload: NAME, task, ...more });
-  const look = (until) => ask(observer, 'observe', { until });
+  // The other one is stopped meanwhile: Node collects garbage when it has nothing to do.
+  const look = async (until) => {
+    signalAll([owner.pid], 'SIGSTOP');
+    const seen = await ask(observer, 'observe', { until });
+    signalAll([owner.pid], 'SIGCONT');
+    return seen;
+  };
 
-  await look(Date.now() + BEFORE_MS);
+  await look(Date.now() + WARM_MS);
   const calm = await look(Date.now() + BEFORE_MS + AFTER_MS);
   // How long it takes is tried first: the TTL must not end before the last item is stored.
   const began = Date.now();
@@ -81,6 +91,22 @@ async function playRounds(peer, place, rounds) {
   return { calm: of('calm'), expiring: of('expiring') };
 }
 
+const execute = promisify(execFile);
+
+/** Both CPUs read the clock, as long as a client looks: the longest time between two readings. */
+async function playClock({ client, server, dir }, rounds) {
+  const program = compile(dir, 'gaps');
+  const gap = async (cpu) => {
+    const args = ['-c', cpu, program, String(BEFORE_MS + AFTER_MS)];
+    return JSON.parse((await execute('taskset', args)).stdout).longest;
+  };
+  const longest = [];
+  for (let round = 0; round < rounds; round++) {
+    longest.push(Math.max(...(await Promise.all([client, server].map(gap)))));
+  }
+  return { longest: spread(longest) };
+}
+
 async function once({ peers, places, settings }) {
   const rows = [];
   for (const peer of peers.filter(({ can = [] }) => can.includes('expiry'))) {
@@ -93,6 +119,9 @@ async function once({ peers, places, settings }) {
       rows.push(await rowOrFailure(`${peer.name}, ${told}`, figures));
     }
   }
+  rows.push(
+    await rowOrFailure('both CPUs read the clock', playClock(places.at(-1), settings.rounds)),
+  );
   return { unit: 'ms', rows };
 }
 

@@ -97,8 +97,7 @@ take_input(struct epb_conn *conn, size_t size_bytes)
         conn->broken = true;
         stop_reading(conn);
     } else {
-        epb_session_received(conn->session, size_bytes,
-                             conn->owner->now(conn->owner->context));
+        epb_session_received(conn->session, size_bytes);
     }
     ask_for_turn(conn);
 }
@@ -149,7 +148,7 @@ epb_conn_glance(struct epb_conn *conn)
         take_input(conn, size_bytes);
         return true;
     }
-    epb_session_received(conn->session, 0, conn->owner->now(conn->owner->context));
+    epb_session_received(conn->session, 0);
     conn->owner->input_held(conn->owner->context, conn);
     return true;
 }

@@ -422,10 +422,8 @@ epb_session_input(struct epb_session *session, uint8_t **memory, size_t *size_by
 }
 
 void
-epb_session_received(struct epb_session *session, size_t size_bytes,
-                     const struct epb_time *now)
+epb_session_received(struct epb_session *session, size_t size_bytes)
 {
-    (void)now;
     EPB_ASSERT(size_bytes <= session->offered_bytes);
     if (size_bytes == 0) {
         session->offered_bytes = 0;

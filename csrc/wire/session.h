@@ -82,8 +82,7 @@ void
 epb_session_input(struct epb_session *session, uint8_t **memory, size_t *size_bytes);
 /* That many bytes were put there; 0: none, the place is not needed. */
 void
-epb_session_received(struct epb_session *session, size_t size_bytes,
-                     const struct epb_time *now);
+epb_session_received(struct epb_session *session, size_t size_bytes);
 
 /* Works on what was received, and takes what the engine has: at most `max_frames`
  * requests and replies, or `max_bytes` of requests or of replies. Returns whether more

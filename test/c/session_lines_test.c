@@ -78,7 +78,7 @@ Test(session_lines, lines_held_back_stay_within_bounds)
         if (room == 0)
             break;
         memset(memory, '\n', room);
-        epb_session_received(peer.session, room, &peer.now);
+        epb_session_received(peer.session, room);
         cr_assert_not(epb_session_turn(peer.session, &peer.now, 32, 65536));
         fed += room;
         cr_assert_leq(fed, 1 << 20);

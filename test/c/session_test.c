@@ -284,7 +284,7 @@ Test(session, a_turn_serves_what_it_may_and_says_that_there_is_more)
     epb_session_input(broker.session, &memory, &room);
     cr_assert_geq(room, epb_buf_size(&input));
     memcpy(memory, epb_buf_data(&input), epb_buf_size(&input));
-    epb_session_received(broker.session, epb_buf_size(&input), &broker.now);
+    epb_session_received(broker.session, epb_buf_size(&input));
     size_t reply_bytes = 12 + 8;
     cr_assert(epb_session_turn(broker.session, &broker.now, 32, 65536));
     cr_assert_eq(epb_session_output(broker.session).size_bytes, 32 * reply_bytes);
@@ -333,7 +333,7 @@ Test(session, unread_output_stops_work_and_reading_until_it_is_taken)
     ask_for_much(&broker, &input, 30);
     epb_session_input(broker.session, &memory, &room);
     memcpy(memory, epb_buf_data(&input), epb_buf_size(&input));
-    epb_session_received(broker.session, epb_buf_size(&input), &broker.now);
+    epb_session_received(broker.session, epb_buf_size(&input));
     for (unsigned turns = 1; epb_session_turn(broker.session, &broker.now, 32, 65536);
          turns++) {
         cr_assert_lt(epb_session_output(broker.session).size_bytes, turns * 200100,
@@ -379,7 +379,7 @@ Test(session, reading_stops_while_a_backlog_waits_for_its_turn)
         if (room == 0)
             break;
         memcpy(memory, epb_buf_data(&input) + fed, room);
-        epb_session_received(broker.session, room, &broker.now);
+        epb_session_received(broker.session, room);
         fed += room;
     }
     cr_assert_leq(fed, 512 * 1024, "%zu bytes were taken without a turn", fed);
@@ -457,7 +457,7 @@ Test(session, the_end_of_input_still_gets_its_answers)
     put(&input, LITERAL("\x10\0"));
     epb_session_input(broker.session, &memory, &room);
     memcpy(memory, epb_buf_data(&input), epb_buf_size(&input));
-    epb_session_received(broker.session, epb_buf_size(&input), &broker.now);
+    epb_session_received(broker.session, epb_buf_size(&input));
     epb_session_end_of_input(broker.session, &broker.now);
     cr_assert_not(epb_session_closing(broker.session));
     broker_work(&broker);
@@ -577,7 +577,7 @@ Test(session, a_place_for_input_that_is_not_needed_is_given_back)
     epb_session_input(broker.session, &memory, &room);
     cr_assert_gt(room, 0);
     cr_assert_gt(epb_session_held_input(broker.session), 0);
-    epb_session_received(broker.session, 0, &broker.now);
+    epb_session_received(broker.session, 0);
     cr_assert_eq(epb_session_held_input(broker.session), 0);
     broker_stop(&broker);
 }
@@ -734,7 +734,7 @@ Test(session, the_replies_of_a_turn_are_one_record)
     client_seal(&client, bytes_of(&frames));
     epb_session_input(broker.session, &memory, &room);
     memcpy(memory, epb_buf_data(&client.out), epb_buf_size(&client.out));
-    epb_session_received(broker.session, epb_buf_size(&client.out), &broker.now);
+    epb_session_received(broker.session, epb_buf_size(&client.out));
     cr_assert_not(epb_session_turn(broker.session, &broker.now, 32, 65536));
     cr_assert_eq(epb_session_output(broker.session).size_bytes, 4 + 20 * 20 + 16);
     epb_buf_fini(&frames);

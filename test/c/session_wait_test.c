@@ -202,7 +202,7 @@ Test(session_wait, requests_and_replies_that_waited_take_turns)
         put_request(&pings, (struct epb_request){.action = EPB_ACTION_PING, .id = id});
     epb_session_input(peer.session, &memory, &room);
     memcpy(memory, epb_buf_data(&pings), epb_buf_size(&pings));
-    epb_session_received(peer.session, epb_buf_size(&pings), &peer.now);
+    epb_session_received(peer.session, epb_buf_size(&pings));
     cr_assert(epb_session_turn(peer.session, &peer.now, 10, 65536));
     broker_take_output(&peer);
     for (uint32_t i = 1; i <= 5; i++) {
@@ -286,7 +286,7 @@ Test(session_wait, the_end_of_input_of_frames_gives_up_what_is_held_and_waited_f
                                              .worker = LITERAL("w")});
     epb_session_input(broker.session, &memory, &room);
     memcpy(memory, epb_buf_data(&input), epb_buf_size(&input));
-    epb_session_received(broker.session, epb_buf_size(&input), &broker.now);
+    epb_session_received(broker.session, epb_buf_size(&input));
     epb_session_end_of_input(broker.session, &broker.now);
     cr_assert_not(epb_session_closing(broker.session));
     broker_work(&broker);

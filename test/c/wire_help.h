@@ -180,7 +180,7 @@ broker_feed(struct broker *broker, struct epb_bytes bytes, size_t piece)
         if (size_bytes > room)
             size_bytes = room;
         memcpy(memory, bytes.data + fed, size_bytes);
-        epb_session_received(broker->session, size_bytes, &broker->now);
+        epb_session_received(broker->session, size_bytes);
         fed += size_bytes;
         if (epb_session_held_input(broker->session) > broker->most_held) {
             broker->most_held = epb_session_held_input(broker->session);

@@ -95,7 +95,7 @@ fuzz_peer_offer(struct fuzz_broker *broker, struct fuzz_peer *peer,
     room = fuzz_least(room, bytes.size_bytes);
     if (room > 0) {
         memcpy(memory, bytes.data, room);
-        epb_session_received(peer->session, room, &broker->now);
+        epb_session_received(peer->session, room);
     }
     return room;
 }
