@@ -38,8 +38,9 @@ struct epb_look {
     unsigned alone;  /* rounds that need not give way */
 };
 
-/* Gives way. Takes the time, and moves it to when this is over; the answer is how much of
- * it others had the processor, in nanoseconds. */
+/* Gives way, where that is not left out. `*now_ns` is the time (epb_sys_ticks_ns) before
+ * and after. Returns how long others had the processor, in nanoseconds; 0: nobody wanted
+ * it. */
 static inline uint64_t
 epb_look_give_way(struct epb_look *look, uint64_t *now_ns)
 {
@@ -50,9 +51,8 @@ epb_look_give_way(struct epb_look *look, uint64_t *now_ns)
     uint64_t since_ns = *now_ns;
     epb_sys_yield();
     *now_ns = epb_sys_ticks_ns();
-    uint64_t away_ns = *now_ns - since_ns;
-    if (away_ns >= EPB_LOOK_ALONE_NS)
-        return away_ns;
+    if (*now_ns - since_ns >= EPB_LOOK_ALONE_NS)
+        return *now_ns - since_ns;
     look->alone = EPB_LOOK_ALONE_ROUNDS;
     return 0;
 }

@@ -50,10 +50,9 @@ choose_instructions(void)
 static struct epb_once chosen = EPB_ONCE_INIT;
 
 /* The library leaves words of the key, the key stream and the text on the stack, where
- * it has more of them than registers. Each of these is called by the same caller as the
- * library was, so it lies upon them. Its vector code takes up to 2.3 KiB, the
- * authenticator a tenth of that; what is wiped has to be fetched first, so for a short
- * record it is no more than it takes. */
+ * it has more of them than registers: its vector code in up to 2.3 KiB, the authenticator
+ * in far less. Each of these is called by the same caller as the library was, so it lies
+ * upon them. What is wiped has to be fetched first, so it is not much more than that. */
 #define STREAM_STACK_BYTES 3072U
 #define TAG_STACK_BYTES 1024U
 

@@ -3,6 +3,7 @@
 
 #include "wire/sodium_config.h"
 #include <sodium/crypto_aead_chacha20poly1305.h>
+#include <sodium/crypto_stream_chacha20.h>
 #include <sodium/runtime.h>
 
 #include <criterion/criterion.h>
@@ -255,18 +256,22 @@ assert_not_left(const uint8_t *left, const uint8_t *secret, size_t secret_bytes,
     }
 }
 
-/* The plaintext is random, and what it was combined with is a secret, too. */
+/* The plaintext is random, and what it was combined with is a secret, too; so is what the
+ * record is authenticated with. */
 static void
 assert_stack_clean(int memory, const uint8_t *stack, struct work *work)
 {
     static uint8_t left[STACK_BYTES];
     uint8_t stream[sizeof work->body];
+    uint8_t tag_key[32];
 
     cr_assert_eq(pread(memory, left, sizeof left, (off_t)(uintptr_t)stack),
                  (ssize_t)sizeof left);
     for (size_t i = 0; i < work->body_bytes; i++)
         stream[i] = work->sealed[i] ^ work->body[i];
+    (void)crypto_stream_chacha20_ietf(tag_key, sizeof tag_key, NONCE, work->key);
     assert_not_left(left, work->key, sizeof work->key, 4, work->body_bytes);
+    assert_not_left(left, tag_key, sizeof tag_key, 4, work->body_bytes);
     assert_not_left(left, work->body, work->body_bytes, 8, work->body_bytes);
     assert_not_left(left, stream, work->body_bytes, 8, work->body_bytes);
 }

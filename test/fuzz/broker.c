@@ -79,8 +79,7 @@ fuzz_peer_work(struct fuzz_broker *broker, struct fuzz_peer *peer)
 }
 
 size_t
-fuzz_peer_offer(struct fuzz_broker *broker, struct fuzz_peer *peer,
-                struct epb_bytes bytes)
+fuzz_peer_offer(struct fuzz_peer *peer, struct epb_bytes bytes)
 {
     uint8_t *memory;
     size_t room;
@@ -107,13 +106,16 @@ fuzz_peer_feed(struct fuzz_broker *broker, struct fuzz_peer *peer, struct epb_by
     while (bytes.size_bytes > 0) {
         struct epb_bytes piece = {bytes.data,
                                   fuzz_least(bytes.size_bytes, fuzz_piece(&pieces))};
-        size_t taken = fuzz_peer_offer(broker, peer, piece);
+        size_t taken = fuzz_peer_offer(peer, piece);
 
         if (taken == 0) { /* closing, or held back until something that waits is over */
             return;
         }
         (void)fuzz_take(&bytes, taken);
         fuzz_peer_work(broker, peer);
+        if (taken % 2 != 0) {
+            epb_session_prepare(peer->session);
+        }
     }
 }
 

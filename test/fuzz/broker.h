@@ -41,8 +41,7 @@ void
 fuzz_peer_work(struct fuzz_broker *broker, struct fuzz_peer *peer);
 /* As much as the session takes now; returns how much that was. */
 size_t
-fuzz_peer_offer(struct fuzz_broker *broker, struct fuzz_peer *peer,
-                struct epb_bytes bytes);
+fuzz_peer_offer(struct fuzz_peer *peer, struct epb_bytes bytes);
 /* All of it, in pieces, with the work each asks for; until the session closes. */
 void
 fuzz_peer_feed(struct fuzz_broker *broker, struct fuzz_peer *peer, struct epb_bytes bytes,

@@ -34,6 +34,9 @@ seal(struct sealed *sealed, enum epb_record_mode mode, struct epb_bytes *input)
         uint8_t plain[700];
 
         memset(plain, 'a' + (int)sealed->count, size_bytes);
+        if (size_bytes % 2 != 0) {
+            epb_record_prepare(sender);
+        }
         FUZZ_CHECK(epb_record_begin(sender, &sealed->wire) == EPB_OK);
         FUZZ_CHECK(epb_buf_append(&sealed->wire, plain, size_bytes) == EPB_OK);
         FUZZ_CHECK(epb_record_end(sender, &sealed->wire) == EPB_OK);
@@ -134,6 +137,9 @@ receive(enum epb_record_mode mode, struct epb_bytes wire, uint64_t pieces,
     FUZZ_CHECK(receiver != NULL);
     epb_buf_init(&in, WIRE_MAX_BYTES);
     while (wire.size_bytes > 0 && status == EPB_OK) {
+        if (wire.size_bytes % 2 != 0) {
+            epb_record_prepare(receiver);
+        }
         append(&in, fuzz_take(&wire, fuzz_piece(&pieces)));
         status = epb_record_open(receiver, &in, fuzz_piece(&pieces));
         read_stream(receiver, &in, got, fuzz_piece(&pieces) - 1);

@@ -63,7 +63,7 @@ offer(struct world *world, unsigned i, struct epb_bytes bytes)
     if (world->encodings[i] == UNDECIDED) {
         world->encodings[i] = bytes.data[0] == '{' ? LINES : FRAMES;
     }
-    size_t taken = fuzz_peer_offer(&world->broker, &world->peers[i], bytes);
+    size_t taken = fuzz_peer_offer(&world->peers[i], bytes);
     FUZZ_CHECK(taken <= bytes.size_bytes);
 }
 
