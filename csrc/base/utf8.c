@@ -9,6 +9,9 @@
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 #define BLOCK_WORDS 8U
 #define BLOCK_BYTES (BLOCK_WORDS * sizeof(uint64_t))
+/* To find out what is left in a vector takes as long as to fill several: once for so many
+ * bytes. */
+#define LARGE_BLOCK_BYTES (8U * BLOCK_BYTES)
 
 struct form {
     unsigned tail_bytes;
@@ -108,11 +111,34 @@ epb_utf8_valid(struct epb_bytes text)
     return true;
 }
 
-/* In bytes, so that a vector holds as many as can be. */
+/* In bytes, so that a vector holds as many as can be. With a sign, bytes beyond ASCII are
+ * below all others: one comparison finds them and control characters. */
 static uint8_t
 is_odd(uint8_t unit)
 {
-    return (uint8_t)((unit < 0x20) | (unit > 0x7F) | (unit == '"') | (unit == '\\'));
+    return (uint8_t)(((int8_t)unit < 0x20) | (unit == '"') | (unit == '\\'));
+}
+
+/* Two loops of constant length, without branches: so compilers make vector code of each.
+ */
+static bool
+block_is_odd(const uint8_t *text)
+{
+    uint8_t odd = 0;
+
+    for (size_t i = 0; i < BLOCK_BYTES; i++)
+        odd |= is_odd(text[i]);
+    return odd != 0;
+}
+
+static bool
+large_block_is_odd(const uint8_t *text)
+{
+    uint8_t odd = 0;
+
+    for (size_t i = 0; i < LARGE_BLOCK_BYTES; i++)
+        odd |= is_odd(text[i]);
+    return odd != 0;
 }
 
 bool
@@ -120,20 +146,17 @@ epb_utf8_is_plain(struct epb_bytes text)
 {
     size_t at = 0;
 
-    /* A block at a time, without branches: so compilers make vector code of it. */
-    for (; text.size_bytes - at >= BLOCK_BYTES; at += BLOCK_BYTES) {
-        uint8_t odd = 0;
-        for (size_t i = 0; i < BLOCK_BYTES; i++) {
-            odd |= is_odd(text.data[at + i]);
-        }
-        if (odd != 0) {
+    for (; text.size_bytes - at >= LARGE_BLOCK_BYTES; at += LARGE_BLOCK_BYTES) {
+        if (large_block_is_odd(text.data + at))
             return false;
-        }
+    }
+    for (; text.size_bytes - at >= BLOCK_BYTES; at += BLOCK_BYTES) {
+        if (block_is_odd(text.data + at))
+            return false;
     }
     for (; at < text.size_bytes; at++) {
-        if (is_odd(text.data[at]) != 0) {
+        if (is_odd(text.data[at]) != 0)
             return false;
-        }
     }
     return true;
 }

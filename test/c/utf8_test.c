@@ -110,7 +110,7 @@ Test(utf8, agrees_with_plain_decoding_at_every_place)
 
 Test(utf8, plain_is_what_json_writes_as_it_is)
 {
-    uint8_t text[200];
+    uint8_t text[700];
 
     for (size_t size_bytes = 0; size_bytes <= sizeof text; size_bytes++) {
         memset(text, 'x', sizeof text);
