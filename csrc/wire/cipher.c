@@ -225,6 +225,8 @@ epb_cipher_make_ahead(const uint8_t key[EPB_CIPHER_KEY_BYTES],
                       struct epb_cipher_ahead *ahead)
 {
     epb_once(&chosen, choose_instructions);
+    if (!sodium_runtime_has_ssse3())
+        return;
     (void)crypto_stream_chacha20_ietf(ahead->stream, sizeof ahead->stream, nonce, key);
     ahead->made = true;
     wipe_stack_of_stream();

@@ -25,7 +25,9 @@ struct epb_cipher_ahead {
     uint8_t stream[EPB_CIPHER_AHEAD_BYTES];
 };
 
-/* For the one call of _seal or _open with that key and nonce. */
+/* For the one call of _seal or _open with that key and nonce. Makes nothing where the
+ * library has no vector code (sodium_config.h): all these blocks would take longer than
+ * the few that a record needs. */
 void
 epb_cipher_make_ahead(const uint8_t key[EPB_CIPHER_KEY_BYTES],
                       const uint8_t nonce[EPB_CIPHER_NONCE_BYTES],
