@@ -263,7 +263,8 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
 }
 
 /* Looks again, giving way each time round, until there is something or the time is up. A
- * part of a frame makes the rest worth as much time again. */
+ * part of a frame makes the rest worth as much time again. Where nobody else wants the
+ * processor meanwhile, the next records are prepared. */
 static bool
 look_again(struct epb_client *client, struct epb_exchange *exchange)
 {

@@ -1,6 +1,7 @@
 /*
- * ChaCha20-Poly1305 (RFC 8439), as libsodium has it: for what lies in one piece of memory
- * and is sealed and opened there. Uses the vector instructions that the processor has.
+ * ChaCha20-Poly1305 (RFC 8439), as libsodium has it, and for short records of its two
+ * primitives: for what lies in one piece of memory and is sealed and opened there. Uses
+ * the vector instructions that the processor has.
  *
  * What a call has of the key in memory is wiped before it returns; the caller owns the
  * key and wipes its own. Registers keep words of it until they are used again, or wiped

@@ -122,13 +122,13 @@ Test(record, what_is_in_the_buffer_already_stays)
 Test(record, any_division_into_records_and_reads_gives_the_same_stream)
 {
     uint64_t random = UINT64_C(0x0123456789ABCDEF);
-    uint8_t *bytes = pattern(2000000);
-    for (int round = 0; round < 54; round++) {
+    uint8_t *bytes = pattern(200000);
+    for (int round = 0; round < 90; round++) {
         struct wire wire;
         wire_open(&wire, MODES[round % 3]);
         /* Tiny records, around the largest that are prepared for, and large ones. */
         size_t most = (size_t[]){40, 900, 20000}[round / 3 % 3];
-        size_t total = most * 100;
+        size_t total = (size_t[]){5000, 100000, 200000}[round / 3 % 3];
         for (size_t at = 0; at < total;) {
             size_t size_bytes = 1 + next_random(&random) % most;
             if (size_bytes > total - at)
@@ -339,7 +339,7 @@ Test(record, what_was_prepared_is_for_the_next_record_alone)
     cr_assert_eq(epb_record_open(wire.receiver, &wire.in, 1), EPB_OK);
     epb_record_prepare(wire.receiver);
     cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
-    epb_record_prepare(wire.receiver);
+    /* It has prepared nothing: the sender alone could use what was for another number. */
     epb_record_skip_to(wire.receiver, UINT64_MAX);
     put(&wire.in, (struct epb_bytes){last, whole_bytes});
     cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
