@@ -47,9 +47,9 @@ function ours(folders, extension, platform) {
     .filter((file) => isFor(file, platform));
 }
 
-/** The ChaCha20-Poly1305 of libsodium and what it is made of. */
+/** The ChaCha20-Poly1305 and the AES-256-GCM of libsodium, and what they are made of. */
 const LIBSODIUM =
-  'crypto_aead/chacha20poly1305/sodium crypto_onetimeauth/poly1305 ' +
+  'crypto_aead/aes256gcm/aesni crypto_aead/chacha20poly1305/sodium crypto_onetimeauth/poly1305 ' +
   'crypto_onetimeauth/poly1305/donna crypto_onetimeauth/poly1305/sse2 crypto_stream/chacha20 ' +
   'crypto_stream/chacha20/dolbeau crypto_stream/chacha20/ref crypto_verify/sodium sodium';
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "wire/cipher.h"
 #include "wire/record.h"
 
 static double
@@ -33,8 +34,10 @@ int
 main(int argc, char **argv)
 {
     static const uint8_t key[EPB_KEY_BYTES] = {1};
-    struct epb_record *sender = epb_record_new(EPB_RECORD_SEALED, key);
-    struct epb_record *receiver = epb_record_new(EPB_RECORD_SEALED, key);
+    enum epb_record_mode mode =
+        epb_cipher_has_aes() ? EPB_RECORD_AES : EPB_RECORD_CHACHA20;
+    struct epb_record *sender = epb_record_new(mode, key);
+    struct epb_record *receiver = epb_record_new(mode, key);
     struct epb_buf buffer;
     size_t size = argc == 3 ? (size_t)atol(argv[1]) : 0;
     char *value = calloc(1, size + 1);

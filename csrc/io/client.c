@@ -263,8 +263,7 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
 }
 
 /* Looks again, giving way each time round, until there is something or the time is up. A
- * part of a frame makes the rest worth as much time again. Where nobody else wants the
- * processor meanwhile, the next records are prepared. */
+ * part of a frame makes the rest worth as much time again. */
 static bool
 look_again(struct epb_client *client, struct epb_exchange *exchange)
 {
@@ -275,16 +274,13 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
 
     for (;;) {
         uv_mutex_unlock(&client->lock);
-        uint64_t away_ns = epb_look_give_way(&client->look, &now_ns);
-        since_ns += away_ns;
+        since_ns += epb_look_give_way(&client->look, &now_ns);
         uv_mutex_lock(&client->lock);
         flush(client);
         bool any = fill(client);
         found = deliver(client, exchange);
         if (found || client->closed != EPB_OK)
             break;
-        if (away_ns == 0)
-            epb_channel_prepare(client->channel);
         now_ns = epb_sys_ticks_ns();
         if (any) {
             since_ns = now_ns;

@@ -153,12 +153,6 @@ epb_conn_glance(struct epb_conn *conn)
     return true;
 }
 
-void
-epb_conn_prepare(struct epb_conn *conn)
-{
-    epb_session_prepare(conn->session);
-}
-
 static void
 resume_reading(struct epb_conn *conn)
 {

@@ -108,9 +108,6 @@ epb_conn_begin(struct epb_conn *conn);
  * read now. */
 bool
 epb_conn_glance(struct epb_conn *conn);
-/* Does ahead what can be done of its next request and reply. */
-void
-epb_conn_prepare(struct epb_conn *conn);
 enum epb_conn_next
 epb_conn_turn(struct epb_conn *conn, const struct epb_time *now);
 /* All that was received is answered, and all answers are in the peer's hands. */

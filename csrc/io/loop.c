@@ -68,14 +68,11 @@ look_again(struct epb_loop *loop)
     uint64_t wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
 
     while (now_ns < until_ns && now_ns < wall_ns) {
-        uint64_t away_ns = epb_look_give_way(&loop->look, &now_ns);
-        until_ns += away_ns;
+        until_ns += epb_look_give_way(&loop->look, &now_ns);
         look(loop, now_ns);
         next = loop->user.turn(loop->user.context);
         if (next != EPB_LOOP_IDLE || loop->ending)
             break;
-        if (away_ns == 0)
-            loop->user.spare(loop->user.context);
         now_ns = epb_sys_ticks_ns();
     }
     epb_look_done(&loop->look, next != EPB_LOOP_IDLE);

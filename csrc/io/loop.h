@@ -36,8 +36,6 @@ struct epb_loop_user {
      * notes what came, if anything, as the callbacks do. False: there is none to look at.
      */
     bool (*glance)(void *context);
-    /* During a second look: nothing has come, and nobody else wants the processor. */
-    void (*spare)(void *context);
 };
 
 /* A message: memory of the sender, untouched by him until it has run. */

@@ -143,15 +143,6 @@ on_glance(void *context)
     return conn != NULL && epb_conn_glance(conn);
 }
 
-static void
-on_spare(void *context)
-{
-    struct epb_conn *conn = likely_next(context);
-
-    if (conn != NULL)
-        epb_conn_prepare(conn);
-}
-
 static enum epb_loop_next
 serve_queued(struct epb_server *server)
 {
@@ -364,11 +355,8 @@ epb_server_start(const struct epb_server_options *options, struct epb_server **o
     enum epb_status status = make_engine(server, &options->engine);
     if (status != EPB_OK)
         goto failed;
-    struct epb_loop_user user = {.context = server,
-                                 .turn = on_turn,
-                                 .rest = on_rest,
-                                 .glance = on_glance,
-                                 .spare = on_spare};
+    struct epb_loop_user user = {
+        .context = server, .turn = on_turn, .rest = on_rest, .glance = on_glance};
     *os_error = epb_loop_init(&server->loop, &user);
     status = *os_error == 0 ? EPB_OK : EPB_BROKER_GONE;
     if (status != EPB_OK)

@@ -3,12 +3,13 @@
  * keys by HKDF (RFC 5869).
  *
  * - C to B: magic | cn[32]
- * - B to C: sn[32] | ps[32]
+ * - B to C: sn[32] | choice | ps[32]
  * - C to B: pc[32]
  *
  * where
  *
- * - th = SHA256(magic | cn | sn)
+ * - choice is a byte after the magic EPB2 alone, and names the cipher
+ * - th = SHA256(magic | cn | sn | choice)
  * - ks | kc | k_c2s | k_s2c = HKDF-SHA256(secret, salt cn | sn, info "epb1 keys")
  * - ps = HMAC(ks, "epb1 server" | th)
  * - pc = HMAC(kc, "epb1 client" | th | ps)
@@ -24,22 +25,25 @@
 #include "../base/status.h"
 
 #define EPB_MAGIC_BYTES 4U
-#define EPB_MAGIC_PLAIN "EPB0"  /* no secret: frames follow at once */
-#define EPB_MAGIC_SEALED "EPB1" /* records sealed with ChaCha20-Poly1305 */
-#define EPB_MAGIC_MAC "EPBM"    /* records with HMAC-SHA256 */
+#define EPB_MAGIC_PLAIN "EPB0"    /* no secret: frames follow at once */
+#define EPB_MAGIC_CHACHA20 "EPB1" /* records sealed with ChaCha20-Poly1305 */
+#define EPB_MAGIC_CHOICE "EPB2"   /* records sealed with what the broker chooses */
+#define EPB_MAGIC_MAC "EPBM"      /* records with HMAC-SHA256 */
 #define EPB_NONCE_BYTES 32U
 #define EPB_PROOF_BYTES 32U
 #define EPB_KEY_BYTES 32U
 #define EPB_CLIENT_HELLO_BYTES (EPB_MAGIC_BYTES + EPB_NONCE_BYTES)
-#define EPB_SERVER_HELLO_BYTES (EPB_NONCE_BYTES + EPB_PROOF_BYTES)
+#define EPB_CHOICE_BYTES 1U
+#define EPB_SERVER_HELLO_MAX_BYTES (EPB_NONCE_BYTES + EPB_CHOICE_BYTES + EPB_PROOF_BYTES)
 
 enum epb_record_mode {
     EPB_RECORD_PLAIN,
-    EPB_RECORD_SEALED,
+    EPB_RECORD_CHACHA20,
+    EPB_RECORD_AES, /* in a hello: the broker may choose EPB_RECORD_CHACHA20 instead */
     EPB_RECORD_MAC
 };
 
-/* What a connection's first four bytes ask for; false when they are none of the three. */
+/* What a connection's first four bytes ask for; false when they are none of these. */
 bool
 epb_auth_mode(const uint8_t magic[EPB_MAGIC_BYTES], enum epb_record_mode *mode);
 
@@ -62,23 +66,31 @@ void
 epb_handshake_fix_nonce(struct epb_handshake *handshake,
                         const uint8_t nonce[EPB_NONCE_BYTES]);
 
-/* Client: 1. draws the nonce and writes the hello. */
+/* Tests: a broker whose processor has no AES. */
+void
+epb_handshake_without_aes(struct epb_handshake *handshake);
+
+/* Of the broker's answer to a hello of this mode. */
+size_t
+epb_server_hello_bytes(enum epb_record_mode mode);
+
+/* Client: 1. draws the nonce and writes the hello. EPB_RECORD_AES only where
+ * epb_cipher_has_aes. */
 EPB_MUST_USE enum epb_status
 epb_handshake_client_hello(struct epb_handshake *handshake, enum epb_record_mode mode,
                            uint8_t out[EPB_CLIENT_HELLO_BYTES]);
-/* Client: 2. checks the broker's proof (EPB_AUTH_FAILED) and writes its own; gives the
- * keys. */
+/* Client: 2. checks the broker's proof (EPB_AUTH_FAILED) and writes its own; gives keys
+ * and mode. */
 EPB_MUST_USE enum epb_status
-epb_handshake_client_finish(struct epb_handshake *handshake,
-                            const uint8_t server_hello[EPB_SERVER_HELLO_BYTES],
-                            uint8_t proof[EPB_PROOF_BYTES],
-                            struct epb_session_keys *keys);
-/* Broker: 1. answers a hello. EPB_VERSION_MISMATCH when the magic is none of those with a
- * secret. */
+epb_handshake_client_finish(struct epb_handshake *handshake, const uint8_t *server_hello,
+                            uint8_t proof[EPB_PROOF_BYTES], struct epb_session_keys *keys,
+                            enum epb_record_mode *mode);
+/* Broker: 1. answers a hello, by epb_server_hello_bytes. EPB_VERSION_MISMATCH when the
+ * magic is none of those with a secret. */
 EPB_MUST_USE enum epb_status
 epb_handshake_server_hello(struct epb_handshake *handshake,
                            const uint8_t client_hello[EPB_CLIENT_HELLO_BYTES],
-                           uint8_t out[EPB_SERVER_HELLO_BYTES]);
+                           uint8_t out[EPB_SERVER_HELLO_MAX_BYTES], size_t *out_bytes);
 /* Broker: 2. checks the client's proof (EPB_AUTH_FAILED); gives keys and mode. */
 EPB_MUST_USE enum epb_status
 epb_handshake_server_finish(struct epb_handshake *handshake,

@@ -2,6 +2,7 @@
 #include "channel.h"
 
 #include "../base/mem.h"
+#include "cipher.h"
 #include "frame.h"
 
 #define WAITING_LIMIT_BYTES (64U * 1024U * 1024U)
@@ -90,8 +91,10 @@ epb_channel_new_in_mode(struct epb_bytes secret, enum epb_record_mode mode)
 struct epb_channel *
 epb_channel_new(struct epb_bytes secret)
 {
-    return epb_channel_new_in_mode(secret, secret.size_bytes == 0 ? EPB_RECORD_PLAIN
-                                                                  : EPB_RECORD_SEALED);
+    enum epb_record_mode mode = EPB_RECORD_PLAIN;
+    if (secret.size_bytes > 0)
+        mode = epb_cipher_has_aes() ? EPB_RECORD_AES : EPB_RECORD_CHACHA20;
+    return epb_channel_new_in_mode(secret, mode);
 }
 
 void
@@ -137,15 +140,6 @@ epb_channel_send(struct epb_channel *channel, struct epb_bytes frames)
         return EPB_TOO_LARGE;
     }
     return send_now(channel, frames);
-}
-
-void
-epb_channel_prepare(struct epb_channel *channel)
-{
-    if (channel->stage != STAGE_OPEN)
-        return;
-    epb_record_prepare(channel->receiving);
-    epb_record_prepare(channel->sending);
 }
 
 struct epb_bytes
@@ -197,19 +191,20 @@ is_refusal(struct epb_bytes bytes, enum epb_status *why)
 static enum epb_status
 finish_handshake(struct epb_channel *channel)
 {
-    if (epb_buf_size(&channel->in) < EPB_SERVER_HELLO_BYTES)
+    size_t hello_bytes = epb_server_hello_bytes(channel->mode);
+    if (epb_buf_size(&channel->in) < hello_bytes)
         return EPB_OK;
     struct epb_session_keys keys;
     uint8_t *proof;
     enum epb_status status = epb_buf_reserve(&channel->out, EPB_PROOF_BYTES, &proof);
     if (status == EPB_OK) {
-        status = epb_handshake_client_finish(channel->handshake,
-                                             epb_buf_data(&channel->in), proof, &keys);
+        status = epb_handshake_client_finish(
+            channel->handshake, epb_buf_data(&channel->in), proof, &keys, &channel->mode);
     }
     if (status != EPB_OK)
         return die(channel, status);
     epb_buf_commit(&channel->out, EPB_PROOF_BYTES);
-    epb_buf_consume(&channel->in, EPB_SERVER_HELLO_BYTES);
+    epb_buf_consume(&channel->in, hello_bytes);
     channel->sending = epb_record_new(channel->mode, keys.client_to_server);
     channel->receiving = epb_record_new(channel->mode, keys.server_to_client);
     epb_mem_wipe(&keys, sizeof keys);

@@ -27,9 +27,6 @@ epb_channel_free(struct epb_channel *channel);
  * EPB_TOO_LARGE when more than 64 MiB would wait, EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_channel_send(struct epb_channel *channel, struct epb_bytes frames);
-/* Does ahead what can be done of the next records, when there is nothing else to do. */
-void
-epb_channel_prepare(struct epb_channel *channel);
 /* What is to be written to the socket now. */
 struct epb_bytes
 epb_channel_output(const struct epb_channel *channel);

@@ -1,11 +1,11 @@
 /*
- * ChaCha20-Poly1305 (RFC 8439), as libsodium has it, and for short records of its two
- * primitives: for what lies in one piece of memory and is sealed and opened there. Uses
- * the vector instructions that the processor has.
+ * The two ciphers of records, as libsodium has them: ChaCha20-Poly1305 (RFC 8439), and
+ * AES-256-GCM (NIST SP 800-38D) where the processor has instructions for it. Both use the
+ * vector instructions that there are, both take constant time.
  *
  * What a call has of the key in memory is wiped before it returns; the caller owns the
- * key and wipes its own. Registers keep words of it until they are used again, or wiped
- * (base/sys.h). Any number of threads may use any keys at once.
+ * cipher and wipes it. Registers keep words of it until they are used again, or wiped
+ * (base/sys.h). Any number of threads may use one cipher at once.
  */
 #ifndef EPB_WIRE_CIPHER_H
 #define EPB_WIRE_CIPHER_H
@@ -16,39 +16,44 @@
 #define EPB_CIPHER_KEY_BYTES 32U
 #define EPB_CIPHER_NONCE_BYTES 12U
 #define EPB_CIPHER_TAG_BYTES 16U
+#define EPB_CIPHER_AES_STATE_BYTES 512U
 
-/* The key stream of one short record, made before there is the record: most of the work
- * for it. As secret as the key; whoever has one wipes it, if it is not used. */
-#define EPB_CIPHER_AHEAD_BYTES 512U
-#define EPB_CIPHER_AHEAD_BODY_BYTES (EPB_CIPHER_AHEAD_BYTES - 64U)
-struct epb_cipher_ahead {
-    bool made;
-    uint8_t stream[EPB_CIPHER_AHEAD_BYTES];
+enum epb_cipher_kind {
+    EPB_CIPHER_CHACHA20_POLY1305,
+    EPB_CIPHER_AES_256_GCM
 };
 
-/* For the one call of _seal or _open with that key and nonce. Makes nothing where the
- * library has no vector code (sodium_config.h): all these blocks would take longer than
- * the few that a record needs. */
+/* A key, ready for use, and as secret as it. Aligned to 16. */
+struct epb_cipher {
+    union {
+        _Alignas(16) uint8_t chacha20[EPB_CIPHER_KEY_BYTES];
+        _Alignas(16) uint8_t aes[EPB_CIPHER_AES_STATE_BYTES]; /* with its round keys */
+    } key;
+    enum epb_cipher_kind kind;
+};
+
+/* Whether this processor, and the compiler that this was built by, can do AES-256-GCM. */
+bool
+epb_cipher_has_aes(void);
+
+/* AES-256-GCM only where epb_cipher_has_aes. */
 void
-epb_cipher_make_ahead(const uint8_t key[EPB_CIPHER_KEY_BYTES],
-                      const uint8_t nonce[EPB_CIPHER_NONCE_BYTES],
-                      struct epb_cipher_ahead *ahead);
+epb_cipher_init(struct epb_cipher *cipher, enum epb_cipher_kind kind,
+                const uint8_t key[EPB_CIPHER_KEY_BYTES]);
 
 /* Encrypts `body` in place and writes EPB_CIPHER_TAG_BYTES to `tag`, which vouch for
- * `header` too. A nonce may be used once with a key. `ahead`, which may be NULL, or not
- * made, is of that key and nonce; what was made is wiped. */
+ * `header` too. A nonce may be used once with a key. */
 void
-epb_cipher_seal(const uint8_t key[EPB_CIPHER_KEY_BYTES],
+epb_cipher_seal(const struct epb_cipher *cipher,
                 const uint8_t nonce[EPB_CIPHER_NONCE_BYTES], struct epb_bytes header,
-                uint8_t *body, size_t body_bytes, uint8_t tag[EPB_CIPHER_TAG_BYTES],
-                struct epb_cipher_ahead *ahead);
+                uint8_t *body, size_t body_bytes, uint8_t tag[EPB_CIPHER_TAG_BYTES]);
 
 /* Decrypts `body` in place. When key, nonce, header, body and tag don't belong together:
- * EPB_AUTH_FAILED, and the body is zeros. `ahead` as above. */
+ * EPB_AUTH_FAILED, and the body is zeros. */
 EPB_MUST_USE enum epb_status
-epb_cipher_open(const uint8_t key[EPB_CIPHER_KEY_BYTES],
+epb_cipher_open(const struct epb_cipher *cipher,
                 const uint8_t nonce[EPB_CIPHER_NONCE_BYTES], struct epb_bytes header,
-                uint8_t *body, size_t body_bytes, const uint8_t tag[EPB_CIPHER_TAG_BYTES],
-                struct epb_cipher_ahead *ahead);
+                uint8_t *body, size_t body_bytes,
+                const uint8_t tag[EPB_CIPHER_TAG_BYTES]);
 
 #endif

@@ -25,10 +25,8 @@ struct epb_record {
     size_t mark_bytes; /* sending: size of the buffer at _begin */
     size_t opened_bytes;
     size_t gap_bytes;
-    bool short_before;             /* so was the last one, and likely will be the next */
-    struct epb_cipher_ahead ahead; /* of `seq` */
     union {
-        uint8_t seal[EPB_CIPHER_KEY_BYTES];
+        struct epb_cipher cipher;
         struct epb_hmac hmac;
     } key;
 };
@@ -40,8 +38,10 @@ epb_record_new(enum epb_record_mode mode, const uint8_t *key)
     if (record == NULL)
         return NULL;
     record->mode = mode;
-    if (mode == EPB_RECORD_SEALED) {
-        memcpy(record->key.seal, key, sizeof record->key.seal);
+    if (mode == EPB_RECORD_CHACHA20) {
+        epb_cipher_init(&record->key.cipher, EPB_CIPHER_CHACHA20_POLY1305, key);
+    } else if (mode == EPB_RECORD_AES) {
+        epb_cipher_init(&record->key.cipher, EPB_CIPHER_AES_256_GCM, key);
     } else if (mode == EPB_RECORD_MAC) {
         struct epb_bytes mac_key = {key, EPB_KEY_BYTES};
         if (epb_hmac_init(&record->key.hmac, mac_key) != EPB_OK) {
@@ -67,7 +67,6 @@ void
 epb_record_skip_to(struct epb_record *record, uint64_t seq)
 {
     EPB_ASSERT(seq >= record->seq);
-    epb_mem_wipe(&record->ahead, sizeof record->ahead);
     record->seq = seq;
 }
 
@@ -105,17 +104,6 @@ put_nonce(uint8_t nonce[EPB_CIPHER_NONCE_BYTES], uint64_t seq)
     epb_put_u64(nonce + EPB_CIPHER_NONCE_BYTES - 8U, seq);
 }
 
-void
-epb_record_prepare(struct epb_record *record)
-{
-    if (record->mode != EPB_RECORD_SEALED || record->exhausted || record->ahead.made ||
-        !record->short_before)
-        return;
-    uint8_t nonce[EPB_CIPHER_NONCE_BYTES];
-    put_nonce(nonce, record->seq);
-    epb_cipher_make_ahead(record->key.seal, nonce, &record->ahead);
-}
-
 static void
 mac(struct epb_record *record, uint64_t seq, const uint8_t *header, size_t body_bytes,
     uint8_t out[EPB_RECORD_MAC_BYTES])
@@ -142,12 +130,11 @@ seal(struct epb_record *record, uint8_t *header, size_t body_bytes)
         mac(record, seq, header, body_bytes, body + body_bytes);
         return EPB_OK;
     }
-    record->short_before = body_bytes <= EPB_CIPHER_AHEAD_BODY_BYTES;
     uint8_t nonce[EPB_CIPHER_NONCE_BYTES];
     put_nonce(nonce, seq);
     struct epb_bytes head = {header, EPB_RECORD_HEADER_BYTES};
-    epb_cipher_seal(record->key.seal, nonce, head, body, body_bytes, body + body_bytes,
-                    &record->ahead);
+    epb_cipher_seal(&record->key.cipher, nonce, head, body, body_bytes,
+                    body + body_bytes);
     return EPB_OK;
 }
 
@@ -167,12 +154,11 @@ unseal(struct epb_record *record, uint8_t *header, size_t body_bytes)
         epb_mem_wipe(expected, sizeof expected);
         return same ? EPB_OK : EPB_AUTH_FAILED;
     }
-    record->short_before = body_bytes <= EPB_CIPHER_AHEAD_BODY_BYTES;
     uint8_t nonce[EPB_CIPHER_NONCE_BYTES];
     put_nonce(nonce, seq);
     struct epb_bytes head = {header, EPB_RECORD_HEADER_BYTES};
-    return epb_cipher_open(record->key.seal, nonce, head, body, body_bytes,
-                           body + body_bytes, &record->ahead);
+    return epb_cipher_open(&record->key.cipher, nonce, head, body, body_bytes,
+                           body + body_bytes);
 }
 
 enum epb_status

@@ -3,8 +3,9 @@
  * and a record may hold many frames: one tick's requests, or one turn's replies, are
  * sealed once.
  *
- * - sealed: u32 n + 16 | ChaCha20-Poly1305 (RFC 8439) of n bytes, with the nonce
- *   0000 | le64(seq) and the 4 length bytes as additional data
+ * - chacha20, aes: u32 n + 16 | ChaCha20-Poly1305 (RFC 8439) or AES-256-GCM (NIST SP
+ *   800-38D) of n bytes, with the nonce 0000 | le64(seq) and the 4 length bytes as
+ *   additional data
  * - mac: u32 n + 32 | n bytes | HMAC-SHA256(key, le64(seq) | the 4 length bytes | the n
  *   bytes)
  * - plain: the bytes themselves
@@ -30,18 +31,13 @@
 /* One direction of a session: used either to send or to receive. */
 struct epb_record;
 
-/* Copies the key (unused, and may be NULL, for PLAIN). NULL when memory is out. */
+/* Copies the key (unused, and may be NULL, for PLAIN). AES only where epb_cipher_has_aes.
+ * NULL when memory is out. */
 struct epb_record *
 epb_record_new(enum epb_record_mode mode, const uint8_t *key);
 /* Wipes. NULL is allowed. */
 void
 epb_record_free(struct epb_record *record);
-
-/* Makes the key stream of the next record now, if that is likely to be a short one: most
- * of what sealing or opening it takes. To be called while there is nothing else to do,
- * most of all while the other end is at work. */
-void
-epb_record_prepare(struct epb_record *record);
 
 /* Sending without a copy: _begin notes where the record starts in the buffer (and makes
  * room for its header), plaintext is appended by anybody, _end seals what was appended in

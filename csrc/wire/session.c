@@ -448,15 +448,6 @@ epb_session_received(struct epb_session *session, size_t size_bytes)
     session->offered_bytes = 0;
 }
 
-void
-epb_session_prepare(struct epb_session *session)
-{
-    if (session->stage != EPB_STAGE_FRAMES)
-        return;
-    epb_record_prepare(session->receiving);
-    epb_record_prepare(session->sending);
-}
-
 struct epb_bytes
 epb_session_output(const struct epb_session *session)
 {

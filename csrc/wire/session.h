@@ -94,10 +94,6 @@ bool
 epb_session_turn(struct epb_session *session, const struct epb_time *now,
                  unsigned max_frames, size_t max_bytes);
 
-/* Does ahead what can be done of the next records, when there is nothing else to do. */
-void
-epb_session_prepare(struct epb_session *session);
-
 /* What is to be written; consume it with epb_session_sent. */
 struct epb_bytes
 epb_session_output(const struct epb_session *session);

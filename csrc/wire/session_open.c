@@ -71,20 +71,21 @@ answer_hello(struct epb_session *session)
     if (epb_buf_size(&session->in) < EPB_CLIENT_HELLO_BYTES)
         return;
     enum epb_status status = EPB_INTERNAL;
+    size_t answer_bytes = 0;
     uint8_t *answer;
     session->handshake = epb_handshake_new(session->config->secret);
     if (session->handshake != NULL) {
-        status = epb_buf_reserve(&session->out, EPB_SERVER_HELLO_BYTES, &answer);
+        status = epb_buf_reserve(&session->out, EPB_SERVER_HELLO_MAX_BYTES, &answer);
     }
     if (status == EPB_OK) {
-        status = epb_handshake_server_hello(session->handshake,
-                                            epb_buf_data(&session->in), answer);
+        status = epb_handshake_server_hello(
+            session->handshake, epb_buf_data(&session->in), answer, &answer_bytes);
     }
     if (status != EPB_OK) {
         epb_session_refuse(session, 0, status);
         return;
     }
-    epb_buf_commit(&session->out, EPB_SERVER_HELLO_BYTES);
+    epb_buf_commit(&session->out, answer_bytes);
     epb_buf_consume(&session->in, EPB_CLIENT_HELLO_BYTES);
     session->stage = EPB_STAGE_PROOF;
 }

@@ -1,9 +1,11 @@
 /*
  * What libsodium's own configure would find out, for the part of it that is built: its
- * ChaCha20-Poly1305. Included before each of its files by the command line.
+ * ChaCha20-Poly1305 and AES-256-GCM. Included before each of its files by the command
+ * line.
  *
- * The vector code for AVX2 and SSSE3 is compiled by GCC and MSVC; clang takes it only
- * with options for single files, and has SSE2 and plain C instead.
+ * The vector code for AVX2 and SSSE3, and that for AES, is compiled by GCC and MSVC;
+ * clang takes it only with options for single files, and has SSE2 and plain C instead,
+ * and no AES.
  */
 #ifndef EPB_WIRE_SODIUM_CONFIG_H
 #define EPB_WIRE_SODIUM_CONFIG_H
@@ -34,6 +36,7 @@
 #define HAVE_SMMINTRIN_H 1
 #define HAVE_AVXINTRIN_H 1
 #define HAVE_AVX2INTRIN_H 1
+#define HAVE_WMMINTRIN_H 1
 #endif
 #endif
 

@@ -272,9 +272,12 @@ class Keys(NamedTuple):
     server_to_client: bytes
 
 
-def handshake(secret: bytes, magic: bytes, client_nonce: bytes, server_nonce: bytes) -> Keys:
-    """Both proofs and both keys, which follow from the secret and what both sides have seen."""
-    transcript = hashlib.sha256(magic + client_nonce + server_nonce).digest()
+def handshake(
+    secret: bytes, magic: bytes, client_nonce: bytes, server_nonce: bytes, choice: bytes = b""
+) -> Keys:
+    """Both proofs and both keys, which follow from the secret and what both sides have seen.
+    `choice` is the broker's byte in a session of EPB2."""
+    transcript = hashlib.sha256(magic + client_nonce + server_nonce + choice).digest()
     material = hkdf_sha256(secret, client_nonce + server_nonce, b"epb1 keys", 128)
     server_key, client_key, to_server, to_client = (
         material[at : at + 32] for at in range(0, 128, 32)

@@ -33,6 +33,7 @@ VECTORS_FILE = pathlib.Path(__file__).resolve().parents[2] / "test/vectors/proto
 SECRET = b"correct horse battery staple"
 CLIENT_NONCE = bytes(range(0x00, 0x20))
 SERVER_NONCE = bytes(range(0xA0, 0xC0))
+CHOICE_AES = b"\2"
 
 
 # ChaCha20-Poly1305 (RFC 8439), slowly and from the RFC's own description: Python's standard library
@@ -90,10 +91,92 @@ def chacha20_poly1305(key: bytes, nonce: bytes, plain: bytes, aad: bytes) -> byt
     return sealed + _poly1305(_chacha20_block(key, 0, nonce)[:32], message)
 
 
-def seal_record(key: bytes, sequence: int, plain: bytes) -> bytes:
+# AES-256-GCM (FIPS 197, NIST SP 800-38D), in the same way.
+
+
+def _times_x(byte: int) -> int:
+    return (byte << 1) ^ (0x11B if byte & 0x80 else 0)
+
+
+def _sbox() -> bytes:
+    """The inverse in GF(2^8), which 3 generates, and an affine map."""
+    powers, value = [], 1
+    for _ in range(255):
+        powers.append(value)
+        value ^= _times_x(value)
+    inverse = {power: powers[-at % 255] for at, power in enumerate(powers)}
+    box = []
+    for byte in range(256):
+        b = inverse.get(byte, 0)
+        spread = b | b << 8
+        box.append((b ^ spread >> 4 ^ spread >> 5 ^ spread >> 6 ^ spread >> 7 ^ 0x63) & 0xFF)
+    return bytes(box)
+
+
+SBOX = _sbox()
+
+
+def _round_keys(key: bytes) -> "list[bytes]":
+    words = [key[at : at + 4] for at in range(0, 32, 4)]
+    constant = 1
+    for i in range(8, 60):
+        word = words[-1]
+        if i % 8 == 0:
+            word = bytes(SBOX[byte] for byte in word[1:] + word[:1])
+            word = bytes([word[0] ^ constant]) + word[1:]
+            constant = _times_x(constant)
+        elif i % 8 == 4:
+            word = bytes(SBOX[byte] for byte in word)
+        words.append(bytes(x ^ y for x, y in zip(words[-8], word)))
+    return [b"".join(words[at : at + 4]) for at in range(0, 60, 4)]
+
+
+def _mixed(column: bytes) -> bytes:
+    total = column[0] ^ column[1] ^ column[2] ^ column[3]
+    return bytes(
+        column[i] ^ total ^ _times_x(column[i] ^ column[(i + 1) % 4]) for i in range(4)
+    )
+
+
+def _aes_block(keys: "list[bytes]", block: bytes) -> bytes:
+    state = bytes(x ^ y for x, y in zip(block, keys[0]))
+    for number in range(1, 15):
+        state = bytes(SBOX[state[(i + 4 * (i % 4)) % 16]] for i in range(16))
+        if number < 14:
+            state = b"".join(_mixed(state[at : at + 4]) for at in range(0, 16, 4))
+        state = bytes(x ^ y for x, y in zip(state, keys[number]))
+    return state
+
+
+def _gf_times(x: int, y: int) -> int:
+    """In GF(2^128), whose polynomials have their bits the other way round."""
+    product = 0
+    for bit in range(127, -1, -1):
+        if x >> bit & 1:
+            product ^= y
+        y = y >> 1 ^ (0xE1 << 120 if y & 1 else 0)
+    return product
+
+
+def aes_256_gcm(key: bytes, nonce: bytes, plain: bytes, aad: bytes) -> bytes:
+    keys = _round_keys(key)
+    sealed = b""
+    for at in range(0, len(plain), 16):
+        block = _aes_block(keys, nonce + struct.pack(">I", 2 + at // 16))
+        sealed += bytes(x ^ y for x, y in zip(plain[at : at + 16], block))
+    hash_key = int.from_bytes(_aes_block(keys, bytes(16)), "big")
+    message = _padded(aad) + _padded(sealed) + struct.pack(">QQ", 8 * len(aad), 8 * len(sealed))
+    total = 0
+    for at in range(0, len(message), 16):
+        total = _gf_times(total ^ int.from_bytes(message[at : at + 16], "big"), hash_key)
+    tag = total ^ int.from_bytes(_aes_block(keys, nonce + struct.pack(">I", 1)), "big")
+    return sealed + tag.to_bytes(16, "big")
+
+
+def seal_record(cipher, key: bytes, sequence: int, plain: bytes) -> bytes:
     header = struct.pack("<I", len(plain) + 16)
     nonce = b"\0\0\0\0" + struct.pack("<Q", sequence)
-    return header + chacha20_poly1305(key, nonce, plain, header)
+    return header + cipher(key, nonce, plain, header)
 
 
 def lease_frames() -> "dict[str, bytes]":
@@ -214,16 +297,16 @@ def frames() -> "dict[str, bytes]":
     }
 
 
-def session(magic: bytes) -> "dict[str, bytes]":
+def session(magic: bytes, choice: bytes = b"") -> "dict[str, bytes]":
     """The whole start of a session: a ping and its reply, then two frames in one record."""
-    keys = handshake(SECRET, magic, CLIENT_NONCE, SERVER_NONCE)
+    keys = handshake(SECRET, magic, CLIENT_NONCE, SERVER_NONCE, choice)
     made = frames()
     name = magic.decode().lower()
     to_server = [made["request_ping"], made["request_get"] + made["request_set"]]
     to_client = [made["reply_ping"]]
     vectors = {
         f"{name}_client_hello": magic + CLIENT_NONCE,
-        f"{name}_server_hello": SERVER_NONCE + keys.server_proof,
+        f"{name}_server_hello": SERVER_NONCE + choice + keys.server_proof,
         f"{name}_client_proof": keys.client_proof,
         f"{name}_key_to_server": keys.client_to_server,
         f"{name}_key_to_client": keys.server_to_client,
@@ -233,11 +316,14 @@ def session(magic: bytes) -> "dict[str, bytes]":
         records = [seal_up.seal(plain) for plain in to_server]
         records += [seal_down.seal(plain) for plain in to_client]
     else:
+        cipher = aes_256_gcm if choice == CHOICE_AES else chacha20_poly1305
         records = [
-            seal_record(keys.client_to_server, i, plain) for i, plain in enumerate(to_server)
+            seal_record(cipher, keys.client_to_server, i, plain)
+            for i, plain in enumerate(to_server)
         ]
         records += [
-            seal_record(keys.server_to_client, i, plain) for i, plain in enumerate(to_client)
+            seal_record(cipher, keys.server_to_client, i, plain)
+            for i, plain in enumerate(to_client)
         ]
     names = ["to_server_0", "to_server_1", "to_client_0"]
     vectors.update({f"{name}_record_{which}": data for which, data in zip(names, records)})
@@ -258,6 +344,7 @@ def vectors() -> "dict[str, bytes]":
         **frames(),
         **session(b"EPBM"),
         **session(b"EPB1"),
+        **session(b"EPB2", CHOICE_AES),
         "signed_line": signed_line(),
     }
 

@@ -77,6 +77,20 @@ class Vectors(unittest.TestCase):
         self.assertEqual(sealed[:16].hex(), "d31a8d34648e60db7b86afbc53ef7ec2")
         self.assertEqual(sealed[-16:].hex(), "1ae10b594f09e26a7e902ecbd0600691")
 
+    def test_the_other_cipher_gives_the_example_of_its_authors(self):
+        """Test case 16 of McGrew and Viega, The Galois/Counter Mode of Operation."""
+        sealed = make_vectors.aes_256_gcm(
+            bytes.fromhex("feffe9928665731c6d6a8f9467308308" * 2),
+            bytes.fromhex("cafebabefacedbaddecaf888"),
+            bytes.fromhex(
+                "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+                "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
+            ),
+            bytes.fromhex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
+        )
+        self.assertEqual(sealed[:16].hex(), "522dc1f099567d07f47f37a32a84427d")
+        self.assertEqual(sealed[-16:].hex(), "76fc6ece0f4e1768cddf8853bb2d551b")
+
     def test_replies_are_decoded(self):
         made = make_vectors.frames()
         reply = ephemeral_pipe.decode_reply(made["reply_get_entry"][4:])

@@ -16,8 +16,6 @@
 #define REQUESTS 3U
 #define NOWHERE SIZE_MAX
 
-static const enum epb_record_mode KEYED_MODES[] = {EPB_RECORD_SEALED, EPB_RECORD_MAC};
-
 /* --- What the ends did --- */
 
 static uint64_t
@@ -225,7 +223,7 @@ meddle(struct broker *broker, enum epb_record_mode mode, const struct relay *unt
                      what, meddling->at, believed);
     }
     /* A broker without a proof has the hello, whatever it said. */
-    if (meddling->direction == TO_CLIENT && meddling->at < EPB_SERVER_HELLO_BYTES) {
+    if (meddling->direction == TO_CLIENT && meddling->at < epb_server_hello_bytes(mode)) {
         cr_assert_eq(epb_buf_size(&relay.sent[TO_BROKER]), EPB_CLIENT_HELLO_BYTES);
         cr_assert_eq(run, 0);
     }
@@ -239,7 +237,7 @@ static void
 meddle_everywhere(bool cut)
 {
     static const struct meddling nothing = {.at = NOWHERE};
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         struct broker broker;
         struct relay untouched;
         broker_start(&broker, SECRET, NULL);
@@ -404,7 +402,7 @@ deliver_to_client(struct broker *broker, enum epb_record_mode mode,
 
 Test(attack_session, only_the_records_that_were_sent_in_their_order_are_believed)
 {
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         struct broker broker;
         struct epb_buf foreign[2];
         broker_start(&broker, SECRET, NULL);
@@ -424,7 +422,7 @@ Test(attack_session, only_the_records_that_were_sent_in_their_order_are_believed
 Test(attack_session, a_recorded_session_is_refused_when_it_is_replayed)
 {
     static const struct meddling nothing = {.at = NOWHERE};
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         struct broker broker;
         struct relay recorded;
         broker_start(&broker, SECRET, NULL);
@@ -444,7 +442,8 @@ Test(attack_session, a_recorded_session_is_refused_when_it_is_replayed)
             cr_assert_eq(requests_run(&broker), before, "a recorded request ran");
             cr_assert_eq(epb_engine_traffic(broker.engine)->auth_failures, 1);
             /* Its hello, and a refusal of 12 bytes. */
-            cr_assert_eq(epb_buf_size(&broker.output), EPB_SERVER_HELLO_BYTES + 12);
+            cr_assert_eq(epb_buf_size(&broker.output),
+                         epb_server_hello_bytes(KEYED_MODES[m]) + 12);
         }
         /* The broker's side, to another client. */
         struct epb_channel *channel = new_client(KEYED_MODES[m]);
@@ -465,7 +464,7 @@ Test(attack_session, a_recorded_session_is_refused_when_it_is_replayed)
 /* What a client said comes back to it, with and without its magic. */
 Test(attack_session, a_reflected_handshake_proves_nothing)
 {
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         for (size_t skip = 0; skip <= EPB_MAGIC_BYTES; skip += EPB_MAGIC_BYTES) {
             struct epb_channel *channel = new_client(KEYED_MODES[m]);
             struct epb_buf said;
@@ -475,10 +474,10 @@ Test(attack_session, a_reflected_handshake_proves_nothing)
             cr_assert_eq(epb_buf_size(&said), EPB_CLIENT_HELLO_BYTES);
             struct epb_bytes hello = {epb_buf_data(&said) + skip,
                                       EPB_CLIENT_HELLO_BYTES - skip};
-            uint8_t twice[2 * EPB_CLIENT_HELLO_BYTES];
-            memcpy(twice, hello.data, hello.size_bytes);
-            memcpy(twice + hello.size_bytes, hello.data, hello.size_bytes);
-            (void)tell(channel, (struct epb_bytes){twice, 2 * hello.size_bytes});
+            uint8_t often[3 * EPB_CLIENT_HELLO_BYTES];
+            for (size_t i = 0; i < 3; i++)
+                memcpy(often + i * hello.size_bytes, hello.data, hello.size_bytes);
+            (void)tell(channel, (struct epb_bytes){often, 3 * hello.size_bytes});
             cr_assert_eq(epb_channel_closed(channel), EPB_AUTH_FAILED);
             cr_assert_eq(epb_channel_output(channel).size_bytes, 0);
             epb_buf_fini(&said);
@@ -517,11 +516,12 @@ assert_not_downgraded(enum epb_record_mode mode, const char *magic)
 
 Test(attack_session, no_other_encoding_can_be_slipped_in)
 {
-    static const char *const magics[] = {EPB_MAGIC_PLAIN, EPB_MAGIC_SEALED, EPB_MAGIC_MAC,
-                                         "EPB2", "{\"a\""};
-    for (size_t m = 0; m < 2; m++) {
+    static const char *const magics[] = {
+        EPB_MAGIC_CHACHA20, EPB_MAGIC_MAC, EPB_MAGIC_CHOICE,
+        EPB_MAGIC_PLAIN,    "EPB3",        "{\"a\""};
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
-            if (strcmp(magics[i], m == 0 ? EPB_MAGIC_SEALED : EPB_MAGIC_MAC) != 0)
+            if (i != m) /* its own */
                 assert_not_downgraded(KEYED_MODES[m], magics[i]);
         }
     }
@@ -532,7 +532,7 @@ Test(attack_session, a_made_up_refusal_never_makes_a_client_go_on)
 {
     for (unsigned status = 0; status < 256; status++) {
         const uint8_t refusal[] = {8, 0, 0, 0, 1, (uint8_t)status, 0, 0, 0, 0, 0, 0};
-        struct epb_channel *channel = new_client(EPB_RECORD_SEALED);
+        struct epb_channel *channel = new_client(EPB_RECORD_CHACHA20);
         struct epb_buf said;
         epb_buf_init(&said, 4096);
         cr_assert_eq(ask(channel, 1), EPB_OK);
@@ -630,7 +630,7 @@ Test(attack_session, a_byte_a_second_lives_ten_seconds_in_every_encoding)
     broker_connect(&broker);
     dribble(&broker, LITERAL("{\"action\":\"ping\"                    "), 10000);
     /* Records. */
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         relay_init(&relay, &nothing);
         struct epb_channel *channel = converse(&broker, KEYED_MODES[m], &relay);
         cr_assert_eq(epb_session_deadline(broker.session), UINT64_MAX);

@@ -104,7 +104,8 @@ Test(auth, hkdf_gives_the_results_of_rfc_5869)
 /* What went over the wire in one handshake, and how it ended. */
 struct transcript {
     uint8_t client_hello[EPB_CLIENT_HELLO_BYTES];
-    uint8_t server_hello[EPB_SERVER_HELLO_BYTES];
+    uint8_t server_hello[EPB_SERVER_HELLO_MAX_BYTES];
+    size_t server_hello_bytes;
     uint8_t proof[EPB_PROOF_BYTES];
 };
 
@@ -121,6 +122,7 @@ struct outcome {
     enum epb_status server;
     struct epb_session_keys client_keys;
     struct epb_session_keys server_keys;
+    enum epb_record_mode client_mode;
     enum epb_record_mode mode;
 };
 
@@ -130,27 +132,26 @@ flip(uint8_t *bytes, unsigned bit)
     bytes[bit / 8] ^= (uint8_t)(1U << (bit % 8));
 }
 
-/* A handshake in which one bit is changed on the way. */
+/* A handshake of these two in which one bit is changed on the way. */
 static struct outcome
-shake(struct epb_bytes client_secret, struct epb_bytes server_secret,
-      enum epb_record_mode mode, enum place place, unsigned bit)
+shake_between(struct epb_handshake *client, struct epb_handshake *server,
+              enum epb_record_mode mode, enum place place, unsigned bit)
 {
     struct transcript seen;
     struct outcome outcome;
     memset(&outcome, 0, sizeof outcome);
     outcome.server_hello = outcome.client = outcome.server = EPB_INTERNAL;
-    struct epb_handshake *client = epb_handshake_new(client_secret);
-    struct epb_handshake *server = epb_handshake_new(server_secret);
     cr_assert_eq(epb_handshake_client_hello(client, mode, seen.client_hello), EPB_OK);
     if (place == IN_CLIENT_HELLO)
         flip(seen.client_hello, bit);
-    outcome.server_hello =
-        epb_handshake_server_hello(server, seen.client_hello, seen.server_hello);
+    outcome.server_hello = epb_handshake_server_hello(
+        server, seen.client_hello, seen.server_hello, &seen.server_hello_bytes);
     if (outcome.server_hello == EPB_OK) {
         if (place == IN_SERVER_HELLO)
             flip(seen.server_hello, bit);
-        outcome.client = epb_handshake_client_finish(client, seen.server_hello,
-                                                     seen.proof, &outcome.client_keys);
+        outcome.client =
+            epb_handshake_client_finish(client, seen.server_hello, seen.proof,
+                                        &outcome.client_keys, &outcome.client_mode);
     }
     if (outcome.client == EPB_OK) {
         if (place == IN_PROOF)
@@ -163,11 +164,20 @@ shake(struct epb_bytes client_secret, struct epb_bytes server_secret,
     return outcome;
 }
 
+static struct outcome
+shake(struct epb_bytes client_secret, struct epb_bytes server_secret,
+      enum epb_record_mode mode, enum place place, unsigned bit)
+{
+    return shake_between(epb_handshake_new(client_secret),
+                         epb_handshake_new(server_secret), mode, place, bit);
+}
+
 static void
 assert_agreed(const struct outcome *outcome, enum epb_record_mode mode)
 {
     cr_assert_eq(outcome->server, EPB_OK);
     cr_assert_eq(outcome->mode, mode);
+    cr_assert_eq(outcome->client_mode, mode);
     cr_assert_eq(memcmp(&outcome->client_keys, &outcome->server_keys, 64), 0);
     cr_assert_neq(memcmp(outcome->client_keys.client_to_server,
                          outcome->client_keys.server_to_client, 32),
@@ -182,19 +192,33 @@ Test(auth, ends_with_one_secret_agree_on_keys)
                                   LITERAL("a secret"),
                                   {long_secret, sizeof long_secret}};
     for (size_t i = 0; i < 4; i++) {
-        struct outcome sealed =
-            shake(secrets[i], secrets[i], EPB_RECORD_SEALED, NOWHERE, 0);
-        struct outcome mac = shake(secrets[i], secrets[i], EPB_RECORD_MAC, NOWHERE, 0);
-        assert_agreed(&sealed, EPB_RECORD_SEALED);
-        assert_agreed(&mac, EPB_RECORD_MAC);
-        cr_assert_neq(memcmp(&sealed.client_keys, &mac.client_keys, 64), 0);
+        struct epb_session_keys last = {{0}, {0}};
+        for (size_t m = 0; m < keyed_mode_count(); m++) {
+            struct outcome outcome =
+                shake(secrets[i], secrets[i], KEYED_MODES[m], NOWHERE, 0);
+            assert_agreed(&outcome, KEYED_MODES[m]);
+            cr_assert_neq(memcmp(&outcome.client_keys, &last, sizeof last), 0);
+            last = outcome.client_keys;
+        }
     }
+}
+
+/* Another build, or an emulated processor. */
+Test(auth, a_broker_without_aes_chooses_the_other_cipher)
+{
+    if (!epb_cipher_has_aes())
+        cr_skip("this machine has none");
+    struct epb_handshake *server = epb_handshake_new(LITERAL("secret"));
+    epb_handshake_without_aes(server);
+    struct outcome outcome = shake_between(epb_handshake_new(LITERAL("secret")), server,
+                                           EPB_RECORD_AES, NOWHERE, 0);
+    assert_agreed(&outcome, EPB_RECORD_CHACHA20);
 }
 
 Test(auth, another_secret_fails_at_the_client_before_it_proves_anything)
 {
     struct outcome outcome =
-        shake(LITERAL("right"), LITERAL("wrong"), EPB_RECORD_SEALED, NOWHERE, 0);
+        shake(LITERAL("right"), LITERAL("wrong"), EPB_RECORD_CHACHA20, NOWHERE, 0);
     cr_assert_eq(outcome.client, EPB_AUTH_FAILED);
     cr_assert_eq(outcome.server, EPB_INTERNAL, "the proof was never made");
     outcome = shake(LITERAL("secret"), LITERAL("secret\0"), EPB_RECORD_MAC, NOWHERE, 0);
@@ -204,23 +228,24 @@ Test(auth, another_secret_fails_at_the_client_before_it_proves_anything)
 Test(auth, every_changed_bit_of_the_exchange_fails_it)
 {
     struct epb_bytes secret = LITERAL("secret");
-    for (unsigned bit = 0; bit < 8 * EPB_CLIENT_HELLO_BYTES; bit++) {
-        struct outcome outcome =
-            shake(secret, secret, EPB_RECORD_SEALED, IN_CLIENT_HELLO, bit);
-        if (bit < 32) {
-            cr_assert_eq(outcome.server_hello, EPB_VERSION_MISMATCH, "bit %u", bit);
-        } else {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
+        enum epb_record_mode mode = KEYED_MODES[m];
+        for (unsigned bit = 0; bit < 8 * EPB_CLIENT_HELLO_BYTES; bit++) {
+            struct outcome outcome = shake(secret, secret, mode, IN_CLIENT_HELLO, bit);
+            if (bit < 32) {
+                cr_assert_eq(outcome.server_hello, EPB_VERSION_MISMATCH, "bit %u", bit);
+            } else {
+                cr_assert_eq(outcome.client, EPB_AUTH_FAILED, "bit %u", bit);
+            }
+        }
+        for (unsigned bit = 0; bit < 8 * epb_server_hello_bytes(mode); bit++) {
+            struct outcome outcome = shake(secret, secret, mode, IN_SERVER_HELLO, bit);
             cr_assert_eq(outcome.client, EPB_AUTH_FAILED, "bit %u", bit);
         }
-    }
-    for (unsigned bit = 0; bit < 8 * EPB_SERVER_HELLO_BYTES; bit++) {
-        struct outcome outcome =
-            shake(secret, secret, EPB_RECORD_MAC, IN_SERVER_HELLO, bit);
-        cr_assert_eq(outcome.client, EPB_AUTH_FAILED, "bit %u", bit);
-    }
-    for (unsigned bit = 0; bit < 8 * EPB_PROOF_BYTES; bit++) {
-        struct outcome outcome = shake(secret, secret, EPB_RECORD_SEALED, IN_PROOF, bit);
-        cr_assert_eq(outcome.server, EPB_AUTH_FAILED, "bit %u", bit);
+        for (unsigned bit = 0; bit < 8 * EPB_PROOF_BYTES; bit++) {
+            struct outcome outcome = shake(secret, secret, mode, IN_PROOF, bit);
+            cr_assert_eq(outcome.server, EPB_AUTH_FAILED, "bit %u", bit);
+        }
     }
 }
 
@@ -229,15 +254,18 @@ Test(auth, a_mode_that_is_changed_on_the_way_is_noticed)
     struct epb_bytes secret = LITERAL("secret");
     struct transcript seen;
     struct epb_session_keys keys;
+    enum epb_record_mode mode;
     struct epb_handshake *client = epb_handshake_new(secret);
     struct epb_handshake *server = epb_handshake_new(secret);
-    cr_assert_eq(epb_handshake_client_hello(client, EPB_RECORD_SEALED, seen.client_hello),
-                 EPB_OK);
+    cr_assert_eq(
+        epb_handshake_client_hello(client, EPB_RECORD_CHACHA20, seen.client_hello),
+        EPB_OK);
     memcpy(seen.client_hello, EPB_MAGIC_MAC, EPB_MAGIC_BYTES);
-    cr_assert_eq(epb_handshake_server_hello(server, seen.client_hello, seen.server_hello),
+    cr_assert_eq(epb_handshake_server_hello(server, seen.client_hello, seen.server_hello,
+                                            &seen.server_hello_bytes),
                  EPB_OK);
     cr_assert_eq(
-        epb_handshake_client_finish(client, seen.server_hello, seen.proof, &keys),
+        epb_handshake_client_finish(client, seen.server_hello, seen.proof, &keys, &mode),
         EPB_AUTH_FAILED);
     epb_handshake_free(client);
     epb_handshake_free(server);
@@ -254,17 +282,19 @@ Test(auth, a_proof_is_good_for_one_session_only)
     struct epb_handshake *server = epb_handshake_new(secret);
     struct epb_handshake *later = epb_handshake_new(secret);
     cr_assert_eq(
-        epb_handshake_client_hello(client, EPB_RECORD_SEALED, first.client_hello),
+        epb_handshake_client_hello(client, EPB_RECORD_CHACHA20, first.client_hello),
         EPB_OK);
-    cr_assert_eq(
-        epb_handshake_server_hello(server, first.client_hello, first.server_hello),
-        EPB_OK);
-    cr_assert_eq(
-        epb_handshake_client_finish(client, first.server_hello, first.proof, &keys),
-        EPB_OK);
-    cr_assert_eq(
-        epb_handshake_server_hello(later, first.client_hello, second.server_hello),
-        EPB_OK);
+    cr_assert_eq(epb_handshake_server_hello(server, first.client_hello,
+                                            first.server_hello,
+                                            &first.server_hello_bytes),
+                 EPB_OK);
+    cr_assert_eq(epb_handshake_client_finish(client, first.server_hello, first.proof,
+                                             &keys, &mode),
+                 EPB_OK);
+    cr_assert_eq(epb_handshake_server_hello(later, first.client_hello,
+                                            second.server_hello,
+                                            &second.server_hello_bytes),
+                 EPB_OK);
     cr_assert_eq(epb_handshake_server_finish(later, first.proof, &keys, &mode),
                  EPB_AUTH_FAILED);
     epb_handshake_free(client);
@@ -279,21 +309,24 @@ reflect(const char *magic, bool of_another)
 {
     struct epb_handshake *server = epb_handshake_new(LITERAL("secret"));
     struct epb_handshake *other = epb_handshake_new(LITERAL("secret"));
-    struct transcript seen = {{0}, {0}, {0}};
-    struct transcript second = {{0}, {0}, {0}};
+    struct transcript seen = {.client_hello = {0}};
+    struct transcript second = {.client_hello = {0}};
     struct epb_session_keys keys;
     enum epb_record_mode mode;
     memcpy(seen.client_hello, magic, EPB_MAGIC_BYTES);
-    cr_assert_eq(epb_handshake_server_hello(server, seen.client_hello, seen.server_hello),
+    cr_assert_eq(epb_handshake_server_hello(server, seen.client_hello, seen.server_hello,
+                                            &seen.server_hello_bytes),
                  EPB_OK);
     memcpy(second.client_hello, magic, EPB_MAGIC_BYTES);
     memcpy(second.client_hello + EPB_MAGIC_BYTES, seen.server_hello, EPB_NONCE_BYTES);
-    cr_assert_eq(
-        epb_handshake_server_hello(other, second.client_hello, second.server_hello),
-        EPB_OK);
+    cr_assert_eq(epb_handshake_server_hello(other, second.client_hello,
+                                            second.server_hello,
+                                            &second.server_hello_bytes),
+                 EPB_OK);
     const struct transcript *from = of_another ? &second : &seen;
     enum epb_status status = epb_handshake_server_finish(
-        server, from->server_hello + EPB_NONCE_BYTES, &keys, &mode);
+        server, from->server_hello + from->server_hello_bytes - EPB_PROOF_BYTES, &keys,
+        &mode);
     epb_handshake_free(server);
     epb_handshake_free(other);
     return status;
@@ -301,8 +334,9 @@ reflect(const char *magic, bool of_another)
 
 Test(auth, the_brokers_own_proof_is_none_of_a_client)
 {
-    static const char *const magics[] = {EPB_MAGIC_SEALED, EPB_MAGIC_MAC};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const magics[] = {EPB_MAGIC_CHACHA20, EPB_MAGIC_CHOICE,
+                                         EPB_MAGIC_MAC};
+    for (size_t i = 0; i < 3; i++) {
         cr_assert_eq(reflect(magics[i], false), EPB_AUTH_FAILED);
         cr_assert_eq(reflect(magics[i], true), EPB_AUTH_FAILED);
     }
@@ -314,7 +348,8 @@ Test(auth, a_magic_without_a_secret_is_no_hello)
     struct transcript seen;
     memset(&seen, 0, sizeof seen);
     memcpy(seen.client_hello, EPB_MAGIC_PLAIN, EPB_MAGIC_BYTES);
-    cr_assert_eq(epb_handshake_server_hello(server, seen.client_hello, seen.server_hello),
+    cr_assert_eq(epb_handshake_server_hello(server, seen.client_hello, seen.server_hello,
+                                            &seen.server_hello_bytes),
                  EPB_VERSION_MISMATCH);
     epb_handshake_free(server);
 }

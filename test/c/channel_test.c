@@ -6,9 +6,6 @@
 
 #define SECRET "between us"
 
-static const enum epb_record_mode MODES[] = {EPB_RECORD_PLAIN, EPB_RECORD_SEALED,
-                                             EPB_RECORD_MAC};
-
 static struct epb_bytes
 secret_for(enum epb_record_mode mode)
 {
@@ -73,7 +70,7 @@ take_reply(struct epb_channel *channel, struct epb_reply *reply)
 Test(channel, carries_a_conversation_in_every_mode_and_any_pieces)
 {
     size_t pieces[] = {1, 2, 3, 7, 35, 36, 37, 64, 1000, SIZE_MAX};
-    for (size_t m = 0; m < 3; m++) {
+    for (size_t m = 0; m < mode_count(); m++) {
         for (size_t p = 0; p < sizeof pieces / sizeof pieces[0]; p++) {
             struct broker broker;
             struct epb_channel *channel = join(&broker, MODES[m]);
@@ -98,7 +95,7 @@ Test(channel, carries_a_conversation_in_every_mode_and_any_pieces)
 Test(channel, sends_nothing_but_its_hello_before_the_broker_has_proved_itself)
 {
     struct broker broker;
-    struct epb_channel *channel = join(&broker, EPB_RECORD_SEALED);
+    struct epb_channel *channel = join(&broker, EPB_RECORD_CHACHA20);
     struct epb_bytes output = epb_channel_output(channel);
     cr_assert_eq(output.size_bytes, 36);
     send_request(channel, set_of(1, "k", LITERAL("\"a secret value\"")));
@@ -112,7 +109,7 @@ Test(channel, sends_nothing_but_its_hello_before_the_broker_has_proved_itself)
 Test(channel, the_first_request_rides_with_the_proof)
 {
     struct broker broker;
-    struct epb_channel *channel = join(&broker, EPB_RECORD_SEALED);
+    struct epb_channel *channel = join(&broker, EPB_RECORD_CHACHA20);
     uint8_t *memory;
     size_t room;
     send_request(channel, (struct epb_request){.action = EPB_ACTION_PING, .id = 1});
@@ -131,7 +128,7 @@ Test(channel, thousands_of_pipelined_requests_get_their_own_replies)
     enum {
         COUNT = 5000
     };
-    for (size_t m = 0; m < 3; m++) {
+    for (size_t m = 0; m < mode_count(); m++) {
         struct broker broker;
         struct epb_channel *channel = join(&broker, MODES[m]);
         struct epb_buf frames;
@@ -164,7 +161,7 @@ Test(channel, the_largest_values_and_a_long_list_pass)
     static uint8_t value[262144];
     for (size_t i = 0; i < sizeof value; i++)
         value[i] = (uint8_t)(i * 7 + i / 255);
-    for (size_t m = 0; m < 3; m++) {
+    for (size_t m = 0; m < mode_count(); m++) {
         struct broker broker;
         struct epb_channel *channel = join(&broker, MODES[m]);
         struct epb_reply reply;
@@ -199,7 +196,7 @@ Test(channel, a_wrong_secret_fails)
 {
     struct broker broker;
     broker_start(&broker, "another", NULL);
-    for (size_t m = 1; m < 3; m++) {
+    for (size_t m = 1; m < mode_count(); m++) {
         broker_connect(&broker);
         struct epb_channel *channel = epb_channel_new_in_mode(LITERAL(SECRET), MODES[m]);
         send_request(channel, set_of(1, "k", LITERAL("1")));
@@ -291,9 +288,69 @@ Test(channel, a_first_reply_that_is_an_error_is_no_refusal)
     part(&broker, channel);
 }
 
+/* Gives a channel bytes as a socket would. */
+static enum epb_status
+hear(struct epb_channel *channel, struct epb_bytes bytes)
+{
+    uint8_t *memory;
+    size_t room;
+    cr_assert_eq(epb_channel_input(channel, &memory, &room), EPB_OK);
+    cr_assert_geq(room, bytes.size_bytes);
+    memcpy(memory, bytes.data, bytes.size_bytes);
+    return epb_channel_received(channel, bytes.size_bytes);
+}
+
+Test(channel, speaks_the_other_cipher_with_a_broker_without_aes)
+{
+    if (!epb_cipher_has_aes())
+        cr_skip("this machine has none");
+    struct epb_channel *channel = epb_channel_new(LITERAL(SECRET));
+    struct epb_handshake *broker = epb_handshake_new(LITERAL(SECRET));
+    struct epb_session_keys keys;
+    enum epb_record_mode mode;
+    uint8_t hello[EPB_SERVER_HELLO_MAX_BYTES];
+    size_t hello_bytes;
+    send_request(channel, (struct epb_request){.action = EPB_ACTION_PING, .id = 7});
+    epb_handshake_without_aes(broker);
+    struct epb_bytes out = epb_channel_output(channel);
+    cr_assert_eq(epb_handshake_server_hello(broker, out.data, hello, &hello_bytes),
+                 EPB_OK);
+    epb_channel_sent(channel, out.size_bytes);
+    cr_assert_eq(hear(channel, (struct epb_bytes){hello, hello_bytes}), EPB_OK);
+    out = epb_channel_output(channel);
+    cr_assert_eq(epb_handshake_server_finish(broker, out.data, &keys, &mode), EPB_OK);
+    cr_assert_eq(mode, EPB_RECORD_CHACHA20);
+
+    struct epb_record *receiving = epb_record_new(mode, keys.client_to_server);
+    struct epb_record *sending = epb_record_new(mode, keys.server_to_client);
+    struct epb_request request;
+    struct epb_buf buffer;
+    epb_buf_init(&buffer, 4096);
+    put(&buffer,
+        (struct epb_bytes){out.data + EPB_PROOF_BYTES, out.size_bytes - EPB_PROOF_BYTES});
+    cr_assert_eq(epb_record_open(receiving, &buffer, SIZE_MAX), EPB_OK);
+    cr_assert_eq(
+        epb_frame_decode_request(epb_record_stream(receiving, &buffer), &request),
+        EPB_OK);
+    cr_assert_eq(request.id, 7);
+    epb_buf_fini(&buffer);
+    cr_assert_eq(epb_record_begin(sending, &buffer), EPB_OK);
+    cr_assert_eq(epb_frame_encode_reply(&buffer, &(struct epb_reply){.id = 7}), EPB_OK);
+    cr_assert_eq(epb_record_end(sending, &buffer), EPB_OK);
+    cr_assert_eq(hear(channel, bytes_of(&buffer)), EPB_OK);
+    struct epb_bytes stream = epb_channel_stream(channel);
+    struct epb_reply reply;
+    cr_assert(next_reply(&stream, &reply) && reply.id == 7);
+    epb_buf_fini(&buffer);
+    epb_record_free(receiving);
+    epb_record_free(sending);
+    epb_handshake_free(broker);
+    epb_channel_free(channel);
+}
+
 Test(channel, changed_bytes_of_the_broker_are_noticed)
 {
-    for (size_t m = 1; m < 3; m++) {
+    for (size_t m = 1; m < mode_count(); m++) {
         for (size_t at = 0;; at++) {
             struct broker broker;
             struct epb_channel *channel = join(&broker, MODES[m]);
@@ -394,7 +451,7 @@ converse_without_memory(enum epb_record_mode mode, uint64_t countdown)
 
 Test(channel, no_allocation_that_fails_does_harm)
 {
-    for (size_t m = 0; m < 3; m++) {
+    for (size_t m = 0; m < mode_count(); m++) {
         unsigned unharmed = 0;
         unsigned harmed = 0;
         /* Until it is clear that the conversation needs no more allocations than that. */

@@ -116,7 +116,7 @@ Test(session, a_first_byte_that_means_nothing_closes)
 
 Test(session, another_magic_is_another_version)
 {
-    const char *magics[] = {"EPB2", "EPB9", "EPBm", "EPB\n"};
+    const char *magics[] = {"EPB3", "EPB9", "EPBm", "EPB\n"};
     struct broker open;
     struct broker locked;
     broker_start(&open, NULL, NULL);
@@ -137,7 +137,7 @@ Test(session, a_secret_on_one_side_only_is_refused)
 {
     struct broker broker;
     broker_start(&broker, NULL, NULL);
-    (void)broker_feed(&broker, LITERAL(EPB_MAGIC_SEALED), 1);
+    (void)broker_feed(&broker, LITERAL(EPB_MAGIC_CHACHA20), 1);
     assert_refused(&broker, 0, EPB_AUTH_FAILED);
     cr_assert_eq(epb_engine_traffic(broker.engine)->auth_failures, 1);
     broker_connect(&broker);
@@ -523,17 +523,19 @@ client_hello(struct client *client, struct broker *broker, enum epb_record_mode 
     uint8_t hello[EPB_CLIENT_HELLO_BYTES];
     uint8_t proof[EPB_PROOF_BYTES];
     struct epb_session_keys keys;
+    size_t hello_bytes = epb_server_hello_bytes(mode);
     memset(client, 0, sizeof *client);
     epb_buf_init(&client->in, 1 << 24);
     epb_buf_init(&client->out, 1 << 24);
     client->handshake = epb_handshake_new(LITERAL(SECRET));
     cr_assert_eq(epb_handshake_client_hello(client->handshake, mode, hello), EPB_OK);
     (void)broker_feed(broker, (struct epb_bytes){hello, sizeof hello}, SIZE_MAX);
-    cr_assert_eq(epb_buf_size(&broker->output), EPB_SERVER_HELLO_BYTES);
+    cr_assert_eq(epb_buf_size(&broker->output), hello_bytes);
     cr_assert_eq(epb_handshake_client_finish(client->handshake,
-                                             epb_buf_data(&broker->output), proof, &keys),
+                                             epb_buf_data(&broker->output), proof, &keys,
+                                             &mode),
                  EPB_OK);
-    epb_buf_consume(&broker->output, EPB_SERVER_HELLO_BYTES);
+    epb_buf_consume(&broker->output, hello_bytes);
     put(&client->out, (struct epb_bytes){proof, sizeof proof});
     client->sending = epb_record_new(mode, keys.client_to_server);
     client->receiving = epb_record_new(mode, keys.server_to_client);
@@ -565,8 +567,6 @@ client_close(struct client *client)
     epb_buf_fini(&client->out);
 }
 
-static const enum epb_record_mode KEYED_MODES[] = {EPB_RECORD_SEALED, EPB_RECORD_MAC};
-
 Test(session, a_place_for_input_that_is_not_needed_is_given_back)
 {
     struct broker broker;
@@ -590,7 +590,7 @@ Test(session, a_proven_client_is_served_however_its_bytes_are_cut)
     epb_buf_init(&frames, 4096);
     put_conversation(&frames);
     epb_buf_consume(&frames, EPB_MAGIC_BYTES);
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         for (size_t cut = 0;; cut++) {
             struct client client;
             broker_connect(&broker);
@@ -628,7 +628,7 @@ Test(session, an_unproven_peer_has_a_buffer_of_its_hello_only)
     cr_assert_leq(epb_session_held_input(broker.session), 256);
     broker_connect(&broker);
     struct client client;
-    client_hello(&client, &broker, EPB_RECORD_SEALED);
+    client_hello(&client, &broker, EPB_RECORD_CHACHA20);
     epb_session_input(broker.session, &memory, &room);
     cr_assert_eq(room, EPB_PROOF_BYTES);
     client_close(&client);
@@ -653,7 +653,7 @@ Test(session, every_changed_bit_of_a_proof_or_a_record_closes)
     broker_start(&broker, SECRET, NULL);
     epb_buf_init(&frames, 4096);
     put_pings(&frames, 1);
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         for (size_t bit = 0;; bit++) {
             struct client client;
             broker_connect(&broker);
@@ -686,7 +686,7 @@ Test(session, every_changed_bit_of_a_proof_or_a_record_closes)
 
 Test(session, replayed_and_reflected_records_close)
 {
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         struct broker broker;
         struct client client;
         struct epb_buf frames;
@@ -728,7 +728,7 @@ Test(session, the_replies_of_a_turn_are_one_record)
     broker_start(&broker, SECRET, NULL);
     epb_buf_init(&frames, 65536);
     put_pings(&frames, 20);
-    client_hello(&client, &broker, EPB_RECORD_SEALED);
+    client_hello(&client, &broker, EPB_RECORD_CHACHA20);
     (void)broker_feed(&broker, bytes_of(&client.out), SIZE_MAX);
     epb_buf_consume(&client.out, epb_buf_size(&client.out));
     client_seal(&client, bytes_of(&frames));

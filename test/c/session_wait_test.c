@@ -445,15 +445,15 @@ Test(session_wait, a_reason_goes_to_those_who_wait_for_a_computation)
 
 Test(session_wait, replies_that_waited_come_in_records)
 {
-    static const enum epb_record_mode modes[] = {EPB_RECORD_SEALED, EPB_RECORD_MAC};
-    for (int i = 0; i < 2; i++) {
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
         struct broker locked;
         struct broker holder;
         broker_start(&locked, "a secret", NULL);
         peer_start(&holder, &locked);
-        struct epb_channel *channel = epb_channel_new_in_mode(TEXT("a secret"), modes[i]);
-        struct epb_channel *holding =
-            epb_channel_new_in_mode(TEXT("a secret"), modes[1 - i]);
+        enum epb_record_mode other = KEYED_MODES[(m + 1) % keyed_mode_count()];
+        struct epb_channel *channel =
+            epb_channel_new_in_mode(TEXT("a secret"), KEYED_MODES[m]);
+        struct epb_channel *holding = epb_channel_new_in_mode(TEXT("a secret"), other);
         struct epb_buf frames;
         epb_buf_init(&frames, 4096);
         put_request(&frames, (struct epb_request){.action = EPB_ACTION_WAIT_FOR,

@@ -10,12 +10,31 @@
 
 #include "base/mem.h"
 #include "wire/channel.h"
+#include "wire/cipher.h"
 #include "wire/frame.h"
 #include "wire/session.h"
 
 #define TEXT(string) ((struct epb_bytes){(const uint8_t *)(string), strlen(string)})
 #define LITERAL(string) \
     ((struct epb_bytes){(const uint8_t *)(string), sizeof(string) - 1})
+
+/* Every mode, and those with keys, that this machine can do: the last one is left out
+ * where it has no AES. */
+static const enum epb_record_mode MODES[] = {EPB_RECORD_PLAIN, EPB_RECORD_CHACHA20,
+                                             EPB_RECORD_MAC, EPB_RECORD_AES};
+static const enum epb_record_mode *const KEYED_MODES = MODES + 1;
+
+static inline size_t
+mode_count(void)
+{
+    return sizeof MODES / sizeof MODES[0] - (epb_cipher_has_aes() ? 0 : 1);
+}
+
+static inline size_t
+keyed_mode_count(void)
+{
+    return mode_count() - 1;
+}
 
 static inline bool
 bytes_equal(struct epb_bytes left, struct epb_bytes right)
@@ -205,16 +224,12 @@ next_reply(struct epb_bytes *stream, struct epb_reply *reply)
     return true;
 }
 
-/* Carries bytes both ways, at most `piece` at a time, until both are silent. In every
- * other round both have prepared what they can. Returns the channel's verdict. */
+/* Carries bytes both ways, at most `piece` at a time, until both are silent. Returns the
+ * channel's verdict. */
 static inline enum epb_status
 exchange(struct broker *broker, struct epb_channel *channel, size_t piece)
 {
-    for (unsigned round = 0;; round++) {
-        if (round % 2 != 0) {
-            epb_channel_prepare(channel);
-            epb_session_prepare(broker->session);
-        }
+    for (;;) {
         struct epb_bytes out = epb_channel_output(channel);
         bool moved = out.size_bytes > 0;
         if (out.size_bytes > piece)

@@ -113,9 +113,6 @@ fuzz_peer_feed(struct fuzz_broker *broker, struct fuzz_peer *peer, struct epb_by
         }
         (void)fuzz_take(&bytes, taken);
         fuzz_peer_work(broker, peer);
-        if (taken % 2 != 0) {
-            epb_session_prepare(peer->session);
-        }
     }
 }
 

@@ -15,6 +15,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "wire/auth.h"
+#include "wire/cipher.h"
 
 #define FUZZ_TARGET_LIST(X)                                               \
     X(frames)    /* requests and replies, decoded and encoded */          \
@@ -61,6 +63,16 @@ static inline struct epb_bytes
 fuzz_held(const struct epb_buf *buf)
 {
     return (struct epb_bytes){epb_buf_data(buf), epb_buf_size(buf)};
+}
+
+/* With AES, if not one of the others is asked for, and where the machine has it. */
+static inline enum epb_record_mode
+fuzz_mode(bool mac, bool chacha20)
+{
+    if (mac) {
+        return EPB_RECORD_MAC;
+    }
+    return chacha20 || !epb_cipher_has_aes() ? EPB_RECORD_CHACHA20 : EPB_RECORD_AES;
 }
 
 /* Input that is read from the front; zeros when it is over. */

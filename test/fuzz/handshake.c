@@ -212,7 +212,7 @@ feed_relay(struct epb_bytes input, uint64_t pieces, enum epb_record_mode mode)
     fuzz_peer_open(&broker, &peer);
     join(&broker, &peer, channel, relayed, pieces, mode);
 
-    bool client_knows = relayed[1].changed_at >= EPB_SERVER_HELLO_BYTES &&
+    bool client_knows = relayed[1].changed_at >= epb_server_hello_bytes(mode) &&
                         relayed[0].changed_at >= EPB_CLIENT_HELLO_BYTES;
     FUZZ_CHECK(client_knows || !epb_channel_open(channel));
     check_stream(channel, relayed);
@@ -229,7 +229,7 @@ fuzz_handshake(const uint8_t *data, size_t size_bytes)
     struct epb_bytes input = {data, size_bytes};
     uint8_t how = fuzz_u8(&input);
     uint64_t pieces = fuzz_u8(&input);
-    enum epb_record_mode mode = (how & 4) != 0 ? EPB_RECORD_MAC : EPB_RECORD_SEALED;
+    enum epb_record_mode mode = fuzz_mode((how & 4) != 0, (how & 8) != 0);
 
     switch (how & 3) {
     case 0:

@@ -11,8 +11,8 @@ const { Worker, isMainThread, parentPort, workerData } = require('node:worker_th
 /** What is said for the bytes that came first on a connection: bytes, or null for nothing. */
 const ANSWERS = {
   silence: () => null,
-  noise: () => require('node:crypto').randomBytes(64),
-  reflection: (hello) => Buffer.concat([hello.subarray(4), hello.subarray(4)]),
+  noise: () => require('node:crypto').randomBytes(80),
+  reflection: (hello) => Buffer.concat(Array(3).fill(hello.subarray(4))),
   given: (hello, { bytes }) => Buffer.from(bytes),
 };
 

@@ -396,7 +396,8 @@ async function brokenSessions(t, broker, kind, marks, lines) {
 }
 
 /** What they sent that the broker has as it is: a record that is sealed is not. */
-const labelsOf = (kind) => (kind === 'EPB1' ? ['hfra', 'deaf'] : ['hfra', 'hrec', 'deaf']);
+const isSealed = (kind) => kind === 'EPB1' || kind === 'EPB2';
+const labelsOf = (kind) => (isSealed(kind) ? ['hfra', 'deaf'] : ['hfra', 'hrec', 'deaf']);
 
 /** Half a line, and sessions of each of the kinds. */
 async function brokenPeers(t, broker, kinds, marks) {

@@ -1,6 +1,6 @@
 /**
- * The session with a secret, by hand, as PROTOCOL.md tells, in both kinds: EPB1 and EPBM. So a test
- * says what is in which record, and where it breaks off.
+ * The session with a secret, by hand, as PROTOCOL.md tells, in every kind: EPB1, EPB2 and EPBM. So a
+ * test says what is in which record, and where it breaks off. The cryptography is Node's own.
  */
 'use strict';
 
@@ -16,23 +16,36 @@ const {
   hkdfSync,
   randomBytes,
 } = require('node:crypto');
-const { temporaryDirectory } = require('./broker');
+const { PipeClient, temporaryDirectory } = require('./broker');
 const { MAGIC } = require('./wire');
 
 const RANDOM_BYTES = 32;
-const SERVER_HELLO_BYTES = 64;
+const PROOF_BYTES = 32;
+/** How many bytes say which cipher the broker chose. */
+const CHOICE_BYTES = { EPB1: 0, EPB2: 1, EPBM: 0 };
 const HEADER_BYTES = 4;
-const TAG_BYTES = { EPB1: 16, EPBM: 32 };
+/** By what the kind, or the broker, chose. */
+const CIPHERS = { 1: 'chacha20-poly1305', 2: 'aes-256-gcm' };
+const TAG_BYTES = 16;
+const MAC_BYTES = 32;
+
+/** @typedef {'EPB1' | 'EPB2' | 'EPBM'} Kind */
+
+/**
+ * Of the broker's answer to a hello.
+ * @param {Kind} kind
+ */
+const serverHelloBytes = (kind) => RANDOM_BYTES + CHOICE_BYTES[kind] + PROOF_BYTES;
 
 const hmac = (key, ...parts) => createHmac('sha256', key).update(Buffer.concat(parts)).digest();
 
 /** Both proofs, and the keys of both directions. */
-function derive(secret, magic, clientRandom, serverRandom) {
+function derive(secret, magic, clientRandom, serverRandom, choice) {
   const salt = Buffer.concat([clientRandom, serverRandom]);
   const material = Buffer.from(hkdfSync('sha256', secret, salt, 'epb1 keys', 128));
   const [server, client, up, down] = [0, 32, 64, 96].map((at) => material.subarray(at, at + 32));
   const heard = createHash('sha256')
-    .update(Buffer.concat([magic, salt]))
+    .update(Buffer.concat([magic, salt, choice]))
     .digest();
   const serverProof = hmac(server, Buffer.from('epb1 server'), heard);
   const clientProof = hmac(client, Buffer.from('epb1 client'), heard, serverProof);
@@ -43,16 +56,21 @@ function derive(secret, magic, clientRandom, serverRandom) {
 class Records {
   #count = 0n;
 
-  constructor(kind, key) {
-    this.kind = kind;
+  /**
+   * @param {string | null} cipher null: none
+   * @param {Buffer} key
+   */
+  constructor(cipher, key) {
+    this.cipher = cipher;
+    this.tagBytes = cipher === null ? MAC_BYTES : TAG_BYTES;
     this.key = key;
   }
 
   seal(content) {
     const header = Buffer.alloc(HEADER_BYTES);
-    header.writeUInt32LE(content.length + TAG_BYTES[this.kind]);
+    header.writeUInt32LE(content.length + this.tagBytes);
     const sequence = this.#next();
-    if (this.kind === 'EPBM') {
+    if (this.cipher === null) {
       return Buffer.concat([header, content, hmac(this.key, sequence, header, content)]);
     }
     const cipher = this.#cipher(createCipheriv, sequence, header);
@@ -60,10 +78,10 @@ class Records {
   }
 
   open(header, rest) {
-    const end = rest.length - TAG_BYTES[this.kind];
+    const end = rest.length - this.tagBytes;
     const [content, tag] = [rest.subarray(0, end), rest.subarray(end)];
     const sequence = this.#next();
-    if (this.kind === 'EPBM') {
+    if (this.cipher === null) {
       assert.deepEqual(tag, hmac(this.key, sequence, header, content));
       return content;
     }
@@ -79,8 +97,8 @@ class Records {
 
   #cipher(create, sequence, header) {
     const nonce = Buffer.concat([Buffer.alloc(4), sequence]);
-    const options = { authTagLength: TAG_BYTES.EPB1 };
-    return create('chacha20-poly1305', this.key, nonce, options).setAAD(header, options);
+    const options = { authTagLength: TAG_BYTES };
+    return create(this.cipher, this.key, nonce, options).setAAD(header, options);
   }
 }
 
@@ -126,6 +144,7 @@ class SealedSession {
 
   constructor(incoming, sending, receiving) {
     this.socket = incoming.socket;
+    this.cipher = sending.cipher;
     this.#incoming = incoming;
     this.#sending = sending;
     this.#receiving = receiving;
@@ -151,7 +170,7 @@ class SealedSession {
 /**
  * @param {import('node:test').TestContext} t
  * @param {{ pipe: string, secret: string }} broker
- * @param {'EPB1' | 'EPBM'} kind
+ * @param {Kind} kind
  */
 async function openSession(t, { pipe, secret }, kind) {
   const socket = net.createConnection(pipe).on('error', () => {});
@@ -161,11 +180,39 @@ async function openSession(t, { pipe, secret }, kind) {
   const magic = Buffer.from(kind);
   const random = randomBytes(RANDOM_BYTES);
   socket.write(Buffer.concat([magic, random]));
-  const hello = await incoming.take(SERVER_HELLO_BYTES);
-  const proofs = derive(secret, magic, random, hello.subarray(0, RANDOM_BYTES));
-  assert.deepEqual(hello.subarray(RANDOM_BYTES), proofs.serverProof);
+  const hello = await incoming.take(serverHelloBytes(kind));
+  const proofAt = RANDOM_BYTES + CHOICE_BYTES[kind];
+  const choice = hello.subarray(RANDOM_BYTES, proofAt);
+  const proofs = derive(secret, magic, random, hello.subarray(0, RANDOM_BYTES), choice);
+  assert.deepEqual(hello.subarray(proofAt), proofs.serverProof);
   socket.write(proofs.clientProof);
-  return new SealedSession(incoming, new Records(kind, proofs.up), new Records(kind, proofs.down));
+  const cipher = kind === 'EPBM' ? null : CIPHERS[choice.length === 0 ? 1 : choice[0]];
+  assert.notEqual(cipher, undefined, `the broker chose ${choice[0]}`);
+  return new SealedSession(
+    incoming,
+    new Records(cipher, proofs.up),
+    new Records(cipher, proofs.down),
+  );
+}
+
+/**
+ * What clients of this build say on this machine: EPB2, where it has AES.
+ * @param {import('node:test').TestContext} t
+ * @returns {Promise<Kind>}
+ */
+async function ownKind(t) {
+  const pipe = path.join(temporaryDirectory(t), 'listener');
+  const server = net.createServer().listen(pipe);
+  await once(server, 'listening');
+  const client = new PipeClient(pipe, { secret: 'of nobody' });
+  const asked = assert.rejects(client.ping(), { code: 'auth_failed' });
+  const [socket] = await once(server, 'connection');
+  const [hello] = await once(socket, 'data');
+  socket.end(Buffer.alloc(80));
+  await asked;
+  await client.close();
+  server.close();
+  return hello.toString('latin1', 0, MAGIC.length);
 }
 
 /** Carries what one client says, behind its magic, and what it is answered. */
@@ -188,7 +235,7 @@ async function carry(near, session) {
  * kind: so a whole client speaks it.
  * @param {import('node:test').TestContext} t
  * @param {{ pipe: string, secret: string }} broker
- * @param {'EPB1' | 'EPBM'} kind
+ * @param {Kind} kind
  * @returns {Promise<string>} its path
  */
 async function startCarrier(t, broker, kind) {
@@ -206,4 +253,4 @@ async function startCarrier(t, broker, kind) {
   return pipe;
 }
 
-module.exports = { openSession, startCarrier };
+module.exports = { openSession, ownKind, serverHelloBytes, startCarrier };

@@ -19,6 +19,7 @@ const {
 } = require('../helpers/broker');
 const { startImpostor } = require('../helpers/impostor');
 const { startProgram } = require('../helpers/program');
+const { ownKind, serverHelloBytes } = require('../helpers/sealed');
 const { rawConnection } = require('../helpers/wire');
 
 const TTL = 60_000;
@@ -71,13 +72,14 @@ const SILENT = ['constructor', 'pipe', 'namespace', 'close'];
 /** A refusal as a broker words it (PROTOCOL.md), with this status. */
 const refusal = (status) => Buffer.from([8, 0, 0, 0, 1, status, 0, 0, 0, 0, 0, 0]);
 
-/** The 64 bytes with which a real broker that knows the secret answered somebody else. */
+/** What a real broker that knows the secret answered somebody else's hello. */
 async function recordedHello(t) {
   const broker = startBroker(t, { secret: SECRET });
+  const kind = await ownKind(t);
   const raw = await rawConnection(t, broker.pipe);
-  raw.write(Buffer.concat([Buffer.from('EPB1'), Buffer.alloc(32, 5)]));
+  raw.write(Buffer.concat([Buffer.from(kind), Buffer.alloc(32, 5)]));
   const chunks = [];
-  for (let size = 0; size < 64; size += chunks.at(-1).length) {
+  for (let size = 0; size < serverHelloBytes(kind); size += chunks.at(-1).length) {
     const [chunk] = await once(raw.socket, 'data');
     chunks.push(chunk);
   }
@@ -108,7 +110,7 @@ function assertHellosOnly(connections, least) {
   assert.ok(connections.length >= least, `${connections.length} connections`);
   for (const bytes of connections) {
     assert.equal(bytes.length, HELLO_BYTES);
-    assert.equal(bytes.toString('latin1', 0, 4), 'EPB1');
+    assert.match(bytes.toString('latin1', 0, 4), /^EPB[12]$/);
     assert.doesNotMatch(bytes.toString('latin1'), HIDDEN);
   }
   const nonces = new Set(connections.map((bytes) => bytes.toString('hex', 4)));

@@ -378,8 +378,9 @@ describe('garbage', () => {
       t.diagnostic(`seed ${seed}`);
       const random = randomFrom(seed);
       await whileServing(client, async () => {
-        for (let i = 0; i < 60; i++) {
-          const start = ['', 'EPB0', 'EPB1', 'EPBM', '{', 'GET / HTTP/1.1\r\n'][i % 6];
+        for (let i = 0; i < 63; i++) {
+          const starts = ['', 'EPB0', 'EPB1', 'EPB2', 'EPBM', '{', 'GET / HTTP/1.1\r\n'];
+          const start = starts[i % starts.length];
           const noise = Buffer.from(
             Array.from({ length: Math.floor(random() * 400) }, () => random() * 256),
           );
