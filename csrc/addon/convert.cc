@@ -1,7 +1,5 @@
 #include "convert.h"
 
-#include <cmath>
-
 namespace epb {
 
 void
@@ -29,13 +27,16 @@ Wrong(Napi::Env env, const char *what, const char *wanted)
 bool
 ToWhole(Napi::Env env, const Napi::Value &value, const char *what, uint64_t *out)
 {
-    double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1.0;
+    double number = -1.0;
 
-    if (!(number >= 0.0 && number <= kMaxWhole) || number != std::floor(number)) {
-        return Wrong(env, what, "a whole number, 0 or more");
+    /* Fails when it is no number. */
+    (void)napi_get_value_double(env, value, &number);
+    if (number >= 0.0 && number <= kMaxWhole) {
+        *out = static_cast<uint64_t>(number);
+        if (static_cast<double>(*out) == number)
+            return true;
     }
-    *out = static_cast<uint64_t>(number);
-    return true;
+    return Wrong(env, what, "a whole number, 0 or more");
 }
 
 bool
@@ -78,19 +79,18 @@ ToFunction(Napi::Env env, const Napi::Value &value, const char *what, Napi::Func
 bool
 ToBytes(Napi::Env env, const Napi::Value &value, const char *what, epb_bytes *out)
 {
-    *out = {nullptr, 0};
-    if (value.IsNull() || value.IsUndefined())
-        return true;
     napi_typedarray_type type = napi_int8_array;
     void *data = nullptr;
     size_t size = 0;
-    if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) !=
-            napi_ok ||
-        type != napi_uint8_array) {
-        return Wrong(env, what, "a Uint8Array");
+
+    *out = {nullptr, 0};
+    if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) ==
+            napi_ok &&
+        type == napi_uint8_array) {
+        *out = {static_cast<const uint8_t *>(data), size};
+        return true;
     }
-    *out = {static_cast<const uint8_t *>(data), size};
-    return true;
+    return value.IsNull() || value.IsUndefined() || Wrong(env, what, "a Uint8Array");
 }
 
 static bool

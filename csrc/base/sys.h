@@ -32,6 +32,17 @@ epb_sys_random(void *out, size_t size_bytes);
 /* Gives up the processor to whoever waits for it. */
 void
 epb_sys_yield(void);
+/* How many processors this thread may run on; 1 where that is not known. */
+unsigned
+epb_sys_processors(void);
+/* How long, in nanoseconds, this thread would run before it is another's turn. A shorter
+ * one is chosen sooner and more often, at the same share of the processor: EEVDF (Stoica
+ * and Abdel-Wahab, 1995), Linux from 6.12 on. 0: the system has no such thing. */
+uint64_t
+epb_sys_slice_ns(void);
+/* Asks for that; whether the system has granted it. */
+bool
+epb_sys_set_slice(uint64_t slice_ns);
 
 /* Every mapping begins at a multiple of this (it is what Windows gives out, too). */
 #define EPB_SYS_MAP_ALIGN_BYTES ((size_t)64 * 1024)

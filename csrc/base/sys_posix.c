@@ -145,6 +145,79 @@ epb_sys_yield(void)
     sched_yield();
 }
 
+#if defined(__linux__) && defined(SYS_sched_setattr)
+
+/* The first version of the kernel's struct sched_attr, which C libraries have not. */
+struct scheduling {
+    uint32_t size_bytes;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns; /* the slice, of SCHED_OTHER and SCHED_BATCH */
+    uint64_t deadline_ns;
+    uint64_t period_ns;
+};
+
+static bool
+read_scheduling(struct scheduling *scheduling)
+{
+    return syscall(SYS_sched_getattr, 0, scheduling, sizeof(*scheduling), 0) == 0 &&
+           (scheduling->policy == SCHED_OTHER || scheduling->policy == SCHED_BATCH);
+}
+
+uint64_t
+epb_sys_slice_ns(void)
+{
+    struct scheduling scheduling;
+
+    return read_scheduling(&scheduling) ? scheduling.runtime_ns : 0;
+}
+
+bool
+epb_sys_set_slice(uint64_t slice_ns)
+{
+    struct scheduling scheduling;
+
+    if (!read_scheduling(&scheduling))
+        return false;
+    scheduling.runtime_ns = slice_ns;
+    return syscall(SYS_sched_setattr, 0, &scheduling, 0) == 0;
+}
+
+unsigned
+epb_sys_processors(void)
+{
+    cpu_set_t allowed;
+
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+        return errno == EINVAL ? CPU_SETSIZE : 1; /* more than a set holds */
+    return (unsigned)CPU_COUNT(&allowed);
+}
+
+#else
+
+uint64_t
+epb_sys_slice_ns(void)
+{
+    return 0;
+}
+
+bool
+epb_sys_set_slice(uint64_t slice_ns)
+{
+    (void)slice_ns;
+    return false;
+}
+
+unsigned
+epb_sys_processors(void)
+{
+    return 1;
+}
+
+#endif
+
 size_t
 epb_sys_page_bytes(void)
 {

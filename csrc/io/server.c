@@ -106,8 +106,9 @@ serve(struct epb_server *server, struct epb_conn *conn)
 static void
 serve_ending(struct epb_server *server)
 {
+    if (epb_list_empty(&server->ending))
+        return;
     uint64_t until_ns = epb_sys_ticks_ns() + ENDING_TURN_US * UINT64_C(1000);
-
     while (!epb_list_empty(&server->ending)) {
         serve(server, EPB_LIST_ITEM(server->ending.next, struct epb_conn, queued));
         if (epb_sys_ticks_ns() >= until_ns)
@@ -143,15 +144,51 @@ on_glance(void *context)
     return conn != NULL && epb_conn_glance(conn);
 }
 
+/* Of a thread that shares its one processor with all of a crowd nothing is gained. */
+static void
+take_shorter_slice(struct epb_server *server)
+{
+    uint64_t slice_ns = epb_sys_slice_ns();
+
+    if (slice_ns != 0 && epb_sys_processors() > 1 &&
+        epb_sys_set_slice(slice_ns / EPB_CROWD_SHARE)) {
+        server->slice_ns = slice_ns;
+    }
+}
+
+static void
+take_own_slice(struct epb_server *server)
+{
+    (void)epb_sys_set_slice(server->slice_ns);
+    server->slice_ns = 0;
+}
+
+static void
+heed_crowd(struct epb_server *server, unsigned served)
+{
+    if (!epb_crowd_note(&server->crowd, served))
+        return;
+    if (server->crowd.there) {
+        take_shorter_slice(server);
+    } else if (server->slice_ns != 0) {
+        take_own_slice(server);
+    }
+    server->loop.look.favoured = server->slice_ns != 0;
+}
+
 static enum epb_loop_next
 serve_queued(struct epb_server *server)
 {
+    unsigned served = 0;
+
     server->active_ms = epb_server_now(server)->mono_ms;
     note_regular(server);
     epb_list_take_all(&server->queued, &server->serving);
     while (!epb_list_empty(&server->serving)) {
         serve(server, EPB_LIST_ITEM(server->serving.next, struct epb_conn, queued));
+        served++;
     }
+    heed_crowd(server, served);
     serve_ending(server);
     server->traffic->bytes_in = server->conns.bytes_in;
     server->traffic->bytes_out = server->conns.bytes_out;

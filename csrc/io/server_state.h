@@ -8,6 +8,7 @@
 
 #include "boot_timer.h"
 #include "conn.h"
+#include "crowd.h"
 #include "endpoint.h"
 #include "loop.h"
 #include "server.h"
@@ -41,6 +42,8 @@ struct epb_server {
     struct epb_list ending;   /* those queued whose peer has ended */
     struct epb_conn *regular; /* who alone had the last turns; NULL: nobody */
     unsigned regular_turns;   /* how many of them in a row */
+    struct epb_crowd crowd;
+    uint64_t slice_ns;        /* the thread's own, while it has a shorter one; else 0 */
     struct epb_list unproven; /* oldest first */
     struct epb_list timed;    /* those with a deadline */
     unsigned unproven_count;

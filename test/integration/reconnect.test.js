@@ -317,7 +317,7 @@ test('a broker that talks nonsense: version_mismatch, and it is not believed', a
   const nonsense = [
     Buffer.from([0xff, 0xff, 0xff, 0xff, 1, 0]),
     Buffer.from([1, 0, 0, 0, 9]),
-    Buffer.alloc(65, 9),
+    Buffer.alloc(64, 9),
   ];
   for (const bytes of nonsense) {
     const pipe = await listener(t, (socket) => socket.end(bytes));
