@@ -5,7 +5,8 @@
  * with some of them. By turns each of these runs once before the engine does again, and
  * those on other processors, who could have been answered long before, wait for that. So
  * while there is a crowd the thread asks for a shorter slice of time than the others
- * have: it is chosen more often, for less long, and gets no more in all.
+ * have: it is chosen more often, for less long. What it may take when all of them want
+ * the processor stays the same.
  *
  * One client alone, or a few, would be looked for in vain more often instead; and so
  * would a crowd on the one processor that it shares with the engine.

@@ -9,8 +9,8 @@
  * one that finds something restores all.
  *
  * Each round of a look gives way, without which the other end could not answer on the
- * same processor. Where a round has shown that nobody waits for this one, the next ones,
- * a few microseconds of them, don't.
+ * same processor. Where a round has shown that nobody waits for this one, the next few
+ * don't.
  */
 #ifndef EPB_IO_LOOK_H
 #define EPB_IO_LOOK_H
@@ -30,7 +30,7 @@
 /* Giving way takes less only when nobody else ran meanwhile: there and back is two
  * switches and what the other did. */
 #define EPB_LOOK_ALONE_NS 1500U
-#define EPB_LOOK_ALONE_ROUNDS 12U /* 1: 3 % more time for a request, 3: 2 % */
+#define EPB_LOOK_ALONE_ROUNDS 3U
 
 struct epb_look {
     unsigned misses; /* in a row */
