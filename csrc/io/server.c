@@ -163,11 +163,10 @@ take_own_slice(struct epb_server *server)
     server->slice_ns = 0;
 }
 
+/* It has come, or gone. */
 static void
-heed_crowd(struct epb_server *server, unsigned served)
+heed_crowd(struct epb_server *server)
 {
-    if (!epb_crowd_note(&server->crowd, served))
-        return;
     if (server->crowd.there) {
         take_shorter_slice(server);
     } else if (server->slice_ns != 0) {
@@ -188,7 +187,8 @@ serve_queued(struct epb_server *server)
         serve(server, EPB_LIST_ITEM(server->serving.next, struct epb_conn, queued));
         served++;
     }
-    heed_crowd(server, served);
+    if (epb_crowd_note(&server->crowd, served))
+        heed_crowd(server);
     serve_ending(server);
     server->traffic->bytes_in = server->conns.bytes_in;
     server->traffic->bytes_out = server->conns.bytes_out;

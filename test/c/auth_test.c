@@ -215,6 +215,60 @@ Test(auth, a_broker_without_aes_chooses_the_other_cipher)
     assert_agreed(&outcome, EPB_RECORD_CHACHA20);
 }
 
+/* What a broker says that has the secret and names any byte as its choice. */
+static void
+answer_by_hand(const uint8_t *client_hello, uint8_t choice,
+               uint8_t out[EPB_SERVER_HELLO_MAX_BYTES])
+{
+    uint8_t salt[2 * EPB_NONCE_BYTES];
+    uint8_t material[4 * EPB_KEY_BYTES];
+    uint8_t transcript[EPB_HASH_BYTES];
+    struct epb_hmac hmac;
+    memset(out, 7, EPB_NONCE_BYTES);
+    out[EPB_NONCE_BYTES] = choice;
+    memcpy(salt, client_hello + EPB_MAGIC_BYTES, EPB_NONCE_BYTES);
+    memcpy(salt + EPB_NONCE_BYTES, out, EPB_NONCE_BYTES);
+    cr_assert_eq(epb_hash_hkdf(LITERAL("secret"), (struct epb_bytes){salt, sizeof salt},
+                               LITERAL("epb1 keys"), material, sizeof material),
+                 EPB_OK);
+    const struct epb_bytes seen[] = {{client_hello, EPB_CLIENT_HELLO_BYTES},
+                                     {out, EPB_NONCE_BYTES + EPB_CHOICE_BYTES}};
+    epb_hash_sha256(seen, 2, transcript);
+    struct epb_bytes key = {material, EPB_KEY_BYTES};
+    cr_assert_eq(epb_hmac_init(&hmac, key), EPB_OK);
+    epb_hmac_begin(&hmac);
+    epb_hmac_add(&hmac, "epb1 server", 11);
+    epb_hmac_add(&hmac, transcript, sizeof transcript);
+    epb_hmac_end(&hmac, out + EPB_NONCE_BYTES + EPB_CHOICE_BYTES);
+    epb_hmac_fini(&hmac);
+}
+
+Test(auth, a_choice_that_is_none_is_refused_though_the_proof_holds)
+{
+    if (!epb_cipher_has_aes())
+        cr_skip("this machine offers no choice");
+    for (unsigned choice = 0; choice < 256; choice++) {
+        struct epb_handshake *client = epb_handshake_new(LITERAL("secret"));
+        struct transcript seen;
+        struct epb_session_keys keys;
+        enum epb_record_mode mode = EPB_RECORD_PLAIN;
+        cr_assert_eq(
+            epb_handshake_client_hello(client, EPB_RECORD_AES, seen.client_hello),
+            EPB_OK);
+        answer_by_hand(seen.client_hello, (uint8_t)choice, seen.server_hello);
+        enum epb_status status = epb_handshake_client_finish(client, seen.server_hello,
+                                                             seen.proof, &keys, &mode);
+        if (choice == 1 || choice == 2) {
+            cr_assert_eq(status, EPB_OK, "%u", choice);
+            cr_assert_eq(mode, choice == 1 ? EPB_RECORD_CHACHA20 : EPB_RECORD_AES);
+        } else {
+            cr_assert_eq(status, EPB_AUTH_FAILED, "%u", choice);
+            cr_assert_eq(mode, EPB_RECORD_PLAIN);
+        }
+        epb_handshake_free(client);
+    }
+}
+
 Test(auth, another_secret_fails_at_the_client_before_it_proves_anything)
 {
     struct outcome outcome =
