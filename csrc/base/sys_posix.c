@@ -162,6 +162,8 @@ struct scheduling {
 static bool
 read_scheduling(struct scheduling *scheduling)
 {
+    /* Valgrind takes the size for something that the kernel reads. */
+    *scheduling = (struct scheduling){.size_bytes = sizeof(*scheduling)};
     return syscall(SYS_sched_getattr, 0, scheduling, sizeof(*scheduling), 0) == 0 &&
            (scheduling->policy == SCHED_OTHER || scheduling->policy == SCHED_BATCH);
 }

@@ -65,10 +65,11 @@ static uint64_t
 shortest_slice_ns(void)
 {
     struct {
-        uint32_t words[6];
+        uint32_t size_bytes;
+        uint32_t words[5];
         uint64_t runtime_ns;
         uint64_t rest[2];
-    } scheduling;
+    } scheduling = {.size_bytes = sizeof(scheduling)};
     uint64_t shortest_ns = UINT64_MAX;
     DIR *tasks = opendir("/proc/self/task");
 
