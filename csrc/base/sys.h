@@ -32,6 +32,7 @@ epb_sys_random(void *out, size_t size_bytes);
 /* Gives up the processor to whoever waits for it. */
 void
 epb_sys_yield(void);
+#if defined(__linux__)
 /* How many processors this thread may run on; 1 where that is not known. */
 unsigned
 epb_sys_processors(void);
@@ -43,6 +44,24 @@ epb_sys_slice_ns(void);
 /* Asks for that; whether the system has granted it. */
 bool
 epb_sys_set_slice(uint64_t slice_ns);
+#else
+static inline unsigned
+epb_sys_processors(void)
+{
+    return 1;
+}
+static inline uint64_t
+epb_sys_slice_ns(void)
+{
+    return 0;
+}
+static inline bool
+epb_sys_set_slice(uint64_t slice_ns)
+{
+    (void)slice_ns;
+    return false;
+}
+#endif
 
 /* Every mapping begins at a multiple of this (it is what Windows gives out, too). */
 #define EPB_SYS_MAP_ALIGN_BYTES ((size_t)64 * 1024)

@@ -145,7 +145,7 @@ epb_sys_yield(void)
     sched_yield();
 }
 
-#if defined(__linux__) && defined(SYS_sched_setattr)
+#if defined(__linux__)
 
 /* The first version of the kernel's struct sched_attr, which C libraries have not. */
 struct scheduling {
@@ -195,27 +195,6 @@ epb_sys_processors(void)
     if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
         return errno == EINVAL ? CPU_SETSIZE : 1; /* more than a set holds */
     return (unsigned)CPU_COUNT(&allowed);
-}
-
-#else
-
-uint64_t
-epb_sys_slice_ns(void)
-{
-    return 0;
-}
-
-bool
-epb_sys_set_slice(uint64_t slice_ns)
-{
-    (void)slice_ns;
-    return false;
-}
-
-unsigned
-epb_sys_processors(void)
-{
-    return 1;
 }
 
 #endif

@@ -70,25 +70,6 @@ epb_sys_yield(void)
     SwitchToThread();
 }
 
-unsigned
-epb_sys_processors(void)
-{
-    return 1;
-}
-
-uint64_t
-epb_sys_slice_ns(void)
-{
-    return 0;
-}
-
-bool
-epb_sys_set_slice(uint64_t slice_ns)
-{
-    (void)slice_ns;
-    return false;
-}
-
 /* Dumps of a process are for its user and the administrator to make here. */
 void
 epb_sys_wipe_registers(void)

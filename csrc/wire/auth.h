@@ -79,14 +79,15 @@ epb_server_hello_bytes(enum epb_record_mode mode);
 EPB_MUST_USE enum epb_status
 epb_handshake_client_hello(struct epb_handshake *handshake, enum epb_record_mode mode,
                            uint8_t out[EPB_CLIENT_HELLO_BYTES]);
-/* Client: 2. checks the broker's proof (EPB_AUTH_FAILED) and writes its own; gives keys
- * and mode. */
+/* Client: 2. checks the broker's proof (EPB_AUTH_FAILED), in an answer of as many bytes
+ * as epb_server_hello_bytes says for the mode of the hello, and writes its own; gives
+ * keys and mode. */
 EPB_MUST_USE enum epb_status
 epb_handshake_client_finish(struct epb_handshake *handshake, const uint8_t *server_hello,
                             uint8_t proof[EPB_PROOF_BYTES], struct epb_session_keys *keys,
                             enum epb_record_mode *mode);
-/* Broker: 1. answers a hello, by epb_server_hello_bytes. EPB_VERSION_MISMATCH when the
- * magic is none of those with a secret. */
+/* Broker: 1. answers a hello, in *out_bytes. EPB_VERSION_MISMATCH when the magic is none
+ * of those with a secret. */
 EPB_MUST_USE enum epb_status
 epb_handshake_server_hello(struct epb_handshake *handshake,
                            const uint8_t client_hello[EPB_CLIENT_HELLO_BYTES],

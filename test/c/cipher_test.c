@@ -205,6 +205,42 @@ Test(cipher, aes_gives_back_every_length)
     }
 }
 
+Test(cipher, a_header_of_any_length_is_vouched_for)
+{
+    for (size_t i = 0; i < example_count(); i++) {
+        struct epb_cipher cipher;
+
+        epb_cipher_init(&cipher, EXAMPLES[i].kind, EXAMPLES[i].key);
+        for (size_t n = 0; n <= 40; n++) {
+            uint8_t head[40] = {1, 2, 3};
+            struct epb_bytes header = {head, n};
+            uint8_t sealed[100] = {4, 5, 6};
+            uint8_t body[sizeof sealed];
+            uint8_t tag[EPB_CIPHER_TAG_BYTES];
+
+            epb_cipher_seal(&cipher, EXAMPLES[i].nonce, header, sealed, sizeof sealed,
+                            tag);
+            for (size_t bit = 0; bit <= 8 * n; bit++) {
+                bool changed = bit < 8 * n;
+                if (changed)
+                    head[bit / 8] ^= (uint8_t)(1U << bit % 8);
+                memcpy(body, sealed, sizeof body);
+                cr_assert_eq(epb_cipher_open(&cipher, EXAMPLES[i].nonce, header, body,
+                                             sizeof body, tag),
+                             changed ? EPB_AUTH_FAILED : EPB_OK, "bit %zu of %zu bytes",
+                             bit, n);
+                if (changed)
+                    head[bit / 8] ^= (uint8_t)(1U << bit % 8);
+            }
+            header.size_bytes = n == 40 ? 39 : n + 1;
+            memcpy(body, sealed, sizeof body);
+            cr_assert_eq(epb_cipher_open(&cipher, EXAMPLES[i].nonce, header, body,
+                                         sizeof body, tag),
+                         EPB_AUTH_FAILED, "another length than %zu bytes", n);
+        }
+    }
+}
+
 static bool
 opens(const struct example *example, uint8_t *body)
 {
