@@ -1,8 +1,9 @@
 /*
- * The limit of what a request over a Unix socket can cost: two processes that send each
- * other 100 bytes, one at a time, and do nothing else.
+ * The limit of what a request can cost over a Unix socket, or over a pair of anonymous
+ * pipes: two processes that send each other 100 bytes, one at a time, and do nothing
+ * else.
  *
- *   ping_pong block|spin CPU CPU WARM_MS MS
+ *   ping_pong socket|pipes block|spin CPU CPU WARM_MS MS
  *
  * `block` sleeps until bytes are there, `spin` asks again at once. Prints, as JSON, how
  * many round trips there were, in how many milliseconds, and percentiles in microseconds.
@@ -24,6 +25,12 @@
 
 #define MESSAGE_BYTES 100
 #define LAPS_MAX (8U * 1024U * 1024U)
+
+/* What one of the two reads from, and writes to. */
+struct ends {
+    int in;
+    int out;
+};
 
 static void
 die(const char *what)
@@ -53,46 +60,46 @@ pin(const char *cpu)
 }
 
 static void
-send_message(int fd, const char *message)
+send_message(struct ends ends, const char *message)
 {
-    if (send(fd, message, MESSAGE_BYTES, MSG_NOSIGNAL) != MESSAGE_BYTES)
-        die("send");
+    if (write(ends.out, message, MESSAGE_BYTES) != MESSAGE_BYTES)
+        die("write");
 }
 
 /* False at the end of the other side. */
 static bool
-receive_message(int fd, char *message)
+receive_message(struct ends ends, char *message)
 {
     size_t have = 0;
 
     while (have < MESSAGE_BYTES) {
-        ssize_t got = recv(fd, message + have, MESSAGE_BYTES - have, 0);
+        ssize_t got = read(ends.in, message + have, MESSAGE_BYTES - have);
 
         if (got > 0)
             have += (size_t)got;
         else if (got == 0)
             return false;
         else if (errno != EAGAIN && errno != EINTR)
-            die("recv");
+            die("read");
     }
     return true;
 }
 
 static void
-echo(int fd)
+echo(struct ends ends)
 {
     char message[MESSAGE_BYTES];
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    while (receive_message(fd, message))
-        send_message(fd, message);
+    while (receive_message(ends, message))
+        send_message(ends, message);
     exit(0);
 }
 
 /* Asks until the time is over; returns how often, and how long each of the first laps
  * took. */
 static size_t
-ask(int fd, double ms, float *laps)
+ask(struct ends ends, double ms, float *laps)
 {
     char message[MESSAGE_BYTES] = {0};
     size_t count = 0;
@@ -102,8 +109,8 @@ ask(int fd, double ms, float *laps)
     while (last < until) {
         double now;
 
-        send_message(fd, message);
-        if (!receive_message(fd, message))
+        send_message(ends, message);
+        if (!receive_message(ends, message))
             die("the other side ended");
         now = now_us();
         if (count < LAPS_MAX)
@@ -135,31 +142,64 @@ report(size_t count, double ms, float *laps)
            (double)laps[kept * 99 / 100]);
 }
 
+static void
+open_sockets(bool spin, struct ends *one, struct ends *other)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | (spin ? SOCK_NONBLOCK : 0), 0, fds) != 0)
+        die("socketpair");
+    *one = (struct ends){.in = fds[0], .out = fds[0]};
+    *other = (struct ends){.in = fds[1], .out = fds[1]};
+}
+
+static void
+open_pipes(bool spin, struct ends *one, struct ends *other)
+{
+    int there[2];
+    int back[2];
+    int flags = spin ? O_NONBLOCK : 0;
+
+    if (pipe2(there, flags) != 0 || pipe2(back, flags) != 0)
+        die("pipe2");
+    *one = (struct ends){.in = back[0], .out = there[1]};
+    *other = (struct ends){.in = there[0], .out = back[1]};
+}
+
+static void
+close_ends(struct ends ends)
+{
+    close(ends.in);
+    if (ends.out != ends.in)
+        close(ends.out);
+}
+
 int
 main(int argc, char **argv)
 {
-    int fds[2];
+    struct ends own;
+    struct ends other;
     float *laps = calloc(LAPS_MAX, sizeof *laps);
-    int kind = SOCK_STREAM;
     double began;
     size_t count;
 
-    if (argc != 6 || laps == NULL)
+    if (argc != 7 || laps == NULL)
         return 2;
-    if (strcmp(argv[1], "spin") == 0)
-        kind |= SOCK_NONBLOCK;
-    if (socketpair(AF_UNIX, kind, 0, fds) != 0)
-        die("socketpair");
+    bool spin = strcmp(argv[2], "spin") == 0;
+    if (strcmp(argv[1], "pipes") == 0)
+        open_pipes(spin, &own, &other);
+    else
+        open_sockets(spin, &own, &other);
     if (fork() == 0) {
-        close(fds[0]);
-        pin(argv[3]);
-        echo(fds[1]);
+        close_ends(own);
+        pin(argv[4]);
+        echo(other);
     }
-    close(fds[1]);
-    pin(argv[2]);
-    ask(fds[0], atof(argv[4]), laps);
+    close_ends(other);
+    pin(argv[3]);
+    ask(own, atof(argv[5]), laps);
     began = now_us();
-    count = ask(fds[0], atof(argv[5]), laps);
+    count = ask(own, atof(argv[6]), laps);
     report(count, (now_us() - began) / 1e3, laps);
     return 0;
 }

@@ -9,10 +9,10 @@ const { compile, missingCommand } = require('../common');
 const execute = promisify(execFile);
 
 /** A team as rounds.js makes one of processes, of the program that is a client and a server. */
-function openTeam(how, place) {
+function openTeam(way, how, place) {
   const program = compile(place.dir, 'ping_pong');
   const measure = async (workload, { ms, warmMs }) => {
-    const { stdout } = await execute(program, [how, place.client, place.server, warmMs, ms]);
+    const { stdout } = await execute(program, [way, how, place.client, place.server, warmMs, ms]);
     const { operations, ms: taken, percentiles } = JSON.parse(stdout);
     return { perSecond: (1_000 * operations) / taken, percentiles };
   };
@@ -31,13 +31,27 @@ module.exports = [
     name: 'C, blocking',
     order: 9,
     places: ['one CPU', 'two CPUs'],
-    openTeam: (place) => openTeam('block', place),
+    openTeam: (place) => openTeam('socket', 'block', place),
   },
   {
     ...common,
     name: 'C, spinning',
     order: 10,
     places: ['two CPUs'],
-    openTeam: (place) => openTeam('spin', place),
+    openTeam: (place) => openTeam('socket', 'spin', place),
+  },
+  {
+    ...common,
+    name: 'C, pipes, blocking',
+    order: 11,
+    places: ['one CPU', 'two CPUs'],
+    openTeam: (place) => openTeam('pipes', 'block', place),
+  },
+  {
+    ...common,
+    name: 'C, pipes, spinning',
+    order: 12,
+    places: ['two CPUs'],
+    openTeam: (place) => openTeam('pipes', 'spin', place),
   },
 ];

@@ -39,7 +39,7 @@ function missing() {
 module.exports = [
   {
     name: 'C, cipher',
-    order: 11,
+    order: 13,
     aside: true,
     only: ['sequential GET, 64 KiB', 'sequential SET, 64 KiB'],
     places: ['one CPU'],

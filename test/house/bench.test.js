@@ -70,13 +70,14 @@ test('a goal is judged by the ratios of the same slots, and not without figures'
 test('beside a goal stands what is in its way', () => {
   const peers = {
     'C, spinning': { rates: [70] },
+    'C, pipes, spinning': { rates: [90] },
     'redis + ioredis': { rates: [10] },
     broker: { rates: [35] },
     'broker, secret': { rates: [20] },
   };
   const rates = [{ workload: 'sequential SET', place: 'two CPUs', peers }];
   const beside = (what) => GOALS.find((goal) => goal.what === what).beside.measure({ rates });
-  assert.equal(beside('sequential SET, two CPUs: broker to redis + ioredis'), 7);
+  assert.equal(beside('sequential SET, two CPUs: broker to redis + ioredis'), 9);
   const beyond = beside('sequential SET, two CPUs: broker to C, spinning');
   assert.equal(Math.round(beyond), Math.round(1e6 / 35 - 1e6 / 70));
 });
