@@ -24,3 +24,16 @@ epb_cmd_stats(struct epb_engine *engine, struct epb_party *party,
     epb_state_stats(engine, now, &engine->report);
     reply->stats = &engine->report;
 }
+
+/* What travels how is the session's and its owner's affair (wire/session.h). */
+void
+epb_cmd_pipes(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    (void)engine;
+    (void)party;
+    (void)request;
+    (void)now;
+    (void)reply;
+}

@@ -13,6 +13,17 @@
 #include "look.h"
 #include "transport.h"
 
+/* See client.h. */
+enum way {
+    WAY_SOCKET,   /* it has not asked for pipes */
+    WAY_ASKED,    /* it has; still on the socket */
+    WAY_CHANGING, /* what is to be sent waits for the reply, the last by this way */
+    WAY_CHOSEN,   /* it has pipes, and is on them or not */
+    WAY_FIXED     /* as it is, for good */
+};
+
+#define WISH_MAX_BYTES 64U
+
 struct epb_client {
     char *path;
     uint8_t *secret;
@@ -33,6 +44,12 @@ struct epb_client {
     enum epb_status closed; /* EPB_OK while the connection lives; else why it ended */
     uint64_t sent_bytes;    /* over this connection */
     uint64_t kept_mark;     /* what of these it takes until the last beat has left */
+    enum way way;
+    bool on_pipes;
+    size_t exchanged_bytes; /* since the last exchange that sent something began */
+    unsigned small_in_row;  /* of such exchanges */
+    unsigned large_in_row;
+    uint64_t last_mark; /* of WAY_CHANGING: how much is sent by then */
 };
 
 static enum epb_beats_sent
@@ -143,18 +160,35 @@ epb_client_connect(struct epb_client *client, int *os_error)
     client->closed = EPB_OK;
     client->sent_bytes = 0;
     client->kept_mark = 0;
+    client->way = WAY_SOCKET;
+    client->on_pipes = false;
+    client->exchanged_bytes = 0;
+    client->small_in_row = 0;
+    client->large_in_row = 0;
     return EPB_OK;
 }
 
 /* --- Sending --- */
 
-/* A broker that refuses says why before it closes: failing to write is no reason not to
- * read. */
+/* What may be written now. A broker that refuses says why before it closes: failing to
+ * write is no reason not to read. */
+static struct epb_bytes
+sendable(const struct epb_client *client)
+{
+    if (client->write_failed)
+        return (struct epb_bytes){NULL, 0};
+    struct epb_bytes output = epb_channel_output(client->channel);
+    uint64_t left_bytes = client->last_mark - client->sent_bytes;
+    if (client->way == WAY_CHANGING && output.size_bytes > left_bytes)
+        output.size_bytes = (size_t)left_bytes;
+    return output;
+}
+
 static void
 flush(struct epb_client *client)
 {
-    while (!client->write_failed) {
-        struct epb_bytes output = epb_channel_output(client->channel);
+    for (;;) {
+        struct epb_bytes output = sendable(client);
         if (output.size_bytes == 0)
             return;
         int written =
@@ -193,6 +227,116 @@ epb_client_unsent(struct epb_client *client)
     size_t size_bytes = unsent_bytes(client);
     uv_mutex_unlock(&client->lock);
     return size_bytes;
+}
+
+/* --- Pipes --- */
+
+/* One of the requests for pipes: to have them (no flags), or to go by one way (the
+ * count). */
+static bool
+send_wish(struct epb_client *client, uint32_t flags, int64_t count)
+{
+    struct epb_request wish = {.action = EPB_ACTION_PIPES,
+                               .id = EPB_CLIENT_OWN_ID,
+                               .flags = flags,
+                               .count = count};
+    struct epb_buf frame;
+
+    epb_buf_init(&frame, WISH_MAX_BYTES);
+    bool sent = epb_frame_encode_request(&frame, &wish) == EPB_OK &&
+                epb_channel_send(client->channel,
+                                 (struct epb_bytes){epb_buf_data(&frame),
+                                                    epb_buf_size(&frame)}) == EPB_OK;
+    epb_buf_fini(&frame);
+    return sent;
+}
+
+static void
+ask_for_pipes(struct epb_client *client)
+{
+    bool asked = epb_transport_expect_pipes(client->transport) && send_wish(client, 0, 0);
+
+    client->way = asked ? WAY_ASKED : WAY_FIXED;
+}
+
+/* To the other one. For want of memory all stays as it is, until the next try. */
+static void
+change_way(struct epb_client *client)
+{
+    client->way = WAY_CHOSEN;
+    if (!send_wish(client, EPB_F_COUNT, client->on_pipes ? 0 : 1))
+        return;
+    client->way = WAY_CHANGING;
+    client->last_mark =
+        client->sent_bytes + epb_channel_output(client->channel).size_bytes;
+}
+
+/* Counts the exchange before this one as a small or as a large one. */
+static void
+note_size(struct epb_client *client, size_t sent_bytes)
+{
+    if (client->exchanged_bytes > EPB_CLIENT_LARGE_BYTES) {
+        client->large_in_row++;
+        client->small_in_row = 0;
+    } else {
+        client->small_in_row++;
+        client->large_in_row = 0;
+    }
+    client->exchanged_bytes = sent_bytes;
+}
+
+static bool
+should_change(const struct epb_client *client)
+{
+    return client->on_pipes ? client->large_in_row >= EPB_CLIENT_LARGE_IN_ROW
+                            : client->small_in_row >= EPB_CLIENT_SMALL_IN_ROW;
+}
+
+/* After the frames of an exchange, before they leave. */
+static void
+consider_way(struct epb_client *client, const struct epb_exchange *exchange)
+{
+    if (client->way == WAY_FIXED || exchange->out.size_bytes == 0)
+        return;
+    note_size(client, exchange->out.size_bytes);
+    if (!should_change(client))
+        return;
+    if (client->way == WAY_SOCKET) {
+        ask_for_pipes(client);
+    } else if (client->way == WAY_CHOSEN) {
+        change_way(client);
+    }
+}
+
+/* The reply to a wish has come. */
+static void
+heed_reply(struct epb_client *client, struct epb_bytes frame)
+{
+    struct epb_reply reply;
+    bool granted =
+        epb_frame_decode_reply(frame, &reply) == EPB_OK && reply.status == EPB_OK;
+
+    if (client->way == WAY_ASKED) {
+        client->way = WAY_FIXED;
+        if (epb_transport_settle_pipes(client->transport, granted))
+            change_way(client);
+    } else if (granted) {
+        client->way = WAY_CHOSEN;
+        client->on_pipes = !client->on_pipes;
+        epb_transport_use_pipes(client->transport, client->on_pipes);
+    } else {
+        client->way = WAY_FIXED;
+        if (!client->on_pipes)
+            (void)epb_transport_settle_pipes(client->transport, false);
+    }
+    flush(client);
+}
+
+static bool
+is_wish_answered(const struct epb_client *client, struct epb_bytes frame)
+{
+    return (client->way == WAY_ASKED || client->way == WAY_CHANGING) &&
+           epb_frame_id(frame) == EPB_CLIENT_OWN_ID;
 }
 
 /* --- Receiving --- */
@@ -247,6 +391,15 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
             client->closed = EPB_TOO_LARGE;
         if (state != EPB_FRAME_COMPLETE)
             break;
+        rest.size_bytes = size_bytes;
+        if (is_wish_answered(client, rest)) {
+            if (whole != 0)
+                break;
+            heed_reply(client, rest);
+            epb_channel_consume(client->channel, size_bytes);
+            stream = epb_channel_stream(client->channel);
+            continue;
+        }
         if (size_bytes > exchange->into_bytes - whole) {
             if (whole == 0)
                 exchange->needed_bytes = size_bytes;
@@ -258,6 +411,7 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
         memcpy(exchange->into, stream.data, whole);
         epb_channel_consume(client->channel, whole);
         exchange->received_bytes = whole;
+        client->exchanged_bytes += whole;
     }
     return whole != 0 || exchange->needed_bytes != 0;
 }
@@ -301,6 +455,7 @@ trade(struct epb_client *client, struct epb_exchange *exchange)
 
     if (status != EPB_OK)
         return status;
+    consider_way(client, exchange);
     flush(client);
     if (exchange->into == NULL || deliver(client, exchange))
         return EPB_OK;
@@ -346,7 +501,7 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
     while (client->transport != NULL && is_ours(client)) {
         uv_mutex_lock(&client->lock);
         flush(client);
-        bool or_write = unsent_bytes(client) != 0;
+        bool or_write = sendable(client).size_bytes != 0;
         uv_mutex_unlock(&client->lock);
         if (epb_transport_wait(client->transport, or_write, timeout_ms) <= 0)
             return false;
@@ -365,7 +520,10 @@ epb_client_arm(struct epb_client *client)
 {
     if (client->transport == NULL || !is_ours(client))
         return EPB_BROKER_GONE;
-    int error = epb_transport_arm(client->transport, epb_client_unsent(client) != 0);
+    uv_mutex_lock(&client->lock);
+    bool or_write = sendable(client).size_bytes != 0;
+    uv_mutex_unlock(&client->lock);
+    int error = epb_transport_arm(client->transport, or_write);
 
     return error == 0 ? EPB_OK : EPB_INTERNAL;
 }

@@ -8,6 +8,13 @@
  *
  * The stream in both directions is whole frames; what is in them is the caller's.
  *
+ * Small exchanges are faster through pipes (io/pipes.h), large ones through a socket,
+ * whose memory isn't a page at a time. After EPB_CLIENT_SMALL_IN_ROW of the former in a
+ * row a client asks for pipes, and goes over to them when they have come; after
+ * EPB_CLIENT_LARGE_IN_ROW of the latter it goes back, and so on. It does that by requests
+ * of its own, whose replies nobody sees. What is to be sent while it changes its way
+ * waits for the reply, the last that comes by the old one.
+ *
  * A kept frame is sent again every interval from the keeper's thread (keeper.h), even
  * while the client's own thread is busy with something else: this is how leases are
  * renewed. They are requests that want no reply (id 0), and end with the
@@ -30,6 +37,13 @@
 #define EPB_CLIENT_FRAME_MAX_BYTES (64U * 1024U * 1024U)
 /* The longest frame that can be kept. */
 #define EPB_CLIENT_KEPT_MAX_BYTES (64U * 1024U)
+
+/* The id of requests that a client makes by itself; callers use lower ones. */
+#define EPB_CLIENT_OWN_ID UINT32_MAX
+/* An exchange is large when what it sends, and what comes until the next, is more. */
+#define EPB_CLIENT_LARGE_BYTES 16384U
+#define EPB_CLIENT_SMALL_IN_ROW 64U
+#define EPB_CLIENT_LARGE_IN_ROW 8U
 
 struct epb_client;
 

@@ -12,6 +12,11 @@
 #define UNSENT_LIMIT_BYTES (256U * 1024U * 1024U)
 #define DISCARD_MAX_BYTES (4U * 1024U * 1024U)
 
+struct epb_conn_pipes {
+    uv_pipe_t in;
+    uv_pipe_t out;
+};
+
 struct epb_conn *
 epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
 {
@@ -19,12 +24,16 @@ epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
 
     if (conn == NULL)
         return NULL;
-    if (uv_pipe_init(loop, &conn->pipe, 0) != 0) {
+    if (uv_pipe_init(loop, &conn->socket, 0) != 0) {
         epb_mem_table_free(conn);
         return NULL;
     }
     conn->owner = owner;
-    conn->pipe.data = conn;
+    conn->socket.data = conn;
+    conn->in = &conn->socket;
+    conn->out = &conn->socket;
+    conn->handles = 1;
+    conn->ends = EPB_PIPE_NO_ENDS;
     conn->deadline_ms = UINT64_MAX;
     conn->turns_in_row = 1;
     epb_list_init(&conn->all);
@@ -83,7 +92,7 @@ static void
 stop_reading(struct epb_conn *conn)
 {
     conn->reading = false;
-    (void)uv_read_stop((uv_stream_t *)&conn->pipe);
+    (void)uv_read_stop((uv_stream_t *)conn->in);
 }
 
 static void
@@ -143,7 +152,7 @@ epb_conn_glance(struct epb_conn *conn)
             ask_for_turn(conn);
         return false;
     }
-    size_t size_bytes = epb_endpoint_read(&conn->pipe, memory, room_bytes);
+    size_t size_bytes = epb_endpoint_read(conn->in, memory, room_bytes);
     if (size_bytes != 0) {
         take_input(conn, size_bytes);
         return true;
@@ -161,8 +170,8 @@ resume_reading(struct epb_conn *conn)
     /* A session that closes takes nothing more; once all is written, lingering does. */
     if (!conn->lingering && epb_session_closing(conn->session))
         return;
-    if (epb_room_for_pipe(&conn->pipe) == 0 &&
-        uv_read_start((uv_stream_t *)&conn->pipe, on_alloc, on_read) == 0) {
+    if (epb_room_for_pipe(conn->in) == 0 &&
+        uv_read_start((uv_stream_t *)conn->in, on_alloc, on_read) == 0) {
         conn->reading = true;
     } else {
         conn->broken = true;
@@ -190,7 +199,7 @@ on_written(uv_write_t *write, int error)
 static bool
 write_later(struct epb_conn *conn, struct epb_bytes rest)
 {
-    if (!conn->reading && epb_room_for_pipe(&conn->pipe) != 0)
+    if (epb_room_for_pipe(conn->out) != 0)
         return false;
     if (epb_buf_append(&conn->unsent, rest.data, rest.size_bytes) != EPB_OK)
         return false;
@@ -202,8 +211,7 @@ write_later(struct epb_conn *conn, struct epb_bytes rest)
     uv_buf_t buffer = uv_buf_init(data.out, (unsigned)rest.size_bytes);
     conn->write.data = conn;
     conn->writing = true;
-    return uv_write(&conn->write, (uv_stream_t *)&conn->pipe, &buffer, 1, on_written) ==
-           0;
+    return uv_write(&conn->write, (uv_stream_t *)conn->out, &buffer, 1, on_written) == 0;
 }
 
 /* How much the socket took; negative when it failed. libuv does not change what it
@@ -217,7 +225,7 @@ try_write(struct epb_conn *conn, struct epb_bytes bytes)
     } data = {.in = bytes.data};
     size_t size_bytes = bytes.size_bytes < INT32_MAX ? bytes.size_bytes : INT32_MAX;
     uv_buf_t buffer = uv_buf_init(data.out, (unsigned)size_bytes);
-    int written = uv_try_write((uv_stream_t *)&conn->pipe, &buffer, 1);
+    int written = uv_try_write((uv_stream_t *)conn->out, &buffer, 1);
 
     return written == UV_EAGAIN ? 0 : written;
 }
@@ -243,6 +251,175 @@ void
 epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes)
 {
     (void)try_write(conn, bytes);
+}
+
+/* --- Pipes --- */
+
+/* Passes the ends of new pipes with what there is to write. When it can't, the peer gets
+ * its reply without them. */
+static void
+pass_pipes(struct epb_conn *conn)
+{
+    struct epb_pipe_ends peers = EPB_PIPE_NO_ENDS;
+    int sent = 0;
+
+    if (conn->pipes != NULL || conn->writing ||
+        conn->owner->piped_count == EPB_CONN_PIPED_MAX ||
+        epb_pipes_make(&conn->ends, &peers) != 0) {
+        return;
+    }
+    uv_loop_t *loop = conn->socket.loop;
+    conn->pipes = epb_mem_table_alloc(sizeof(*conn->pipes));
+    if (conn->pipes != NULL && epb_room_for_fd(loop, conn->ends.in) == 0 &&
+        epb_room_for_fd(loop, conn->ends.out) == 0) {
+        sent = epb_pipes_pass(&conn->socket, epb_session_output(conn->session), &peers);
+    }
+    epb_pipes_close(&peers);
+    if (sent <= 0) {
+        epb_pipes_close(&conn->ends);
+        epb_mem_table_free(conn->pipes);
+        conn->pipes = NULL;
+        return;
+    }
+    conn->owner->piped_count++;
+    conn->owner->bytes_out += (size_t)sent;
+    epb_session_sent(conn->session, (size_t)sent);
+    epb_session_pipes_passed(conn->session);
+}
+
+static void
+on_socket_alloc(uv_handle_t *socket, size_t suggested, uv_buf_t *out)
+{
+    static char scratch;
+
+    (void)socket;
+    (void)suggested;
+    *out = uv_buf_init(&scratch, 1);
+}
+
+/* A peer that says something there has broken the protocol. */
+static void
+on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
+{
+    struct epb_conn *conn = socket->data;
+
+    (void)buffer;
+    if (size == 0)
+        return;
+    (void)uv_read_stop(socket);
+    if (size == UV_EOF) {
+        conn->gone = true;
+    } else {
+        conn->broken = true;
+    }
+    ask_for_turn(conn);
+}
+
+static bool
+is_on_pipes(const struct epb_conn *conn)
+{
+    return conn->in != &conn->socket;
+}
+
+/* The handle has the end from now on, if that succeeds. */
+static bool
+open_end(struct epb_conn *conn, uv_pipe_t *pipe, int *end)
+{
+    EPB_ASSERT(uv_pipe_init(conn->socket.loop, pipe, 0) == 0);
+    pipe->data = conn;
+    conn->handles++;
+    if (uv_pipe_open(pipe, *end) != 0)
+        return false;
+    *end = -1;
+    return true;
+}
+
+/* The first time. */
+static bool
+open_ends(struct epb_conn *conn)
+{
+    bool in = open_end(conn, &conn->pipes->in, &conn->ends.in);
+    bool out = open_end(conn, &conn->pipes->out, &conn->ends.out);
+
+    return in && out;
+}
+
+/* The socket may have ended meanwhile: then it is known to be gone already. */
+static bool
+go_over(struct epb_conn *conn)
+{
+    if (conn->handles == 1 && !open_ends(conn))
+        return false;
+    conn->in = &conn->pipes->in;
+    conn->out = &conn->pipes->out;
+    conn->gone = conn->ended;
+    conn->ended = false;
+    return conn->gone || (epb_room_for_pipe(&conn->socket) == 0 &&
+                          uv_read_start((uv_stream_t *)&conn->socket, on_socket_alloc,
+                                        on_socket_read) == 0);
+}
+
+/* The pipes stay open, for the next time. */
+static void
+go_back(struct epb_conn *conn)
+{
+    conn->in = &conn->socket;
+    conn->out = &conn->socket;
+    conn->ended = conn->ended || conn->gone;
+    conn->gone = false;
+}
+
+/* Once all that belongs to the one way is written, before which there are no more turns;
+ * the next one is the other's. */
+static enum epb_conn_next
+change_way(struct epb_conn *conn)
+{
+    bool changed = true;
+
+    EPB_ASSERT(conn->pipes != NULL);
+    if (unsent_bytes(conn) != 0)
+        return EPB_CONN_WAIT;
+    conn->changing = false;
+    if (conn->reading)
+        stop_reading(conn);
+    if (is_on_pipes(conn)) {
+        go_back(conn);
+    } else {
+        changed = go_over(conn);
+    }
+    return changed ? EPB_CONN_MORE : EPB_CONN_DONE;
+}
+
+/* The peer may have its reply, and go on by the other way, before we know that: what it
+ * says there can wait, and is no fault. */
+static void
+begin_change(struct epb_conn *conn)
+{
+    conn->changing = true;
+    if (is_on_pipes(conn))
+        (void)uv_read_stop((uv_stream_t *)&conn->socket);
+}
+
+static void
+heed_wishes(struct epb_conn *conn)
+{
+    switch (epb_session_asks(conn->session)) {
+    case EPB_SESSION_ASKS_FOR_PIPES:
+        pass_pipes(conn);
+        break;
+    case EPB_SESSION_CHANGES_WAY:
+        begin_change(conn);
+        break;
+    case EPB_SESSION_ASKS_NOTHING:
+        break;
+    }
+}
+
+/* The peer's process has gone; whatever it wrote before that is in the pipe. */
+static bool
+has_left_all(const struct epb_conn *conn)
+{
+    return conn->gone && !conn->ended && epb_pipes_drained(conn->in);
 }
 
 /* --- Life --- */
@@ -273,12 +450,13 @@ on_shutdown(uv_shutdown_t *request, int error)
 static enum epb_conn_next
 finish(struct epb_conn *conn, const struct epb_time *now)
 {
-    if (conn->ended)
+    /* What is in a pipe stays there until it is read. */
+    if (conn->ended || is_on_pipes(conn))
         return EPB_CONN_DONE;
     conn->lingering = true;
     conn->linger_ms = now->mono_ms + EPB_CONN_LINGER_MS;
     conn->shutdown.data = conn;
-    if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->pipe, on_shutdown) != 0) {
+    if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->socket, on_shutdown) != 0) {
         return EPB_CONN_DONE;
     }
     resume_reading(conn);
@@ -319,6 +497,7 @@ work(struct epb_conn *conn, const struct epb_time *now)
         epb_session_end_of_input(conn->session, now);
     }
     bool more = take_turns(conn, now);
+    heed_wishes(conn);
     /* The session stops at its own bound of output; it goes on once that has moved
      * here. */
     return more || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;
@@ -335,18 +514,27 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
         return EPB_CONN_DONE;
     if (conn->lingering)
         return EPB_CONN_WAIT;
-    if (conn->half_open && epb_endpoint_peer_gone(&conn->pipe))
+    if (conn->half_open && epb_endpoint_peer_gone(&conn->socket))
         return EPB_CONN_DONE;
-    if (unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES)
+    if (!conn->changing && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES)
         more = work(conn, now);
     if (!flush(conn))
         return EPB_CONN_DONE;
+    if (conn->changing)
+        return change_way(conn);
     if (epb_session_closing(conn->session) && unsent_bytes(conn) == 0)
         return finish(conn, now);
     if (conn->end_told && !more && !conn->half_open) {
         conn->half_open = true;
-        if (epb_endpoint_peer_gone(&conn->pipe))
+        if (epb_endpoint_peer_gone(&conn->socket))
             return EPB_CONN_DONE;
+    }
+    /* Without a peer nobody reads what waits. */
+    if (conn->gone && unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES)
+        return EPB_CONN_DONE;
+    if (!more && has_left_all(conn)) {
+        conn->ended = true;
+        return EPB_CONN_MORE;
     }
     resume_reading(conn);
     if (conn->broken)
@@ -363,11 +551,14 @@ epb_conn_quiet(const struct epb_conn *conn)
 }
 
 static void
-on_closed(uv_handle_t *pipe)
+on_closed(uv_handle_t *handle)
 {
-    struct epb_conn *conn = pipe->data;
+    struct epb_conn *conn = handle->data;
 
+    if (--conn->handles != 0)
+        return;
     epb_buf_fini(&conn->unsent);
+    epb_mem_table_free(conn->pipes);
     epb_mem_table_free(conn);
 }
 
@@ -376,5 +567,12 @@ epb_conn_close(struct epb_conn *conn)
 {
     epb_session_free(conn->session, conn->owner->now(conn->owner->context));
     conn->session = NULL;
-    uv_close((uv_handle_t *)&conn->pipe, on_closed);
+    if (conn->pipes != NULL)
+        conn->owner->piped_count--;
+    epb_pipes_close(&conn->ends);
+    if (conn->handles != 1) {
+        uv_close((uv_handle_t *)&conn->pipes->in, on_closed);
+        uv_close((uv_handle_t *)&conn->pipes->out, on_closed);
+    }
+    uv_close((uv_handle_t *)&conn->socket, on_closed);
 }

@@ -16,6 +16,14 @@
  * `unsent` and written by libuv. As soon as more than EPB_CONN_UNSENT_BYTES wait for the
  * peer, its requests are neither read nor worked on until it has read replies.
  *
+ * A peer may ask for pipes (io/pipes.h). They are made, and the peer's ends passed with
+ * the reply, if there are few such connections (EPB_CONN_PIPED_MAX) and nothing else
+ * waits to be written; if not, the reply comes without them. Whoever has got them says
+ * that it goes over: the reply to that is the last of the socket, both ways, and what
+ * follows is in the pipes. Of the socket it is then only watched whether it ends, which
+ * means that the peer's process has: what that has left in the pipe is worked on before.
+ * In the same manner a peer goes back to the socket, and over again.
+ *
  * A peer may say that it will send no more and still wait for a reply (`nc` with a line
  * of JSON). One that waits so is looked at before it is given anything: what it waited
  * for is for somebody else when it has gone meanwhile.
@@ -33,6 +41,7 @@
 #include "../base/buf.h"
 #include "../base/list.h"
 #include "../wire/session.h"
+#include "pipes.h"
 
 #define EPB_CONN_UNSENT_BYTES (1024U * 1024U)
 #define EPB_CONN_TURN_FRAMES 32U
@@ -43,6 +52,9 @@
 #define EPB_CONN_ALONE_TURNS 8U
 #define EPB_CONN_ALONE_US 50U
 #define EPB_CONN_LINGER_MS 1000U
+/* Each has two descriptors more, and 256 KiB of the 64 MiB that Linux lets all pipes of a
+ * user hold (pipe(7)). */
+#define EPB_CONN_PIPED_MAX 64U
 
 enum epb_conn_next {
     EPB_CONN_WAIT, /* until it asks for a turn */
@@ -67,6 +79,7 @@ struct epb_conn_owner {
     const struct epb_time *(*now)(void *context);
     uint64_t bytes_in;
     uint64_t bytes_out;
+    unsigned piped_count; /* connections that have pipes */
 };
 
 struct epb_conn {
@@ -88,12 +101,19 @@ struct epb_conn {
     uint64_t linger_ms;
     bool reading;
     bool writing;
-    bool broken;    /* the socket failed, or both sides are through */
-    bool ended;     /* the peer will send no more */
-    bool end_told;  /* the session knows */
-    bool half_open; /* it goes on all the same */
-    bool lingering; /* all is said; waiting for the peer to close */
-    uv_pipe_t pipe;
+    bool broken;                  /* the socket failed, or both sides are through */
+    bool ended;                   /* the peer will send no more */
+    bool end_told;                /* the session knows */
+    bool half_open;               /* it goes on all the same */
+    bool lingering;               /* all is said; waiting for the peer to close */
+    bool changing;                /* over to the pipes, or back, when all is written */
+    bool gone;                    /* on pipes: the socket has ended */
+    struct epb_pipe_ends ends;    /* ours of the pipes passed, until they are opened */
+    struct epb_conn_pipes *pipes; /* once it has passed some; counted by the owner */
+    uv_pipe_t *in;                /* what is read: the socket, or a pipe */
+    uv_pipe_t *out;               /* what is written to */
+    unsigned handles;             /* that are open */
+    uv_pipe_t socket;
     uv_write_t write;
     uv_shutdown_t shutdown;
 };

@@ -538,7 +538,7 @@ epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
 
     if (uv_fileno((const uv_handle_t *)pipe, &fd) != 0)
         return 0;
-    ssize_t moved = recv(fd, memory, size_bytes, MSG_DONTWAIT);
+    ssize_t moved = read(fd, memory, size_bytes);
     return moved > 0 ? (size_t)moved : 0;
 }
 

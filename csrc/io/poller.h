@@ -3,10 +3,14 @@
 #ifndef EPB_IO_POLLER_H
 #define EPB_IO_POLLER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "../base/status.h"
+
+enum epb_poller_what {
+    EPB_POLLER_READ = 1,
+    EPB_POLLER_WRITE = 2
+};
 
 /* The poller's own descriptor, or an error. */
 EPB_MUST_USE int
@@ -14,7 +18,7 @@ epb_poller_open(void);
 EPB_MUST_USE int
 epb_poller_add(int poller, int fd, uint64_t tag);
 EPB_MUST_USE int
-epb_poller_arm(int poller, int fd, uint64_t tag, bool or_write);
+epb_poller_arm(int poller, int fd, uint64_t tag, unsigned what);
 void
 epb_poller_remove(int poller, int fd);
 /* Blocks for the next news: how many tags, at most `room`. */

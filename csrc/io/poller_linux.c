@@ -29,10 +29,14 @@ epb_poller_add(int poller, int fd, uint64_t tag)
 }
 
 int
-epb_poller_arm(int poller, int fd, uint64_t tag, bool or_write)
+epb_poller_arm(int poller, int fd, uint64_t tag, unsigned what)
 {
-    uint32_t events = (uint32_t)EPOLLIN | (or_write ? (uint32_t)EPOLLOUT : 0U);
+    uint32_t events = 0;
 
+    if ((what & EPB_POLLER_READ) != 0)
+        events |= (uint32_t)EPOLLIN;
+    if ((what & EPB_POLLER_WRITE) != 0)
+        events |= (uint32_t)EPOLLOUT;
     return control(poller, EPOLL_CTL_MOD, fd, events, tag);
 }
 

@@ -30,16 +30,19 @@ epb_poller_add(int poller, int fd, uint64_t tag)
 }
 
 int
-epb_poller_arm(int poller, int fd, uint64_t tag, bool or_write)
+epb_poller_arm(int poller, int fd, uint64_t tag, unsigned what)
 {
     struct kevent changes[2];
+    int count = 0;
     /* The tag travels in the pointer-sized field of the event: slots and generations fit.
      */
     void *data = (void *)(uintptr_t)tag;
 
-    EV_SET(&changes[0], fd, EVFILT_READ, EV_ADD | EV_ONESHOT, 0, 0, data);
-    EV_SET(&changes[1], fd, EVFILT_WRITE, EV_ADD | EV_ONESHOT, 0, 0, data);
-    return kevent(poller, changes, or_write ? 2 : 1, NULL, 0, NULL) == 0 ? 0 : -errno;
+    if ((what & EPB_POLLER_READ) != 0)
+        EV_SET(&changes[count++], fd, EVFILT_READ, EV_ADD | EV_ONESHOT, 0, 0, data);
+    if ((what & EPB_POLLER_WRITE) != 0)
+        EV_SET(&changes[count++], fd, EVFILT_WRITE, EV_ADD | EV_ONESHOT, 0, 0, data);
+    return kevent(poller, changes, count, NULL, 0, NULL) == 0 ? 0 : -errno;
 }
 
 void

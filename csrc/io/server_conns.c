@@ -222,7 +222,7 @@ epb_server_on_connection(void *context)
         pause_exhausted(server);
         return;
     }
-    switch (epb_endpoint_accept(server->endpoint, &conn->pipe)) {
+    switch (epb_endpoint_accept(server->endpoint, &conn->socket)) {
     case EPB_ACCEPT_ONE:
         admit(server, conn);
         return;

@@ -3,6 +3,9 @@
  * thread that wants the answer, and watched by another only when there is nothing to
  * read.
  *
+ * Where there are pipes (pipes.h), it can go over to them, once the broker has passed
+ * their ends, and back; the socket stays open, as a sign of life for the broker.
+ *
  * Errors are libuv's codes: negative. Thread safety: a transport belongs to one thread at
  * a time, but for epb_transport_write: one thread at a time may write, whatever the owner
  * does meanwhile (but writing and closing). `on_ready` comes from the thread that
@@ -37,10 +40,20 @@ epb_transport_write(struct epb_transport *transport, const void *data, size_t si
  * timeout, 1. */
 EPB_MUST_USE int
 epb_transport_wait(struct epb_transport *transport, bool or_write, uint64_t timeout_ms);
-/* on_ready is called once, when it can be read (or written, if asked) or has closed.
- * Calling it again before that changes what is waited for. */
+/* on_ready is called once, when it can be read (or written, if asked) or has closed; of
+ * pipes once for either. Calling it again before that changes what is waited for. */
 EPB_MUST_USE int
 epb_transport_arm(struct epb_transport *transport, bool or_write);
+/* From now on what is read may bring the ends of pipes. False: there are none here. */
+EPB_MUST_USE bool
+epb_transport_expect_pipes(struct epb_transport *transport);
+/* No more are expected. Whether they have come; when not `wanted`, those are closed. */
+bool
+epb_transport_settle_pipes(struct epb_transport *transport, bool wanted);
+/* Goes over to the pipes that have come, or back to the socket. on_ready is called, if it
+ * was ever to be: what is armed has to be armed again. */
+void
+epb_transport_use_pipes(struct epb_transport *transport, bool use);
 /* NULL is allowed. */
 void
 epb_transport_close(struct epb_transport *transport);

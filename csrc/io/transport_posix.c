@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <uv.h>
 
 #include "../base/mem.h"
 #include "../base/sys.h"
+#include "pipes.h"
+#include "poller.h"
 #include "socket.h"
 #include "waiter.h"
 
@@ -16,13 +19,28 @@
 #define MSG_NOSIGNAL 0 /* where it is missing the socket itself has SO_NOSIGPIPE */
 #endif
 
-struct epb_transport {
+/* A descriptor and what the waiter knows of it. */
+struct side {
     int fd;
     bool registered;
     uint64_t handle; /* the waiter's, when registered */
+};
+
+struct epb_transport {
+    int socket;
+    struct side in;  /* the socket, or a pipe's end */
+    struct side out; /* the same, or another's */
     epb_transport_fn on_ready;
     void *context;
+    bool expects_pipes;
+    struct epb_pipe_ends pipes; /* those that have come */
 };
+
+static bool
+on_pipes(const struct epb_transport *transport)
+{
+    return transport->in.fd != transport->socket;
+}
 
 int
 epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
@@ -45,7 +63,10 @@ epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
         epb_socket_close(fd);
         return error;
     }
-    transport->fd = fd;
+    transport->socket = fd;
+    transport->in.fd = fd;
+    transport->out.fd = fd;
+    transport->pipes = EPB_PIPE_NO_ENDS;
     transport->on_ready = on_ready;
     transport->context = context;
     *out = transport;
@@ -60,6 +81,16 @@ result_of(ssize_t moved)
     return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
 }
 
+static int
+read_expecting(struct epb_transport *transport, void *memory, size_t size_bytes)
+{
+    int got = epb_pipes_receive(transport->socket, memory, size_bytes, &transport->pipes);
+
+    if (got == UV_EAGAIN)
+        return 0;
+    return got == 0 ? UV_EOF : got;
+}
+
 int
 epb_transport_read(struct epb_transport *transport, void *memory, size_t size_bytes)
 {
@@ -67,8 +98,10 @@ epb_transport_read(struct epb_transport *transport, void *memory, size_t size_by
 
     if (size_bytes > INT32_MAX)
         size_bytes = INT32_MAX;
+    if (transport->expects_pipes)
+        return read_expecting(transport, memory, size_bytes);
     do {
-        moved = recv(transport->fd, memory, size_bytes, 0);
+        moved = read(transport->in.fd, memory, size_bytes);
     } while (moved < 0 && errno == EINTR);
     return moved == 0 ? UV_EOF : result_of(moved);
 }
@@ -81,7 +114,9 @@ epb_transport_write(struct epb_transport *transport, const void *data, size_t si
     if (size_bytes > INT32_MAX)
         size_bytes = INT32_MAX;
     do {
-        moved = send(transport->fd, data, size_bytes, MSG_NOSIGNAL);
+        moved = on_pipes(transport)
+                    ? write(transport->out.fd, data, size_bytes)
+                    : send(transport->socket, data, size_bytes, MSG_NOSIGNAL);
     } while (moved < 0 && errno == EINTR);
     return result_of(moved);
 }
@@ -89,16 +124,15 @@ epb_transport_write(struct epb_transport *transport, const void *data, size_t si
 int
 epb_transport_wait(struct epb_transport *transport, bool or_write, uint64_t timeout_ms)
 {
-    struct pollfd descriptor = {.fd = transport->fd, .events = POLLIN};
+    struct pollfd descriptors[] = {{.fd = transport->in.fd, .events = POLLIN},
+                                   {.fd = transport->out.fd, .events = POLLOUT}};
     uint64_t until_ns = epb_sys_ticks_ns() + timeout_ms * 1000000U;
 
-    if (or_write)
-        descriptor.events |= POLLOUT;
     for (;;) {
         int wait_ms = timeout_ms < INT32_MAX ? (int)timeout_ms : INT32_MAX;
-        int count = poll(&descriptor, 1, wait_ms);
+        int count = poll(descriptors, or_write ? 2 : 1, wait_ms);
         if (count >= 0)
-            return count;
+            return count != 0;
         if (errno != EINTR)
             return -errno;
         uint64_t now_ns = epb_sys_ticks_ns();
@@ -106,17 +140,67 @@ epb_transport_wait(struct epb_transport *transport, bool or_write, uint64_t time
     }
 }
 
+static int
+arm_side(struct epb_transport *transport, struct side *side, unsigned what)
+{
+    if (!side->registered) {
+        int error = epb_waiter_add(side->fd, transport->on_ready, transport->context,
+                                   &side->handle);
+        if (error != 0)
+            return error;
+        side->registered = true;
+    }
+    return epb_waiter_arm(side->handle, what);
+}
+
 int
 epb_transport_arm(struct epb_transport *transport, bool or_write)
 {
-    if (!transport->registered) {
-        int error = epb_waiter_add(transport->fd, transport->on_ready, transport->context,
-                                   &transport->handle);
-        if (error != 0)
-            return error;
-        transport->registered = true;
-    }
-    return epb_waiter_arm(transport->handle, or_write);
+    unsigned what = EPB_POLLER_READ;
+
+    if (or_write && !on_pipes(transport))
+        what |= EPB_POLLER_WRITE;
+    int error = arm_side(transport, &transport->in, what);
+    if (error == 0 && or_write && on_pipes(transport))
+        error = arm_side(transport, &transport->out, EPB_POLLER_WRITE);
+    return error;
+}
+
+static void
+unregister(struct side *side)
+{
+    if (side->registered)
+        epb_waiter_remove(side->handle);
+    side->registered = false;
+}
+
+bool
+epb_transport_expect_pipes(struct epb_transport *transport)
+{
+    transport->expects_pipes = EPB_PIPES_HERE;
+    return transport->expects_pipes;
+}
+
+bool
+epb_transport_settle_pipes(struct epb_transport *transport, bool wanted)
+{
+    transport->expects_pipes = false;
+    if (!wanted)
+        epb_pipes_close(&transport->pipes);
+    return epb_pipes_any(&transport->pipes);
+}
+
+void
+epb_transport_use_pipes(struct epb_transport *transport, bool use)
+{
+    bool watched = transport->in.registered;
+
+    unregister(&transport->in);
+    unregister(&transport->out);
+    transport->in.fd = use ? transport->pipes.in : transport->socket;
+    transport->out.fd = use ? transport->pipes.out : transport->socket;
+    if (watched)
+        transport->on_ready(transport->context);
 }
 
 void
@@ -124,8 +208,9 @@ epb_transport_close(struct epb_transport *transport)
 {
     if (transport == NULL)
         return;
-    if (transport->registered)
-        epb_waiter_remove(transport->handle);
-    epb_socket_close(transport->fd);
+    unregister(&transport->in);
+    unregister(&transport->out);
+    epb_pipes_close(&transport->pipes);
+    epb_socket_close(transport->socket);
     epb_mem_table_free(transport);
 }

@@ -271,6 +271,28 @@ cancel(struct epb_transport *transport, struct stream *stream)
     (void)GetOverlappedResult(transport->pipe, &stream->overlapped, &moved, TRUE);
 }
 
+bool
+epb_transport_expect_pipes(struct epb_transport *transport)
+{
+    (void)transport;
+    return false;
+}
+
+bool
+epb_transport_settle_pipes(struct epb_transport *transport, bool wanted)
+{
+    (void)transport;
+    (void)wanted;
+    return false;
+}
+
+void
+epb_transport_use_pipes(struct epb_transport *transport, bool use)
+{
+    (void)transport;
+    (void)use;
+}
+
 void
 epb_transport_close(struct epb_transport *transport)
 {

@@ -13,7 +13,6 @@
 #ifndef EPB_IO_WAITER_H
 #define EPB_IO_WAITER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "../base/status.h"
@@ -25,10 +24,10 @@ typedef void (*epb_waiter_fn)(void *context);
 
 EPB_MUST_USE int
 epb_waiter_add(int fd, epb_waiter_fn on_ready, void *context, uint64_t *handle);
-/* One call of on_ready, when the descriptor can be read (or written, if asked), or has
- * closed. */
+/* One call of on_ready, when the descriptor is ready for one of these (enum
+ * epb_poller_what), or has closed. */
 EPB_MUST_USE int
-epb_waiter_arm(uint64_t handle, bool or_write);
+epb_waiter_arm(uint64_t handle, unsigned what);
 /* Before the descriptor is closed. */
 void
 epb_waiter_remove(uint64_t handle);

@@ -147,7 +147,7 @@ epb_waiter_add(int fd, epb_waiter_fn on_ready, void *context, uint64_t *handle)
 }
 
 int
-epb_waiter_arm(uint64_t handle, bool or_write)
+epb_waiter_arm(uint64_t handle, unsigned what)
 {
     int error = UV_EINVAL;
 
@@ -155,7 +155,7 @@ epb_waiter_arm(uint64_t handle, bool or_write)
     struct slot *slot = find_slot(handle);
     if (slot != NULL && owner_pid == epb_sys_pid()) {
         slot->armed = true;
-        error = epb_poller_arm(poller, slot->fd, handle, or_write);
+        error = epb_poller_arm(poller, slot->fd, handle, what);
     }
     (void)pthread_mutex_unlock(&lock);
     return error;

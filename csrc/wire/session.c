@@ -253,7 +253,7 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
     session->has_more = true;
     while (served + taken < max_frames && done_bytes < max_bytes &&
            epb_buf_size(&session->out) - before_bytes < max_bytes &&
-           !output_is_full(session)) {
+           !output_is_full(session) && session->asks != EPB_SESSION_CHANGES_WAY) {
         bool took = take_next(session, now);
         taken += took;
         if (session->stage == EPB_STAGE_CLOSING || served + taken == max_frames ||
@@ -334,7 +334,7 @@ take_turn(struct epb_session *session, const struct epb_time *now, unsigned max_
             epb_session_abandon(session);
         return false;
     }
-    if (output_is_full(session)) {
+    if (output_is_full(session) || session->asks == EPB_SESSION_CHANGES_WAY) {
         session->partial_due_ms = EPB_SESSION_NEVER;
         return false;
     }
@@ -365,6 +365,22 @@ epb_session_turn(struct epb_session *session, const struct epb_time *now,
     if (session->stage == EPB_STAGE_CLOSING)
         leave(session, now);
     return more;
+}
+
+/* --- Pipes --- */
+
+enum epb_session_asks
+epb_session_asks(struct epb_session *session)
+{
+    enum epb_session_asks asks = session->asks;
+    session->asks = EPB_SESSION_ASKS_NOTHING;
+    return asks;
+}
+
+void
+epb_session_pipes_passed(struct epb_session *session)
+{
+    session->has_pipes = true;
 }
 
 /* --- Input and output --- */

@@ -24,6 +24,9 @@
  * line that waits and has no id holds back the lines behind it, since its reply can be
  * told by its place alone.
  *
+ * A peer of frames may ask for pipes, and say that it goes over to them, or back to the
+ * socket (io/conn.h): the session answers, and tells its owner, who has them.
+ *
  * The session counts failed proofs in the engine's traffic itself; connections and bytes
  * are its owner's to count.
  */
@@ -93,6 +96,18 @@ epb_session_received(struct epb_session *session, size_t size_bytes);
 bool
 epb_session_turn(struct epb_session *session, const struct epb_time *now,
                  unsigned max_frames, size_t max_bytes);
+
+/* What the peer has asked for in the turns since this was called last. */
+enum epb_session_asks {
+    EPB_SESSION_ASKS_NOTHING,
+    EPB_SESSION_ASKS_FOR_PIPES, /* to be passed with the output, which is not empty */
+    EPB_SESSION_CHANGES_WAY     /* once the output, which no turn adds to, has left */
+};
+enum epb_session_asks
+epb_session_asks(struct epb_session *session);
+/* Pipes have been passed: from now on the peer may change its way. */
+void
+epb_session_pipes_passed(struct epb_session *session);
 
 /* What is to be written; consume it with epb_session_sent. */
 struct epb_bytes

@@ -136,6 +136,27 @@ wants_reply(struct epb_bytes frame)
     return frame.size_bytes < EPB_FRAME_ID_END_BYTES || epb_frame_id(frame) != 0;
 }
 
+/* Which of the two requests for pipes this is, and whether it may be. */
+static enum epb_status
+check_pipes(const struct epb_session *session, const struct epb_request *request)
+{
+    if (request->action != EPB_ACTION_PIPES || (request->flags & EPB_F_COUNT) == 0)
+        return EPB_OK;
+    bool is_change = request->count == (session->on_pipes ? 0 : 1);
+    return is_change && session->has_pipes ? EPB_OK : EPB_INVALID_REQUEST;
+}
+
+static void
+note_pipes(struct epb_session *session, const struct epb_request *request)
+{
+    if (request->flags == EPB_F_COUNT) {
+        session->on_pipes = !session->on_pipes;
+        session->asks = EPB_SESSION_CHANGES_WAY;
+    } else {
+        session->asks = EPB_SESSION_ASKS_FOR_PIPES;
+    }
+}
+
 static void
 serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time *now)
 {
@@ -146,6 +167,8 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
         epb_session_refuse_request(session, request.id, status);
         return;
     }
+    if (status == EPB_OK)
+        status = check_pipes(session, &request);
     if (status == EPB_OK) {
         status = epb_session_run(session, &request, now, &reply);
     } else {
@@ -156,6 +179,8 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
     epb_session_log(session, &request, &reply);
     if (!reply.deferred && wants_reply(frame))
         reply_frame(session, &request, &reply);
+    if (reply.status == EPB_OK && request.action == EPB_ACTION_PIPES && request.id != 0)
+        note_pipes(session, &request);
 }
 
 /* `front` is as much of the frame as names it. */

@@ -37,6 +37,9 @@ struct epb_session {
     bool input_ended; /* the peer sends no more */
     bool has_more;    /* input that no turn has found to be incomplete */
     bool proven;      /* lines: a signature held */
+    bool has_pipes;   /* frames: they have been passed */
+    bool on_pipes;    /* or about to be, or to be no more */
+    enum epb_session_asks asks;
     uint64_t handshake_due_ms;
     uint64_t partial_due_ms; /* NEVER when nothing incomplete waits */
     size_t request_limit_bytes;

@@ -54,6 +54,7 @@ ACTIONS = {
     "barrier": 25,
     "throttle": 26,
     "cancel": 27,
+    "pipes": 28,
 }
 
 STATUSES = [

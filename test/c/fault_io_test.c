@@ -229,7 +229,9 @@ live(const char *path)
         enum epb_status kept = epb_client_keep(
             client, (struct epb_bytes){frame, sizeof(frame)}, 3600000, &id);
         good = ask_once(client, EPB_ACTION_LOCK) && kept == EPB_OK;
-        good = ask_once(client, EPB_ACTION_PING) && good;
+        /* Until it has gone over to pipes, and once there. */
+        for (unsigned i = 0; i < EPB_CLIENT_SMALL_IN_ROW + 2; i++)
+            good = ask_once(client, EPB_ACTION_PING) && good;
         if (kept == EPB_OK)
             epb_client_unkeep(client, id);
     } else {
@@ -292,7 +294,8 @@ use_in_child(struct epb_client *client)
     return 0;
 }
 
-Test(fault_io, a_forked_child_leaves_the_client_of_its_parent_alone)
+static void
+fork_after(unsigned pings)
 {
     int status = -1;
 
@@ -304,6 +307,8 @@ Test(fault_io, a_forked_child_leaves_the_client_of_its_parent_alone)
     cr_assert_not_null(client);
     cr_assert_eq(epb_client_connect(client, &status), EPB_OK);
     cr_assert(ask_once(client, EPB_ACTION_LOCK));
+    for (unsigned i = 0; i < pings; i++)
+        cr_assert(ask_once(client, EPB_ACTION_PING));
     pid_t child = fork();
     if (child == 0)
         _exit(use_in_child(client));
@@ -314,4 +319,14 @@ Test(fault_io, a_forked_child_leaves_the_client_of_its_parent_alone)
     cr_assert(ask_once(client, EPB_ACTION_PING));
     epb_client_free(client);
     broker_stop(&broker);
+}
+
+Test(fault_io, a_forked_child_leaves_the_client_of_its_parent_alone)
+{
+    fork_after(0);
+}
+
+Test(fault_io, a_forked_child_leaves_the_pipes_of_its_parent_alone)
+{
+    fork_after(EPB_CLIENT_SMALL_IN_ROW + 2);
 }

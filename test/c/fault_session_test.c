@@ -93,6 +93,8 @@ static const struct step steps[] = {
     DO(A, WAIT_FOR, .flags = EPB_F_WAIT, KEY("later"), WAITING),
     DO(B, CANCEL, .flags = EPB_F_COUNT, .count = 999),
     LINE("\"cancel\",\"target\":4"),
+    DO(B, PIPES, .flags = 0),
+    LINE("\"pipes\""),
     LINE("\"set\",\"key\":\"later\",\"value\":[],\"ttl\":9000"),
     DO(A, THROTTLE, .flags = EPB_F_COUNT | EPB_F_PERIOD, KEY("t"), .count = 1,
        .period_ms = 9000),

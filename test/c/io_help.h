@@ -8,6 +8,7 @@
 #define EPB_TEST_IO_HELP_H
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -211,6 +212,52 @@ peer_receive(int fd, void *out, size_t size_bytes)
         size_bytes -= (size_t)got;
     }
     return true;
+}
+
+/* Sends bytes, and descriptors with them. */
+static inline void
+pass_descriptors(int socket, struct epb_bytes bytes, const int *fds, size_t count)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+    } control;
+    union {
+        const uint8_t *in;
+        void *out;
+    } data = {.in = bytes.data};
+    struct iovec vector = {.iov_base = data.out, .iov_len = bytes.size_bytes};
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+
+    memset(&control, 0, sizeof(control));
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+    cr_assert_eq(sendmsg(socket, &message, 0), (ssize_t)bytes.size_bytes);
+}
+
+/* How many of this process's descriptors, and a broker's in it, are pipes'. */
+static inline unsigned
+count_pipes(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    const struct dirent *entry = NULL;
+    unsigned count = 0;
+
+    cr_assert_not_null(folder);
+    /* By name: the broker's descriptors are not ours to touch. */
+    while ((entry = readdir(folder)) != NULL) {
+        char target[64] = {0};
+        (void)readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1);
+        count += strncmp(target, "pipe:", 5) == 0;
+    }
+    closedir(folder);
+    return count;
 }
 
 /* A plain session. */

@@ -51,7 +51,7 @@ static atomic_llong memory_countdown;
 static atomic_bool memory_fired;
 static atomic_llong calls_per_mille;
 static atomic_llong calls_disturbed;
-static atomic_uint ways_seen[8]; /* by enum call: a bit for each way */
+static atomic_uint ways_seen[9]; /* by enum call: a bit for each way */
 static atomic_ullong seed = 1;
 static atomic_ullong thread_count;
 static atomic_bool file_opened;
@@ -71,16 +71,18 @@ __libc_realloc(void *block, size_t size);
 enum call {
     CALL_READ,
     CALL_WRITE,
-    CALL_RECV,
     CALL_SEND,
+    CALL_RECVMSG,
+    CALL_SENDMSG,
     CALL_ACCEPT,
     CALL_CONNECT,
     CALL_POLL,
     CALL_EPOLL,
 };
 
-static const char *const call_names[] = {"read",   "write",   "recv", "send",
-                                         "accept", "connect", "poll", "epoll"};
+static const char *const call_names[] = {"read",    "write",  "send",
+                                         "recvmsg", "sendmsg", "accept",
+                                         "connect", "poll", "epoll"};
 
 enum way {
     WAY_EINTR,    /* nothing has been done */
@@ -322,12 +324,15 @@ choose_way(enum call call, unsigned possible, bool from_addon)
     return way;
 }
 
+/* A socket, or a pipe that stands for one. */
 static bool
 is_socket(int fd)
 {
     struct stat status;
 
-    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    return fstat(fd, &status) == 0 &&
+           (S_ISSOCK(status.st_mode) || (S_ISFIFO(status.st_mode) &&
+                                         (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0));
 }
 
 /* Fails the call, or shortens it: only as a socket may do it itself. */
@@ -379,19 +384,27 @@ write(int fd, const void *data, size_t size)
     return disturb(CALL_WRITE, fd, &size, FROM_ADDON) ? -1 : real(fd, data, size);
 }
 
+/* With one buffer, as ours are. */
 ssize_t
-recv(int fd, void *memory, size_t size, int flags)
+recvmsg(int fd, struct msghdr *message, int flags)
 {
-    REAL(ssize_t, recv, int, void *, size_t, int)
-    return disturb(CALL_RECV, fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size, flags);
+    REAL(ssize_t, recvmsg, int, struct msghdr *, int)
+    size_t size = message->msg_iov[0].iov_len;
+    bool fails = disturb(CALL_RECVMSG, fd, &size, FROM_ADDON);
+
+    message->msg_iov[0].iov_len = size;
+    return fails ? -1 : real(fd, message, flags);
 }
 
 ssize_t
-__recv_chk(int fd, void *memory, size_t size, size_t room, int flags)
+sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    REAL(ssize_t, recv, int, void *, size_t, int)
-    (void)room;
-    return disturb(CALL_RECV, fd, &size, FROM_ADDON) ? -1 : real(fd, memory, size, flags);
+    REAL(ssize_t, sendmsg, int, const struct msghdr *, int)
+    size_t size = message->msg_iov[0].iov_len;
+    bool fails = disturb(CALL_SENDMSG, fd, &size, FROM_ADDON);
+
+    message->msg_iov[0].iov_len = size;
+    return fails ? -1 : real(fd, message, flags);
 }
 
 ssize_t

@@ -1,7 +1,8 @@
 /**
  * A life that ends in the middle of something: that of a worker thread, or of a process. What it is given
  * (workerData, or argv[2] as JSON): `life`, the name of what it does; `name`, that of its lock, pool or key;
- * a broker's `pipe` and `secret`; `inThread`, of a process: it is a worker thread of that which lives.
+ * a broker's `pipe` and `secret`; `onPipes`: its client goes over to pipes first; `inThread`, of a process: it
+ * is a worker thread of that which lives.
  *
  * It says "ready" in the middle, and ends as it is told: "throw", "reject", or "exit" with status 7. A process
  * around a thread ends that alone when it is told { thread: "throw" }, or the like, or { thread: "terminate" };
@@ -11,6 +12,7 @@
 
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 const { Broker, PipeClient } = require('../..');
+const { goOver } = require('./pipes');
 
 const given = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 const { name, pipe, secret, life, inThread } = given;
@@ -19,26 +21,27 @@ const EXIT_STATUS = 7;
 
 const say = (message) => (isMainThread ? process.send(message) : parentPort.postMessage(message));
 const newClient = (options) => new PipeClient(pipe, { secret, workerId: 'life', ...options });
+const settledClient = async () => (given.onPipes ? goOver(newClient()) : newClient());
 
 const LIVES = {
   /** Calls are under way all the time. */
-  calling() {
-    const client = newClient();
+  async calling() {
+    const client = await settledClient();
     const again = () => client.incr(name, 1, TTL_MS).then(again);
     for (let i = 0; i < 20; i++) again();
     client.ping().then(() => say('ready'));
   },
 
   /** It waits for a lock. */
-  waiting() {
-    const client = newClient();
+  async waiting() {
+    const client = await settledClient();
     client.acquireLock(name, { ttl: TTL_MS });
     client.ping().then(() => say('ready'));
   },
 
   /** It holds two locks: one for long, one that is renewed a few times a second. */
   async holding() {
-    const client = newClient();
+    const client = await settledClient();
     const held = await client.acquireLock(name, { ttl: TTL_MS });
     const brief = await client.acquireLock(`${name} brief`, { ttl: 1000 });
     for (const { signal } of [held, brief]) signal.addEventListener('abort', () => say('lost'));
@@ -46,7 +49,7 @@ const LIVES = {
   },
 
   async watching() {
-    const watch = newClient().watch(name);
+    const watch = (await settledClient()).watch(name);
     await watch.ready;
     say('ready');
     for await (const event of watch) if (event.type === 'none') return;

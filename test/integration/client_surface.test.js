@@ -30,8 +30,8 @@ const CLIENT_SIDE = [
   'pingMs',
   'withLease',
 ];
-/** Commands that no method is named after: an AbortSignal is. */
-const NO_METHOD = ['cancel'];
+/** Commands that no method is named after: an AbortSignal is, and what a client does by itself. */
+const NO_METHOD = ['cancel', 'pipes'];
 
 const read = (name) => fs.readFileSync(path.join(ROOT, name), 'utf8');
 const sorted = (names) => [...new Set(names)].sort();

@@ -1,7 +1,7 @@
 /**
  * Reads, writes, accepts, connects and waits that are cut short, interrupted or put off at random, as a system
  * may do at any time: broker and clients in one process, frames with a secret and JSON lines, values of
- * all sizes, leases and waiting. Every answer must be right.
+ * all sizes, leases and waiting, on sockets and on pipes. Every answer must be right.
  */
 'use strict';
 
@@ -17,8 +17,9 @@ const only = { skip: !available && 'Linux with a C compiler only' };
 const WAYS = {
   read: ['EINTR', 'EAGAIN', 'byte', 'short'],
   write: ['EINTR', 'EAGAIN', 'byte', 'short'],
-  recv: ['EINTR', 'EAGAIN', 'byte', 'short'],
   send: ['EINTR', 'EAGAIN', 'byte', 'short'],
+  recvmsg: ['EINTR', 'EAGAIN', 'byte', 'short'],
+  sendmsg: ['EINTR', 'EAGAIN', 'byte', 'short'],
   accept: ['EINTR', 'EAGAIN'],
   connect: ['EINTR', 'EAGAIN', 'goes on', 'EALREADY'],
   poll: ['EINTR'],
@@ -48,6 +49,20 @@ const WORKLOAD = `
     await Promise.all(many.map((i) => client.set(name + i, { i, text: 'x'.repeat(i * 10) }, 60000)));
     const read = await Promise.all(many.map((i) => client.get(name + i)));
     read.forEach((value, i) => assert.deepEqual(value, { i, text: 'x'.repeat(i * 10) }));
+  }
+
+  // One after the other, until it has gone over to pipes, and beyond.
+  async function small(client, key) {
+    for (let i = 1; i <= 150; i++) assert.equal(await client.incr(key, 1, 60000), i);
+  }
+
+  // Large ones in a row, for which it goes back.
+  async function large(client, key) {
+    for (let i = 1; i <= 12; i++) {
+      const value = crypto.randomBytes(30000);
+      await client.set(key, value, 60000);
+      assert.ok(value.equals(await client.get(key)));
+    }
   }
 
   // Never two in the lock at once; each of the increments counts.
@@ -92,12 +107,19 @@ const WORKLOAD = `
     lock(clients[0], 'w0'), lock(clients[1], 'w1'), lines(),
   ]);
   assert.equal(await clients[0].get('count'), 60);
+  await small(clients[0], 'small');
+  await values(clients[0], 'c');
+  await large(clients[0], 'large');
+  await small(clients[0], 'small again');
   assert.deepEqual(await clients[0].leases(), []);
   // Those who connect meet the same.
   for (let i = 0; i < 20; i++) {
     const client = new PipeClient(broker.pipe.replace('/broker-', '/'.repeat(3 + i) + 'broker-'),
       { secret: SECRET });
     assert.equal(await client.get('count'), 60);
+    await small(client, 'small ' + i);
+    if (i % 4 === 0) await large(client, 'large');
+    await small(client, 'again ' + i);
     client.close();
   }
   for (const client of clients) client.close();

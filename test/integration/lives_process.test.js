@@ -20,6 +20,7 @@ async function exits(life) {
 
 for (const [what, lives, given] of [
   ['', LIVES.filter((life) => !DEAF.includes(life)), {}],
+  [' on pipes', ['calling', 'waiting', 'holding', 'watching'], { onPipes: true }],
   [' around a worker thread', LIVES, { inThread: true }],
 ]) {
   describe(`process.exit()${what}`, () => {

@@ -11,6 +11,7 @@ const { test } = require('node:test');
 
 const { randomFrom, until } = require('../helpers/broker');
 const { COURSES, DEAF, Thread, run, startScene } = require('../helpers/lives');
+const { goOver } = require('../helpers/pipes');
 
 const ALL_ROUNDS = 200;
 /** Fewer where a sanitizer makes them slow, and keeps for a while what has been freed. */
@@ -43,9 +44,14 @@ test(`${ROUNDS} worker threads, terminated in the middle`, only, async (t) => {
     await life.end('terminate');
   };
   // What is made once a process is there afterwards.
-  for (const life of lives) await run(scene, life, Thread, terminate);
+  const begin = (i) =>
+    run(scene, lives[i % lives.length], Thread, terminate, {
+      onPipes: Math.floor(i / lives.length) % 2 === 1,
+    });
+  for (let i = 0; i < 2 * lives.length; i++) await begin(i);
+  await goOver(scene.client);
   const before = whatIsThere();
-  for (let i = 0; i < ROUNDS; i++) await run(scene, lives[i % lives.length], Thread, terminate);
+  for (let i = 0; i < ROUNDS; i++) await begin(i);
   const alone = async () => (await scene.client.stats()).connections === 1;
   await until(alone, 'the broker knows that they are gone');
   const gone = () => {
