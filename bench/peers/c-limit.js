@@ -19,39 +19,19 @@ function openTeam(way, how, place) {
   return { measure, close: async () => {} };
 }
 
-const common = {
+const limit = (name, order, places, way, how) => ({
+  name,
+  order,
+  places,
   only: ['sequential GET', 'sequential SET'],
   missing: () => missingCommand('cc', '--version', 'gcc'),
   versions: () => ({}),
-};
+  openTeam: (place) => openTeam(way, how, place),
+});
 
 module.exports = [
-  {
-    ...common,
-    name: 'C, blocking',
-    order: 9,
-    places: ['one CPU', 'two CPUs'],
-    openTeam: (place) => openTeam('socket', 'block', place),
-  },
-  {
-    ...common,
-    name: 'C, spinning',
-    order: 10,
-    places: ['two CPUs'],
-    openTeam: (place) => openTeam('socket', 'spin', place),
-  },
-  {
-    ...common,
-    name: 'C, pipes, blocking',
-    order: 11,
-    places: ['one CPU', 'two CPUs'],
-    openTeam: (place) => openTeam('pipes', 'block', place),
-  },
-  {
-    ...common,
-    name: 'C, pipes, spinning',
-    order: 12,
-    places: ['two CPUs'],
-    openTeam: (place) => openTeam('pipes', 'spin', place),
-  },
+  limit('C, blocking', 9, ['one CPU', 'two CPUs'], 'socket', 'block'),
+  limit('C, spinning', 10, ['two CPUs'], 'socket', 'spin'),
+  limit('C, pipes, blocking', 11, ['one CPU', 'two CPUs'], 'pipes', 'block'),
+  limit('C, pipes, spinning', 12, ['two CPUs'], 'pipes', 'spin'),
 ];

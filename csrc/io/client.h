@@ -86,7 +86,7 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms);
 /* on_ready will be called once, when epb_client_exchange has something to do. */
 EPB_MUST_USE enum epb_status
 epb_client_arm(struct epb_client *client);
-/* Bytes that the socket has not taken yet. */
+/* Bytes that the system has not taken yet. */
 size_t
 epb_client_unsent(struct epb_client *client);
 /* The broker has proved itself; without a secret there is nothing to prove. */
@@ -108,7 +108,7 @@ epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t inte
  * may have ended with its connection. */
 void
 epb_client_unkeep(struct epb_client *client, uint64_t id);
-/* How long ago the socket took the frame, or it was kept. False: there is no such keep.
+/* How long ago the system took the frame, or it was kept. False: there is no such keep.
  */
 bool
 epb_client_kept_ago(struct epb_client *client, uint64_t id, uint64_t *ago_ms);

@@ -121,7 +121,7 @@ struct epb_conn {
 /* A handle on the loop, not yet connected; NULL when memory is out. */
 struct epb_conn *
 epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner);
-/* The pipe has been accepted into: begins the session. EPB_INTERNAL; close it then. */
+/* The socket has been accepted into: begins the session. EPB_INTERNAL; close it then. */
 EPB_MUST_USE enum epb_status
 epb_conn_begin(struct epb_conn *conn);
 /* Reads what its peer has sent, if anything, without asking the loop. False: it can't be

@@ -77,16 +77,17 @@ epb_pipes_make(struct epb_pipe_ends *own, struct epb_pipe_ends *peers)
             error = UV_EMFILE;
     }
     close_end(&from_peer[1]);
-    /* A user who has many pipes may not have larger ones; they do as they are. */
-    (void)fcntl(to_peer[1], F_SETPIPE_SZ, (int)EPB_PIPE_BYTES);
-    (void)fcntl(from_peer[0], F_SETPIPE_SZ, (int)EPB_PIPE_BYTES);
     *own = (struct epb_pipe_ends){.in = from_peer[0], .out = to_peer[1]};
     *peers = (struct epb_pipe_ends){.in = to_peer[0], .out = both_ways};
     if (error != 0) {
         epb_pipes_close(own);
         epb_pipes_close(peers);
+        return error;
     }
-    return error;
+    /* A user who has many pipes may not have larger ones; they do as they are. */
+    (void)fcntl(own->in, F_SETPIPE_SZ, (int)EPB_PIPE_BYTES);
+    (void)fcntl(own->out, F_SETPIPE_SZ, (int)EPB_PIPE_BYTES);
+    return 0;
 }
 
 bool

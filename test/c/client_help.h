@@ -7,6 +7,40 @@
 #include "io/look.h"
 #include "io_help.h"
 
+/* --- The broker --- */
+
+static struct broker broker;
+static const char secret_text[] = "a secret of some length";
+
+static inline void
+begin(const char *secret)
+{
+    broker_init(&broker);
+    broker.options.pipe_id = "client";
+    broker.options.secret = bytes_of(secret);
+    broker_start(&broker);
+}
+
+static inline void
+begin_plain(void)
+{
+    begin("");
+}
+
+static inline void
+begin_secret(void)
+{
+    begin(secret_text);
+}
+
+static inline void
+end(void)
+{
+    broker_stop(&broker);
+}
+
+/* --- The client --- */
+
 /* Rings when the client is ready. */
 struct ring {
     pthread_mutex_t lock;

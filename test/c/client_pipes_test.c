@@ -3,36 +3,6 @@
 #include "client_help.h"
 #include "io/pipes.h"
 
-static struct broker broker;
-static const char secret_text[] = "a secret of some length";
-
-static void
-begin(const char *secret)
-{
-    broker_init(&broker);
-    broker.options.pipe_id = "client";
-    broker.options.secret = bytes_of(secret);
-    broker_start(&broker);
-}
-
-static void
-begin_plain(void)
-{
-    begin("");
-}
-
-static void
-begin_secret(void)
-{
-    begin(secret_text);
-}
-
-static void
-end(void)
-{
-    broker_stop(&broker);
-}
-
 /* --- With a real broker --- */
 
 static struct epb_client *
@@ -438,7 +408,7 @@ ping_in_pipe(struct stage *stage, uint32_t id, size_t value_bytes)
     expect_reply(stage, id);
 }
 
-/* With the last of these the client says that it changes its way. */
+/* The client says that it goes by that way from now on. */
 static struct epb_request
 await_change(int fd, int64_t way)
 {

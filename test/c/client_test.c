@@ -1,36 +1,5 @@
 /* A client against a real broker: exchange, waiting, arming, and the end of either. */
 #include "client_help.h"
-#include "io/look.h"
-
-static struct broker broker;
-static const char secret_text[] = "a secret of some length";
-
-static void
-begin(const char *secret)
-{
-    broker_init(&broker);
-    broker.options.pipe_id = "client";
-    broker.options.secret = bytes_of(secret);
-    broker_start(&broker);
-}
-
-static void
-begin_plain(void)
-{
-    begin("");
-}
-
-static void
-begin_secret(void)
-{
-    begin(secret_text);
-}
-
-static void
-end(void)
-{
-    broker_stop(&broker);
-}
 
 static void
 converse(const char *secret)

@@ -17,9 +17,9 @@ async function goOver(client) {
   return client;
 }
 
-/** The pipes that a process has descriptors of, each as often as it has. */
-function pipesOf(pid = 'self') {
-  const folder = `/proc/${pid}/fd`;
+/** The pipes that this process has descriptors of, each as often as it has. */
+function ownPipes() {
+  const folder = '/proc/self/fd';
   const links = fs.readdirSync(folder).map((fd) => {
     try {
       return fs.readlinkSync(`${folder}/${fd}`);
@@ -30,4 +30,4 @@ function pipesOf(pid = 'self') {
   return links.filter((link) => link.startsWith('pipe:')).sort();
 }
 
-module.exports = { goOver, here, pipesOf };
+module.exports = { goOver, here, ownPipes };
