@@ -3,9 +3,11 @@
  * the end of a session.
  *
  * Ending a grant can free its stake, and with the last of them its holder, worker and
- * resource. So a loop over grants pins what the list belongs to; and since the end of one
- * grant can begin another for the same holder, which then is last in the list, the loop
- * ends at the last token that was given before it began.
+ * resource. A loss that is added can have the oldest one forgotten, which frees what that
+ * one alone refers to in the same way. So a loop over grants pins what the list belongs
+ * to, and a loop over holders pins the next one, too. The end of one grant can begin
+ * another for the same holder, which then is last in the list: the loop ends at the last
+ * token that was given before it began.
  */
 #include "lease_state.h"
 
@@ -277,16 +279,32 @@ release_resource(struct release *release, enum epb_lease_space space)
     epb_resource_free_unused(release->leases, resource);
 }
 
-/* That of every holder with this worker id. */
+/* The holder behind this place in the worker's list; NULL: it is the last. */
+static struct epb_holder *
+next_holder(const struct epb_worker *worker, const struct epb_list *place)
+{
+    return place->next == &worker->holders
+               ? NULL
+               : EPB_LIST_ITEM(place->next, struct epb_holder, of_worker);
+}
+
+/* That of every holder with this worker id. A loss that is forgotten meanwhile may be all
+ * that the next one has: it is pinned before the one in front of it is worked on. */
 static void
 release_worker(struct release *release, struct epb_worker *worker)
 {
-    const struct epb_list *end = &worker->holders;
-    struct epb_list *next;
+    struct epb_holder *holder = next_holder(worker, &worker->holders);
 
-    for (struct epb_list *node = worker->holders.next; node != end; node = next) {
-        next = node->next;
-        release_holder(release, EPB_LIST_ITEM(node, struct epb_holder, of_worker));
+    epb_holder_pin(holder);
+    while (holder != NULL) {
+        struct epb_holder *next = next_holder(worker, &holder->of_worker);
+
+        if (next != NULL) {
+            epb_holder_pin(next);
+        }
+        release_holder(release, holder);
+        epb_holder_unpin(release->leases, holder);
+        holder = next;
     }
 }
 

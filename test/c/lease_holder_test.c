@@ -359,3 +359,44 @@ Test(lease_holder, only_so_many_losses_are_kept)
     leave(&office, a);
     office_close(&office);
 }
+
+/* Some worker's lease that is lost, told to its session and kept for its renewal. */
+static void
+lose(struct office *office, struct epb_party *party, const char *key, const char *worker)
+{
+    struct epb_bytes lost;
+    uint64_t token;
+
+    (void)gets(office, party, key, worker, (struct wish){.ttl_ms = 1});
+    pass(office, 1);
+    (void)epb_leases_sweep(office->leases, &office->now, UINT32_MAX);
+    while (epb_lease_next_loss(office->leases, party, &token, &lost)) {
+    }
+}
+
+/* The list of losses is full, and the oldest one is all that keeps the second holder of
+ * the worker id: it is freed while the first one's lease is taken by force. */
+Test(lease_holder, what_force_takes_may_forget_all_that_the_next_holder_has)
+{
+    struct office office;
+    struct epb_party *a;
+    struct epb_party *b;
+    struct epb_party *c;
+    uint64_t count;
+
+    office_open(&office);
+    a = enter(&office);
+    b = enter(&office);
+    c = enter(&office);
+    (void)gets(&office, a, "first", "w", (struct wish){.ttl_ms = 100000000});
+    lose(&office, b, "second", "w");
+    for (unsigned i = 1; i < EPB_LOSSES_MAX; i++) {
+        lose(&office, c, "other", "x");
+    }
+    cr_assert_eq(release(&office, c, "w", "", EPB_F_FORCE, &count), EPB_OK);
+    cr_assert_eq(count, 1);
+    leave(&office, a);
+    leave(&office, b);
+    leave(&office, c);
+    office_close(&office);
+}
