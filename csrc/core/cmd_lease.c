@@ -170,8 +170,9 @@ epb_cmd_renew(struct epb_engine *engine, struct epb_party *party,
 
 /* A release that tells why its computation failed. */
 static void
-release_failed(struct epb_engine *engine, const struct epb_request *request,
-               const struct epb_time *now, struct epb_reply *reply)
+release_failed(struct epb_engine *engine, const struct epb_party *party,
+               const struct epb_request *request, const struct epb_time *now,
+               struct epb_reply *reply)
 {
     const struct epb_grant *grant = epb_lease_find(engine->leases, request->fence, now);
     struct epb_grant_view view;
@@ -185,7 +186,8 @@ release_failed(struct epb_engine *engine, const struct epb_request *request,
     } else if (grant != NULL && epb_grant_look(grant, now, &view)) {
         reply->status =
             view.kind == EPB_KIND_COMPUTE
-                ? epb_lease_fail(engine->leases, request->fence, request->value, now)
+                ? epb_lease_fail(engine->leases, party, request->fence,
+                                 (request->flags & EPB_F_FORCE) != 0, request->value, now)
                 : EPB_INVALID_REQUEST;
         reply->count = 1;
     }
@@ -228,7 +230,7 @@ epb_cmd_release(struct epb_engine *engine, struct epb_party *party,
                 struct epb_reply *reply)
 {
     if (request->value.size_bytes > 0) {
-        release_failed(engine, request, now, reply);
+        release_failed(engine, party, request, now, reply);
     } else if ((request->flags & EPB_F_FENCE) != 0) {
         release_token(engine, party, request, now, reply);
     } else {

@@ -179,10 +179,11 @@ epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
                          uint64_t *released);
 /* The computation of this token failed: everybody who waits for it now gets
  * EPB_COMPUTE_FAILED and the reason. EPB_LEASE_LOST when it is not live (or no
- * computation), EPB_MAX_MEMORY, EPB_INTERNAL; nothing has changed then. */
+ * computation); EPB_LEASE_HELD when it is another session's, unless by force;
+ * EPB_MAX_MEMORY, EPB_INTERNAL; nothing has changed then. */
 EPB_MUST_USE enum epb_status
-epb_lease_fail(struct epb_leases *leases, uint64_t token, struct epb_bytes reason,
-               const struct epb_time *now);
+epb_lease_fail(struct epb_leases *leases, const struct epb_party *party, uint64_t token,
+               bool force, struct epb_bytes reason, const struct epb_time *now);
 /* The key has a value now: everybody who waits for its computation is finished with
  * EPB_OK and no grant. The live computation stays as it is. O(1) when nothing is
  * computed. */

@@ -72,8 +72,8 @@ fail_queue(struct epb_leases *leases, struct epb_resource *resource,
 }
 
 enum epb_status
-epb_lease_fail(struct epb_leases *leases, uint64_t token, struct epb_bytes reason,
-               const struct epb_time *now)
+epb_lease_fail(struct epb_leases *leases, const struct epb_party *party, uint64_t token,
+               bool force, struct epb_bytes reason, const struct epb_time *now)
 {
     struct epb_grant *grant;
     struct epb_reason *shared;
@@ -83,6 +83,9 @@ epb_lease_fail(struct epb_leases *leases, uint64_t token, struct epb_bytes reaso
     grant = epb_lease_find(leases, token, now);
     if (grant == NULL || grant->stake->resource->space != EPB_SPACE_COMPUTE) {
         return EPB_LEASE_LOST;
+    }
+    if (!force && !epb_grant_is_for(grant, party)) {
+        return EPB_LEASE_HELD;
     }
     status = reason_new(leases, reason, &shared);
     if (status != EPB_OK) {

@@ -374,6 +374,14 @@ epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
     return status;
 }
 
+bool
+epb_grant_is_for(const struct epb_grant *grant, const struct epb_party *party)
+{
+    const struct epb_holder *holder = grant->stake->holder;
+
+    return holder->party == NULL || holder->party == party;
+}
+
 enum epb_status
 epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
                         uint64_t token, bool force, bool discard,
@@ -388,8 +396,7 @@ epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
     if (grant == NULL) {
         return EPB_OK;
     }
-    if (!force && grant->stake->holder->party != NULL &&
-        grant->stake->holder->party != party) {
+    if (!force && !epb_grant_is_for(grant, party)) {
         return EPB_LEASE_HELD;
     }
     release_grant(&release, grant);

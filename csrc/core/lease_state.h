@@ -247,7 +247,12 @@ epb_holder_key(const void *item);
 struct epb_bytes
 epb_stake_key(const void *item);
 
-/* lease_release.c: losses */
+/* lease_release.c: whose a grant is, and losses */
+
+/* Whether the party may release it by its token: it is held in its session's name, or in
+ * the name of none. */
+bool
+epb_grant_is_for(const struct epb_grant *grant, const struct epb_party *party);
 
 /* A grant that has just ended, if there is somebody to tell. */
 void

@@ -172,9 +172,8 @@ call_discard(struct office *office, struct epb_party *party)
 static enum epb_status
 call_fail(struct office *office, struct epb_party *party)
 {
-    (void)party;
     /* The first that was granted. */
-    return epb_lease_fail(office->leases, UINT64_C(1700000000000) << 10,
+    return epb_lease_fail(office->leases, party, UINT64_C(1700000000000) << 10, false,
                           bytes_of("reason"), &office->now);
 }
 

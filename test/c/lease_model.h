@@ -142,7 +142,8 @@ enum epb_status
 model_release_worker(struct model *model, struct model_release *release,
                      unsigned *released);
 enum epb_status
-model_fail(struct model *model, uint64_t token, unsigned reason);
+model_fail(struct model *model, unsigned party, uint64_t token, bool force,
+           unsigned reason);
 void
 model_computed(struct model *model, unsigned key);
 bool

@@ -287,7 +287,8 @@ model_release_worker(struct model *model, struct model_release *release,
 /* Computations */
 
 enum epb_status
-model_fail(struct model *model, uint64_t token, unsigned reason)
+model_fail(struct model *model, unsigned party, uint64_t token, bool force,
+           unsigned reason)
 {
     const struct model_grant *grant;
     struct model_wait *wait;
@@ -296,6 +297,9 @@ model_fail(struct model *model, uint64_t token, unsigned reason)
     grant = model_find(model, token);
     if (grant == NULL || grant->space != EPB_SPACE_COMPUTE) {
         return EPB_LEASE_LOST;
+    }
+    if (!force && grant->place != MODEL_NOBODY && grant->place != party) {
+        return EPB_LEASE_HELD;
     }
     while ((wait = model_first_queued(model, grant->space, grant->key)) != NULL) {
         bool is_due = wait->due <= model->now;

@@ -239,8 +239,9 @@ Test(lease_queue, one_computes_and_the_next_takes_over)
     leave(&office, a);
     cr_assert_not(is_live(&office, token), "a late write is fenced");
     token = takes(&office, b);
-    cr_assert_eq(epb_lease_fail(office.leases, token + 1, bytes_of("x"), &office.now),
-                 EPB_LEASE_LOST);
+    cr_assert_eq(
+        epb_lease_fail(office.leases, b, token + 1, false, bytes_of("x"), &office.now),
+        EPB_LEASE_LOST);
     leave(&office, b);
     office_close(&office);
 }
@@ -353,10 +354,15 @@ Test(lease_queue, a_failure_goes_to_those_who_wait_now)
     (void)waits(&office, a, "login", "w2", compute);
     (void)waits(&office, b, "login", "w3", compute);
     cr_assert_eq(
-        epb_lease_fail(office.leases, token, bytes_of("no account"), &office.now),
-        EPB_OK);
-    cr_assert_eq(epb_lease_fail(office.leases, token, bytes_of("again"), &office.now),
-                 EPB_LEASE_LOST);
+        epb_lease_fail(office.leases, b, token, false, bytes_of("mine"), &office.now),
+        EPB_LEASE_HELD, "another session's");
+    cr_assert(is_live(&office, token));
+    cr_assert_eq(epb_lease_fail(office.leases, a, token, false, bytes_of("no account"),
+                                &office.now),
+                 EPB_OK);
+    cr_assert_eq(
+        epb_lease_fail(office.leases, a, token, false, bytes_of("again"), &office.now),
+        EPB_LEASE_LOST);
     wait = epb_wait_pop(office.waits, a);
     cr_assert_eq(wait->status, EPB_COMPUTE_FAILED);
     cr_assert(bytes_equal(epb_reason_text(wait->reason), bytes_of("no account")));
@@ -365,8 +371,9 @@ Test(lease_queue, a_failure_goes_to_those_who_wait_now)
     leave(&office, a);
     hears(&office, b, EPB_COMPUTE_FAILED);
     token = gets(&office, b, "door", "w", lock).token;
-    cr_assert_eq(epb_lease_fail(office.leases, token, bytes_of("x"), &office.now),
-                 EPB_LEASE_LOST, "that is no computation");
+    cr_assert_eq(
+        epb_lease_fail(office.leases, b, token, false, bytes_of("x"), &office.now),
+        EPB_LEASE_LOST, "that is no computation");
     leave(&office, b);
     office_close(&office);
 }

@@ -462,13 +462,15 @@ op_fail(struct run *run, const struct op *op)
 {
     uint64_t token = choose_token(run, op);
     unsigned length = 1 + op->amount % 20;
+    bool force = (op->flags & FLAG_FORCE) != 0;
     struct epb_bytes reason = {(const uint8_t *)"twenty bytes of reason", length};
     enum epb_status status;
 
     arm(run, op);
-    status = epb_lease_fail(run->leases, token, reason, &run->now);
+    status = epb_lease_fail(run->leases, run->parties[op->party], token, force, reason,
+                            &run->now);
     if (!has_failed(run, op, status)) {
-        EXPECT(run, status == model_fail(&run->model, token, length));
+        EXPECT(run, status == model_fail(&run->model, op->party, token, force, length));
     }
 }
 
