@@ -13,9 +13,20 @@
  * along. With the thresholds below the move is over before the next can be due. Look-ups
  * ask both tables meanwhile. A moved item's key is hashed again: that costs a cache miss,
  * and saves storing the hash.
+ *
+ * An insertion by which some item would come to lie 1,024 slots behind its home begins to
+ * grow, however full the table is. Should that happen while another move is under way
+ * (the new table is less than half full then: only in a build with tiny limits), all
+ * items go to a larger table at once.
+ *
+ * A walk in parts goes over homes in groups of GROUP_HOMES, and counts the group's number
+ * from its highest bit down (Redis's SCAN, Noordhuis 2013): a table of another size has
+ * the same groups, divided or joined, in the same order. While two tables are there, a
+ * part is a group of the smaller one, and what it is divided into in the larger one.
  */
 #include "map.h"
 
+#include "limits.h"
 #include "mem.h"
 #include "sys.h"
 
@@ -30,9 +41,11 @@
 
 #define ADDRESS_BITS 48U
 #define ADDRESS_MASK ((UINT64_C(1) << ADDRESS_BITS) - 1)
-#define HOME_BITS 10U
+#define HOME_BITS EPB_LIMIT(10U, 4U)
 #define HOME_MASK ((UINT64_C(1) << HOME_BITS) - 1)
 #define DISTANCE_LIMIT ((size_t)1 << HOME_BITS)
+/* Those of a cache line. */
+#define GROUP_HOMES ((size_t)8)
 
 struct table {
     uint64_t *slots; /* 0: free */
@@ -220,6 +233,18 @@ table_find_item(const struct table *table, const void *item, uint64_t hash, size
     return false;
 }
 
+/* Whether the entries from `at` to `end` may lie one further from home. */
+static bool
+can_shift(const struct table *table, size_t at, size_t end)
+{
+    for (; at != end; at = (at + 1) & table->mask) {
+        if (slot_distance(table, at) + 1 >= DISTANCE_LIMIT) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Puts the item behind all whose home is not past its own, and moves the rest of the run
  * one further. False when an entry would come to lie too far from home: nothing changed
  * then. */
@@ -239,7 +264,7 @@ table_insert(struct table *table, const void *item, uint64_t hash)
     while (table->slots[end] != 0) {
         end = (end + 1) & table->mask;
     }
-    if (((end - home) & table->mask) >= DISTANCE_LIMIT) {
+    if (distance >= DISTANCE_LIMIT || !can_shift(table, at, end)) {
         return false;
     }
     for (size_t to = end; to != at; to = (to - 1) & table->mask) {
@@ -266,25 +291,71 @@ table_remove(struct table *table, size_t at)
 
 /* Resizing */
 
+/* Copies the items of one table to another. False: one would lie too far from home. */
+static bool
+table_copy(const struct epb_map *map, const struct table *from, struct table *to)
+{
+    for (size_t at = 0; at < table_slots(from); at++) {
+        const void *item = slot_item(from->slots[at]);
+
+        if (item != NULL && !table_insert(to, item, hash_of(map, map->key_of(item)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Moves all items to one larger table, at once. False when memory is out: nothing has
+ * changed. */
+static bool
+rebuild(struct epb_map *map)
+{
+    size_t slots = table_slots(&map->now);
+    struct table table;
+    bool complete;
+
+    do {
+        slots *= 2;
+        if (!table_init(&table, slots)) {
+            return false;
+        }
+        complete =
+            table_copy(map, &map->now, &table) && table_copy(map, &map->old, &table);
+        if (!complete) {
+            table_fini(&table);
+        }
+    } while (!complete);
+    table_fini(&map->now);
+    table_fini(&map->old);
+    map->now = table;
+    return true;
+}
+
+/* Takes the entry at the cursor along. False: it can't be now. */
+static bool
+move_one(struct epb_map *map)
+{
+    void *item = slot_item(map->old.slots[map->cursor]);
+
+    if (item == NULL) {
+        map->cursor = (map->cursor + 1) & map->old.mask;
+        return true;
+    }
+    if (table_insert(&map->now, item, hash_of(map, map->key_of(item)))) {
+        table_remove(&map->old, map->cursor);
+        return true;
+    }
+    return rebuild(map);
+}
+
 /* Takes a few slots of the old table along. */
 static void
 move_step(struct epb_map *map)
 {
-    if (map->old.slots == NULL) {
-        return;
-    }
-    for (unsigned i = 0; i < MOVES_A_STEP && map->old.count > 0; i++) {
-        if (map->old.slots[map->cursor] == 0) {
-            map->cursor = (map->cursor + 1) & map->old.mask;
-            continue;
-        }
-        void *item = slot_item(map->old.slots[map->cursor]);
-        bool moved = table_insert(&map->now, item, hash_of(map, map->key_of(item)));
+    unsigned moves = 0;
 
-        /* The new table is less than half full: with a keyed hash a thousand neighbours
-         * can't be. */
-        EPB_ASSERT(moved);
-        table_remove(&map->old, map->cursor);
+    while (moves < MOVES_A_STEP && map->old.count > 0 && move_one(map)) {
+        moves++;
     }
     if (map->old.count == 0) {
         table_fini(&map->old);
@@ -307,6 +378,19 @@ resize_start(struct epb_map *map, size_t slots)
         table_fini(&map->old);
     }
     return true;
+}
+
+/* To a table of twice the size: step by step, unless a move is under way. False when
+ * memory is out. */
+static bool
+grow(struct epb_map *map)
+{
+    size_t slots = table_slots(&map->now);
+
+    if (map->old.slots != NULL) {
+        return rebuild(map);
+    }
+    return resize_start(map, slots == 0 ? SMALLEST_SLOTS : slots * 2);
 }
 
 static void
@@ -392,17 +476,19 @@ epb_map_find(const struct epb_map *map, struct epb_bytes key)
 enum epb_status
 epb_map_insert(struct epb_map *map, void *item)
 {
-    size_t slots = table_slots(&map->now);
+    uint64_t hash;
 
     move_step(map);
-    if (epb_map_count(map) >= FULL_PART(slots)) {
-        EPB_ASSERT(map->old.slots == NULL);
-        if (!resize_start(map, slots == 0 ? SMALLEST_SLOTS : slots * 2)) {
+    if (epb_map_count(map) >= FULL_PART(table_slots(&map->now)) && !grow(map)) {
+        return EPB_INTERNAL;
+    }
+    hash = hash_of(map, map->key_of(item));
+    while (!table_insert(&map->now, item, hash)) {
+        if (!grow(map)) {
             return EPB_INTERNAL;
         }
     }
-    return table_insert(&map->now, item, hash_of(map, map->key_of(item))) ? EPB_OK
-                                                                          : EPB_INTERNAL;
+    return EPB_OK;
 }
 
 /* The table and the place of an item that must be there. */
@@ -459,4 +545,89 @@ epb_map_each(const struct epb_map *map, bool (*visit)(void *context, void *item)
     if (table_each(&map->now, visit, context)) {
         (void)table_each(&map->old, visit, context);
     }
+}
+
+/* Visits what has its home in the group. */
+static void
+group_scan(const struct table *table, size_t group,
+           void (*visit)(void *context, void *item), void *context)
+{
+    size_t first = group * GROUP_HOMES;
+
+    for (size_t steps = 0;; steps++) {
+        size_t at = (first + steps) & table->mask;
+        size_t distance;
+
+        if (table->slots[at] == 0 && steps >= GROUP_HOMES) {
+            return;
+        }
+        if (table->slots[at] == 0) {
+            continue;
+        }
+        distance = slot_distance(table, at);
+        /* The home lies before the group, behind it, or in it. */
+        if (distance > steps) {
+            continue;
+        }
+        if (steps - distance >= GROUP_HOMES) {
+            return;
+        }
+        visit(context, slot_item(table->slots[at]));
+    }
+}
+
+static uint64_t
+reverse_bits(uint64_t word)
+{
+    word = (word >> 1 & UINT64_C(0x5555555555555555)) |
+           (word & UINT64_C(0x5555555555555555)) << 1;
+    word = (word >> 2 & UINT64_C(0x3333333333333333)) |
+           (word & UINT64_C(0x3333333333333333)) << 2;
+    word = (word >> 4 & UINT64_C(0x0F0F0F0F0F0F0F0F)) |
+           (word & UINT64_C(0x0F0F0F0F0F0F0F0F)) << 4;
+    word = (word >> 8 & UINT64_C(0x00FF00FF00FF00FF)) |
+           (word & UINT64_C(0x00FF00FF00FF00FF)) << 8;
+    word = (word >> 16 & UINT64_C(0x0000FFFF0000FFFF)) |
+           (word & UINT64_C(0x0000FFFF0000FFFF)) << 16;
+    return word >> 32 | word << 32;
+}
+
+/* The groups of a table, less one. */
+static size_t
+group_mask(const struct table *table)
+{
+    return table->mask / GROUP_HOMES;
+}
+
+/* The number of the group that comes after this one; 0 after the last. */
+static uint64_t
+group_after(const struct table *table, uint64_t group)
+{
+    return reverse_bits(reverse_bits(group | ~(uint64_t)group_mask(table)) + 1);
+}
+
+bool
+epb_map_scan(const struct epb_map *map, uint64_t *cursor,
+             void (*visit)(void *context, void *item), void *context)
+{
+    bool two = map->old.slots != NULL;
+    bool old_is_small = two && map->old.mask < map->now.mask;
+    const struct table *small = old_is_small ? &map->old : &map->now;
+    const struct table *large = old_is_small || !two ? &map->now : &map->old;
+    uint64_t group = *cursor;
+    uint64_t divided;
+
+    if (map->now.slots == NULL) {
+        return false;
+    }
+    divided = group_mask(small) ^ group_mask(large);
+    if (two) {
+        group_scan(small, (size_t)group & group_mask(small), visit, context);
+    }
+    do {
+        group_scan(large, (size_t)group & group_mask(large), visit, context);
+        group = group_after(large, group);
+    } while ((group & divided) != 0);
+    *cursor = group;
+    return group != 0;
 }

@@ -5,7 +5,8 @@
  * make long probe runs (SipHash-1-3, Aumasson and Bernstein 2012).
  *
  * Growth moves a bounded number of slots an operation (incremental rehash), so that no
- * insertion pauses other clients.
+ * insertion pauses other clients. Where an item would come to lie too far from its place,
+ * the table grows early: an insertion fails for want of memory alone.
  *
  * Not thread-safe.
  */
@@ -52,5 +53,13 @@ epb_map_remove(struct epb_map *map, void *item);
 void
 epb_map_each(const struct epb_map *map, bool (*visit)(void *context, void *item),
              void *context);
+/* A part of a walk between whose parts the map may change (as Redis's SCAN): begins with
+ * *cursor 0, and ends when it returns false. Items that are there during the whole walk
+ * are visited at least once, others at most as long as they are there; some may be
+ * visited again after the table has grown or shrunk. The map must not change during the
+ * call. */
+bool
+epb_map_scan(const struct epb_map *map, uint64_t *cursor,
+             void (*visit)(void *context, void *item), void *context);
 
 #endif

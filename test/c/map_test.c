@@ -239,3 +239,79 @@ Test(map, agrees_with_a_plain_array)
     random_history(2);
     random_history(random_seed("map"));
 }
+
+/* Visits of a walk in parts; `item->visits` are counted. */
+static void
+visit_part(void *context, void *found)
+{
+    struct item *item = found;
+
+    (void)context;
+    cr_assert(item->inside);
+    item->visits++;
+}
+
+/* Whatever comes and goes between the parts, what stays is visited. */
+Test(map, a_walk_in_parts_meets_all_that_stays)
+{
+    const unsigned count = 6000;
+    struct item *items = items_new(count);
+
+    for (unsigned round = 0; round < 60; round++) {
+        struct epb_map *map = epb_map_new(key_of);
+        struct random random = {round + 1};
+        uint64_t cursor = 0;
+        unsigned some = round * 37 % 2000;
+        bool more = true;
+
+        for (unsigned i = 0; i < count; i++) {
+            items[i].inside = false;
+            items[i].visits = 0;
+        }
+        /* The first `some` stay; of the others a growing or shrinking part is there. */
+        for (unsigned i = 0; i < some + (round % 2) * 4000; i++) {
+            insert(map, &items[i]);
+        }
+        while (more) {
+            unsigned changes = random_below(&random, 40);
+
+            more = epb_map_scan(map, &cursor, visit_part, NULL);
+            for (unsigned i = 0; i < changes; i++) {
+                struct item *item = &items[some + random_below(&random, count - some)];
+
+                if (item->inside && (round % 2 == 1 || random_below(&random, 4) == 0)) {
+                    epb_map_remove(map, item);
+                    item->inside = false;
+                } else if (!item->inside && round % 2 == 0) {
+                    insert(map, item);
+                }
+            }
+        }
+        for (unsigned i = 0; i < some; i++) {
+            cr_assert_geq(items[i].visits, 1, "round %u, item %u", round, i);
+        }
+        epb_map_free(map);
+    }
+    free(items);
+}
+
+/* While nothing changes, once; an empty map has no parts. */
+Test(map, a_walk_in_parts_meets_everything_once)
+{
+    struct item *items = items_new(1000);
+    struct epb_map *map = epb_map_new(key_of);
+    uint64_t cursor = 0;
+
+    cr_assert_not(epb_map_scan(map, &cursor, visit_part, NULL));
+    for (unsigned i = 0; i < 1000; i++) {
+        insert(map, &items[i]);
+    }
+    while (epb_map_scan(map, &cursor, visit_part, NULL)) {
+    }
+    cr_assert_eq(cursor, 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        cr_assert_eq(items[i].visits, 1, "item %u", i);
+    }
+    epb_map_free(map);
+    free(items);
+}
