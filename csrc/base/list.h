@@ -1,13 +1,15 @@
 /*
  * An intrusive list, doubly linked and circular: `struct epb_list` is both the head and
  * the node that an item embeds. A node outside any list points at itself, so that
- * removing it again does no harm.
+ * removing it again does no harm; one of zeroed memory may be appended.
  */
 #ifndef EPB_BASE_LIST_H
 #define EPB_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "status.h"
 
 struct epb_list {
     struct epb_list *next;
@@ -35,6 +37,7 @@ epb_list_empty(const struct epb_list *list)
 static inline void
 epb_list_append(struct epb_list *head, struct epb_list *node)
 {
+    EPB_ASSERT(node->next == NULL || node->next == node);
     node->next = head;
     node->prev = head->prev;
     head->prev->next = node;
@@ -44,6 +47,7 @@ epb_list_append(struct epb_list *head, struct epb_list *node)
 static inline void
 epb_list_remove(struct epb_list *node)
 {
+    EPB_ASSERT(node->prev->next == node && node->next->prev == node);
     node->prev->next = node->next;
     node->next->prev = node->prev;
     epb_list_init(node);

@@ -31,6 +31,7 @@ on_due(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
+    EPB_ASSERT(timer->fd >= 0);
     /* When that fails it is told again. */
     if (read(timer->fd, &times, sizeof(times)) == (ssize_t)sizeof(times))
         timer->armed_ms = UINT64_MAX;

@@ -53,6 +53,7 @@ unsent_bytes(const struct epb_conn *conn)
 static void
 ask_for_turn(struct epb_conn *conn)
 {
+    EPB_ASSERT(!conn->closed);
     conn->owner->ready(conn->owner->context, conn);
 }
 
@@ -81,6 +82,7 @@ on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
     size_t size_bytes = sizeof(scratch);
 
     (void)suggested;
+    EPB_ASSERT(!conn->closed);
     if (!conn->lingering)
         size_bytes = offer_room(conn, &memory);
     if (size_bytes > UINT32_MAX / 2)
@@ -117,6 +119,7 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
     struct epb_conn *conn = pipe->data;
 
     (void)buffer;
+    EPB_ASSERT(!conn->closed);
     if (size == 0)
         return;
     if (size > 0) {
@@ -180,12 +183,14 @@ resume_reading(struct epb_conn *conn)
 
 /* --- Writing --- */
 
+/* What libuv wrote at once, or failed to, it tells in its next round with that result: by
+ * then the connection may be closed, and on its way to be freed. */
 static void
 on_written(uv_write_t *write, int error)
 {
     struct epb_conn *conn = write->data;
 
-    if (error == UV_ECANCELED)
+    if (conn->closed)
         return;
     conn->writing = false;
     if (error != 0)
@@ -304,6 +309,7 @@ on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
     struct epb_conn *conn = socket->data;
 
     (void)buffer;
+    EPB_ASSERT(!conn->closed);
     if (size == 0)
         return;
     (void)uv_read_stop(socket);
@@ -440,7 +446,7 @@ on_shutdown(uv_shutdown_t *request, int error)
 {
     struct epb_conn *conn = request->data;
 
-    if (error == 0 || error == UV_ECANCELED)
+    if (error == 0 || conn->closed)
         return;
     conn->broken = true;
     ask_for_turn(conn);
@@ -550,13 +556,22 @@ epb_conn_quiet(const struct epb_conn *conn)
     return !conn->writing && epb_list_empty(&conn->queued) && unsent_bytes(conn) == 0;
 }
 
+static bool
+in_no_list(const struct epb_conn *conn)
+{
+    return epb_list_empty(&conn->all) && epb_list_empty(&conn->queued) &&
+           epb_list_empty(&conn->unproven) && epb_list_empty(&conn->timed);
+}
+
 static void
 on_closed(uv_handle_t *handle)
 {
     struct epb_conn *conn = handle->data;
 
+    EPB_ASSERT(conn->closed && conn->handles != 0);
     if (--conn->handles != 0)
         return;
+    EPB_ASSERT(in_no_list(conn));
     epb_buf_fini(&conn->unsent);
     epb_mem_table_free(conn->pipes);
     epb_mem_table_free(conn);
@@ -565,6 +580,8 @@ on_closed(uv_handle_t *handle)
 void
 epb_conn_close(struct epb_conn *conn)
 {
+    EPB_ASSERT(!conn->closed && in_no_list(conn));
+    conn->closed = true;
     epb_session_free(conn->session, conn->owner->now(conn->owner->context));
     conn->session = NULL;
     if (conn->pipes != NULL)

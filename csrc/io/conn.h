@@ -67,7 +67,7 @@ struct epb_conn;
 struct epb_conn_owner {
     void *context;
     struct epb_session_config sessions;
-    /* It has something to do; may be said twice. */
+    /* It has something to do; may be said twice, and never after epb_conn_close. */
     void (*ready)(void *context, struct epb_conn *conn);
     /* Whether all connections together may hold more input; the next turn sees to it. */
     bool (*may_take)(const void *context);
@@ -106,6 +106,7 @@ struct epb_conn {
     bool end_told;                /* the session knows */
     bool half_open;               /* it goes on all the same */
     bool lingering;               /* all is said; waiting for the peer to close */
+    bool closed;                  /* given up by its owner, who hears of it no more */
     bool changing;                /* over to the pipes, or back, when all is written */
     bool gone;                    /* on pipes: the socket has ended */
     struct epb_pipe_ends ends;    /* ours of the pipes passed, until they are opened */

@@ -602,6 +602,7 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
 static void
 free_endpoint(struct epb_endpoint *endpoint)
 {
+    EPB_ASSERT(epb_list_empty(&endpoint->open));
     if (endpoint->fd >= 0)
         epb_socket_close(endpoint->fd);
     if (endpoint->lock_fd >= 0)

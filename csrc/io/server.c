@@ -332,6 +332,9 @@ new_server(const struct epb_server_options *options)
 static void
 free_server(struct epb_server *server)
 {
+    EPB_ASSERT(epb_list_empty(&server->all) && !has_queued(server) &&
+               epb_list_empty(&server->serving) && epb_list_empty(&server->unproven) &&
+               epb_list_empty(&server->timed));
     epb_mem_free(server->secret);
     epb_mem_table_free(server->path);
     epb_mem_table_free(server);

@@ -11,6 +11,7 @@ epb_server_on_ready(void *context, struct epb_conn *conn)
     struct epb_server *server = context;
     bool ending = conn->ended || conn->broken;
 
+    EPB_ASSERT(!epb_list_empty(&conn->all));
     /* It may have been queued while its peer was still there. */
     if (ending)
         epb_list_remove(&conn->queued);
@@ -82,6 +83,7 @@ epb_server_account(struct epb_server *server, struct epb_conn *conn)
 void
 epb_server_drop(struct epb_server *server, struct epb_conn *conn)
 {
+    EPB_ASSERT(!epb_list_empty(&conn->all));
     server->held_input -= conn->held_input;
     server->held_output -= conn->held_output;
     if (!epb_list_empty(&conn->unproven))
@@ -215,6 +217,7 @@ epb_server_on_connection(void *context)
 {
     struct epb_server *server = context;
 
+    EPB_ASSERT(!server->ended);
     if (!has_unproven_place(server))
         return;
     struct epb_conn *conn = epb_conn_new(&server->loop.uv, &server->conns);

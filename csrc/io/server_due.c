@@ -10,6 +10,7 @@ on_timer(uv_timer_t *timer)
 {
     struct epb_server *server = timer->data;
 
+    EPB_ASSERT(server->timer_open);
     server->armed_ms = UINT64_MAX;
 }
 

@@ -1,0 +1,326 @@
+/* One connection, its owner a test: whatever libuv has still to tell when it is closed,
+ * its owner hears nothing of it, and nothing is touched that has been freed. */
+#include <sys/ioctl.h>
+
+#include "io/conn.h"
+#include "io/pipes.h"
+#include "io/room.h"
+#include "io_help.h"
+
+/* More than the socket takes at first, and no more than it takes once that is read. */
+#define VALUE_BYTES 60000U
+#define SOCKET_BYTES 16384
+#define PIPE_BYTES 32768
+
+static struct {
+    uv_loop_t loop;
+    struct epb_engine *engine;
+    struct epb_conn_owner owner;
+    struct epb_conn *conn; /* NULL: closed */
+    struct epb_time now;
+    int peer;                    /* the other end; -1: closed */
+    struct epb_pipe_ends ends;   /* the peer's, of the pipes it has got */
+    unsigned called_when_closed; /* the owner */
+    void (*between)(void);       /* what was written at once and the rest */
+    unsigned met;
+} stage;
+
+/* --- What happens between --- */
+
+int
+__real_epb_room_for_pipe(const uv_pipe_t *pipe);
+int
+__wrap_epb_room_for_pipe(const uv_pipe_t *pipe);
+
+/* Asked for before the rest is written, and for reading: the former comes first. */
+int
+__wrap_epb_room_for_pipe(const uv_pipe_t *pipe)
+{
+    int error = __real_epb_room_for_pipe(pipe);
+
+    if (stage.between != NULL) {
+        stage.met++;
+        stage.between();
+        stage.between = NULL;
+    }
+    return error;
+}
+
+static int
+peer_in(void)
+{
+    return stage.ends.in >= 0 ? stage.ends.in : stage.peer;
+}
+
+static void
+read_all(void)
+{
+    static uint8_t place[4096];
+
+    while (read(peer_in(), place, sizeof(place)) > 0) {
+    }
+}
+
+static void
+leave(void)
+{
+    close(stage.peer);
+    stage.peer = -1;
+    epb_pipes_close(&stage.ends);
+}
+
+static void
+stay(void)
+{
+}
+
+/* --- Its owner --- */
+
+static void
+on_ready(void *context, struct epb_conn *conn)
+{
+    (void)context;
+    (void)conn;
+    stage.called_when_closed += stage.conn == NULL;
+}
+
+static bool
+always(const void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void
+on_input_held(void *context, struct epb_conn *conn)
+{
+    on_ready(context, conn);
+}
+
+static const struct epb_time *
+on_now(void *context)
+{
+    (void)context;
+    return &stage.now;
+}
+
+static void
+begin(void)
+{
+    struct epb_options options;
+    int ends[2];
+    int room = SOCKET_BYTES;
+
+    signal(SIGPIPE, SIG_IGN);
+    memset(&stage, 0, sizeof(stage));
+    stage.now = time_at(1000000);
+    stage.ends = EPB_PIPE_NO_ENDS;
+    cr_assert_eq(epb_room_loop_init(&stage.loop), 0);
+    epb_options_default(&options);
+    stage.engine = epb_engine_new(&options, &stage.now, epb_session_wake, NULL);
+    cr_assert_not_null(stage.engine);
+    stage.owner = (struct epb_conn_owner){.ready = on_ready,
+                                          .may_take = always,
+                                          .input_held = on_input_held,
+                                          .alone = always,
+                                          .now = on_now,
+                                          .sessions = {.engine = stage.engine}};
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    stage.peer = ends[1];
+    cr_assert_eq(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    stage.conn = epb_conn_new(&stage.loop, &stage.owner);
+    cr_assert_not_null(stage.conn);
+    cr_assert_eq(uv_pipe_open(&stage.conn->socket, ends[0]), 0);
+    cr_assert_eq(epb_conn_begin(stage.conn), EPB_OK);
+}
+
+static void
+end(void)
+{
+    epb_pool_fini(&stage.owner.sessions.pool);
+    epb_engine_free(stage.engine);
+    cr_assert_eq(uv_loop_close(&stage.loop), 0);
+    if (stage.peer >= 0)
+        close(stage.peer);
+    epb_pipes_close(&stage.ends);
+}
+
+/* --- Steps --- */
+
+/* Reads what the peer has sent, and has a turn. */
+static enum epb_conn_next
+go_on(void)
+{
+    (void)uv_run(&stage.loop, UV_RUN_NOWAIT);
+    return epb_conn_turn(stage.conn, &stage.now);
+}
+
+/* In one piece: into an empty pipe or socket it fits. */
+static void
+say(const void *data, size_t size_bytes)
+{
+    int fd = stage.ends.out >= 0 ? stage.ends.out : stage.peer;
+
+    cr_assert_eq(write(fd, data, size_bytes), (ssize_t)size_bytes);
+}
+
+static void
+ask(struct epb_request request)
+{
+    struct epb_buf frame;
+
+    request.id = 9;
+    epb_buf_init(&frame, 2 * VALUE_BYTES);
+    cr_assert_eq(epb_frame_encode_request(&frame, &request), EPB_OK);
+    say(epb_buf_data(&frame), epb_buf_size(&frame));
+    epb_buf_fini(&frame);
+    cr_assert_eq(go_on(), EPB_CONN_WAIT);
+}
+
+static void
+store_value(void)
+{
+    static const uint8_t value[VALUE_BYTES];
+
+    say(EPB_MAGIC_PLAIN, EPB_MAGIC_BYTES);
+    ask((struct epb_request){.action = EPB_ACTION_SET,
+                             .flags = EPB_F_TTL | EPB_F_BINARY,
+                             .ttl_ms = 1000,
+                             .key = bytes_of("k"),
+                             .value = {value, sizeof(value)}});
+    read_all();
+}
+
+static void
+take_pipes(void)
+{
+    uint8_t reply[64];
+
+    ask((struct epb_request){.action = EPB_ACTION_PIPES});
+    cr_assert_gt(epb_pipes_receive(stage.peer, reply, sizeof(reply), &stage.ends), 0);
+    struct epb_pipe_ends ends = stage.ends;
+    cr_assert(epb_pipes_any(&ends));
+    cr_assert_eq(fcntl(ends.in, F_SETPIPE_SZ, PIPE_BYTES), PIPE_BYTES);
+    stage.ends = EPB_PIPE_NO_ENDS;
+    struct epb_buf frame;
+    epb_buf_init(&frame, 64);
+    struct epb_request over = {
+        .action = EPB_ACTION_PIPES, .flags = EPB_F_COUNT, .count = 1, .id = 9};
+    cr_assert_eq(epb_frame_encode_request(&frame, &over), EPB_OK);
+    say(epb_buf_data(&frame), epb_buf_size(&frame));
+    epb_buf_fini(&frame);
+    cr_assert_eq(go_on(), EPB_CONN_MORE);
+    cr_assert_eq(go_on(), EPB_CONN_WAIT);
+    read_all();
+    stage.ends = ends;
+}
+
+/* The peer asks for the value; between the part that is written at once and the rest
+ * happens `what`. */
+static void
+ask_for_value(void (*what)(void))
+{
+    struct epb_request get = {.action = EPB_ACTION_GET, .id = 9, .key = bytes_of("k")};
+    struct epb_buf frame;
+
+    epb_buf_init(&frame, 100);
+    cr_assert_eq(epb_frame_encode_request(&frame, &get), EPB_OK);
+    say(epb_buf_data(&frame), epb_buf_size(&frame));
+    epb_buf_fini(&frame);
+    (void)uv_run(&stage.loop, UV_RUN_NOWAIT);
+    stage.between = what;
+    (void)epb_conn_turn(stage.conn, &stage.now);
+    cr_assert_eq(stage.met, 1, "nothing was left to be written later");
+    cr_assert(stage.conn->writing);
+}
+
+/* Closes, and lets libuv say the rest. */
+static void
+close_and_listen(void)
+{
+    struct epb_conn *conn = stage.conn;
+
+    stage.conn = NULL;
+    epb_conn_close(conn);
+    (void)uv_run(&stage.loop, UV_RUN_DEFAULT);
+    cr_assert_eq(stage.called_when_closed, 0);
+}
+
+/* --- The tests --- */
+
+static size_t
+left_to_write(void)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)stage.conn->out);
+}
+
+Test(conn, closed_when_the_rest_was_written_at_once, .init = begin, .fini = end)
+{
+    store_value();
+    ask_for_value(read_all);
+    cr_assert_eq(left_to_write(), 0);
+    close_and_listen();
+}
+
+Test(conn, closed_when_the_rest_failed_at_once, .init = begin, .fini = end)
+{
+    store_value();
+    ask_for_value(leave);
+    close_and_listen();
+}
+
+Test(conn, closed_while_the_rest_waits, .init = begin, .fini = end)
+{
+    store_value();
+    ask_for_value(stay);
+    cr_assert_neq(left_to_write(), 0);
+    close_and_listen();
+}
+
+Test(conn, closed_on_pipes_when_the_rest_was_written_at_once, .init = begin, .fini = end)
+{
+    store_value();
+    take_pipes();
+    ask_for_value(read_all);
+    cr_assert_eq(left_to_write(), 0);
+    close_and_listen();
+}
+
+Test(conn, closed_on_pipes_when_the_rest_failed_at_once, .init = begin, .fini = end)
+{
+    store_value();
+    take_pipes();
+    ask_for_value(leave);
+    close_and_listen();
+}
+
+Test(conn, closed_on_pipes_while_the_rest_waits, .init = begin, .fini = end)
+{
+    store_value();
+    take_pipes();
+    ask_for_value(stay);
+    cr_assert_neq(left_to_write(), 0);
+    close_and_listen();
+}
+
+Test(conn, closed_when_all_is_said, .init = begin, .fini = end)
+{
+    say("?", 1);
+    cr_assert_eq(go_on(), EPB_CONN_WAIT);
+    cr_assert(stage.conn->lingering);
+    close_and_listen();
+}
+
+Test(conn, closed_when_there_is_more_to_read, .init = begin, .fini = end)
+{
+    store_value();
+    say("more", 4);
+    close_and_listen();
+}
+
+Test(conn, closed_when_its_peer_has_left, .init = begin, .fini = end)
+{
+    store_value();
+    leave();
+    close_and_listen();
+}
