@@ -97,12 +97,12 @@ class Asker {
   }
 
   /**
-   * A call that may have the form of nearly all: a short key, a TTL at most, and a value that is a
-   * plain string, if any. Whatever is wrong with an argument, or unusual, is left to `ask`.
+   * A call that may have the form of nearly all: a short key, a TTL at most, and a value that is no
+   * bytes, if any. Whatever is wrong with an argument, or unusual, is left to `ask`.
    * @param {'get' | 'set'} operation
    * @param {unknown} key
    * @param {unknown} ttl 0: none; undefined: the default
-   * @param {unknown} value null: none
+   * @param {unknown} value undefined: none
    * @param {Decode} decode
    * @returns {Promise<any> | null} null: it has another form
    */
@@ -116,23 +116,30 @@ class Asker {
       typeof key === 'string' &&
       key !== '' &&
       Number.isSafeInteger(ms) &&
-      ms >= 0 &&
-      (value === null || this.#isWhole(value));
+      ms >= 0;
     if (!isPlain) return null;
+    const isJson = value !== undefined && typeof value !== 'string';
+    const text = isJson ? this.#plainJson(value) : value;
+    if (text === null || this.#isCompressed(text)) return null;
+    // A toJSON may have closed the client.
+    if (isJson && (this.#closed || this.#root.#connection !== connection)) return null;
     const fullKey = this.prefix === '' ? key : this.prefix + key;
     const action = connection.actions[operation];
-    return connection.askPlain(operation, action, fullKey, ms, value, decode, timeout);
+    return connection.askPlain(operation, action, fullKey, ms, text, isJson, decode, timeout);
   }
 
   /**
-   * Whether a value is a string that is not to be compressed.
    * @param {unknown} value
-   * @returns {value is string}
+   * @returns {string | null} null: it is bytes, or there is something wrong with it
    */
-  #isWhole(value) {
-    if (typeof value !== 'string') return false;
+  #plainJson(value) {
+    return ArrayBuffer.isView(value) ? null : values.jsonOf(value);
+  }
+
+  /** @param {string | undefined} text */
+  #isCompressed(text) {
     const { compression, compressionThreshold } = this.options;
-    return !compression || value.length + 2 < compressionThreshold;
+    return compression && text !== undefined && text.length + 2 >= compressionThreshold;
   }
 
   /**
@@ -260,8 +267,15 @@ class Asker {
    * @param {unknown} value
    */
   putValue(request, value) {
+    this.putEncoded(request, values.encode(value));
+  }
+
+  /**
+   * @param {Request} request
+   * @param {values.Encoded} plain
+   */
+  putEncoded(request, plain) {
     const { compression, compressionThreshold } = this.options;
-    const plain = values.encode(value);
     const encoded = compression ? values.compress(plain, compressionThreshold) : plain;
     request.text = encoded.text;
     request.bytes = encoded.bytes;

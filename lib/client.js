@@ -85,7 +85,8 @@ class PipeClient {
    */
   get(key, options) {
     const asker = this.#asker;
-    const asked = options === undefined ? asker.askPlain('get', key, 0, null, decodeValue) : null;
+    const asked =
+      options === undefined ? asker.askPlain('get', key, 0, undefined, decodeValue) : null;
     return asked ?? asker.ask('get', key, decodeValue, options, GET_OPTIONS);
   }
 
@@ -117,7 +118,7 @@ class PipeClient {
    */
   set(key, value, ttl, options) {
     const asker = this.#asker;
-    if (options === undefined && typeof value === 'string' && ttl !== 0) {
+    if (options === undefined && value !== undefined && ttl !== 0) {
       const asked = asker.askPlain('set', key, ttl ?? undefined, value, decodeTrue);
       if (asked !== null) return asked;
     }

@@ -180,15 +180,16 @@ class Connection {
    * @param {number} action
    * @param {string} key
    * @param {number} ttl 0: none
-   * @param {string | null} text
+   * @param {string | undefined} text undefined: none
+   * @param {boolean} isJson the text is JSON, not a string
    * @param {import('./call').Decode} decode
    * @param {number} timeout
    * @returns {Promise<any> | null} null: it has another form
    */
-  askPlain(operation, action, key, ttl, text, decode, timeout) {
+  askPlain(operation, action, key, ttl, text, isJson, decode, timeout) {
     if (this.#outbox.size >= EARLY_BYTES) this.#sendEarly();
     const id = this.#calls.newId(this.session);
-    const batch = this.#outbox.appendPlain(id, action, key, ttl, text);
+    const batch = this.#outbox.appendPlain(id, action, key, ttl, text, isJson);
     if (batch === 0) return null;
     const promise = new Promise(capture);
     const call = new Call(operation, decode, lastResolve, lastReject);

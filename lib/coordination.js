@@ -44,7 +44,7 @@ class Computation {
   #compute;
   #given;
   #until;
-  /** @type {{ value: any } | null} what was computed, by the one call of the function */
+  /** @type {values.Encoded | null} what was computed, by the one call of the function */
   #computed = null;
 
   /**
@@ -75,7 +75,9 @@ class Computation {
         const old = await this.#computeFor(answer);
         if (old !== null) return old.value;
       }
-      if (await this.#write(answer.token)) return this.#computed?.value;
+      const computed = /** @type {values.Encoded} */ (this.#computed);
+      // As it is stored, so that all callers get the same.
+      if (await this.#write(answer.token, computed)) return values.decodeEncoded(computed);
     }
   }
 
@@ -115,21 +117,22 @@ class Computation {
   async #computeFor({ token, found }) {
     const { signal } = this.#given;
     try {
-      this.#computed = { value: await abortable(this.#compute, signal) };
+      this.#computed = values.encodeComputed(await abortable(this.#compute, signal));
       return null;
     } catch (error) {
       const gaveUp = signal?.aborted === true;
-      await this.#release(token, gaveUp || found !== null ? null : error);
-      if (found === null || gaveUp) throw error;
+      await this.#release(token, gaveUp || found !== null ? null : reasonOf(error));
+      if (found === null || gaveUp) throw inContext(error, 'getOrSet', this.#key);
       return found;
     }
   }
 
   /**
    * @param {number} token
+   * @param {values.Encoded} computed
    * @returns {Promise<boolean>} false: too late
    */
-  async #write(token) {
+  async #write(token, computed) {
     const asker = this.#asker;
     const options = this.#callOptions();
     try {
@@ -141,7 +144,7 @@ class Computation {
         ['timeout'],
         (request, _given, call) => {
           call.operation = 'getOrSet';
-          asker.putValue(request, this.#computed?.value);
+          asker.putEncoded(request, computed);
           asker.putTtl(request, this.#ttl);
           request.fence = token;
           request.flags |= FLAGS.fence;
@@ -151,24 +154,24 @@ class Computation {
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : '';
       if (code === 'fenced') return false;
-      await this.#release(token, UNANSWERED.has(code) ? null : error);
+      await this.#release(token, UNANSWERED.has(code) ? null : reasonOf(error));
       throw error;
     }
   }
 
   /**
-   * Others may compute; those who wait now get the error, if there is one.
+   * Others may compute; those who wait now get the reason, if there is one.
    * @param {number} token
-   * @param {unknown} error
+   * @param {Uint8Array | null} reason
    */
-  async #release(token, error) {
+  async #release(token, reason) {
     const decode = () => undefined;
     try {
       const options = this.#callOptions();
       await this.#asker.ask('release', undefined, decode, options, ['timeout'], (request) => {
         request.fence = token;
         request.flags |= FLAGS.fence;
-        if (error !== null) request.bytes = reasonOf(error);
+        request.bytes = reason;
       });
     } catch {
       // With a broker that is gone, or a claim that is over, there is nothing to release.
@@ -201,12 +204,14 @@ async function abortable(run, signal) {
 }
 
 /**
- * The message of an error, cut to what the broker takes, and never empty.
+ * What others are told of what was thrown: its message, or the text it is, cut to what the broker
+ * takes, and never empty.
  * @param {any} error
  * @returns {Uint8Array}
  */
 function reasonOf(error) {
-  const message = typeof error?.message === 'string' ? error.message : '';
+  const thrown = typeof error === 'string' ? error : error?.message;
+  const message = typeof thrown === 'string' ? thrown : '';
   const bytes = Buffer.from(message === '' ? 'It failed without a message.' : message);
   if (bytes.length <= REASON_MAX_BYTES) return bytes;
   let end = REASON_MAX_BYTES;

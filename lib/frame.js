@@ -238,16 +238,19 @@ function isPlainString(view, at, end) {
 /**
  * How many bytes to have ready for putPlain.
  * @param {string} key
- * @param {string | null} text
+ * @param {string | undefined} text
+ * @param {boolean} isJson
  */
-function plainBound(key, text) {
-  return REQUEST_HEADER_BYTES + NUMBER_BYTES + key.length + (text === null ? 0 : text.length + 2);
+function plainBound(key, text, isJson) {
+  const head = REQUEST_HEADER_BYTES + NUMBER_BYTES + key.length;
+  if (text === undefined) return head;
+  return head + (isJson ? textBound(text) : text.length + 2);
 }
 
 /**
  * Appends a request of the form that nearly all have: a short key in ASCII, a TTL at most, and for a
- * value a plain string. Such a value is written as it is and looked at afterwards, which takes a
- * fifth of the time of JSON.stringify.
+ * value JSON, or a plain string. The latter is written as it is and looked at afterwards, which takes
+ * a fifth of the time of JSON.stringify.
  * @param {Buffer} buffer
  * @param {DataView} view of the same
  * @param {number} at
@@ -255,10 +258,11 @@ function plainBound(key, text) {
  * @param {number} action
  * @param {string} key not empty
  * @param {number} ttl 0: none
- * @param {string | null} text
+ * @param {string | undefined} text undefined: none
+ * @param {boolean} isJson the text is JSON, not a string
  * @returns {number} where it ends, or -1: it has another form, and what was written is to be wiped
  */
-function putPlain(buffer, view, at, id, action, key, ttl, text) {
+function putPlain(buffer, view, at, id, action, key, ttl, text, isJson) {
   const length = key.length;
   if (length > SHORT_TEXT_CHARS) return -1;
   let end = at + REQUEST_HEADER_BYTES;
@@ -269,7 +273,9 @@ function putPlain(buffer, view, at, id, action, key, ttl, text) {
     buffer[end + i] = unit;
   }
   end += length;
-  if (text !== null) {
+  if (isJson) {
+    end += buffer.write(/** @type {string} */ (text), end);
+  } else if (text !== undefined) {
     buffer[end] = QUOTE;
     // Cut there if it is not ASCII: so no more is ever written than plainBound.
     const textEnd = end + 1 + buffer.write(text, end + 1, text.length);

@@ -58,7 +58,13 @@ export class BrokerError extends Error {
   readonly key: string | undefined;
 }
 
-/** What `set` takes: any JSON value (checked when it is encoded), or bytes. */
+/**
+ * What `set` takes: bytes (a Buffer or Uint8Array), or any JSON value. What JSON would lose is refused
+ * with its path, at any depth: a Map, a Set, a promise, NaN, undefined in an array, a function, bytes or
+ * an Error inside an object, an object of a class without `toJSON`. JSON's way are a Date (it comes back
+ * as its text) and whatever has a `toJSON`; a property that is undefined, or has a symbol as its key,
+ * is left out.
+ */
 export type Value = unknown;
 
 export interface CallOptions {
@@ -538,9 +544,10 @@ export class PipeClient {
 
   /**
    * The value of a key; where there is none, `fn` computes it, and it is stored for the TTL
-   * (milliseconds). Over all processes one caller computes while the others wait for its value; when
+   * (milliseconds). All callers get it as it is stored; `undefined` is stored, too: a set-up that has
+   * nothing to give runs once. Over all processes one caller computes while the others wait for its value; when
    * it dies, is aborted, or takes longer than `computeTtlMs`, the next one computes. When `fn` fails, its caller
-   * gets that error, and those who wait `compute_failed` with an Error of its message as `cause`.
+   * gets what it threw, and those who wait `compute_failed` with an Error of its message as `cause`.
    * `wait_timeout`, what `set` rejects with.
    */
   getOrSet<T = any>(

@@ -107,14 +107,15 @@ class Outbox {
    * @param {number} action
    * @param {string} key
    * @param {number} ttl
-   * @param {string | null} text
+   * @param {string | undefined} text
+   * @param {boolean} isJson
    * @returns {number} the number of its batch; 0: it has another form
    */
-  appendPlain(id, action, key, ttl, text) {
-    const room = frame.plainBound(key, text);
+  appendPlain(id, action, key, ttl, text, isJson) {
+    const room = frame.plainBound(key, text, isJson);
     const batch = this.#batchFor(room);
     const { buffer, view, size } = batch;
-    const end = frame.putPlain(buffer, view, size, id, action, key, ttl, text);
+    const end = frame.putPlain(buffer, view, size, id, action, key, ttl, text, isJson);
     if (end < 0) {
       buffer.fill(0, size, size + room);
       return 0;

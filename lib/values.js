@@ -1,13 +1,17 @@
 'use strict';
 /**
  * Values to the bytes that are stored, and back. A value is JSON text, or bytes; either may be
- * compressed. What JSON would lose without a word (undefined, NaN, a Map, half a surrogate pair) is
- * refused, so that what was set is what `get` gives.
+ * compressed. What JSON would lose without a word (lib/loss.js; half a surrogate pair) is refused, so
+ * that what was set is what `get` gives.
+ *
+ * `undefined` is no value, and still what a computation may have to say: getOrSet stores it as JSON's
+ * null with a space before it, which JSON.stringify never writes.
  */
 
-const { isAnyArrayBuffer, isMap, isPromise, isSet, isUint8Array } = require('node:util/types');
+const { isUint8Array } = require('node:util/types');
 const { BrokerError } = require('./error');
 const { FLAGS } = require('./frame');
+const { describeLoss, lossIn } = require('./loss');
 
 /** What is read may not inflate beyond this, whoever wrote it. */
 const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
@@ -16,6 +20,9 @@ const GZIP_TRAILER_BYTES = 4;
 const GZIP_LEVEL = 1;
 /** Compressed only when a tenth or more is saved. */
 const WORTHWHILE = 0.9;
+/** What a computation gave that gave nothing; PROTOCOL.md has it. */
+const NOTHING = ' null';
+const SPACE = 0x20;
 
 /**
  * @typedef {object} Encoded either text or bytes is there
@@ -30,46 +37,80 @@ const WORTHWHILE = 0.9;
  * @throws {BrokerError} invalid_value
  */
 function encode(value) {
-  if (typeof value === 'object' && value !== null) {
-    if (isUint8Array(value)) return { text: null, bytes: value, flags: FLAGS.binary };
-    refuseLossy(value);
-  } else if (typeof value === 'number' && !Number.isFinite(value)) {
-    throw invalid(`JSON has no ${value}`);
-  }
-  const text = stringify(value);
-  if (text.includes('\\ud') && hasLoneSurrogate(text)) {
-    throw invalid('a string in it has half a surrogate pair, which is no character');
-  }
-  return { text, bytes: null, flags: 0 };
+  if (isUint8Array(value)) return { text: null, bytes: value, flags: FLAGS.binary };
+  const text = jsonOf(value);
+  if (text !== null) return { text, bytes: null, flags: 0 };
+  throw refusalOf(value);
 }
 
 /**
- * Objects that JSON turns into `{}` or the like, where the caller surely meant their content.
- * @param {object} value
- */
-function refuseLossy(value) {
-  if (isPromise(value)) throw invalid('this is a promise: await it first');
-  if (ArrayBuffer.isView(value) || isAnyArrayBuffer(value)) {
-    throw invalid('of binary data, pass a Buffer or Uint8Array');
-  }
-  if ((isMap(value) || isSet(value)) && !('toJSON' in value)) {
-    throw invalid('JSON has no Map or Set: pass an array of the entries');
-  }
-}
-
-/**
+ * The same for what a computation gave, which may be nothing.
  * @param {unknown} value
- * @returns {string}
+ * @returns {Encoded}
  */
-function stringify(value) {
+function encodeComputed(value) {
+  return value === undefined ? { text: NOTHING, bytes: null, flags: 0 } : encode(value);
+}
+
+/**
+ * The JSON of a value that it is told by whole; null: there is none.
+ * @param {unknown} value
+ * @returns {string | null}
+ */
+function jsonOf(value) {
+  const found = { minusZero: false };
+  try {
+    const text = JSON.stringify(value);
+    if (text === undefined || lossIn(value, found) !== null) return null;
+    if (found.minusZero) return withMinusZeros(value);
+    return text.includes('\\ud') && hasLoneSurrogate(text) ? null : text;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * JSON has -0, and JSON.stringify writes 0.
+ * @param {unknown} value
+ */
+function withMinusZeros(value) {
+  const mark = require('node:crypto').randomUUID();
+  const marked = JSON.stringify(value, (_key, member) => (Object.is(member, -0) ? mark : member));
+  return marked.replaceAll(`"${mark}"`, '-0');
+}
+
+/**
+ * Why there is no JSON that tells a value by whole.
+ * @param {unknown} value
+ */
+function refusalOf(value) {
   let text;
+  /** @type {unknown} */
+  let cause;
   try {
     text = JSON.stringify(value);
-  } catch (cause) {
-    throw invalid('it is circular, holds a BigInt, or its toJSON failed', cause);
+  } catch (error) {
+    cause = error;
   }
-  if (text !== undefined) return text;
-  throw invalid(typeof value === 'object' ? 'its toJSON gives undefined' : `not ${typeof value}`);
+  const lost = lossUnlessEndless(value);
+  if (lost !== null) return invalid(describeLoss(lost));
+  if (cause !== undefined) {
+    return invalid('it is circular, nested too deeply, or its toJSON failed', cause);
+  }
+  if (text === undefined) return invalid('its toJSON gives undefined');
+  return invalid('a string in it has half a surrogate pair, which is no character');
+}
+
+/**
+ * @param {unknown} value that may be circular
+ * @returns {import('./loss').Loss | null}
+ */
+function lossUnlessEndless(value) {
+  try {
+    return lossIn(value, { minusZero: false });
+  } catch {
+    return null;
+  }
 }
 
 /**
@@ -131,6 +172,7 @@ function decode(buffer, at, end, flags, plain = false) {
   if (flags & FLAGS.binary) return Buffer.from(buffer.subarray(at, end));
   // A third of the time of JSON.parse.
   if (plain) return buffer.toString('latin1', at + 1, end - 1);
+  if (buffer[at] === SPACE && buffer.toString('latin1', at, end) === NOTHING) return undefined;
   try {
     return JSON.parse(buffer.toString('utf8', at, end));
   } catch {
@@ -154,4 +196,21 @@ function inflate(zipped) {
   }
 }
 
-module.exports = { INFLATED_MAX_BYTES, compress, decode, encode };
+/**
+ * What `get` gives of a value that was encoded.
+ * @param {Encoded} encoded
+ */
+function decodeEncoded({ text, bytes, flags }) {
+  const stored = bytes ?? Buffer.from(/** @type {string} */ (text));
+  return decode(Buffer.from(stored), 0, stored.length, flags);
+}
+
+module.exports = {
+  INFLATED_MAX_BYTES,
+  compress,
+  decode,
+  decodeEncoded,
+  encode,
+  encodeComputed,
+  jsonOf,
+};

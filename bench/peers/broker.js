@@ -85,7 +85,7 @@ const common = {
   main: true,
   isOurs: true,
   ttl: 'always',
-  can: ['del', 'expiry', 'growth', 'incr', 'leases', 'lock', 'ping'],
+  can: ['del', 'expiry', 'growth', 'incr', 'leases', 'lock', 'objects', 'ping'],
 };
 const secret = crypto.randomBytes(32).toString('hex');
 

@@ -31,6 +31,38 @@ const requestsOf = (bytes) => {
     },
   };
 };
+/** About 1 KB of JSON, as a test's account may be. */
+const ACCOUNT = {
+  id: 42,
+  email: 'account42@example.org',
+  password: 'correct horse battery staple',
+  profile: {
+    first: 'Ann',
+    last: 'Other',
+    address: { street: '12 Long Street', city: 'Somewhere', zip: '12345', country: 'NL' },
+    phones: ['+31 6 1234', '+31 6 5678'],
+  },
+  roles: [
+    { name: 'admin', scopes: ['read', 'write', 'delete'] },
+    { name: 'user', scopes: ['read'] },
+  ],
+  settings: { theme: 'dark', language: 'en', mails: { news: true, orders: false, security: true } },
+  orders: [0, 1, 2, 3, 4].map((i) => ({
+    id: i,
+    total: i * 10 + 0.5,
+    items: [i, i + 1],
+    status: 'open',
+    at: '2026-01-01T00:00:00.000Z',
+  })),
+  createdAt: 1_700_000_000_000,
+  score: 99.5,
+  parent: null,
+};
+const object = {
+  prepare: (client) => client.set(KEY, ACCOUNT),
+  get: { ask: (client) => client.get(KEY), isRight: (reply) => reply?.orders[4].total === 40.5 },
+  set: { ask: (client) => client.set(KEY, ACCOUNT), isRight: () => true },
+};
 const incr = { ask: (client) => client.incr('bench:counter'), isRight: (reply) => reply > 0 };
 const ping = { ask: (client) => client.ping(), isRight: Boolean };
 
@@ -92,6 +124,13 @@ const ofSize = (size, { get, set, prepare }) => [
   { name: `sequential SET, ${size}`, places: both, run: sequential(set) },
 ];
 
+/** Of the clients that take objects. */
+const ofObjects = [
+  { name: 'sequential GET, an object', run: sequential(object.get), prepare: object.prepare },
+  { name: 'sequential SET, an object', run: sequential(object.set) },
+  { name: 'SET, an object, 64 in flight', run: inFlight(64)(object.set) },
+].map((workload) => ({ ...workload, places: both, needs: 'objects' }));
+
 /** All peers run these, the others the main ones only. */
 const FOR_ALL = [
   'sequential GET',
@@ -115,6 +154,7 @@ module.exports = [
     prepare: large.prepare,
   },
   ...ofSize('256 KiB', huge),
+  ...ofObjects,
 ].map((workload, order) => ({
   ...workload,
   order: order / 100,

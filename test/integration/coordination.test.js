@@ -148,15 +148,68 @@ describe('getOrSet', () => {
     assert.equal(await stranger.getOrSet('k', TTL, () => 'anew'), 'anew');
   });
 
+  test('whatever is thrown is its caller’s, and ends the round of the others', async (t) => {
+    const { client, stranger } = startThree(t);
+    for (const thrown of [null, undefined, 0, 'text', '', { code: 7 }]) {
+      const first = begin(client, 'k');
+      await first.begun;
+      const waiting = begin(stranger, 'k');
+      await untilWaiting(client, 'k', 1);
+      first.fail(thrown);
+      const caught = await first.value.then(
+        () => assert.fail(),
+        (error) => ({ error }),
+      );
+      assert.equal(caught.error, thrown);
+      const error = await waiting.value.catch((told) => told);
+      assert.ok(withCode('compute_failed')(error));
+      const told = thrown === 'text' ? thrown : 'It failed without a message.';
+      assert.equal(error.cause.message, told);
+    }
+  });
+
+  test('all callers get what is stored, the one who computed it as well', async (t) => {
+    const { client, stranger } = startThree(t);
+    const makers = {
+      nothing: () => undefined,
+      date: () => ({ at: new Date(0) }),
+      absent: () => ({ a: 1, b: undefined }),
+      json: () => ({ toJSON: () => [-0] }),
+      bytes: () => new Uint8Array([1, 2]),
+      number: () => -0,
+    };
+    for (const [key, make] of Object.entries(makers)) {
+      const first = await client.getOrSet(key, TTL, make);
+      for (const other of [client, stranger]) {
+        assert.deepStrictEqual(await other.getOrSet(key, TTL, () => assert.fail()), first, key);
+        assert.deepStrictEqual(await other.get(key), first, key);
+      }
+    }
+  });
+
+  test('a set-up that gives nothing runs once', async (t) => {
+    const { client, stranger } = startThree(t);
+    const first = begin(client, 'setup');
+    await first.begun;
+    const waiting = begin(stranger, 'setup');
+    await untilWaiting(client, 'setup', 1);
+    first.finish(undefined);
+    assert.deepEqual(await Promise.all([first.value, waiting.value]), [undefined, undefined]);
+    assert.equal(await stranger.getOrSet('setup', TTL, () => assert.fail()), undefined);
+    assert.equal(await client.has('setup'), true);
+    assert.equal((await client.getEntry('setup')).value, undefined);
+  });
+
   test('what cannot be stored fails for all of that round', async (t) => {
     const { client, stranger } = startThree(t);
     const first = begin(client, 'k');
     await first.begun;
     const waiting = begin(stranger, 'k');
     await untilWaiting(client, 'k', 1);
-    first.finish(undefined);
-    await assert.rejects(first.value, withCode('invalid_value', /^getOrSet "k": /));
-    await assert.rejects(waiting.value, (error) => /undefined/.test(error.cause.message));
+    first.finish({ roles: [new Set()] });
+    const told = /^getOrSet "k": .*\$\.roles\[0\]: a Set/;
+    await assert.rejects(first.value, withCode('invalid_value', told));
+    await assert.rejects(waiting.value, (error) => /roles\[0\]: a Set/.test(error.cause.message));
     const large = client.getOrSet('k', TTL, () => 'x'.repeat(300_000));
     await assert.rejects(large, withCode('too_large', /^getOrSet "k": /));
     await assert.rejects(

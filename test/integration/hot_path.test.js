@@ -17,11 +17,11 @@ const TTL = frame.FLAGS.ttl;
 /** Escaped in JSON, or not ASCII. */
 const SPECIAL = ['\0', '\n', '\x1f', '"', '\\', '\x80', 'é', 'Ł', '漢', '\ud83d\ude00', '\u2028'];
 
-function putPlain(key, ttl, text) {
+function putPlain(key, ttl, text, isJson = false) {
   const buffer = Buffer.alloc(5000);
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-  const end = frame.putPlain(buffer, view, 3, 77, 9, key, ttl, text);
-  const bound = 3 + frame.plainBound(key, text);
+  const end = frame.putPlain(buffer, view, 3, 77, 9, key, ttl, text, isJson);
+  const bound = 3 + frame.plainBound(key, text, isJson);
   assert.ok(end <= bound);
   assert.ok(buffer.subarray(bound).every((byte) => byte === 0));
   return end < 0 ? null : buffer.subarray(3, end);
@@ -47,11 +47,13 @@ function isPlainString(bytes) {
 test('the short form of a request is the one of PROTOCOL.md', () => {
   for (const key of ['k', 'x'.repeat(40), 'a\x7f']) {
     for (const ttl of [0, 1, 2 ** 31, 2 ** 53 - 1]) {
-      for (const text of [null, '', 'a', ...textsWith('~'), ...textsWith('\x7f')]) {
-        const value = text === null ? '' : JSON.stringify(text);
+      for (const text of [undefined, '', 'a', ...textsWith('~'), ...textsWith('\x7f')]) {
+        const value = text === undefined ? '' : JSON.stringify(text);
         const common = { action: 9, id: 77, key, value };
         const numbers = ttl === 0 ? {} : { flags: TTL, numbers: [ttl] };
         assert.deepEqual(putPlain(key, ttl, text), requestFrame({ ...common, ...numbers }));
+        if (text === undefined) continue;
+        assert.deepEqual(putPlain(key, ttl, value, true), requestFrame({ ...common, ...numbers }));
       }
     }
   }
@@ -62,9 +64,12 @@ test('what JSON escapes, and what is not ASCII, has no short form', () => {
     for (const text of textsWith(special)) {
       assert.equal(putPlain('k', 0, text), null, JSON.stringify(text));
       assert.equal(isPlainString(Buffer.from(`"${text}"`)), false, JSON.stringify(text));
+      const value = JSON.stringify({ a: text });
+      const frameOfIt = requestFrame({ action: 9, id: 77, key: 'k', value });
+      assert.deepEqual(putPlain('k', 0, value, true), frameOfIt);
     }
   }
-  for (const key of ['é', 'aé', 'x'.repeat(41)]) assert.equal(putPlain(key, 0, null), null);
+  for (const key of ['é', 'aé', 'x'.repeat(41)]) assert.equal(putPlain(key, 0, undefined), null);
   for (const json of ['', '"', 'null', '"a', 'a"', '[""]']) {
     assert.equal(isPlainString(Buffer.from(json)), false, json);
   }

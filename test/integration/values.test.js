@@ -115,10 +115,118 @@ test('objects follow the rules of JSON', async (t) => {
   const { client } = startPair(t);
   const date = new Date(0);
   assert.equal(await roundTrip(client, date), date.toJSON());
-  assert.deepEqual(await roundTrip(client, { a: undefined, b: [undefined, NaN] }), {
-    b: [null, null],
+  assert.deepEqual(await roundTrip(client, { at: date, a: undefined, [Symbol('s')]: 1 }), {
+    at: date.toJSON(),
   });
-  assert.equal(await roundTrip(client, { toJSON: () => 'own' }), 'own');
+  const own = { toJSON: () => 'own', more: new Map(), again: null };
+  own.again = own;
+  assert.equal(await roundTrip(client, own), 'own');
+  assert.deepEqual(await roundTrip(client, { url: new URL('http://x/'), own: [own] }), {
+    url: 'http://x/',
+    own: ['own'],
+  });
+});
+
+class User {
+  name = 'ann';
+}
+class List extends Array {}
+
+/** What JSON would lose, and what an error calls it. */
+const LOSSES = [
+  [NaN, 'NaN'],
+  [-Infinity, '-Infinity'],
+  [() => 1, 'a function'],
+  [Symbol('s'), 'a symbol'],
+  [10n, 'a BigInt. '],
+  [new Map([[1, 2]]), 'a Map. '],
+  [new Set([1]), 'a Set. '],
+  [new WeakMap(), 'a WeakMap. '],
+  [Promise.resolve(1), 'a Promise. Await it first'],
+  [Buffer.from('x'), 'a Buffer. '],
+  [new Uint8Array(2), 'a Uint8Array. '],
+  [new ArrayBuffer(2), 'an ArrayBuffer. '],
+  [new DataView(new ArrayBuffer(2)), 'a DataView. '],
+  [new Error('hunter2'), 'an Error. '],
+  [new RangeError('hunter2'), 'a RangeError. '],
+  [new Date(NaN), 'an invalid Date'],
+  [new Number(NaN), 'a Number. '],
+  [new String('hunter2'), 'a String. '],
+  [/hunter2/, 'a RegExp. '],
+  [new URLSearchParams('a=1'), 'a URLSearchParams. '],
+  [new User(), 'a User. '],
+  [List.from([1]), 'a List. '],
+  [Object.create({ inherited: 1 }), 'an object with a prototype of its own. '],
+  [{ [Symbol('s')]: 1 }, 'an object whose only keys are symbols. '],
+];
+
+test('what JSON would lose is refused at any depth, with its path', async (t) => {
+  const { client } = startPair(t);
+  const places = [
+    [(lost) => ({ lost }), '$.lost'],
+    [(lost) => [1, lost], '$[1]'],
+    [(lost) => ({ user: { tokens: [{ a: 1, 'a b': lost }] } }), '$.user.tokens[0]["a b"]'],
+    [(lost) => Object.assign(Object.create(null), { lost }), '$.lost'],
+  ];
+  for (const [lost, what] of LOSSES) {
+    for (const [put, path] of places) {
+      await assert.rejects(client.set('k', put(lost), TTL), (error) => {
+        assert.equal(error.code, 'invalid_value');
+        const told = `set "k": A value is any JSON value, or bytes: ${path}: ${what}`;
+        assert.ok(error.message.startsWith(told), `${error.message} ${told}`);
+        return !error.message.includes('hunter2');
+      });
+    }
+  }
+  await assert.rejects(client.set('k', [1, undefined], TTL), /\$\[1\]: undefined/);
+  // eslint-disable-next-line no-sparse-arrays
+  await assert.rejects(client.set('k', { a: [1, , 3] }, TTL), /\$\.a\[1\]: undefined/);
+  await assert.rejects(client.pool('p', [{ a: new Set() }]), /invalid_value|\$\.a: a Set/);
+  assert.equal(await client.has('k'), false);
+});
+
+test('-0 is a number like any other', async (t) => {
+  const { client } = startPair(t);
+  assert.ok(Object.is(await roundTrip(client, -0), -0));
+  const value = { a: [-0, 0, { b: -0 }], text: '-0' };
+  assert.deepStrictEqual(await roundTrip(client, value), value);
+});
+
+test('plain objects and arrays of another realm are plain', async (t) => {
+  const { client } = startPair(t);
+  const made =
+    '({ a: [{ b: null, c: [1, "x"] }], d: Object.assign(Object.create(null), { e: 1 }) })';
+  const expected = { a: [{ b: null, c: [1, 'x'] }], d: { e: 1 } };
+  assert.deepEqual(await roundTrip(client, vm.runInNewContext(made)), expected);
+  for (const lost of ['new Map()', 'new (class User {})', 'new Date(NaN)', 'Promise.resolve()']) {
+    const value = vm.runInNewContext(`({ a: [${lost}] })`);
+    await assert.rejects(
+      client.set('k', value, TTL),
+      withCode('invalid_value', /\$\.a\[0\]: an? /),
+    );
+  }
+});
+
+test('what only Object.prototype has is nobody’s property', async (t) => {
+  const { client } = startPair(t);
+  Object.prototype.polluted = new Map();
+  t.after(() => delete Object.prototype.polluted);
+  await client.set('k', { a: { b: 1 } }, TTL);
+  delete Object.prototype.polluted;
+  assert.deepEqual(await client.get('k'), { a: { b: 1 } });
+});
+
+test('a value may be nested as deeply as JSON.stringify goes', async (t) => {
+  const { client } = startPair(t);
+  let value = 1;
+  for (let depth = 0; depth < 1000; depth++) value = [{ value }];
+  assert.equal(JSON.stringify(await roundTrip(client, value)), JSON.stringify(value));
+  let lost = NaN;
+  for (let depth = 0; depth < 1000; depth++) lost = { lost };
+  await assert.rejects(client.set('k', lost, TTL), (error) => {
+    assert.match(error.message, /\$\.\.\..*\.lost\.lost: NaN\.$/);
+    return error.message.length < 300;
+  });
 });
 
 test('a toJSON may use the client itself', async (t) => {
