@@ -24,7 +24,6 @@ enum stage {
 struct epb_channel {
     enum stage stage;
     enum epb_status death; /* why it is dead */
-    enum epb_record_mode mode;
     size_t offered_bytes;
     struct epb_buf out;     /* to the socket */
     struct epb_buf waiting; /* frames that may not leave yet */
@@ -42,12 +41,12 @@ die(struct epb_channel *channel, enum epb_status why)
     return why;
 }
 
-/* Secret: the hello; none: the magic, and the session is open. */
+/* Secret: the hello, with an offer; none: the magic, and the session is open. */
 static enum epb_status
-say_hello(struct epb_channel *channel, struct epb_bytes secret)
+say_hello(struct epb_channel *channel, struct epb_bytes secret, uint32_t offered)
 {
     uint8_t *hello;
-    if (channel->mode == EPB_RECORD_PLAIN) {
+    if (secret.size_bytes == 0) {
         channel->receiving = epb_record_new(EPB_RECORD_PLAIN, NULL);
         channel->sending = epb_record_new(EPB_RECORD_PLAIN, NULL);
         if (channel->receiving == NULL || channel->sending == NULL)
@@ -61,7 +60,7 @@ say_hello(struct epb_channel *channel, struct epb_bytes secret)
     enum epb_status status =
         epb_buf_reserve(&channel->out, EPB_CLIENT_HELLO_BYTES, &hello);
     if (status == EPB_OK) {
-        status = epb_handshake_client_hello(channel->handshake, channel->mode, hello);
+        status = epb_handshake_client_hello(channel->handshake, offered, hello);
     }
     if (status == EPB_OK)
         epb_buf_commit(&channel->out, EPB_CLIENT_HELLO_BYTES);
@@ -69,19 +68,17 @@ say_hello(struct epb_channel *channel, struct epb_bytes secret)
     return status;
 }
 
-struct epb_channel *
-epb_channel_new_in_mode(struct epb_bytes secret, enum epb_record_mode mode)
+static struct epb_channel *
+channel_new(struct epb_bytes secret, uint32_t offered)
 {
-    EPB_ASSERT((mode == EPB_RECORD_PLAIN) == (secret.size_bytes == 0));
     struct epb_channel *channel = epb_mem_alloc(sizeof *channel);
     if (channel == NULL)
         return NULL;
-    channel->mode = mode;
     /* Headers and tags come on top of what may wait. */
     epb_buf_init(&channel->out, 2 * WAITING_LIMIT_BYTES);
     epb_buf_init(&channel->waiting, WAITING_LIMIT_BYTES);
     epb_buf_init(&channel->in, INPUT_LIMIT_BYTES);
-    if (say_hello(channel, secret) != EPB_OK) {
+    if (say_hello(channel, secret, offered) != EPB_OK) {
         epb_channel_free(channel);
         return NULL;
     }
@@ -89,12 +86,17 @@ epb_channel_new_in_mode(struct epb_bytes secret, enum epb_record_mode mode)
 }
 
 struct epb_channel *
+epb_channel_new_in_mode(struct epb_bytes secret, enum epb_record_mode mode)
+{
+    EPB_ASSERT((mode == EPB_RECORD_PLAIN) == (secret.size_bytes == 0));
+    return channel_new(secret, epb_auth_offer_of(mode));
+}
+
+struct epb_channel *
 epb_channel_new(struct epb_bytes secret)
 {
-    enum epb_record_mode mode = EPB_RECORD_PLAIN;
-    if (secret.size_bytes > 0)
-        mode = epb_cipher_has_aes() ? EPB_RECORD_AES : EPB_RECORD_CHACHA20;
-    return epb_channel_new_in_mode(secret, mode);
+    uint32_t aes = epb_cipher_has_aes() ? EPB_OFFER_AES : 0;
+    return channel_new(secret, EPB_OFFER_CHACHA20 | aes);
 }
 
 void
@@ -187,26 +189,44 @@ is_refusal(struct epb_bytes bytes, enum epb_status *why)
     return reply.id == 0 && reply.flags == 0 && reply.status != EPB_OK;
 }
 
+/* How long the broker's hello is; 0: that can't be said yet, or it may become a refusal,
+ * which is told at the end of the stream. */
+static enum epb_status
+hello_size(const struct epb_channel *channel, size_t *size_bytes)
+{
+    struct epb_bytes held = {epb_buf_data(&channel->in), epb_buf_size(&channel->in)};
+    enum epb_status status = epb_auth_server_hello_bytes(held, size_bytes);
+    bool may_refuse = held.data != NULL && held.size_bytes > 0 &&
+                      held.size_bytes <= REFUSAL_BYTES &&
+                      held.data[0] != EPB_MAGIC_OFFER[0];
+    return may_refuse ? EPB_OK : status;
+}
+
 /* The broker's proof, then ours, and everything that waited for it. */
 static enum epb_status
 finish_handshake(struct epb_channel *channel)
 {
-    size_t hello_bytes = epb_server_hello_bytes(channel->mode);
-    if (epb_buf_size(&channel->in) < hello_bytes)
+    size_t hello_bytes;
+    enum epb_status status = hello_size(channel, &hello_bytes);
+    if (status != EPB_OK)
+        return die(channel, status);
+    if (hello_bytes == 0 || epb_buf_size(&channel->in) < hello_bytes)
         return EPB_OK;
     struct epb_session_keys keys;
+    enum epb_record_mode mode;
     uint8_t *proof;
-    enum epb_status status = epb_buf_reserve(&channel->out, EPB_PROOF_BYTES, &proof);
+    status = epb_buf_reserve(&channel->out, EPB_PROOF_BYTES, &proof);
     if (status == EPB_OK) {
-        status = epb_handshake_client_finish(
-            channel->handshake, epb_buf_data(&channel->in), proof, &keys, &channel->mode);
+        struct epb_bytes hello = {epb_buf_data(&channel->in), hello_bytes};
+        status =
+            epb_handshake_client_finish(channel->handshake, hello, proof, &keys, &mode);
     }
     if (status != EPB_OK)
         return die(channel, status);
     epb_buf_commit(&channel->out, EPB_PROOF_BYTES);
     epb_buf_consume(&channel->in, hello_bytes);
-    channel->sending = epb_record_new(channel->mode, keys.client_to_server);
-    channel->receiving = epb_record_new(channel->mode, keys.server_to_client);
+    channel->sending = epb_record_new(mode, keys.client_to_server);
+    channel->receiving = epb_record_new(mode, keys.server_to_client);
     epb_mem_wipe(&keys, sizeof keys);
     epb_handshake_free(channel->handshake);
     channel->handshake = NULL;

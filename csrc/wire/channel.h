@@ -16,8 +16,8 @@ struct epb_channel;
 /* An empty secret: none. NULL when memory is out. The first output is there at once. */
 struct epb_channel *
 epb_channel_new(struct epb_bytes secret);
-/* The same in a given mode (epb_channel_new seals): PLAIN exactly when there is no
- * secret. */
+/* The same in a given mode, so that a broker has no choice: PLAIN exactly when there is
+ * no secret. */
 struct epb_channel *
 epb_channel_new_in_mode(struct epb_bytes secret, enum epb_record_mode mode);
 void

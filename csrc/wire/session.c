@@ -398,19 +398,15 @@ static size_t
 room_for_input(const struct epb_session *session)
 {
     size_t held_bytes = epb_buf_size(&session->in);
-    size_t wanted_bytes = 0;
     switch (session->stage) {
     case EPB_STAGE_CLOSING:
         return 0;
     case EPB_STAGE_SNIFF:
     case EPB_STAGE_HELLO:
+    case EPB_STAGE_PROOF:
         if (!epb_session_has_secret(session))
             break;
-        wanted_bytes = EPB_CLIENT_HELLO_BYTES;
-        return wanted_bytes > held_bytes ? wanted_bytes - held_bytes : 0;
-    case EPB_STAGE_PROOF:
-        wanted_bytes = EPB_PROOF_BYTES;
-        return wanted_bytes > held_bytes ? wanted_bytes - held_bytes : 0;
+        return held_bytes < EPB_HELLO_MAX_BYTES ? EPB_HELLO_MAX_BYTES - held_bytes : 0;
     default:
         break;
     }

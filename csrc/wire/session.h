@@ -8,10 +8,10 @@
  *   SNIFF -> LINES                                JSON lines
  *   any   -> CLOSING: flush the output, then close; nothing more is read
  *
- * Invariants: before a session is in FRAMES at most EPB_CLIENT_HELLO_BYTES +
- * EPB_PROOF_BYTES are looked at and nothing reaches the engine; a refusal before that is
- * one plain reply frame with id 0 (a hint that proves nothing to the client) or one JSON
- * line; input and output are bounded.
+ * Invariants: before the proof of a peer that needs one, its input is EPB_HELLO_MAX_BYTES
+ * at most and nothing reaches the engine; a refusal before that is one plain reply frame
+ * with id 0 (a hint that proves nothing to the client) or one JSON line; input and output
+ * are bounded.
  *
  * A session that may reach the engine is a party of it (core/wait.h) from then on until
  * it is CLOSING. Replies to requests that waited, and events, are taken from the engine

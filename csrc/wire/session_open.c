@@ -28,15 +28,19 @@ begin_lines(struct epb_session *session)
 }
 
 static void
-begin_frames(struct epb_session *session, enum epb_record_mode mode)
+begin_frames(struct epb_session *session, enum epb_opening opening)
 {
-    if (mode == EPB_RECORD_PLAIN && epb_session_has_secret(session)) {
+    bool plain = opening == EPB_OPENING_PLAIN;
+    if (opening == EPB_OPENING_UNKNOWN) {
+        epb_session_refuse(session, 0, EPB_VERSION_MISMATCH);
+    } else if (plain && epb_session_has_secret(session)) {
         epb_session_refuse(session, 0, EPB_AUTH_REQUIRED);
-    } else if (mode != EPB_RECORD_PLAIN && !epb_session_has_secret(session)) {
+    } else if (!plain && !epb_session_has_secret(session)) {
         epb_session_refuse(session, 0, EPB_AUTH_FAILED);
-    } else if (mode != EPB_RECORD_PLAIN) {
+    } else if (!plain) {
         session->stage = EPB_STAGE_HELLO;
-    } else if (add_records(session, mode, NULL) && epb_session_join(session)) {
+    } else if (add_records(session, EPB_RECORD_PLAIN, NULL) &&
+               epb_session_join(session)) {
         epb_buf_consume(&session->in, EPB_MAGIC_BYTES);
         session->stage = EPB_STAGE_FRAMES;
     } else {
@@ -49,7 +53,6 @@ sniff(struct epb_session *session)
 {
     const uint8_t *data = epb_buf_data(&session->in);
     size_t size_bytes = epb_buf_size(&session->in);
-    enum epb_record_mode mode;
     if (size_bytes == 0)
         return;
     if (data[0] == '{') {
@@ -57,36 +60,50 @@ sniff(struct epb_session *session)
     } else if (memcmp(data, EPB_MAGIC_PLAIN, size_bytes < 3 ? size_bytes : 3) != 0) {
         epb_session_abandon(session);
     } else if (size_bytes >= EPB_MAGIC_BYTES) {
-        if (epb_auth_mode(data, &mode)) {
-            begin_frames(session, mode);
-        } else {
-            epb_session_refuse(session, 0, EPB_VERSION_MISMATCH);
-        }
+        begin_frames(session, epb_auth_opening(data));
     }
+}
+
+/* To a hello that is there as a whole; *answer_bytes is what it added to the output. */
+static enum epb_status
+answer(struct epb_session *session, struct epb_bytes hello, size_t *answer_bytes)
+{
+    uint8_t *memory;
+    struct epb_bytes scope;
+    session->handshake = epb_handshake_new(session->config->secret);
+    if (session->handshake == NULL)
+        return EPB_INTERNAL;
+    enum epb_status status =
+        epb_buf_reserve(&session->out, EPB_SERVER_HELLO_BYTES, &memory);
+    if (status != EPB_OK)
+        return status;
+    status = epb_handshake_server_hello(session->handshake, hello, memory, answer_bytes,
+                                        &scope);
+    if (status != EPB_OK)
+        return status;
+    /* A broker without scopes must not let in a client that asked for less. */
+    return scope.size_bytes == 0 ? EPB_OK : EPB_VERSION_MISMATCH;
 }
 
 static void
 answer_hello(struct epb_session *session)
 {
-    if (epb_buf_size(&session->in) < EPB_CLIENT_HELLO_BYTES)
-        return;
-    enum epb_status status = EPB_INTERNAL;
+    struct epb_bytes hello = {epb_buf_data(&session->in), epb_buf_size(&session->in)};
+    size_t hello_bytes;
     size_t answer_bytes = 0;
-    uint8_t *answer;
-    session->handshake = epb_handshake_new(session->config->secret);
-    if (session->handshake != NULL) {
-        status = epb_buf_reserve(&session->out, EPB_SERVER_HELLO_MAX_BYTES, &answer);
-    }
+    enum epb_status status = epb_auth_client_hello_bytes(hello, &hello_bytes);
     if (status == EPB_OK) {
-        status = epb_handshake_server_hello(
-            session->handshake, epb_buf_data(&session->in), answer, &answer_bytes);
+        if (hello_bytes == 0 || hello.size_bytes < hello_bytes)
+            return;
+        hello.size_bytes = hello_bytes;
+        status = answer(session, hello, &answer_bytes);
     }
     if (status != EPB_OK) {
         epb_session_refuse(session, 0, status);
         return;
     }
     epb_buf_commit(&session->out, answer_bytes);
-    epb_buf_consume(&session->in, EPB_CLIENT_HELLO_BYTES);
+    epb_buf_consume(&session->in, hello_bytes);
     session->stage = EPB_STAGE_PROOF;
 }
 

@@ -19,6 +19,7 @@ from ephemeral_pipe import (
     FRESH,
     IF_ABSENT,
     STATUSES,
+    Keys,
     MacRecords,
     Reply,
     Request,
@@ -26,6 +27,7 @@ from ephemeral_pipe import (
     encode_reply,
     encode_request,
     handshake,
+    hkdf_sha256,
 )
 
 VECTORS_FILE = pathlib.Path(__file__).resolve().parents[2] / "test/vectors/protocol.json"
@@ -34,6 +36,8 @@ SECRET = b"correct horse battery staple"
 CLIENT_NONCE = bytes(range(0x00, 0x20))
 SERVER_NONCE = bytes(range(0xA0, 0xC0))
 CHOICE_AES = b"\2"
+# Of EPB3: what a client offers, and a broker chooses one of.
+CHACHA20, AES, MAC = 1, 2, 4
 
 
 # ChaCha20-Poly1305 (RFC 8439), slowly and from the RFC's own description: Python's standard library
@@ -297,37 +301,72 @@ def frames() -> "dict[str, bytes]":
     }
 
 
-def session(magic: bytes, choice: bytes = b"") -> "dict[str, bytes]":
-    """The whole start of a session: a ping and its reply, then two frames in one record."""
-    keys = handshake(SECRET, magic, CLIENT_NONCE, SERVER_NONCE, choice)
+def records(name: str, keys: Keys, cipher) -> "dict[str, bytes]":
+    """A ping and its reply, then two frames in one record. No cipher: each with a MAC."""
     made = frames()
-    name = magic.decode().lower()
     to_server = [made["request_ping"], made["request_get"] + made["request_set"]]
     to_client = [made["reply_ping"]]
-    vectors = {
-        f"{name}_client_hello": magic + CLIENT_NONCE,
-        f"{name}_server_hello": SERVER_NONCE + choice + keys.server_proof,
-        f"{name}_client_proof": keys.client_proof,
-        f"{name}_key_to_server": keys.client_to_server,
-        f"{name}_key_to_client": keys.server_to_client,
-    }
-    if magic == b"EPBM":
+    if cipher is None:
         seal_up, seal_down = MacRecords(keys.client_to_server), MacRecords(keys.server_to_client)
-        records = [seal_up.seal(plain) for plain in to_server]
-        records += [seal_down.seal(plain) for plain in to_client]
+        sealed = [seal_up.seal(plain) for plain in to_server]
+        sealed += [seal_down.seal(plain) for plain in to_client]
     else:
-        cipher = aes_256_gcm if choice == CHOICE_AES else chacha20_poly1305
-        records = [
+        sealed = [
             seal_record(cipher, keys.client_to_server, i, plain)
             for i, plain in enumerate(to_server)
         ]
-        records += [
+        sealed += [
             seal_record(cipher, keys.server_to_client, i, plain)
             for i, plain in enumerate(to_client)
         ]
     names = ["to_server_0", "to_server_1", "to_client_0"]
-    vectors.update({f"{name}_record_{which}": data for which, data in zip(names, records)})
-    return vectors
+    return {f"{name}_record_{which}": data for which, data in zip(names, sealed)}
+
+
+def session(
+    name: str, client_hello: bytes, server_says: bytes, keys: Keys, cipher
+) -> "dict[str, bytes]":
+    """The whole start of a session."""
+    return {
+        f"{name}_client_hello": client_hello,
+        f"{name}_server_hello": server_says + keys.server_proof,
+        f"{name}_client_proof": keys.client_proof,
+        f"{name}_key_to_server": keys.client_to_server,
+        f"{name}_key_to_client": keys.server_to_client,
+        **records(name, keys, cipher),
+    }
+
+
+def old_session(magic: bytes, cipher, choice: bytes = b"") -> "dict[str, bytes]":
+    keys = handshake(SECRET, magic, CLIENT_NONCE, SERVER_NONCE, choice)
+    name = magic.decode().lower()
+    return session(name, magic + CLIENT_NONCE, SERVER_NONCE + choice, keys, cipher)
+
+
+def counted(said: bytes) -> bytes:
+    return b"EPB3" + struct.pack("<H", len(said)) + said
+
+
+def handshake_of_offer(client_hello: bytes, server_says: bytes) -> Keys:
+    """As `handshake`, in EPB3: keys and proofs follow from all that both sides have said."""
+    transcript = hashlib.sha256(client_hello + server_says).digest()
+    material = hkdf_sha256(SECRET, b"", b"epb3 keys" + transcript, 128)
+    server_key, client_key, to_server, to_client = (
+        material[at : at + 32] for at in range(0, 128, 32)
+    )
+    server = hmac.new(server_key, b"epb3 server" + transcript, hashlib.sha256).digest()
+    client = hmac.new(client_key, b"epb3 client" + transcript + server, hashlib.sha256).digest()
+    return Keys(server, client, to_server, to_client)
+
+
+def offer_session(
+    name: str, offered: int, chosen: int, cipher, scope: bytes = b"", more: bytes = b""
+) -> "dict[str, bytes]":
+    fields = struct.pack("<IH", offered, len(scope)) + scope + more
+    client_hello = counted(CLIENT_NONCE + fields)
+    server_says = counted(SERVER_NONCE + struct.pack("<I", chosen))
+    keys = handshake_of_offer(client_hello, server_says)
+    return session(name, client_hello, server_says, keys, cipher)
 
 
 def signed_line() -> bytes:
@@ -342,9 +381,19 @@ def vectors() -> "dict[str, bytes]":
         "client_nonce": CLIENT_NONCE,
         "server_nonce": SERVER_NONCE,
         **frames(),
-        **session(b"EPBM"),
-        **session(b"EPB1"),
-        **session(b"EPB2", CHOICE_AES),
+        **offer_session("epb3", CHACHA20 | AES, AES, aes_256_gcm),
+        **offer_session(
+            "epb3_later",
+            CHACHA20 | MAC | 1 << 31,
+            CHACHA20,
+            chacha20_poly1305,
+            b"get ci:*",
+            b"later",
+        ),
+        **offer_session("epb3_mac", MAC, MAC, None),
+        **old_session(b"EPBM", None),
+        **old_session(b"EPB1", chacha20_poly1305),
+        **old_session(b"EPB2", aes_256_gcm, CHOICE_AES),
         "signed_line": signed_line(),
     }
 

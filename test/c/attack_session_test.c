@@ -15,6 +15,7 @@
 #define SECRET "a secret of the tests"
 #define REQUESTS 3U
 #define NOWHERE SIZE_MAX
+#define CIPHERS_AT 38U /* in the hello of a client */
 
 /* --- What the ends did --- */
 
@@ -223,7 +224,7 @@ meddle(struct broker *broker, enum epb_record_mode mode, const struct relay *unt
                      what, meddling->at, believed);
     }
     /* A broker without a proof has the hello, whatever it said. */
-    if (meddling->direction == TO_CLIENT && meddling->at < epb_server_hello_bytes(mode)) {
+    if (meddling->direction == TO_CLIENT && meddling->at < EPB_SERVER_HELLO_BYTES) {
         cr_assert_eq(epb_buf_size(&relay.sent[TO_BROKER]), EPB_CLIENT_HELLO_BYTES);
         cr_assert_eq(run, 0);
     }
@@ -442,8 +443,7 @@ Test(attack_session, a_recorded_session_is_refused_when_it_is_replayed)
             cr_assert_eq(requests_run(&broker), before, "a recorded request ran");
             cr_assert_eq(epb_engine_traffic(broker.engine)->auth_failures, 1);
             /* Its hello, and a refusal of 12 bytes. */
-            cr_assert_eq(epb_buf_size(&broker.output),
-                         epb_server_hello_bytes(KEYED_MODES[m]) + 12);
+            cr_assert_eq(epb_buf_size(&broker.output), EPB_SERVER_HELLO_BYTES + 12);
         }
         /* The broker's side, to another client. */
         struct epb_channel *channel = new_client(KEYED_MODES[m]);
@@ -488,9 +488,9 @@ Test(attack_session, a_reflected_handshake_proves_nothing)
 
 /* --- Downgrade --- */
 
-/* The broker's answer to the client's hello with its magic exchanged. */
+/* The broker's answer to the client's hello with some of its bytes exchanged. */
 static void
-assert_not_downgraded(enum epb_record_mode mode, const char *magic)
+assert_not_talked_into(enum epb_record_mode mode, size_t at, struct epb_bytes other)
 {
     struct broker broker;
     struct epb_buf said;
@@ -500,12 +500,12 @@ assert_not_downgraded(enum epb_record_mode mode, const char *magic)
     cr_assert_eq(ask(channel, 1), EPB_OK);
     take_sent(channel, &said);
     cr_assert_eq(epb_buf_size(&said), EPB_CLIENT_HELLO_BYTES);
-    memcpy(front_of(&said), magic, strlen(magic));
+    memcpy(front_of(&said) + at, other.data, other.size_bytes);
     (void)broker_feed(&broker, bytes_of(&said), SIZE_MAX);
     broker_take_output(&broker);
     (void)tell(channel, bytes_of(&broker.output));
     (void)epb_channel_closed(channel);
-    cr_assert_not(epb_channel_open(channel), "it goes on as %s", magic);
+    cr_assert_not(epb_channel_open(channel), "it goes on");
     cr_assert_eq(epb_channel_output(channel).size_bytes, 0, "more than its hello");
     cr_assert_neq(ask(channel, 2), EPB_OK);
     cr_assert_eq(requests_run(&broker), 0);
@@ -518,11 +518,24 @@ Test(attack_session, no_other_encoding_can_be_slipped_in)
 {
     static const char *const magics[] = {
         EPB_MAGIC_CHACHA20, EPB_MAGIC_MAC, EPB_MAGIC_CHOICE,
-        EPB_MAGIC_PLAIN,    "EPB3",        "{\"a\""};
+        EPB_MAGIC_PLAIN,    "EPB4",        "{\"a\""};
     for (size_t m = 0; m < keyed_mode_count(); m++) {
         for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
-            if (i != m) /* its own */
-                assert_not_downgraded(KEYED_MODES[m], magics[i]);
+            assert_not_talked_into(KEYED_MODES[m], 0, TEXT(magics[i]));
+        }
+    }
+}
+
+/* The client's hello with one more cipher, or one less, on its way to the broker. */
+Test(attack_session, no_other_cipher_can_be_slipped_in)
+{
+    for (size_t m = 0; m < keyed_mode_count(); m++) {
+        for (uint32_t offered = 0; offered < 8; offered++) {
+            uint8_t other[4];
+            epb_put_u32(other, offered);
+            if (offered != epb_auth_offer_of(KEYED_MODES[m]))
+                assert_not_talked_into(KEYED_MODES[m], CIPHERS_AT,
+                                       (struct epb_bytes){other, sizeof other});
         }
     }
 }

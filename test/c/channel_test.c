@@ -97,10 +97,10 @@ Test(channel, sends_nothing_but_its_hello_before_the_broker_has_proved_itself)
     struct broker broker;
     struct epb_channel *channel = join(&broker, EPB_RECORD_CHACHA20);
     struct epb_bytes output = epb_channel_output(channel);
-    cr_assert_eq(output.size_bytes, 36);
+    cr_assert_eq(output.size_bytes, EPB_CLIENT_HELLO_BYTES);
     send_request(channel, set_of(1, "k", LITERAL("\"a secret value\"")));
     output = epb_channel_output(channel);
-    cr_assert_eq(output.size_bytes, 36, "the request waits");
+    cr_assert_eq(output.size_bytes, EPB_CLIENT_HELLO_BYTES, "the request waits");
     cr_assert_not(epb_channel_open(channel));
     cr_assert_eq(epb_channel_stream(channel).size_bytes, 0);
     part(&broker, channel);
@@ -117,8 +117,8 @@ Test(channel, the_first_request_rides_with_the_proof)
     (void)broker_feed(&broker, hello, SIZE_MAX);
     epb_channel_sent(channel, hello.size_bytes);
     cr_assert_eq(epb_channel_input(channel, &memory, &room), EPB_OK);
-    memcpy(memory, epb_buf_data(&broker.output), 64);
-    cr_assert_eq(epb_channel_received(channel, 64), EPB_OK);
+    memcpy(memory, epb_buf_data(&broker.output), EPB_SERVER_HELLO_BYTES);
+    cr_assert_eq(epb_channel_received(channel, EPB_SERVER_HELLO_BYTES), EPB_OK);
     cr_assert_eq(epb_channel_output(channel).size_bytes, 32 + 4 + 16 + 16);
     part(&broker, channel);
 }
@@ -308,12 +308,13 @@ Test(channel, speaks_the_other_cipher_with_a_broker_without_aes)
     struct epb_handshake *broker = epb_handshake_new(LITERAL(SECRET));
     struct epb_session_keys keys;
     enum epb_record_mode mode;
-    uint8_t hello[EPB_SERVER_HELLO_MAX_BYTES];
+    uint8_t hello[EPB_SERVER_HELLO_BYTES];
     size_t hello_bytes;
+    struct epb_bytes scope;
     send_request(channel, (struct epb_request){.action = EPB_ACTION_PING, .id = 7});
     epb_handshake_without_aes(broker);
     struct epb_bytes out = epb_channel_output(channel);
-    cr_assert_eq(epb_handshake_server_hello(broker, out.data, hello, &hello_bytes),
+    cr_assert_eq(epb_handshake_server_hello(broker, out, hello, &hello_bytes, &scope),
                  EPB_OK);
     epb_channel_sent(channel, out.size_bytes);
     cr_assert_eq(hear(channel, (struct epb_bytes){hello, hello_bytes}), EPB_OK);

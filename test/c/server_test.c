@@ -527,7 +527,7 @@ Test(server, logs_keys_but_no_values)
 
 Test(server, a_failed_proof_is_logged_without_the_secret)
 {
-    uint8_t hello[EPB_CLIENT_HELLO_BYTES] = EPB_MAGIC_CHACHA20;
+    uint8_t hello[EPB_OLD_CLIENT_HELLO_BYTES] = EPB_MAGIC_CHACHA20;
     uint8_t answer[EPB_NONCE_BYTES + EPB_PROOF_BYTES];
     uint8_t proof[EPB_PROOF_BYTES] = {0};
 

@@ -116,7 +116,7 @@ Test(session, a_first_byte_that_means_nothing_closes)
 
 Test(session, another_magic_is_another_version)
 {
-    const char *magics[] = {"EPB3", "EPB9", "EPBm", "EPB\n"};
+    const char *magics[] = {"EPB4", "EPB9", "EPBm", "EPB\n"};
     struct broker open;
     struct broker locked;
     broker_start(&open, NULL, NULL);
@@ -523,19 +523,19 @@ client_hello(struct client *client, struct broker *broker, enum epb_record_mode 
     uint8_t hello[EPB_CLIENT_HELLO_BYTES];
     uint8_t proof[EPB_PROOF_BYTES];
     struct epb_session_keys keys;
-    size_t hello_bytes = epb_server_hello_bytes(mode);
     memset(client, 0, sizeof *client);
     epb_buf_init(&client->in, 1 << 24);
     epb_buf_init(&client->out, 1 << 24);
     client->handshake = epb_handshake_new(LITERAL(SECRET));
-    cr_assert_eq(epb_handshake_client_hello(client->handshake, mode, hello), EPB_OK);
+    cr_assert_eq(
+        epb_handshake_client_hello(client->handshake, epb_auth_offer_of(mode), hello),
+        EPB_OK);
     (void)broker_feed(broker, (struct epb_bytes){hello, sizeof hello}, SIZE_MAX);
-    cr_assert_eq(epb_buf_size(&broker->output), hello_bytes);
-    cr_assert_eq(epb_handshake_client_finish(client->handshake,
-                                             epb_buf_data(&broker->output), proof, &keys,
-                                             &mode),
+    cr_assert_eq(epb_buf_size(&broker->output), EPB_SERVER_HELLO_BYTES);
+    cr_assert_eq(epb_handshake_client_finish(client->handshake, bytes_of(&broker->output),
+                                             proof, &keys, &mode),
                  EPB_OK);
-    epb_buf_consume(&broker->output, hello_bytes);
+    epb_buf_consume(&broker->output, EPB_SERVER_HELLO_BYTES);
     put(&client->out, (struct epb_bytes){proof, sizeof proof});
     client->sending = epb_record_new(mode, keys.client_to_server);
     client->receiving = epb_record_new(mode, keys.server_to_client);
@@ -614,24 +614,112 @@ Test(session, a_proven_client_is_served_however_its_bytes_are_cut)
     broker_stop(&broker);
 }
 
-Test(session, an_unproven_peer_has_a_buffer_of_its_hello_only)
+Test(session, an_unproven_peer_has_a_buffer_of_one_kibibyte)
 {
     struct broker broker;
     uint8_t *memory;
     size_t room;
     broker_start(&broker, SECRET, NULL);
     epb_session_input(broker.session, &memory, &room);
-    cr_assert_eq(room, EPB_CLIENT_HELLO_BYTES);
+    cr_assert_eq(room, 1024);
     (void)broker_feed(&broker, LITERAL("EPB1abcdef"), SIZE_MAX);
     epb_session_input(broker.session, &memory, &room);
-    cr_assert_eq(room, EPB_CLIENT_HELLO_BYTES - 10);
-    cr_assert_leq(epb_session_held_input(broker.session), 256);
+    cr_assert_eq(room, 1024 - 10);
+    cr_assert_leq(epb_session_held_input(broker.session), 1024);
     broker_connect(&broker);
     struct client client;
     client_hello(&client, &broker, EPB_RECORD_CHACHA20);
     epb_session_input(broker.session, &memory, &room);
-    cr_assert_eq(room, EPB_PROOF_BYTES);
+    cr_assert_eq(room, 1024);
+    cr_assert_leq(epb_session_held_input(broker.session), 1024);
     client_close(&client);
+    broker_stop(&broker);
+}
+
+/* A hello of EPB3 with so many bytes for the scope, and some behind it. */
+static void
+put_hello(struct epb_buf *hello, size_t counted_bytes, size_t scope_bytes)
+{
+    uint8_t *memory;
+    cr_assert_eq(epb_buf_reserve(hello, 6 + counted_bytes, &memory), EPB_OK);
+    memset(memory, 's', 6 + counted_bytes);
+    memcpy(memory, EPB_MAGIC_OFFER, EPB_MAGIC_BYTES);
+    epb_put_u16(memory + 4, (uint16_t)counted_bytes);
+    if (counted_bytes >= 38) {
+        epb_put_u32(memory + 38, EPB_OFFER_CHACHA20);
+        epb_put_u16(memory + 42, (uint16_t)scope_bytes);
+    }
+    epb_buf_commit(hello, 6 + counted_bytes);
+}
+
+/* How a broker answers: EPB_OK for a hello with a proof, or why it refuses. */
+static enum epb_status
+answer_to(struct broker *broker, size_t counted_bytes, size_t scope_bytes, size_t piece)
+{
+    struct epb_buf hello;
+    struct epb_reply refusal;
+    epb_buf_init(&hello, 2 * 65536);
+    put_hello(&hello, counted_bytes, scope_bytes);
+    broker_connect(broker);
+    (void)broker_feed(broker, bytes_of(&hello), piece);
+    epb_buf_fini(&hello);
+    if (!epb_session_closing(broker->session)) {
+        cr_assert_eq(epb_buf_size(&broker->output), EPB_SERVER_HELLO_BYTES);
+        return EPB_OK;
+    }
+    cr_assert_eq(epb_frame_decode_reply(bytes_of(&broker->output), &refusal), EPB_OK);
+    return refusal.status;
+}
+
+Test(session, a_hello_is_bounded_and_its_scope_is_refused)
+{
+    static const struct {
+        size_t counted_bytes;
+        size_t scope_bytes;
+        enum epb_status status;
+    } HELLOS[] = {{38, 0, EPB_OK},
+                  {39, 0, EPB_OK}, /* what a later version says */
+                  {1018, 0, EPB_OK},
+                  {39, 1, EPB_VERSION_MISMATCH},
+                  {38 + 512, 512, EPB_VERSION_MISMATCH},
+                  {1018, 512, EPB_VERSION_MISMATCH},
+                  {1018, 513, EPB_TOO_LARGE},
+                  {38, 1, EPB_INVALID_REQUEST},
+                  {38 + 511, 512, EPB_INVALID_REQUEST},
+                  {0, 0, EPB_INVALID_REQUEST},
+                  {37, 0, EPB_INVALID_REQUEST},
+                  {1019, 0, EPB_TOO_LARGE},
+                  {65535, 0, EPB_TOO_LARGE}};
+    static const size_t PIECES[] = {1, 7, SIZE_MAX};
+    struct broker broker;
+    broker_start(&broker, SECRET, NULL);
+    for (size_t i = 0; i < sizeof HELLOS / sizeof HELLOS[0]; i++) {
+        for (size_t p = 0; p < 3; p++) {
+            cr_assert_eq(answer_to(&broker, HELLOS[i].counted_bytes,
+                                   HELLOS[i].scope_bytes, PIECES[p]),
+                         HELLOS[i].status, "%zu bytes, of scope %zu",
+                         HELLOS[i].counted_bytes, HELLOS[i].scope_bytes);
+            cr_assert_leq(broker.most_held, 1024);
+        }
+    }
+    broker_stop(&broker);
+}
+
+Test(session, a_client_that_offers_no_cipher_we_have_is_refused)
+{
+    const uint32_t offers[] = {0, 8, 1U << 31};
+    struct broker broker;
+    broker_start(&broker, SECRET, NULL);
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t hello[EPB_CLIENT_HELLO_BYTES] = EPB_MAGIC_OFFER "\x26";
+        struct epb_reply refusal;
+        epb_put_u32(hello + 38, offers[i]);
+        broker_connect(&broker);
+        (void)broker_feed(&broker, (struct epb_bytes){hello, sizeof hello}, SIZE_MAX);
+        cr_assert(epb_session_closing(broker.session));
+        cr_assert_eq(epb_frame_decode_reply(bytes_of(&broker.output), &refusal), EPB_OK);
+        cr_assert_eq(refusal.status, EPB_VERSION_MISMATCH);
+    }
     broker_stop(&broker);
 }
 

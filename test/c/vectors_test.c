@@ -13,17 +13,13 @@ static void
 load(void)
 {
     static char text[65536];
-    char path[1000];
-    const char *slash = strrchr(__FILE__, '/');
-    snprintf(path, sizeof path, "%.*s/../vectors/protocol.json", (int)(slash - __FILE__),
-             __FILE__);
-    FILE *file = fopen(path, "rb");
-    cr_assert_not_null(file, "%s", path);
+    FILE *file = fopen(VECTORS_FILE, "rb");
+    cr_assert_not_null(file, "%s", VECTORS_FILE);
     size_t size_bytes = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[size_bytes] = '\0';
     vectors = cJSON_Parse(text);
-    cr_assert_not_null(vectors, "%s", path);
+    cr_assert_not_null(vectors, "%s", VECTORS_FILE);
 }
 
 static void
@@ -249,57 +245,91 @@ name_of(char *out, const char *mode, const char *rest)
     snprintf(out, 100, "%s_%s", mode, rest);
 }
 
-/* Both ends, with the vectors' nonces, say exactly the vectors' bytes. */
 static void
-assert_handshake(const char *mode_name, enum epb_record_mode mode,
-                 struct epb_session_keys *keys)
+get_named(struct epb_buf *out, const char *session_name, const char *rest)
 {
     char name[100];
-    struct epb_buf secret;
-    struct epb_buf client_nonce;
-    struct epb_buf server_nonce;
-    uint8_t client_hello[EPB_CLIENT_HELLO_BYTES];
-    uint8_t server_hello[EPB_SERVER_HELLO_MAX_BYTES];
-    size_t server_hello_bytes;
-    uint8_t proof[EPB_PROOF_BYTES];
-    struct epb_session_keys server_keys;
-    enum epb_record_mode understood;
-    enum epb_record_mode agreed;
-    get(&secret, "secret");
-    get(&client_nonce, "client_nonce");
-    get(&server_nonce, "server_nonce");
-    struct epb_handshake *client = epb_handshake_new(bytes_of(&secret));
-    struct epb_handshake *server = epb_handshake_new(bytes_of(&secret));
-    epb_handshake_fix_nonce(client, epb_buf_data(&client_nonce));
-    epb_handshake_fix_nonce(server, epb_buf_data(&server_nonce));
+    name_of(name, session_name, rest);
+    get(out, name);
+}
 
-    cr_assert_eq(epb_handshake_client_hello(client, mode, client_hello), EPB_OK);
-    name_of(name, mode_name, "client_hello");
-    assert_vector((struct epb_bytes){client_hello, sizeof client_hello}, name);
-    cr_assert_eq(epb_handshake_server_hello(server, client_hello, server_hello,
-                                            &server_hello_bytes),
-                 EPB_OK);
-    name_of(name, mode_name, "server_hello");
-    assert_vector((struct epb_bytes){server_hello, server_hello_bytes}, name);
+static struct epb_handshake *
+new_handshake(const char *nonce_name)
+{
+    struct epb_buf secret;
+    struct epb_buf nonce;
+    get(&secret, "secret");
+    get(&nonce, nonce_name);
+    struct epb_handshake *handshake = epb_handshake_new(bytes_of(&secret));
+    epb_handshake_fix_nonce(handshake, epb_buf_data(&nonce));
+    epb_buf_fini(&secret);
+    epb_buf_fini(&nonce);
+    return handshake;
+}
+
+/* A broker with the vectors' nonce answers the vectors' client with exactly their bytes,
+ * takes their proof, and comes out with their keys and scope. */
+static void
+assert_broker(const char *session_name, enum epb_record_mode mode, const char *its_scope,
+              struct epb_session_keys *keys)
+{
+    char name[100];
+    struct epb_buf hello;
+    struct epb_buf proof;
+    struct epb_bytes scope;
+    uint8_t answer[EPB_SERVER_HELLO_BYTES];
+    size_t size_bytes;
+    enum epb_record_mode agreed;
+    struct epb_handshake *broker = new_handshake("server_nonce");
+    get_named(&hello, session_name, "client_hello");
+    cr_assert_eq(epb_auth_client_hello_bytes(bytes_of(&hello), &size_bytes), EPB_OK);
+    cr_assert_eq(size_bytes, epb_buf_size(&hello));
     cr_assert_eq(
-        epb_handshake_client_finish(client, server_hello, proof, keys, &understood),
+        epb_handshake_server_hello(broker, bytes_of(&hello), answer, &size_bytes, &scope),
         EPB_OK);
-    name_of(name, mode_name, "client_proof");
-    assert_vector((struct epb_bytes){proof, sizeof proof}, name);
-    cr_assert_eq(epb_handshake_server_finish(server, proof, &server_keys, &agreed),
+    cr_assert(bytes_equal(scope, TEXT(its_scope)));
+    name_of(name, session_name, "server_hello");
+    assert_vector((struct epb_bytes){answer, size_bytes}, name);
+    get_named(&proof, session_name, "client_proof");
+    cr_assert_eq(epb_handshake_server_finish(broker, epb_buf_data(&proof), keys, &agreed),
                  EPB_OK);
     cr_assert_eq(agreed, mode);
-    cr_assert_eq(understood, mode);
-    name_of(name, mode_name, "key_to_server");
-    assert_vector((struct epb_bytes){server_keys.client_to_server, EPB_KEY_BYTES}, name);
-    name_of(name, mode_name, "key_to_client");
-    assert_vector((struct epb_bytes){server_keys.server_to_client, EPB_KEY_BYTES}, name);
+    name_of(name, session_name, "key_to_server");
+    assert_vector((struct epb_bytes){keys->client_to_server, EPB_KEY_BYTES}, name);
+    name_of(name, session_name, "key_to_client");
+    assert_vector((struct epb_bytes){keys->server_to_client, EPB_KEY_BYTES}, name);
+    epb_handshake_free(broker);
+    epb_buf_fini(&hello);
+    epb_buf_fini(&proof);
+}
 
+/* The same of our client, which speaks EPB3 and offers these. */
+static void
+assert_client(const char *session_name, enum epb_record_mode mode, uint32_t offered)
+{
+    char name[100];
+    struct epb_buf answer;
+    struct epb_session_keys keys;
+    uint8_t hello[EPB_CLIENT_HELLO_BYTES];
+    uint8_t proof[EPB_PROOF_BYTES];
+    enum epb_record_mode agreed;
+    struct epb_handshake *client = new_handshake("client_nonce");
+    cr_assert_eq(epb_handshake_client_hello(client, offered, hello), EPB_OK);
+    name_of(name, session_name, "client_hello");
+    assert_vector((struct epb_bytes){hello, sizeof hello}, name);
+    get_named(&answer, session_name, "server_hello");
+    cr_assert_eq(
+        epb_handshake_client_finish(client, bytes_of(&answer), proof, &keys, &agreed),
+        EPB_OK);
+    cr_assert_eq(agreed, mode);
+    name_of(name, session_name, "client_proof");
+    assert_vector((struct epb_bytes){proof, sizeof proof}, name);
+    name_of(name, session_name, "key_to_server");
+    assert_vector((struct epb_bytes){keys.client_to_server, EPB_KEY_BYTES}, name);
+    name_of(name, session_name, "key_to_client");
+    assert_vector((struct epb_bytes){keys.server_to_client, EPB_KEY_BYTES}, name);
     epb_handshake_free(client);
-    epb_handshake_free(server);
-    epb_buf_fini(&secret);
-    epb_buf_fini(&client_nonce);
-    epb_buf_fini(&server_nonce);
+    epb_buf_fini(&answer);
 }
 
 /* Seals the named frames as one record, and opens the vector. */
@@ -335,10 +365,10 @@ assert_record(struct epb_record *sender, struct epb_record *receiver,
 }
 
 static void
-assert_session(const char *mode_name, enum epb_record_mode mode)
+assert_session(const char *mode_name, enum epb_record_mode mode, const char *scope)
 {
     struct epb_session_keys keys;
-    assert_handshake(mode_name, mode, &keys);
+    assert_broker(mode_name, mode, scope, &keys);
     struct epb_record *up = epb_record_new(mode, keys.client_to_server);
     struct epb_record *up_end = epb_record_new(mode, keys.client_to_server);
     struct epb_record *down = epb_record_new(mode, keys.server_to_client);
@@ -357,10 +387,16 @@ assert_session(const char *mode_name, enum epb_record_mode mode)
 
 Test(vectors, sessions)
 {
-    assert_session("epbm", EPB_RECORD_MAC);
-    assert_session("epb1", EPB_RECORD_CHACHA20);
-    if (epb_cipher_has_aes())
-        assert_session("epb2", EPB_RECORD_AES);
+    assert_client("epb3_mac", EPB_RECORD_MAC, EPB_OFFER_MAC);
+    assert_session("epb3_mac", EPB_RECORD_MAC, "");
+    assert_session("epb3_later", EPB_RECORD_CHACHA20, "get ci:*");
+    assert_session("epbm", EPB_RECORD_MAC, "");
+    assert_session("epb1", EPB_RECORD_CHACHA20, "");
+    if (!epb_cipher_has_aes())
+        return;
+    assert_client("epb3", EPB_RECORD_AES, EPB_OFFER_CHACHA20 | EPB_OFFER_AES);
+    assert_session("epb3", EPB_RECORD_AES, "");
+    assert_session("epb2", EPB_RECORD_AES, "");
 }
 
 Test(vectors, signed_line)

@@ -396,7 +396,7 @@ async function brokenSessions(t, broker, kind, marks, lines) {
 }
 
 /** What they sent that the broker has as it is: a record that is sealed is not. */
-const isSealed = (kind) => kind === 'EPB1' || kind === 'EPB2';
+const isSealed = (kind) => !['EPB0', 'EPBM', 'EPB3 HMAC'].includes(kind);
 const labelsOf = (kind) => (isSealed(kind) ? ['hfra', 'deaf'] : ['hfra', 'hrec', 'deaf']);
 
 /** Half a line, and sessions of each of the kinds. */

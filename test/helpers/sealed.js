@@ -1,5 +1,5 @@
 /**
- * The session with a secret, by hand, as PROTOCOL.md tells, in every kind: EPB1, EPB2 and EPBM. So a
+ * The session with a secret, by hand, as PROTOCOL.md tells, in every kind. So a
  * test says what is in which record, and where it breaks off. The cryptography is Node's own.
  */
 'use strict';
@@ -21,35 +21,45 @@ const { MAGIC } = require('./wire');
 
 const RANDOM_BYTES = 32;
 const PROOF_BYTES = 32;
-/** How many bytes say which cipher the broker chose. */
-const CHOICE_BYTES = { EPB1: 0, EPB2: 1, EPBM: 0 };
+/** Of a client's hello of this build, and of the broker's answer. */
+const CLIENT_HELLO_BYTES = 44;
+const SERVER_HELLO_BYTES = 74;
+/** How many bytes of it say which cipher the broker chose. */
+const OLD_CHOICE_BYTES = { EPB1: 0, EPB2: 1, EPBM: 0 };
 const HEADER_BYTES = 4;
-/** By what the kind, or the broker, chose. */
-const CIPHERS = { 1: 'chacha20-poly1305', 2: 'aes-256-gcm' };
+/** By what the broker chose; null: each record has a MAC. */
+const CIPHERS = { 1: 'chacha20-poly1305', 2: 'aes-256-gcm', 4: null };
+/** What is offered, and by which magic. */
+const OFFERS = { EPB3: 3, 'EPB3 ChaCha20': 1, 'EPB3 HMAC': 4 };
 const TAG_BYTES = 16;
 const MAC_BYTES = 32;
 
-/** @typedef {'EPB1' | 'EPB2' | 'EPBM'} Kind */
-
-/**
- * Of the broker's answer to a hello.
- * @param {Kind} kind
- */
-const serverHelloBytes = (kind) => RANDOM_BYTES + CHOICE_BYTES[kind] + PROOF_BYTES;
+/** @typedef {'EPB1' | 'EPB2' | 'EPBM' | keyof typeof OFFERS} Kind */
 
 const hmac = (key, ...parts) => createHmac('sha256', key).update(Buffer.concat(parts)).digest();
 
 /** Both proofs, and the keys of both directions. */
-function derive(secret, magic, clientRandom, serverRandom, choice) {
-  const salt = Buffer.concat([clientRandom, serverRandom]);
-  const material = Buffer.from(hkdfSync('sha256', secret, salt, 'epb1 keys', 128));
+function proofsOf(material, label, heard) {
   const [server, client, up, down] = [0, 32, 64, 96].map((at) => material.subarray(at, at + 32));
-  const heard = createHash('sha256')
-    .update(Buffer.concat([magic, salt, choice]))
-    .digest();
-  const serverProof = hmac(server, Buffer.from('epb1 server'), heard);
-  const clientProof = hmac(client, Buffer.from('epb1 client'), heard, serverProof);
+  const serverProof = hmac(server, Buffer.from(`${label} server`), heard);
+  const clientProof = hmac(client, Buffer.from(`${label} client`), heard, serverProof);
   return { serverProof, clientProof, up, down };
+}
+
+const hkdf = (secret, salt, info) => Buffer.from(hkdfSync('sha256', secret, salt, info, 128));
+const sha256 = (...parts) => createHash('sha256').update(Buffer.concat(parts)).digest();
+
+/** Proofs and keys of the older kinds, from the whole hello and what the broker says before its proof. */
+function deriveOld(secret, hello, says) {
+  const salt = Buffer.concat([hello.subarray(4), says.subarray(0, RANDOM_BYTES)]);
+  return proofsOf(hkdf(secret, salt, 'epb1 keys'), 'epb1', sha256(hello, says));
+}
+
+/** The same of EPB3. */
+function derive(secret, hello, says) {
+  const heard = sha256(hello, says);
+  const info = Buffer.concat([Buffer.from('epb3 keys'), heard]);
+  return proofsOf(hkdf(secret, '', info), 'epb3', heard);
 }
 
 /** The records of one direction. */
@@ -167,27 +177,61 @@ class SealedSession {
   }
 }
 
+/** What an EPB3 client says: its offer, a scope, and what a later version might add. */
+function offerHello(offered, scope = '', more = '') {
+  const numbers = Buffer.alloc(6);
+  numbers.writeUInt32LE(offered);
+  numbers.writeUInt16LE(Buffer.byteLength(scope), 4);
+  const said = Buffer.concat([
+    randomBytes(RANDOM_BYTES),
+    numbers,
+    Buffer.from(scope),
+    Buffer.from(more),
+  ]);
+  const length = Buffer.alloc(2);
+  length.writeUInt16LE(said.length);
+  return Buffer.concat([Buffer.from('EPB3'), length, said]);
+}
+
+/** The hello of a kind, how much of the answer comes before its proof, and what it says was chosen. */
+function opening(kind, more) {
+  if (kind in OFFERS) {
+    return {
+      hello: offerHello(OFFERS[kind], '', more),
+      saysBytes: SERVER_HELLO_BYTES - PROOF_BYTES,
+      chosen: (says) => says.readUInt32LE(38),
+      derive,
+    };
+  }
+  return {
+    hello: Buffer.concat([Buffer.from(kind), randomBytes(RANDOM_BYTES)]),
+    saysBytes: RANDOM_BYTES + OLD_CHOICE_BYTES[kind],
+    chosen: (says) => ({ EPB1: 1, EPB2: says[RANDOM_BYTES], EPBM: 4 })[kind],
+    derive: deriveOld,
+  };
+}
+
 /**
  * @param {import('node:test').TestContext} t
  * @param {{ pipe: string, secret: string }} broker
  * @param {Kind} kind
+ * @param {string} [more] what a later client says behind its offer
  */
-async function openSession(t, { pipe, secret }, kind) {
+async function openSession(t, { pipe, secret }, kind, more) {
   const socket = net.createConnection(pipe).on('error', () => {});
   t.after(() => socket.destroy());
   await once(socket, 'connect');
   const incoming = new Incoming(socket);
-  const magic = Buffer.from(kind);
-  const random = randomBytes(RANDOM_BYTES);
-  socket.write(Buffer.concat([magic, random]));
-  const hello = await incoming.take(serverHelloBytes(kind));
-  const proofAt = RANDOM_BYTES + CHOICE_BYTES[kind];
-  const choice = hello.subarray(RANDOM_BYTES, proofAt);
-  const proofs = derive(secret, magic, random, hello.subarray(0, RANDOM_BYTES), choice);
-  assert.deepEqual(hello.subarray(proofAt), proofs.serverProof);
+  const open = opening(kind, more);
+  socket.write(open.hello);
+  const answer = await incoming.take(open.saysBytes + PROOF_BYTES);
+  assert.notEqual(answer, null, 'the broker does not answer');
+  const says = answer.subarray(0, open.saysBytes);
+  const proofs = open.derive(secret, open.hello, says);
+  assert.deepEqual(answer.subarray(open.saysBytes), proofs.serverProof);
   socket.write(proofs.clientProof);
-  const cipher = kind === 'EPBM' ? null : CIPHERS[choice.length === 0 ? 1 : choice[0]];
-  assert.notEqual(cipher, undefined, `the broker chose ${choice[0]}`);
+  const cipher = CIPHERS[open.chosen(says)];
+  assert.notEqual(cipher, undefined, `the broker chose ${open.chosen(says)}`);
   return new SealedSession(
     incoming,
     new Records(cipher, proofs.up),
@@ -196,11 +240,10 @@ async function openSession(t, { pipe, secret }, kind) {
 }
 
 /**
- * What clients of this build say on this machine: EPB2, where it has AES.
+ * What a client of this build says to somebody who is no broker.
  * @param {import('node:test').TestContext} t
- * @returns {Promise<Kind>}
  */
-async function ownKind(t) {
+async function ownHello(t) {
   const pipe = path.join(temporaryDirectory(t), 'listener');
   const server = net.createServer().listen(pipe);
   await once(server, 'listening');
@@ -212,8 +255,11 @@ async function ownKind(t) {
   await asked;
   await client.close();
   server.close();
-  return hello.toString('latin1', 0, MAGIC.length);
+  return hello;
 }
+
+/** Whether a client of this build has AES on this machine. */
+const offersAes = async (t) => ((await ownHello(t)).readUInt32LE(38) & 2) !== 0;
 
 /** Carries what one client says, behind its magic, and what it is answered. */
 async function carry(near, session) {
@@ -253,4 +299,12 @@ async function startCarrier(t, broker, kind) {
   return pipe;
 }
 
-module.exports = { openSession, ownKind, serverHelloBytes, startCarrier };
+module.exports = {
+  CLIENT_HELLO_BYTES,
+  SERVER_HELLO_BYTES,
+  offerHello,
+  offersAes,
+  openSession,
+  ownHello,
+  startCarrier,
+};

@@ -1,6 +1,6 @@
 'use strict';
 
-// Who listens at the pipe's path and does not know the secret gets the first 36 bytes of the
+// Who listens at the pipe's path and does not know the secret gets the first 44 bytes of the
 // handshake, whatever is called and whatever it answers: no key, no value, no worker id.
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -19,11 +19,10 @@ const {
 } = require('../helpers/broker');
 const { startImpostor } = require('../helpers/impostor');
 const { startProgram } = require('../helpers/program');
-const { ownKind, serverHelloBytes } = require('../helpers/sealed');
+const { CLIENT_HELLO_BYTES, SERVER_HELLO_BYTES, offerHello } = require('../helpers/sealed');
 const { rawConnection } = require('../helpers/wire');
 
 const TTL = 60_000;
-const HELLO_BYTES = 36;
 const KEY = 'the-key-nobody-sees';
 const VALUE = 'the-value-nobody-sees';
 const WORKER = 'the-worker-nobody-sees';
@@ -75,11 +74,10 @@ const refusal = (status) => Buffer.from([8, 0, 0, 0, 1, status, 0, 0, 0, 0, 0, 0
 /** What a real broker that knows the secret answered somebody else's hello. */
 async function recordedHello(t) {
   const broker = startBroker(t, { secret: SECRET });
-  const kind = await ownKind(t);
   const raw = await rawConnection(t, broker.pipe);
-  raw.write(Buffer.concat([Buffer.from(kind), Buffer.alloc(32, 5)]));
+  raw.write(offerHello(3));
   const chunks = [];
-  for (let size = 0; size < serverHelloBytes(kind); size += chunks.at(-1).length) {
+  for (let size = 0; size < SERVER_HELLO_BYTES; size += chunks.at(-1).length) {
     const [chunk] = await once(raw.socket, 'data');
     chunks.push(chunk);
   }
@@ -109,11 +107,11 @@ async function callEverything(t, pipe, timeout) {
 function assertHellosOnly(connections, least) {
   assert.ok(connections.length >= least, `${connections.length} connections`);
   for (const bytes of connections) {
-    assert.equal(bytes.length, HELLO_BYTES);
-    assert.match(bytes.toString('latin1', 0, 4), /^EPB[12]$/);
+    assert.equal(bytes.length, CLIENT_HELLO_BYTES);
+    assert.equal(bytes.toString('latin1', 0, 4), 'EPB3');
     assert.doesNotMatch(bytes.toString('latin1'), HIDDEN);
   }
-  const nonces = new Set(connections.map((bytes) => bytes.toString('hex', 4)));
+  const nonces = new Set(connections.map((bytes) => bytes.toString('hex', 6, 38)));
   assert.equal(nonces.size, connections.length, 'a random number came twice');
 }
 
@@ -131,12 +129,12 @@ const IMPOSTORS = [
   ['one that reflects the hello', 'reflection', null, /^auth_failed$/],
   ['one that replays a real broker', 'given', recordedHello, /^auth_failed$/],
   ['one that asks for no secret', 'given', () => refusal(15), /^auth_required$/],
-  ['one that feigns another version', 'given', () => refusal(16), /./],
+  ['one that feigns another version', 'given', () => refusal(28), /^version_mismatch$/],
   ['one that sends a byte', 'given', () => Buffer.from('E'), /^auth_failed$/],
 ];
 
 for (const [what, answer, make, codes] of IMPOSTORS) {
-  test(`${what} gets 36 bytes of every call`, async (t) => {
+  test(`${what} gets 44 bytes of every call`, async (t) => {
     const pipe = path.join(temporaryDirectory(t), 's');
     const bytes = make === null ? undefined : await make(t);
     const heard = await startImpostor(t, { pipe, answer, bytes });
@@ -205,7 +203,7 @@ async function beBusy(client) {
 }
 
 for (const [what, answer, make, codes] of SUCCESSORS) {
-  test(`${what} takes a killed broker's place, and gets 36 bytes of all its client does`, async (t) => {
+  test(`${what} takes a killed broker's place, and gets 44 bytes of all its client does`, async (t) => {
     const directory = temporaryDirectory(t);
     const program = await startProgram(
       t,

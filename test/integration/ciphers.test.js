@@ -5,8 +5,8 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { SECRET, startBroker } = require('../helpers/broker');
-const { openSession, ownKind } = require('../helpers/sealed');
-const { requestFrame, takeReply } = require('../helpers/wire');
+const { offerHello, offersAes, openSession, ownHello } = require('../helpers/sealed');
+const { rawConnection, requestFrame, takeReply } = require('../helpers/wire');
 
 const TTL_FLAG = 0x0001;
 const BINARY = 0x0400;
@@ -26,14 +26,22 @@ async function ask(session, request) {
   }
 }
 
-const KINDS = { EPB1: 'chacha20-poly1305', EPB2: 'aes-256-gcm', EPBM: null };
+const AES = 'aes-256-gcm';
+const CHACHA20 = 'chacha20-poly1305';
+const KINDS = {
+  EPB3: AES,
+  'EPB3 ChaCha20': CHACHA20,
+  'EPB3 HMAC': null,
+  EPB1: CHACHA20,
+  EPB2: AES,
+  EPBM: null,
+};
 
 for (const [kind, cipher] of Object.entries(KINDS)) {
   test(`records of every length go both ways in ${kind}`, async (t) => {
     const broker = startBroker(t, { secret: SECRET });
     const session = await openSession(t, { pipe: broker.pipe, secret: SECRET }, kind);
-    const hasAes = (await ownKind(t)) === 'EPB2';
-    assert.equal(session.cipher, kind === 'EPB2' && !hasAes ? KINDS.EPB1 : cipher);
+    assert.equal(session.cipher, cipher === AES && !(await offersAes(t)) ? CHACHA20 : cipher);
     for (const length of LENGTHS) {
       const value = bytesOf(length);
       const flags = TTL_FLAG | BINARY;
@@ -45,3 +53,27 @@ for (const [kind, cipher] of Object.entries(KINDS)) {
     session.socket.destroy();
   });
 }
+
+test('a client of this build offers what it can do, and no scope', async (t) => {
+  const hello = await ownHello(t);
+  const offered = hello.readUInt32LE(38);
+  assert.ok(offered === 1 || offered === 3, `${offered}`);
+  assert.equal(hello.toString('latin1', 0, 4), 'EPB3');
+  assert.equal(hello.readUInt16LE(42), 0);
+  assert.equal(hello.length, 44);
+});
+
+test('what a later client says behind its offer is passed over, and covered by the proofs', async (t) => {
+  const { pipe } = startBroker(t, { secret: SECRET });
+  const session = await openSession(t, { pipe, secret: SECRET }, 'EPB3', 'of a later version');
+  assert.equal((await ask(session, { action: GET, key: 'k' })).status, 1);
+  session.socket.destroy();
+});
+
+test('a scope is refused in so many words, and lets nobody in', async (t) => {
+  const { pipe } = startBroker(t, { secret: SECRET });
+  const raw = await rawConnection(t, pipe);
+  raw.write(offerHello(3, 'get ci:*'));
+  const refusal = await raw.rest();
+  assert.deepEqual([...refusal], [8, 0, 0, 0, 1, 28, 0, 0, 0, 0, 0, 0]);
+});

@@ -379,7 +379,17 @@ describe('garbage', () => {
       const random = randomFrom(seed);
       await whileServing(client, async () => {
         for (let i = 0; i < 63; i++) {
-          const starts = ['', 'EPB0', 'EPB1', 'EPB2', 'EPBM', '{', 'GET / HTTP/1.1\r\n'];
+          const starts = [
+            '',
+            'EPB0',
+            'EPB1',
+            'EPB2',
+            'EPB3',
+            'EPB3\x26\0',
+            'EPBM',
+            '{',
+            'GET / HTTP/1.1\r\n',
+          ];
           const start = starts[i % starts.length];
           const noise = Buffer.from(
             Array.from({ length: Math.floor(random() * 400) }, () => random() * 256),

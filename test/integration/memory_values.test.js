@@ -25,9 +25,9 @@ async function ofStart(t, args) {
 
 /** Ways to start one, and the kinds of sessions it takes. All take lines, signed where there is a secret. */
 const BROKERS = [
-  ['start --legacy-hmac', (t) => ofStart(t, ['--legacy-hmac']), ['EPB1', 'EPB2', 'EPBM']],
+  ['start --legacy-hmac', (t) => ofStart(t, ['--legacy-hmac']), ['EPB3', 'EPB1', 'EPB2', 'EPBM']],
   ['start --no-auth', (t) => ofStart(t, ['--no-auth']), ['EPB0']],
-  ['a program', (t) => startProgram(t, { ...OPTIONS, secret: SECRET, legacyHmac: true }), ['EPB2']],
+  ['a program', (t) => startProgram(t, { ...OPTIONS, secret: SECRET, legacyHmac: true }), ['EPB3']],
 ];
 
 /** Runs `use` with a client; resolves when the broker has seen its connections end. */
