@@ -25,6 +25,36 @@ epb_cmd_stats(struct epb_engine *engine, struct epb_party *party,
     reply->stats = &engine->report;
 }
 
+/* A connection of our client says which session it is of. One that fails stays what it
+ * was: a session alone, or of another key. */
+void
+epb_cmd_join(struct epb_engine *engine, struct epb_party *party,
+             const struct epb_request *request, const struct epb_time *now,
+             struct epb_reply *reply)
+{
+    struct epb_group *group;
+
+    if (request->count < 0 || !epb_party_may_join(party)) {
+        reply->status = EPB_INVALID_REQUEST;
+        return;
+    }
+    if (request->value.size_bytes != EPB_SESSION_KEY_BYTES) {
+        reply->status = EPB_INVALID_VALUE;
+        return;
+    }
+    reply->status = epb_group_get(engine->waits, request->value.data,
+                                  (uint64_t)request->count, &group);
+    if (reply->status != EPB_OK) {
+        return;
+    }
+    if (group != party->group) {
+        epb_lease_leave(engine->leases, party, now);
+        epb_party_join(engine->waits, party, group);
+    }
+    reply->flags = EPB_F_COUNT;
+    reply->count = (int64_t)group->session;
+}
+
 /* What travels how is the session's and its owner's affair (wire/session.h). */
 void
 epb_cmd_pipes(struct epb_engine *engine, struct epb_party *party,

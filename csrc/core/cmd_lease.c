@@ -127,13 +127,14 @@ pack_loss(void *context, uint64_t token, struct epb_bytes key)
 }
 
 static void
-renew_token(struct epb_engine *engine, const struct epb_request *request,
-            const struct epb_time *now, struct epb_reply *reply)
+renew_token(struct epb_engine *engine, const struct epb_party *party,
+            const struct epb_request *request, const struct epb_time *now,
+            struct epb_reply *reply)
 {
     struct epb_grant_view view;
 
-    reply->status =
-        epb_lease_renew_token(engine->leases, request->fence, request->ttl_ms, now);
+    reply->status = epb_lease_renew_token(engine->leases, party, request->fence,
+                                          request->ttl_ms, now);
     if (reply->status != EPB_OK) {
         return;
     }
@@ -152,7 +153,7 @@ epb_cmd_renew(struct epb_engine *engine, struct epb_party *party,
               struct epb_reply *reply)
 {
     if ((request->flags & EPB_F_FENCE) != 0) {
-        renew_token(engine, request, now, reply);
+        renew_token(engine, party, request, now, reply);
         return;
     }
     if (request->worker.size_bytes == 0) {

@@ -30,11 +30,13 @@ void
 epb_engine_free(struct epb_engine *engine);
 
 /* A connection that may send requests from now on. Grants are held in the name of its
- * session, unless it has none (see wait.h). `user` is for on_ready. NULL when memory is
+ * session, which it may share with others by the command `join`, unless it has none (see
+ * wait.h). `user` is for on_ready. NULL when memory is
  * out. */
 struct epb_party *
 epb_engine_join(struct epb_engine *engine, void *user, bool sessionless);
-/* It has ended: what it holds is released, what waits for it withdrawn, and it is freed.
+/* It has ended: what it alone took is released, what waits for it withdrawn, and it is
+ * freed.
  * NULL is allowed. */
 void
 epb_engine_leave(struct epb_engine *engine, struct epb_party *party,

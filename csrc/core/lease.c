@@ -212,6 +212,7 @@ begin_now(struct epb_leases *leases, struct epb_grant *wish, const struct epb_ti
     }
     if (status == EPB_OK) {
         epb_grant_start(leases, wish, now);
+        epb_take_add_spare(leases, wish, wish);
         wish->taken = true;
     }
     return status;
@@ -245,7 +246,7 @@ ask_anew(struct epb_leases *leases, struct epb_party *party, struct epb_stake *s
     if (!fits && !may_wait(request)) {
         return EPB_LEASE_HELD;
     }
-    status = epb_grant_new(leases, stake, &wish);
+    status = epb_grant_new(leases, stake, party, &wish);
     if (status != EPB_OK) {
         return status;
     }
@@ -258,6 +259,22 @@ ask_anew(struct epb_leases *leases, struct epb_party *party, struct epb_stake *s
         *grant = wish;
     }
     epb_grant_free_unused(leases, wish);
+    return status;
+}
+
+/* The holder's own again, renewed: this party has it now, too. */
+static enum epb_status
+ask_standing(struct epb_leases *leases, struct epb_party *party,
+             struct epb_grant *standing, uint64_t ttl_ms, const struct epb_time *now)
+{
+    struct epb_take *take;
+    enum epb_status status = epb_take_new(leases, standing->stake, party, &take);
+
+    if (status == EPB_OK) {
+        epb_take_add(leases, standing, take);
+        epb_grant_renew(leases, standing, ttl_ms, now);
+        standing->taken = true;
+    }
     return status;
 }
 
@@ -285,10 +302,11 @@ ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *sta
     }
     standing = epb_grant_standing(stake, shared);
     if (standing != NULL && (request.flags & EPB_F_FRESH) == 0) {
-        epb_grant_renew(leases, standing, request.ttl_ms, now);
-        standing->taken = true;
-        *grant = standing;
-        return EPB_OK;
+        enum epb_status status =
+            ask_standing(leases, party, standing, request.ttl_ms, now);
+
+        *grant = status == EPB_OK ? standing : NULL;
+        return status;
     }
     return ask_anew(leases, party, stake, &request, shared, now, grant);
 }
@@ -362,8 +380,8 @@ epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
 }
 
 enum epb_status
-epb_lease_renew_token(struct epb_leases *leases, uint64_t token, uint64_t ttl_ms,
-                      const struct epb_time *now)
+epb_lease_renew_token(struct epb_leases *leases, const struct epb_party *party,
+                      uint64_t token, uint64_t ttl_ms, const struct epb_time *now)
 {
     struct epb_grant *grant;
 
@@ -371,6 +389,9 @@ epb_lease_renew_token(struct epb_leases *leases, uint64_t token, uint64_t ttl_ms
     grant = epb_lease_find(leases, token, now);
     if (grant == NULL) {
         return EPB_LEASE_LOST;
+    }
+    if (!epb_grant_is_for(grant, party)) {
+        return EPB_LEASE_HELD;
     }
     epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
     return EPB_OK;

@@ -14,22 +14,24 @@
  *
  * Pools and semaphores are defined and stay; resources of the other kinds exist while
  * something is granted or waited for. A grant belongs to a holder: a worker id in the
- * name of a session, or a worker id alone.
+ * name of a session, or a worker id alone. A session may have several parties (wait.h).
+ * Each that is given a grant, the first time or again, has taken it.
  *
- * A grant ends by release, by its TTL, or when its session ends; then the queue of its
- * resource goes on, in the same call. Time is a parameter: a grant whose deadline has
- * come (now.mono_ms >= due) is over in every call, whether or not a sweep has been: the
- * call ends what is due first, in the order of deadlines and tokens. So is a request
- * whose wait is over; it gets nothing more, even when what it waits for comes free at
- * that very time.
+ * A grant ends by release, by its TTL, or when the last party that took it leaves; then
+ * the queue of its resource goes on, in the same call. Time is a parameter: a grant whose
+ * deadline has come (now.mono_ms >= due) is over in every call, whether or not a sweep
+ * has been: the call ends what is due first, in the order of deadlines and tokens. So is
+ * a request whose wait is over; it gets nothing more, even when what it waits for comes
+ * free at that very time.
  *
  * A request that waits has all the memory that its grant will need, so that a grant never
  * fails when its turn comes. A grant that was made for a waiting request and that nobody
  * has taken by the time that the party leaves, ends.
  *
  * A loss is a grant that ended by its TTL, or by force and not in its own session's name.
- * Its holder is told twice: by an event to the session, and in the answer to the worker's
- * next renewal. The last EPB_LOSSES_MAX losses of all holders are kept.
+ * Its holder is told twice: by an event to each party that took it, and in the answer to
+ * the worker's next renewal, by whichever party of the session. The last EPB_LOSSES_MAX
+ * losses of all holders are kept.
  *
  * Invariants:
  * - one holder per element; a semaphore has at most n grants; a value, an exclusive lock
@@ -39,7 +41,8 @@
  * - tokens only grow, over all resources, and from one broker to the next as long as the
  *   wall clock does: the first is wall_ms << 10, and stays below 2^53 until 2248;
  * - a grant that has ended never comes back: its token is not live again;
- * - a party that has left holds nothing and waits for nothing;
+ * - a party that has left holds nothing and waits for nothing; a session whose parties
+ *   have all left holds nothing and is told of nothing;
  * - a call that fails has changed nothing;
  * - with single_lease, the grants that a holder has in the space of keys are of one key.
  *
@@ -144,10 +147,11 @@ epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
 struct epb_grant *
 epb_lease_find(const struct epb_leases *leases, uint64_t token,
                const struct epb_time *now);
-/* One grant, by token. `ttl_ms` 0: its own. EPB_LEASE_LOST. */
+/* One grant, by token. `ttl_ms` 0: its own. EPB_LEASE_LOST; of another session's grant:
+ * EPB_LEASE_HELD. */
 EPB_MUST_USE enum epb_status
-epb_lease_renew_token(struct epb_leases *leases, uint64_t token, uint64_t ttl_ms,
-                      const struct epb_time *now);
+epb_lease_renew_token(struct epb_leases *leases, const struct epb_party *party,
+                      uint64_t token, uint64_t ttl_ms, const struct epb_time *now);
 /* All grants of the holder, or those of one key (key may be empty) of the spaces of keys
  * and locks; `ttl_ms` 0: each its own. What the holder lost in these spaces by TTL or
  * force since it was last told is visited, oldest first, and forgotten; when `lost`
@@ -234,12 +238,13 @@ epb_lease_allows_value(struct epb_leases *leases, struct epb_bytes key,
 bool
 epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key);
 
-/* The party leaves: its grants end (the queues go on), its waits have been withdrawn by
- * then. */
+/* The party leaves its session: the grants that it alone took end (the queues go on), and
+ * when it is the last, what the session's holders have lost is forgotten. Its waits have
+ * been withdrawn by then. */
 void
 epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
                 const struct epb_time *now);
-/* Takes the oldest loss that the party has not been told by an event (only sessions are;
+/* Takes the oldest loss that the party has not been told by an event (only sessions' are;
  * of computations, too): false when there is none. `key` is valid until the next call. */
 bool
 epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t *token,

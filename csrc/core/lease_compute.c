@@ -127,6 +127,7 @@ epb_lease_ask_again(struct epb_leases *leases, struct epb_wait *wait,
     }
     if (epb_grant_fits(resource, false)) {
         epb_grant_start(leases, wish, now);
+        epb_take_add_spare(leases, wish, wish);
         wait->grant = wish;
         epb_list_append(&wish->answers, &wait->of_queue);
         return true;

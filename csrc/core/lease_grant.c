@@ -125,6 +125,7 @@ epb_queue_remove(struct epb_grant *grant)
 static void
 answer(struct epb_leases *leases, struct epb_wait *wait, struct epb_grant *grant)
 {
+    epb_take_add_spare(leases, grant, wait->detail);
     epb_wait_finish(leases->waits, wait, EPB_OK);
     wait->grant = grant;
     epb_list_append(&grant->answers, &wait->of_queue);
@@ -176,17 +177,24 @@ epb_resource_go_on(struct epb_leases *leases, struct epb_resource *resource,
 /* Grants */
 
 enum epb_status
-epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_grant **out)
+epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_party *party,
+              struct epb_grant **out)
 {
     struct epb_grant *grant;
+    struct epb_take *spare;
     void *block;
-    enum epb_status status =
-        epb_quota_alloc(leases->quota, leases->arena, sizeof *grant, &block);
+    enum epb_status status = epb_take_new(leases, stake, party, &spare);
 
+    if (status == EPB_OK) {
+        status = epb_quota_alloc(leases->quota, leases->arena, sizeof *grant, &block);
+    }
     if (status != EPB_OK) {
+        epb_take_free(leases, spare);
         return status;
     }
     grant = block;
+    grant->spare = spare;
+    epb_list_init(&grant->takes);
     epb_list_init(&grant->of_resource);
     epb_list_init(&grant->of_stake);
     epb_list_init(&grant->of_holder);
@@ -205,7 +213,8 @@ epb_grant_free_unused(struct epb_leases *leases, struct epb_grant *grant)
     if (grant->live || grant->lost || grant->wait != NULL) {
         return;
     }
-    EPB_ASSERT(!grant->queued);
+    EPB_ASSERT(!grant->queued && epb_list_empty(&grant->takes));
+    epb_take_free(leases, grant->spare);
     epb_quota_release(leases->quota, leases->arena, grant, sizeof *grant);
     stake->members--;
     epb_stake_free_unused(leases, stake);
@@ -354,6 +363,8 @@ epb_grant_end(struct epb_leases *leases, struct epb_grant *grant, enum epb_endin
     /* Nobody knows of one that was not taken; its request may ask again. */
     if (is_loss && grant->taken && grant->wait == NULL) {
         epb_loss_add(leases, grant);
+    } else {
+        epb_takes_drop(leases, grant);
     }
     epb_resource_go_on(leases, grant->stake->resource, now);
     epb_grant_free_unused(leases, grant);

@@ -82,7 +82,7 @@ worker_get(struct epb_leases *leases, struct epb_bytes id, struct epb_worker **o
 uint64_t
 epb_who_session(const struct epb_who *who)
 {
-    return who->detached ? 0 : who->party->session;
+    return who->detached ? 0 : epb_party_session(who->party);
 }
 
 struct epb_holder *
@@ -117,7 +117,7 @@ holder_free_unused(struct epb_leases *leases, struct epb_holder *holder)
     if (holder->stakes == 0) {
         epb_map_remove(leases->holders, holder);
         epb_list_remove(&holder->of_worker);
-        epb_list_remove(&holder->of_party);
+        epb_list_remove(&holder->of_group);
         epb_quota_release(leases->quota, leases->arena, holder, sizeof *holder);
         worker_free_unused(leases, worker);
     }
@@ -138,8 +138,8 @@ holder_new(struct epb_leases *leases, struct epb_worker *worker,
     holder = block;
     holder->name = (struct epb_holder_name){worker, epb_who_session(who)};
     holder->worker = worker;
-    holder->party = holder->name.session == 0 ? NULL : who->party;
-    epb_list_init(&holder->of_party);
+    holder->group = holder->name.session == 0 ? NULL : who->party->group;
+    epb_list_init(&holder->of_group);
     epb_list_init(&holder->grants);
     epb_list_init(&holder->losses);
     status = epb_map_insert(leases->holders, holder);
@@ -148,8 +148,8 @@ holder_new(struct epb_leases *leases, struct epb_worker *worker,
         return status;
     }
     epb_list_append(&worker->holders, &holder->of_worker);
-    if (holder->party != NULL) {
-        epb_list_append(&holder->party->holders, &holder->of_party);
+    if (holder->group != NULL) {
+        epb_list_append(&holder->group->holders, &holder->of_group);
     }
     *out = holder;
     return EPB_OK;

@@ -17,7 +17,7 @@ void
 epb_loss_add(struct epb_leases *leases, struct epb_grant *grant)
 {
     struct epb_holder *holder = grant->stake->holder;
-    bool by_event = holder->party != NULL;
+    bool by_event = !epb_list_empty(&grant->takes);
     bool by_renewal = grant->stake->resource->space != EPB_SPACE_COMPUTE;
 
     if (!by_event && !by_renewal) {
@@ -29,9 +29,13 @@ epb_loss_add(struct epb_leases *leases, struct epb_grant *grant)
     if (by_renewal) {
         epb_list_append(&holder->losses, &grant->of_holder);
     }
-    if (by_event) {
-        epb_list_append(&holder->party->losses, &grant->of_stake);
-        epb_party_ready(leases->waits, holder->party);
+    for (struct epb_list *node = grant->takes.next; node != &grant->takes;
+         node = node->next) {
+        struct epb_take *take = EPB_LIST_ITEM(node, struct epb_take, of_grant);
+
+        epb_list_remove(&take->of_party);
+        epb_list_append(&take->party->losses, &take->of_party);
+        epb_party_ready(leases->waits, take->party);
     }
     if (leases->loss_count > EPB_LOSSES_MAX) {
         epb_loss_forget(
@@ -44,7 +48,7 @@ epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant)
 {
     epb_list_remove(&grant->of_resource);
     epb_list_remove(&grant->of_holder);
-    epb_list_remove(&grant->of_stake);
+    epb_takes_drop(leases, grant);
     grant->lost = false;
     leases->loss_count--;
     if (leases->shown == grant) {
@@ -57,7 +61,7 @@ epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant)
 static void
 loss_told(struct epb_leases *leases, struct epb_grant *grant)
 {
-    if (epb_list_empty(&grant->of_holder) && epb_list_empty(&grant->of_stake)) {
+    if (epb_list_empty(&grant->of_holder) && epb_list_empty(&grant->takes)) {
         epb_loss_forget(leases, grant);
     }
 }
@@ -66,6 +70,7 @@ bool
 epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t *token,
                     struct epb_bytes *key)
 {
+    struct epb_take *take;
     struct epb_grant *grant;
 
     if (leases->shown != NULL) {
@@ -75,8 +80,9 @@ epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t
     if (epb_list_empty(&party->losses)) {
         return false;
     }
-    grant = EPB_LIST_ITEM(party->losses.next, struct epb_grant, of_stake);
-    epb_list_remove(&grant->of_stake);
+    take = EPB_LIST_ITEM(party->losses.next, struct epb_take, of_party);
+    grant = take->grant;
+    epb_take_free(leases, take);
     leases->shown = grant;
     *token = grant->token;
     *key = epb_resource_key(grant->stake->resource);
@@ -186,8 +192,8 @@ struct release {
 static void
 release_grant(struct release *release, struct epb_grant *grant)
 {
-    const struct epb_holder *holder = grant->stake->holder;
-    bool is_own = holder->party == release->party;
+    const struct epb_group *group = grant->stake->holder->group;
+    bool is_own = group != NULL && group == release->party->group;
 
     if (release->discard && grant->element != NULL) {
         epb_element_discard(release->leases, grant->stake->resource, grant->element);
@@ -377,9 +383,9 @@ epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
 bool
 epb_grant_is_for(const struct epb_grant *grant, const struct epb_party *party)
 {
-    const struct epb_holder *holder = grant->stake->holder;
+    const struct epb_group *group = grant->stake->holder->group;
 
-    return holder->party == NULL || holder->party == party;
+    return group == NULL || group == party->group;
 }
 
 enum epb_status
@@ -406,19 +412,39 @@ epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
 
 /* Leaving */
 
-/* Ends or forgets one thing that the holder has; it may be freed by that. */
+/* The session ends: nobody will ask what its holders have lost. */
 static void
-leave_step(struct epb_leases *leases, struct epb_holder *holder,
-           const struct epb_time *now)
+forget_losses(struct epb_leases *leases, const struct epb_group *group)
 {
-    if (!epb_list_empty(&holder->losses)) {
+    while (!epb_list_empty(&group->holders)) {
+        const struct epb_holder *holder =
+            EPB_LIST_ITEM(group->holders.next, struct epb_holder, of_group);
+
+        EPB_ASSERT(!epb_list_empty(&holder->losses));
         epb_loss_forget(leases,
                         EPB_LIST_ITEM(holder->losses.next, struct epb_grant, of_holder));
-    } else {
-        EPB_ASSERT(!epb_list_empty(&holder->grants));
-        epb_grant_end(leases,
-                      EPB_LIST_ITEM(holder->grants.next, struct epb_grant, of_holder),
-                      EPB_ENDING_SESSION, now);
+    }
+}
+
+/* One of those that took a lost grant will not be told. */
+static void
+forget_loss(struct epb_leases *leases, struct epb_take *take)
+{
+    struct epb_grant *grant = take->grant;
+
+    epb_take_free(leases, take);
+    loss_told(leases, grant);
+}
+
+/* One of those that took a live grant leaves; it ends with the last of them. */
+static void
+let_go(struct epb_leases *leases, struct epb_take *take, const struct epb_time *now)
+{
+    struct epb_grant *grant = take->grant;
+
+    epb_take_free(leases, take);
+    if (epb_list_empty(&grant->takes)) {
+        epb_grant_end(leases, grant, EPB_ENDING_SESSION, now);
     }
 }
 
@@ -432,11 +458,12 @@ epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
         leases->shown = NULL;
     }
     while (!epb_list_empty(&party->losses)) {
-        epb_loss_forget(leases,
-                        EPB_LIST_ITEM(party->losses.next, struct epb_grant, of_stake));
+        forget_loss(leases, EPB_LIST_ITEM(party->losses.next, struct epb_take, of_party));
     }
-    while (!epb_list_empty(&party->holders)) {
-        leave_step(leases,
-                   EPB_LIST_ITEM(party->holders.next, struct epb_holder, of_party), now);
+    while (!epb_list_empty(&party->takes)) {
+        let_go(leases, EPB_LIST_ITEM(party->takes.next, struct epb_take, of_party), now);
+    }
+    if (epb_party_is_last(party)) {
+        forget_losses(leases, party->group);
     }
 }

@@ -6,10 +6,15 @@
  * - A worker is a worker id; a holder is a worker in the name of a session, or of
  *   none. A holder has its grants, by token.
  * - A stake is what one holder has to do with one resource. It is found by the two.
+ * - A take is that a party took a grant of its session. A grant that is live and held in
+ *   the name of a session has a take of every party that was given it and has not left,
+ *   of one at least; one that is lost has a take of those that have not been told by an
+ *   event. In the name of no session there are none.
  * - A grant is, in this order: a wish, in the queue of its resource while its wait
  *   waits; live, found by its token and among the deadlines; ended, and lost if its
  *   holder is to be told. It is made when it is asked for, so that it needs no memory
- *   when its turn comes, and it is its own record when it is lost.
+ *   when its turn comes (for that, a wish has a take to spare), and it is its own record
+ *   when it is lost.
  *
  * Who refers to whom: a grant, whatever its state, is a member of its stake; a stake
  * is counted by its holder and its resource; a holder is in its worker's list. Each is
@@ -77,9 +82,9 @@ struct epb_holder_name {
 struct epb_holder {
     struct epb_holder_name name;
     struct epb_worker *worker;
-    struct epb_party *party; /* NULL: in the name of no session */
+    struct epb_group *group; /* NULL: in the name of no session */
     struct epb_list of_worker;
-    struct epb_list of_party;
+    struct epb_list of_group;
     struct epb_list grants;         /* live, by token */
     struct epb_list losses;         /* for the next renewal, oldest first */
     uint64_t stakes;                /* and pins */
@@ -112,13 +117,24 @@ struct epb_element {
     uint8_t name[]; /* the value is the end of it */
 };
 
+/* That a party took a grant, or, of a wish, is going to. */
+struct epb_take {
+    struct epb_list of_grant; /* its takes, in the order of taking */
+    struct epb_list of_party; /* live: in its party's takes; lost: in its losses, for an
+                                 event */
+    struct epb_grant *grant;
+    struct epb_party *party;
+};
+
 struct epb_grant {
     struct epb_tree_node by_token; /* a wish: its place in the queue */
     struct epb_tree_node by_due;
     struct epb_list of_resource; /* lost: in the losses of all */
-    struct epb_list of_stake;    /* lost: in its party's losses, for an event */
-    struct epb_list of_holder;   /* lost: in its holder's losses, for a renewal */
-    struct epb_list answers;     /* finished waits that it was given to (of_queue) */
+    struct epb_list of_stake;
+    struct epb_list of_holder; /* lost: in its holder's losses, for a renewal */
+    struct epb_list answers;   /* finished waits that it was given to (of_queue) */
+    struct epb_list takes;     /* lost: those to be told by an event */
+    struct epb_take *spare;    /* a wish's, for what it will be granted */
     struct epb_stake *stake;
     struct epb_wait *wait; /* that it was made for, until that is freed */
     struct epb_element *element;
@@ -174,9 +190,10 @@ epb_resource_go_on(struct epb_leases *leases, struct epb_resource *resource,
 /* Ends all grants that are due. */
 void
 epb_leases_settle(struct epb_leases *leases, const struct epb_time *now);
-/* A wish, not in a queue yet. */
+/* A wish of this party, not in a queue yet. */
 EPB_MUST_USE enum epb_status
-epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_grant **out);
+epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_party *party,
+              struct epb_grant **out);
 /* Whether it could be granted now if nobody waited. */
 bool
 epb_grant_fits(const struct epb_resource *resource, bool shared);
@@ -247,10 +264,33 @@ epb_holder_key(const void *item);
 struct epb_bytes
 epb_stake_key(const void *item);
 
+/* lease_take.c: who took what */
+
+/* In the name of no session *out is NULL. */
+EPB_MUST_USE enum epb_status
+epb_take_new(struct epb_leases *leases, const struct epb_stake *stake,
+             struct epb_party *party, struct epb_take **out);
+/* NULL is allowed; it is in no list any more afterwards. */
+void
+epb_take_free(struct epb_leases *leases, struct epb_take *take);
+/* The take's party has been given this live grant; once more, if it was given it before.
+ * NULL (in the name of no session) is allowed. Linear in the parties that took it. */
+void
+epb_take_add(struct epb_leases *leases, struct epb_grant *grant,
+             struct epb_take *take_take);
+/* The same for the wish's party, by the take that it has to spare. */
+void
+epb_take_add_spare(struct epb_leases *leases, struct epb_grant *grant,
+                   struct epb_grant *wish);
+/* The grant has ended: its takes go, but for the one to spare of a wish that may be
+ * granted again. */
+void
+epb_takes_drop(struct epb_leases *leases, struct epb_grant *grant);
+
 /* lease_release.c: whose a grant is, and losses */
 
-/* Whether the party may release it by its token: it is held in its session's name, or in
- * the name of none. */
+/* Whether the party may renew or release it by its token: it is held in its session's
+ * name, or in the name of none. */
 bool
 epb_grant_is_for(const struct epb_grant *grant, const struct epb_party *party);
 

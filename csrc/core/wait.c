@@ -11,12 +11,21 @@ struct epb_waits {
     void (*on_ready)(void *context, void *user);
     void *context;
     struct epb_tree deadlines;
+    struct epb_map *keyed; /* groups by key */
     uint64_t seed;
     uint64_t last_session;
     uint64_t last_serial;
     uint64_t watchers;
     bool ending; /* all of them are being withdrawn */
 };
+
+static struct epb_bytes
+key_of_group(const void *item)
+{
+    const struct epb_group *group = item;
+
+    return (struct epb_bytes){group->key, sizeof group->key};
+}
 
 struct epb_waits *
 epb_waits_new(struct epb_arena *arena, struct epb_quota *quota, uint64_t max_waits,
@@ -27,7 +36,10 @@ epb_waits_new(struct epb_arena *arena, struct epb_quota *quota, uint64_t max_wai
     if (waits == NULL) {
         return NULL;
     }
-    if (epb_sys_random(&waits->seed, sizeof waits->seed) != EPB_OK) {
+    waits->keyed = epb_map_new(key_of_group);
+    if (waits->keyed == NULL ||
+        epb_sys_random(&waits->seed, sizeof waits->seed) != EPB_OK) {
+        epb_map_free(waits->keyed);
         epb_mem_table_free(waits);
         return NULL;
     }
@@ -43,8 +55,88 @@ epb_waits_new(struct epb_arena *arena, struct epb_quota *quota, uint64_t max_wai
 void
 epb_waits_free(struct epb_waits *waits)
 {
-    EPB_ASSERT(waits == NULL || waits->deadlines.count == 0);
+    if (waits == NULL) {
+        return;
+    }
+    EPB_ASSERT(waits->deadlines.count == 0 && epb_map_count(waits->keyed) == 0);
+    epb_map_free(waits->keyed);
     epb_mem_table_free(waits);
+}
+
+/* Sessions */
+
+static struct epb_group *
+group_new(struct epb_waits *waits)
+{
+    struct epb_group *group = epb_arena_alloc(waits->arena, sizeof *group);
+
+    if (group != NULL) {
+        group->session = ++waits->last_session;
+        epb_list_init(&group->parties);
+        epb_list_init(&group->holders);
+    }
+    return group;
+}
+
+static void
+group_free_unused(struct epb_waits *waits, struct epb_group *group)
+{
+    if (!epb_list_empty(&group->parties)) {
+        return;
+    }
+    EPB_ASSERT(epb_list_empty(&group->holders));
+    if (group->keyed) {
+        epb_map_remove(waits->keyed, group);
+    }
+    epb_arena_release(waits->arena, group, sizeof *group);
+}
+
+enum epb_status
+epb_group_get(struct epb_waits *waits, const uint8_t key[EPB_SESSION_KEY_BYTES],
+              uint64_t pid, struct epb_group **out)
+{
+    struct epb_group *group =
+        epb_map_find(waits->keyed, (struct epb_bytes){key, EPB_SESSION_KEY_BYTES});
+    enum epb_status status;
+
+    *out = group;
+    if (group != NULL) {
+        return EPB_OK;
+    }
+    group = group_new(waits);
+    if (group == NULL) {
+        return EPB_INTERNAL;
+    }
+    group->pid = pid;
+    memcpy(group->key, key, sizeof group->key);
+    status = epb_map_insert(waits->keyed, group);
+    group->keyed = status == EPB_OK;
+    if (status != EPB_OK) {
+        waits->last_session--;
+        group_free_unused(waits, group);
+        return status;
+    }
+    *out = group;
+    return EPB_OK;
+}
+
+bool
+epb_party_may_join(const struct epb_party *party)
+{
+    return party->group != NULL && epb_list_empty(&party->takes) &&
+           epb_list_empty(&party->losses) && party->ids.count == 0;
+}
+
+void
+epb_party_join(struct epb_waits *waits, struct epb_party *party, struct epb_group *group)
+{
+    struct epb_group *left = party->group;
+
+    EPB_ASSERT(epb_party_may_join(party));
+    epb_list_remove(&party->of_group);
+    epb_list_append(&group->parties, &party->of_group);
+    party->group = group;
+    group_free_unused(waits, left);
 }
 
 /* Parties */
@@ -58,12 +150,20 @@ epb_party_new(struct epb_waits *waits, void *user, bool sessionless)
         return NULL;
     }
     party->user = user;
-    party->session = sessionless ? 0 : ++waits->last_session;
+    epb_list_init(&party->of_group);
+    if (!sessionless) {
+        party->group = group_new(waits);
+        if (party->group == NULL) {
+            epb_mem_table_free(party);
+            return NULL;
+        }
+        epb_list_append(&party->group->parties, &party->of_group);
+    }
     epb_list_init(&party->waiting);
     epb_list_init(&party->finished);
     epb_list_init(&party->events);
     epb_list_init(&party->watchers);
-    epb_list_init(&party->holders);
+    epb_list_init(&party->takes);
     epb_list_init(&party->losses);
     epb_tree_init(&party->ids, waits->seed ^ (uint64_t)(uintptr_t)party);
     return party;
@@ -98,10 +198,13 @@ epb_party_withdraw(struct epb_waits *waits, struct epb_party *party,
 void
 epb_party_free(struct epb_waits *waits, struct epb_party *party)
 {
-    (void)waits;
     EPB_ASSERT(party->ids.count == 0 && epb_list_empty(&party->events) &&
-               epb_list_empty(&party->watchers) && epb_list_empty(&party->holders) &&
+               epb_list_empty(&party->watchers) && epb_list_empty(&party->takes) &&
                epb_list_empty(&party->losses));
+    if (party->group != NULL) {
+        epb_list_remove(&party->of_group);
+        group_free_unused(waits, party->group);
+    }
     epb_mem_table_free(party);
 }
 

@@ -1,10 +1,14 @@
 /*
- * Parties and waiting requests.
+ * Parties, sessions and waiting requests.
  *
- * A party is one connection that may reach the engine. It is what a session is to the
- * core: grants are held in its name, requests wait in its name, and when it leaves, all
- * of that ends. A party of JSON lines has no session (`sessionless`): grants that it asks
- * for are held by the worker id alone and outlive it; its waiting requests don't.
+ * A party is one connection that may reach the engine. Requests wait in its name, and
+ * when it leaves, they are withdrawn. Grants are held in the name of its session, a
+ * group of parties: a party begins as a session alone, and may join that of a key, which
+ * all parties have that present the same key (a process and thread of our client, however
+ * many copies of its module are loaded there). A session ends with its last party; what a
+ * single party takes with it is in lease.h. A party of JSON lines has no session
+ * (`sessionless`): grants that it asks for are held by the worker id alone and outlive
+ * it; its waiting requests don't.
  *
  * A wait is a request that has no reply yet. Whoever lets it wait (lease.h, watch.h,
  * barrier.h: its keeper) holds it in a queue of its own; epb_wait_finish takes it out of
@@ -16,6 +20,9 @@
  *   `finished` and in no queue, or it was popped and is in neither;
  * - a wait is among the deadlines as long as it waits;
  * - serial numbers grow in the order of the requests;
+ * - a party with a session is in the list of exactly one group; a group has a party, and
+ *   it is found by its key when it has one;
+ * - a party changes its session only while it has taken nothing and waits for nothing;
  * - no two waits of a party have the same id, from their request until they are freed;
  * - the party's owner is told (on_ready) whenever a party that had nothing to take gets
  *   something, and never by a party without anything, or one that leaves;
@@ -28,6 +35,7 @@
 #define EPB_CORE_WAIT_H
 
 #include "../base/list.h"
+#include "../base/map.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../base/tree.h"
@@ -37,18 +45,32 @@
 /* WAIT of a request that waits as long as it takes. */
 #define EPB_WAIT_FOREVER_MS ((uint64_t)EPB_NUMBER_MAX)
 
+/* Who has it is of the session: drawn at random, and a secret as such. */
+#define EPB_SESSION_KEY_BYTES 16U
+
 struct epb_waits;
 struct epb_wait;
 struct epb_grant;
 
+/* A session. */
+struct epb_group {
+    uint64_t session; /* a number of its own, above 0 */
+    uint64_t pid;     /* of the process, as its first party told; 0: unknown */
+    struct epb_list parties;
+    struct epb_list holders; /* lease.c's: who holds something in its name */
+    bool keyed;
+    uint8_t key[EPB_SESSION_KEY_BYTES];
+};
+
 struct epb_party {
-    uint64_t session; /* a number of its own; 0: sessionless */
-    void *user;       /* the owner's, handed to on_ready */
+    struct epb_group *group; /* NULL: sessionless */
+    struct epb_list of_group;
+    void *user; /* the owner's, handed to on_ready */
     struct epb_list waiting;
     struct epb_list finished; /* to be taken, oldest first */
     struct epb_list events;   /* watch.c's: watchers that have events to be taken */
     struct epb_list watchers; /* watch.c's */
-    struct epb_list holders;  /* lease.c's: who holds something in its name */
+    struct epb_list takes;    /* lease.c's: grants that it took */
     struct epb_list losses;   /* lease.c's: lost grants it is to be told of */
     struct epb_tree ids;      /* its waits by id, until they are freed */
     bool told;                /* on_ready has been called since it was last empty */
@@ -108,9 +130,36 @@ epb_party_new(struct epb_waits *waits, void *user, bool sessionless);
 void
 epb_party_withdraw(struct epb_waits *waits, struct epb_party *party,
                    const struct epb_time *now);
-/* After epb_party_withdraw; holders, losses and watchers have been seen to. */
+/* After epb_party_withdraw; takes, losses and watchers have been seen to. Its session
+ * ends with it when it is the last of it. */
 void
 epb_party_free(struct epb_waits *waits, struct epb_party *party);
+/* Its session's number; 0: sessionless. */
+static inline uint64_t
+epb_party_session(const struct epb_party *party)
+{
+    return party->group == NULL ? 0 : party->group->session;
+}
+/* Whether nobody else is of its session. */
+static inline bool
+epb_party_is_last(const struct epb_party *party)
+{
+    return party->group != NULL && party->group->parties.next == &party->of_group &&
+           party->of_group.next == &party->group->parties;
+}
+/* Whether it could go over to another session: it has one, and has taken nothing, is to
+ * be told of nothing, and waits for nothing. */
+bool
+epb_party_may_join(const struct epb_party *party);
+/* The session of this key, made when there is none: it must be given to epb_party_join.
+ * EPB_INTERNAL: memory is out. */
+EPB_MUST_USE enum epb_status
+epb_group_get(struct epb_waits *waits, const uint8_t key[EPB_SESSION_KEY_BYTES],
+              uint64_t pid, struct epb_group **out);
+/* Goes over to it; the session that it leaves ends when it was the last of it, and has no
+ * holders then. */
+void
+epb_party_join(struct epb_waits *waits, struct epb_party *party, struct epb_group *group);
 
 /* A new wait of the request, not yet in a queue. EPB_MAX_WAITERS, EPB_MAX_MEMORY,
  * EPB_CONFLICT (a request of the party with this id waits already, or the id is 0),

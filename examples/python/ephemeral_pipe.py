@@ -55,6 +55,7 @@ ACTIONS = {
     "throttle": 26,
     "cancel": 27,
     "pipes": 28,
+    "join": 29,
 }
 
 STATUSES = [

@@ -228,6 +228,10 @@ def lease_frames() -> "dict[str, bytes]":
         "request_cancel": encode_request(
             Request(action["cancel"], 12, b"", b"", b"", {"count": 9})
         ),
+        "request_join": encode_request(
+            Request(action["join"], 16, b"", b"", bytes(range(16)), {"count": 4242})
+        ),
+        "reply_join": encode_reply(Reply(0, 16, b"", {"count": 7})),
         "reply_lease": encode_reply(
             Reply(0, 9, b'"anna"', {"ttl": 30000, "fence": token})
         ),

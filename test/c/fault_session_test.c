@@ -95,6 +95,8 @@ static const struct step steps[] = {
     LINE("\"cancel\",\"target\":4"),
     DO(B, PIPES, .flags = 0),
     LINE("\"pipes\""),
+    DO(B, JOIN, .flags = EPB_F_COUNT, VALUE("sixteen bytes ok"), .count = 9),
+    LINE("\"join\",\"value\":1"),
     LINE("\"set\",\"key\":\"later\",\"value\":[],\"ttl\":9000"),
     DO(A, THROTTLE, .flags = EPB_F_COUNT | EPB_F_PERIOD, KEY("t"), .count = 1,
        .period_ms = 9000),

@@ -255,7 +255,7 @@ Test(lease_holder, single_lease_is_one_key_a_holder)
                  EPB_WORKER_ALREADY_HAS_LEASE);
     (void)waits(&office, a, "2", "third", value);
     pass(&office, 999);
-    cr_assert_eq(epb_lease_renew_token(office.leases, first, 0, &office.now), EPB_OK);
+    cr_assert_eq(epb_lease_renew_token(office.leases, a, first, 0, &office.now), EPB_OK);
     pass(&office, 1);
     (void)epb_leases_sweep(office.leases, &office.now, 9);
     hears(&office, a, EPB_WORKER_ALREADY_HAS_LEASE);

@@ -109,7 +109,13 @@ model_wait_of(struct model *model, unsigned party, uint32_t id)
 unsigned
 model_place(const struct model *model, unsigned party, bool detached)
 {
-    return detached || model->parties[party].sessionless ? MODEL_NOBODY : party;
+    return detached ? MODEL_NOBODY : model->parties[party].place;
+}
+
+uint64_t
+model_session_at(const struct model *model, unsigned place)
+{
+    return place == MODEL_NOBODY ? 0 : model->sessions[place].number;
 }
 
 /* Whether a holder has anything: a grant, a request that has not been freed, a loss. */
@@ -270,6 +276,19 @@ model_renew(struct model *model, struct model_grant *grant, uint64_t ttl)
     grant->due = model->now + ttl;
 }
 
+void
+model_take(struct model *model, uint64_t token, unsigned party)
+{
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        struct model_grant *grant = &model->grants[i];
+
+        if (grant->token == token && grant->place != MODEL_NOBODY &&
+            grant->takes[party] == 0) {
+            grant->takes[party] = ++model->order;
+        }
+    }
+}
+
 static bool
 serve(struct model *model, struct model_wait *wait)
 {
@@ -282,6 +301,7 @@ serve(struct model *model, struct model_wait *wait)
     } else if (standing != NULL) {
         model_renew(model, standing, wait->ttl);
         wait->grant = standing->token;
+        model_take(model, wait->grant, wait->party);
         model_finish(model, wait, EPB_OK);
     } else if (!model_fits(model, wait->space, wait->key, wait->shared)) {
         return false;
@@ -289,6 +309,7 @@ serve(struct model *model, struct model_wait *wait)
         model_finish(model, wait, EPB_WORKER_ALREADY_HAS_LEASE);
     } else {
         wait->own = wait->grant = model_grant_new(model, wait);
+        model_take(model, wait->grant, wait->party);
         model_finish(model, wait, EPB_OK);
     }
     return true;
@@ -320,20 +341,20 @@ is_awaited(const struct model *model, uint64_t token)
 static void
 lose(struct model *model, const struct model_grant *grant)
 {
-    bool by_event = grant->place != MODEL_NOBODY;
-    bool by_renewal = grant->space != EPB_SPACE_COMPUTE;
+    struct model_loss *loss = &model->losses[model->loss_count++];
 
-    if (by_event || by_renewal) {
-        model->losses[model->loss_count++] = (struct model_loss){
-            .space = grant->space,
-            .key = grant->key,
-            .worker = grant->worker,
-            .place = grant->place,
-            .token = grant->token,
-            .by_event = by_event,
-            .by_renewal = by_renewal,
-        };
+    *loss = (struct model_loss){
+        .space = grant->space,
+        .key = grant->key,
+        .worker = grant->worker,
+        .place = grant->place,
+        .token = grant->token,
+        .by_renewal = grant->space != EPB_SPACE_COMPUTE,
+    };
+    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
+        loss->by_event[party] = grant->takes[party] != 0;
     }
+    model_forget_told(model);
 }
 
 static void
@@ -386,7 +407,13 @@ model_forget_told(struct model *model)
     unsigned kept = 0;
 
     for (unsigned i = 0; i < model->loss_count; i++) {
-        if (model->losses[i].by_event || model->losses[i].by_renewal) {
+        const struct model_loss *loss = &model->losses[i];
+        bool is_kept = loss->by_renewal;
+
+        for (unsigned party = 0; party < MODEL_PARTIES; party++) {
+            is_kept = is_kept || loss->by_event[party];
+        }
+        if (is_kept) {
             model->losses[kept++] = model->losses[i];
         }
     }

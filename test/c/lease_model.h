@@ -3,8 +3,8 @@
  * beginning, no index, no memory of what can be counted. lease_model_test.c holds the
  * real ones to it.
  *
- * Names are small numbers: keys, workers, elements, and places for parties; the last
- * place is that of holders without a session.
+ * Names are small numbers: keys, workers, elements, parties, and places for sessions; the
+ * last place is that of holders without one.
  */
 #ifndef EPB_TEST_LEASE_MODEL_H
 #define EPB_TEST_LEASE_MODEL_H
@@ -14,7 +14,8 @@
 #define MODEL_SPACES 3U
 #define MODEL_KEYS 3U
 #define MODEL_WORKERS 3U
-#define MODEL_PARTIES 4U
+#define MODEL_PARTIES 6U
+#define MODEL_SESSION_KEYS 2U
 #define MODEL_NOBODY MODEL_PARTIES /* the place of no session */
 #define MODEL_ELEMENTS 6U
 #define MODEL_MAX 512U /* grants, waits, losses at a time */
@@ -51,12 +52,13 @@ struct model_grant {
     bool shared, taken;
     uint64_t token, due, ttl, since;
     unsigned number, element;
+    uint64_t takes[MODEL_PARTIES]; /* when the party took it first; 0: it hasn't */
 };
 
 struct model_loss {
     unsigned space, key, worker, place;
     uint64_t token;
-    bool by_event, by_renewal; /* still to be told */
+    bool by_event[MODEL_PARTIES], by_renewal; /* still to be told */
 };
 
 struct model_wait {
@@ -74,8 +76,13 @@ struct model_wait {
 
 struct model_party {
     bool there, leaving, sessionless;
-    uint64_t session;
+    unsigned place; /* of its session */
     uint32_t last_id;
+};
+
+struct model_session {
+    uint64_t number; /* 0: the place is free */
+    unsigned key;    /* MODEL_SESSION_KEYS: none */
 };
 
 struct model {
@@ -86,6 +93,7 @@ struct model {
     bool ending;
     struct model_resource resources[MODEL_SPACES][MODEL_KEYS];
     struct model_party parties[MODEL_PARTIES];
+    struct model_session sessions[MODEL_PARTIES];
     uint64_t holders[MODEL_WORKERS][MODEL_PARTIES + 1]; /* when they began */
     struct model_grant grants[MODEL_MAX];               /* by token */
     struct model_loss losses[MODEL_MAX];                /* oldest first */
@@ -114,6 +122,11 @@ void
 model_join(struct model *model, unsigned party, bool sessionless);
 void
 model_leave(struct model *model, unsigned party);
+/* To the session of this key; whether it may. */
+bool
+model_change_session(struct model *model, unsigned party, unsigned key);
+uint64_t
+model_session_at(const struct model *model, unsigned place);
 unsigned
 model_place(const struct model *model, unsigned party, bool detached);
 void
@@ -131,7 +144,7 @@ model_ask(struct model *model, const struct model_ask *ask, uint64_t *token);
 struct model_grant *
 model_find(struct model *model, uint64_t token);
 enum epb_status
-model_renew_token(struct model *model, uint64_t token, uint64_t ttl);
+model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t ttl);
 unsigned
 model_renew_worker(struct model *model, unsigned place, unsigned worker, unsigned key,
                    uint64_t ttl);
@@ -205,6 +218,8 @@ void
 model_finish(struct model *model, struct model_wait *wait, enum epb_status status);
 void
 model_renew(struct model *model, struct model_grant *grant, uint64_t ttl);
+void
+model_take(struct model *model, uint64_t token, unsigned party);
 void
 model_go_on(struct model *model, unsigned space, unsigned key);
 void

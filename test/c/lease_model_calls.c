@@ -47,6 +47,7 @@ ask_for(struct model *model, const struct model_ask *ask, struct model_wait *wis
     if (standing != NULL) {
         model_renew(model, standing, wish->ttl);
         standing->taken = true;
+        model_take(model, standing->token, ask->party);
         *token = standing->token;
         return EPB_OK;
     }
@@ -54,6 +55,7 @@ ask_for(struct model *model, const struct model_ask *ask, struct model_wait *wis
         model_fits(model, ask->space, ask->key, wish->shared)) {
         *token = model_grant_new(model, wish);
         model->grants[model->grant_count - 1].taken = true;
+        model_take(model, *token, ask->party);
         return EPB_OK;
     }
     return ask->wait > 0 ? begin_to_wait(model, ask, wish) : EPB_LEASE_HELD;
@@ -95,6 +97,7 @@ model_ask_again(struct model *model, struct model_wait *wait)
     }
     if (model_fits(model, wait->space, wait->key, false)) {
         wait->own = wait->grant = model_grant_new(model, wait);
+        model_take(model, wait->grant, wait->party);
         return true;
     }
     wait->state = MODEL_QUEUED;
@@ -105,8 +108,15 @@ model_ask_again(struct model *model, struct model_wait *wait)
 
 /* Renewing and releasing */
 
+/* Whether it is held in the name of a session that is not the party's. */
+static bool
+is_others(const struct model *model, const struct model_grant *grant, unsigned party)
+{
+    return grant->place != MODEL_NOBODY && grant->place != model->parties[party].place;
+}
+
 enum epb_status
-model_renew_token(struct model *model, uint64_t token, uint64_t ttl)
+model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t ttl)
 {
     struct model_grant *grant;
 
@@ -114,6 +124,9 @@ model_renew_token(struct model *model, uint64_t token, uint64_t ttl)
     grant = model_find(model, token);
     if (grant == NULL) {
         return EPB_LEASE_LOST;
+    }
+    if (is_others(model, grant, party)) {
+        return EPB_LEASE_HELD;
     }
     model_renew(model, grant, ttl == 0 ? grant->ttl : ttl);
     return EPB_OK;
@@ -148,13 +161,15 @@ static void
 release_one(struct model *model, const struct model_grant *grant, unsigned party,
             bool force, bool discard)
 {
+    bool is_own =
+        grant->place != MODEL_NOBODY && grant->place == model->parties[party].place;
+
     if (discard && grant->element < MODEL_ELEMENTS) {
         model_resource_of(model, grant->space, grant->key)
             ->elements[grant->element]
             .discarded = true;
     }
-    model_end(model, grant->token,
-              force && grant->place != party ? MODEL_FORCED : MODEL_RELEASED);
+    model_end(model, grant->token, force && !is_own ? MODEL_FORCED : MODEL_RELEASED);
 }
 
 enum epb_status
@@ -169,7 +184,7 @@ model_release_token(struct model *model, unsigned party, uint64_t token, bool fo
     if (grant == NULL) {
         return EPB_OK;
     }
-    if (!force && grant->place != MODEL_NOBODY && grant->place != party) {
+    if (!force && is_others(model, grant, party)) {
         return EPB_LEASE_HELD;
     }
     release_one(model, grant, party, force, discard);
@@ -298,7 +313,7 @@ model_fail(struct model *model, unsigned party, uint64_t token, bool force,
     if (grant == NULL || grant->space != EPB_SPACE_COMPUTE) {
         return EPB_LEASE_LOST;
     }
-    if (!force && grant->place != MODEL_NOBODY && grant->place != party) {
+    if (!force && is_others(model, grant, party)) {
         return EPB_LEASE_HELD;
     }
     while ((wait = model_first_queued(model, grant->space, grant->key)) != NULL) {
@@ -456,13 +471,29 @@ model_init(struct model *model, bool single_lease, unsigned max_waits, uint64_t 
     model->next_token = first_token;
 }
 
+static unsigned
+begin_session(struct model *model, uint64_t number, unsigned key)
+{
+    unsigned place = 0;
+
+    while (model->sessions[place].number != 0) {
+        place++;
+    }
+    model->sessions[place] = (struct model_session){number, key};
+    return place;
+}
+
 void
 model_join(struct model *model, unsigned party, bool sessionless)
 {
+    unsigned place =
+        sessionless ? MODEL_NOBODY
+                    : begin_session(model, ++model->last_session, MODEL_SESSION_KEYS);
+
     model->parties[party] = (struct model_party){
         .there = true,
         .sessionless = sessionless,
-        .session = sessionless ? 0 : ++model->last_session,
+        .place = place,
     };
 }
 
@@ -512,38 +543,113 @@ leave_finished(struct model *model, unsigned party)
     }
 }
 
+/* What it alone took ends, in the order of taking. */
+static void
+leave_grants(struct model *model, unsigned party)
+{
+    for (;;) {
+        struct model_grant *first = NULL;
+        bool is_taken = false;
+
+        for (unsigned i = 0; i < model->grant_count; i++) {
+            struct model_grant *grant = &model->grants[i];
+
+            if (grant->takes[party] != 0 &&
+                (first == NULL || grant->takes[party] < first->takes[party])) {
+                first = grant;
+            }
+        }
+        if (first == NULL) {
+            return;
+        }
+        first->takes[party] = 0;
+        for (unsigned other = 0; other < MODEL_PARTIES; other++) {
+            is_taken = is_taken || first->takes[other] != 0;
+        }
+        if (!is_taken) {
+            model_end(model, first->token, MODEL_LEFT);
+        }
+    }
+}
+
+/* Takes a party from its session, which ends with the last. */
+static void
+leave_session(struct model *model, unsigned party)
+{
+    unsigned place = model->parties[party].place;
+    bool is_last = place != MODEL_NOBODY;
+
+    for (unsigned i = 0; i < model->loss_count; i++) {
+        model->losses[i].by_event[party] = false;
+    }
+    model->parties[party].there = false;
+    for (unsigned other = 0; other < MODEL_PARTIES; other++) {
+        is_last = is_last &&
+                  !(model->parties[other].there && model->parties[other].place == place);
+    }
+    for (unsigned i = 0; i < model->loss_count && is_last; i++) {
+        if (model->losses[i].place == place) {
+            model->losses[i].by_renewal = false;
+        }
+    }
+    if (is_last) {
+        model->sessions[place].number = 0;
+    }
+    model_forget_told(model);
+}
+
 void
 model_leave(struct model *model, unsigned party)
 {
-    bool done = false;
-
     model->parties[party].leaving = true;
     leave_waits(model, party);
     leave_finished(model, party);
     model_settle(model);
+    leave_grants(model, party);
+    leave_session(model, party);
+}
+
+static bool
+may_change(const struct model *model, unsigned party)
+{
+    bool may = !model->parties[party].sessionless;
+
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        may = may && model->grants[i].takes[party] == 0;
+    }
     for (unsigned i = 0; i < model->loss_count; i++) {
-        bool is_its = model->losses[i].place == party;
-
-        model->losses[i].by_event = model->losses[i].by_event && !is_its;
-        model->losses[i].by_renewal = model->losses[i].by_renewal && !is_its;
+        may = may && !model->losses[i].by_event[party];
     }
-    model_forget_told(model);
-    while (!done) {
-        const struct model_grant *first = NULL;
-
-        for (unsigned i = 0; i < model->grant_count; i++) {
-            const struct model_grant *grant = &model->grants[i];
-
-            if (grant->place == party &&
-                (first == NULL || model->holders[grant->worker][party] <
-                                      model->holders[first->worker][party])) {
-                first = grant;
-            }
-        }
-        done = first == NULL;
-        if (!done) {
-            model_end(model, first->token, MODEL_LEFT);
-        }
+    for (unsigned i = 0; i < model->wait_count; i++) {
+        may = may && model->waits[i].party != party;
     }
-    model->parties[party] = (struct model_party){.there = false};
+    return may;
+}
+
+bool
+model_change_session(struct model *model, unsigned party, unsigned key)
+{
+    unsigned place = 0;
+
+    if (!may_change(model, party)) {
+        return false;
+    }
+    while (place < MODEL_PARTIES &&
+           !(model->sessions[place].number != 0 && model->sessions[place].key == key)) {
+        place++;
+    }
+    if (place == model->parties[party].place) {
+        return true;
+    }
+    if (place == MODEL_PARTIES) {
+        model->last_session++;
+    }
+    model_settle(model);
+    leave_session(model, party);
+    model->parties[party].there = true;
+    if (place == MODEL_PARTIES) {
+        place = begin_session(model, model->last_session, key);
+    }
+    model->parties[party].place = place;
+    return true;
 }

@@ -16,11 +16,12 @@ static const char *const op_names[OP_KINDS] = {
     "pool", "limit",       "discard",      "undefine",      "cancel",
     "pop",  "leave/join",  "time",         "sweep",         "computed",
     "fail", "losses",      "value",        "drain",         "end",
+    "join",
 };
 
 /* In how many of 256 operations. */
-static const uint8_t op_weights[OP_KINDS] = {74, 8, 10, 10, 12, 8, 4, 5,  3, 6,
-                                             40, 5, 24, 12, 5,  5, 8, 10, 1, 6};
+static const uint8_t op_weights[OP_KINDS] = {68, 8,  10, 10, 12, 8, 4,  5, 3, 6, 36,
+                                             5,  24, 12, 5,  5,  8, 10, 1, 6, 10};
 
 /* Histories */
 

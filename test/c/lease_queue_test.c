@@ -165,7 +165,7 @@ Test(lease_queue, is_over_at_its_deadline_in_every_call)
     pass(&office, 1);
     cr_assert_not(epb_grant_look(grant, &office.now, &view));
     cr_assert_null(epb_lease_find(office.leases, token, &office.now));
-    cr_assert_eq(epb_lease_renew_token(office.leases, token, 5000, &office.now),
+    cr_assert_eq(epb_lease_renew_token(office.leases, a, token, 5000, &office.now),
                  EPB_LEASE_LOST);
     cr_assert_eq(epb_lease_release_token(office.leases, a, token, true, false,
                                          &office.now, &released),
@@ -174,7 +174,7 @@ Test(lease_queue, is_over_at_its_deadline_in_every_call)
     cr_assert_eq(release(&office, a, "w", "", 0, &count), EPB_OK);
     cr_assert_eq(count, 0);
     cr_assert_neq(gets(&office, a, "k", "w", value).token, token);
-    cr_assert_eq(epb_lease_renew_token(office.leases, token, 5000, &office.now),
+    cr_assert_eq(epb_lease_renew_token(office.leases, a, token, 5000, &office.now),
                  EPB_LEASE_LOST, "it never comes back");
     leave(&office, a);
     office_close(&office);

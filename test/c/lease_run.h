@@ -27,6 +27,7 @@ enum op_kind {
     OP_VALUE,
     OP_DRAIN,
     OP_END,
+    OP_JOIN,
     OP_KINDS
 };
 

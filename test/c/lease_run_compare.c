@@ -75,19 +75,13 @@ collect(void *context, const struct epb_lease_line *line)
     return true;
 }
 
-static uint64_t
-session_at(const struct model *model, unsigned place)
-{
-    return place == MODEL_NOBODY ? 0 : model->parties[place].session;
-}
-
 static void
 compare_held(struct run *run, const struct line *line, const struct model_grant *grant)
 {
     EXPECT(run, line->held);
     EXPECT(run, line->token == grant->token);
     EXPECT(run, line->shared == grant->shared);
-    EXPECT(run, line->session == session_at(&run->model, grant->place));
+    EXPECT(run, line->session == model_session_at(&run->model, grant->place));
     EXPECT(run, line->worker == grant->worker);
     EXPECT(run, line->left_ms == grant->due - run->model.now);
     EXPECT(run, line->age_ms == run->model.now - grant->since);
@@ -99,7 +93,7 @@ compare_waiting(struct run *run, const struct line *line, const struct model_wai
     EXPECT(run, !line->held);
     EXPECT(run, line->token == 0);
     EXPECT(run, line->shared == wait->shared);
-    EXPECT(run, line->session == session_at(&run->model, wait->place));
+    EXPECT(run, line->session == model_session_at(&run->model, wait->place));
     EXPECT(run, line->worker == wait->worker);
     EXPECT(run, line->left_ms == (wait->due == UINT64_MAX ? EPB_WAIT_FOREVER_MS
                                                           : wait->due - run->model.now));
@@ -196,7 +190,7 @@ run_compare_parties(struct run *run)
                           model->waits[i].party == party);
         }
         for (unsigned i = 0; i < model->loss_count; i++) {
-            has = has || (model->losses[i].by_event && model->losses[i].place == party);
+            has = has || model->losses[i].by_event[party];
         }
         EXPECT(run, run->ready[party] == has);
         EXPECT(run, run->parties[party]->told == has);

@@ -131,9 +131,9 @@ op_renew_token(struct run *run, const struct op *op)
 {
     uint64_t token = choose_token(run, op);
 
-    EXPECT(run,
-           epb_lease_renew_token(run->leases, token, run_choose_ttl(op), &run->now) ==
-               model_renew_token(&run->model, token, run_choose_ttl(op)));
+    EXPECT(run, epb_lease_renew_token(run->leases, run->parties[op->party], token,
+                                      run_choose_ttl(op), &run->now) ==
+                    model_renew_token(&run->model, op->party, token, run_choose_ttl(op)));
 }
 
 struct telling {
@@ -388,7 +388,7 @@ run_leave(struct run *run, unsigned party)
 
     epb_party_withdraw(run->waits, real, &run->now);
     epb_lease_leave(run->leases, real, &run->now);
-    EXPECT(run, epb_list_empty(&real->holders) && epb_list_empty(&real->losses));
+    EXPECT(run, epb_list_empty(&real->takes) && epb_list_empty(&real->losses));
     epb_party_free(run->waits, real);
     run->parties[party] = NULL;
     run->ready[party] = false;
@@ -402,7 +402,34 @@ run_join(struct run *run, unsigned party)
     run->parties[party] =
         epb_party_new(run->waits, (void *)(uintptr_t)party, sessionless);
     model_join(&run->model, party, sessionless);
-    EXPECT(run, run->parties[party]->session == run->model.parties[party].session);
+    EXPECT(run, epb_party_session(run->parties[party]) ==
+                    model_session_at(&run->model, run->model.parties[party].place));
+}
+
+/* What the engine does for `join`. */
+static void
+op_join(struct run *run, const struct op *op)
+{
+    struct epb_party *party = run->parties[op->party];
+    unsigned key = op->amount % MODEL_SESSION_KEYS;
+    const uint8_t bytes[EPB_SESSION_KEY_BYTES] = {[15] = (uint8_t)key};
+    bool may = epb_party_may_join(party);
+    struct epb_group *group;
+
+    if (may) {
+        arm(run, op);
+        if (has_failed(run, op, epb_group_get(run->waits, bytes, 100 + key, &group))) {
+            return;
+        }
+        if (group != party->group) {
+            epb_lease_leave(run->leases, party, &run->now);
+            epb_party_join(run->waits, party, group);
+        }
+        EXPECT(run, party->group->pid == 100 + key);
+    }
+    EXPECT(run, may == model_change_session(&run->model, op->party, key));
+    EXPECT(run, epb_party_session(party) ==
+                    model_session_at(&run->model, run->model.parties[op->party].place));
 }
 
 static void
@@ -484,12 +511,12 @@ op_losses(struct run *run, const struct op *op)
     for (unsigned i = 0; i < model->loss_count; i++) {
         struct model_loss *loss = &model->losses[i];
 
-        if (loss->by_event && loss->place == op->party) {
+        if (loss->by_event[op->party]) {
             EXPECT(run, epb_lease_next_loss(run->leases, run->parties[op->party], &token,
                                             &key));
             EXPECT(run, token == loss->token);
             EXPECT(run, bytes_equal(key, run_key_name(loss->key)));
-            loss->by_event = false;
+            loss->by_event[op->party] = false;
         }
     }
     EXPECT(run, !epb_lease_next_loss(run->leases, run->parties[op->party], &token, &key));
@@ -536,4 +563,5 @@ void (*const run_op_calls[OP_KINDS])(struct run *run, const struct op *op) = {
     op_pool, op_limit,       op_discard,      op_undefine,      op_cancel,
     op_pop,  op_leave,       op_time,         op_sweep,         op_computed,
     op_fail, op_losses,      op_value,        op_drain,         op_end,
+    op_join,
 };

@@ -320,6 +320,53 @@ Test(session_wait, id_0_is_carried_out_and_not_answered)
     cr_assert_eq(stats_of(&broker).waiting + stats_of(&broker).watchers, 0);
 }
 
+static void
+ask_join(struct broker *side, uint32_t id, const char *key)
+{
+    ask(side, (struct epb_request){.action = EPB_ACTION_JOIN,
+                                   .flags = EPB_F_COUNT,
+                                   .id = id,
+                                   .value = TEXT(key),
+                                   .count = 4242});
+}
+
+Test(session_wait, connections_that_join_by_the_same_key_are_one_session)
+{
+    struct epb_request same = {.action = EPB_ACTION_LEASE,
+                               .id = 2,
+                               .key = LITERAL("port"),
+                               .worker = LITERAL("w")};
+
+    open_frames(&broker);
+    open_frames(&peer);
+    ask_join(&broker, 1, "sixteen random b");
+    ask_join(&peer, 0, "sixteen random b");
+    int64_t session = hear(&broker, 1, EPB_OK).count;
+    hear_nothing(&peer);
+    ask_join(&peer, 1, "sixteen random b");
+    cr_assert_eq(hear(&peer, 1, EPB_OK).count, session);
+    ask(&broker, same);
+    uint64_t token = hear(&broker, 2, EPB_OK).fence;
+    ask(&peer, same);
+    cr_assert_eq(hear(&peer, 2, EPB_OK).fence, token);
+    ask_join(&peer, 3, "sixteen others..");
+    hear(&peer, 3, EPB_INVALID_REQUEST);
+    broker_connect(&broker);
+    cr_assert_eq(stats_of(&broker).leases.grants, 1, "the peer took it, too");
+    peer_stop(&peer);
+    cr_assert_eq(stats_of(&broker).leases.grants, 0);
+    peer_start(&peer, &broker);
+    open_frames(&broker);
+    ask_join(&broker, 4, "too short");
+    hear(&broker, 4, EPB_INVALID_VALUE);
+    (void)broker_feed(&peer, LITERAL("{\"action\":\"join\",\"value\":1}\n"), SIZE_MAX);
+    struct epb_bytes refusal = LITERAL("{\"ok\":false,\"error\":\"invalid_request\"");
+    struct epb_bytes said = bytes_of(&peer.output);
+    cr_assert_gt(said.size_bytes, refusal.size_bytes);
+    said.size_bytes = refusal.size_bytes;
+    cr_assert(bytes_equal(said, refusal));
+}
+
 /* The kinds of the events in a packed body, as letters. */
 static void
 assert_events(struct epb_bytes packed, const char *expected)

@@ -106,6 +106,8 @@ Test(vectors, requests)
 
 Test(vectors, requests_of_leases)
 {
+    static const uint8_t session_key[] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                          8, 9, 10, 11, 12, 13, 14, 15};
     assert_request("request_pool",
                    (struct epb_request){.action = EPB_ACTION_POOL,
                                         .id = 8,
@@ -142,6 +144,12 @@ Test(vectors, requests_of_leases)
                                                           .flags = EPB_F_COUNT,
                                                           .id = 12,
                                                           .count = 9});
+    assert_request("request_join",
+                   (struct epb_request){.action = EPB_ACTION_JOIN,
+                                        .flags = EPB_F_COUNT,
+                                        .id = 16,
+                                        .value = {session_key, sizeof session_key},
+                                        .count = 4242});
 }
 
 static void
@@ -213,6 +221,8 @@ Test(vectors, replies_of_leases_and_events)
                                                           .id = 13,
                                                           .ttl_ms = 60000,
                                                           .fence = TOKEN + 1});
+    assert_reply("reply_join",
+                 (struct epb_reply){.flags = EPB_F_COUNT, .id = 16, .count = 7});
     assert_reply("reply_wait_timeout",
                  (struct epb_reply){.status = EPB_WAIT_TIMEOUT, .id = 9});
     assert_reply("reply_renew", (struct epb_reply){.flags = EPB_F_COUNT,

@@ -202,7 +202,7 @@ Test(wait, an_id_is_taken_until_the_reply_is)
     start(&fixture, 0);
     party = join(&fixture);
     other = join(&fixture);
-    cr_assert_neq(party->session, other->session);
+    cr_assert_neq(epb_party_session(party), epb_party_session(other));
     cr_assert_eq(try_wait(&fixture, party, 0, 10, &none), EPB_CONFLICT);
     wait = wait_for(&fixture, party, 7, 10);
     (void)wait_for(&fixture, other, 7, 10);

@@ -31,7 +31,7 @@ const CLIENT_SIDE = [
   'withLease',
 ];
 /** Commands that no method is named after: an AbortSignal is, and what a client does by itself. */
-const NO_METHOD = ['cancel', 'pipes'];
+const NO_METHOD = ['cancel', 'join', 'pipes'];
 
 const read = (name) => fs.readFileSync(path.join(ROOT, name), 'utf8');
 const sorted = (names) => [...new Set(names)].sort();
