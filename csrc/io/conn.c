@@ -72,6 +72,28 @@ offer_room(struct epb_conn *conn, uint8_t **memory)
     return size_bytes;
 }
 
+static bool
+is_guarded(const struct epb_conn *conn, const void *handle)
+{
+    return conn->guarded && handle == &conn->socket;
+}
+
+/* libuv would have descriptors that come with the bytes closed on this thread. So a
+ * guarded socket is read from here, where libuv asks for a place to read into; it gets
+ * none, and says so in on_read (UV_ENOBUFS), which finds here what there was. */
+static uv_buf_t
+offer_place(struct epb_conn *conn, const void *handle, void *memory, size_t size_bytes)
+{
+    if (size_bytes > UINT32_MAX / 2)
+        size_bytes = UINT32_MAX / 2;
+    if (!is_guarded(conn, handle) || size_bytes == 0) {
+        conn->guarded_read = UV_ENOBUFS;
+        return uv_buf_init(memory, (unsigned)size_bytes);
+    }
+    conn->guarded_read = epb_endpoint_read_guarded(&conn->socket, memory, size_bytes);
+    return uv_buf_init(NULL, 0);
+}
+
 static void
 on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
 {
@@ -85,9 +107,7 @@ on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
     EPB_ASSERT(!conn->closed);
     if (!conn->lingering)
         size_bytes = offer_room(conn, &memory);
-    if (size_bytes > UINT32_MAX / 2)
-        size_bytes = UINT32_MAX / 2;
-    *out = uv_buf_init((char *)memory, (unsigned)size_bytes);
+    *out = offer_place(conn, pipe, memory, size_bytes);
 }
 
 static void
@@ -120,6 +140,8 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
 
     (void)buffer;
     EPB_ASSERT(!conn->closed);
+    if (size == UV_ENOBUFS)
+        size = conn->guarded_read;
     if (size == 0)
         return;
     if (size > 0) {
@@ -141,7 +163,20 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
     ask_for_turn(conn);
 }
 
-/* Of an end or an error the loop tells. */
+/* What came, if anything; of an end or an error the loop tells. */
+static size_t
+read_now(struct epb_conn *conn, uint8_t *memory, size_t room_bytes)
+{
+    if (!is_guarded(conn, conn->in))
+        return epb_endpoint_read(conn->in, memory, room_bytes);
+    int got = epb_endpoint_read_guarded(conn->in, memory, room_bytes);
+    if (got < 0 && got != UV_EOF) {
+        conn->broken = true;
+        ask_for_turn(conn);
+    }
+    return got > 0 ? (size_t)got : 0;
+}
+
 bool
 epb_conn_glance(struct epb_conn *conn)
 {
@@ -155,7 +190,7 @@ epb_conn_glance(struct epb_conn *conn)
             ask_for_turn(conn);
         return false;
     }
-    size_t size_bytes = epb_endpoint_read(conn->in, memory, room_bytes);
+    size_t size_bytes = read_now(conn, memory, room_bytes);
     if (size_bytes != 0) {
         take_input(conn, size_bytes);
         return true;
@@ -297,9 +332,8 @@ on_socket_alloc(uv_handle_t *socket, size_t suggested, uv_buf_t *out)
 {
     static char scratch;
 
-    (void)socket;
     (void)suggested;
-    *out = uv_buf_init(&scratch, 1);
+    *out = offer_place(socket->data, socket, &scratch, 1);
 }
 
 /* A peer that says something there has broken the protocol. */
@@ -310,6 +344,8 @@ on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
 
     (void)buffer;
     EPB_ASSERT(!conn->closed);
+    if (size == UV_ENOBUFS)
+        size = conn->guarded_read;
     if (size == 0)
         return;
     (void)uv_read_stop(socket);
@@ -433,6 +469,7 @@ has_left_all(const struct epb_conn *conn)
 enum epb_status
 epb_conn_begin(struct epb_conn *conn)
 {
+    conn->guarded = epb_endpoint_guarded(&conn->socket);
     conn->session = epb_session_new(&conn->owner->sessions, conn,
                                     conn->owner->now(conn->owner->context));
     if (conn->session == NULL)
@@ -591,5 +628,7 @@ epb_conn_close(struct epb_conn *conn)
         uv_close((uv_handle_t *)&conn->pipes->in, on_closed);
         uv_close((uv_handle_t *)&conn->pipes->out, on_closed);
     }
+    if (conn->guarded)
+        epb_endpoint_drain(&conn->socket);
     uv_close((uv_handle_t *)&conn->socket, on_closed);
 }

@@ -28,6 +28,8 @@
  * of JSON). One that waits so is looked at before it is given anything: what it waited
  * for is for somebody else when it has gone meanwhile.
  *
+ * Whoever passes descriptors (rights.h) has broken the protocol.
+ *
  * When the broker ends a conversation, it says so (shutdown) and goes on to read for a
  * moment: closing with unread input would destroy the last reply on its way to the peer.
  */
@@ -107,6 +109,7 @@ struct epb_conn {
     bool half_open;               /* it goes on all the same */
     bool lingering;               /* all is said; waiting for the peer to close */
     bool closed;                  /* given up by its owner, who hears of it no more */
+    bool guarded;                 /* descriptors may come through the socket (rights.h) */
     bool changing;                /* over to the pipes, or back, when all is written */
     bool gone;                    /* on pipes: the socket has ended */
     struct epb_pipe_ends ends;    /* ours of the pipes passed, until they are opened */
@@ -114,6 +117,7 @@ struct epb_conn {
     uv_pipe_t *in;                /* what is read: the socket, or a pipe */
     uv_pipe_t *out;               /* what is written to */
     unsigned handles;             /* that are open */
+    ssize_t guarded_read;         /* of the guarded socket: what on_read will find */
     uv_pipe_t socket;
     uv_write_t write;
     uv_shutdown_t shutdown;

@@ -68,6 +68,17 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into);
  * an end or error, which the loop will find. */
 size_t
 epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes);
+/* Whether descriptors may come through an accepted connection (rights.h): libuv and
+ * epb_endpoint_read must not read from it then. */
+bool
+epb_endpoint_guarded(const uv_pipe_t *pipe);
+/* Instead of them: bytes, 0 when there is nothing now, UV_EOF; UV_EPROTO when the peer
+ * has passed descriptors. */
+EPB_MUST_USE int
+epb_endpoint_read_guarded(const uv_pipe_t *pipe, void *memory, size_t size_bytes);
+/* Before a guarded one is closed. */
+void
+epb_endpoint_drain(const uv_pipe_t *pipe);
 /* Of an accepted connection that has come to the end of its input: whether the peer has
  * closed it altogether, and takes nothing any more either. */
 bool

@@ -17,6 +17,7 @@
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "ending.h"
+#include "rights.h"
 #include "room.h"
 #include "socket.h"
 #include "stale.h"
@@ -543,6 +544,37 @@ epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
 }
 
 bool
+epb_endpoint_guarded(const uv_pipe_t *pipe)
+{
+    int fd = -1;
+
+    return uv_fileno((const uv_handle_t *)pipe, &fd) == 0 && epb_rights_may_come(fd);
+}
+
+int
+epb_endpoint_read_guarded(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
+{
+    int fd = -1;
+    int error = uv_fileno((const uv_handle_t *)pipe, &fd);
+
+    if (error != 0)
+        return error;
+    int got = epb_rights_read(fd, memory, size_bytes);
+    if (got == UV_EAGAIN)
+        return 0;
+    return got == 0 ? UV_EOF : got;
+}
+
+void
+epb_endpoint_drain(const uv_pipe_t *pipe)
+{
+    int fd = -1;
+
+    if (uv_fileno((const uv_handle_t *)pipe, &fd) == 0)
+        epb_rights_drain(fd);
+}
+
+bool
 epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 {
     struct pollfd descriptor = {.fd = -1};
@@ -595,6 +627,8 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
     bool trusted = epb_socket_peer_trusted(fd);
     if (trusted && uv_pipe_open(into, fd) == 0)
         return EPB_ACCEPT_ONE;
+    if (epb_rights_may_come(fd))
+        epb_rights_drain(fd);
     epb_socket_close(fd);
     return trusted ? EPB_ACCEPT_NONE : EPB_ACCEPT_STRANGER;
 }

@@ -146,6 +146,30 @@ epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
     return 0;
 }
 
+/* A pipe of Windows brings bytes alone. */
+
+bool
+epb_endpoint_guarded(const uv_pipe_t *pipe)
+{
+    (void)pipe;
+    return false;
+}
+
+int
+epb_endpoint_read_guarded(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
+{
+    (void)pipe;
+    (void)memory;
+    (void)size_bytes;
+    return UV_ENOSYS;
+}
+
+void
+epb_endpoint_drain(const uv_pipe_t *pipe)
+{
+    (void)pipe;
+}
+
 bool
 epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 {

@@ -59,8 +59,8 @@ EPB_MUST_USE int
 epb_pipes_pass(const uv_pipe_t *socket, struct epb_bytes bytes,
                const struct epb_pipe_ends *ends);
 /* Reads from a socket, like recv, and takes the ends that come with the bytes, when they
- * are two ends of pipes as above and `ends` has none; any other descriptors are closed.
- */
+ * are two ends of pipes as above and `ends` has none; any other descriptors are closed,
+ * on another thread. The socket admits them (rights.h). */
 EPB_MUST_USE int
 epb_pipes_receive(int socket, void *memory, size_t size_bytes,
                   struct epb_pipe_ends *ends);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "rights.h"
 #include "socket.h"
 
 #define ENDS 2U
@@ -150,42 +151,25 @@ is_end(int fd, int access_mode)
            S_ISFIFO(status.st_mode);
 }
 
-static void
-take_ends(const struct cmsghdr *header, bool all, struct epb_pipe_ends *ends)
+static bool
+are_ends(const struct epb_rights *rights)
 {
-    int fds[ENDS] = {-1, -1};
-    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-    memcpy(fds, CMSG_DATA(header), (count < ENDS ? count : ENDS) * sizeof(int));
-    struct epb_pipe_ends come = {.in = fds[0], .out = fds[1]};
-    if (all && count == ENDS && !epb_pipes_any(ends) && is_end(come.in, O_RDONLY) &&
-        is_end(come.out, O_RDWR)) {
-        *ends = come;
-    } else {
-        epb_pipes_close(&come);
-    }
+    return rights->whole && rights->count == ENDS && is_end(rights->fds[0], O_RDONLY) &&
+           is_end(rights->fds[1], O_RDWR);
 }
 
 int
 epb_pipes_receive(int socket, void *memory, size_t size_bytes, struct epb_pipe_ends *ends)
 {
-    union control control;
-    struct iovec vector = {.iov_base = memory, .iov_len = size_bytes};
-    struct msghdr message = {.msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    ssize_t got = 0;
+    struct epb_rights rights;
+    int got = epb_rights_receive(socket, memory, size_bytes, &rights);
 
-    do {
-        got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    } while (got < 0 && errno == EINTR);
     if (got < 0)
-        return -errno;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header != NULL && header->cmsg_level == SOL_SOCKET &&
-        header->cmsg_type == SCM_RIGHTS) {
-        take_ends(header, (message.msg_flags & MSG_CTRUNC) == 0, ends);
+        return got;
+    if (!epb_pipes_any(ends) && are_ends(&rights)) {
+        *ends = (struct epb_pipe_ends){.in = rights.fds[0], .out = rights.fds[1]};
+    } else {
+        epb_rights_close(&rights);
     }
-    return (int)got;
+    return got;
 }

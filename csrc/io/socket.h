@@ -1,5 +1,6 @@
 /* Unix-domain sockets by path: what both ends need. Errors are libuv's codes: negative, 0
- * for success. All descriptors are close-on-exec and non-blocking. */
+ * for success. All descriptors are close-on-exec and non-blocking, and refuse descriptors
+ * where the system can do that (rights.h). */
 #ifndef EPB_IO_SOCKET_H
 #define EPB_IO_SOCKET_H
 

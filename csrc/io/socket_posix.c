@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "../base/status.h"
+#include "rights.h"
 
 /* For a connection that goes on being made after an interruption: it is made, or refused,
  * by the system alone. */
@@ -46,7 +47,10 @@ epb_socket_new(int *fd)
 {
 #ifdef __linux__
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return *fd < 0 ? -errno : 0;
+    if (*fd < 0)
+        return -errno;
+    (void)epb_rights_refuse(*fd);
+    return 0;
 #else
     *fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (*fd < 0)

@@ -12,6 +12,7 @@
 #include "../base/sys.h"
 #include "pipes.h"
 #include "poller.h"
+#include "rights.h"
 #include "socket.h"
 #include "waiter.h"
 
@@ -28,10 +29,12 @@ struct side {
 
 struct epb_transport {
     int socket;
+    uint32_t pid;    /* a forked child shares the socket */
     struct side in;  /* the socket, or a pipe's end */
     struct side out; /* the same, or another's */
     epb_transport_fn on_ready;
     void *context;
+    bool guarded; /* descriptors may come through the socket (rights.h) */
     bool expects_pipes;
     struct epb_pipe_ends pipes; /* those that have come */
 };
@@ -64,6 +67,8 @@ epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
         return error;
     }
     transport->socket = fd;
+    transport->pid = epb_sys_pid();
+    transport->guarded = epb_rights_may_come(fd);
     transport->in.fd = fd;
     transport->out.fd = fd;
     transport->pipes = EPB_PIPE_NO_ENDS;
@@ -79,6 +84,16 @@ result_of(ssize_t moved)
     if (moved >= 0)
         return (int)moved;
     return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+}
+
+static int
+read_guarded(struct epb_transport *transport, void *memory, size_t size_bytes)
+{
+    int got = epb_rights_read(transport->socket, memory, size_bytes);
+
+    if (got == UV_EAGAIN)
+        return 0;
+    return got == 0 ? UV_EOF : got;
 }
 
 static int
@@ -100,6 +115,8 @@ epb_transport_read(struct epb_transport *transport, void *memory, size_t size_by
         size_bytes = INT32_MAX;
     if (transport->expects_pipes)
         return read_expecting(transport, memory, size_bytes);
+    if (transport->guarded && !on_pipes(transport))
+        return read_guarded(transport, memory, size_bytes);
     do {
         moved = read(transport->in.fd, memory, size_bytes);
     } while (moved < 0 && errno == EINTR);
@@ -178,6 +195,11 @@ bool
 epb_transport_expect_pipes(struct epb_transport *transport)
 {
     transport->expects_pipes = EPB_PIPES_HERE;
+    if (transport->expects_pipes) {
+        epb_rights_admit(transport->socket);
+        /* More may come than what is taken then. */
+        transport->guarded = true;
+    }
     return transport->expects_pipes;
 }
 
@@ -185,6 +207,7 @@ bool
 epb_transport_settle_pipes(struct epb_transport *transport, bool wanted)
 {
     transport->expects_pipes = false;
+    (void)epb_rights_refuse(transport->socket);
     if (!wanted)
         epb_pipes_close(&transport->pipes);
     return epb_pipes_any(&transport->pipes);
@@ -211,6 +234,8 @@ epb_transport_close(struct epb_transport *transport)
     unregister(&transport->in);
     unregister(&transport->out);
     epb_pipes_close(&transport->pipes);
+    if (transport->guarded && transport->pid == epb_sys_pid())
+        epb_rights_drain(transport->socket);
     epb_socket_close(transport->socket);
     epb_mem_table_free(transport);
 }

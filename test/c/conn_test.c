@@ -1,5 +1,6 @@
 /* One connection, its owner a test: whatever libuv has still to tell when it is closed,
  * its owner hears nothing of it, and nothing is touched that has been freed. */
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 
 #include "io/conn.h"
@@ -105,7 +106,7 @@ on_now(void *context)
 }
 
 static void
-begin(void)
+begin_on(bool guarded)
 {
     struct epb_options options;
     int ends[2];
@@ -127,11 +128,27 @@ begin(void)
                                           .sessions = {.engine = stage.engine}};
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
     stage.peer = ends[1];
+    if (!guarded && !epb_rights_refuse(ends[0]))
+        cr_skip_test("this system can't refuse descriptors");
     cr_assert_eq(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
     stage.conn = epb_conn_new(&stage.loop, &stage.owner);
     cr_assert_not_null(stage.conn);
     cr_assert_eq(uv_pipe_open(&stage.conn->socket, ends[0]), 0);
     cr_assert_eq(epb_conn_begin(stage.conn), EPB_OK);
+    cr_assert_eq(stage.conn->guarded, guarded);
+}
+
+static void
+begin(void)
+{
+    begin_on(false);
+}
+
+/* As on a system that refuses no descriptors. */
+static void
+begin_guarded(void)
+{
+    begin_on(true);
 }
 
 static void
@@ -174,7 +191,11 @@ ask(struct epb_request request)
     cr_assert_eq(epb_frame_encode_request(&frame, &request), EPB_OK);
     say(epb_buf_data(&frame), epb_buf_size(&frame));
     epb_buf_fini(&frame);
-    cr_assert_eq(go_on(), EPB_CONN_WAIT);
+    int waiting_bytes = 0;
+    while (waiting_bytes == 0) {
+        cr_assert_neq(go_on(), EPB_CONN_DONE);
+        cr_assert_eq(ioctl(peer_in(), FIONREAD, &waiting_bytes), 0);
+    }
 }
 
 static void
@@ -229,6 +250,7 @@ ask_for_value(void (*what)(void))
     epb_buf_fini(&frame);
     (void)uv_run(&stage.loop, UV_RUN_NOWAIT);
     stage.between = what;
+    stage.met = 0;
     (void)epb_conn_turn(stage.conn, &stage.now);
     cr_assert_eq(stage.met, 1, "nothing was left to be written later");
     cr_assert(stage.conn->writing);
@@ -323,4 +345,116 @@ Test(conn, closed_when_its_peer_has_left, .init = begin, .fini = end)
     store_value();
     leave();
     close_and_listen();
+}
+
+/* --- Descriptors that a peer passes --- */
+
+/* Whoever has the last of it waits a minute when it is closed. */
+static int
+slow_to_close(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct linger linger = {.l_onoff = 1, .l_linger = PATIENCE_S};
+    socklen_t size = sizeof(address);
+    static uint8_t much[1 << 16];
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(listen(listener, 1), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    while (send(fd, much, sizeof(much), MSG_DONTWAIT) > 0) {
+    }
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    return fd;
+}
+
+static uint64_t
+pass_slow_one(const char *text)
+{
+    int fd = slow_to_close();
+
+    pass_descriptors(stage.peer, bytes_of(text), &fd, 1);
+    uint64_t now_ns = epb_sys_ticks_ns();
+    close(fd);
+    cr_assert_lt(epb_sys_ticks_ns() - now_ns, UINT64_C(1000000000) * PATIENCE_S / 2);
+    return now_ns;
+}
+
+static void
+expect_no_wait_since(uint64_t since_ns)
+{
+    uint64_t spent_ns = epb_sys_ticks_ns() - since_ns;
+
+    cr_assert_lt(spent_ns, UINT64_C(1000000000) * PATIENCE_S / 2,
+                 "the close was awaited");
+}
+
+Test(conn, refuses_descriptors_where_the_system_can, .init = begin, .fini = end)
+{
+    cr_assert_eq(try_to_pass(stage.peer, bytes_of("E"), (int[]){0}, 1), -1);
+    cr_assert_eq(errno, EPERM);
+    close_and_listen();
+}
+
+Test(conn, a_guarded_one_is_served, .init = begin_guarded, .fini = end)
+{
+    store_value();
+    ask_for_value(read_all);
+    (void)go_on();
+    cr_assert_not(stage.conn->writing);
+    read_all();
+    take_pipes();
+    ask_for_value(stay);
+    close_and_listen();
+}
+
+Test(conn, a_guarded_one_ends_with_its_peer, .init = begin_guarded, .fini = end)
+{
+    store_value();
+    leave();
+    while (go_on() != EPB_CONN_DONE) {
+    }
+    close_and_listen();
+}
+
+Test(conn, who_passes_descriptors_is_let_go_and_not_waited_for, .init = begin_guarded,
+     .fini = end)
+{
+    uint64_t since_ns = pass_slow_one("E");
+
+    cr_assert_eq(go_on(), EPB_CONN_DONE);
+    expect_no_wait_since(since_ns);
+    close_and_listen();
+    expect_no_wait_since(since_ns);
+}
+
+Test(conn, what_nobody_has_read_is_not_waited_for, .init = begin_guarded, .fini = end)
+{
+    uint64_t since_ns = pass_slow_one("E");
+
+    close_and_listen();
+    expect_no_wait_since(since_ns);
+}
+
+Test(conn, on_pipes_the_socket_is_guarded_too, .init = begin_guarded, .fini = end)
+{
+    store_value();
+    take_pipes();
+    uint64_t since_ns = pass_slow_one("x");
+    cr_assert_eq(go_on(), EPB_CONN_DONE);
+    close_and_listen();
+    expect_no_wait_since(since_ns);
+}
+
+Test(conn, it_is_guarded_while_it_lingers, .init = begin_guarded, .fini = end)
+{
+    say("?", 1);
+    cr_assert_eq(go_on(), EPB_CONN_WAIT);
+    uint64_t since_ns = pass_slow_one("x");
+    cr_assert_eq(go_on(), EPB_CONN_DONE);
+    close_and_listen();
+    expect_no_wait_since(since_ns);
 }

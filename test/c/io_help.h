@@ -23,6 +23,7 @@
 
 #include "helpers.h"
 #include "io/oserror.h"
+#include "io/rights.h"
 #include "io/server.h"
 #include "io/socket.h"
 #include "wire/auth.h"
@@ -176,6 +177,7 @@ peer_connect(const struct broker *broker)
 
     int error = epb_socket_connect(epb_server_path(broker->server), &fd);
     cr_assert_eq(error, 0, "%s", epb_os_error_name(error));
+    epb_rights_admit(fd);
     make_blocking(fd);
     return fd;
 }
@@ -214,9 +216,9 @@ peer_receive(int fd, void *out, size_t size_bytes)
     return true;
 }
 
-/* Sends bytes, and descriptors with them. */
-static inline void
-pass_descriptors(int socket, struct epb_bytes bytes, const int *fds, size_t count)
+/* Sends bytes, and descriptors with them; what sendmsg says. */
+static inline ssize_t
+try_to_pass(int socket, struct epb_bytes bytes, const int *fds, size_t count)
 {
     union {
         struct cmsghdr header;
@@ -238,7 +240,15 @@ pass_descriptors(int socket, struct epb_bytes bytes, const int *fds, size_t coun
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(count * sizeof(int));
     memcpy(CMSG_DATA(header), fds, count * sizeof(int));
-    cr_assert_eq(sendmsg(socket, &message, 0), (ssize_t)bytes.size_bytes);
+    return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+static inline void
+pass_descriptors(int socket, struct epb_bytes bytes, const int *fds, size_t count)
+{
+    ssize_t passed = try_to_pass(socket, bytes, fds, count);
+
+    cr_assert_eq(passed, (ssize_t)bytes.size_bytes, "%s", strerror(errno));
 }
 
 /* How many of this process's descriptors, and a broker's in it, are pipes'. */
