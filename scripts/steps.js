@@ -11,12 +11,15 @@ const PINS = require('./deps.json');
 const coverage = require('./coverage.js');
 const { ROOT, find, nativeFiles, scriptFiles } = require('./files.js');
 const { headersFolder } = require('./install.js');
+const { Silence } = require('./patience.js');
 const { sources } = require('./sources.js');
 
 // The slowest come last, so that the cheap ones have spoken by then.
 const LATE_SUITES = ['package', 'e2e'];
-const STEP_LIMIT_MS = 8 * 60 * 1000;
-const TEST_LIMIT_MS = 2 * 60 * 1000;
+// How long a program of a step, and a file of tests, may say nothing: on a quiet machine, longer on another.
+const STEP_SILENCE_MS = 8 * 60 * 1000;
+const TEST_SILENCE_MS = 2 * 60 * 1000;
+const TEST_FILES_AT_ONCE = 2;
 const FUZZ_SECONDS = '60';
 const MAKE_C = ['--no-print-directory', '-s', '-C', 'test/c'];
 const without = (names) => names.map((name) => `-${name}`);
@@ -40,11 +43,19 @@ const ADDON_LIVES = '9';
 const OK = { passed: 1, failed: 0, skipped: 0 };
 const BROKEN = { passed: 0, failed: 1, skipped: 0 };
 
+function total(all) {
+  const sum = (what) => all.reduce((sofar, counts) => sofar + counts[what], 0);
+  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
+}
+
 const asCount = (isGood) => (isGood ? OK : BROKEN);
 const tool = (name) => path.join(ROOT, 'node_modules/.bin', name);
 
-/** Runs a program with its output passed on and kept; one that outlives the limit is killed. */
-function execute(command, args, env = {}) {
+/**
+ * Runs a program with its output kept, and passed on: as it comes, or where `held` as a whole at its end.
+ * One that says nothing for too long is killed, with all that it started.
+ */
+function execute(command, args, env = {}, { silenceMs = STEP_SILENCE_MS, held = false } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: ROOT,
@@ -53,24 +64,30 @@ function execute(command, args, env = {}) {
       detached: true,
     });
     const output = [];
+    const say = (data) => {
+      output.push(data);
+      if (!held) process.stdout.write(data);
+    };
+    const silence = new Silence(silenceMs, () => {
+      say(Buffer.from(`\n${command} said nothing for ${silenceMs / 60000} minutes: killed\n`));
+      process.kill(-child.pid, 'SIGKILL');
+    });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (data) => {
-        output.push(data);
-        process.stdout.write(data);
+        silence.heard();
+        say(data);
       });
     }
-    const limit = setTimeout(() => {
-      console.log(`\n${command} took more than ${STEP_LIMIT_MS / 60000} minutes: killed`);
-      process.kill(-child.pid, 'SIGKILL');
-    }, STEP_LIMIT_MS);
     child.on('error', (error) => {
-      clearTimeout(limit);
+      silence.stop();
       console.log(`${error.message}: run scripts/bootstrap`);
       resolve({ status: null, output: '' });
     });
     child.on('close', (status) => {
-      clearTimeout(limit);
-      resolve({ status, output: Buffer.concat(output).toString() });
+      silence.stop();
+      const text = Buffer.concat(output).toString();
+      if (held) process.stdout.write(text);
+      resolve({ status, output: text });
     });
   });
 }
@@ -86,13 +103,6 @@ function counted({ passed, failed, skipped = 0 }, status) {
   return { passed, failed: status === 0 || failed > 0 ? failed : 1, skipped };
 }
 
-/** From Node 20.11 on: a test that hangs fails by itself, and two files run at once. */
-function testOptions() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major < 20 || (major === 20 && minor < 11)) return [];
-  return [`--test-timeout=${TEST_LIMIT_MS}`, '--test-concurrency=2'];
-}
-
 /** A suite that is skipped is not counted in the report's own sum, nor are its tests: here it is one. */
 function tapCounts(tap) {
   const count = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
@@ -100,23 +110,37 @@ function tapCounts(tap) {
   return { passed: count('pass'), failed: count('fail') + count('cancelled'), skipped };
 }
 
-async function nodeTests(files, env = {}) {
-  if (files.length === 0) {
-    console.log('no test file was found');
-    return BROKEN;
-  }
+/** One that hangs, or ends without a report, is a failure more. */
+async function testFile(file, env) {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'epb-report-'));
   const report = path.join(scratch, 'tap');
   try {
     const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
     reporters.push('--test-reporter=tap', `--test-reporter-destination=${report}`);
-    const args = ['--test', ...testOptions(), ...reporters, ...files];
-    const { status } = await execute(process.execPath, args, env);
+    const how = { silenceMs: TEST_SILENCE_MS, held: true };
+    console.log(`-- ${file}`);
+    const { status } = await execute(process.execPath, ['--test', ...reporters, file], env, how);
     const tap = fs.existsSync(report) ? fs.readFileSync(report, 'utf8') : '';
-    return counted(tapCounts(tap), status);
+    const counts = tapCounts(tap);
+    return status === 0 || counts.failed > 0 ? counts : { ...counts, failed: 1 };
   } finally {
     fs.rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** Each file in a run of its own, so that one that hangs takes no other with it. */
+async function nodeTests(files, env = {}) {
+  if (files.length === 0) {
+    console.log('no test file was found');
+    return BROKEN;
+  }
+  const left = [...files];
+  const all = [];
+  const next = async () => {
+    while (left.length > 0) all.push(await testFile(left.shift(), env));
+  };
+  await Promise.all(Array.from({ length: TEST_FILES_AT_ONCE }, next));
+  return counted(total(all), 0);
 }
 
 async function criterionTests() {
@@ -224,9 +248,7 @@ async function coverageTests() {
   if (built.status !== 0) return BROKEN;
   const core = tallied(await execute('make', [...MAKE_C, 'run', 'COVERAGE=1']));
   const addon = await addonTests(ADDON_BUILDS.coverage);
-  const all = [core, addon, asCount(coverage.report(build))];
-  const sum = (what) => all.reduce((total, counts) => total + counts[what], 0);
-  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
+  return total([core, addon, asCount(coverage.report(build))]);
 }
 
 async function pythonTests() {
@@ -361,15 +383,15 @@ function stepLine(heading, { passed, failed, skipped }, seconds) {
 
 /** What `npm test` ends with; the last line is for those who read that alone. */
 function summary(results) {
-  const sum = (what) => results.reduce((total, { counts }) => total + counts[what], 0);
+  const all = total(results.map(({ counts }) => counts));
   const broken = results.filter(({ counts }) => counts.failed > 0).map(({ heading }) => heading);
   const skipped = results
     .filter(({ counts }) => counts.skipped > 0)
     .map(({ heading, counts }) => `${counts.skipped} in ${heading}`);
   const lines = [];
   if (broken.length > 0) lines.push(`failed in: ${broken.join('; ')}`);
-  if (skipped.length > 0) lines.push(`${sum('skipped')} skipped: ${skipped.join('; ')}`);
-  return [...lines, `${sum('passed')} passed, ${sum('failed')} failed`];
+  if (skipped.length > 0) lines.push(`${all.skipped} skipped: ${skipped.join('; ')}`);
+  return [...lines, `${all.passed} passed, ${all.failed} failed`];
 }
 
 module.exports = { STEPS, nodeTests, stepLine, summary, tallied };

@@ -20,6 +20,7 @@ const {
   untilWaiting,
   withCode,
 } = require('./broker');
+const { withoutLockNotice } = require('./lock_notice');
 
 const PROGRAM = path.join(__dirname, 'life.js');
 const TTL_MS = 600_000;
@@ -100,7 +101,7 @@ class Process {
   async end(how) {
     this.child.send(how);
     const [status, signal] = await this.closed;
-    return { status, signal, stderr: this.stderr };
+    return { status, signal, stderr: withoutLockNotice(this.stderr) };
   }
 }
 

@@ -6,6 +6,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
 
+const { Silence, slowness } = require('../../scripts/patience.js');
 const { stepLine, summary, tallied } = require('../../scripts/steps.js');
 const { runNode, temporaryDirectory } = require('../helpers/broker.js');
 
@@ -77,4 +78,56 @@ test('the skipped are told by step, before the last line, which is of those that
     '-- integration: 500 passed, 1 failed, 24 skipped (61.2 s)',
   );
   assert.equal(stepLine('types', results[0].counts, 3), '-- types: 1 passed, 0 failed (3 s)');
+});
+
+test('a file that hangs is killed when it is silent for long, and takes no other with it', async (t) => {
+  const directory = temporaryDirectory(t);
+  const write = (name, source) => {
+    const file = path.join(directory, `${name}.test.js`);
+    fs.writeFileSync(file, `const { test } = require('node:test');${source}`);
+    return file;
+  };
+  const files = [
+    write('hangs', `test('a', () => {}); test('b', () => { for (;;); });`),
+    write('passes', `test('c', () => {}); test('d', () => {});`),
+  ];
+  const script = `
+    delete process.env.NODE_TEST_CONTEXT;
+    const patience = require(ROOT + '/scripts/patience.js');
+    // Who is left when another has ended is late.
+    const left = new Set();
+    patience.Silence = class {
+      constructor(limitMs, onLate) { left.add(this); this.onLate = onLate; }
+      heard() {}
+      stop() { left.delete(this); for (const { onLate } of left) onLate(); }
+    };
+    const { nodeTests } = require(ROOT + '/scripts/steps.js');
+    nodeTests(${JSON.stringify(files)}).then((found) => console.log(JSON.stringify(found)));
+  `;
+  const { stdout } = await runNode(script);
+  assert.match(stdout, /said nothing for 2 minutes: killed/);
+  const found = JSON.parse(stdout.trim().split('\n').at(-1));
+  assert.deepEqual([found.passed, found.failed], [2, 1]);
+});
+
+/** Whether such a silence is over after as many looks. */
+function isLate(limitMs, times, looks) {
+  return new Promise((resolve) => {
+    const measure = () => {
+      if (looks-- === 0) setImmediate(done, false);
+      return times;
+    };
+    const silence = new Silence(limitMs, () => done(true), { measure, lookMs: 1 });
+    const done = (late) => {
+      silence.stop();
+      resolve(late);
+    };
+  });
+}
+
+test('the slower the machine, the longer a silence may be', async () => {
+  assert.ok(slowness() >= 1);
+  // So fast that any time at all is too long, and so slow that none is.
+  assert.equal(await isLate(60_000, 1e-12, 1000), true);
+  assert.equal(await isLate(1e-3, 1e12, 10), false);
 });

@@ -14,6 +14,7 @@ const { test } = require('node:test');
 const { ROOT, SECRET, startBroker, temporaryDirectory } = require('../helpers/broker');
 const { BIN } = require('../helpers/cli');
 const { available, runAmongFaults } = require('../helpers/fault');
+const { withoutLockNotice } = require('../helpers/lock_notice');
 
 const posix = { skip: process.platform === 'win32' && 'POSIX only' };
 const only = { skip: !available && 'Linux with a C compiler only' };
@@ -49,7 +50,7 @@ async function runLimited(limit, script, env = {}, before = []) {
     child[name].setEncoding('utf8').on('data', (text) => (output[name] += text));
   }
   const [status, signal] = await once(child, 'close');
-  return { status, signal, ...output };
+  return { status, signal, stdout: output.stdout, stderr: withoutLockNotice(output.stderr) };
 }
 
 const DONE = { status: 0, signal: null, stdout: 'done\n', stderr: '' };

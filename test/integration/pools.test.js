@@ -113,7 +113,7 @@ for (const secret of [null, SECRET]) {
       if (deaths.length < KILLS && alive.has(worker) && random() < KILL_CHANCE) killOne();
     }
     for (let i = 0; i < WORKERS; i++) alive.add(team.start(seed + ++started, onMessage));
-    await until(() => enough() && alive.size === WORKERS, 'there was enough of everything', 90_000);
+    await until(() => enough() && alive.size === WORKERS, 'there was enough of everything');
 
     const last = [...alive];
     last.forEach((worker) => worker.send('finish'));
