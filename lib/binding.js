@@ -21,6 +21,9 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {number} needed size of a reply that did not fit `into`
  * @property {(timeoutMs: number) => boolean} wait
  * @property {() => void} arm
+ * @property {(inMs: number, keeps: boolean) => void} alarm onWake comes then, instead of when it was to
+ *   come before; 0: not any more. keeps: the process lives until then
+ * @property {() => void} turn onWake comes in the next round of the event loop
  * @property {() => void} ref
  * @property {() => void} unref
  * @property {number} unsent
@@ -46,7 +49,8 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {Record<string, number>} actions
  * @property {Record<string, number>} flags
  * @property {{ action: number, name: string, shape: string, needs: number, takes: number }[]} commands
- * @property {new (path: string, secret: Uint8Array | null, onReady: () => void) => NativeChannel} Channel
+ * @property {new (path: string, secret: Uint8Array | null, onWake: (what: number) => void) => NativeChannel} Channel
+ * @property {(gc: () => void) => void} collect calls it from the event loop, with no JavaScript below it
  * @property {new (options: object, secret: Uint8Array | null, onEvent: (type: string, json: string) => void) => NativeBroker} Broker
  * @property {() => number} now milliseconds of a clock that only goes forward
  * @property {(view: DataView, at: number, end: number) => boolean} isPlain see csrc/base/utf8.h

@@ -41,6 +41,11 @@ class Calls {
     return this.#size;
   }
 
+  /** Another one with each new call. */
+  get lastId() {
+    return this.#lastId;
+  }
+
   /** How many are not at the broker to wait there: their replies should come soon. */
   get expected() {
     return this.#size - this.#waiting;

@@ -6,11 +6,14 @@
  * Requests made in one tick are encoded into one batch, which leaves in one exchange() with the
  * native channel once the microtasks have run; that exchange often brings the replies back at once
  * (the channel looks again for a few microseconds before it gives up). So a loop of awaited calls
- * stays between nextTick and microtasks and never reaches the event loop: after a number of such
- * turns, or a millisecond of them, the next one goes through setImmediate, so that timers and other
- * I/O have their share. Replies that are not there yet are waited for by the channel's own thread,
- * which calls onReady. While leases or watches exist, the channel is armed for events when nothing
- * else is going on, without keeping the process alive.
+ * stays within microtasks and never reaches the event loop: after a number of such turns, or a
+ * millisecond of them, the next one goes through the event loop, so that timers and other I/O have
+ * their share. Replies that are not there yet are waited for by the channel's own thread, which calls
+ * onWake. While leases or watches exist, the channel is armed for events when nothing else is going
+ * on, without keeping the process alive.
+ *
+ * Deadlines, pauses and the way through the event loop are the channel's, too: nothing here depends on
+ * the timers of JavaScript, which tests replace.
  *
  * Invariants:
  * - a call is in `#calls` until it is settled; its bytes are in a batch until they are handed over;
@@ -19,10 +22,11 @@
  * - no user code runs inside: resolving a promise only queues its continuation;
  * - of a call that waits at the broker and was given up here, the broker is told; what its reply
  *   grants after all is given back;
- * - buffers that held requests or replies are wiped when they were used.
+ * - buffers that held requests or replies are wiped when they were used;
+ * - native code keeps no connection alive: while something is waited for or held, that is among the
+ *   connections of its realm (`globalThis`), which are collected with it, and closed by that.
  */
 
-const { clearTimeout, setImmediate, setTimeout } = require('node:timers');
 const { load, now } = require('./binding');
 const { Call, codeOf } = require('./call');
 const { Calls } = require('./calls');
@@ -32,6 +36,7 @@ const { sameSecret } = require('./options');
 const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
 const { Backoff, isPassing, unreachable } = require('./reach');
 const { Session } = require('./session');
+const { nowhere } = require('./nowhere');
 const { Turns } = require('./turns');
 
 const KIB = 1024;
@@ -57,20 +62,41 @@ const LATE_GRACE_MS = 50;
 /** How soon it is tried again to wait by the event loop, where the system has nothing left to wait with. */
 const ARM_AGAIN_MS = 10;
 
+/** What the channel says when it wakes us: see csrc/addon/wakes.h. */
+const WAKE = { ready: 1, due: 2, turn: 4 };
+
 /**
- * A callback that does not keep its object alive. The binding holds callbacks for good; test runners
- * load this module once for each test file, and a connection must go with the module it belongs to.
- * What is waited for is kept alive by the timer of its deadline.
+ * A callback that does not keep its object alive. The channel has it for good; test runners load this
+ * module once for each test file, and a connection must go with the module it belongs to.
  * @template {object} T
  * @param {T} object
- * @param {(object: T) => void} callback
+ * @param {(object: T, what: number) => void} callback
  */
 function weakly(object, callback) {
   const reference = new WeakRef(object);
-  return () => {
+  return (/** @type {number} */ what) => {
     const alive = reference.deref();
-    if (alive !== undefined) callback(alive);
+    if (alive !== undefined) callback(alive, what);
   };
+}
+
+const BUSY = Symbol.for('ephemeral-pipe-broker.busy');
+/** Of a module that is cached, the cache keeps what it has; of one in a bundle nobody may. */
+const isCached = require.cache?.[__filename] === module;
+
+/**
+ * The connections of this realm by which something is waited for or held. A program that keeps no
+ * reference to its client, as a bundle may, has them here.
+ * @returns {Set<Connection>}
+ */
+function busyConnections() {
+  const realm = /** @type {Record<symbol, Set<Connection>>} */ (
+    /** @type {unknown} */ (globalThis)
+  );
+  if (!(realm[BUSY] instanceof Set)) {
+    Object.defineProperty(realm, BUSY, { value: new Set(), configurable: true });
+  }
+  return realm[BUSY];
 }
 
 /** What `capture` was given last. @type {(value: any) => void} */
@@ -121,15 +147,21 @@ class Connection {
   #errno = '';
   #backoff = new Backoff();
 
-  #turns = new Turns(() => this.#turn());
+  #turns = new Turns({
+    turn: () => this.#turn(),
+    later: () => this.#channel.turn(),
+    asked: () => this.#calls.lastId,
+  });
   #now = 0;
   #lastUsed = 0;
 
-  /** @type {NodeJS.Timeout | null} */
-  #timer = null;
-  #timerAt = Infinity;
-  /** @type {NodeJS.Timeout | null} */
-  #arming = null;
+  /** When the calls are looked at for one that is overdue; Infinity: nothing is waited for. */
+  #expireAt = Infinity;
+  /** When it is tried again to arm the channel; Infinity: that is not to be. */
+  #armAt = Infinity;
+  /** What the channel was told last. */
+  #alarmAt = Infinity;
+  #alarmKeeps = false;
 
   /**
    * @param {string} pipe
@@ -145,11 +177,8 @@ class Connection {
     this.keyed = new Set(keyed.map(({ name: action }) => action));
     this.#secret = secret;
     const bytes = secret === null ? null : Buffer.from(secret);
-    this.#channel = new this.#binding.Channel(
-      pipe,
-      bytes,
-      weakly(this, (own) => own.#ready()),
-    );
+    const onWake = weakly(this, (own, what) => own.#woken(what));
+    this.#channel = nowhere(() => new this.#binding.Channel(pipe, bytes, onWake));
     this.#channel.unref();
     bytes?.fill(0);
   }
@@ -233,7 +262,7 @@ class Connection {
   }
 
   #turnSoon() {
-    if (!this.#turns.due && !this.#backoff.pausing) this.#turns.schedule(this.#now, false);
+    if (!this.#turns.due && !this.#backoff.pausing) this.#turns.schedule(this.#now);
   }
 
   /** @param {Call} call */
@@ -387,7 +416,7 @@ class Connection {
       else if (this.#connect() && !this.#exchangeAll() && !call.settled) this.#wait(call);
       if (!this.#connected && !call.settled) this.#sleep(call);
     }
-    if (this.#calls.expected > 0) this.#turns.schedule(this.#now, false);
+    if (this.#calls.expected > 0) this.#turns.schedule(this.#now);
     else this.#rest();
   }
 
@@ -412,7 +441,7 @@ class Connection {
     // Whole, lest each call have a box for it.
     call.deadline = Math.ceil(this.#now) + call.timeout;
     this.#calls.add(call);
-    if (call.deadline < this.#timerAt) this.#setTimer(call.deadline);
+    if (call.deadline < this.#expireAt) this.#expireBy(call.deadline);
   }
 
   #turn() {
@@ -422,19 +451,66 @@ class Connection {
     const progress = this.#exchangeAll();
     if (this.#calls.expected === 0) this.#rest();
     else if (this.#backoff.pausing) return;
-    else if (progress) this.#turns.schedule(this.#now, true);
+    else if (progress) this.#turns.schedule(this.#now);
     else this.#arm();
+  }
+
+  /** @param {number} what WAKE */
+  #woken(what) {
+    this.#now = now();
+    if ((what & WAKE.due) !== 0) this.#due();
+    if ((what & WAKE.turn) !== 0) this.#late();
+    if ((what & WAKE.ready) !== 0) this.#ready();
+  }
+
+  /** The event loop has come round. */
+  #late() {
+    if (this.#listening) this.#listen();
+    if (this.#turns.due) this.#turns.late();
+  }
+
+  /** One of the moments has come that the channel was to wake us at; or had come, and is over. */
+  #due() {
+    this.#alarmAt = Infinity;
+    this.#alarmKeeps = false;
+    if (this.#expireAt <= this.#now) this.#expireDue();
+    if (this.#backoff.until <= this.#now) {
+      this.#backoff.end();
+      this.#turns.schedule(this.#now);
+    }
+    if (this.#armAt <= this.#now) {
+      this.#armAt = Infinity;
+      this.#ready();
+    }
+    this.#setAlarm();
+  }
+
+  /** The channel keeps one moment: the first. One that is too early does no harm. */
+  #setAlarm() {
+    const at = Math.min(this.#expireAt, this.#armAt, this.#backoff.until);
+    // What is waited for otherwise keeps the process alive by the channel.
+    const keeps = this.#backoff.pausing || (this.#armAt !== Infinity && this.#held);
+    if (at >= this.#alarmAt && (this.#alarmKeeps || !keeps)) return;
+    const delay = Math.min(TIMER_MAX_MS, Math.max(1, Math.ceil(at - this.#now)));
+    this.#alarmAt = at;
+    this.#alarmKeeps = keeps;
+    try {
+      this.#channel.alarm(delay, keeps);
+    } catch {
+      // The system has no thread left. Node has one that serves, unless a test has replaced it.
+      const timer = require('node:timers').setTimeout(() => this.#woken(WAKE.due), delay);
+      if (!keeps) timer.unref();
+    }
   }
 
   /** The channel's thread saw something. */
   #ready() {
     this.#armed = false;
     this.#turns.reset();
-    this.#now = now();
     if (this.#turns.due || !this.#connected) return;
     this.#receive(this.#channel.exchange(null, 0, this.#input, 0));
     if (this.#calls.expected === 0) this.#rest();
-    else if (!this.#backoff.pausing) this.#turns.schedule(this.#now, true);
+    else if (!this.#backoff.pausing) this.#turns.schedule(this.#now);
   }
 
   /** Armed before there was something unsent, it waits for reading only: that does not count. */
@@ -455,12 +531,9 @@ class Connection {
 
   /** There is no descriptor or thread to wait with: until there is, the socket is looked at by the clock. */
   #armLater() {
-    if (this.#arming !== null) return;
-    this.#arming = setTimeout(() => {
-      this.#arming = null;
-      this.#ready();
-    }, ARM_AGAIN_MS);
-    if (!this.#held) this.#arming.unref();
+    if (this.#armAt !== Infinity) return;
+    this.#armAt = this.#now + ARM_AGAIN_MS;
+    this.#setAlarm();
   }
 
   /**
@@ -483,15 +556,16 @@ class Connection {
   #listenSoon() {
     if (this.#listening || !this.#connected || this.#isArmed()) return;
     this.#listening = true;
-    setImmediate(() => {
-      this.#listening = false;
-      if (!this.#connected || this.#isArmed()) return;
-      if (this.#calls.size === 0 && !this.session.listening) return;
-      this.#now = now();
-      // What has been read from the socket already would not wake anybody.
-      if (this.#receive(this.#channel.exchange(null, 0, this.#input, 0))) this.#listenSoon();
-      else this.#arm();
-    });
+    this.#channel.turn();
+  }
+
+  #listen() {
+    this.#listening = false;
+    if (!this.#connected || this.#isArmed()) return;
+    if (this.#calls.size === 0 && !this.session.listening) return;
+    // What has been read from the socket already would not wake anybody.
+    if (this.#receive(this.#channel.exchange(null, 0, this.#input, 0))) this.#listenSoon();
+    else this.#arm();
   }
 
   /**
@@ -713,10 +787,8 @@ class Connection {
   }
 
   #startBackoff() {
-    this.#backoff.start(() => {
-      this.#now = now();
-      this.#turns.schedule(this.#now, false);
-    });
+    this.#backoff.start(this.#now);
+    this.#setAlarm();
   }
 
   /**
@@ -736,24 +808,18 @@ class Connection {
     this.#channel.wait(Math.min(ms, BLOCK_MAX_MS));
   }
 
-  /**
-   * @param {number} deadline
-   */
-  #setTimer(deadline) {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timerAt = Math.min(deadline, this.#now + TIMER_MAX_MS);
-    const delay = Math.min(TIMER_MAX_MS, Math.max(1, Math.ceil(this.#timerAt - this.#now)));
-    // What is waited for keeps the process alive by the channel, or by the backoff's timer.
-    this.#timer = setTimeout(() => this.#onTimer(), delay).unref();
+  /** @param {number} deadline */
+  #expireBy(deadline) {
+    if (this.#expireAt === Infinity) busyConnections().add(this);
+    this.#expireAt = Math.min(deadline, this.#now + TIMER_MAX_MS);
+    this.#setAlarm();
   }
 
-  #onTimer() {
-    this.#now = now();
-    const lateMs = this.#now - this.#timerAt;
-    this.#timer = null;
-    this.#timerAt = Infinity;
+  #expireDue() {
+    const lateMs = this.#now - this.#expireAt;
+    this.#expireAt = Infinity;
     // The thread was busy elsewhere: what has come meanwhile must be read before it is judged late.
-    if (lateMs > LATE_MS) this.#setTimer(this.#now + LATE_GRACE_MS);
+    if (lateMs > LATE_MS) this.#expireBy(this.#now + LATE_GRACE_MS);
     else this.#expire();
   }
 
@@ -772,9 +838,10 @@ class Connection {
       if (!unsent && call.patience !== null) this.#abandon(call);
     }
     if (dropped) this.#dropStale();
-    // Also when all of them wait for ever: the timer keeps this object alive.
-    if (this.#calls.size > 0 && this.#timerAt === Infinity) this.#setTimer(next);
-    else if (next < this.#timerAt) this.#setTimer(next);
+    // Also when all of them wait for ever, and when something is held: see busyConnections.
+    const busy = this.#calls.size > 0 || (!isCached && this.session.listening);
+    if (next < this.#expireAt || (busy && this.#expireAt === Infinity)) this.#expireBy(next);
+    if (this.#expireAt === Infinity) busyConnections().delete(this);
     if (this.#calls.expected === 0) this.#rest();
   }
 
@@ -810,9 +877,12 @@ class Connection {
         this.#onDrained.push(() => resolve(undefined));
       });
     }
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#expireAt = this.#armAt = Infinity;
+    this.#backoff.end();
+    this.#channel.alarm(0, false);
     this.#channel.close();
     this.#lost(this.#error('broker_gone'));
+    busyConnections().delete(this);
   }
 }
 

@@ -14,8 +14,7 @@ const { checkedNumber } = require('./check');
 const { BrokerError } = require('./error');
 const { FLAGS, Request, silentFrame } = require('./frame');
 const { checkNames } = require('./options');
-
-const { nextTick } = process;
+const { afterwards } = require('./turns');
 
 /** A renewal may be late by as much again, and still be in time. */
 const RENEWALS_A_TTL = 3;
@@ -184,7 +183,7 @@ class Lease {
     this.#end('lost');
     const loss = this.#lossBy(code);
     this.#loss = loss;
-    nextTick(() => this.#controller.abort(loss));
+    afterwards(() => this.#controller.abort(loss));
   }
 
   /** @param {'lost' | 'released'} state */

@@ -1,7 +1,6 @@
 'use strict';
 /** Connecting: which failures may be over in a moment, how long to wait then, and what to say. */
 
-const { clearTimeout, setTimeout } = require('node:timers');
 const { BrokerError } = require('./error');
 
 const BACKOFF_FIRST_MS = 5;
@@ -42,11 +41,11 @@ function unreachable(pipe, errno) {
 /** The pause before the next attempt. */
 class Backoff {
   #failures = 0;
-  /** @type {NodeJS.Timeout | null} */
-  #timer = null;
+  /** When it is over; Infinity: there is none. */
+  until = Infinity;
 
   get pausing() {
-    return this.#timer !== null;
+    return this.until !== Infinity;
   }
 
   /** Longer each time, and never quite the same, lest a hundred workers come together. */
@@ -55,20 +54,15 @@ class Backoff {
     return longest * (0.5 + Math.random() / 2);
   }
 
-  /** @param {() => void} onOver */
-  start(onOver) {
+  /** @param {number} now */
+  start(now) {
     const delay = this.delayMs();
     this.#failures = Math.min(this.#failures + 1, DOUBLINGS_MAX);
-    if (this.#timer !== null) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      onOver();
-    }, delay);
+    if (!this.pausing) this.until = now + delay;
   }
 
   end() {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.until = Infinity;
   }
 
   /** It worked. */

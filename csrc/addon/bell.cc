@@ -4,13 +4,26 @@
 
 namespace epb {
 
+Napi::Object
+Bell::MakeResource(Napi::Env env, std::shared_ptr<bool> refd)
+{
+    Napi::Object resource = Napi::Object::New(env);
+    auto has_ref = [refd](const Napi::CallbackInfo &info) -> Napi::Value {
+        return Napi::Boolean::New(info.Env(), *refd);
+    };
+
+    resource.Set("hasRef", Napi::Function::New(env, has_ref, "hasRef"));
+    return resource;
+}
+
 Bell *
 Bell::Open(Napi::Env env, const char *name, Owner *owner)
 {
     Bell *bell = new Bell(env, owner);
+    bell->refd_ = std::make_shared<bool>(true);
     napi_status status = napi_create_threadsafe_function(
-        env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, nullptr, Finalize,
-        bell, CallJs, &bell->function_);
+        env, nullptr, MakeResource(env, bell->refd_), Napi::String::New(env, name), 0, 1,
+        nullptr, Finalize, bell, CallJs, &bell->function_);
 
     if (status != napi_ok) {
         delete bell;
@@ -40,12 +53,14 @@ Bell::Ring(News *take_news)
 void
 Bell::Ref()
 {
+    *refd_ = true;
     (void)napi_ref_threadsafe_function(env_, function_);
 }
 
 void
 Bell::Unref()
 {
+    *refd_ = false;
     (void)napi_unref_threadsafe_function(env_, function_);
 }
 
@@ -53,6 +68,7 @@ void
 Bell::Close()
 {
     owner_ = nullptr;
+    *refd_ = false;
     (void)napi_remove_env_cleanup_hook(env_, Teardown, this);
     /* The last release: Node finalizes it from its loop, and drops what is under way. */
     (void)napi_release_threadsafe_function(function_, napi_tsfn_release);

@@ -14,6 +14,8 @@
 #ifndef EPB_ADDON_BELL_H
 #define EPB_ADDON_BELL_H
 
+#include <memory>
+
 #include "napi_env.h"
 
 namespace epb {
@@ -37,7 +39,8 @@ class Bell {
     };
 
     /* NULL with a pending JavaScript exception when Node can't. It keeps the process
-     * alive until Unref. */
+     * alive until Unref. Those who list what keeps a process alive (async_hooks) ask its
+     * resource: `hasRef()`, as of Node's own handles. */
     static Bell *Open(Napi::Env env, const char *name, Owner *owner);
     /* From any thread; takes the news. */
     void Ring(News *take_news);
@@ -48,6 +51,7 @@ class Bell {
 
   private:
     explicit Bell(Napi::Env env, Owner *owner) : env_(env), owner_(owner) {}
+    static Napi::Object MakeResource(Napi::Env env, std::shared_ptr<bool> refd);
     static void CallJs(napi_env env, napi_value callback, void *context, void *data);
     static void Finalize(napi_env env, void *data, void *context);
     static void Teardown(void *data);
@@ -55,6 +59,7 @@ class Bell {
     napi_env env_;
     Owner *owner_; /* NULL: closed. JavaScript thread only. */
     napi_threadsafe_function function_ = nullptr;
+    std::shared_ptr<bool> refd_; /* its resource tells that, which may outlive it */
 };
 
 } // namespace epb

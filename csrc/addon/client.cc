@@ -2,38 +2,41 @@
  * class Channel: the client's connection (io/client.h) on the thread of its JavaScript.
  *
  * `exchange` is the hot path: one crossing sends a batch of requests and takes the
- * replies that have come. Only when there are none is the connection armed, and `onReady`
+ * replies that have come. Only when there are none is the connection armed, and `onWake`
  * called when there are.
  *
  * `keep` has a frame sent every so often from native code, even while the thread of
  * JavaScript is busy; it ends with the connection.
  *
- * A Channel that is armed stays alive, and keeps the process alive if it is ref'd; one
- * that is not armed can be collected. onReady is kept as a property of the object itself,
- * so that a closure over the Channel makes no cycle that can't be collected.
+ * `alarm` and `turn` are the clock of JavaScript's side of the connection, and its way to
+ * the next round of the event loop: programs that test themselves replace those of Node.
+ *
+ * Nothing here keeps a Channel alive. One that is ref'd keeps the process alive while it
+ * is armed, and any that has asked for a turn or for such an alarm does; one that is
+ * collected meanwhile is closed. onWake is kept as a property of the object itself, so
+ * that a closure over the Channel makes no cycle that can't be collected.
  */
 #include "addon.h"
 
-#include "bell.h"
 #include "convert.h"
 #include "safe.h"
+#include "wakes.h"
 
 extern "C" {
+#include "io/alarm.h"
 #include "io/client.h"
 #include "io/oserror.h"
 }
 
 namespace epb {
 
-class Channel : public Napi::ObjectWrap<Channel>,
-                public Bell::Owner,
-                public Spared<Channel> {
+class Channel : public Napi::ObjectWrap<Channel>, public Waker, public Spared<Channel> {
   public:
     static void Define(Napi::Env env, Napi::Object exports);
     explicit Channel(const Napi::CallbackInfo &info);
     ~Channel() override;
 
-    void OnRing(Napi::Env env, News *news) override;
+    void OnWake(Napi::Env env, unsigned what) override;
     void OnTeardown() override;
 
   private:
@@ -47,6 +50,8 @@ class Channel : public Napi::ObjectWrap<Channel>,
     Napi::Value Exchange(const Napi::CallbackInfo &info);
     Napi::Value Wait(const Napi::CallbackInfo &info);
     void Arm(const Napi::CallbackInfo &info);
+    Napi::Value SetAlarm(const Napi::CallbackInfo &info);
+    void Turn(const Napi::CallbackInfo &info);
     void RefWait(const Napi::CallbackInfo &info);
     void UnrefWait(const Napi::CallbackInfo &info);
     void Close(const Napi::CallbackInfo &info);
@@ -59,21 +64,21 @@ class Channel : public Napi::ObjectWrap<Channel>,
     Napi::Value Errno(const Napi::CallbackInfo &info);
 
     static void OnReady(void *context);
-    void SetArmed(bool armed);
+    static void OnDue(void *context);
     void KeepProcess();
     void CloseAll();
 
     epb_client *client_ = nullptr;
-    Bell *bell_ = nullptr; /* from the first arming on */
+    epb_alarm alarm_ = {};
     bool armed_ = false;
-    bool wanted_ = true;  /* what ref() and unref() said last */
-    bool keeping_ = true; /* what the bell was told last; it starts ref'd */
-    bool held_ = false;   /* kept from being collected: somebody waits for an answer */
+    bool wanted_ = true;       /* what ref() and unref() said last */
+    bool turning_ = false;     /* a turn is to come */
+    bool alarm_keeps_ = false; /* an alarm is to come that keeps the process alive */
     size_t needed_bytes_ = 0;
     int os_error_ = 0;
 };
 
-static constexpr char kOnReady[] = "onReady";
+static constexpr char kOnWake[] = "onWake";
 
 void
 Channel::Define(Napi::Env env, Napi::Object exports)
@@ -85,6 +90,8 @@ Channel::Define(Napi::Env env, Napi::Object exports)
                      InstanceMethod<&Channel::Safe<&Channel::Exchange>>("exchange"),
                      InstanceMethod<&Channel::Safe<&Channel::Wait>>("wait"),
                      InstanceMethod<&Channel::Safe<&Channel::Arm>>("arm"),
+                     InstanceMethod<&Channel::Safe<&Channel::SetAlarm>>("alarm"),
+                     InstanceMethod<&Channel::Safe<&Channel::Turn>>("turn"),
                      InstanceMethod<&Channel::Safe<&Channel::RefWait>>("ref"),
                      InstanceMethod<&Channel::Safe<&Channel::UnrefWait>>("unref"),
                      InstanceMethod<&Channel::Safe<&Channel::Close>>("close"),
@@ -115,100 +122,93 @@ Channel::ReadArguments(const Napi::CallbackInfo &info)
     Napi::Env env = info.Env();
     std::string path;
     epb_bytes secret = {nullptr, 0};
-    Napi::Function on_ready;
+    Napi::Function on_wake;
 
     if (!ToText(env, info[0], "path", &path) ||
         !ToBytes(env, info[1], "secret", &secret) ||
-        !ToFunction(env, info[2], "onReady", &on_ready)) {
+        !ToFunction(env, info[2], "onWake", &on_wake)) {
         return;
     }
     Value().DefineProperty(
-        Napi::PropertyDescriptor::Value(kOnReady, on_ready, napi_default));
+        Napi::PropertyDescriptor::Value(kOnWake, on_wake, napi_default));
     client_ = epb_client_new(path.c_str(), secret, OnReady, this);
     if (client_ == nullptr) {
         MakeError(env, "internal", epb_status_message(EPB_INTERNAL))
             .ThrowAsJavaScriptException();
+        return;
     }
+    epb_alarm_init(&alarm_, OnDue, this);
+    (void)Join(env);
 }
 
 Channel::~Channel()
 {
-    CloseAll();
+    OnTeardown();
+    Leave();
     epb_client_free(client_);
 }
 
-/* Nobody rings once the client has closed. */
+/* Nothing wakes it for this connection any more; what it has told already is not taken
+ * back. */
 void
 Channel::CloseAll()
 {
     if (client_ != nullptr)
         epb_client_close(client_);
-    if (bell_ != nullptr)
-        bell_->Close();
-    bell_ = nullptr;
-    SetArmed(false);
+    armed_ = false;
+    KeepProcess();
 }
 
 void
 Channel::OnTeardown()
 {
-    if (client_ != nullptr)
-        epb_client_close(client_);
-    bell_ = nullptr;
-    SetArmed(false);
+    if (client_ == nullptr)
+        return;
+    epb_client_close(client_);
+    epb_alarm_clear(&alarm_);
 }
 
 /* On the thread that waits. */
 void
 Channel::OnReady(void *context)
 {
-    static_cast<Channel *>(context)->bell_->Ring(nullptr);
+    static_cast<Channel *>(context)->Ring(kReady);
+}
+
+/* On the thread of the alarms. */
+void
+Channel::OnDue(void *context)
+{
+    static_cast<Channel *>(context)->Ring(kDue);
 }
 
 void
-Channel::OnRing(Napi::Env env, News *)
+Channel::OnWake(Napi::Env, unsigned what)
 {
-    if (!armed_)
-        return;
-    Napi::HandleScope scope(env);
     Napi::Object self = Value();
-    SetArmed(false);
-    /* Armed for events only, it may have been collected. */
-    if (self.IsEmpty())
-        return;
-    Napi::Value on_ready = self.Get(kOnReady);
-    if (on_ready.IsFunction())
-        on_ready.As<Napi::Function>().Call(self, {});
-}
 
-void
-Channel::SetArmed(bool armed)
-{
-    armed_ = armed;
+    if (!armed_)
+        what &= ~static_cast<unsigned>(kReady);
+    if (what & kReady)
+        armed_ = false;
+    if (what & kDue)
+        alarm_keeps_ = false;
+    if (what & kTurn)
+        turning_ = false;
     KeepProcess();
+    /* Nothing keeps it alive: it may be about to be freed. */
+    if (self.IsEmpty() || what == 0)
+        return;
+    Napi::Value on_wake = self.Get(kOnWake);
+    if (on_wake.IsFunction()) {
+        (void)on_wake.As<Napi::Function>().Call(self, {Napi::Number::New(Env(), what)});
+    }
 }
 
 void
 Channel::KeepProcess()
 {
-    bool keep = armed_ && wanted_;
-
-    if (keep != held_) {
-        held_ = keep;
-        if (keep) {
-            (void)Ref();
-        } else {
-            (void)Unref();
-        }
-    }
-    if (bell_ == nullptr || keep == keeping_)
-        return;
-    keeping_ = keep;
-    if (keep) {
-        bell_->Ref();
-    } else {
-        bell_->Unref();
-    }
+    SetKeeping((armed_ && wanted_) || turning_ || alarm_keeps_);
 }
 
 Napi::Value
@@ -266,18 +266,46 @@ Channel::Arm(const Napi::CallbackInfo &info)
 {
     if (!epb_client_connected(client_))
         return;
-    if (bell_ == nullptr) {
-        bell_ = Bell::Open(info.Env(), "epb.channel", this);
-        if (bell_ == nullptr)
-            return;
-        keeping_ = true;
-    }
-    SetArmed(true);
-    if (epb_client_arm(client_) == EPB_OK)
+    armed_ = true;
+    enum epb_status status = epb_client_arm(client_);
+    armed_ = status == EPB_OK;
+    KeepProcess();
+    if (armed_)
         return;
-    SetArmed(false);
     MakeError(info.Env(), "internal", "The system can't wait for the broker's answer")
         .ThrowAsJavaScriptException();
+}
+
+/* alarm(inMs, keeps): onWake will be called then, instead of when it was to be before;
+ * `keeps`: the process lives until then. 0: not any more. */
+Napi::Value
+Channel::SetAlarm(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    uint64_t in_ms = 0;
+
+    if (!ToWhole(env, info[0], "inMs", &in_ms))
+        return env.Undefined();
+    alarm_keeps_ = false;
+    if (in_ms == 0) {
+        epb_alarm_clear(&alarm_);
+    } else if (epb_alarm_set(&alarm_, in_ms) == EPB_OK) {
+        alarm_keeps_ = info[1].ToBoolean().Value();
+    } else {
+        MakeError(env, "internal", "The system can't wake this process at a time")
+            .ThrowAsJavaScriptException();
+    }
+    KeepProcess();
+    return env.Undefined();
+}
+
+/* onWake will be called in the next round of the event loop. */
+void
+Channel::Turn(const Napi::CallbackInfo &)
+{
+    turning_ = true;
+    KeepProcess();
+    Ring(kTurn);
 }
 
 void
@@ -378,10 +406,26 @@ Channel::Errno(const Napi::CallbackInfo &info)
     return Napi::String::New(info.Env(), epb_os_error_name(os_error_));
 }
 
+/* collect(gc): calls it from the event loop (wakes.h). */
+static Napi::Value
+Collect(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    Napi::Function collect;
+
+    if (!ToFunction(env, info[0], "gc", &collect))
+        return env.Undefined();
+    Wakes *wakes = Wakes::Of(env);
+    if (wakes != nullptr)
+        wakes->Collect(collect);
+    return env.Undefined();
+}
+
 void
 DefineChannel(Napi::Env env, Napi::Object exports)
 {
     Channel::Define(env, exports);
+    exports.Set("collect", Napi::Function::New<Safely<Collect>>(env, "collect"));
 }
 
 } // namespace epb

@@ -48,21 +48,106 @@ const SUITE = `
   });
 `;
 
-test('in two workers, with fake timers', { timeout: 120_000 }, async (t) => {
+/**
+ * Runs Jest over files in a directory of their own, below a broker.
+ * @param {import('node:test').TestContext} t
+ * @param {Record<string, string>} files
+ */
+async function runJest(t, files, { args = [], nodeArgs = [], config = {} } = {}) {
   const broker = startBroker(t, { secret: SECRET });
   const project = temporaryDirectory(t);
-  fs.writeFileSync(path.join(project, 'package.json'), '{}');
-  for (const name of ['a', 'b', 'c'])
-    fs.writeFileSync(path.join(project, `${name}.test.js`), SUITE);
-  const args = [JEST, '--rootDir', project, '--maxWorkers=2', '--ci', '--colors=false'];
+  fs.writeFileSync(path.join(project, 'package.json'), JSON.stringify({ jest: config }));
+  for (const [name, text] of Object.entries(files))
+    fs.writeFileSync(path.join(project, name), text);
+  const all = [...nodeArgs, JEST, '--rootDir', project, '--ci', '--colors=false', ...args];
   const env = { ...process.env, ...broker.env() };
   const { error, stderr } = await new Promise((resolve) => {
-    execFile(process.execPath, args, { cwd: project, env }, (failure, _stdout, text) =>
+    execFile(process.execPath, all, { cwd: project, env }, (failure, _stdout, text) =>
       resolve({ error: failure, stderr: text }),
     );
   });
+  return { broker, project, error, stderr };
+}
+
+test('in two workers, with fake timers', { timeout: 120_000 }, async (t) => {
+  const files = { 'a.test.js': SUITE, 'b.test.js': SUITE, 'c.test.js': SUITE };
+  const { broker, error, stderr } = await runJest(t, files, { args: ['--maxWorkers=2'] });
   assert.equal(error, null, stderr);
   assert.match(stderr, /^Tests: +12 passed, 12 total$/m);
   assert.doesNotMatch(stderr, /did not exit|open handle/);
   assert.equal(await startClient(t, broker).get('n'), 3000);
+});
+
+for (const legacyFakeTimers of [false, true]) {
+  test(`fake timers everywhere, legacy: ${legacyFakeTimers}`, { timeout: 120_000 }, async (t) => {
+    const suite = `
+      const { PipeClient } = require(${JSON.stringify(ROOT)});
+      const client = new PipeClient();
+      test('calls answer, and time out', async () => {
+        await client.set('k', 1, 60000);
+        for (let i = 0; i < 300; i++) await client.get('k');
+        const code = (error) => error.code;
+        expect(await client.waitFor('none', { timeoutMs: 20 }).catch(code)).toBe('wait_timeout');
+        await client.withLease('k', async (value) => expect(value).toBe(1));
+      });
+    `;
+    const config = { fakeTimers: { enableGlobally: true, legacyFakeTimers } };
+    const { error, stderr } = await runJest(t, { 'a.test.js': suite }, { config });
+    assert.equal(error, null, stderr);
+  });
+}
+
+/** With the calls that wait, and a listener: what could keep the context of a test. */
+const ONE_OF_MANY = `
+  const { AsyncLocalStorage } = require('node:async_hooks');
+  const { PipeClient } = require(${JSON.stringify(ROOT)});
+  const client = new PipeClient();
+  const context = new AsyncLocalStorage();
+  test('x', () => context.run({ ballast: new Array(200000).fill(0) }, async () => {
+    await client.set('k', 1, 60000);
+    await client.waitFor('none', { timeoutMs: 20 }).catch(() => {});
+    const { connections } = await client.stats();
+    require('fs').appendFileSync('log', connections + ' ' + process.memoryUsage().heapUsed + '\\n');
+  }));
+`;
+
+test('connections and memory do not grow with the files', { timeout: 300_000 }, async (t) => {
+  const names = Array.from({ length: 60 }, (_, i) => `t${i}.test.js`);
+  const files = Object.fromEntries(names.map((name) => [name, ONE_OF_MANY]));
+  const { project, error, stderr } = await runJest(t, files, {
+    args: ['-i', '--logHeapUsage'],
+    nodeArgs: ['--expose-gc'],
+  });
+  assert.equal(error, null, stderr);
+  const lines = fs.readFileSync(path.join(project, 'log'), 'utf8').trim().split('\n');
+  const [connections, heap] = [0, 1].map((at) => lines.map((line) => Number(line.split(' ')[at])));
+  assert.equal(lines.length, names.length);
+  assert.ok(Math.max(...connections) <= 12, `connections: ${connections}`);
+  // A file that is kept has the ballast above, 1.6 MB, and its modules.
+  const grown = (heap[59] - heap[19]) / 1e6;
+  assert.ok(grown < 40, `the heap grew by ${grown} MB in 40 files`);
+});
+
+test('--detectOpenHandles finds nothing', { timeout: 120_000 }, async (t) => {
+  const suite = `
+    const { PipeClient, Broker } = require(${JSON.stringify(ROOT)});
+    const client = new PipeClient();
+    test('x', async () => {
+      await client.waitFor('none', { timeoutMs: 20 }).catch(() => {});
+      await client.limit('one', 1);
+      const lease = await client.acquire('one');
+      lease.signal.addEventListener('abort', () => {});
+      const broker = new Broker();
+      broker.startSync();
+      await broker.client().ping();
+      await broker.stop();
+    });
+  `;
+  const { error, stderr } = await runJest(
+    t,
+    { 'a.test.js': suite },
+    { args: ['--detectOpenHandles'] },
+  );
+  assert.equal(error, null, stderr);
+  assert.doesNotMatch(stderr, /open handle/);
 });
