@@ -4,6 +4,8 @@
 const { load } = require('./binding');
 const { BrokerError, inContext } = require('./error');
 const { explain } = require('./explain');
+const { FLAGS } = require('./frame');
+const { getNear } = require('./packed');
 const { heed, unheed } = require('./signals');
 
 /**
@@ -126,8 +128,12 @@ class Call {
     const code = codeOf(reply.status);
     if (code === 'not_found' && this.missing !== null) return this.#resolve(this.missing.value);
     const cause = code === 'compute_failed' ? reasonOf(buffer, reply) : undefined;
+    const refusal = {
+      near: (code === 'not_found' && getNear(buffer, reply.bodyAt, reply.bodyEnd)) || [],
+      hadValue: (reply.flags & FLAGS.wait) !== 0,
+    };
     const details = { operation: this.operation, key: this.key, cause };
-    return this.#reject(new BrokerError(code, explain(this, code), details));
+    return this.#reject(new BrokerError(code, explain(this, code, refusal), details));
   }
 
   /** @param {unknown} error */

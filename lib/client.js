@@ -25,6 +25,7 @@ const { Watch } = require('./watch');
  * @typedef {import('./index').IncrOptions} IncrOptions
  * @typedef {import('./index').LeaseOptions} LeaseOptions
  * @typedef {import('./index').LockOptions} LockOptions
+ * @typedef {import('./index').NumberOptions} NumberOptions
  * @typedef {import('./index').ReleaseOptions} ReleaseOptions
  * @typedef {import('./index').RenewOptions} RenewOptions
  * @typedef {import('./index').SetOptions} SetOptions
@@ -253,7 +254,16 @@ class PipeClient {
    * @returns {Promise<import('./lease').Lease>}
    */
   acquire(key, options) {
-    return leasing.acquire(this.#asker, 'acquire', key, options, 'lease');
+    return leasing.acquire(this.#asker, 'acquire', key, options, 'acquire');
+  }
+
+  /**
+   * @param {string} key
+   * @param {NumberOptions} [options]
+   * @returns {Promise<import('./lease').Lease>}
+   */
+  number(key, options) {
+    return leasing.acquire(this.#asker, 'number', key, options, 'number');
   }
 
   /**

@@ -4,9 +4,18 @@
  * Where nothing is said here, the sentence of the status table is.
  */
 
-const { sentence } = require('./error');
+const { quoteKey, sentence } = require('./error');
 
-/** @typedef {import('./call').Call} Call */
+/**
+ * @typedef {import('./call').Call} Call
+ * @typedef {import('./packed').NearKey} NearKey
+ *
+ * @typedef {object} Refusal what the reply told besides its status
+ * @property {NearKey[]} near of not_found: keys that may have been meant, the nearest first
+ * @property {boolean} hadValue of not_found: there was a value when the request began to wait
+ *
+ * @typedef {(call: Call, refusal: Refusal) => string} Explained
+ */
 
 /** @param {Call} call */
 const worker = (call) => `worker ${JSON.stringify(call.workerId)}`;
@@ -29,6 +38,28 @@ const notForValues =
 const elements = 'A pool takes at least one element, and all of them different.';
 const valueGone = 'Its value expired or was deleted while this request waited for it.';
 
+/** @type {Record<NearKey['kind'], string>} */
+const KINDS = { numbers: 'numbers', semaphore: 'a semaphore', pool: 'a pool', value: 'a value' };
+
+/**
+ * A key that nobody defined, or that is in use for its numbers.
+ * @param {Call} call
+ * @param {NearKey[]} near
+ */
+function undefinedKey(call, near) {
+  const numbersAreHeld = near.some(({ key, kind }) => key === call.key && kind === 'numbers');
+  const others = near.filter(({ key }) => key !== call.key);
+  const names = others.map(({ key, kind }) => `${quoteKey(key)} (${KINDS[kind]})`);
+  const what = numbersAreHeld
+    ? 'Nothing is defined for it: it only has numbers that are held.'
+    : 'No pool, semaphore or value has this name.';
+  const guess = names.length === 0 ? '' : ` Did you mean ${names.join(' or ')}?`;
+  return `${what}${guess} For the lowest free number, ask for it: number(key), or { kind: 'number' }.`;
+}
+
+/** @type {Explained} */
+const notDefined = (call, { near, hadValue }) => (hadValue ? valueGone : undefinedKey(call, near));
+
 /** @param {Call} call */
 const oneLease = (call) =>
   `The broker allows a worker one lease at a time (singleLease), and ${worker(call)} has one of ` +
@@ -43,14 +74,18 @@ const LEASING = {
   worker_already_has_lease: oneLease,
 };
 
-/** @type {Record<string, Record<string, string | ((call: Call) => string)>>} */
+/** Of those that need a definition. */
+const ACQUIRING = { ...LEASING, not_found: notDefined };
+
+/** @type {Record<string, Record<string, string | Explained>>} */
 const MESSAGES = {
   lease: LEASING,
   leaseSync: LEASING,
-  acquire: LEASING,
-  acquireAll: LEASING,
+  acquire: ACQUIRING,
+  acquireAll: ACQUIRING,
   acquireLock: LEASING,
-  withLease: LEASING,
+  number: LEASING,
+  withLease: ACQUIRING,
   lock: LEASING,
   release: {
     lease_held: (call) =>
@@ -91,11 +126,12 @@ const MESSAGES = {
 /**
  * @param {Call} call
  * @param {string} code
+ * @param {Refusal} refusal
  * @returns {string}
  */
-function explain(call, code) {
+function explain(call, code, refusal) {
   const message = MESSAGES[call.operation]?.[code];
-  if (typeof message === 'function') return message(call);
+  if (typeof message === 'function') return message(call, refusal);
   return message ?? sentence(code);
 }
 

@@ -177,9 +177,14 @@ export interface AcquireOptions extends WaitOptions {
    * `lease_held`. Default Infinity: as long as it takes.
    */
   waitMs?: number;
+  /** `'number'`: the lowest free number of a key that nothing is defined for, as `number()`. */
+  kind?: 'number';
 }
 
-export interface LockOptions extends AcquireOptions {
+/** What `number` takes. There is always a free number, so it never waits. */
+export type NumberOptions = Omit<AcquireOptions, 'kind' | 'waitMs'>;
+
+export interface LockOptions extends Omit<AcquireOptions, 'kind'> {
   /** `exclusive` (default): alone; `shared`: together with others that share it. */
   mode?: 'exclusive' | 'shared';
 }
@@ -481,10 +486,18 @@ export class PipeClient {
   ): Promise<boolean>;
 
   /**
-   * Like `lease`, as a handle that renews itself and says when it is lost; waits as long as it takes
-   * unless told otherwise. Every call is a lease of its own, also by the same worker.
+   * Something of a pool, a semaphore or a value, as a handle that renews itself and says when it is
+   * lost; waits as long as it takes unless told otherwise. Every call is a lease of its own, also by
+   * the same worker. `not_found` for a key that nobody defined; the message names keys near it.
    */
+  acquire(key: string, options: AcquireOptions & { kind: 'number' }): Promise<Lease<number>>;
   acquire<T = any>(key: string, options?: AcquireOptions): Promise<Lease<T>>;
+
+  /**
+   * The lowest number from 0 that is free, as a handle: a port's offset, a database's shard. The key
+   * needs no definition. `kind_mismatch` when it is a pool, a semaphore or a value.
+   */
+  number(key: string, options?: NumberOptions): Promise<Lease<number>>;
 
   /**
    * Runs `fn` with what `acquire` gives, releases it whatever happens, and resolves what `fn` resolves.

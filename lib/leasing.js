@@ -13,8 +13,9 @@ const values = require('./values');
 
 const LEASE_OPTIONS = ['timeout', 'signal', 'workerId', 'ttl', 'waitMs', 'detached'];
 const LEASE_SYNC_OPTIONS = LEASE_OPTIONS.filter((name) => name !== 'signal');
-const ACQUIRE_OPTIONS = ['timeout', 'signal', 'workerId', 'ttl', 'waitMs'];
-const LOCK_OPTIONS = [...ACQUIRE_OPTIONS, 'mode'];
+const HANDLE_OPTIONS = ['timeout', 'signal', 'workerId', 'ttl'];
+const ACQUIRE_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'kind'];
+const LOCK_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'mode'];
 const RENEW_OPTIONS = ['timeout', 'key', 'ttl', 'detached'];
 const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
 const LEASE_TTL_MS = 60_000;
@@ -114,19 +115,26 @@ function putAsk(asker, request, call, given, waitMs) {
     request.ttl = check.checkedTtl(given.ttl);
     request.flags |= FLAGS.ttl;
   }
+  // There is always a free number.
+  const isNumbered = request.action === connection.actions.number;
   asker.putWait(request, call, 'waitMs', given.waitMs ?? waitMs);
+  if (isNumbered) request.flags &= ~FLAGS.wait;
   call.patient().undo = (reply) => {
     // The renewal of a lease that somebody has been given before stays.
     if (!connection.session.hasGrant(reply.fence)) connection.giveBack(reply.fence, call.timeout);
   };
 }
 
+/** The options that each action takes. */
+const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: HANDLE_OPTIONS };
+
 /**
+ * A lease with a handle.
  * @param {Asker} asker
  * @param {string} operation
  * @param {string} key
- * @param {unknown} options
- * @param {'lease' | 'lock'} action
+ * @param {any} options
+ * @param {'acquire' | 'lock' | 'number'} action
  * @returns {Promise<Lease>}
  */
 function acquire(asker, operation, key, options, action) {
@@ -155,14 +163,22 @@ function acquire(asker, operation, key, options, action) {
   ) => {
     asked = call;
     connection = asker.connection();
-    putAsk(asker, request, call, { ...given, ttl: given?.ttl ?? LEASE_TTL_MS }, Infinity);
+    const wanted = { ...given, ttl: given?.ttl ?? LEASE_TTL_MS };
+    if (isNumber(given?.kind)) request.action = connection.actions.number;
+    putAsk(asker, request, call, wanted, Infinity);
     ttl = request.ttl;
-    request.flags |= FLAGS.fresh;
+    if (action === 'lock') request.flags |= FLAGS.fresh;
     if (isShared(given?.mode)) request.flags |= FLAGS.shared;
     call.patient().owner = asker;
   };
-  const known = action === 'lock' ? LOCK_OPTIONS : ACQUIRE_OPTIONS;
-  return asker.ask(operation, key, decode, options, known, fill, action);
+  return asker.ask(operation, key, decode, options, KNOWN[action], fill, action);
+}
+
+/** @param {unknown} kind */
+function isNumber(kind) {
+  if (kind === undefined) return false;
+  if (kind === 'number') return true;
+  throw check.refusal('invalid_request', "kind takes 'number', or nothing.");
 }
 
 /** @param {unknown} mode */
@@ -193,7 +209,7 @@ function optionsAndFunction(operation, options, fn) {
  */
 async function withLease(asker, key, options, fn) {
   const given = inOperation('withLease', key, () => optionsAndFunction('withLease', options, fn));
-  const held = await acquire(asker, 'withLease', key, given.options, 'lease');
+  const held = await acquire(asker, 'withLease', key, given.options, 'acquire');
   return whileHeld(held, () => given.run(held.value, held));
 }
 
@@ -241,7 +257,7 @@ async function acquireAll(asker, keys, options = {}) {
     for (const key of [...keys].sort()) {
       const leftMs = waitMs === 0 ? 0 : Math.max(1, until - now());
       const wanted = { ...options, waitMs: leftMs };
-      taken.set(key, await acquire(asker, 'acquireAll', key, wanted, 'lease'));
+      taken.set(key, await acquire(asker, 'acquireAll', key, wanted, 'acquire'));
     }
     for (const held of taken.values()) if (held.lost) throw Lease.lossOf(held);
   } catch (error) {

@@ -11,6 +11,7 @@ const { FLAGS, FOREVER_MS, getNumber, getU32, putU32 } = require('./frame');
 const LIST_ENTRY_HEADER_BYTES = 22;
 const ELEMENT_HEADER_BYTES = 5;
 const LOSS_HEADER_BYTES = 10;
+const NEAR_HEADER_BYTES = 3;
 const LEASES_ENTRY_HEADER_BYTES = 39;
 const EVENT_HEADER_BYTES = 11;
 
@@ -23,6 +24,7 @@ const OVERFLOW = 5;
 /**
  * @typedef {{ key: string, ttl: number, version: number, size: number }} ListEntry
  * @typedef {{ key: string, token: number }} Loss
+ * @typedef {{ key: string, kind: 'numbers' | 'semaphore' | 'pool' | 'value' }} NearKey
  * @typedef {import('./index').LeaseInfo} LeaseInfo
  * @typedef {import('./index').WatchEvent} WatchEvent
  */
@@ -87,6 +89,21 @@ function getLosses(buffer, at, end) {
   return getItems(buffer, at, end, LOSS_HEADER_BYTES, keyBytes, (from, keyAt, keyEnd) => ({
     key: buffer.toString('utf8', keyAt, keyEnd),
     token: getNumber(buffer, from),
+  }));
+}
+
+/**
+ * Keys near one that was not found.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @returns {NearKey[] | null}
+ */
+function getNear(buffer, at, end) {
+  const keyBytes = (/** @type {number} */ from) => getU16(buffer, from + 1);
+  return getItems(buffer, at, end, NEAR_HEADER_BYTES, keyBytes, (from, keyAt, keyEnd) => ({
+    key: buffer.toString('utf8', keyAt, keyEnd),
+    kind: /** @type {NearKey['kind']} */ (KINDS[buffer[from]]),
   }));
 }
 
@@ -165,4 +182,4 @@ function putElements(elements) {
   return buffer;
 }
 
-module.exports = { endless, getEntries, getEvents, getLeases, getLosses, putElements };
+module.exports = { endless, getEntries, getEvents, getLeases, getLosses, getNear, putElements };

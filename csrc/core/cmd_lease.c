@@ -67,19 +67,53 @@ ask(struct epb_engine *engine, struct epb_party *party, const struct epb_lease_a
     }
 }
 
-void
-epb_cmd_lease(struct epb_engine *engine, struct epb_party *party,
-              const struct epb_request *request, const struct epb_time *now,
-              struct epb_reply *reply)
+static void
+ask_key(struct epb_engine *engine, struct epb_party *party, enum epb_lease_rule rule,
+        const struct epb_request *request, const struct epb_time *now,
+        struct epb_reply *reply)
 {
     struct epb_item_view view;
     const struct epb_lease_ask wish = {
         .space = EPB_SPACE_KEY,
+        .rule = rule,
         .request = request,
         .has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK,
     };
 
     ask(engine, party, &wish, now, reply);
+}
+
+void
+epb_cmd_lease(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    ask_key(engine, party, EPB_RULE_ANY, request, now, reply);
+}
+
+void
+epb_cmd_acquire(struct epb_engine *engine, struct epb_party *party,
+                const struct epb_request *request, const struct epb_time *now,
+                struct epb_reply *reply)
+{
+    struct epb_request fresh = *request;
+
+    fresh.flags |= EPB_F_FRESH;
+    ask_key(engine, party, EPB_RULE_DEFINED, &fresh, now, reply);
+    if (reply->status == EPB_NOT_FOUND) {
+        epb_state_not_found(engine, request->key, now, reply);
+    }
+}
+
+void
+epb_cmd_number(struct epb_engine *engine, struct epb_party *party,
+               const struct epb_request *request, const struct epb_time *now,
+               struct epb_reply *reply)
+{
+    struct epb_request fresh = *request;
+
+    fresh.flags |= EPB_F_FRESH;
+    ask_key(engine, party, EPB_RULE_NUMBER, &fresh, now, reply);
 }
 
 void
@@ -103,6 +137,8 @@ epb_finish_lease(struct epb_engine *engine, struct epb_wait *wait,
     /* The value of the key has gone while the request waited for it. */
     if (reply->status == EPB_NOT_FOUND) {
         epb_lease_end(engine->leases, wait->grant, now);
+        reply->flags = EPB_F_WAIT;
+        reply->wait_ms = now->mono_ms - wait->since_mono_ms;
     }
     return true;
 }

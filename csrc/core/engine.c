@@ -27,6 +27,7 @@
 static const epb_finish_fn finishes[EPB_ACTION_SLOTS] = {
     [EPB_ACTION_LEASE] = epb_finish_lease,
     [EPB_ACTION_LOCK] = epb_finish_lease,
+    [EPB_ACTION_ACQUIRE] = epb_finish_lease,
     [EPB_ACTION_GET_OR_SET] = epb_finish_get_or_set,
     [EPB_ACTION_WAIT_FOR] = epb_finish_wait_for,
     [EPB_ACTION_BARRIER] = epb_finish_barrier,

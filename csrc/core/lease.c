@@ -194,6 +194,25 @@ kind_of(const struct epb_resource *resource, bool has_value)
     return has_value ? EPB_KIND_VALUE : EPB_KIND_NUMBERS;
 }
 
+/* Whether the key is what the request is for. */
+static enum epb_status
+check_rule(const struct epb_resource *resource, const struct epb_lease_ask *ask)
+{
+    bool is_value_gone = resource->kind == EPB_KIND_VALUE && !ask->has_value;
+
+    if (ask->has_value && resource->kind == EPB_KIND_NUMBERS) {
+        return EPB_KIND_MISMATCH;
+    }
+    if (ask->rule == EPB_RULE_NUMBER && resource->kind != EPB_KIND_NUMBERS) {
+        return EPB_KIND_MISMATCH;
+    }
+    if (ask->rule == EPB_RULE_DEFINED &&
+        (resource->kind == EPB_KIND_NUMBERS || is_value_gone)) {
+        return EPB_NOT_FOUND;
+    }
+    return EPB_OK;
+}
+
 static bool
 may_wait(const struct epb_request *request)
 {
@@ -287,6 +306,7 @@ ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *sta
     struct epb_request request = *ask->request;
     bool shared = ask->space == EPB_SPACE_LOCK && (request.flags & EPB_F_SHARED) != 0;
     struct epb_grant *standing;
+    enum epb_status status;
 
     if (request.ttl_ms == 0) {
         request.ttl_ms = EPB_LEASE_TTL_DEFAULT_MS;
@@ -294,17 +314,16 @@ ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *sta
     /* Requests whose wait is over don't stand in the way. */
     epb_resource_go_on(leases, resource, now);
     resource->kind = kind_of(resource, ask->has_value);
-    if (ask->has_value && resource->kind == EPB_KIND_NUMBERS) {
-        return EPB_KIND_MISMATCH;
+    status = check_rule(resource, ask);
+    if (status != EPB_OK) {
+        return status;
     }
     if (epb_grant_is_barred(leases, stake)) {
         return EPB_WORKER_ALREADY_HAS_LEASE;
     }
     standing = epb_grant_standing(stake, shared);
     if (standing != NULL && (request.flags & EPB_F_FRESH) == 0) {
-        enum epb_status status =
-            ask_standing(leases, party, standing, request.ttl_ms, now);
-
+        status = ask_standing(leases, party, standing, request.ttl_ms, now);
         *grant = status == EPB_OK ? standing : NULL;
         return status;
     }

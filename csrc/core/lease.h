@@ -76,9 +76,17 @@ enum epb_lease_kind {
 
 struct epb_leases;
 
+/* What a key may give, where nothing is defined or stored under it, or something is. */
+enum epb_lease_rule {
+    EPB_RULE_ANY,     /* whatever it is: without a definition, a number */
+    EPB_RULE_DEFINED, /* a pool, a semaphore or a value; else EPB_NOT_FOUND */
+    EPB_RULE_NUMBER   /* a number; where it is something else, EPB_KIND_MISMATCH */
+};
+
 /* A wish to hold something. */
 struct epb_lease_ask {
     enum epb_lease_space space;
+    enum epb_lease_rule rule;          /* of keys */
     const struct epb_request *request; /* key, worker, ttl_ms (0: the default), wait_ms
                                           (when its flag is set), id, and FRESH, SHARED,
                                           DETACHED */
@@ -132,8 +140,8 @@ epb_leases_free(struct epb_leases *leases);
 /* Asks for a grant. Without FRESH, a holder that has such a grant of this resource gets
  * that one again, renewed. *grant is set when it was granted at once; NULL: the request
  * waits (only when its WAIT flag is set with more than 0). EPB_LEASE_HELD,
- * EPB_KIND_MISMATCH, EPB_WORKER_ALREADY_HAS_LEASE, EPB_MAX_WAITERS, EPB_MAX_MEMORY,
- * EPB_CONFLICT (see epb_wait_new), EPB_INTERNAL. */
+ * EPB_NOT_FOUND, EPB_KIND_MISMATCH, EPB_WORKER_ALREADY_HAS_LEASE, EPB_MAX_WAITERS,
+ * EPB_MAX_MEMORY, EPB_CONFLICT (see epb_wait_new), EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
               const struct epb_lease_ask *ask, const struct epb_time *now,
@@ -256,6 +264,13 @@ epb_leases_each(const struct epb_leases *leases, struct epb_bytes prefix,
                 const struct epb_time *now,
                 bool (*visit)(void *context, const struct epb_lease_line *line),
                 void *context);
+/* Visits the definitions: pools, semaphores, and `key` itself, first, when its numbers
+ * are held. Stops when visit returns false. */
+void
+epb_leases_each_named(const struct epb_leases *leases, struct epb_bytes key,
+                      bool (*visit)(void *context, struct epb_bytes key,
+                                    enum epb_lease_kind kind),
+                      void *context);
 /* Ends at most `limit` grants that are due; returns as epb_waits_sweep does. */
 uint64_t
 epb_leases_sweep(struct epb_leases *leases, const struct epb_time *now, unsigned limit);

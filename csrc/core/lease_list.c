@@ -79,3 +79,26 @@ epb_leases_each(const struct epb_leases *leases, struct epb_bytes prefix,
         epb_map_each(leases->resources[i], walk_resource, &walk);
     }
 }
+
+void
+epb_leases_each_named(const struct epb_leases *leases, struct epb_bytes key,
+                      bool (*visit)(void *context, struct epb_bytes key,
+                                    enum epb_lease_kind kind),
+                      void *context)
+{
+    const struct epb_resource *own = epb_resource_find(leases, EPB_SPACE_KEY, key);
+    const struct epb_list *at = leases->defined.next;
+
+    if (own != NULL && own->kind == EPB_KIND_NUMBERS && epb_resource_exists(own) &&
+        !visit(context, key, EPB_KIND_NUMBERS)) {
+        return;
+    }
+    for (; at != &leases->defined; at = at->next) {
+        const struct epb_resource *resource =
+            EPB_LIST_ITEM(at, const struct epb_resource, of_defined);
+
+        if (!visit(context, epb_resource_key(resource), resource->kind)) {
+            return;
+        }
+    }
+}

@@ -122,6 +122,10 @@ enum epb_shape {
 /* A loss in a renewal: u64 fencing token, u16 key bytes, key. */
 #define EPB_LOSS_HEADER_BYTES 10U
 
+/* A name near one that was not found, in the body of EPB_NOT_FOUND: u8 enum
+ * epb_lease_kind, u16 key bytes, key. The nearest first. */
+#define EPB_NEAR_HEADER_BYTES 3U
+
 /* An entry of a leases reply: u8 1 held, 2 waiting; u8 enum epb_lease_kind; u8 1: shared;
  * u64 session, 0: none; u64 fencing token, 0: waiting; u64 ms left to expiry, or to the
  * end of the wait; u64 ms since it was granted, or began to wait; u16 key bytes; u16

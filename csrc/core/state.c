@@ -70,6 +70,55 @@ epb_state_list_reply(const struct epb_engine *engine, struct epb_reply *reply)
         (struct epb_bytes){epb_buf_data(&engine->list), epb_buf_size(&engine->list)};
 }
 
+/* Names that aren't there */
+
+static bool
+look_at_item(void *context, const struct epb_item_view *view)
+{
+    return epb_near_look(context, view->key, EPB_KIND_VALUE);
+}
+
+static bool
+look_at_definition(void *context, struct epb_bytes key, enum epb_lease_kind kind)
+{
+    return epb_near_look(context, key, (uint8_t)kind);
+}
+
+static enum epb_status
+pack_near(struct epb_buf *list, const struct epb_near_name *near)
+{
+    size_t size_bytes = EPB_NEAR_HEADER_BYTES + near->name.size_bytes;
+    uint8_t *out;
+    enum epb_status status = epb_buf_reserve(list, size_bytes, &out);
+
+    if (status == EPB_OK) {
+        out[0] = near->kind;
+        epb_put_u16(out + 1, (uint16_t)near->name.size_bytes);
+        memcpy(out + EPB_NEAR_HEADER_BYTES, near->name.data, near->name.size_bytes);
+        epb_buf_commit(list, size_bytes);
+    }
+    return status;
+}
+
+void
+epb_state_not_found(struct epb_engine *engine, struct epb_bytes key,
+                    const struct epb_time *now, struct epb_reply *reply)
+{
+    static const struct epb_bytes no_prefix = {NULL, 0};
+    struct epb_near near = epb_near_begin(&engine->near_budget, key, now->mono_ms);
+
+    epb_leases_each_named(engine->leases, key, look_at_definition, &near);
+    epb_store_each(engine->store, no_prefix, now, look_at_item, &near);
+    reply->status = EPB_NOT_FOUND;
+    /* A name that there is no memory for is left out. */
+    for (unsigned i = 0; i < near.count; i++) {
+        if (pack_near(&engine->list, &near.names[i]) != EPB_OK) {
+            break;
+        }
+    }
+    epb_state_list_reply(engine, reply);
+}
+
 /* Reports */
 
 void

@@ -10,6 +10,7 @@
 #include "barrier.h"
 #include "lease.h"
 #include "msg.h"
+#include "near.h"
 #include "options.h"
 #include "quota.h"
 #include "stats.h"
@@ -40,6 +41,7 @@ struct epb_engine {
     uint64_t requests;
     uint64_t by_action[EPB_ACTION_SLOTS];
     uint64_t by_status[EPB_STATUS_SLOTS];
+    struct epb_near_budget near_budget;
     bool draining;
 };
 
@@ -75,6 +77,11 @@ epb_state_grant_reply(const struct epb_grant *grant, const struct epb_time *now,
 /* A reply with an item's value, TTL and version. */
 void
 epb_state_entry_reply(const struct epb_item_view *view, struct epb_reply *reply);
+/* EPB_NOT_FOUND, with names near the key in the body, packed: values, pools, semaphores,
+ * and the key itself when its numbers are in use. */
+void
+epb_state_not_found(struct epb_engine *engine, struct epb_bytes key,
+                    const struct epb_time *now, struct epb_reply *reply);
 /* The packed body that the handler has put into engine->list. */
 void
 epb_state_list_reply(const struct epb_engine *engine, struct epb_reply *reply);

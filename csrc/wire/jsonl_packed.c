@@ -95,6 +95,26 @@ kind_name(uint8_t kind)
     return names[kind];
 }
 
+static void
+put_near_name(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
+{
+    (void)wall_ms;
+    const uint8_t *near = take(rest, EPB_NEAR_HEADER_BYTES).data;
+    epb_text_put(text, "{\"key\":");
+    epb_text_put_json_string(text, take(rest, epb_get_u16(near + 1)));
+    epb_text_put(text, ",\"kind\":\"");
+    epb_text_put(text, kind_name(near[0]));
+    epb_text_put(text, "\"}");
+}
+
+void
+epb_jsonl_put_near(struct epb_text *text, struct epb_bytes packed)
+{
+    epb_text_put(text, ",\"near\":[");
+    put_entries(text, packed, 0, put_near_name);
+    epb_text_put(text, "]");
+}
+
 /* A number, or null for what there is none of. */
 static void
 put_number_or_null(struct epb_text *text, const char *before, uint64_t number, bool null)

@@ -16,6 +16,8 @@ epb_jsonl_put_list(struct epb_text *text, struct epb_bytes packed, uint64_t wall
 void
 epb_jsonl_put_losses(struct epb_text *text, struct epb_bytes packed);
 void
+epb_jsonl_put_near(struct epb_text *text, struct epb_bytes packed);
+void
 epb_jsonl_put_leases(struct epb_text *text, struct epb_bytes packed, uint64_t wall_ms);
 
 #endif

@@ -240,11 +240,24 @@ put_members(struct epb_text *text, const struct epb_command *command,
     }
 }
 
-/* The reason of a failed computation is another client's text; one that is no text is
- * left out. */
+/* What the body of a refusal says. The reason of a failed computation is another client's
+ * text; one that is no text is left out. */
+static void
+put_details(struct epb_text *text, enum epb_status status, struct epb_bytes body)
+{
+    if (body.size_bytes == 0)
+        return;
+    if (status == EPB_NOT_FOUND) {
+        epb_jsonl_put_near(text, body);
+    } else if (epb_utf8_valid(body)) {
+        epb_text_put(text, ",\"reason\":");
+        epb_text_put_json_string(text, body);
+    }
+}
+
 static enum epb_status
 encode_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status,
-               struct epb_bytes reason)
+               struct epb_bytes body)
 {
     struct epb_text text = epb_text_begin(out);
     put_start(&text, false, id);
@@ -253,10 +266,7 @@ encode_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status,
     epb_text_put(&text, "\",\"message\":\"");
     epb_text_put(&text, epb_status_message(status));
     epb_text_put(&text, "\"");
-    if (reason.size_bytes > 0 && epb_utf8_valid(reason)) {
-        epb_text_put(&text, ",\"reason\":");
-        epb_text_put_json_string(&text, reason);
-    }
+    put_details(&text, status, body);
     epb_text_put(&text, "}\n");
     return epb_text_end(&text);
 }

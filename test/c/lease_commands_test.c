@@ -84,7 +84,7 @@ Test(lease_commands, a_value_that_is_gone_when_its_turn_comes_is_not_found)
     cr_assert_eq(ask(&table.a, to(EPB_ACTION_DEL, "k")), EPB_OK);
     cr_assert_eq(table.reply.count, 1);
     cr_assert_eq(answer(&table.b), EPB_NOT_FOUND);
-    cr_assert_eq(table.reply.flags, 0);
+    cr_assert_eq(table.reply.flags, EPB_F_WAIT, "there was one when it began to wait");
     cr_assert_eq(table.reply.id, table.b.id);
     cr_assert_eq(answer(&table.c), EPB_NOT_FOUND);
     cr_assert_eq(table_stats().leases.grants, 0);

@@ -83,6 +83,7 @@ struct wish {
     uint64_t ttl_ms;
     uint64_t wait_ms;
     bool has_value;
+    enum epb_lease_rule rule;
 };
 
 static const struct wish at_once = {0};
@@ -105,7 +106,12 @@ try_ask(struct office *office, struct epb_party *party, const char *key,
         .ttl_ms = wish.ttl_ms == 0 ? 1000 : wish.ttl_ms,
         .wait_ms = wish.wait_ms,
     };
-    const struct epb_lease_ask ask = {wish.space, &request, wish.has_value};
+    const struct epb_lease_ask ask = {
+        .space = wish.space,
+        .rule = wish.rule,
+        .request = &request,
+        .has_value = wish.has_value,
+    };
 
     return epb_lease_ask(office->leases, party, &ask, &office->now, grant);
 }

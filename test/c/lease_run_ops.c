@@ -102,8 +102,11 @@ op_ask(struct run *run, const struct op *op)
         .ttl_ms = ask.ttl,
         .wait_ms = ask.wait,
     };
-    const struct epb_lease_ask wish = {(enum epb_lease_space)op->space, &request,
-                                       ask.has_value};
+    const struct epb_lease_ask wish = {
+        .space = (enum epb_lease_space)op->space,
+        .request = &request,
+        .has_value = ask.has_value,
+    };
     struct epb_grant *grant;
     enum epb_status status;
     uint64_t token;

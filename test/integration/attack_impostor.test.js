@@ -41,6 +41,7 @@ const CALLS = {
   incr: (client) => client.incr(KEY, 1, TTL),
   list: (client) => client.list(KEY),
   lease: (client) => client.lease(KEY, WORKER, TTL),
+  number: (client) => client.number(KEY, { workerId: WORKER }),
   leaseSync: (client) => client.leaseSync(KEY, WORKER, TTL),
   renew: (client) => client.renew(WORKER),
   release: (client) => client.release(WORKER, KEY),
@@ -172,7 +173,7 @@ async function untilLater(t, ms) {
  * Resolves what ends with its broker, and what it does of its own accord then.
  */
 async function beBusy(client) {
-  const lease = await client.acquire(KEY, { ttl: RENEWED_TTL });
+  const lease = await client.number(KEY, { ttl: RENEWED_TTL });
   const lock = await client.acquireLock(KEY, { ttl: RENEWED_TTL });
   await client.lease(`${KEY} 2`, WORKER, TTL);
   const watch = client.watch(KEY);

@@ -20,7 +20,6 @@ const binding = load();
 
 /** Methods of PipeClient that are no command of their own. */
 const CLIENT_SIDE = [
-  'acquire',
   'acquireAll',
   'acquireLock',
   'close',
@@ -83,7 +82,7 @@ test('the types have the members of the classes, no more and no fewer', () => {
 test('the handles have what their types say', async (t) => {
   const { client } = startPair(t);
   const types = declarations();
-  const lease = await client.acquire('k');
+  const lease = await client.number('k');
   for (const name of membersOf(types.get('Lease'))) assert.ok(name in lease, name);
   const watch = client.watch();
   for (const name of membersOf(types.get('Watch'))) assert.ok(name in watch, name);

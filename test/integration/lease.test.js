@@ -420,7 +420,7 @@ describe('renewal', () => {
     await client.lease('released', 'a');
     await client.release('a', 'released');
     // A handle is told by its signal instead.
-    const { signal } = await client.acquire('handle', { workerId: 'a' });
+    const { signal } = await client.number('handle', { workerId: 'a' });
     await first.stop();
     assert.equal((await reasonOf(signal)).code, 'broker_gone');
     startBroker(t, options);
@@ -534,7 +534,7 @@ test('a namespace is a prefix of everything that is leased', async (t) => {
   await view.pool('accounts', ['x']);
   assert.equal(await view.lease('accounts', 'a'), 'x');
   assert.equal(await client.lease('accounts', 'a'), 0);
-  const lease = await view.acquire('port');
+  const lease = await view.number('port');
   assert.equal(lease.key, 'port');
   assert.deepEqual(
     (await client.leases('team:')).map(({ key }) => key),

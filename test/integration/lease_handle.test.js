@@ -69,7 +69,7 @@ describe('acquire', () => {
   for (const jump of [-86_400_000, 86_400_000]) {
     test(`the clock on the wall jumps by ${jump} ms: expiresAt is as far ahead as before`, async (t) => {
       const { client } = startThree(t);
-      const lease = await client.acquire('one', { ttl: TTL });
+      const lease = await client.number('one', { ttl: TTL });
       const today = Date.now;
       t.after(() => (Date.now = today));
       Date.now = () => today() + jump;
@@ -85,7 +85,7 @@ describe('acquire', () => {
 
   test('it outlives its TTL many times over, and expiresAt moves on', async (t) => {
     const { client, stranger } = startThree(t);
-    const lease = await client.acquire('one', { ttl: 600 });
+    const lease = await client.number('one', { ttl: 600 });
     const { expiresAt } = lease;
     await client.limit('gate', 1);
     await client.lease('gate', 'w', 1500);
@@ -123,8 +123,8 @@ describe('acquire', () => {
 
   test('release(workerId) of its own client ends handles, too', async (t) => {
     const { client } = startThree(t);
-    const lease = await client.acquire('one', { workerId: 'w' });
-    const other = await client.acquire('two', { workerId: 'v' });
+    const lease = await client.number('one', { workerId: 'w' });
+    const other = await client.number('two', { workerId: 'v' });
     assert.equal(await client.release('w'), true);
     assert.equal((await reasonOf(lease.signal)).code, 'lease_lost');
     assert.equal(other.lost, false);
@@ -133,7 +133,7 @@ describe('acquire', () => {
   test('the end of the connection: broker_gone', async (t) => {
     const broker = startBroker(t);
     const client = startClient(t, broker);
-    const leases = [await client.acquire('a'), await client.acquireLock('b')];
+    const leases = [await client.number('a'), await client.acquireLock('b')];
     await broker.stop({ drainMs: 0 });
     for (const lease of leases) {
       const reason = await reasonOf(lease.signal);
@@ -194,6 +194,7 @@ describe('with a function', () => {
       await stranger.release(null, lease.key, { force: true });
       await reasonOf(lease.signal);
     };
+    await client.limit('one', 1);
     await assert.rejects(
       client.withLease('one', (_, lease) => untilLost(lease)),
       withCode('lease_lost', /^withLease "one": /),
@@ -268,11 +269,12 @@ describe('acquireAll', () => {
     const { client } = startThree(t);
     await client.pool('accounts', ['x']);
     await client.limit('browsers', 3);
+    await client.set('port', 8080, TTL);
     const leases = await client.acquireAll(['port', 'accounts', 'browsers'], { workerId: 'w' });
     assert.deepEqual(
       leases.map(({ key, value }) => [key, value]),
       [
-        ['port', 0],
+        ['port', 8080],
         ['accounts', 'x'],
         ['browsers', 0],
       ],
@@ -288,7 +290,7 @@ describe('acquireAll', () => {
 
   test('or nothing', async (t) => {
     const { client, stranger } = startThree(t);
-    await client.limit('b', 1);
+    for (const key of ['a', 'b', 'c']) await client.limit(key, 1);
     await stranger.lease('b', 's');
     const mine = async () => (await client.leases()).filter(({ workerId }) => workerId !== 's');
     await assert.rejects(client.acquireAll(['c', 'b', 'a'], { waitMs: 0 }), withCode('lease_held'));
@@ -341,7 +343,7 @@ describe('the end of a client', () => {
     const held = await other.acquire('one');
     const watch = other.watch();
     await watch.ready;
-    const kept = await client.acquire('kept');
+    const kept = await client.number('kept');
     const queued = stranger.acquire('one');
     await untilWaiting(client, 'one', 1);
     const waits = [
@@ -374,7 +376,7 @@ describe('the end of a client', () => {
   test('a namespace that is closed only ends what is its own', async (t) => {
     const { client } = startThree(t);
     const view = client.namespace('x');
-    const [mine, its] = [await client.acquire('a'), await view.acquire('a')];
+    const [mine, its] = [await client.number('a'), await view.number('a')];
     await view.close();
     assert.deepEqual(
       (await client.leases()).map(({ key }) => key),
@@ -383,7 +385,7 @@ describe('the end of a client', () => {
     assert.equal(await its.release(), true);
     assert.equal(mine.lost, false);
     const again = client.namespace('y');
-    await again.acquire('b');
+    await again.number('b');
     await client.close();
     await assert.rejects(again.acquire('c'), withCode('invalid_request', /closed/));
   });
@@ -392,7 +394,7 @@ describe('the end of a client', () => {
     const { broker, client } = startPair(t);
     const holder = `
       const { PipeClient } = require(ROOT);
-      new PipeClient().acquire('one').then((lease) => console.log(lease.value));
+      new PipeClient().number('one').then((lease) => console.log(lease.value));
     `;
     const done = await runNode(holder, { env: broker.env() });
     assert.deepEqual(done, { status: 0, signal: null, stdout: '0\n', stderr: '' });
@@ -419,7 +421,7 @@ describe('the end of a client', () => {
           if (file.startsWith(ROOT) && !file.endsWith('.node')) delete require.cache[file];
         }
         const { PipeClient } = createRequire(ROOT + '/test.js')(ROOT);
-        await new PipeClient(undefined, { timeout: 50 }).acquire('slot', { ttl: 600000 });
+        await new PipeClient(undefined, { timeout: 50 }).number('slot', { ttl: 600000 });
       }
       const { PipeClient } = require(ROOT);
       const observer = new PipeClient();

@@ -1,0 +1,150 @@
+#include "near.h"
+
+/* What a search may cost; and all of them, a millisecond. A name costs one, and one more
+ * for each 16 of its bytes: some 50 ns. */
+#define COST_MAX 8192U
+#define COST_A_MS 256U
+#define BYTES_A_COST 16U
+/* Shorter ones begin too many others. */
+#define BEGINNING_MIN_BYTES 3U
+#define RANK_BEGINNING 3U
+#define RANK_FAR 4U
+
+struct epb_near
+epb_near_begin(struct epb_near_budget *budget, struct epb_bytes wanted,
+               uint64_t now_mono_ms)
+{
+    uint64_t passed_ms = now_mono_ms - budget->at_mono_ms;
+
+    if (budget->at_mono_ms == 0 || passed_ms > COST_MAX / COST_A_MS) {
+        budget->left = COST_MAX;
+    } else {
+        budget->left += passed_ms * COST_A_MS;
+        budget->left = budget->left > COST_MAX ? COST_MAX : budget->left;
+    }
+    /* The clock may begin at 0, which stands for the first search. */
+    budget->at_mono_ms = now_mono_ms == 0 ? 1 : now_mono_ms;
+    return (struct epb_near){.budget = budget, .wanted = wanted};
+}
+
+static uint8_t
+folded(uint8_t byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte - 'A' + 'a') : byte;
+}
+
+static struct epb_bytes
+without(struct epb_bytes text, size_t size_bytes)
+{
+    return (struct epb_bytes){text.data + size_bytes, text.size_bytes - size_bytes};
+}
+
+static size_t
+common_bytes(struct epb_bytes left, struct epb_bytes right)
+{
+    size_t least =
+        left.size_bytes < right.size_bytes ? left.size_bytes : right.size_bytes;
+    size_t at = 0;
+
+    while (at < least && folded(left.data[at]) == folded(right.data[at])) {
+        at++;
+    }
+    return at;
+}
+
+static bool
+are_swapped(struct epb_bytes left, struct epb_bytes right)
+{
+    return left.size_bytes > 1 && right.size_bytes > 1 &&
+           folded(left.data[0]) == folded(right.data[1]) &&
+           folded(left.data[1]) == folded(right.data[0]);
+}
+
+/* Whether so few edits make one of the other; 2 at most, which bounds the recursion. */
+static bool
+is_within(struct epb_bytes left, struct epb_bytes right, unsigned edits)
+{
+    size_t common = common_bytes(left, right);
+
+    left = without(left, common);
+    right = without(right, common);
+    if (left.size_bytes == 0 || right.size_bytes == 0) {
+        return left.size_bytes + right.size_bytes <= edits;
+    }
+    if (edits == 0) {
+        return false;
+    }
+    return is_within(without(left, 1), without(right, 1), edits - 1) ||
+           is_within(without(left, 1), right, edits - 1) ||
+           is_within(left, without(right, 1), edits - 1) ||
+           (are_swapped(left, right) &&
+            is_within(without(left, 2), without(right, 2), edits - 1));
+}
+
+/* How many edits a name of so many bytes may be away: in a short one everything is. */
+static unsigned
+edits_for(size_t size_bytes)
+{
+    return size_bytes < 3 ? 0 : size_bytes < 6 ? 1 : 2;
+}
+
+static unsigned
+rank_of(struct epb_bytes wanted, struct epb_bytes name)
+{
+    bool is_shorter = wanted.size_bytes < name.size_bytes;
+    size_t least = is_shorter ? wanted.size_bytes : name.size_bytes;
+    size_t most = is_shorter ? name.size_bytes : wanted.size_bytes;
+    unsigned edits = edits_for(most);
+
+    for (unsigned rank = 0; rank <= edits && most - least <= edits; rank++) {
+        if (is_within(wanted, name, rank)) {
+            return rank;
+        }
+    }
+    return least >= BEGINNING_MIN_BYTES && common_bytes(wanted, name) == least
+               ? RANK_BEGINNING
+               : RANK_FAR;
+}
+
+static bool
+is_before(const struct epb_near_name *left, const struct epb_near_name *right)
+{
+    return left->rank != right->rank ? left->rank < right->rank
+                                     : epb_bytes_compare(left->name, right->name) < 0;
+}
+
+static void
+keep(struct epb_near *near, struct epb_near_name found)
+{
+    unsigned at = near->count;
+
+    if (at < EPB_NEAR_MAX) {
+        near->count++;
+    } else if (is_before(&found, &near->names[EPB_NEAR_MAX - 1])) {
+        at = EPB_NEAR_MAX - 1;
+    } else {
+        return;
+    }
+    for (; at > 0 && is_before(&found, &near->names[at - 1]); at--) {
+        near->names[at] = near->names[at - 1];
+    }
+    near->names[at] = found;
+}
+
+bool
+epb_near_look(struct epb_near *near, struct epb_bytes name, uint8_t kind)
+{
+    struct epb_near_name found = {name, kind, RANK_FAR};
+
+    uint64_t cost = 1 + name.size_bytes / BYTES_A_COST;
+
+    if (near->budget->left < cost) {
+        return false;
+    }
+    near->budget->left -= cost;
+    found.rank = rank_of(near->wanted, name);
+    if (found.rank < RANK_FAR) {
+        keep(near, found);
+    }
+    return true;
+}
