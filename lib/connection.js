@@ -33,6 +33,7 @@ const { Calls } = require('./calls');
 const { BrokerError, sentence } = require('./error');
 const frame = require('./frame');
 const { sameSecret } = require('./options');
+const { collectGarbage, isOnlyWaiting } = require('./idle');
 const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
 const { Backoff, isPassing, unreachable } = require('./reach');
 const { Session } = require('./session');
@@ -59,6 +60,10 @@ const TIMER_MAX_MS = 0x7fffffff;
 const BLOCK_MAX_MS = 50;
 const LATE_MS = 10;
 const LATE_GRACE_MS = 50;
+/** How often one that waits looks whether the process lives for that alone. */
+const IDLE_CHECK_MS = 1000;
+/** Seen so often in a row, garbage is collected; and again after twice as many, each time. */
+const IDLE_CHECKS = 2;
 /** How soon it is tried again to wait by the event loop, where the system has nothing left to wait with. */
 const ARM_AGAIN_MS = 10;
 
@@ -159,6 +164,10 @@ class Connection {
   #expireAt = Infinity;
   /** When it is tried again to arm the channel; Infinity: that is not to be. */
   #armAt = Infinity;
+  /** When it is looked whether the process lives for nothing but what waits here. */
+  #idleAt = Infinity;
+  #idleChecks = 0;
+  #idleChecksMax = IDLE_CHECKS;
   /** What the channel was told last. */
   #alarmAt = Infinity;
   #alarmKeeps = false;
@@ -482,12 +491,31 @@ class Connection {
       this.#armAt = Infinity;
       this.#ready();
     }
+    if (this.#idleAt <= this.#now) this.#checkIdle();
     this.#setAlarm();
+  }
+
+  /** See idle.js. */
+  #watchIdle() {
+    if (this.#idleAt !== Infinity) return;
+    this.#idleAt = this.#now + IDLE_CHECK_MS;
+    this.#idleChecks = 0;
+    this.#idleChecksMax = IDLE_CHECKS;
+    this.#setAlarm();
+  }
+
+  #checkIdle() {
+    this.#idleAt = this.#held ? this.#now + IDLE_CHECK_MS : Infinity;
+    this.#idleChecks = this.#held && isOnlyWaiting() ? this.#idleChecks + 1 : 0;
+    if (this.#idleChecks < this.#idleChecksMax) return;
+    this.#idleChecks = 0;
+    this.#idleChecksMax *= 2;
+    collectGarbage();
   }
 
   /** The channel keeps one moment: the first. One that is too early does no harm. */
   #setAlarm() {
-    const at = Math.min(this.#expireAt, this.#armAt, this.#backoff.until);
+    const at = Math.min(this.#expireAt, this.#armAt, this.#idleAt, this.#backoff.until);
     // What is waited for otherwise keeps the process alive by the channel.
     const keeps = this.#backoff.pausing || (this.#armAt !== Infinity && this.#held);
     if (at >= this.#alarmAt && (this.#alarmKeeps || !keeps)) return;
@@ -544,6 +572,7 @@ class Connection {
     const waiting = this.#calls.size > 0;
     this.#keepProcess(waiting || this.#holders > 0);
     this.#backoff.end();
+    if (waiting) this.#watchIdle();
     if (waiting || this.session.listening) this.#listenSoon();
     if (waiting || this.#onDrained.length === 0) return;
     for (const drained of this.#onDrained.splice(0)) drained();
@@ -877,7 +906,7 @@ class Connection {
         this.#onDrained.push(() => resolve(undefined));
       });
     }
-    this.#expireAt = this.#armAt = Infinity;
+    this.#expireAt = this.#armAt = this.#idleAt = Infinity;
     this.#backoff.end();
     this.#channel.alarm(0, false);
     this.#channel.close();

@@ -109,22 +109,29 @@ Wakes::FirstRung(unsigned *what)
     return nullptr;
 }
 
-/* From the first again after each, since a call may end any of them. */
+/* From the first again after each, since a call may end any of them. What was called is
+ * kept alive by the engine until this ring is over: garbage is collected in another. */
 void
 Wakes::OnRing(Napi::Env env, News *)
 {
     unsigned what = 0;
+    bool woken = false;
 
     while (bell_ != nullptr) {
         Waker *waker = FirstRung(&what);
         if (waker == nullptr)
             break;
         Napi::HandleScope scope(env);
+        woken = true;
         waker->OnWake(env, what);
         ReportThrown(env);
     }
-    if (collect_.IsEmpty())
+    if (collect_.IsEmpty() || bell_ == nullptr)
         return;
+    if (woken) {
+        bell_->Ring(nullptr);
+        return;
+    }
     Napi::HandleScope scope(env);
     Napi::FunctionReference collect = std::move(collect_);
     (void)collect.Call({});

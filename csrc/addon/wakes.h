@@ -41,9 +41,9 @@ class Waker {
     /* From any thread, between Join and Leave. */
     void Ring(What what);
     /* `what`: bits of What. */
-    virtual void OnWake(Napi::Env env, unsigned what) = 0;
+    virtual void OnWake(Napi::Env, unsigned) {}
     /* The environment ends: stop whatever rings. */
-    virtual void OnTeardown() = 0;
+    virtual void OnTeardown() {}
 
   protected:
     ~Waker();

@@ -151,3 +151,20 @@ test('--detectOpenHandles finds nothing', { timeout: 120_000 }, async (t) => {
   assert.equal(error, null, stderr);
   assert.doesNotMatch(stderr, /open handle/);
 });
+
+test('a wait that a test gave up lets the process end', { timeout: 120_000 }, async (t) => {
+  const suite = `
+    const { PipeClient } = require(${JSON.stringify(ROOT)});
+    const client = new PipeClient();
+    test('x', async () => {
+      await client.limit('db', 1);
+      await client.acquire('db');
+      await client.acquire('db');
+    }, 300);
+  `;
+  // It ends, or this test is out of time.
+  const { error, stderr } = await runJest(t, { 'a.test.js': suite }, { args: ['-i'] });
+  assert.equal(error.code, 1, stderr);
+  assert.equal(error.signal, null);
+  assert.match(stderr, /^Tests: +1 failed, 1 total$/m);
+});

@@ -410,6 +410,30 @@ describe('the end of a client', () => {
     assert.deepEqual(await finished, { status: 0, signal: null, stdout: '0\n', stderr: '' });
   });
 
+  test('a wait goes on for as long as it takes, whoever collects garbage', async (t) => {
+    const { broker, client } = startPair(t);
+    await client.limit('gate', 1);
+    const gate = await client.acquire('gate');
+    // As in a bundle: nothing refers to the client or its module any more.
+    const script = `
+      new (require(ROOT).PipeClient)().acquire('gate').then((lease) => console.log(lease.value));
+      for (const file of Object.keys(require.cache)) delete require.cache[file];
+      module.children.length = 0;
+      let rounds = 0;
+      setInterval(() => {
+        gc();
+        if (++rounds === 20) console.log('collected');
+      }, 5).unref();
+    `;
+    const result = await runNode(script, {
+      env: broker.env(),
+      args: ['--expose-gc'],
+      onChild: (child) => child.stdout.once('data', () => gate.release()),
+    });
+    const stdout = 'collected\n0\n';
+    assert.deepEqual(result, { status: 0, signal: null, stdout, stderr: '' });
+  });
+
   test('leases go with the copy of the module that made them', async (t) => {
     const { broker, client } = startPair(t);
     // As test runners do it: the module is loaded anew for each test file, and never told to close.

@@ -1,0 +1,47 @@
+'use strict';
+/**
+ * A process that lives for nothing but calls which wait may wait for nobody: a test gave up, its
+ * file is over, and what it waits for can't be awaited any more. A collection of garbage tells: it
+ * ends such connections with the realm they belong to, and the process can end. In an ordinary program
+ * it changes nothing.
+ */
+
+const { load } = require('./binding');
+
+/** Handles of the standard streams, which say nothing about whether something goes on. */
+const STREAMS = new Set(['PipeWrap', 'TTYWrap', 'FileHandle']);
+
+/**
+ * What not every version of Node that this runs on has.
+ * @typedef {object} Newer
+ * @property {() => string[]} [getActiveResourcesInfo]
+ * @property {(name: string) => any} [getBuiltinModule]
+ */
+const newer = /** @type {Newer} */ (process);
+
+/** Whether the event loop has nothing to wait for, except what native code of addons does. */
+function isOnlyWaiting() {
+  if (newer.getActiveResourcesInfo === undefined || process.connected) return false;
+  return newer.getActiveResourcesInfo().every((name) => STREAMS.has(name));
+}
+
+/**
+ * Not by `require` where there is another way: that of a test runner fails when its test file is over.
+ * @param {string} name
+ * @returns {any}
+ */
+function builtin(name) {
+  return newer.getBuiltinModule?.(name) ?? require(name);
+}
+
+/** Has garbage collected soon, from the event loop, if this Node can be told to. */
+function collectGarbage() {
+  try {
+    builtin('node:v8').setFlagsFromString('--expose-gc');
+    load().collect(builtin('node:vm').runInNewContext('gc'));
+  } catch {
+    // Then what waits for nobody is found when there is garbage enough.
+  }
+}
+
+module.exports = { collectGarbage, isOnlyWaiting };
