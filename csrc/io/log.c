@@ -22,19 +22,51 @@ append(struct epb_buf *line, const void *data, size_t size_bytes)
     check(line, epb_buf_append(line, data, size_bytes));
 }
 
-/* What JSON wants escaped, and control characters that would disturb a terminal. */
+/* A character of UTF-8 at the start of `text`, which is valid, and how many bytes it
+ * takes; only those below U+10000 in full. */
+static uint32_t
+character_at(const uint8_t *text, size_t *size_bytes)
+{
+    uint8_t first = text[0];
+
+    *size_bytes = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    switch (*size_bytes) {
+    case 1:
+        return first;
+    case 2:
+        return (first & 0x1fU) << 6 | (text[1] & 0x3fU);
+    case 3:
+        return (first & 0x0fU) << 12 | (text[1] & 0x3fU) << 6 | (text[2] & 0x3fU);
+    default:
+        return 0x10000U;
+    }
+}
+
+/* What JSON wants escaped; control characters, C1 (U+0080 to U+009F) among them, which a
+ * terminal obeys; and what breaks a line or turns its direction. */
+static bool
+is_escaped(uint32_t character)
+{
+    return character < 0x20 || character == '"' || character == '\\' ||
+           (character >= 0x7f && character <= 0x9f) ||
+           (character >= 0x2028 && character <= 0x202e) ||
+           (character >= 0x2066 && character <= 0x2069);
+}
+
+/* The text is valid UTF-8. */
 static void
 append_escaped(struct epb_buf *line, struct epb_bytes text)
 {
     size_t plain = 0; /* start of the run that needs nothing */
+    size_t size_bytes = 0;
 
-    for (size_t i = 0; i < text.size_bytes; i++) {
-        uint8_t byte = text.data[i];
-        if (byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0x7f)
+    for (size_t i = 0; i < text.size_bytes; i += size_bytes) {
+        uint32_t character = character_at(text.data + i, &size_bytes);
+        if (!is_escaped(character))
             continue;
         append(line, text.data + plain, i - plain);
-        check(line, epb_buf_printf(line, "\\u%04x", (unsigned)byte));
-        plain = i + 1;
+        check(line, epb_buf_printf(line, "\\u%04x", (unsigned)character));
+        plain = i + size_bytes;
     }
     append(line, text.data + plain, text.size_bytes - plain);
 }
