@@ -6,8 +6,6 @@
 #include "endpoint.h"
 #include "room.h"
 
-/* What is read while lingering goes nowhere; one such place is enough for all. */
-#define SCRATCH_BYTES 65536U
 /* A session bounds its own output well below. */
 #define UNSENT_LIMIT_BYTES (256U * 1024U * 1024U)
 #define DISCARD_MAX_BYTES (4U * 1024U * 1024U)
@@ -97,11 +95,9 @@ offer_place(struct epb_conn *conn, const void *handle, void *memory, size_t size
 static void
 on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
 {
-    /* Never read: nobody looks at what is discarded. */
-    static uint8_t scratch[SCRATCH_BYTES];
     struct epb_conn *conn = pipe->data;
-    uint8_t *memory = scratch;
-    size_t size_bytes = sizeof(scratch);
+    uint8_t *memory = conn->owner->discarded;
+    size_t size_bytes = sizeof(conn->owner->discarded);
 
     (void)suggested;
     EPB_ASSERT(!conn->closed);
@@ -122,6 +118,7 @@ take_input(struct epb_conn *conn, size_t size_bytes)
 {
     conn->owner->bytes_in += size_bytes;
     if (conn->lingering) {
+        epb_mem_wipe(conn->owner->discarded, size_bytes);
         conn->discarded += size_bytes;
         if (conn->discarded <= DISCARD_MAX_BYTES)
             return;
@@ -330,10 +327,10 @@ pass_pipes(struct epb_conn *conn)
 static void
 on_socket_alloc(uv_handle_t *socket, size_t suggested, uv_buf_t *out)
 {
-    static char scratch;
+    struct epb_conn *conn = socket->data;
 
     (void)suggested;
-    *out = offer_place(socket->data, socket, &scratch, 1);
+    *out = offer_place(conn, socket, conn->owner->discarded, 1);
 }
 
 /* A peer that says something there has broken the protocol. */
@@ -349,6 +346,7 @@ on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
     if (size == 0)
         return;
     (void)uv_read_stop(socket);
+    epb_mem_wipe(conn->owner->discarded, 1);
     if (size == UV_EOF) {
         conn->gone = true;
     } else {

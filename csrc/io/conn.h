@@ -54,6 +54,7 @@
 #define EPB_CONN_ALONE_TURNS 8U
 #define EPB_CONN_ALONE_US 50U
 #define EPB_CONN_LINGER_MS 1000U
+#define EPB_CONN_DISCARD_BYTES 16384U
 /* Each has two descriptors more, and 256 KiB of the 64 MiB that Linux lets all pipes of a
  * user hold (pipe(7)). */
 #define EPB_CONN_PIPED_MAX 64U
@@ -82,6 +83,8 @@ struct epb_conn_owner {
     uint64_t bytes_in;
     uint64_t bytes_out;
     unsigned piped_count; /* connections that have pipes */
+    /* Where what is read of a refused peer goes: nobody looks at it, and it is wiped. */
+    uint8_t discarded[EPB_CONN_DISCARD_BYTES];
 };
 
 struct epb_conn {

@@ -362,8 +362,11 @@ epb_session_turn(struct epb_session *session, const struct epb_time *now,
     session->in_turn = true;
     bool more = take_turn(session, now, max_frames, max_bytes);
     session->in_turn = false;
-    if (session->stage == EPB_STAGE_CLOSING)
+    if (session->stage == EPB_STAGE_CLOSING) {
         leave(session, now);
+        /* What was refused, and what came behind it. */
+        epb_buf_consume(&session->in, epb_buf_size(&session->in));
+    }
     return more;
 }
 

@@ -347,6 +347,60 @@ Test(conn, closed_when_its_peer_has_left, .init = begin, .fini = end)
     close_and_listen();
 }
 
+/* --- What is refused --- */
+
+#define MARK "{\"action\":\"set\",\"value\":\"mark-of-what-was-refused"
+
+static bool
+mark_is_kept(void)
+{
+    static const char mark[] = "mark-of-what-was-refused";
+    struct search search = {.pattern = (const uint8_t *)mark,
+                            .size_bytes = sizeof(mark) - 1};
+
+    epb_mem_each_chunk(search_chunk, &search);
+    search_chunk(&search, stage.owner.discarded, sizeof(stage.owner.discarded));
+    return search.found != 0;
+}
+
+static void
+say_the_refused(void)
+{
+    say(MARK, strlen(MARK));
+    (void)go_on();
+}
+
+Test(conn, what_is_refused_is_wiped_before_the_peer_has_gone, .init = begin, .fini = end)
+{
+    say("?" MARK, 1 + strlen(MARK));
+    while (!stage.conn->lingering)
+        (void)go_on();
+    cr_assert_not(mark_is_kept(), "what came with it");
+    say_the_refused();
+    cr_assert_not(mark_is_kept(), "what came after it");
+    close_and_listen();
+}
+
+Test(conn, what_is_refused_is_wiped_when_guarded, .init = begin_guarded, .fini = end)
+{
+    say("?", 1);
+    while (!stage.conn->lingering)
+        (void)go_on();
+    say_the_refused();
+    cr_assert_not(mark_is_kept());
+    close_and_listen();
+}
+
+Test(conn, a_word_that_nobody_expects_is_wiped, .init = begin, .fini = end)
+{
+    store_value();
+    take_pipes();
+    cr_assert_eq(write(stage.peer, "m", 1), 1);
+    cr_assert_eq(go_on(), EPB_CONN_DONE);
+    cr_assert_eq(stage.owner.discarded[0], 0);
+    close_and_listen();
+}
+
 /* --- Descriptors that a peer passes --- */
 
 /* Whoever has the last of it waits a minute when it is closed. */
