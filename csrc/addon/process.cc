@@ -79,12 +79,15 @@ class Alarm {
   public:
     Alarm()
     {
-        if (pipe(ends_) != 0)
-            return;
-        made_ = true;
+#ifdef __linux__
+        made_ = pipe2(ends_, O_CLOEXEC) == 0;
+#else
+        made_ = pipe(ends_) == 0;
         for (int end : ends_) {
-            (void)fcntl(end, F_SETFD, FD_CLOEXEC);
+            if (made_)
+                (void)fcntl(end, F_SETFD, FD_CLOEXEC);
         }
+#endif
     }
     ~Alarm()
     {
@@ -94,8 +97,14 @@ class Alarm {
         (void)close(ends_[0]);
     }
     Alarm(const Alarm &) = delete;
-    bool made() const { return made_; }
-    intptr_t handle() const { return ends_[0]; }
+    bool made() const
+    {
+        return made_;
+    }
+    intptr_t handle() const
+    {
+        return ends_[0];
+    }
     void Ring()
     {
         if (ends_[1] >= 0)
