@@ -178,7 +178,7 @@ check_lock_file(int fd, struct stat *opened)
 {
     if (fstat(fd, opened) != 0)
         return -errno;
-    if (!S_ISREG(opened->st_mode) || opened->st_uid != geteuid())
+    if (!S_ISREG(opened->st_mode) || !epb_socket_own_uid(opened->st_uid))
         return UV_EPERM;
     /* A umask may take the owner's rights too; the next broker has to open it. */
     if ((opened->st_mode & 0600) != 0600 && fchmod(fd, 0600) != 0)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Room for the longest path a socket address holds anywhere, and its NUL. */
 #define EPB_SOCKET_PATH_BYTES 108U
@@ -22,6 +23,10 @@ epb_socket_bind(int fd, const char *path);
  * more. UV_ENOTSOCK: the path names something else. *fd is connected on success only. */
 int
 epb_socket_connect(const char *path, int *fd);
+/* Whether that is this process's user. In a user namespace all users that have no number
+ * in it share one (user_namespaces(7), overflowuid): that is nobody's own. */
+bool
+epb_socket_own_uid(uid_t uid);
 /* Whether whoever is at the other end runs as this process's user or as root. */
 bool
 epb_socket_peer_trusted(int fd);

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -150,6 +153,59 @@ epb_socket_connect(const char *path, int *fd)
     return 0;
 }
 
+#ifdef __linux__
+
+#define NO_UID ((uid_t)-1)
+
+static pthread_once_t overflow_once = PTHREAD_ONCE_INIT;
+static uid_t overflow_uid = NO_UID; /* written once */
+
+/* The first numbers of a file. How many there were. */
+static int
+read_numbers(const char *path, unsigned long numbers[3])
+{
+    char text[128];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return 0;
+    ssize_t size = read(fd, text, sizeof(text) - 1);
+    epb_socket_close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    return sscanf(text, "%lu %lu %lu", &numbers[0], &numbers[1], &numbers[2]);
+}
+
+/* Where every user of the machine has a number here, it is a user like another. */
+static void
+find_overflow_uid(void)
+{
+    unsigned long numbers[3] = {0};
+
+    if (read_numbers("/proc/self/uid_map", numbers) == 3 && numbers[0] == 0 &&
+        numbers[2] >= UINT32_MAX) {
+        return;
+    }
+    bool known = read_numbers("/proc/sys/kernel/overflowuid", numbers) >= 1;
+    overflow_uid = known ? (uid_t)numbers[0] : 65534;
+}
+
+bool
+epb_socket_own_uid(uid_t uid)
+{
+    (void)pthread_once(&overflow_once, find_overflow_uid);
+    return uid == geteuid() && uid != overflow_uid;
+}
+
+#else
+
+bool
+epb_socket_own_uid(uid_t uid)
+{
+    return uid == geteuid();
+}
+
+#endif
+
 bool
 epb_socket_peer_trusted(int fd)
 {
@@ -167,7 +223,7 @@ epb_socket_peer_trusted(int fd)
     if (getpeereid(fd, &uid, &gid) != 0)
         return false;
 #endif
-    return uid == geteuid() || uid == 0;
+    return uid == 0 || epb_socket_own_uid(uid);
 }
 
 void

@@ -77,7 +77,7 @@ is_dead(const char *path, const struct stat *status)
 {
     int fd = -1;
 
-    if (!S_ISSOCK(status->st_mode) || status->st_uid != geteuid())
+    if (!S_ISSOCK(status->st_mode) || !epb_socket_own_uid(status->st_uid))
         return false;
     int error = epb_socket_connect(path, &fd);
     if (error == 0)
@@ -114,7 +114,7 @@ remove_temporary(const char *path, enum kind kind)
         return false;
     if (kind == KIND_TEMPORARY_SOCKET)
         return is_dead(path, &status) && unlink(path) == 0;
-    return S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
+    return S_ISDIR(status.st_mode) && epb_socket_own_uid(status.st_uid) &&
            remove_directory(path);
 }
 

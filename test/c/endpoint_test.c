@@ -1,5 +1,6 @@
 /* Where a broker listens: names, rights, locks, what dead brokers left. */
 #include <dirent.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -403,6 +404,46 @@ Test(endpoint, another_users_socket_is_left_alone)
     cr_assert_eq(unlink(in_directory(DEAD)), 0);
     remove_own_directory();
 }
+
+#ifdef __linux__
+
+/* In a user namespace of its own, where no user has a number. */
+static int
+meet_without_a_number(void)
+{
+    int ends[2];
+    struct stat status;
+    char path[300];
+
+    (void)snprintf(path, sizeof(path), "%s", in_directory(DEAD));
+    leave_dead_socket(path);
+    if (unshare(CLONE_NEWUSER) != 0)
+        return 77;
+    if (stat(path, &status) != 0 || status.st_uid != geteuid())
+        return 1;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0 ||
+        epb_socket_peer_trusted(ends[0]))
+        return 2;
+    return epb_stale_remove(path) ? 3 : 0;
+}
+
+Test(endpoint, users_without_a_number_are_not_the_same)
+{
+    int status = 0;
+
+    own_directory();
+    pid_t child = fork();
+    if (child == 0)
+        _exit(meet_without_a_number());
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(unlink(in_directory(DEAD)), 0);
+    remove_own_directory();
+    if (WEXITSTATUS(status) == 77)
+        cr_skip("no user namespaces here");
+    cr_assert_eq(status, 0);
+}
+
+#endif
 
 Test(endpoint, only_what_is_still_ours_is_removed)
 {
