@@ -57,6 +57,12 @@ epb_command_by_name(struct epb_bytes name)
     return NULL;
 }
 
+bool
+epb_command_is_long(const struct epb_command *command)
+{
+    return command->action == EPB_ACTION_LIST || command->action == EPB_ACTION_LEASES;
+}
+
 /* The request's fields as bits of the table's columns. */
 static uint32_t
 fields_of(const struct epb_request *request)

@@ -32,6 +32,10 @@ epb_command_count(void);
 const struct epb_command *
 epb_command_at(unsigned index);
 
+/* Whether its requests may be deferred because of the work that they are (job.h). */
+bool
+epb_command_is_long(const struct epb_command *command);
+
 /* EPB_INVALID_REQUEST, EPB_INVALID_KEY, EPB_INVALID_VALUE (there is none),
  * EPB_INVALID_TTL, EPB_WORKER_REQUIRED, EPB_KEY_AND_WORKER_REQUIRED. An empty key, worker
  * id or value counts as none, but for an empty value of bytes. */

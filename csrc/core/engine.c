@@ -74,6 +74,7 @@ epb_engine_new(const struct epb_options *options, const struct epb_time *now,
     engine->options = *options;
     engine->quota.limit_bytes = options->max_memory_bytes;
     engine->start_mono_ms = now->mono_ms;
+    epb_jobs_init(&engine->jobs);
     epb_buf_init(&engine->list, EPB_LIST_MAX_BYTES);
     if (!make_parts(engine, now, on_ready, context)) {
         epb_engine_free(engine);
@@ -106,6 +107,7 @@ epb_engine_free(struct epb_engine *engine)
     if (engine == NULL) {
         return;
     }
+    epb_jobs_fini(&engine->jobs);
     epb_store_free(engine->store);
     epb_throttles_free(engine->throttles);
     epb_barriers_free(engine->barriers);
@@ -133,6 +135,7 @@ epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
         return;
     }
     forget_reply(engine);
+    epb_job_leave(engine, party);
     epb_watch_leave(engine->watches, party);
     epb_party_withdraw(engine->waits, party, now);
     epb_lease_leave(engine->leases, party, now);
@@ -253,6 +256,21 @@ next_events(struct epb_engine *engine, struct epb_party *party, struct epb_reply
     return true;
 }
 
+static bool
+next_job(struct epb_engine *engine, struct epb_party *party, const struct epb_time *now,
+         struct epb_reply *reply)
+{
+    if (!epb_job_next(engine, party, now, reply)) {
+        return false;
+    }
+    if (reply->id == 0) {
+        epb_job_leave(engine, party);
+        return false;
+    }
+    engine->by_status[reply->status]++;
+    return true;
+}
+
 bool
 epb_engine_next(struct epb_engine *engine, struct epb_party *party,
                 const struct epb_time *now, struct epb_reply *reply)
@@ -261,7 +279,7 @@ epb_engine_next(struct epb_engine *engine, struct epb_party *party,
 
     forget_reply(engine);
     found = next_loss(engine, party, reply) || next_finished(engine, party, now, reply) ||
-            next_events(engine, party, reply);
+            next_events(engine, party, reply) || next_job(engine, party, now, reply);
     party->told = epb_engine_has_next(engine, party);
     return found;
 }
@@ -269,9 +287,34 @@ epb_engine_next(struct epb_engine *engine, struct epb_party *party,
 bool
 epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *party)
 {
-    (void)engine;
     return !epb_list_empty(&party->finished) || !epb_list_empty(&party->events) ||
-           !epb_list_empty(&party->losses);
+           !epb_list_empty(&party->losses) || epb_job_is_next(&engine->jobs, party);
+}
+
+bool
+epb_engine_occupied(const struct epb_engine *engine, const struct epb_party *party)
+{
+    (void)engine;
+    return party->job != NULL;
+}
+
+enum epb_status
+epb_engine_piece(struct epb_engine *engine, struct epb_party *party,
+                 struct epb_bytes *piece)
+{
+    enum epb_status status;
+
+    forget_reply(engine);
+    status = epb_job_piece(engine, party);
+    *piece = (struct epb_bytes){epb_buf_data(&engine->list), epb_buf_size(&engine->list)};
+    return status;
+}
+
+size_t
+epb_engine_held_bytes(const struct epb_engine *engine, const struct epb_party *party)
+{
+    (void)engine;
+    return epb_job_held_bytes(party);
 }
 
 /* Time */
@@ -295,6 +338,8 @@ void
 epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
                  struct epb_due *due)
 {
+    struct epb_budget budget = epb_budget_slice();
+
     forget_reply(engine);
     due->item_boot_ms = epb_store_sweep(engine->store, now, items_limit(engine));
     due->lease_mono_ms = epb_leases_sweep(engine->leases, now, SWEEP_LIMIT);
@@ -302,6 +347,9 @@ epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
         earlier(due->lease_mono_ms, epb_waits_sweep(engine->waits, now, SWEEP_LIMIT));
     due->lease_mono_ms = earlier(
         due->lease_mono_ms, epb_throttles_sweep(engine->throttles, now, SWEEP_LIMIT));
+    if (!epb_jobs_sweep(&engine->jobs, &budget)) {
+        due->lease_mono_ms = earlier(due->lease_mono_ms, now->mono_ms);
+    }
 }
 
 void

@@ -54,9 +54,24 @@ epb_engine_run(struct epb_engine *engine, struct epb_party *party,
 bool
 epb_engine_next(struct epb_engine *engine, struct epb_party *party,
                 const struct epb_time *now, struct epb_reply *reply);
-/* Whether there may be something to take. */
+/* Whether there may be something to take, or to work on. A request that takes long (list,
+ * leases, clear) is deferred, and every epb_engine_next does a slice of its work (job.h),
+ * well below a millisecond, also when it returns false. */
 bool
 epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *party);
+/* Whether the party has such a request. Its later requests are to be kept back until its
+ * reply has been taken: so requests of one connection keep their order. */
+bool
+epb_engine_occupied(const struct epb_engine *engine, const struct epb_party *party);
+/* The next part of the body of a reply with rest_bytes: whole entries, valid until the
+ * next call on the engine. Nothing else is taken from the party before the rest is.
+ * EPB_INTERNAL: memory is out, and there is no rest any more. */
+EPB_MUST_USE enum epb_status
+epb_engine_piece(struct epb_engine *engine, struct epb_party *party,
+                 struct epb_bytes *piece);
+/* The memory that such a reply takes until it has been taken. */
+size_t
+epb_engine_held_bytes(const struct epb_engine *engine, const struct epb_party *party);
 /* Counts a request that the wire refused before it could run: malformed ones, say. */
 void
 epb_engine_count_refusal(struct epb_engine *engine, enum epb_status status);

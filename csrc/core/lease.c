@@ -54,8 +54,10 @@ epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_wait
     leases->next_token = now->wall_ms << 10;
     epb_tree_init(&leases->tokens, leases->seed);
     epb_tree_init(&leases->deadlines, ~leases->seed);
+    epb_tree_init(&leases->wishes, leases->seed ^ 1);
     epb_list_init(&leases->defined);
     epb_list_init(&leases->losses);
+    epb_list_init(&leases->walks);
     return leases;
 }
 
@@ -125,7 +127,7 @@ wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
     struct epb_leases *leases = keeper;
     struct epb_grant *wish = wait->detail;
 
-    epb_queue_remove(wish);
+    epb_queue_remove(leases, wish);
     epb_leases_settle(leases, now);
     epb_resource_go_on(leases, wish->stake->resource, now);
 }
@@ -246,7 +248,7 @@ begin_to_wait(struct epb_leases *leases, struct epb_party *party, struct epb_gra
 
     if (status == EPB_OK) {
         wish->wait->detail = wish;
-        epb_queue_add(wish);
+        epb_queue_add(leases, wish);
         epb_resource_go_on(leases, wish->stake->resource, now);
     }
     return status;

@@ -54,6 +54,7 @@
 #ifndef EPB_CORE_LEASE_H
 #define EPB_CORE_LEASE_H
 
+#include "budget.h"
 #include "wait.h"
 
 enum epb_lease_space {
@@ -106,13 +107,14 @@ struct epb_grant_view {
     uint32_t value_flags;   /* pool: EPB_F_BINARY or 0 */
 };
 
-/* A line of epb_leases_each. */
+/* What a walk shows of a grant, or of a request that waits. */
 struct epb_lease_line {
     bool held; /* else waiting */
     bool shared;
     enum epb_lease_kind kind;
     uint64_t session;
     uint64_t token;   /* 0: waiting */
+    uint64_t order;   /* among grants, or among requests that wait: older ones first */
     uint64_t left_ms; /* to expiry, or to the end of the wait */
     uint64_t age_ms;
     struct epb_bytes key;
@@ -257,13 +259,36 @@ epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
 bool
 epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t *token,
                     struct epb_bytes *key);
-/* Visits grants and waiting requests whose key has the prefix, all three spaces, in no
- * order but that of each queue; stops when visit returns false. */
+
+/*
+ * A walk over what was held and waited for when it began, in all three spaces, however
+ * long it takes and whatever ends meanwhile: each grant and each waiting request once, as
+ * it was but for renewals, in no order. One that is about to end is visited before, so
+ * visit may be called in the middle of any call; it must not call the leases.
+ */
+struct epb_leases_walk {
+    struct epb_bytes prefix; /* of keys; borrowed */
+    void (*visit)(void *context, const struct epb_lease_line *line);
+    void *context;
+    /* The leases'. */
+    struct epb_list of_leases;
+    struct epb_time began;
+    uint64_t last_token; /* given before it began */
+    uint64_t last_serial;
+    bool in_queues; /* first; then it is among the grants */
+    uint64_t at; /* the serial number, or the token, of the last one visited in order */
+};
+/* `prefix`, `visit` and `context` are set. */
 void
-epb_leases_each(const struct epb_leases *leases, struct epb_bytes prefix,
-                const struct epb_time *now,
-                bool (*visit)(void *context, const struct epb_lease_line *line),
-                void *context);
+epb_leases_walk_begin(struct epb_leases *leases, struct epb_leases_walk *walk,
+                      const struct epb_time *now);
+/* Goes on; true: all have been visited. */
+bool
+epb_leases_walk_on(const struct epb_leases *leases, struct epb_leases_walk *walk,
+                   struct epb_budget *budget);
+/* It shows nothing from now on. Twice does no harm. */
+void
+epb_leases_walk_end(struct epb_leases_walk *walk);
 /* Visits the definitions: pools, semaphores, and `key` itself, first, when its numbers
  * are held. Stops when visit returns false. */
 void

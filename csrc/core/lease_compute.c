@@ -60,7 +60,7 @@ fail_queue(struct epb_leases *leases, struct epb_resource *resource,
     while ((wish = epb_queue_first(resource)) != NULL) {
         struct epb_wait *wait = wish->wait;
 
-        epb_queue_remove(wish);
+        epb_queue_remove(leases, wish);
         if (epb_wait_is_due(wait, now)) {
             epb_wait_finish(leases->waits, wait, EPB_WAIT_TIMEOUT);
         } else {
@@ -105,7 +105,7 @@ epb_lease_computed(struct epb_leases *leases, struct epb_bytes key)
     struct epb_grant *wish;
 
     while (resource != NULL && (wish = epb_queue_first(resource)) != NULL) {
-        epb_queue_remove(wish);
+        epb_queue_remove(leases, wish);
         epb_wait_finish(leases->waits, wish->wait, EPB_OK);
     }
 }
@@ -133,6 +133,6 @@ epb_lease_ask_again(struct epb_leases *leases, struct epb_wait *wait,
         return true;
     }
     epb_wait_again(leases->waits, wait);
-    epb_queue_add(wish);
+    epb_queue_add(leases, wish);
     return false;
 }

@@ -105,18 +105,22 @@ epb_queue_first(const struct epb_resource *resource)
 }
 
 void
-epb_queue_add(struct epb_grant *grant)
+epb_queue_add(struct epb_leases *leases, struct epb_grant *grant)
 {
-    epb_tree_insert(&grant->stake->resource->queue, &grant->by_token, grant->wait->serial,
-                    0);
+    uint64_t serial = grant->wait->serial;
+
+    epb_tree_insert(&grant->stake->resource->queue, &grant->by_token, serial, 0);
+    epb_tree_insert(&leases->wishes, &grant->by_due, serial, 0);
     grant->queued = true;
 }
 
 void
-epb_queue_remove(struct epb_grant *grant)
+epb_queue_remove(struct epb_leases *leases, struct epb_grant *grant)
 {
     if (grant->queued) {
+        epb_walks_see_wish(leases, grant);
         epb_tree_remove(&grant->stake->resource->queue, &grant->by_token);
+        epb_tree_remove(&leases->wishes, &grant->by_due);
         grant->queued = false;
     }
 }
@@ -141,21 +145,21 @@ serve(struct epb_leases *leases, struct epb_grant *wish, const struct epb_time *
         wish->fresh ? NULL : epb_grant_standing(stake, wish->shared);
 
     if (epb_wait_is_leaving(leases->waits, wait)) {
-        epb_queue_remove(wish);
+        epb_queue_remove(leases, wish);
     } else if (epb_wait_is_due(wait, now)) {
-        epb_queue_remove(wish);
+        epb_queue_remove(leases, wish);
         epb_wait_finish(leases->waits, wait, EPB_WAIT_TIMEOUT);
     } else if (standing != NULL) {
-        epb_queue_remove(wish);
+        epb_queue_remove(leases, wish);
         epb_grant_renew(leases, standing, wish->ttl_ms, now);
         answer(leases, wait, standing);
     } else if (!epb_grant_fits(stake->resource, wish->shared)) {
         return false;
     } else if (epb_grant_is_barred(leases, stake)) {
-        epb_queue_remove(wish);
+        epb_queue_remove(leases, wish);
         epb_wait_finish(leases->waits, wait, EPB_WORKER_ALREADY_HAS_LEASE);
     } else {
-        epb_queue_remove(wish);
+        epb_queue_remove(leases, wish);
         epb_grant_start(leases, wish, now);
         answer(leases, wait, wish);
     }
@@ -330,6 +334,7 @@ stop(struct epb_leases *leases, struct epb_grant *grant)
 {
     struct epb_stake *stake = grant->stake;
 
+    epb_walks_see_grant(leases, grant);
     epb_tree_remove(&leases->tokens, &grant->by_token);
     epb_tree_remove(&leases->deadlines, &grant->by_due);
     epb_list_remove(&grant->of_resource);

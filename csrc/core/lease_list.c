@@ -1,20 +1,23 @@
-/* Who holds what, and who waits. */
+/* Who holds what, and who waits: walks between whose parts that may change. */
 #include "lease_state.h"
 
-struct walk {
-    struct epb_bytes prefix;
-    const struct epb_time *now;
-    bool (*visit)(void *context, const struct epb_lease_line *line);
-    void *context;
-    bool stopped;
-};
-
 static bool
-walk_grant(const struct walk *walk, const struct epb_grant *grant)
+has_prefix(const struct epb_grant *grant, struct epb_bytes prefix)
+{
+    const struct epb_resource *resource = grant->stake->resource;
+
+    return resource->key_bytes >= prefix.size_bytes &&
+           (prefix.size_bytes == 0 ||
+            memcmp(resource->key, prefix.data, prefix.size_bytes) == 0);
+}
+
+static struct epb_lease_line
+line_of(const struct epb_grant *grant)
 {
     const struct epb_holder *holder = grant->stake->holder;
     const struct epb_resource *resource = grant->stake->resource;
-    struct epb_lease_line line = {
+
+    return (struct epb_lease_line){
         .held = grant->live,
         .shared = grant->shared,
         .kind = resource->kind,
@@ -22,61 +25,70 @@ walk_grant(const struct walk *walk, const struct epb_grant *grant)
         .key = epb_resource_key(resource),
         .worker = epb_worker_key(holder->worker),
     };
-
-    if (grant->live) {
-        if (grant->by_due.major <= walk->now->mono_ms) {
-            return true;
-        }
-        line.token = grant->token;
-        line.left_ms = grant->by_due.major - walk->now->mono_ms;
-        line.age_ms = walk->now->mono_ms - grant->since_mono_ms;
-    } else {
-        uint64_t due_ms = grant->wait->due_mono_ms;
-
-        if (due_ms <= walk->now->mono_ms) {
-            return true;
-        }
-        line.left_ms =
-            due_ms == UINT64_MAX ? EPB_WAIT_FOREVER_MS : due_ms - walk->now->mono_ms;
-        line.age_ms = walk->now->mono_ms - grant->wait->since_mono_ms;
-    }
-    return walk->visit(walk->context, &line);
 }
 
-static bool
-walk_resource(void *context, void *item)
+static void
+see_grant(const struct epb_leases_walk *walk, const struct epb_grant *grant)
 {
-    struct walk *walk = context;
-    const struct epb_resource *resource = item;
-    const struct epb_tree_node *node = resource->queue.first;
-    const struct epb_list *at = resource->grants.next;
+    struct epb_lease_line line;
 
-    if (resource->key_bytes < walk->prefix.size_bytes ||
-        (walk->prefix.size_bytes > 0 &&
-         memcmp(resource->key, walk->prefix.data, walk->prefix.size_bytes) != 0)) {
-        return true;
+    if (grant->by_due.major <= walk->began.mono_ms || !has_prefix(grant, walk->prefix)) {
+        return;
     }
-    for (; at != &resource->grants && !walk->stopped; at = at->next) {
-        walk->stopped =
-            !walk_grant(walk, EPB_LIST_ITEM(at, const struct epb_grant, of_resource));
+    line = line_of(grant);
+    line.order = grant->token;
+    line.token = grant->token;
+    line.left_ms = grant->by_due.major - walk->began.mono_ms;
+    line.age_ms = walk->began.mono_ms - grant->since_mono_ms;
+    walk->visit(walk->context, &line);
+}
+
+static void
+see_wish(const struct epb_leases_walk *walk, const struct epb_grant *wish)
+{
+    uint64_t due_ms = wish->wait->due_mono_ms;
+    struct epb_lease_line line;
+
+    if (due_ms <= walk->began.mono_ms || !has_prefix(wish, walk->prefix)) {
+        return;
     }
-    for (; node != NULL && !walk->stopped; node = epb_tree_next(&resource->queue, node)) {
-        walk->stopped =
-            !walk_grant(walk, EPB_TREE_ITEM(node, const struct epb_grant, by_token));
+    line = line_of(wish);
+    line.order = wish->wait->serial;
+    line.left_ms =
+        due_ms == UINT64_MAX ? EPB_WAIT_FOREVER_MS : due_ms - walk->began.mono_ms;
+    line.age_ms = walk->began.mono_ms - wish->wait->since_mono_ms;
+    walk->visit(walk->context, &line);
+}
+
+/* What the walk has not met yet, of what was there when it began. */
+
+void
+epb_walks_see_grant(const struct epb_leases *leases, const struct epb_grant *grant)
+{
+    for (struct epb_list *node = leases->walks.next; node != &leases->walks;
+         node = node->next) {
+        const struct epb_leases_walk *walk =
+            EPB_LIST_ITEM(node, const struct epb_leases_walk, of_leases);
+
+        if (grant->token <= walk->last_token &&
+            (walk->in_queues || grant->token > walk->at)) {
+            see_grant(walk, grant);
+        }
     }
-    return !walk->stopped;
 }
 
 void
-epb_leases_each(const struct epb_leases *leases, struct epb_bytes prefix,
-                const struct epb_time *now,
-                bool (*visit)(void *context, const struct epb_lease_line *line),
-                void *context)
+epb_walks_see_wish(const struct epb_leases *leases, const struct epb_grant *wish)
 {
-    struct walk walk = {prefix, now, visit, context, false};
+    for (struct epb_list *node = leases->walks.next; node != &leases->walks;
+         node = node->next) {
+        const struct epb_leases_walk *walk =
+            EPB_LIST_ITEM(node, const struct epb_leases_walk, of_leases);
 
-    for (unsigned i = 0; i < EPB_SPACE_COUNT && !walk.stopped; i++) {
-        epb_map_each(leases->resources[i], walk_resource, &walk);
+        if (walk->in_queues && wish->wait->serial <= walk->last_serial &&
+            wish->wait->serial > walk->at) {
+            see_wish(walk, wish);
+        }
     }
 }
 
@@ -101,4 +113,71 @@ epb_leases_each_named(const struct epb_leases *leases, struct epb_bytes key,
             return;
         }
     }
+}
+
+void
+epb_leases_walk_begin(struct epb_leases *leases, struct epb_leases_walk *walk,
+                      const struct epb_time *now)
+{
+    walk->began = *now;
+    walk->last_token = leases->next_token - 1;
+    walk->last_serial = epb_waits_last_serial(leases->waits);
+    walk->in_queues = true;
+    walk->at = 0;
+    epb_list_init(&walk->of_leases);
+    epb_list_append(&leases->walks, &walk->of_leases);
+}
+
+/* The first of the tree that the walk has not met; NULL: none is left. */
+static struct epb_tree_node *
+next_of(const struct epb_leases_walk *walk, const struct epb_tree *tree, uint64_t last)
+{
+    const struct epb_tree_node place = {.major = walk->at, .minor = UINT64_MAX};
+    struct epb_tree_node *node = epb_tree_next(tree, &place);
+
+    return node != NULL && node->major <= last ? node : NULL;
+}
+
+/* The next one of the queues, or, after the last, of the grants. False: none is left. */
+static bool
+walk_step(const struct epb_leases *leases, struct epb_leases_walk *walk)
+{
+    struct epb_tree_node *node;
+
+    if (walk->in_queues) {
+        node = next_of(walk, &leases->wishes, walk->last_serial);
+        if (node != NULL) {
+            walk->at = node->major;
+            see_wish(walk, EPB_TREE_ITEM(node, struct epb_grant, by_due));
+            return true;
+        }
+        walk->in_queues = false;
+        walk->at = 0;
+    }
+    node = next_of(walk, &leases->tokens, walk->last_token);
+    if (node == NULL) {
+        return false;
+    }
+    walk->at = node->major;
+    see_grant(walk, EPB_TREE_ITEM(node, struct epb_grant, by_token));
+    return true;
+}
+
+bool
+epb_leases_walk_on(const struct epb_leases *leases, struct epb_leases_walk *walk,
+                   struct epb_budget *budget)
+{
+    while (!epb_budget_spent(budget)) {
+        epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
+        if (!walk_step(leases, walk)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+epb_leases_walk_end(struct epb_leases_walk *walk)
+{
+    epb_list_remove(&walk->of_leases);
 }

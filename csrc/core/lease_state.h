@@ -42,9 +42,11 @@ struct epb_leases {
     struct epb_map *elements;  /* of all pools, by pool, flag and bytes */
     struct epb_tree tokens;    /* live grants */
     struct epb_tree deadlines; /* the same, by due time and token */
-    struct epb_list defined;   /* resources that stay */
-    struct epb_list losses;    /* grants, oldest first */
-    struct epb_grant *shown;   /* the loss that epb_lease_next_loss has shown last */
+    struct epb_tree wishes;    /* those in queues, by their waits' serial numbers */
+    struct epb_list walks;
+    struct epb_list defined; /* resources that stay */
+    struct epb_list losses;  /* grants, oldest first */
+    struct epb_grant *shown; /* the loss that epb_lease_next_loss has shown last */
     uint64_t loss_count;
     uint64_t next_token;
     uint64_t last_batch; /* of elements added together */
@@ -128,8 +130,8 @@ struct epb_take {
 
 struct epb_grant {
     struct epb_tree_node by_token; /* a wish: its place in the queue */
-    struct epb_tree_node by_due;
-    struct epb_list of_resource; /* lost: in the losses of all */
+    struct epb_tree_node by_due;   /* a wish: its place among those of all queues */
+    struct epb_list of_resource;   /* lost: in the losses of all */
     struct epb_list of_stake;
     struct epb_list of_holder; /* lost: in its holder's losses, for a renewal */
     struct epb_list answers;   /* finished waits that it was given to (of_queue) */
@@ -210,10 +212,10 @@ epb_grant_is_barred(const struct epb_leases *leases, const struct epb_stake *sta
 struct epb_grant *
 epb_queue_first(const struct epb_resource *resource);
 void
-epb_queue_add(struct epb_grant *grant);
+epb_queue_add(struct epb_leases *leases, struct epb_grant *grant);
 /* Also when it is in no queue. */
 void
-epb_queue_remove(struct epb_grant *grant);
+epb_queue_remove(struct epb_leases *leases, struct epb_grant *grant);
 void
 epb_grant_renew(struct epb_leases *leases, struct epb_grant *grant, uint64_t ttl_ms,
                 const struct epb_time *now);
@@ -300,6 +302,14 @@ epb_loss_add(struct epb_leases *leases, struct epb_grant *grant);
 /* Nobody is told of it any more. */
 void
 epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant);
+
+/* lease_list.c: walks */
+
+/* A live grant is about to end, or a wish to leave its queue. */
+void
+epb_walks_see_grant(const struct epb_leases *leases, const struct epb_grant *grant);
+void
+epb_walks_see_wish(const struct epb_leases *leases, const struct epb_grant *wish);
 
 /* lease_compute.c: reasons */
 

@@ -87,6 +87,8 @@ struct epb_reply {
     uint64_t burst;
     struct epb_bytes body;         /* the value; packed entries, see below */
     const struct epb_stats *stats; /* for stats, health and metrics; else NULL */
+    size_t rest_bytes;             /* of the body, which epb_engine_piece gives: else 0 */
+    uint64_t as_of_wall_ms;        /* of a list: when it began */
     bool deferred; /* there is no reply yet: epb_engine_next will have it */
 };
 

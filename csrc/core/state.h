@@ -8,7 +8,9 @@
 #include "../base/buf.h"
 #include "../base/mem.h"
 #include "barrier.h"
+#include "job.h"
 #include "lease.h"
+#include "listing.h"
 #include "msg.h"
 #include "near.h"
 #include "options.h"
@@ -18,9 +20,6 @@
 #include "throttle.h"
 #include "wait.h"
 #include "watch.h"
-
-/* A packed body is at most this large. */
-#define EPB_LIST_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
 struct epb_engine {
     struct epb_options options;
@@ -32,6 +31,7 @@ struct epb_engine {
     struct epb_barriers *barriers;
     struct epb_throttles *throttles;
     struct epb_store *store;
+    struct epb_jobs jobs;
     struct epb_buf list;       /* a packed body, until the next call */
     struct epb_wait *answered; /* what the last reply borrows from, until the next call */
     bool shows_events;         /* the last reply borrows from a watcher's queue */

@@ -122,6 +122,7 @@ write_over(struct epb_store *store, struct epb_item *old, const struct epb_write
 {
     struct epb_item *item;
 
+    epb_item_goes(store, old);
     if (growth->new_bytes == growth->old_bytes) {
         write_in_place(store, old, write);
         epb_item_use(store, old);
@@ -199,6 +200,7 @@ epb_store_new(const struct epb_options *options, struct epb_arena *arena,
         return NULL;
     }
     epb_heap_init(&store->heap);
+    epb_list_init(&store->walks);
     store->options = options;
     store->arena = arena;
     store->quota = quota;
@@ -215,6 +217,7 @@ epb_store_free(struct epb_store *store)
     if (store == NULL) {
         return;
     }
+    EPB_ASSERT(epb_list_empty(&store->walks));
     while (store->heap.count > 0) {
         epb_item_remove(store, epb_item_of(store->heap.nodes[store->heap.count - 1]));
     }
@@ -362,45 +365,6 @@ epb_store_incr(struct epb_store *store, struct epb_bytes key, int64_t by, uint64
         *result = number;
     }
     return status;
-}
-
-/* All items */
-
-struct walk {
-    struct epb_bytes prefix;
-    const struct epb_time *now;
-    bool (*visit)(void *context, const struct epb_item_view *view);
-    void *context;
-};
-
-static bool
-walk_item(void *context, void *found)
-{
-    const struct walk *walk = context;
-    const struct epb_item *item = found;
-    struct epb_item_view view;
-
-    if (epb_item_is_due(item, walk->now) ||
-        epb_item_key_bytes(item) < walk->prefix.size_bytes) {
-        return true;
-    }
-    if (walk->prefix.size_bytes > 0 &&
-        memcmp(item->bytes, walk->prefix.data, walk->prefix.size_bytes) != 0) {
-        return true;
-    }
-    epb_item_look(item, walk->now, &view);
-    return walk->visit(walk->context, &view);
-}
-
-void
-epb_store_each(const struct epb_store *store, struct epb_bytes prefix,
-               const struct epb_time *now,
-               bool (*visit)(void *context, const struct epb_item_view *view),
-               void *context)
-{
-    struct walk walk = {prefix, now, visit, context};
-
-    epb_map_each(store->map, walk_item, &walk);
 }
 
 /* Giving memory back to the system costs more than removing items: a sweep also ends when

@@ -25,8 +25,10 @@
 
 #include <stdbool.h>
 
+#include "../base/list.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
+#include "budget.h"
 #include "msg.h"
 #include "options.h"
 #include "quota.h"
@@ -115,12 +117,50 @@ bool
 epb_store_make_room(struct epb_store *store, size_t size_bytes,
                     const struct epb_time *now);
 /* Visits live items with this prefix, in no order; visit must not change the store, and
- * stops the walk by returning false. */
+ * stops the walk by returning false: it is to do so soon, or a walk in parts is due. */
 void
 epb_store_each(const struct epb_store *store, struct epb_bytes prefix,
                const struct epb_time *now,
                bool (*visit)(void *context, const struct epb_item_view *view),
                void *context);
+
+/*
+ * A walk over what was stored when it began, however long it takes and whatever changes
+ * meanwhile: all items with the prefix that were live then, as they were (but for a TTL
+ * that a read restarts), in no order. Some are visited twice. An item that is about to be
+ * removed or written over is visited before, so visit may be called in the middle of any
+ * call on the store. It must not call the store.
+ */
+struct epb_store_walk {
+    struct epb_bytes prefix; /* borrowed */
+    void (*visit)(void *context, const struct epb_item_view *view);
+    void *context;
+    /* The store's. */
+    struct epb_list of_store;
+    struct epb_time began;
+    uint64_t version; /* the last one given before */
+    uint64_t cursor;
+};
+/* `prefix`, `visit` and `context` are set. */
+void
+epb_store_walk_begin(struct epb_store *store, struct epb_store_walk *walk,
+                     const struct epb_time *now);
+/* Goes on; true: all have been visited. */
+bool
+epb_store_walk_on(struct epb_store *store, struct epb_store_walk *walk,
+                  struct epb_budget *budget);
+/* It shows nothing from now on. Twice does no harm. */
+void
+epb_store_walk_end(struct epb_store_walk *walk);
+/* Deletes the items with the prefix whose version is at most `version`; *cursor is 0 at
+ * first. True: all of them. *deleted grows by those that were live. */
+bool
+epb_store_clear(struct epb_store *store, struct epb_bytes prefix, uint64_t version,
+                const struct epb_time *now, uint64_t *cursor, struct epb_budget *budget,
+                uint64_t *deleted);
+/* The last version given: for epb_store_clear. */
+uint64_t
+epb_store_version(const struct epb_store *store);
 /* Removes at most `limit` items that are due; returns the boot_ms at which the next is
  * due (<= now when there is more to do at once), or UINT64_MAX when none is. */
 uint64_t

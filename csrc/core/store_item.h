@@ -47,6 +47,7 @@ struct epb_store {
     struct epb_item *least_recent;
     struct epb_item *most_recent;
     uint64_t version; /* the last one given */
+    struct epb_list walks;
     struct epb_store_stats stats;
 };
 
@@ -162,6 +163,20 @@ epb_store_charge(struct epb_store *store, size_t new_bytes, size_t old_bytes)
 {
     store->stats.stored_bytes += new_bytes - old_bytes;
     store->quota->used_bytes += new_bytes - old_bytes;
+}
+
+/* store_walk.c: walks. */
+
+/* The item is about to be removed, or written over: the walks see it before. */
+void
+epb_walks_see(const struct epb_store *store, const struct epb_item *item);
+
+static inline void
+epb_item_goes(const struct epb_store *store, const struct epb_item *item)
+{
+    if (!epb_list_empty(&store->walks)) {
+        epb_walks_see(store, item);
+    }
 }
 
 /* store_room.c: what goes, and whether there is room. */

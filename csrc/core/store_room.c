@@ -75,6 +75,7 @@ epb_item_release(struct epb_store *store, struct epb_item *item)
 void
 epb_item_remove(struct epb_store *store, struct epb_item *item)
 {
+    epb_item_goes(store, item);
     epb_map_remove(store->map, item);
     epb_heap_remove(&store->heap, &item->node);
     epb_item_use_unlink(store, item);

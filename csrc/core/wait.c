@@ -429,3 +429,9 @@ epb_waits_count(const struct epb_waits *waits)
 {
     return waits->deadlines.count + waits->watchers;
 }
+
+uint64_t
+epb_waits_last_serial(const struct epb_waits *waits)
+{
+    return waits->last_serial;
+}

@@ -51,6 +51,7 @@
 struct epb_waits;
 struct epb_wait;
 struct epb_grant;
+struct epb_job;
 
 /* A session. */
 struct epb_group {
@@ -73,6 +74,7 @@ struct epb_party {
     struct epb_list takes;    /* lease.c's: grants that it took */
     struct epb_list losses;   /* lease.c's: lost grants it is to be told of */
     struct epb_tree ids;      /* its waits by id, until they are freed */
+    struct epb_job *job;      /* job.h's; NULL: none */
     bool told;                /* on_ready has been called since it was last empty */
     bool leaving;             /* nothing is given to it any more */
 };
@@ -219,6 +221,9 @@ EPB_MUST_USE enum epb_status
 epb_waits_count_in(struct epb_waits *waits);
 void
 epb_waits_count_out(struct epb_waits *waits);
+/* The serial number that was given last. */
+uint64_t
+epb_waits_last_serial(const struct epb_waits *waits);
 /* Those that wait, watchers included. */
 uint64_t
 epb_waits_count(const struct epb_waits *waits);

@@ -588,7 +588,8 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
 bool
 epb_conn_quiet(const struct epb_conn *conn)
 {
-    return !conn->writing && epb_list_empty(&conn->queued) && unsent_bytes(conn) == 0;
+    return !conn->writing && epb_list_empty(&conn->queued) && unsent_bytes(conn) == 0 &&
+           !epb_session_occupied(conn->session);
 }
 
 static bool

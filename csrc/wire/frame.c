@@ -279,7 +279,7 @@ epb_frame_encode_reply(struct epb_buf *out, const struct epb_reply *reply)
 {
     EPB_ASSERT((reply->flags & ~REPLY_FLAGS) == 0);
     size_t start_bytes = EPB_REPLY_HEADER_BYTES + numbers_bytes(reply->flags);
-    if (reply->body.size_bytes > UINT32_MAX - start_bytes)
+    if (reply->body.size_bytes + reply->rest_bytes > UINT32_MAX - start_bytes)
         return EPB_TOO_LARGE;
     size_t size_bytes = start_bytes + reply->body.size_bytes;
     uint8_t *frame;
@@ -287,7 +287,8 @@ epb_frame_encode_reply(struct epb_buf *out, const struct epb_reply *reply)
     if (status != EPB_OK)
         return status;
 
-    put_start(frame, size_bytes, (uint8_t)reply->status, reply->flags, reply->id);
+    put_start(frame, size_bytes + reply->rest_bytes, (uint8_t)reply->status, reply->flags,
+              reply->id);
     uint8_t *at = frame + EPB_REPLY_HEADER_BYTES;
     for (uint32_t left = reply->flags & NUMBER_FLAGS; left != 0; left &= left - 1) {
         epb_put_u64(at, reply_number(reply, lowest(left)));

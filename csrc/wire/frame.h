@@ -46,7 +46,8 @@ epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request);
 EPB_MUST_USE enum epb_status
 epb_frame_decode_reply(struct epb_bytes frame, struct epb_reply *reply);
 
-/* Appends a frame. EPB_TOO_LARGE, EPB_INTERNAL; the buffer is unchanged then. */
+/* Appends a frame; of a reply whose body has more to come (rest_bytes), what is there of
+ * it. EPB_TOO_LARGE, EPB_INTERNAL; the buffer is unchanged then. */
 EPB_MUST_USE enum epb_status
 epb_frame_encode_request(struct epb_buf *out, const struct epb_request *request);
 EPB_MUST_USE enum epb_status

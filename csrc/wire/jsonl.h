@@ -49,13 +49,17 @@ epb_jsonl_decode(uint8_t *line, size_t size_bytes, struct epb_buf *scratch,
 EPB_MUST_USE enum epb_status
 epb_jsonl_verify(struct epb_hmac *hmac, uint8_t *line, size_t *size_bytes);
 
-/* Appends a reply line; the id may be empty. EPB_INVALID_VALUE when a value that was
- * stored as JSON text is none, or is nested too deep to be read here; EPB_TOO_LARGE,
- * EPB_INTERNAL. The buffer is unchanged then. */
+/* Appends a reply line, or, when its body has more to come (rest_bytes), the front part
+ * of it; the id may be empty. EPB_INVALID_VALUE when a value that was stored as JSON text
+ * is none, or is nested too deep to be read here; EPB_TOO_LARGE, EPB_INTERNAL. The buffer
+ * is unchanged then. */
 EPB_MUST_USE enum epb_status
 epb_jsonl_encode(struct epb_buf *out, const struct epb_command *command,
-                 struct epb_bytes id, const struct epb_reply *reply,
-                 const struct epb_time *now);
+                 struct epb_bytes id, const struct epb_reply *reply);
+/* Appends a further piece of a list, as of `wall_ms`; the line ends with the last one. */
+EPB_MUST_USE enum epb_status
+epb_jsonl_encode_piece(struct epb_buf *out, const struct epb_command *command,
+                       struct epb_bytes piece, uint64_t wall_ms, bool last);
 /* Appends the reply line of a failure; the id may be empty. */
 EPB_MUST_USE enum epb_status
 epb_jsonl_encode_error(struct epb_buf *out, struct epb_bytes id, enum epb_status status);

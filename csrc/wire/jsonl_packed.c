@@ -56,14 +56,6 @@ put_item(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
     epb_text_put(text, "}");
 }
 
-void
-epb_jsonl_put_list(struct epb_text *text, struct epb_bytes packed, uint64_t wall_ms)
-{
-    epb_text_put(text, ",\"items\":{");
-    put_entries(text, packed, wall_ms, put_item);
-    epb_text_put(text, "}");
-}
-
 static void
 put_loss(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
 {
@@ -157,11 +149,22 @@ put_lease(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
 }
 
 void
-epb_jsonl_put_leases(struct epb_text *text, struct epb_bytes packed, uint64_t wall_ms)
+epb_jsonl_put_list_front(struct epb_text *text, enum epb_shape shape)
 {
-    epb_text_put(text, ",\"leases\":[");
-    put_entries(text, packed, wall_ms, put_lease);
-    epb_text_put(text, "]");
+    epb_text_put(text, shape == EPB_SHAPE_LIST ? ",\"items\":{" : ",\"leases\":[");
+}
+
+void
+epb_jsonl_put_entries(struct epb_text *text, enum epb_shape shape,
+                      struct epb_bytes packed, uint64_t wall_ms)
+{
+    put_entries(text, packed, wall_ms, shape == EPB_SHAPE_LIST ? put_item : put_lease);
+}
+
+void
+epb_jsonl_put_list_back(struct epb_text *text, enum epb_shape shape)
+{
+    epb_text_put(text, shape == EPB_SHAPE_LIST ? "}" : "]");
 }
 
 static const char *

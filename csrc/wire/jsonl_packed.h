@@ -2,6 +2,7 @@
 #ifndef EPB_WIRE_JSONL_PACKED_H
 #define EPB_WIRE_JSONL_PACKED_H
 
+#include "../core/msg.h"
 #include "text.h"
 
 /* `before` (a comma, a member's name, a colon), then the number. */
@@ -12,12 +13,17 @@ epb_jsonl_put_truth(struct epb_text *text, const char *before, bool truth);
 
 /* Each begins with a comma. */
 void
-epb_jsonl_put_list(struct epb_text *text, struct epb_bytes packed, uint64_t wall_ms);
-void
 epb_jsonl_put_losses(struct epb_text *text, struct epb_bytes packed);
 void
 epb_jsonl_put_near(struct epb_text *text, struct epb_bytes packed);
+/* A list or leases, in pieces: what is in front of the entries (with a comma), entries
+ * (with commas between them), and what is behind. */
 void
-epb_jsonl_put_leases(struct epb_text *text, struct epb_bytes packed, uint64_t wall_ms);
+epb_jsonl_put_list_front(struct epb_text *text, enum epb_shape shape);
+void
+epb_jsonl_put_entries(struct epb_text *text, enum epb_shape shape,
+                      struct epb_bytes packed, uint64_t wall_ms);
+void
+epb_jsonl_put_list_back(struct epb_text *text, enum epb_shape shape);
 
 #endif

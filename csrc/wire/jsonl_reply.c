@@ -180,9 +180,19 @@ put_renewal(struct epb_text *text, const struct epb_reply *reply)
         epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
 }
 
+/* A list, or the first piece of it. */
+static void
+put_list(struct epb_text *text, enum epb_shape shape, const struct epb_reply *reply)
+{
+    epb_jsonl_put_list_front(text, shape);
+    epb_jsonl_put_entries(text, shape, reply->body, reply->as_of_wall_ms);
+    if (reply->rest_bytes == 0)
+        epb_jsonl_put_list_back(text, shape);
+}
+
 static void
 put_members(struct epb_text *text, const struct epb_command *command,
-            const struct epb_reply *reply, const struct epb_time *now)
+            const struct epb_reply *reply)
 {
     switch (command->shape) {
     case EPB_SHAPE_NOTHING:
@@ -211,7 +221,8 @@ put_members(struct epb_text *text, const struct epb_command *command,
         epb_text_put_signed(text, reply->count);
         break;
     case EPB_SHAPE_LIST:
-        epb_jsonl_put_list(text, reply->body, now->wall_ms);
+    case EPB_SHAPE_LEASES:
+        put_list(text, command->shape, reply);
         break;
     case EPB_SHAPE_STATS:
         put_stats(text, reply->stats);
@@ -227,9 +238,6 @@ put_members(struct epb_text *text, const struct epb_command *command,
         break;
     case EPB_SHAPE_RENEWAL:
         put_renewal(text, reply);
-        break;
-    case EPB_SHAPE_LEASES:
-        epb_jsonl_put_leases(text, reply->body, now->wall_ms);
         break;
     case EPB_SHAPE_COMPUTE:
         put_compute(text, reply);
@@ -273,15 +281,29 @@ encode_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status,
 
 enum epb_status
 epb_jsonl_encode(struct epb_buf *out, const struct epb_command *command,
-                 struct epb_bytes id, const struct epb_reply *reply,
-                 const struct epb_time *now)
+                 struct epb_bytes id, const struct epb_reply *reply)
 {
     if (reply->status != EPB_OK)
         return encode_failure(out, id, reply->status, reply->body);
     struct epb_text text = epb_text_begin(out);
     put_start(&text, true, id);
-    put_members(&text, command, reply, now);
-    epb_text_put(&text, "}\n");
+    put_members(&text, command, reply);
+    if (reply->rest_bytes == 0)
+        epb_text_put(&text, "}\n");
+    return epb_text_end(&text);
+}
+
+enum epb_status
+epb_jsonl_encode_piece(struct epb_buf *out, const struct epb_command *command,
+                       struct epb_bytes piece, uint64_t wall_ms, bool last)
+{
+    struct epb_text text = epb_text_begin(out);
+    epb_text_put(&text, ",");
+    epb_jsonl_put_entries(&text, command->shape, piece, wall_ms);
+    if (last) {
+        epb_jsonl_put_list_back(&text, command->shape);
+        epb_text_put(&text, "}\n");
+    }
     return epb_text_end(&text);
 }
 

@@ -69,6 +69,7 @@ leave(struct epb_session *session, const struct epb_time *now)
     epb_calls_free(session->calls);
     session->calls = NULL;
     session->holding = NULL;
+    session->rest_bytes = 0;
 }
 
 void
@@ -200,10 +201,37 @@ has_next(const struct epb_session *session)
            epb_engine_has_next(session->config->engine, session->party);
 }
 
+/* A request takes long, or its reply does: those behind it wait. */
+static bool
+is_occupied(const struct epb_session *session)
+{
+    return session->party != NULL &&
+           epb_engine_occupied(session->config->engine, session->party);
+}
+
 static bool
 output_is_full(const struct epb_session *session)
 {
     return epb_buf_size(&session->out) >= OUTPUT_BOUND_BYTES;
+}
+
+/* Says the next piece of a long body. A reply can't end in its middle: when it has to,
+ * the connection closes. */
+static void
+say_piece(struct epb_session *session)
+{
+    struct epb_bytes piece;
+    enum epb_status status =
+        epb_engine_piece(session->config->engine, session->party, &piece);
+    if (status == EPB_OK) {
+        EPB_ASSERT(piece.size_bytes <= session->rest_bytes);
+        session->rest_bytes -= piece.size_bytes;
+        status = session->stage == EPB_STAGE_LINES
+                     ? epb_session_say_line_piece(session, piece)
+                     : epb_session_say_frame_piece(session, piece);
+    }
+    if (status != EPB_OK)
+        epb_session_abandon(session);
 }
 
 /* Takes one reply or event from the engine, and says it; false when there is none. */
@@ -211,6 +239,10 @@ static bool
 take_next(struct epb_session *session, const struct epb_time *now)
 {
     struct epb_reply reply;
+    if (session->rest_bytes > 0) {
+        say_piece(session);
+        return true;
+    }
     if (!has_next(session))
         return false;
     if (!has_reply_room(session)) {
@@ -222,7 +254,7 @@ take_next(struct epb_session *session, const struct epb_time *now)
     if (session->config->log_requests && reply.id != 0)
         epb_session_tell(session, "answered", NULL, reply.status);
     if (session->stage == EPB_STAGE_LINES) {
-        epb_session_say_line(session, &reply, now);
+        epb_session_say_line(session, &reply);
     } else {
         epb_session_say_frame(session, &reply);
     }
@@ -258,6 +290,11 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
         taken += took;
         if (session->stage == EPB_STAGE_CLOSING || served + taken == max_frames ||
             output_is_full(session)) {
+            break;
+        }
+        if (is_occupied(session)) {
+            if (took)
+                continue;
             break;
         }
         size_t size_bytes;
@@ -342,7 +379,7 @@ take_turn(struct epb_session *session, const struct epb_time *now, unsigned max_
     unsigned served = session->stage == EPB_STAGE_LINES
                           ? serve(session, now, max_frames, max_bytes)
                           : serve_frames(session, now, max_frames, max_bytes);
-    if (session->input_ended && !session->has_more)
+    if (session->input_ended && !session->has_more && !is_occupied(session))
         end_input(session);
     if (session->stage == EPB_STAGE_CLOSING)
         return false;
@@ -351,8 +388,9 @@ take_turn(struct epb_session *session, const struct epb_time *now, unsigned max_
         epb_pool_give(&session->config->pool, &session->in);
     if (epb_buf_size(&session->out) == 0)
         epb_pool_give(&session->config->pool, &session->out);
-    bool more = session->has_more && session->holding == NULL;
-    return (more || has_next(session)) && !output_is_full(session);
+    bool more = session->has_more && session->holding == NULL && !is_occupied(session);
+    return (more || session->rest_bytes > 0 || has_next(session)) &&
+           !output_is_full(session);
 }
 
 bool
@@ -481,11 +519,17 @@ void
 epb_session_end_of_input(struct epb_session *session, const struct epb_time *now)
 {
     session->input_ended = true;
-    if (epb_buf_size(&session->in) > 0)
+    if (epb_buf_size(&session->in) > 0 || is_occupied(session))
         return;
     end_input(session);
     if (session->stage == EPB_STAGE_CLOSING)
         leave(session, now);
+}
+
+bool
+epb_session_occupied(const struct epb_session *session)
+{
+    return is_occupied(session);
 }
 
 bool
@@ -519,5 +563,8 @@ epb_session_held_input(const struct epb_session *session)
 size_t
 epb_session_held_output(const struct epb_session *session)
 {
-    return session->out.capacity_bytes;
+    size_t held_bytes = session->out.capacity_bytes;
+    if (session->party != NULL)
+        held_bytes += epb_engine_held_bytes(session->config->engine, session->party);
+    return held_bytes;
 }

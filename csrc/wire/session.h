@@ -24,6 +24,10 @@
  * line that waits and has no id holds back the lines behind it, since its reply can be
  * told by its place alone.
  *
+ * A request whose work depends on how much is stored (list, leases) is done in slices,
+ * one a turn, and its reply is said in pieces: no turn takes much more than a
+ * millisecond. Requests behind it wait until it has been answered, in both encodings.
+ *
  * A peer of frames may ask for pipes, and say that it goes over to them, or back to the
  * socket (io/conn.h): the session answers, and tells its owner, who has them.
  *
@@ -119,6 +123,9 @@ epb_session_sent(struct epb_session *session, size_t size_bytes);
  * follow), then it closes; of lines, once nothing waits. */
 void
 epb_session_end_of_input(struct epb_session *session, const struct epb_time *now);
+/* A request of it is still worked on, or its reply is said in pieces. */
+bool
+epb_session_occupied(const struct epb_session *session);
 /* Flush, then close. */
 bool
 epb_session_closing(const struct epb_session *session);
@@ -129,7 +136,8 @@ epb_session_unproven(const struct epb_session *session);
  * waits. When it passes, the owner frees the session. Changes in turns only. */
 uint64_t
 epb_session_deadline(const struct epb_session *session);
-/* Bytes of memory held for input, and for output not yet taken. */
+/* Bytes of memory held for input, and for output not yet taken: with what the engine
+ * holds for a reply that is said in pieces. */
 size_t
 epb_session_held_input(const struct epb_session *session);
 size_t

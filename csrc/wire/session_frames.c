@@ -106,6 +106,10 @@ reply_frame(struct epb_session *session, const struct epb_request *request,
             struct epb_reply *reply)
 {
     enum epb_status status;
+    if (reply->rest_bytes > 0) {
+        epb_session_say_frame(session, reply);
+        return;
+    }
     if (reply->status == EPB_OK && reply->stats != NULL) {
         status = encode_report(session, epb_command_find(request->action)->shape, reply);
     } else {
@@ -119,13 +123,19 @@ void
 epb_session_say_frame(struct epb_session *session, const struct epb_reply *reply)
 {
     enum epb_status status = epb_frame_encode_reply(&session->out, reply);
-    if (status == EPB_OK)
-        return;
-    if (reply->id != 0) {
+    if (status == EPB_OK) {
+        session->rest_bytes = reply->rest_bytes;
+    } else if (reply->id != 0 && reply->rest_bytes == 0) {
         say_failure(session, reply->id, status);
     } else {
         epb_session_abandon(session); /* an event can't be missing unnoticed */
     }
+}
+
+enum epb_status
+epb_session_say_frame_piece(struct epb_session *session, struct epb_bytes piece)
+{
+    return epb_buf_append(&session->out, piece.data, piece.size_bytes);
 }
 
 /* Whether the frame says by its id that it wants no reply. One too short to have an id

@@ -48,14 +48,17 @@ struct epb_session {
     size_t offered_bytes; /* what the last epb_session_input gave */
     size_t scanned_bytes; /* lines: known to hold no newline */
     size_t skip_bytes;    /* frames: still to be thrown away */
+    size_t rest_bytes;    /* of the body of a reply that is being said in pieces */
     struct epb_buf in;
     struct epb_buf out;
     struct epb_handshake *handshake;
     struct epb_record *receiving;
     struct epb_record *sending;
-    struct epb_hmac line_hmac; /* lines with a secret */
-    struct epb_calls *calls;   /* lines: from the first that waits or watches */
-    struct epb_call *holding;  /* lines: the one that waits and has no id */
+    struct epb_hmac line_hmac;         /* lines with a secret */
+    struct epb_calls *calls;           /* lines: from the first that waits or watches */
+    struct epb_call *holding;          /* lines: the one that waits and has no id */
+    const struct epb_command *telling; /* lines: whose reply is said in pieces */
+    uint64_t telling_wall_ms;          /* and as of when it is */
 };
 
 /* --- session.c --- */
@@ -107,7 +110,11 @@ epb_session_serve_line(struct epb_session *session, const struct epb_time *now,
 void
 epb_session_say_frame(struct epb_session *session, const struct epb_reply *reply);
 void
-epb_session_say_line(struct epb_session *session, const struct epb_reply *reply,
-                     const struct epb_time *now);
+epb_session_say_line(struct epb_session *session, const struct epb_reply *reply);
+/* Encodes a further piece of its body; rest_bytes is what is left after it. */
+enum epb_status
+epb_session_say_frame_piece(struct epb_session *session, struct epb_bytes piece);
+enum epb_status
+epb_session_say_line_piece(struct epb_session *session, struct epb_bytes piece);
 
 #endif

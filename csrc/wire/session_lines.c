@@ -58,13 +58,24 @@ line_is_proven(struct epb_session *session, uint8_t *line, size_t *line_bytes)
 /* Encodes a reply line, or that there can't be one. */
 static void
 say(struct epb_session *session, const struct epb_command *command, struct epb_bytes id,
-    const struct epb_reply *reply, const struct epb_time *now)
+    const struct epb_reply *reply)
 {
-    enum epb_status status = epb_jsonl_encode(&session->out, command, id, reply, now);
-    if (status == EPB_OK)
-        return;
-    if (epb_jsonl_encode_error(&session->out, id, status) != EPB_OK)
+    enum epb_status status = epb_jsonl_encode(&session->out, command, id, reply);
+    if (status == EPB_OK) {
+        session->rest_bytes = reply->rest_bytes;
+        session->telling = command;
+        session->telling_wall_ms = reply->as_of_wall_ms;
+    } else if (reply->rest_bytes > 0 ||
+               epb_jsonl_encode_error(&session->out, id, status) != EPB_OK) {
         epb_session_abandon(session);
+    }
+}
+
+enum epb_status
+epb_session_say_line_piece(struct epb_session *session, struct epb_bytes piece)
+{
+    return epb_jsonl_encode_piece(&session->out, session->telling, piece,
+                                  session->telling_wall_ms, session->rest_bytes == 0);
 }
 
 /* Whether the engine may have more to say about the request than its first answer. */
@@ -73,6 +84,7 @@ may_stay(const struct epb_jsonl_request *line)
 {
     const struct epb_request *request = &line->request;
     return line->command->shape == EPB_SHAPE_WATCH ||
+           epb_command_is_long(line->command) ||
            ((request->flags & EPB_F_WAIT) != 0 && request->wait_ms > 0);
 }
 
@@ -164,7 +176,7 @@ serve(struct epb_session *session, size_t line_bytes, const struct epb_time *now
         reply = (struct epb_reply){.status = status};
     epb_session_log(session, &line.request, &reply);
     if (!reply.deferred)
-        say(session, line.command, line.id, &reply, now);
+        say(session, line.command, line.id, &reply);
     epb_buf_fini(&scratch);
 }
 
@@ -195,8 +207,7 @@ say_events(struct epb_session *session, const struct epb_reply *reply)
 }
 
 void
-epb_session_say_line(struct epb_session *session, const struct epb_reply *reply,
-                     const struct epb_time *now)
+epb_session_say_line(struct epb_session *session, const struct epb_reply *reply)
 {
     if (reply->id == 0) {
         say_events(session, reply);
@@ -204,7 +215,7 @@ epb_session_say_line(struct epb_session *session, const struct epb_reply *reply,
     }
     struct epb_call *call = epb_calls_numbered(session->calls, reply->id);
     EPB_ASSERT(call != NULL);
-    say(session, call->command, epb_call_id(call), reply, now);
+    say(session, call->command, epb_call_id(call), reply);
     if (session->holding == call)
         session->holding = NULL;
     epb_calls_remove(session->calls, call);

@@ -364,7 +364,6 @@ Test(jsonl, a_stored_text_that_is_no_json_cannot_break_the_line)
     struct epb_bytes bad[] = {LITERAL("1},{\"ok\":true"), LITERAL("nonsense"),
                               LITERAL("1\n2"), LITERAL("\"a\nb\"")};
     struct epb_jsonl_request request;
-    struct epb_time now = {.wall_ms = 1000};
     struct epb_buf out;
     epb_buf_init(&out, 1024);
     put(&out, LITERAL("before"));
@@ -372,7 +371,7 @@ Test(jsonl, a_stored_text_that_is_no_json_cannot_break_the_line)
         struct epb_reply reply = {.body = bad[i]};
         cr_assert_eq(decode(LITERAL("{\"action\":\"get\",\"key\":\"k\"}"), &request),
                      EPB_OK);
-        cr_assert_eq(epb_jsonl_encode(&out, request.command, request.id, &reply, &now),
+        cr_assert_eq(epb_jsonl_encode(&out, request.command, request.id, &reply),
                      EPB_INVALID_VALUE);
         cr_assert(bytes_equal(bytes_of(&out), LITERAL("before")));
     }

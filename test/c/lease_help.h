@@ -7,6 +7,7 @@
 
 #include "core/lease.h"
 #include "helpers.h"
+#include "walk_help.h"
 
 struct office {
     struct epb_arena *arena;
@@ -323,24 +324,27 @@ renew(struct office *office, struct epb_party *party, const char *worker, const 
                                   losses);
 }
 
-/* The lines of epb_leases_each as text, at most `left` of them. */
+/* The lines of a walk as text, at most `left` of them. */
 struct listing {
     char text[256];
     unsigned left;
 };
 
-static inline bool
+static inline void
 list(void *context, const struct epb_lease_line *line)
 {
     struct listing *listing = context;
     size_t used = strlen(listing->text);
 
+    if (listing->left == 0) {
+        return;
+    }
+    listing->left--;
     snprintf(listing->text + used, sizeof listing->text - used, "%.*s %.*s %s%s %u %u;",
              (int)line->key.size_bytes, (const char *)line->key.data,
              (int)line->worker.size_bytes, (const char *)line->worker.data,
              line->held ? "held" : "waits", line->shared ? " shared" : "",
              (unsigned)line->left_ms, (unsigned)line->age_ms);
-    return --listing->left > 0;
 }
 
 #endif

@@ -98,7 +98,7 @@ snapshot_of(const struct office *office, const struct epb_party *party)
 
     memset(&snapshot, 0, sizeof snapshot);
     snapshot.listing.left = 100;
-    epb_leases_each(office->leases, bytes_of(""), &office->now, list, &snapshot.listing);
+    walk_leases(office->leases, bytes_of(""), &office->now, list, &snapshot.listing);
     epb_leases_stats(office->leases, &snapshot.stats);
     snapshot.stats.table_bytes = 0;
     snapshot.used_bytes = office->quota.used_bytes;

@@ -1,4 +1,5 @@
 #include "lease_run.h"
+#include "walk_help.h"
 
 void
 run_expect(struct run *run, bool condition, const char *text, unsigned line)
@@ -52,14 +53,14 @@ space_of(enum epb_lease_kind kind)
 
 /* What both sides show */
 
-static bool
+static void
 collect(void *context, const struct epb_lease_line *line)
 {
     struct run *run = context;
 
     if (run->line_count == LINES_MAX) {
         EXPECT(run, false);
-        return false;
+        return;
     }
     run->lines[run->line_count++] = (struct line){
         .held = line->held,
@@ -72,7 +73,6 @@ collect(void *context, const struct epb_lease_line *line)
         .key = number_of(run_key_names, MODEL_KEYS, line->key),
         .worker = number_of(run_worker_names, MODEL_WORKERS, line->worker),
     };
-    return true;
 }
 
 static void
@@ -123,6 +123,17 @@ compare_resource(struct run *run, unsigned space, unsigned key)
     const struct line *line;
     unsigned at = 0;
 
+    for (wait = model_next_queued(model, space, key, 0); wait != NULL;
+         wait = model_next_queued(model, space, key, wait->serial)) {
+        if (wait->due > model->now) {
+            line = line_of(run, space, key, &at);
+            EXPECT(run, line != NULL);
+            if (line == NULL) {
+                return;
+            }
+            compare_waiting(run, line, wait);
+        }
+    }
     for (unsigned i = 0; i < model->grant_count; i++) {
         const struct model_grant *grant = &model->grants[i];
 
@@ -134,17 +145,6 @@ compare_resource(struct run *run, unsigned space, unsigned key)
             }
             EXPECT(run, line->kind == model->resources[space][key].kind);
             compare_held(run, line, grant);
-        }
-    }
-    for (wait = model_next_queued(model, space, key, 0); wait != NULL;
-         wait = model_next_queued(model, space, key, wait->serial)) {
-        if (wait->due > model->now) {
-            line = line_of(run, space, key, &at);
-            EXPECT(run, line != NULL);
-            if (line == NULL) {
-                return;
-            }
-            compare_waiting(run, line, wait);
         }
     }
     EXPECT(run, line_of(run, space, key, &at) == NULL);
@@ -294,7 +294,7 @@ run_compare(struct run *run)
     static const struct epb_bytes no_prefix = {NULL, 0};
 
     run->line_count = 0;
-    epb_leases_each(run->leases, no_prefix, &run->now, collect, run);
+    walk_leases(run->leases, no_prefix, &run->now, collect, run);
     for (unsigned key = 0; key < MODEL_KEYS; key++) {
         for (unsigned space = 0; space < MODEL_SPACES; space++) {
             compare_resource(run, space, key);

@@ -372,7 +372,7 @@ assert_list(const struct office *office, const char *prefix, unsigned left,
 {
     struct listing listing = {.left = left};
 
-    epb_leases_each(office->leases, bytes_of(prefix), &office->now, list, &listing);
+    walk_leases(office->leases, bytes_of(prefix), &office->now, list, &listing);
     cr_assert_str_eq(listing.text, expected);
 }
 
@@ -389,11 +389,13 @@ Test(lease, the_list_shows_who_holds_and_who_waits)
     (void)gets(&office, a, "door", "w2", shared);
     (void)waits(&office, a, "door", "w3",
                 (struct wish){.space = EPB_SPACE_LOCK, .wait_ms = 90});
-    (void)waits(&office, a, "door", "w4", shared);
+    (void)waits(
+        &office, a, "door", "w4",
+        (struct wish){.space = EPB_SPACE_LOCK, .flags = EPB_F_SHARED, .wait_ms = 80});
     assert_list(&office, "p", 9, "port w1 held 1 4;");
     assert_list(
         &office, "do", 3,
-        "door w1 held shared 996 4;door w2 held shared 1000 0;door w3 waits 90 0;");
+        "door w3 waits 90 0;door w4 waits shared 80 0;door w1 held shared 996 4;");
     pass(&office, 1);
     assert_list(&office, "port", 9, "");
     assert_list(&office, "doors", 9, "");

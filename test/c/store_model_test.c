@@ -11,6 +11,7 @@
 
 #include "core/store.h"
 #include "helpers.h"
+#include "walk_help.h"
 
 #define KEYS 48U
 #define VALUE_MAX 700U
@@ -46,6 +47,11 @@ struct run {
     uint64_t uses;
     uint64_t other_bytes;                 /* that others have taken of the quota */
     uint64_t hits, misses, gone, evicted; /* gone: expired */
+    struct epb_store_walk walk;           /* with other steps between its parts */
+    bool walking;
+    uint64_t walk_versions[KEYS]; /* of what was there when it began; 0: nothing */
+    uint64_t walk_due_ms[KEYS];
+    bool walk_seen[KEYS];
 };
 
 #define CHECK(run, condition)                                                      \
@@ -486,7 +492,7 @@ struct listing {
     bool seen[KEYS];
 };
 
-static bool
+static void
 listed(void *context, const struct epb_item_view *view)
 {
     struct listing *listing = context;
@@ -496,7 +502,6 @@ listed(void *context, const struct epb_item_view *view)
     CHECK(listing->run, !listing->seen[index]);
     listing->seen[index] = true;
     check_view(listing->run, index, view);
-    return true;
 }
 
 static void
@@ -508,7 +513,7 @@ step_list(struct run *run)
         listing.prefix = key_of(random_below(&run->random, KEYS));
         listing.prefix.size_bytes = random_below(&run->random, 4);
     }
-    epb_store_each(run->store, listing.prefix, &run->now, listed, &listing);
+    walk_items(run->store, listing.prefix, &run->now, listed, &listing);
     for (unsigned i = 0; i < KEYS; i++) {
         struct epb_bytes key = key_of(i);
         bool matches =
@@ -520,19 +525,57 @@ step_list(struct run *run)
     }
 }
 
+/* A walk in parts shows what was there when it began, whatever happened since. */
 static void
-step_sweep(struct run *run)
+walk_visit(void *context, const struct epb_item_view *view)
 {
-    unsigned limit = 1 + random_below(&run->random, 20);
-    uint64_t next_ms = epb_store_sweep(run->store, &run->now, limit);
-    uint64_t earliest_ms = UINT64_MAX;
+    struct run *run = context;
+    unsigned index = index_of(view->key);
 
+    CHECK(run, run->walk_versions[index] == view->version);
+    CHECK(run, run->options.refresh_ttl_on_get ||
+                   view->ttl_ms + run->walk.began.boot_ms == run->walk_due_ms[index]);
+    run->walk_seen[index] = true;
+}
+
+static void
+walk_begin(struct run *run)
+{
+    run->walking = true;
+    run->walk = (struct epb_store_walk){.visit = walk_visit, .context = run};
     for (unsigned i = 0; i < KEYS; i++) {
-        if (run->items[i].exists && run->items[i].due_ms < earliest_ms) {
-            earliest_ms = run->items[i].due_ms;
-        }
+        const struct model_item *item = &run->items[i];
+
+        run->walk_versions[i] = item->exists ? item->version : 0;
+        run->walk_due_ms[i] = item->due_ms;
+        run->walk_seen[i] = false;
     }
-    CHECK(run, next_ms <= run->now.boot_ms || next_ms == earliest_ms);
+    epb_store_walk_begin(run->store, &run->walk, &run->now);
+}
+
+static void
+walk_end(struct run *run)
+{
+    run->walking = false;
+    epb_store_walk_end(&run->walk);
+}
+
+static void
+step_walk(struct run *run)
+{
+    struct epb_budget budget = {1 + random_below(&run->random, 8)};
+
+    if (!run->walking) {
+        walk_begin(run);
+        return;
+    }
+    if (!epb_store_walk_on(run->store, &run->walk, &budget)) {
+        return;
+    }
+    walk_end(run);
+    for (unsigned i = 0; i < KEYS; i++) {
+        CHECK(run, run->walk_seen[i] == (run->walk_versions[i] != 0));
+    }
 }
 
 static void
@@ -555,6 +598,52 @@ check_totals(struct run *run)
     }
 }
 
+/* All that has the prefix and is no newer than the version. */
+static void
+step_clear(struct run *run)
+{
+    struct epb_bytes prefix = key_of(random_below(&run->random, KEYS));
+    uint64_t version = run->version - random_below(&run->random, 10) % (run->version + 1);
+    uint64_t cursor = 0;
+    uint64_t deleted = 0;
+    struct epb_budget budget = {0};
+
+    prefix.size_bytes = 1 + random_below(&run->random, 3) % prefix.size_bytes;
+    check_totals(run);
+    do {
+        budget.units = 1 + random_below(&run->random, 9);
+    } while (!epb_store_clear(run->store, prefix, version, &run->now, &cursor, &budget,
+                              &deleted));
+    for (unsigned i = 0; i < KEYS; i++) {
+        struct model_item *item = &run->items[i];
+        struct epb_bytes key = key_of(i);
+
+        if (item->exists && item->version <= version &&
+            key.size_bytes >= prefix.size_bytes &&
+            memcmp(key.data, prefix.data, prefix.size_bytes) == 0) {
+            item->exists = false;
+            add_event(&item->events, EPB_EVENT_DEL, item->version);
+            deleted--;
+        }
+    }
+    CHECK(run, deleted == 0);
+}
+
+static void
+step_sweep(struct run *run)
+{
+    unsigned limit = 1 + random_below(&run->random, 20);
+    uint64_t next_ms = epb_store_sweep(run->store, &run->now, limit);
+    uint64_t earliest_ms = UINT64_MAX;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        if (run->items[i].exists && run->items[i].due_ms < earliest_ms) {
+            earliest_ms = run->items[i].due_ms;
+        }
+    }
+    CHECK(run, next_ms <= run->now.boot_ms || next_ms == earliest_ms);
+}
+
 static void
 step(struct run *run)
 {
@@ -565,6 +654,9 @@ step(struct run *run)
         run->now = time_at(run->now.boot_ms + random_below(&run->random, 40));
         model_expire(run);
     }
+    if (random_below(&run->random, 4) == 0) {
+        step_walk(run);
+    }
     if (choice < 40) {
         step_set(run, key);
     } else if (choice < 55) {
@@ -573,8 +665,10 @@ step(struct run *run)
         step_get(run, key);
     } else if (choice < 90) {
         step_del(run, key);
-    } else if (choice < 92) {
+    } else if (choice < 91) {
         step_list(run);
+    } else if (choice < 92) {
+        step_clear(run);
     } else if (choice < 94) {
         step_pin(run, key);
     } else if (choice < 96) {
@@ -613,6 +707,9 @@ history(uint64_t seed, unsigned variant, unsigned steps)
         step(&run);
     }
     check_totals(&run);
+    if (run.walking) {
+        walk_end(&run);
+    }
     epb_store_free(run.store);
     epb_arena_stats(run.arena, &stats);
     CHECK(&run, stats.used_bytes == 0);

@@ -1,0 +1,281 @@
+/* Handlers of the commands that list: jobs that walk, sort, and tell what they found. */
+#include "command.h"
+#include "state.h"
+
+/* What both have in common. */
+struct list_job {
+    struct epb_job job;
+    struct epb_listing listing;
+    enum epb_status status; /* of what was gathered */
+    bool walked;
+    union {
+        struct epb_store_walk items;
+        struct epb_leases_walk leases;
+    } walk;
+};
+
+static struct list_job *
+list_of(struct epb_job *job)
+{
+    return (struct list_job *)job; /* its first member */
+}
+
+/* A place in the list; NULL: it can't be, and the job fails. */
+static uint8_t *
+list_place(struct list_job *list, size_t size_bytes)
+{
+    uint8_t *out = NULL;
+
+    if (list->status == EPB_OK) {
+        list->status = epb_listing_add(&list->listing, size_bytes, &out);
+    }
+    return out;
+}
+
+/* After the walk. */
+static enum epb_status
+list_sort(struct list_job *list, struct epb_budget *budget, bool *done)
+{
+    if (list->status != EPB_OK || !list->walked) {
+        return list->status;
+    }
+    return epb_listing_sort(&list->listing, budget, done);
+}
+
+static void
+list_reply(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes)
+{
+    (void)reply;
+    *body_bytes = ((const struct list_job *)job)->listing.size_bytes;
+}
+
+static enum epb_status
+list_take(struct epb_job *job, struct epb_buf *out)
+{
+    return epb_listing_take(&list_of(job)->listing, out);
+}
+
+static bool
+list_drop(struct epb_job *job, struct epb_budget *budget)
+{
+    return epb_listing_drop(&list_of(job)->listing, budget);
+}
+
+static size_t
+list_held(const struct epb_job *job)
+{
+    return epb_listing_bytes(&((const struct list_job *)job)->listing);
+}
+
+/* list */
+
+static struct epb_bytes
+item_key(const uint8_t *entry)
+{
+    return (struct epb_bytes){entry + EPB_LIST_ENTRY_HEADER_BYTES,
+                              epb_get_u16(entry + 20)};
+}
+
+/* An item that was met twice has the same key. */
+static int
+item_compare(const uint8_t *left, const uint8_t *right)
+{
+    return epb_bytes_compare(item_key(left), item_key(right));
+}
+
+static size_t
+item_size(const uint8_t *entry)
+{
+    return EPB_LIST_ENTRY_HEADER_BYTES + item_key(entry).size_bytes;
+}
+
+static const struct epb_listing_calls item_calls = {item_compare, item_size, 0};
+
+static void
+item_visit(void *context, const struct epb_item_view *view)
+{
+    uint8_t *out =
+        list_place(context, EPB_LIST_ENTRY_HEADER_BYTES + view->key.size_bytes);
+
+    if (out != NULL) {
+        epb_put_u64(out, view->ttl_ms);
+        epb_put_u64(out + 8, view->version);
+        epb_put_u32(out + 16, (uint32_t)view->value.size_bytes);
+        epb_put_u16(out + 20, (uint16_t)view->key.size_bytes);
+        memcpy(out + EPB_LIST_ENTRY_HEADER_BYTES, view->key.data, view->key.size_bytes);
+    }
+}
+
+static void
+items_begin(struct epb_engine *engine, struct epb_job *job)
+{
+    struct list_job *list = list_of(job);
+
+    epb_listing_init(&list->listing, &item_calls);
+    list->walk.items = (struct epb_store_walk){
+        .prefix = epb_job_prefix(job), .visit = item_visit, .context = list};
+    epb_store_walk_begin(engine->store, &list->walk.items, &job->began);
+}
+
+static enum epb_status
+items_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time *now,
+           struct epb_budget *budget, bool *done)
+{
+    struct list_job *list = list_of(job);
+
+    (void)now;
+    if (!list->walked) {
+        list->walked = epb_store_walk_on(engine->store, &list->walk.items, budget);
+        if (list->walked) {
+            epb_store_walk_end(&list->walk.items);
+        }
+    }
+    return list_sort(list, budget, done);
+}
+
+static void
+items_stop(struct epb_engine *engine, struct epb_job *job)
+{
+    (void)engine;
+    epb_store_walk_end(&list_of(job)->walk.items);
+}
+
+void
+epb_cmd_list(struct epb_engine *engine, struct epb_party *party,
+             const struct epb_request *request, const struct epb_time *now,
+             struct epb_reply *reply)
+{
+    static const struct epb_job_kind kind = {
+        .size_bytes = sizeof(struct list_job),
+        .begin = items_begin,
+        .work = items_work,
+        .reply = list_reply,
+        .take = list_take,
+        .stop = items_stop,
+        .drop = list_drop,
+        .held = list_held,
+    };
+
+    epb_job_run(engine, party, request, now, &kind, reply);
+}
+
+/* leases */
+
+/* In front of an entry: its place among its kind, u64. */
+#define ORDER_BYTES 8U
+
+static int
+compare_numbers(uint64_t left, uint64_t right)
+{
+    return (left > right) - (left < right);
+}
+
+static struct epb_bytes
+line_key(const uint8_t *entry)
+{
+    return (struct epb_bytes){entry + ORDER_BYTES + EPB_LEASES_ENTRY_HEADER_BYTES,
+                              epb_get_u16(entry + ORDER_BYTES + 35)};
+}
+
+/* By key and kind; then what is held (1) before what waits (2). */
+static int
+line_compare(const uint8_t *left, const uint8_t *right)
+{
+    int order = epb_bytes_compare(line_key(left), line_key(right));
+
+    if (order == 0) {
+        order = compare_numbers(left[ORDER_BYTES + 1], right[ORDER_BYTES + 1]);
+    }
+    if (order == 0) {
+        order = compare_numbers(left[ORDER_BYTES], right[ORDER_BYTES]);
+    }
+    return order != 0 ? order : compare_numbers(epb_get_u64(left), epb_get_u64(right));
+}
+
+static size_t
+line_size(const uint8_t *entry)
+{
+    return EPB_LEASES_ENTRY_HEADER_BYTES + (size_t)epb_get_u16(entry + ORDER_BYTES + 35) +
+           epb_get_u16(entry + ORDER_BYTES + 37);
+}
+
+static const struct epb_listing_calls line_calls = {line_compare, line_size, ORDER_BYTES};
+
+static void
+line_visit(void *context, const struct epb_lease_line *line)
+{
+    uint8_t *out =
+        list_place(context, ORDER_BYTES + EPB_LEASES_ENTRY_HEADER_BYTES +
+                                line->key.size_bytes + line->worker.size_bytes);
+
+    if (out == NULL) {
+        return;
+    }
+    epb_put_u64(out, line->order);
+    out += ORDER_BYTES;
+    out[0] = line->held ? 1 : 2;
+    out[1] = (uint8_t)line->kind;
+    out[2] = line->shared;
+    epb_put_u64(out + 3, line->session);
+    epb_put_u64(out + 11, line->token);
+    epb_put_u64(out + 19, line->left_ms);
+    epb_put_u64(out + 27, line->age_ms);
+    epb_put_u16(out + 35, (uint16_t)line->key.size_bytes);
+    epb_put_u16(out + 37, (uint16_t)line->worker.size_bytes);
+    out += EPB_LEASES_ENTRY_HEADER_BYTES;
+    memcpy(out, line->key.data, line->key.size_bytes);
+    memcpy(out + line->key.size_bytes, line->worker.data, line->worker.size_bytes);
+}
+
+static void
+lines_begin(struct epb_engine *engine, struct epb_job *job)
+{
+    struct list_job *list = list_of(job);
+
+    epb_listing_init(&list->listing, &line_calls);
+    list->walk.leases = (struct epb_leases_walk){
+        .prefix = epb_job_prefix(job), .visit = line_visit, .context = list};
+    epb_leases_walk_begin(engine->leases, &list->walk.leases, &job->began);
+}
+
+static enum epb_status
+lines_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time *now,
+           struct epb_budget *budget, bool *done)
+{
+    struct list_job *list = list_of(job);
+
+    (void)now;
+    if (!list->walked) {
+        list->walked = epb_leases_walk_on(engine->leases, &list->walk.leases, budget);
+        if (list->walked) {
+            epb_leases_walk_end(&list->walk.leases);
+        }
+    }
+    return list_sort(list, budget, done);
+}
+
+static void
+lines_stop(struct epb_engine *engine, struct epb_job *job)
+{
+    (void)engine;
+    epb_leases_walk_end(&list_of(job)->walk.leases);
+}
+
+void
+epb_cmd_leases(struct epb_engine *engine, struct epb_party *party,
+               const struct epb_request *request, const struct epb_time *now,
+               struct epb_reply *reply)
+{
+    static const struct epb_job_kind kind = {
+        .size_bytes = sizeof(struct list_job),
+        .begin = lines_begin,
+        .work = lines_work,
+        .reply = list_reply,
+        .take = list_take,
+        .stop = lines_stop,
+        .drop = list_drop,
+        .held = list_held,
+    };
+
+    epb_job_run(engine, party, request, now, &kind, reply);
+}
