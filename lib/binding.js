@@ -26,6 +26,7 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {() => void} turn onWake comes in the next round of the event loop
  * @property {() => void} ref
  * @property {() => void} unref
+ * @property {number} session the number of this thread's session at the broker; 0: unknown
  * @property {number} unsent
  * @property {(frame: Uint8Array, intervalMs: number) => number} keep sends a frame every so often, from a
  *   thread of its own; 0: not connected

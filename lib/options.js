@@ -100,7 +100,7 @@ const rows = [
     type: 'count',
     default: 1024,
     zeroMeans: 'no limit',
-    help: 'Most connections at one time; a process uses one for each of its threads.',
+    help: 'Most connections at one time; a process uses one for each of its threads, and one to renew leases.',
   },
   {
     name: 'maxWaiters',

@@ -5,8 +5,12 @@
  * replies that have come. Only when there are none is the connection armed, and `onWake`
  * called when there are.
  *
- * `keep` has a frame sent every so often from native code, even while the thread of
- * JavaScript is busy; it ends with the connection.
+ * `keep` has a frame sent every so often from native code, by a connection of its own,
+ * whatever the thread of JavaScript is busy with; it ends with this connection.
+ *
+ * All Channels of a thread to a broker are one session there, however many copies of the
+ * JavaScript made them; `session` is its number. What a Channel took at the broker ends
+ * with it, by `close` or by being collected.
  *
  * `alarm` and `turn` are the clock of JavaScript's side of the connection, and its way to
  * the next round of the event loop: programs that test themselves replace those of Node.
@@ -59,6 +63,7 @@ class Channel : public Napi::ObjectWrap<Channel>, public Waker, public Spared<Ch
     void Unkeep(const Napi::CallbackInfo &info);
     Napi::Value KeptAgo(const Napi::CallbackInfo &info);
     Napi::Value Open(const Napi::CallbackInfo &info);
+    Napi::Value Session(const Napi::CallbackInfo &info);
     Napi::Value Unsent(const Napi::CallbackInfo &info);
     Napi::Value Needed(const Napi::CallbackInfo &info);
     Napi::Value Errno(const Napi::CallbackInfo &info);
@@ -99,6 +104,7 @@ Channel::Define(Napi::Env env, Napi::Object exports)
                      InstanceMethod<&Channel::Safe<&Channel::Unkeep>>("unkeep"),
                      InstanceMethod<&Channel::Safe<&Channel::KeptAgo>>("keptAgo"),
                      InstanceAccessor<&Channel::Open>("open"),
+                     InstanceAccessor<&Channel::Session>("session"),
                      InstanceAccessor<&Channel::Unsent>("unsent"),
                      InstanceAccessor<&Channel::Needed>("needed"),
                      InstanceAccessor<&Channel::Errno>("errno")}));
@@ -132,7 +138,7 @@ Channel::ReadArguments(const Napi::CallbackInfo &info)
     Value().DefineProperty(
         Napi::PropertyDescriptor::Value(kOnWake, on_wake, napi_default));
     client_ = epb_client_new(path.c_str(), secret, OnReady, this);
-    if (client_ == nullptr) {
+    if (client_ == nullptr || epb_client_share(client_) != EPB_OK) {
         MakeError(env, "internal", epb_status_message(EPB_INTERNAL))
             .ThrowAsJavaScriptException();
         return;
@@ -384,6 +390,14 @@ Napi::Value
 Channel::Open(const Napi::CallbackInfo &info)
 {
     return Napi::Boolean::New(info.Env(), epb_client_open(client_));
+}
+
+/* 0: unknown. */
+Napi::Value
+Channel::Session(const Napi::CallbackInfo &info)
+{
+    return Napi::Number::New(info.Env(),
+                             static_cast<double>(epb_client_session(client_)));
 }
 
 Napi::Value

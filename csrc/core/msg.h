@@ -19,6 +19,10 @@ enum epb_action {
 #undef EPB_COMMAND
 };
 
+/* The value of `join`. Who has it is of the session: drawn at random, and a secret as
+ * such. */
+#define EPB_SESSION_KEY_BYTES 16U
+
 /* Bits 0 to 7: an 8-byte number is there, in this order. */
 #define EPB_NUMBER_COUNT 8U
 #define EPB_NUMBER_FLAGS 0x00FFU

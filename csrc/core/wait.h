@@ -45,9 +45,6 @@
 /* WAIT of a request that waits as long as it takes. */
 #define EPB_WAIT_FOREVER_MS ((uint64_t)EPB_NUMBER_MAX)
 
-/* Who has it is of the session: drawn at random, and a secret as such. */
-#define EPB_SESSION_KEY_BYTES 16U
-
 struct epb_waits;
 struct epb_wait;
 struct epb_grant;

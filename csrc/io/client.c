@@ -3,14 +3,15 @@
 
 #include <string.h>
 
-#include <uv.h>
-
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../wire/channel.h"
 #include "../wire/frame.h"
 #include "keeper.h"
 #include "look.h"
+#include "own_frame.h"
+#include "renewal.h"
+#include "session_key.h"
 #include "transport.h"
 
 /* See client.h. */
@@ -22,8 +23,6 @@ enum way {
     WAY_FIXED     /* as it is, for good */
 };
 
-#define WISH_MAX_BYTES 64U
-
 struct epb_client {
     char *path;
     uint8_t *secret;
@@ -33,17 +32,17 @@ struct epb_client {
     struct epb_look look;
     uint32_t pid;
     struct epb_keeper_user kept;
+    struct epb_renewal renewal; /* the keeper's thread's, while anything is kept */
+    uint8_t *session_key;       /* NULL: it shares no session */
 
-    /* Guards what follows. The two pointers are changed while nothing is kept, so that
-     * the client's own thread may look at them without it; and reading from the transport
-     * is that thread's alone. */
-    uv_mutex_t lock;
     struct epb_channel *channel;     /* NULL: not connected */
     struct epb_transport *transport; /* NULL: not connected */
     bool write_failed;               /* what has come can still be read */
     enum epb_status closed; /* EPB_OK while the connection lives; else why it ended */
     uint64_t sent_bytes;    /* over this connection */
-    uint64_t kept_mark;     /* what of these it takes until the last beat has left */
+    bool is_joining;        /* the reply to its joining is to come */
+    bool has_joined;        /* it has been asked for, or is not to be */
+    uint64_t session;       /* its number; 0: unknown */
     enum way way;
     bool on_pipes;
     size_t exchanged_bytes; /* since the last exchange that sent something began */
@@ -52,11 +51,15 @@ struct epb_client {
     uint64_t last_mark; /* of WAY_CHANGING: how much is sent by then */
 };
 
+/* On the keeper's thread. */
 static enum epb_beats_sent
-send_kept(void *context, struct epb_bytes frames);
+send_kept(void *context, struct epb_bytes frames)
+{
+    return epb_renewal_send(context, frames);
+}
 
-/* A forked child has a copy of the descriptor, of a lock that may be held, and of a
- * channel whose memory has been wiped: it leaves all but the descriptor alone. */
+/* A forked child has a copy of the descriptor, and of a channel whose memory has been
+ * wiped: it leaves all but the descriptor alone. */
 static bool
 is_ours(const struct epb_client *client)
 {
@@ -71,11 +74,7 @@ epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready
 
     if (client == NULL)
         return NULL;
-    if (uv_mutex_init(&client->lock) != 0) {
-        epb_mem_table_free(client);
-        return NULL;
-    }
-    epb_keeper_user_init(&client->kept, send_kept, client);
+    epb_keeper_user_init(&client->kept, send_kept, &client->renewal);
     client->pid = epb_sys_pid();
     client->on_ready = on_ready;
     client->context = context;
@@ -103,17 +102,45 @@ epb_client_free(struct epb_client *client)
         return;
     epb_client_close(client);
     if (is_ours(client)) {
-        uv_mutex_destroy(&client->lock);
         epb_mem_free(client->secret);
+        epb_mem_free(client->session_key);
     }
     epb_mem_table_free(client->path);
     epb_mem_table_free(client);
+}
+
+enum epb_status
+epb_client_share(struct epb_client *client)
+{
+    const struct epb_bytes secret = {client->secret, client->secret_bytes};
+    uint8_t *key = epb_mem_alloc(EPB_SESSION_KEY_BYTES);
+
+    if (key == NULL)
+        return EPB_INTERNAL;
+    enum epb_status status = epb_session_key(client->path, secret, key);
+    if (status != EPB_OK) {
+        epb_mem_free(key);
+        return status;
+    }
+    epb_mem_free(client->session_key);
+    client->session_key = key;
+    client->renewal =
+        (struct epb_renewal){.path = client->path, .secret = secret, .key = key};
+    return EPB_OK;
+}
+
+uint64_t
+epb_client_session(const struct epb_client *client)
+{
+    return client->session;
 }
 
 void
 epb_client_close(struct epb_client *client)
 {
     epb_keeper_forget(&client->kept);
+    if (is_ours(client))
+        epb_renewal_let_go(&client->renewal);
     epb_transport_close(client->transport);
     if (is_ours(client))
         epb_channel_free(client->channel);
@@ -130,12 +157,8 @@ epb_client_connected(const struct epb_client *client)
 bool
 epb_client_open(struct epb_client *client)
 {
-    if (client->channel == NULL || !is_ours(client))
-        return false;
-    uv_mutex_lock(&client->lock);
-    bool open = epb_channel_open(client->channel);
-    uv_mutex_unlock(&client->lock);
-    return open;
+    return client->channel != NULL && is_ours(client) &&
+           epb_channel_open(client->channel);
 }
 
 enum epb_status
@@ -159,7 +182,9 @@ epb_client_connect(struct epb_client *client, int *os_error)
     client->write_failed = false;
     client->closed = EPB_OK;
     client->sent_bytes = 0;
-    client->kept_mark = 0;
+    client->is_joining = false;
+    client->has_joined = client->session_key == NULL;
+    client->session = 0;
     client->way = WAY_SOCKET;
     client->on_pipes = false;
     client->exchanged_bytes = 0;
@@ -202,31 +227,48 @@ flush(struct epb_client *client)
     }
 }
 
+/* A request of the client's own; whether it is with the channel. */
+static bool
+send_own(struct epb_client *client, const struct epb_request *request)
+{
+    struct epb_buf frame;
+
+    epb_buf_init(&frame, EPB_OWN_FRAME_MAX_BYTES);
+    bool sent = epb_frame_encode_request(&frame, request) == EPB_OK &&
+                epb_channel_send(client->channel,
+                                 (struct epb_bytes){epb_buf_data(&frame),
+                                                    epb_buf_size(&frame)}) == EPB_OK;
+    epb_buf_fini(&frame);
+    return sent;
+}
+
+static bool
+join(struct epb_client *client)
+{
+    struct epb_request request = epb_own_join(client->session_key);
+
+    request.id = EPB_OWN_ID;
+    client->is_joining = send_own(client, &request);
+    client->has_joined = client->is_joining;
+    return client->has_joined;
+}
+
 static enum epb_status
 send_frames(struct epb_client *client, struct epb_bytes frames)
 {
     if (frames.size_bytes == 0 || client->write_failed)
         return EPB_OK;
+    if (!client->has_joined && !join(client))
+        return EPB_INTERNAL;
     return epb_channel_send(client->channel, frames);
-}
-
-static size_t
-unsent_bytes(const struct epb_client *client)
-{
-    if (client->channel == NULL || client->write_failed)
-        return 0;
-    return epb_channel_output(client->channel).size_bytes;
 }
 
 size_t
 epb_client_unsent(struct epb_client *client)
 {
-    if (!is_ours(client))
+    if (!is_ours(client) || client->channel == NULL || client->write_failed)
         return 0;
-    uv_mutex_lock(&client->lock);
-    size_t size_bytes = unsent_bytes(client);
-    uv_mutex_unlock(&client->lock);
-    return size_bytes;
+    return epb_channel_output(client->channel).size_bytes;
 }
 
 /* --- Pipes --- */
@@ -236,19 +278,10 @@ epb_client_unsent(struct epb_client *client)
 static bool
 send_wish(struct epb_client *client, uint32_t flags, int64_t count)
 {
-    struct epb_request wish = {.action = EPB_ACTION_PIPES,
-                               .id = EPB_CLIENT_OWN_ID,
-                               .flags = flags,
-                               .count = count};
-    struct epb_buf frame;
+    const struct epb_request wish = {
+        .action = EPB_ACTION_PIPES, .id = EPB_OWN_ID, .flags = flags, .count = count};
 
-    epb_buf_init(&frame, WISH_MAX_BYTES);
-    bool sent = epb_frame_encode_request(&frame, &wish) == EPB_OK &&
-                epb_channel_send(client->channel,
-                                 (struct epb_bytes){epb_buf_data(&frame),
-                                                    epb_buf_size(&frame)}) == EPB_OK;
-    epb_buf_fini(&frame);
-    return sent;
+    return send_own(client, &wish);
 }
 
 static void
@@ -308,14 +341,33 @@ consider_way(struct epb_client *client, const struct epb_exchange *exchange)
     }
 }
 
-/* The reply to a wish has come. */
+/* The reply to its joining: without a number, the client is a session alone, to a broker
+ * that knows no better or is about to end. Of one that should have done it there is
+ * nothing to expect: what the client shares would be taken for somebody else's. */
 static void
-heed_reply(struct epb_client *client, struct epb_bytes frame)
+take_session(struct epb_client *client, const struct epb_reply *reply)
+{
+    client->is_joining = false;
+    if (reply->status == EPB_OK) {
+        client->session = (uint64_t)reply->count;
+    } else if (reply->status != EPB_UNKNOWN_ACTION && reply->status != EPB_DRAINING) {
+        client->closed = reply->status;
+    }
+}
+
+/* The reply to a request of the client's own has come. */
+static void
+take_own_reply(struct epb_client *client, struct epb_bytes frame)
 {
     struct epb_reply reply;
-    bool granted =
-        epb_frame_decode_reply(frame, &reply) == EPB_OK && reply.status == EPB_OK;
 
+    if (epb_frame_decode_reply(frame, &reply) != EPB_OK)
+        reply = (struct epb_reply){.status = EPB_INTERNAL};
+    bool granted = reply.status == EPB_OK;
+    if (client->is_joining) {
+        take_session(client, &reply);
+        return;
+    }
     if (client->way == WAY_ASKED) {
         client->way = WAY_FIXED;
         if (epb_transport_settle_pipes(client->transport, granted))
@@ -333,10 +385,11 @@ heed_reply(struct epb_client *client, struct epb_bytes frame)
 }
 
 static bool
-is_wish_answered(const struct epb_client *client, struct epb_bytes frame)
+is_own_reply(const struct epb_client *client, struct epb_bytes frame)
 {
-    return (client->way == WAY_ASKED || client->way == WAY_CHANGING) &&
-           epb_frame_id(frame) == EPB_CLIENT_OWN_ID;
+    return (client->is_joining || client->way == WAY_ASKED ||
+            client->way == WAY_CHANGING) &&
+           epb_frame_id(frame) == EPB_OWN_ID;
 }
 
 /* --- Receiving --- */
@@ -392,10 +445,10 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
         if (state != EPB_FRAME_COMPLETE)
             break;
         rest.size_bytes = size_bytes;
-        if (is_wish_answered(client, rest)) {
+        if (is_own_reply(client, rest)) {
             if (whole != 0)
                 break;
-            heed_reply(client, rest);
+            take_own_reply(client, rest);
             epb_channel_consume(client->channel, size_bytes);
             stream = epb_channel_stream(client->channel);
             continue;
@@ -427,9 +480,7 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
     uint64_t wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
 
     for (;;) {
-        uv_mutex_unlock(&client->lock);
         since_ns += epb_look_give_way(&client->look, &now_ns);
-        uv_mutex_lock(&client->lock);
         flush(client);
         bool any = fill(client);
         found = deliver(client, exchange);
@@ -483,9 +534,7 @@ epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange)
     exchange->needed_bytes = 0;
     if (client->transport == NULL || !is_ours(client))
         return EPB_BROKER_GONE;
-    uv_mutex_lock(&client->lock);
     enum epb_status status = trade(client, exchange);
-    uv_mutex_unlock(&client->lock);
     if (status != EPB_OK)
         epb_client_close(client);
     return status;
@@ -499,10 +548,8 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
     uint64_t until_ns = epb_sys_ticks_ns() + timeout_ms * 1000000U;
 
     while (client->transport != NULL && is_ours(client)) {
-        uv_mutex_lock(&client->lock);
         flush(client);
         bool or_write = sendable(client).size_bytes != 0;
-        uv_mutex_unlock(&client->lock);
         if (epb_transport_wait(client->transport, or_write, timeout_ms) <= 0)
             return false;
         /* It may have become writable only: then what could be written is, and we wait
@@ -520,54 +567,13 @@ epb_client_arm(struct epb_client *client)
 {
     if (client->transport == NULL || !is_ours(client))
         return EPB_BROKER_GONE;
-    uv_mutex_lock(&client->lock);
     bool or_write = sendable(client).size_bytes != 0;
-    uv_mutex_unlock(&client->lock);
     int error = epb_transport_arm(client->transport, or_write);
 
     return error == 0 ? EPB_OK : EPB_INTERNAL;
 }
 
 /* --- Kept frames --- */
-
-/* What became of the last beat that was taken. */
-static enum epb_beats_sent
-kept_state(const struct epb_client *client)
-{
-    if (client->sent_bytes >= client->kept_mark)
-        return EPB_BEATS_LEFT;
-    return client->write_failed ? EPB_BEATS_DEAD : EPB_BEATS_WAITS;
-}
-
-static enum epb_beats_sent
-beat(struct epb_client *client, struct epb_bytes frames)
-{
-    if (client->write_failed || client->closed != EPB_OK)
-        return EPB_BEATS_DEAD;
-    if (frames.size_bytes != 0) {
-        /* Nothing but the client's own thread takes a handshake further. */
-        if (!epb_channel_open(client->channel))
-            return EPB_BEATS_REFUSED;
-        if (epb_channel_send(client->channel, frames) != EPB_OK) {
-            return epb_channel_open(client->channel) ? EPB_BEATS_REFUSED : EPB_BEATS_DEAD;
-        }
-        client->kept_mark = client->sent_bytes + unsent_bytes(client);
-    }
-    flush(client);
-    return kept_state(client);
-}
-
-/* On the keeper's thread; the client is connected. */
-static enum epb_beats_sent
-send_kept(void *context, struct epb_bytes frames)
-{
-    struct epb_client *client = context;
-
-    uv_mutex_lock(&client->lock);
-    enum epb_beats_sent sent = beat(client, frames);
-    uv_mutex_unlock(&client->lock);
-    return sent;
-}
 
 enum epb_status
 epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t interval_ms,
@@ -577,19 +583,23 @@ epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t inte
 
     if (client->transport == NULL || !is_ours(client))
         return EPB_BROKER_GONE;
-    if (interval_ms == 0 || frame.size_bytes == 0 ||
+    if (interval_ms == 0 || frame.size_bytes == 0 || client->session_key == NULL ||
         epb_frame_scan(frame, EPB_CLIENT_KEPT_MAX_BYTES, &size_bytes) !=
             EPB_FRAME_COMPLETE ||
         size_bytes != frame.size_bytes) {
         return EPB_INVALID_REQUEST;
     }
-    return epb_keeper_add(&client->kept, frame, interval_ms, id);
+    enum epb_status status = epb_renewal_hold(&client->renewal);
+    if (status == EPB_OK)
+        status = epb_keeper_add(&client->kept, frame, interval_ms, id);
+    return status;
 }
 
 void
 epb_client_unkeep(struct epb_client *client, uint64_t id)
 {
-    epb_keeper_remove(&client->kept, id);
+    if (!epb_keeper_remove(&client->kept, id) && is_ours(client))
+        epb_renewal_let_go(&client->renewal);
 }
 
 bool

@@ -15,15 +15,17 @@
  * of its own, whose replies nobody sees. What is to be sent while it changes its way
  * waits for the reply, the last that comes by the old one.
  *
- * A kept frame is sent again every interval from the keeper's thread (keeper.h), even
- * while the client's own thread is busy with something else: this is how leases are
- * renewed. They are requests that want no reply (id 0), and end with the
- * connection.
+ * All clients of a thread that have the same broker are one session there, when they were
+ * told to be (epb_client_share): the first thing that a connection sends, with the first
+ * request, is the key of the session. Its reply is seen by nobody, either.
  *
- * Thread safety: a client belongs to one thread; `on_ready` comes from another. What the
- * keeper's thread shares with it (the channel, writing to the socket) is guarded by a
- * mutex, which is never held while anybody waits. In a forked child only epb_client_free
- * may be called.
+ * A kept frame is sent again every interval by the keeper's thread (keeper.h), by a
+ * connection that has nothing to do with this one but the session (renewal.h): this is
+ * how leases are renewed, whatever the client's own thread is busy with. They are
+ * requests that want no reply (id 0), and end with the client's connection.
+ *
+ * Thread safety: a client belongs to one thread; `on_ready` comes from another. In a
+ * forked child only epb_client_free may be called.
  */
 #ifndef EPB_IO_CLIENT_H
 #define EPB_IO_CLIENT_H
@@ -38,8 +40,6 @@
 /* The longest frame that can be kept. */
 #define EPB_CLIENT_KEPT_MAX_BYTES (64U * 1024U)
 
-/* The id of requests that a client makes by itself; callers use lower ones. */
-#define EPB_CLIENT_OWN_ID UINT32_MAX
 /* An exchange is large when what it sends, and what comes until the next, is more. */
 #define EPB_CLIENT_LARGE_BYTES 16384U
 #define EPB_CLIENT_SMALL_IN_ROW 64U
@@ -65,6 +65,13 @@ struct epb_exchange {
 struct epb_client *
 epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready,
                void *context);
+/* It is of the session of this thread from its next connection on. EPB_INTERNAL. */
+EPB_MUST_USE enum epb_status
+epb_client_share(struct epb_client *client);
+/* The session's number at the broker, from when that has told it; 0: unknown, as to a
+ * broker that knows of no shared ones. */
+uint64_t
+epb_client_session(const struct epb_client *client);
 /* Closes. NULL is allowed. No on_ready comes after it has returned. */
 void
 epb_client_free(struct epb_client *client);
@@ -100,7 +107,8 @@ epb_client_close(struct epb_client *client);
 /* Sends the frame every `interval_ms` (1 or more), first in so many ms, as long as the
  * connection lives. *id is above 0, and no other keep of this process ever has it.
  * EPB_BROKER_GONE: not connected; EPB_INVALID_REQUEST: it is not one whole frame, too
- * long, or the interval is 0; EPB_INTERNAL: out of memory, or there can be no thread. */
+ * long, the interval is 0, or the client shares no session; EPB_INTERNAL: out of memory,
+ * or there can be no thread. */
 EPB_MUST_USE enum epb_status
 epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t interval_ms,
                 uint64_t *id);

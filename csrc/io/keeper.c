@@ -162,14 +162,16 @@ lock_idle(struct epb_keeper_user *user)
     }
 }
 
-void
+bool
 epb_keeper_remove(struct epb_keeper_user *user, uint64_t id)
 {
     if (!user->known || !present())
-        return;
+        return false;
     lock_idle(user);
     (void)epb_beats_remove(&beats, &user->beats, id);
+    bool has_others = !epb_list_empty(&user->beats.keeps);
     uv_mutex_unlock(&lock);
+    return has_others;
 }
 
 void

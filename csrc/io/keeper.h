@@ -1,6 +1,6 @@
 /*
  * Renewal from native code: frames that leave again and again, whatever the thread that
- * asked for them is doing.
+ * asked for them is doing (renewal.h is how).
  *
  * One thread for the whole process serves all clients by one plan (beats.h). It starts
  * with the first keep, and sleeps until the next one is due; without any it sleeps for
@@ -43,8 +43,8 @@ epb_keeper_user_init(struct epb_keeper_user *user, epb_keeper_send_fn send,
 EPB_MUST_USE enum epb_status
 epb_keeper_add(struct epb_keeper_user *user, struct epb_bytes frame, uint64_t interval_ms,
                uint64_t *id);
-/* An id that the user does not have is no fault. */
-void
+/* An id that the user does not have is no fault. Whether it has others. */
+bool
 epb_keeper_remove(struct epb_keeper_user *user, uint64_t id);
 /* All of the user's. */
 void

@@ -1,6 +1,7 @@
 /* A client that goes over to pipes: with a real broker, and with one that is played here
  * and does what a broker may do, or may not. */
 #include "client_help.h"
+#include "io/own_frame.h"
 #include "io/pipes.h"
 
 /* --- With a real broker --- */
@@ -241,7 +242,7 @@ await_wish(struct stage *stage)
     ping(stage, EPB_CLIENT_SMALL_IN_ROW);
     struct epb_request wish = hear(stage->socket);
     cr_assert_eq(wish.action, EPB_ACTION_PIPES);
-    cr_assert_eq(wish.id, EPB_CLIENT_OWN_ID);
+    cr_assert_eq(wish.id, EPB_OWN_ID);
     cr_assert_eq(wish.flags, 0);
     return wish;
 }
@@ -264,7 +265,7 @@ await_going(struct stage *stage)
     take_nothing(stage);
     struct epb_request going = hear(stage->socket);
     cr_assert_eq(going.action, EPB_ACTION_PIPES);
-    cr_assert_eq(going.id, EPB_CLIENT_OWN_ID);
+    cr_assert_eq(going.id, EPB_OWN_ID);
     cr_assert_eq(going.flags, EPB_F_COUNT);
     cr_assert_eq(going.count, 1);
     return going;
@@ -309,36 +310,6 @@ Test(client_pipes, what_is_said_while_it_goes_over_is_in_the_pipe)
         expect_reply(&stage, id);
     }
     expect_silence(stage.socket);
-    stage_close(&stage);
-}
-
-Test(client_pipes, what_is_kept_is_in_the_pipe, .timeout = PATIENCE_S)
-{
-    struct epb_request beat = request_of(EPB_ACTION_PING, 0, NULL);
-    struct stage stage;
-    struct epb_buf frame;
-    uint64_t id = 0;
-
-    stage_open(&stage);
-    struct epb_request going = await_going(&stage);
-    epb_buf_init(&frame, 1000);
-    cr_assert_eq(epb_frame_encode_request(&frame, &beat), EPB_OK);
-    struct epb_bytes kept = {epb_buf_data(&frame), epb_buf_size(&frame)};
-    cr_assert_eq(epb_client_keep(stage.client, kept, 1, &id), EPB_OK);
-    /* The first is due on the way, and waits. */
-    while (epb_client_unsent(stage.client) == 0)
-        epb_sys_yield();
-    expect_silence(stage.socket);
-    answer(stage.socket, going);
-    take_nothing(&stage);
-    for (int i = 0; i < 3; i++) {
-        struct epb_request heard = hear(stage.own.in);
-        cr_assert_eq(heard.action, EPB_ACTION_PING);
-        cr_assert_eq(heard.id, 0);
-    }
-    epb_client_unkeep(stage.client, id);
-    expect_silence(stage.socket);
-    epb_buf_fini(&frame);
     stage_close(&stage);
 }
 
@@ -415,7 +386,7 @@ await_change(int fd, int64_t way)
     struct epb_request wish = hear(fd);
 
     cr_assert_eq(wish.action, EPB_ACTION_PIPES);
-    cr_assert_eq(wish.id, EPB_CLIENT_OWN_ID);
+    cr_assert_eq(wish.id, EPB_OWN_ID);
     cr_assert_eq(wish.flags, EPB_F_COUNT);
     cr_assert_eq(wish.count, way);
     return wish;

@@ -225,6 +225,10 @@ live(const char *path)
 
     if (client == NULL)
         return false;
+    if (epb_client_share(client) != EPB_OK) {
+        epb_client_free(client);
+        return false;
+    }
     if (epb_client_connect(client, &os_error) == EPB_OK) {
         enum epb_status kept = epb_client_keep(
             client, (struct epb_bytes){frame, sizeof(frame)}, 3600000, &id);

@@ -4,6 +4,7 @@
 
 #include "io/client.h"
 #include "io/keeper.h"
+#include "io/own_frame.h"
 #include "io_help.h"
 
 /* --- The keeper, with something that records what is handed over --- */
@@ -225,6 +226,7 @@ Test(keeper, many_threads_share_it)
 
 static struct epb_client *client;
 static uint8_t into[1 << 20];
+static int listener = -1;
 
 static void
 ignore_ready(void *context)
@@ -239,8 +241,19 @@ connect_client(const char *path, const char *secret)
 
     client = epb_client_new(path, bytes_of(secret), ignore_ready, NULL);
     cr_assert_not_null(client);
+    cr_assert_eq(epb_client_share(client), EPB_OK);
     cr_assert_eq(epb_client_connect(client, &os_error), EPB_OK, "%s",
                  epb_os_error_name(os_error));
+}
+
+static int
+accept_one(void)
+{
+    int fd = accept(listener, NULL, NULL);
+
+    cr_assert_geq(fd, 0);
+    make_blocking(fd);
+    return fd;
 }
 
 /* Listens where a broker would, and accepts one client. */
@@ -248,21 +261,26 @@ static int
 accept_client(void)
 {
     char path[128];
-    int listener = -1;
 
     signal(SIGPIPE, SIG_IGN);
     (void)snprintf(path, sizeof(path), "%s/raw.sock", own_directory());
     cr_assert_eq(epb_socket_new(&listener), 0);
     cr_assert_eq(epb_socket_bind(listener, path), 0);
     cr_assert_eq(listen(listener, 8), 0);
+    make_blocking(listener);
     connect_client(path, "");
-    int fd = accept(listener, NULL, NULL);
-    cr_assert_geq(fd, 0);
-    make_blocking(fd);
+    return accept_one();
+}
+
+static void
+stop_listening(void)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/raw.sock", own_directory());
     close(listener);
     unlink(path);
     remove_own_directory();
-    return fd;
 }
 
 static enum epb_status
@@ -295,21 +313,38 @@ bytes_in(const struct epb_buf *buf)
     return (struct epb_bytes){epb_buf_data(buf), epb_buf_size(buf)};
 }
 
+/* The next request, whose texts are in `frame`; false at the end of the stream. */
+static bool
+next_request(int fd, struct epb_request *request, struct epb_buf *frame)
+{
+    uint8_t length[EPB_FRAME_LENGTH_BYTES];
+    uint8_t *rest;
+
+    if (!peer_receive(fd, length, sizeof(length)))
+        return false;
+    size_t size_bytes = epb_get_u32(length);
+    epb_buf_fini(frame);
+    epb_buf_init(frame, 8U << 20);
+    cr_assert_eq(epb_buf_append(frame, length, sizeof(length)), EPB_OK);
+    cr_assert_eq(epb_buf_reserve(frame, size_bytes, &rest), EPB_OK);
+    if (!peer_receive(fd, rest, size_bytes))
+        return false;
+    epb_buf_commit(frame, size_bytes);
+    cr_assert_eq(epb_frame_decode_request(bytes_in(frame), request), EPB_OK);
+    return true;
+}
+
 /* The action of the next frame; 0 at the end of the stream. */
 static unsigned
 next_action(int fd)
 {
-    uint8_t length[EPB_FRAME_LENGTH_BYTES];
+    struct epb_request request = {0};
+    struct epb_buf frame;
 
-    if (!peer_receive(fd, length, sizeof(length)))
-        return 0;
-    size_t size_bytes = epb_get_u32(length);
-    uint8_t *rest = malloc(size_bytes);
-    cr_assert_not_null(rest);
-    cr_assert(peer_receive(fd, rest, size_bytes));
-    unsigned action = rest[1];
-    free(rest);
-    return action;
+    epb_buf_init(&frame, 1);
+    bool is_there = next_request(fd, &request, &frame);
+    epb_buf_fini(&frame);
+    return is_there ? request.action : 0;
 }
 
 static void
@@ -320,128 +355,264 @@ take_magic(int fd)
     cr_assert(peer_receive(fd, magic, sizeof(magic)));
 }
 
-Test(keeper, beats_leave_while_the_client_does_nothing_and_end_with_unkeep)
+static void
+answer(int fd, uint32_t id)
 {
-    struct epb_buf beat;
-    struct epb_buf marker;
-    uint64_t id = 0;
-    unsigned after = 0;
-
-    int fd = accept_client();
-    epb_buf_init(&beat, 1000);
-    epb_buf_init(&marker, 1000);
-    encode(&beat, EPB_ACTION_RENEW, 0, 0);
-    encode(&marker, EPB_ACTION_GET, 1, 0);
-    cr_assert_eq(send_frames(bytes_in(&marker)), EPB_OK);
-    cr_assert_eq(epb_client_keep(client, bytes_in(&beat), 1, &id), EPB_OK);
-    take_magic(fd);
-    cr_assert_eq(next_action(fd), EPB_ACTION_GET);
-    for (unsigned i = 0; i < 5; i++) {
-        cr_assert_eq(next_action(fd), EPB_ACTION_RENEW);
-    }
-    epb_client_unkeep(client, id);
-    cr_assert_eq(send_frames(bytes_in(&marker)), EPB_OK);
-    epb_client_free(client);
-    for (unsigned action = next_action(fd); action != 0; action = next_action(fd)) {
-        after += action == EPB_ACTION_GET || after != 0;
-    }
-    cr_assert_eq(after, 1, "a beat came after its unkeep");
-    epb_buf_fini(&beat);
-    epb_buf_fini(&marker);
-    close(fd);
-}
-
-static void *
-wait_for_anything(void *context)
-{
-    (void)context;
-    cr_assert(epb_client_wait(client, PATIENCE_S * 1000));
-    return NULL;
-}
-
-Test(keeper, beats_leave_while_the_client_is_blocked_in_a_wait)
-{
-    struct epb_buf beat;
+    const struct epb_reply ok = {.id = id};
     struct epb_buf reply;
-    uint64_t id = 0;
-    pthread_t thread;
 
-    int fd = accept_client();
-    epb_buf_init(&beat, 1000);
-    epb_buf_init(&reply, 1000);
-    encode(&beat, EPB_ACTION_RENEW, 0, 0);
-    struct epb_reply ok = {.id = 1};
+    epb_buf_init(&reply, 100);
     cr_assert_eq(epb_frame_encode_reply(&reply, &ok), EPB_OK);
-    cr_assert_eq(epb_client_keep(client, bytes_in(&beat), 1, &id), EPB_OK);
-    cr_assert_eq(pthread_create(&thread, NULL, wait_for_anything, NULL), 0);
-    take_magic(fd);
-    for (unsigned i = 0; i < 5; i++) {
-        cr_assert_eq(next_action(fd), EPB_ACTION_RENEW);
-    }
     peer_send(fd, epb_buf_data(&reply), epb_buf_size(&reply));
-    cr_assert_eq(pthread_join(thread, NULL), 0);
-    epb_client_free(client);
-    epb_buf_fini(&beat);
     epb_buf_fini(&reply);
-    close(fd);
 }
 
-Test(keeper, a_socket_that_takes_nothing_holds_one_beat)
+/* Accepts the connection that renews, and lets it be open. */
+static int
+accept_renewer(void)
+{
+    int fd = accept_one();
+
+    take_magic(fd);
+    cr_assert_eq(next_action(fd), EPB_ACTION_PING);
+    answer(fd, EPB_OWN_ID);
+    return fd;
+}
+
+static uint64_t
+keep_renewal(uint64_t interval_ms)
 {
     struct epb_buf beat;
-    struct epb_buf large;
     uint64_t id = 0;
+
+    epb_buf_init(&beat, 1000);
+    encode(&beat, EPB_ACTION_RENEW, 0, 0);
+    cr_assert_eq(epb_client_keep(client, bytes_in(&beat), interval_ms, &id), EPB_OK);
+    epb_buf_fini(&beat);
+    return id;
+}
+
+/* The next beat: the session's key, and the frames that were kept. */
+static void
+expect_beat(int fd, const uint8_t *key)
+{
+    struct epb_request request;
+    struct epb_buf frame;
+
+    epb_buf_init(&frame, 1);
+    cr_assert(next_request(fd, &request, &frame));
+    cr_assert_eq(request.action, EPB_ACTION_JOIN);
+    cr_assert_eq(request.id, 0);
+    cr_assert(bytes_equal(request.value, (struct epb_bytes){key, EPB_SESSION_KEY_BYTES}));
+    epb_buf_fini(&frame);
+    cr_assert_eq(next_action(fd), EPB_ACTION_RENEW);
+}
+
+/* The client's own connection says first which session it is of, in the write of the
+ * first request. */
+static void
+expect_first_request(int fd, uint8_t key[EPB_SESSION_KEY_BYTES])
+{
+    struct epb_request request;
+    struct epb_buf frame;
+
+    epb_buf_init(&frame, 1);
+    take_magic(fd);
+    cr_assert(next_request(fd, &request, &frame));
+    cr_assert_eq(request.action, EPB_ACTION_JOIN);
+    cr_assert_eq(request.count, getpid());
+    cr_assert_eq(request.value.size_bytes, EPB_SESSION_KEY_BYTES);
+    memcpy(key, request.value.data, EPB_SESSION_KEY_BYTES);
+    cr_assert_eq(next_action(fd), EPB_ACTION_GET);
+    epb_buf_fini(&frame);
+}
+
+static void
+send_get(void)
+{
+    struct epb_buf get;
+
+    epb_buf_init(&get, 1000);
+    encode(&get, EPB_ACTION_GET, 1, 0);
+    cr_assert_eq(send_frames(bytes_in(&get)), EPB_OK);
+    epb_buf_fini(&get);
+}
+
+Test(keeper, beats_leave_by_a_connection_of_their_own_and_end_with_unkeep)
+{
+    uint8_t key[EPB_SESSION_KEY_BYTES];
     uint64_t ago_ms = 0;
 
     int fd = accept_client();
-    epb_buf_init(&beat, 1000);
+    send_get();
+    expect_first_request(fd, key);
+    uint64_t id = keep_renewal(1);
+    int renewer = accept_renewer();
+    for (unsigned i = 0; i < 5; i++)
+        expect_beat(renewer, key);
+    epb_client_unkeep(client, id);
+    cr_assert_not(epb_client_kept_ago(client, id, &ago_ms));
+    while (next_action(renewer) != 0) {
+    }
+    /* Nothing is kept: that connection was closed, and the client's own was not. */
+    send_get();
+    cr_assert_eq(next_action(fd), EPB_ACTION_GET);
+    epb_client_free(client);
+    cr_assert_eq(next_action(fd), 0);
+    close(renewer);
+    close(fd);
+    stop_listening();
+}
+
+Test(keeper, what_the_client_has_not_sent_does_not_hold_up_its_beats)
+{
+    uint8_t key[EPB_SESSION_KEY_BYTES];
+    struct epb_buf large;
+
+    int fd = accept_client();
+    send_get();
+    expect_first_request(fd, key);
     epb_buf_init(&large, 8U << 20);
-    encode(&beat, EPB_ACTION_RENEW, 0, 0);
     encode(&large, EPB_ACTION_SET, 1, 4U << 20);
     cr_assert_eq(send_frames(bytes_in(&large)), EPB_OK);
-    size_t unsent = epb_client_unsent(client);
-    cr_assert_gt(unsent, 0);
-    cr_assert_eq(epb_client_keep(client, bytes_in(&beat), 1, &id), EPB_OK);
+    cr_assert_gt(epb_client_unsent(client), 0);
+    keep_renewal(1);
+    int renewer = accept_renewer();
+    for (unsigned i = 0; i < 5; i++)
+        expect_beat(renewer, key);
+    cr_assert_gt(epb_client_unsent(client), 0);
+    epb_client_free(client);
+    epb_buf_fini(&large);
+    close(renewer);
+    close(fd);
+    stop_listening();
+}
+
+Test(keeper, a_connection_that_takes_nothing_holds_one_beat)
+{
+    struct epb_buf frame;
+    struct epb_request request;
+    uint64_t ago_ms = 0;
+    unsigned beats = 0;
+
+    int fd = accept_client();
+    /* So large that a socket holds a few only. */
+    uint64_t id = 0;
+    epb_buf_init(&frame, 1U << 20);
+    encode(&frame, EPB_ACTION_SET, 0, EPB_CLIENT_KEPT_MAX_BYTES - 1000);
+    for (unsigned i = 0; i < 20; i++)
+        cr_assert_eq(epb_client_keep(client, bytes_in(&frame), 1, &id), EPB_OK);
+    int renewer = accept_renewer();
     /* Long enough for many. */
     while (ago_ms < 4 * EPB_BEATS_AGAIN_MS) {
         cr_assert_not(epb_client_wait(client, 10));
         cr_assert(epb_client_kept_ago(client, id, &ago_ms));
     }
-    cr_assert_eq(epb_client_unsent(client), unsent + epb_buf_size(&beat));
     /* It moves on by itself once the peer reads. */
-    take_magic(fd);
-    cr_assert_eq(next_action(fd), EPB_ACTION_SET);
-    cr_assert_eq(next_action(fd), EPB_ACTION_RENEW);
-    cr_assert_eq(next_action(fd), EPB_ACTION_RENEW);
+    for (unsigned i = 0; i < 100; i++) {
+        cr_assert(next_request(renewer, &request, &frame));
+        beats += request.action == EPB_ACTION_SET;
+    }
+    cr_assert_gt(beats, 20);
+    cr_assert(epb_client_kept_ago(client, id, &ago_ms));
     epb_client_free(client);
-    epb_buf_fini(&beat);
-    epb_buf_fini(&large);
+    epb_buf_fini(&frame);
+    close(renewer);
     close(fd);
+    stop_listening();
 }
 
-Test(keeper, beats_end_with_their_connection)
+Test(keeper, beats_go_on_by_another_connection_when_theirs_ends)
 {
-    struct epb_buf beat;
-    uint64_t id = 0;
+    uint8_t key[EPB_SESSION_KEY_BYTES];
+
+    int fd = accept_client();
+    send_get();
+    expect_first_request(fd, key);
+    keep_renewal(1);
+    for (unsigned i = 0; i < 5; i++) {
+        int renewer = accept_renewer();
+        expect_beat(renewer, key);
+        close(renewer);
+    }
+    /* One that is refused, too. */
+    int refused = accept_one();
+    take_magic(refused);
+    const struct epb_reply refusal = {.status = EPB_MAX_CONNECTIONS};
+    struct epb_buf reply;
+    epb_buf_init(&reply, 100);
+    cr_assert_eq(epb_frame_encode_reply(&reply, &refusal), EPB_OK);
+    peer_send(refused, epb_buf_data(&reply), epb_buf_size(&reply));
+    close(refused);
+    int renewer = accept_renewer();
+    expect_beat(renewer, key);
+    epb_client_free(client);
+    epb_buf_fini(&reply);
+    close(renewer);
+    close(fd);
+    stop_listening();
+}
+
+Test(keeper, beats_end_with_their_clients_connection)
+{
+    uint8_t key[EPB_SESSION_KEY_BYTES];
     uint64_t ago_ms = 0;
 
     int fd = accept_client();
-    epb_buf_init(&beat, 1000);
-    encode(&beat, EPB_ACTION_RENEW, 0, 0);
-    cr_assert_eq(send_frames((struct epb_bytes){NULL, 0}), EPB_OK);
-    cr_assert_eq(epb_client_keep(client, bytes_in(&beat), 1, &id), EPB_OK);
-    take_magic(fd);
-    cr_assert_eq(next_action(fd), EPB_ACTION_RENEW);
-    /* The broker goes; whether the beats or the client notice first, the client hears. */
+    send_get();
+    expect_first_request(fd, key);
+    uint64_t id = keep_renewal(1);
+    int renewer = accept_renewer();
+    expect_beat(renewer, key);
     close(fd);
     while (send_frames((struct epb_bytes){NULL, 0}) == EPB_OK) {
         cr_assert(epb_client_wait(client, PATIENCE_S * 1000));
     }
+    while (next_action(renewer) != 0) {
+    }
     cr_assert_not(epb_client_kept_ago(client, id, &ago_ms));
-    cr_assert_eq(epb_client_keep(client, bytes_in(&beat), 1, &id), EPB_BROKER_GONE);
+    cr_assert_eq(epb_client_keep(client, bytes_of("x"), 1, &id), EPB_BROKER_GONE);
     epb_client_unkeep(client, id);
     epb_client_free(client);
-    epb_buf_fini(&beat);
+    close(renewer);
+    stop_listening();
+}
+
+Test(keeper, clients_of_one_broker_renew_by_one_connection)
+{
+    uint8_t key[EPB_SESSION_KEY_BYTES];
+    uint8_t again[EPB_SESSION_KEY_BYTES];
+
+    int fd = accept_client();
+    send_get();
+    expect_first_request(fd, key);
+    struct epb_client *first = client;
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/raw.sock", own_directory());
+    connect_client(path, "");
+    int other = accept_one();
+    send_get();
+    expect_first_request(other, again);
+    cr_assert_eq(memcmp(key, again, sizeof(key)), 0, "one thread, one session");
+    keep_renewal(1);
+    int renewer = accept_renewer();
+    expect_beat(renewer, key);
+    struct epb_client *second = client;
+    client = first;
+    keep_renewal(1);
+    epb_client_free(second);
+    cr_assert_eq(next_action(other), 0);
+    for (unsigned i = 0; i < 5; i++)
+        expect_beat(renewer, key);
+    cr_assert_eq(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
+    cr_assert_lt(accept(listener, NULL, NULL), 0, "there was another connection");
+    epb_client_free(first);
+    while (next_action(renewer) != 0) {
+    }
+    close(renewer);
+    close(other);
+    close(fd);
+    stop_listening();
 }
 
 Test(keeper, what_is_no_whole_frame_is_not_kept)
@@ -468,6 +639,7 @@ Test(keeper, what_is_no_whole_frame_is_not_kept)
     epb_client_free(client);
     epb_buf_fini(&frames);
     close(fd);
+    stop_listening();
 }
 
 /* --- A client and a broker --- */
@@ -591,7 +763,6 @@ Test(keeper, a_lease_outlives_its_ttl_while_the_client_does_nothing, .init = beg
     cr_assert_gt(reply.fence, held.fence);
 }
 
-/* The client's own requests and the beats share one sealed stream. */
 Test(keeper, beats_and_requests_do_not_disturb_each_other, .init = begin, .fini = end)
 {
     struct epb_reply held = lease("w", 60000, 0);

@@ -1,0 +1,332 @@
+/* See renewal.h. */
+#include "renewal.h"
+
+#include <string.h>
+
+#include <uv.h>
+
+#include "../base/list.h"
+#include "../base/mem.h"
+#include "../base/sys.h"
+#include "../wire/channel.h"
+#include "../wire/frame.h"
+#include "own_frame.h"
+#include "transport.h"
+
+/* The time that a new connection's handshake is waited for; then it is looked at with
+ * every beat. */
+#define OPEN_WAIT_MS 5U
+/* From one try to connect to the next: doubled each time up to this. */
+#define RETRY_MIN_MS 25U
+#define RETRY_MAX_MS 1000U
+
+struct epb_renewal_link {
+    struct epb_list of_all; /* this and `users` are guarded by the lock */
+    unsigned users;         /* clients that keep something there */
+    char *path;
+    uint8_t *secret;
+    size_t secret_bytes;
+
+    /* The keeper's thread's, while it sends for one of the users. */
+    struct epb_channel *channel;     /* NULL: not connected */
+    struct epb_transport *transport; /* NULL: not connected */
+    uint64_t connection;             /* how many there have been */
+    bool is_open;
+    uint64_t sent_bytes; /* over this connection */
+    uint64_t retry_ms;   /* no try before; 0: at once */
+    uint64_t delay_ms;   /* the last one */
+};
+
+static uv_once_t once = UV_ONCE_INIT;
+static uv_mutex_t lock;
+static bool usable; /* written once */
+static struct epb_list links;
+
+static void
+init_once(void)
+{
+    epb_list_init(&links);
+    usable = uv_mutex_init(&lock) == 0;
+}
+
+static uint64_t
+now_ms(void)
+{
+    struct epb_time now;
+
+    epb_sys_now(&now);
+    return now.mono_ms;
+}
+
+/* --- The links of the process --- */
+
+static void
+hang_up(struct epb_renewal_link *link)
+{
+    epb_transport_close(link->transport);
+    epb_channel_free(link->channel);
+    link->transport = NULL;
+    link->channel = NULL;
+    link->is_open = false;
+}
+
+static void
+link_free(struct epb_renewal_link *link)
+{
+    hang_up(link);
+    epb_mem_free(link->secret);
+    epb_mem_table_free(link->path);
+    epb_mem_table_free(link);
+}
+
+static struct epb_renewal_link *
+link_new(const struct epb_renewal *renewal)
+{
+    struct epb_renewal_link *link = epb_mem_table_alloc(sizeof(*link));
+
+    if (link == NULL)
+        return NULL;
+    epb_list_init(&link->of_all);
+    link->secret_bytes = renewal->secret.size_bytes;
+    link->path = epb_mem_table_text(renewal->path);
+    /* One more, since there is nothing to be had for nothing. */
+    link->secret = epb_mem_alloc(link->secret_bytes + 1);
+    if (link->path == NULL || link->secret == NULL) {
+        link_free(link);
+        return NULL;
+    }
+    if (link->secret_bytes != 0)
+        memcpy(link->secret, renewal->secret.data, link->secret_bytes);
+    return link;
+}
+
+static bool
+leads_to(const struct epb_renewal_link *link, const struct epb_renewal *renewal)
+{
+    return strcmp(link->path, renewal->path) == 0 &&
+           link->secret_bytes == renewal->secret.size_bytes &&
+           (link->secret_bytes == 0 ||
+            epb_mem_equal(link->secret, renewal->secret.data, link->secret_bytes));
+}
+
+/* With the lock held. */
+static struct epb_renewal_link *
+find_link(const struct epb_renewal *renewal)
+{
+    for (struct epb_list *node = links.next; node != &links; node = node->next) {
+        struct epb_renewal_link *link =
+            EPB_LIST_ITEM(node, struct epb_renewal_link, of_all);
+        if (leads_to(link, renewal))
+            return link;
+    }
+    return NULL;
+}
+
+enum epb_status
+epb_renewal_hold(struct epb_renewal *renewal)
+{
+    if (renewal->link != NULL)
+        return EPB_OK;
+    uv_once(&once, init_once);
+    if (!usable)
+        return EPB_INTERNAL;
+    uv_mutex_lock(&lock);
+    struct epb_renewal_link *link = find_link(renewal);
+    if (link == NULL) {
+        link = link_new(renewal);
+        if (link != NULL)
+            epb_list_append(&links, &link->of_all);
+    }
+    if (link != NULL)
+        link->users++;
+    uv_mutex_unlock(&lock);
+    renewal->link = link;
+    return link == NULL ? EPB_INTERNAL : EPB_OK;
+}
+
+void
+epb_renewal_let_go(struct epb_renewal *renewal)
+{
+    struct epb_renewal_link *link = renewal->link;
+
+    if (link == NULL)
+        return;
+    renewal->link = NULL;
+    renewal->connection = 0;
+    renewal->mark = 0;
+    uv_mutex_lock(&lock);
+    link->users--;
+    bool is_last = link->users == 0;
+    if (is_last)
+        epb_list_remove(&link->of_all);
+    uv_mutex_unlock(&lock);
+    if (is_last)
+        link_free(link);
+}
+
+/* --- One connection --- */
+
+static void
+ignore_ready(void *context)
+{
+    (void)context;
+}
+
+static void
+give_up(struct epb_renewal_link *link)
+{
+    hang_up(link);
+    link->delay_ms = link->delay_ms == 0 ? RETRY_MIN_MS : 2 * link->delay_ms;
+    if (link->delay_ms > RETRY_MAX_MS)
+        link->delay_ms = RETRY_MAX_MS;
+    link->retry_ms = now_ms() + link->delay_ms;
+}
+
+/* What can be written is; false: nothing will be any more. */
+static bool
+flush(struct epb_renewal_link *link)
+{
+    for (;;) {
+        struct epb_bytes output = epb_channel_output(link->channel);
+        if (output.size_bytes == 0)
+            return true;
+        int written =
+            epb_transport_write(link->transport, output.data, output.size_bytes);
+        if (written <= 0)
+            return written == 0;
+        epb_channel_sent(link->channel, (size_t)written);
+        link->sent_bytes += (size_t)written;
+    }
+}
+
+/* Takes what has come: the answer to the first request, and that it has ended. Nothing
+ * else is of interest. False: it has. */
+static bool
+hear(struct epb_renewal_link *link)
+{
+    for (;;) {
+        uint8_t *memory;
+        size_t room;
+        if (epb_channel_input(link->channel, &memory, &room) != EPB_OK)
+            return false;
+        int size = epb_transport_read(link->transport, memory, room);
+        if (size == 0)
+            return true;
+        if (size < 0 || epb_channel_received(link->channel, (size_t)size) != EPB_OK)
+            return false;
+        struct epb_bytes stream = epb_channel_stream(link->channel);
+        size_t frame_bytes = 0;
+        while (epb_frame_scan(stream, EPB_OWN_FRAME_MAX_BYTES, &frame_bytes) ==
+               EPB_FRAME_COMPLETE) {
+            if (epb_frame_id(stream) == EPB_OWN_ID)
+                link->is_open = true;
+            epb_channel_consume(link->channel, frame_bytes);
+            stream = epb_channel_stream(link->channel);
+        }
+    }
+}
+
+static bool
+send_own(struct epb_renewal_link *link, const struct epb_request *request)
+{
+    struct epb_buf frame;
+
+    epb_buf_init(&frame, EPB_OWN_FRAME_MAX_BYTES);
+    bool sent = epb_frame_encode_request(&frame, request) == EPB_OK &&
+                epb_channel_send(link->channel,
+                                 (struct epb_bytes){epb_buf_data(&frame),
+                                                    epb_buf_size(&frame)}) == EPB_OK;
+    epb_buf_fini(&frame);
+    return sent;
+}
+
+/* Its first request is sent with the handshake, and answered after it. */
+static bool
+dial(struct epb_renewal_link *link)
+{
+    const struct epb_request ping = {.action = EPB_ACTION_PING, .id = EPB_OWN_ID};
+
+    link->channel = epb_channel_new((struct epb_bytes){link->secret, link->secret_bytes});
+    if (link->channel == NULL)
+        return false;
+    link->connection++;
+    link->sent_bytes = 0;
+    return epb_transport_open(link->path, ignore_ready, NULL, &link->transport) == 0 &&
+           send_own(link, &ping) && flush(link);
+}
+
+/* Waits a little for a new connection to open. False: it has failed. */
+static bool
+await_open(struct epb_renewal_link *link)
+{
+    uint64_t until_ms = now_ms() + OPEN_WAIT_MS;
+
+    while (!link->is_open) {
+        uint64_t now = now_ms();
+        if (now >= until_ms)
+            return true;
+        int ready = epb_transport_wait(link->transport, false, until_ms - now);
+        if (ready != 0 && (!hear(link) || !flush(link)))
+            return false;
+    }
+    return true;
+}
+
+/* Sees to it that there is an open connection; false: there is none now. */
+static bool
+advance(struct epb_renewal_link *link)
+{
+    bool was_open = link->is_open;
+
+    if (link->transport != NULL) {
+        if (hear(link) && flush(link))
+            return link->is_open;
+        if (was_open) {
+            hang_up(link);
+        } else {
+            give_up(link);
+        }
+    }
+    if (now_ms() < link->retry_ms)
+        return false;
+    if (!dial(link) || !await_open(link))
+        give_up(link);
+    return link->is_open;
+}
+
+/* --- Sending --- */
+
+/* Which session the frames behind it are of. */
+static bool
+send_join(struct epb_renewal_link *link, const struct epb_renewal *renewal)
+{
+    struct epb_request join = epb_own_join(renewal->key);
+
+    return send_own(link, &join);
+}
+
+enum epb_beats_sent
+epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
+{
+    struct epb_renewal_link *link = renewal->link;
+
+    if (!advance(link))
+        return EPB_BEATS_REFUSED;
+    link->retry_ms = 0;
+    link->delay_ms = 0;
+    if (frames.size_bytes != 0) {
+        if (!send_join(link, renewal) ||
+            epb_channel_send(link->channel, frames) != EPB_OK)
+            return EPB_BEATS_REFUSED;
+        renewal->connection = link->connection;
+        renewal->mark = link->sent_bytes + epb_channel_output(link->channel).size_bytes;
+    } else if (renewal->connection != link->connection) {
+        /* What was given to another connection, and had not left, went with it. */
+        return EPB_BEATS_REFUSED;
+    }
+    if (!flush(link)) {
+        hang_up(link);
+        return EPB_BEATS_REFUSED;
+    }
+    return link->sent_bytes >= renewal->mark ? EPB_BEATS_LEFT : EPB_BEATS_WAITS;
+}

@@ -1,0 +1,52 @@
+/*
+ * The connections that renew: the keeper's thread (keeper.h) has one of its own to each
+ * broker at which this process keeps anything, whatever the clients of that broker and
+ * their threads are doing. So a renewal depends on nothing that a thread of JavaScript
+ * has to do: not on a handshake, a change to pipes, a request that is half sent, or
+ * replies that nobody reads.
+ *
+ * A connection is made when something is first due, and closed when the last client that
+ * keeps something there lets go of it. It takes nothing at the broker: it joins the
+ * session of whose frames it sends (PROTOCOL.md), which gives it the right to renew, and
+ * keeps nothing alive that its clients have let go of.
+ *
+ * A connection is open once the broker has answered a first request, so that what leaves
+ * by it is not lost in a refusal. Nothing here blocks for longer than some milliseconds,
+ * and that once a connection; a broker that does not answer is looked at again and again.
+ * One that refuses (it has as many connections as it may, say) is tried again after
+ * growing pauses: what is due there is late, and a lease that ends for that is lost, as
+ * its client is told.
+ *
+ * Thread safety: epb_renewal_send is for the keeper's thread; the others are for the
+ * client's, at a time when the keeper does not call for that client.
+ */
+#ifndef EPB_IO_RENEWAL_H
+#define EPB_IO_RENEWAL_H
+
+#include "../base/bytes.h"
+#include "beats.h"
+#include "session_key.h"
+
+struct epb_renewal_link;
+
+/* Of one client; all zero but for what is set: nothing has been sent. */
+struct epb_renewal {
+    const char *path; /* these three are borrowed from the client */
+    struct epb_bytes secret;
+    const uint8_t *key;            /* of EPB_SESSION_KEY_BYTES */
+    struct epb_renewal_link *link; /* NULL: it keeps nothing */
+    uint64_t connection; /* of the link: the one that the last frames were given to */
+    uint64_t mark;       /* how much that has sent when they have left */
+};
+
+/* This client is about to keep something. EPB_INTERNAL: memory is out. */
+EPB_MUST_USE enum epb_status
+epb_renewal_hold(struct epb_renewal *renewal);
+/* See epb_keeper_send_fn; it is held, and the frames want no reply. */
+enum epb_beats_sent
+epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames);
+/* Nothing of this client is kept any more. */
+void
+epb_renewal_let_go(struct epb_renewal *renewal);
+
+#endif

@@ -1,0 +1,52 @@
+/* See session_key.h: a keyed hash of the broker's name and secret, by what each thread
+ * draws once, so that nothing has to be remembered for each broker. */
+#include "session_key.h"
+
+#include <string.h>
+
+#include "../base/mem.h"
+#include "../base/sys.h"
+#include "../wire/hash.h"
+
+#define SEED_BYTES 32U
+
+static _Thread_local struct {
+    uint32_t pid; /* that drew it: a forked child draws another; 0: none is drawn */
+    uint8_t bytes[SEED_BYTES];
+} seed;
+
+static enum epb_status
+draw(void)
+{
+    uint32_t pid = epb_sys_pid();
+
+    if (seed.pid == pid)
+        return EPB_OK;
+    enum epb_status status = epb_sys_random(seed.bytes, sizeof(seed.bytes));
+    if (status == EPB_OK)
+        seed.pid = pid;
+    return status;
+}
+
+enum epb_status
+epb_session_key(const char *path, struct epb_bytes secret,
+                uint8_t key[EPB_SESSION_KEY_BYTES])
+{
+    uint8_t hash[EPB_HASH_BYTES];
+    struct epb_hmac hmac;
+    enum epb_status status = draw();
+
+    if (status == EPB_OK)
+        status = epb_hmac_init(&hmac, (struct epb_bytes){seed.bytes, sizeof(seed.bytes)});
+    if (status != EPB_OK)
+        return status;
+    epb_hmac_begin(&hmac);
+    /* With its NUL, so that path and secret can't be mistaken for each other. */
+    epb_hmac_add(&hmac, path, strlen(path) + 1);
+    epb_hmac_add(&hmac, secret.data, secret.size_bytes);
+    epb_hmac_end(&hmac, hash);
+    epb_hmac_fini(&hmac);
+    memcpy(key, hash, EPB_SESSION_KEY_BYTES);
+    epb_mem_wipe(hash, sizeof(hash));
+    return EPB_OK;
+}
