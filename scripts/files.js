@@ -29,6 +29,8 @@ module.exports = {
   ROOT,
   find,
   nativeFiles: () =>
-    ['csrc', 'test/c', 'test/fuzz', 'bench/c'].flatMap((dir) => find(dir, /\.(c|h|cc)$/)),
+    ['csrc', 'test/c', 'test/drivers', 'test/fuzz', 'bench/c'].flatMap((dir) =>
+      find(dir, /\.(c|h|cc)$/),
+    ),
   scriptFiles: () => [...find('.', /\.(js|cjs|mjs|ts|mts|json)$/), ...scripts()],
 };

@@ -21,6 +21,7 @@ const STEP_SILENCE_MS = 8 * 60 * 1000;
 const TEST_SILENCE_MS = 2 * 60 * 1000;
 const TEST_FILES_AT_ONCE = 2;
 const FUZZ_SECONDS = '60';
+const DRIVE_SECONDS = '60';
 const MAKE_C = ['--no-print-directory', '-s', '-C', 'test/c'];
 const without = (names) => names.map((name) => `-${name}`);
 // Long histories and large amounts in code without threads: ThreadSanitizer and Valgrind are slow.
@@ -153,7 +154,7 @@ async function criterionTests() {
   return counted({ passed, failed: failing + crashing }, status);
 }
 
-/** What our own runner (test/c/threads/runner.c) and scripts/fuzz end with. */
+/** What our own runner (test/c/threads/runner.c), scripts/fuzz and scripts/drive end with. */
 function tallied({ status, output }) {
   const [passed = 0, failed = 0] = (/^(\d+) (?:targets )?passed, (\d+) failed$/m.exec(output) ?? [])
     .slice(1)
@@ -182,6 +183,11 @@ async function valgrindTests() {
 function fuzzers() {
   const FUZZ = process.env.FUZZ_SECONDS ?? FUZZ_SECONDS;
   return execute(path.join(ROOT, 'scripts/fuzz'), [], { FUZZ_SECONDS: FUZZ }).then(tallied);
+}
+
+function drivers() {
+  const DRIVE = process.env.DRIVE_SECONDS ?? DRIVE_SECONDS;
+  return execute(path.join(ROOT, 'scripts/drive'), [], { DRIVE_SECONDS: DRIVE }).then(tallied);
 }
 
 /** Node's headers: its own, or those that node-gyp has fetched to build the addon. */
@@ -369,6 +375,7 @@ const STEPS = [
   },
   { name: 'valgrind', heading: 'C core under Valgrind', run: valgrindTests },
   { name: 'fuzz', heading: 'fuzzers', run: fuzzers },
+  { name: 'drivers', heading: 'hostile peers against whole brokers and clients', run: drivers },
   ...suites().map((name) => suite(name)),
   suite('packages', 'packages'),
   { name: 'python', heading: 'Python client', run: pythonTests },
