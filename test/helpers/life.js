@@ -12,6 +12,7 @@
 
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 const { Broker, PipeClient } = require('../..');
+const { patient } = require('./patience');
 const { goOver } = require('./pipes');
 
 const given = isMainThread ? JSON.parse(process.argv[2]) : workerData;
@@ -43,7 +44,7 @@ const LIVES = {
   async holding() {
     const client = await settledClient();
     const held = await client.acquireLock(name, { ttl: TTL_MS });
-    const brief = await client.acquireLock(`${name} brief`, { ttl: 1000 });
+    const brief = await client.acquireLock(`${name} brief`, { ttl: patient(1000) });
     for (const { signal } of [held, brief]) signal.addEventListener('abort', () => say('lost'));
     say('ready');
   },

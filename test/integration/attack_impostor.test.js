@@ -18,6 +18,7 @@ const {
   withCode,
 } = require('../helpers/broker');
 const { startImpostor } = require('../helpers/impostor');
+const { patient } = require('../helpers/patience');
 const { startProgram } = require('../helpers/program');
 const { CLIENT_HELLO_BYTES, SERVER_HELLO_BYTES, offerHello } = require('../helpers/sealed');
 const { rawConnection } = require('../helpers/wire');
@@ -156,7 +157,7 @@ for (const [what, answer, make, codes] of IMPOSTORS) {
 }
 
 /** Renewed three times as often. */
-const RENEWED_TTL = 900;
+const RENEWED_TTL = patient(900);
 const SUCCESSORS = IMPOSTORS.filter(([what]) => /silent|noise|replays|no secret/.test(what));
 
 /** Resolves when the clock of another broker has gone on by so much. */

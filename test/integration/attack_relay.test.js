@@ -15,6 +15,7 @@ const {
   startClient,
   temporaryDirectory,
 } = require('../helpers/broker');
+const { patient } = require('../helpers/patience');
 const { CLIENT_HELLO_BYTES: HELLO, SERVER_HELLO_BYTES } = require('../helpers/sealed');
 const { rawConnection } = require('../helpers/wire');
 
@@ -65,7 +66,7 @@ async function startScene(t) {
 }
 
 function startVictim(t, relay, options = {}) {
-  const client = new PipeClient(relay.pipe, { secret: SECRET, timeout: 5_000, ...options });
+  const client = new PipeClient(relay.pipe, { secret: SECRET, ...options });
   t.after(() => client.close());
   return client;
 }
@@ -141,7 +142,9 @@ for (const direction of ['up', 'down']) {
     test(`a byte changed, ${direction} at ${offset}: refused, nothing false is done or believed`, async (t) => {
       const { broker, direct } = await startScene(t);
       const relay = await startRelay(t, broker, flipAt(direction, offset));
-      const { count, error } = await countUntilItFails(startVictim(t, relay, { timeout: 300 }));
+      const { count, error } = await countUntilItFails(
+        startVictim(t, relay, { timeout: patient(300) }),
+      );
       assert.ok(error !== null, 'it was not noticed');
       assert.match(
         error.code,
@@ -169,7 +172,8 @@ test('a session cut anywhere ends its calls, and nothing half is done', async (t
     ['down', SERVER_HELLO_BYTES + 2],
   ]) {
     const relay = await startRelay(t, broker, cutAt(direction, offset));
-    const client = startVictim(t, relay, { timeout: 150 });
+    const passes = direction === 'down' && offset > SERVER_HELLO_BYTES;
+    const client = startVictim(t, relay, { timeout: patient(passes ? 1500 : 150) });
     await assert.rejects(client.set(`cut ${direction} ${offset}`, VALUE, TTL), { code: 'timeout' });
   }
   const left = (await direct.list('cut')).map(({ key }) => key);
@@ -202,7 +206,9 @@ for (const [what, meddle] of Object.entries(REPEATERS)) {
   test(`who ${what} ends the session, and nothing is done twice`, async (t) => {
     const { broker, direct } = await startScene(t);
     const relay = await startRelay(t, broker, meddle);
-    const { count, error } = await countUntilItFails(startVictim(t, relay, { timeout: 300 }));
+    const { count, error } = await countUntilItFails(
+      startVictim(t, relay, { timeout: patient(300) }),
+    );
     assert.ok(error !== null, 'it was not noticed');
     const done = await direct.get('n', { default: 0 });
     assert.ok(done === count || done === count + 1, `${done} done, ${count} answered`);
@@ -237,7 +243,7 @@ for (const magic of ['EPB0', 'EPB1', 'EPB2', 'EPBM', 'EPB4', '{"ac']) {
       if (direction === 'up' && at === 0) chunk.write(magic, 'latin1');
       return chunk;
     });
-    const client = startVictim(t, relay, { timeout: 300 });
+    const client = startVictim(t, relay, { timeout: patient(300) });
     await assert.rejects(client.set('n', VALUE, TTL), { name: 'BrokerError' });
     assert.equal(relay.bytes('up').length % HELLO, 0, 'more than hellos');
     assert.doesNotMatch(relay.bytes('up').toString('latin1'), HIDDEN);

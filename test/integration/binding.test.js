@@ -17,6 +17,7 @@ const { Worker } = require('node:worker_threads');
 const root = path.join(__dirname, '..', '..');
 const binding = require('node-gyp-build')(root);
 const { requestFrame, takeReply } = require('../helpers/wire.js');
+const { patient } = require('../helpers/patience.js');
 
 const SECRET = Buffer.from('a secret of thirty-two bytes, ok');
 const STATUS = Object.fromEntries(binding.statuses.map(({ code, number }) => [code, number]));
@@ -305,8 +306,8 @@ function block(ms) {
 }
 
 /** Long for the thread that keeps one, however slow; over well within the block. */
-const LEASE_MS = 1000;
-const BLOCK_MS = 1500;
+const LEASE_MS = patient(1000);
+const BLOCK_MS = 1.5 * LEASE_MS;
 
 for (const secret of [null, SECRET]) {
   const how = secret === null ? 'without a secret' : 'with a secret';

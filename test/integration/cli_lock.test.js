@@ -22,6 +22,7 @@ const {
   victim,
   victimReady,
 } = require('../helpers/cli.js');
+const { patient } = require('../helpers/patience.js');
 const { KEYS, Terminal } = require('../helpers/pty.js');
 const { PipeClient } = require('../../lib/index.js');
 
@@ -277,7 +278,7 @@ describe('signals', () => {
 
 describe('the lock lasts', () => {
   it('as long as the command, however short its TTL', async (t) => {
-    const ttl = 500;
+    const ttl = patient(500);
     const running = lock(t, ['lasts', '--ttl', String(ttl), '--', ...STAYS]);
     await running.sees(/^in$/m);
     const [{ token }] = await client.leases('lasts');

@@ -96,12 +96,12 @@ for (const [how, brokerOptions, clientOptions] of brokers) {
       const items = await theirs.list();
       assert.deepEqual(Object.keys(items).sort(), ['__proto__x', 'a']);
       assert.equal(items.a.hasValue, true);
-      assert.ok(Math.abs(items.a.expires - before - TTL) < 10_000);
+      assert.ok(Math.abs(items.a.expires - before - TTL) < 120_000);
     });
 
     test('ping, stats, health, metrics', async (t) => {
       const { theirs } = await pair(t);
-      assert.ok(Math.abs((await theirs.ping()) - Date.now()) < 10_000);
+      assert.ok(Math.abs((await theirs.ping()) - Date.now()) < 120_000);
       await theirs.set('k', 1, TTL);
       const stats = await theirs.stats();
       assert.equal(stats.items, 1);
@@ -141,8 +141,8 @@ for (const [how, brokerOptions, clientOptions] of brokers) {
       await ours.limit('one', 1);
       assert.equal(await theirs.lease('one', 'a', 30), 0);
       const start = performance.now();
-      assert.equal(await ours.lease('one', 'b', { waitMs: 10_000 }), 0);
-      assert.ok(performance.now() - start < 10_000);
+      assert.equal(await ours.lease('one', 'b', { waitMs: 120_000 }), 0);
+      assert.ok(performance.now() - start < 120_000);
       await assert.rejects(theirs.lease('one', 'a', TTL), says('lease_held'));
       await assert.rejects(theirs.release('b'), says('lease_held'));
       await assert.rejects(theirs.lease('one', 'a', -5), says('invalid_ttl'));

@@ -19,6 +19,7 @@ const {
   untilWaiting,
   withCode,
 } = require('../helpers/broker');
+const { patient } = require('../helpers/patience');
 const { Broker } = require('../..');
 
 const TTL = 60_000;
@@ -211,12 +212,12 @@ describe('queues', () => {
     const start = performance.now();
     const message = /^lease "one": Nothing of it became free for worker "b" within 30 ms/;
     const brief = stranger.lease('one', 'b', { waitMs: 30 });
-    const patient = stranger.lease('one', 'c', { waitMs: Infinity });
+    const waiting = stranger.lease('one', 'c', { waitMs: Infinity });
     await assert.rejects(brief, withCode('wait_timeout', message));
     assert.ok(performance.now() - start >= 29);
     await untilWaiting(client, 'one', 1);
     await client.release('a');
-    assert.equal(await patient, 0);
+    assert.equal(await waiting, 0);
     assert.throws(
       () => stranger.leaseSync('one', 'd', { waitMs: 20 }),
       withCode('wait_timeout', /^leaseSync "one": .* 20 ms/),
@@ -333,13 +334,14 @@ describe('queues', () => {
 
   test('a wait lasts beyond the timeout of calls; without a broker it does not begin', async (t) => {
     const { broker, client } = startPair(t);
-    const impatient = startStranger(t, broker, { timeout: 500 });
+    const timeout = patient(500);
+    const impatient = startStranger(t, broker, { timeout });
     await client.limit('one', 1);
     await client.lease('one', 'a');
     const start = performance.now();
-    const waited = impatient.lease('one', 'b', { waitMs: 700 });
+    const waited = impatient.lease('one', 'b', { waitMs: timeout + 200 });
     await assert.rejects(waited, withCode('wait_timeout'));
-    assert.ok(performance.now() - start >= 699);
+    assert.ok(performance.now() - start >= timeout + 199);
     const lost = new PipeClient(`${broker.pipe}.none`, { timeout: 30 });
     t.after(() => lost.close());
     await assert.rejects(

@@ -15,6 +15,7 @@ const {
   untilWaiting,
   withCode,
 } = require('../helpers/broker');
+const { patient } = require('../helpers/patience');
 
 const TTL = 60_000;
 
@@ -68,7 +69,7 @@ test('processes are served in the order in which they came, and none holds what 
   assert.equal((await workers[4].told()).value, 'x');
 });
 
-test('kill -9: the next in line has it, within 50 ms as a rule', async (t) => {
+test('kill -9: the next in line has it at once', async (t) => {
   const { broker, client } = startPair(t);
   await client.pool('accounts', ['x']);
   const [holder, ...others] = await startHolders(t, broker, 4);
@@ -123,7 +124,7 @@ test('a worker that blocks its event loop for many TTLs keeps its lease', async 
   const { broker, client } = startPair(t);
   await client.limit('one', 1);
   const [worker] = await startHolders(t, broker, 1);
-  const ttl = 1500;
+  const ttl = patient(1500);
   await worker.ask('acquire', 'one', { ttl });
   await worker.told();
   const controller = new AbortController();
@@ -141,7 +142,7 @@ test('a worker that was paused beyond its TTL: it is lost, it learns it, its lat
   const { broker, client } = startPair(t);
   await client.pool('accounts', ['x']);
   const [worker, other] = await startHolders(t, broker, 2);
-  await worker.ask('acquire', 'accounts', { ttl: 500 });
+  await worker.ask('acquire', 'accounts', { ttl: patient(1000) });
   const first = await worker.told();
   await worker.ask('write', 'result', 'before');
   await other.ask('acquire', 'accounts', {});

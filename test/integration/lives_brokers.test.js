@@ -285,7 +285,7 @@ async function signalled(t, signal, { before = '', after = '' }) {
     for (const pipeId of ['same', null]) new Broker({ exportEnv: false, pipeId }).startSync();
     ${after}
     process.kill(process.pid, '${signal}');
-    setTimeout(() => process.exit(3), 20_000);
+    setTimeout(() => process.exit(3), 120_000);
   `;
   const { status, signal: ended } = await runNode(script, { env: { TMPDIR: folder } });
   const names = fs.readdirSync(folder).filter((name) => name.startsWith('broker-'));

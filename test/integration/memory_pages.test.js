@@ -14,6 +14,7 @@ const { BIN, launch, launchCli, processState, scratch, standalone } = require('.
 const { Process } = require('../helpers/lives');
 const { TTL, VALUE_BYTES, lineGuests } = require('../helpers/marked_traffic');
 const { Marks, canScan } = require('../helpers/memory');
+const { patient } = require('../helpers/patience');
 const { startProgram } = require('../helpers/program');
 const { available, shim } = require('../helpers/shim');
 
@@ -165,6 +166,7 @@ describe('what is no longer to be had', rootOnly, () => {
     const events = watch[Symbol.asyncIterator]();
     const random = randomFrom(1);
     const late = [];
+    const bounds = [];
     for (let i = 0; i < 15; i++) {
       // Whatever the time since the last sweep is.
       await pause(random() * 100);
@@ -173,12 +175,13 @@ describe('what is no longer to be had', rootOnly, () => {
       assert.equal((await events.next()).value.type, 'set');
       assert.equal((await events.next()).value.type, 'expire');
       late.push(performance.now() - deadline);
+      bounds.push(patient(100));
       assert.deepEqual(marks.leftIn(running.pid), []);
     }
     await watch.close();
-    // Of a busy machine some may be late; the C tests have the exact bound.
-    late.sort((a, b) => a - b);
-    assert.ok(late[Math.floor(late.length / 2)] < 100, `${late}`);
+    // Of a busy machine some may be late, and be heard of later; the C tests have the exact bound.
+    const median = (times) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+    assert.ok(median(late) < median(bounds), `${late} of ${bounds}`);
   });
 
   it('is wiped when the broker stops, with sessions, leases and waiting requests', async (t) => {

@@ -18,6 +18,7 @@ const {
   withCode,
 } = require('../helpers/broker');
 const { hasEnded } = require('../helpers/cli');
+const { patient } = require('../helpers/patience');
 const { startProgram } = require('../helpers/program');
 const { Broker } = require('../..');
 
@@ -168,15 +169,21 @@ test('no answer within the timeout: timeout, naming operation and key', async (t
 test('calls with different timeouts end each at its own', async (t) => {
   const pipe = await listener(t);
   const client = clientOf(t, pipe);
-  const ended = [];
-  const calls = [90, 30, 60, 10].map((timeout) =>
-    client.get('k', { timeout }).catch((error) => ended.push([timeout, error.code])),
+  const start = performance.now();
+  const long = patient(1000);
+  const left = new Set([90, 30, 60, 10, long]);
+  const calls = [...left].map((timeout) =>
+    client.get('k', { timeout }).catch(({ code }) => {
+      left.delete(timeout);
+      return { timeout, code, isEarly: performance.now() - start < timeout - 1 };
+    }),
   );
-  await Promise.all(calls);
-  assert.deepEqual(
-    ended,
-    [10, 30, 60, 90].map((timeout) => [timeout, 'timeout']),
-  );
+  const assertEnded = (ended) =>
+    assert.deepEqual(ended, { timeout: ended.timeout, code: 'timeout', isEarly: false });
+  // A busy machine may let several be over before it looks.
+  for (const call of calls.slice(0, -1)) assertEnded(await call);
+  assert.deepEqual([...left], [long]);
+  assertEnded(await calls.at(-1));
 });
 
 test('a large request leaves while an earlier one waits for its answer', async (t) => {
@@ -219,8 +226,9 @@ test('a thread that was busy elsewhere does not miss answers that have come', as
   const worker = new Worker(source, { eval: true, workerData: { state, pipe, reply } });
   t.after(() => worker.terminate());
   await once(worker, 'message');
+  const timeout = patient(500);
   const start = performance.now();
-  const call = clientOf(t, pipe).get('k', { timeout: 500 });
+  const call = clientOf(t, pipe).get('k', { timeout });
   await until(() => Atomics.load(state, 0) === 1, 'the request is there');
   // From here the event loop goes to its timers first.
   await new Promise((resolve) => {
@@ -229,7 +237,7 @@ test('a thread that was busy elsewhere does not miss answers that have come', as
   Atomics.store(state, 0, 2);
   Atomics.notify(state, 0);
   Atomics.wait(state, 0, 2);
-  while (performance.now() < start + 520);
+  while (performance.now() < start + timeout + 20);
   assert.equal(await call, 5);
 });
 
@@ -279,8 +287,8 @@ test('a broker killed in the middle: every call ends, most with broker_gone', as
     env: { TMPDIR: directory },
     onChild(child) {
       child.stdout.once('data', async (pipe) => {
-        client = clientOf(t, String(pipe), { timeout: 300 });
-        await client.set('k', 'v'.repeat(1000), TTL);
+        client = clientOf(t, String(pipe), { timeout: patient(300) });
+        await client.set('k', 'v'.repeat(1000), { ttl: TTL, timeout: 120_000 });
         calls = Array.from({ length: 2000 }, () =>
           client.get('k').then(
             () => 'ok',
@@ -296,7 +304,7 @@ test('a broker killed in the middle: every call ends, most with broker_gone', as
   await assert.rejects(client.get('k'), withCode('broker_gone'));
 });
 
-const inProc = { skip: process.platform !== 'linux' && 'reads /proc', timeout: 60_000 };
+const inProc = { skip: process.platform !== 'linux' && 'reads /proc' };
 
 test(
   'what ends with its connection is carried to no other: close() waits for none',
@@ -353,10 +361,11 @@ test('one that always closes: broker_gone in the end, without haste', async (t) 
     connections++;
     socket.destroy();
   });
-  const client = clientOf(t, pipe, { secret: SECRET, timeout: 100 });
+  const timeout = patient(100);
+  const client = clientOf(t, pipe, { secret: SECRET, timeout });
   const closes = withCode('broker_gone', /closes the connection \(ECONNRESET\)/);
   await assert.rejects(client.get('k'), closes);
-  assert.ok(connections > 1 && connections < 40, `${connections} connections`);
+  assert.ok(connections > 1 && connections < 0.4 * timeout, `${connections} in ${timeout} ms`);
 });
 
 test('an impostor that has no secret learns nothing', async (t) => {
@@ -364,13 +373,13 @@ test('an impostor that has no secret learns nothing', async (t) => {
   const pipe = await listener(t, (socket) => {
     socket.on('data', (chunk) => {
       seen.push(chunk);
-      socket.write(Buffer.alloc(65, 7));
+      socket.write(Buffer.alloc(74, 7));
     });
   });
   const client = clientOf(t, pipe, { secret: SECRET, timeout: 60_000 });
   await assert.rejects(client.set('the key', 'the value', TTL), withCode('auth_failed'));
   const bytes = Buffer.concat(seen);
-  assert.equal(bytes.length, 36);
+  assert.equal(bytes.length, 44);
   assert.doesNotMatch(bytes.toString('latin1'), /the key|the value/);
 });
 
