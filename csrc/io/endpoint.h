@@ -9,10 +9,11 @@
  * - elsewhere: a private directory (0700), bind in it, listen, rename
  *
  * A visible name therefore always listens, and "connection refused" means that its broker
- * is dead. The random name is broker-<32 hex>.sock in ${TMPDIR:-/tmp}. Opening an
- * endpoint also removes such sockets of our own user whose brokers are dead. A fixed name
- * is guarded by a lock file held for life. Only what is still our socket (device, inode)
- * is ever removed.
+ * is dead, for the kernel that it runs in (stale.h). The random name is broker-<32
+ * hex>.sock in ${TMPDIR:-/tmp}. Opening an endpoint also removes such sockets of our own
+ * user whose brokers are dead. A fixed name is guarded by a lock file held for life,
+ * which tells which kernel's boot the broker belongs to. Only what is still our socket or
+ * our lock (device, inode) is ever removed.
  *
  * Windows: a named pipe, first instance only, open to its owner and SYSTEM, closed to the
  * network.

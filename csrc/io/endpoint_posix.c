@@ -37,7 +37,9 @@ struct epb_endpoint {
     uint32_t pid;
     unsigned stale;
     int fd;
-    int lock_fd; /* -1: a random name needs none */
+    int lock_fd;    /* -1: a random name needs none */
+    bool lock_ours; /* its file says so, or nothing */
+    bool inherits;  /* the lock says that what has the name was made by this boot */
     bool listening;
     bool visible; /* the final name exists */
     dev_t device;
@@ -80,6 +82,18 @@ random_hex(char out[EPB_SOCKET_NAME_HEX + 1])
     }
     out[EPB_SOCKET_NAME_HEX] = '\0';
     return 0;
+}
+
+/* Tells which boot has made it. */
+static int
+random_name(char out[EPB_SOCKET_NAME_HEX + 1])
+{
+    char boot[EPB_BOOT_HEX + 1];
+    int error = random_hex(out);
+
+    if (error == 0 && epb_stale_boot(boot))
+        memcpy(out, boot, EPB_SOCKET_BOOT_HEX);
+    return error;
 }
 
 static bool
@@ -151,7 +165,7 @@ choose_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec
     } else {
         if (spec->pipe_id != NULL && !is_pipe_id(spec->pipe_id))
             return UV_EINVAL;
-        int error = random_hex(hex);
+        int error = random_name(hex);
         if (error != 0)
             return error;
         error = choose_directory(endpoint, spec->pipe_id != NULL ? spec->pipe_id : hex);
@@ -172,13 +186,15 @@ same_file(const struct stat *left, const struct stat *right)
     return left->st_dev == right->st_dev && left->st_ino == right->st_ino;
 }
 
-/* Whether an open lock file is ours to lock. */
+/* Whether an open lock file is ours to lock. A second name of it may be somebody's file.
+ */
 static int
 check_lock_file(int fd, struct stat *opened)
 {
     if (fstat(fd, opened) != 0)
         return -errno;
-    if (!S_ISREG(opened->st_mode) || !epb_socket_own_uid(opened->st_uid))
+    if (opened->st_nlink > 1 || !S_ISREG(opened->st_mode) ||
+        !epb_socket_own_uid(opened->st_uid))
         return UV_EPERM;
     /* A umask may take the owner's rights too; the next broker has to open it. */
     if ((opened->st_mode & 0600) != 0600 && fchmod(fd, 0600) != 0)
@@ -209,6 +225,54 @@ try_lock(const char *path, int *fd)
     return error;
 }
 
+/* What a lock file says: "epb <boot>\n". */
+#define RECORD_FORMAT "epb %s\n"
+#define RECORD_BYTES (sizeof("epb \n") - 1 + EPB_BOOT_HEX)
+
+static bool
+is_record(const char *text, size_t size)
+{
+    return size == RECORD_BYTES && memcmp(text, "epb ", 4) == 0 &&
+           strspn(text + 4, "0123456789abcdef") == EPB_BOOT_HEX &&
+           text[RECORD_BYTES - 1] == '\n';
+}
+
+/* The lock is held. A boot that isn't known is nobody's. */
+static int
+write_record(int fd, const char *record)
+{
+    if (ftruncate(fd, 0) != 0)
+        return -errno;
+    return pwrite(fd, record, RECORD_BYTES, 0) == (ssize_t)RECORD_BYTES ? 0 : UV_EIO;
+}
+
+/* Reads who had the lock before, and claims it. A socket that is there is another
+ * kernel's, or nobody knows whose, unless the file says that this boot has made it. */
+static int
+claim_lock(struct epb_endpoint *endpoint)
+{
+    char boot[EPB_BOOT_HEX + 1];
+    char record[RECORD_BYTES + 1];
+    char found[RECORD_BYTES + 2] = "";
+    struct stat status;
+    bool known = epb_stale_boot(boot);
+
+    (void)snprintf(record, sizeof(record), RECORD_FORMAT, known ? boot : "");
+    ssize_t size = pread(endpoint->lock_fd, found, sizeof(found) - 1, 0);
+    if (size < 0)
+        return -errno;
+    if (size != 0 && !is_record(found, (size_t)size))
+        return UV_EPERM;
+    endpoint->inherits = known && size != 0 && memcmp(found, record, RECORD_BYTES) == 0;
+    endpoint->lock_ours = endpoint->inherits || size == 0;
+    if (endpoint->inherits)
+        return 0;
+    if (lstat(endpoint->path, &status) == 0)
+        return UV_EADDRINUSE;
+    endpoint->lock_ours = true;
+    return known ? write_record(endpoint->lock_fd, record) : 0;
+}
+
 static int
 take_lock(struct epb_endpoint *endpoint)
 {
@@ -218,6 +282,8 @@ take_lock(struct epb_endpoint *endpoint)
     for (int round = 0; round < 16 && error == UV_EAGAIN; round++) {
         error = try_lock(endpoint->lock_path, &endpoint->lock_fd);
     }
+    if (error == 0)
+        return claim_lock(endpoint);
     return error == UV_EAGAIN ? UV_EADDRINUSE : error;
 }
 
@@ -238,6 +304,13 @@ note_identity(struct epb_endpoint *endpoint, const char *path)
     return 0;
 }
 
+/* Whether the final name is free now: a broker that is dead had left it. */
+static bool
+take_over(const struct epb_endpoint *endpoint)
+{
+    return endpoint->inherits && epb_stale_remove(endpoint->path);
+}
+
 /* Gives the bound file its final name, which must be free, or left by a broker that is
  * dead. */
 static int
@@ -248,7 +321,7 @@ publish(struct epb_endpoint *endpoint, const char *temporary)
             return 0;
         if (errno != EEXIST)
             break;
-        if (!epb_stale_remove(endpoint->path))
+        if (!take_over(endpoint))
             return UV_EADDRINUSE;
     }
     /* File systems without hard links. The name is random, or ours by the lock. */
@@ -257,7 +330,7 @@ publish(struct epb_endpoint *endpoint, const char *temporary)
         return -errno;
     }
     struct stat status;
-    if (lstat(endpoint->path, &status) == 0 && !epb_stale_remove(endpoint->path)) {
+    if (lstat(endpoint->path, &status) == 0 && !take_over(endpoint)) {
         return UV_EADDRINUSE;
     }
     return rename(temporary, endpoint->path) == 0 ? 0 : -errno;
@@ -399,6 +472,7 @@ static void
 remove_names(struct epb_endpoint *endpoint)
 {
     struct stat status;
+    struct stat opened;
 
     if (endpoint->pid != epb_sys_pid())
         return;
@@ -407,11 +481,12 @@ remove_names(struct epb_endpoint *endpoint)
         (void)unlink(endpoint->path);
     }
     endpoint->visible = false;
-    /* While it is still locked, so that it can't be somebody else's. */
-    if (endpoint->lock_fd >= 0 && endpoint->lock_path[0] != '\0') {
+    /* While it is still locked, so that no other broker has taken it. */
+    if (endpoint->lock_ours && fstat(endpoint->lock_fd, &opened) == 0 &&
+        lstat(endpoint->lock_path, &status) == 0 && same_file(&opened, &status)) {
         (void)unlink(endpoint->lock_path);
-        endpoint->lock_path[0] = '\0';
     }
+    endpoint->lock_ours = false;
 }
 
 /* The process ends: in exit(), or in a signal handler. */

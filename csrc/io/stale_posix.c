@@ -3,15 +3,21 @@
  *
  * A name that is being made refuses connections, too, for the moment between bind and
  * listen. So temporary names are left alone for a while; who loses one all the same makes
- * another (endpoint_posix.c).
+ * another (endpoint_posix.c), whichever kernel has removed it.
  */
 #include "stale.h"
 
+#include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifdef __APPLE__
+#include <sys/sysctl.h>
+#endif
 
 #include <uv.h>
 
@@ -25,13 +31,56 @@
 
 enum kind {
     KIND_OTHER,
-    KIND_SOCKET,             /* broker-<32 hex>.sock */
+    KIND_SOCKET,             /* broker-<32 hex>.sock, of this boot */
     KIND_TEMPORARY_SOCKET,   /* .epb-<8 hex>: its name before that (Linux) */
     KIND_TEMPORARY_DIRECTORY /* .epb-<6 characters>: where it was made (elsewhere) */
 };
 
+/* --- The boot --- */
+
+#define BOOT_TEXT_BYTES 64U
+
+/* A UUID in text. Both are made anew at each boot, at random. */
 static bool
-is_socket_name(const char *name)
+read_boot(char text[BOOT_TEXT_BYTES])
+{
+#ifdef __APPLE__
+    size_t size = BOOT_TEXT_BYTES;
+
+    return sysctlbyname("kern.bootsessionuuid", text, &size, NULL, 0) == 0;
+#else
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    ssize_t size = read(fd, text, BOOT_TEXT_BYTES - 1);
+    epb_socket_close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    return size > 0;
+#endif
+}
+
+bool
+epb_stale_boot(char out[EPB_BOOT_HEX + 1])
+{
+    char text[BOOT_TEXT_BYTES];
+    size_t count = 0;
+
+    if (!read_boot(text))
+        return false;
+    for (const char *at = text; *at != '\0' && count < EPB_BOOT_HEX; at++) {
+        if (isxdigit((unsigned char)*at))
+            out[count++] = (char)tolower((unsigned char)*at);
+    }
+    out[count] = '\0';
+    return count == EPB_BOOT_HEX;
+}
+
+/* --- Names --- */
+
+/* NULL for `boot`: that isn't known, and no name is one. */
+static bool
+is_socket_name(const char *name, const char *boot)
 {
     static const char prefix[] = "broker-";
     static const char suffix[] = ".sock";
@@ -41,16 +90,18 @@ is_socket_name(const char *name)
     name += sizeof(prefix) - 1;
     if (strspn(name, "0123456789abcdef") != EPB_SOCKET_NAME_HEX)
         return false;
+    if (boot == NULL || strncmp(name, boot, EPB_SOCKET_BOOT_HEX) != 0)
+        return false;
     return strcmp(name + EPB_SOCKET_NAME_HEX, suffix) == 0;
 }
 
 static enum kind
-kind_of(const char *name)
+kind_of(const char *name, const char *boot)
 {
     static const char prefix[] = EPB_TEMPORARY_PREFIX;
     size_t prefix_bytes = sizeof(prefix) - 1;
 
-    if (is_socket_name(name))
+    if (is_socket_name(name, boot))
         return KIND_SOCKET;
     if (strncmp(name, prefix, prefix_bytes) != 0)
         return KIND_OTHER;
@@ -123,6 +174,8 @@ epb_stale_collect(const char *directory)
 {
     unsigned removed = 0;
     unsigned probes = 0;
+    char text[EPB_BOOT_HEX + 1];
+    const char *boot = epb_stale_boot(text) ? text : NULL;
     DIR *entries = opendir(directory);
 
     if (entries == NULL)
@@ -131,7 +184,7 @@ epb_stale_collect(const char *directory)
         const struct dirent *entry = readdir(entries);
         if (entry == NULL)
             break;
-        enum kind kind = kind_of(entry->d_name);
+        enum kind kind = kind_of(entry->d_name, boot);
         if (kind == KIND_OTHER)
             continue;
         char path[EPB_SOCKET_PATH_BYTES];

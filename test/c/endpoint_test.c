@@ -104,6 +104,7 @@ Test(endpoint, a_random_name_is_a_socket_for_its_owner_alone)
     cr_assert_eq(strncmp(path, own_directory(), prefix), 0);
     cr_assert_eq(strncmp(path + prefix, "/broker-", 8), 0);
     cr_assert_eq(strspn(path + prefix + 8, "0123456789abcdef"), 32);
+    cr_assert_eq(strncmp(path + prefix + 1, dead_name(), 7 + 8), 0, "made by this boot");
     cr_assert_str_eq(path + prefix + 8 + 32, ".sock");
     cr_assert_eq(lstat(path, &status), 0);
     cr_assert(S_ISSOCK(status.st_mode));
@@ -162,10 +163,55 @@ Test(endpoint, a_fixed_name_is_taken_over_from_a_dead_broker)
 {
     own_directory();
     leave_dead_socket(in_directory("broker-x.sock"));
-    make_file(in_directory("broker-x.lock"));
+    leave_lock(in_directory("broker-x.lock"));
     struct epb_endpoint *endpoint = open_or_fail("x");
     cr_assert_eq(connect_error(epb_endpoint_path(endpoint)), 0);
     epb_endpoint_close(endpoint);
+    remove_own_directory();
+}
+
+/* To us the socket of a living broker of another kernel looks like a dead one. */
+Test(endpoint, a_fixed_name_is_not_taken_over_from_another_kernel)
+{
+    static const char *const records[] = {"epb 0123456789abcdef0123456789abcdef\n", ""};
+
+    own_directory();
+    for (size_t i = 0; i < 2; i++) {
+        leave_dead_socket(in_directory("broker-x.sock"));
+        write_file(in_directory("broker-x.lock"), records[i]);
+        cr_assert_eq(open_error(NULL, "x"), UV_EADDRINUSE);
+        cr_assert_eq(unlink(in_directory("broker-x.sock")), 0, "the socket is gone");
+        cr_assert_eq(unlink(in_directory("broker-x.lock")), i == 0 ? 0 : -1);
+    }
+    /* Without a socket it is free, whoever had it. */
+    write_file(in_directory("broker-x.lock"), records[0]);
+    epb_endpoint_close(open_or_fail("x"));
+    remove_own_directory();
+}
+
+Test(endpoint, a_lock_file_that_is_not_a_brokers_is_left_alone)
+{
+    own_directory();
+    write_file(in_directory("broker-x.lock"), "{ \"somebody's\": 1 }");
+    cr_assert_eq(open_error(NULL, "x"), UV_EPERM);
+    cr_assert_eq(unlink(in_directory("broker-x.lock")), 0);
+    /* A second name of a file. */
+    write_file(in_directory("precious"), "");
+    cr_assert_eq(link(in_directory("precious"), in_directory("broker-x.lock")), 0);
+    cr_assert_eq(open_error(NULL, "x"), UV_EPERM);
+    cr_assert_eq(unlink(in_directory("broker-x.lock")), 0);
+    cr_assert_eq(unlink(in_directory("precious")), 0);
+    remove_own_directory();
+}
+
+Test(endpoint, only_its_own_lock_file_is_removed)
+{
+    struct epb_endpoint *endpoint = open_or_fail("x");
+
+    cr_assert_eq(unlink(in_directory("broker-x.lock")), 0);
+    write_file(in_directory("broker-x.lock"), "another");
+    epb_endpoint_close(endpoint);
+    cr_assert_eq(unlink(in_directory("broker-x.lock")), 0, "it has removed another's");
     remove_own_directory();
 }
 
@@ -259,8 +305,6 @@ Test(endpoint, the_directory_is_short_enough_and_absolute)
     remove_own_directory();
 }
 
-#define DEAD "broker-00000000000000000000000000000000.sock"
-
 Test(endpoint, dead_sockets_are_collected_and_nothing_else)
 {
     /* Names that are nearly right, a live broker, and a file with the right name. */
@@ -270,6 +314,8 @@ Test(endpoint, dead_sockets_are_collected_and_nothing_else)
         "broker-0000000000000000000000000000000G.sock",
         "broker-00000000000000000000000000000001.sockx",
         "xbroker-0000000000000000000000000000000.sock",
+        /* Of another kernel. */
+        "broker-00000000000000000000000000000000.sock",
     };
     size_t kept = sizeof(keep) / sizeof(keep[0]);
 
@@ -278,10 +324,10 @@ Test(endpoint, dead_sockets_are_collected_and_nothing_else)
         leave_dead_socket(in_directory(keep[i]));
     }
     make_file(in_directory("broker-ffffffffffffffffffffffffffffffff.sock"));
-    leave_dead_socket(in_directory(DEAD));
+    leave_dead_socket(in_directory(dead_name()));
     struct epb_endpoint *endpoint = open_or_fail(NULL);
     cr_assert_eq(epb_endpoint_stale(endpoint), 1);
-    cr_assert_eq(connect_error(in_directory(DEAD)), UV_ENOENT);
+    cr_assert_eq(connect_error(in_directory(dead_name())), UV_ENOENT);
     cr_assert_eq(connect_error(epb_endpoint_path(living)), 0);
     for (size_t i = 0; i < kept; i++) {
         cr_assert_eq(unlink(in_directory(keep[i])), 0, "%s is gone", keep[i]);
@@ -398,10 +444,10 @@ Test(endpoint, another_users_socket_is_left_alone)
         cr_skip("only root can make another user's file");
     }
     own_directory();
-    leave_dead_socket(in_directory(DEAD));
-    cr_assert_eq(chown(in_directory(DEAD), 65534, 65534), 0);
+    leave_dead_socket(in_directory(dead_name()));
+    cr_assert_eq(chown(in_directory(dead_name()), 65534, 65534), 0);
     cr_assert_eq(epb_stale_collect(own_directory()), 0);
-    cr_assert_eq(unlink(in_directory(DEAD)), 0);
+    cr_assert_eq(unlink(in_directory(dead_name())), 0);
     remove_own_directory();
 }
 
@@ -415,7 +461,7 @@ meet_without_a_number(void)
     struct stat status;
     char path[300];
 
-    (void)snprintf(path, sizeof(path), "%s", in_directory(DEAD));
+    (void)snprintf(path, sizeof(path), "%s", in_directory(dead_name()));
     leave_dead_socket(path);
     if (unshare(CLONE_NEWUSER) != 0)
         return 77;
@@ -436,7 +482,7 @@ Test(endpoint, users_without_a_number_are_not_the_same)
     if (child == 0)
         _exit(meet_without_a_number());
     cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert_eq(unlink(in_directory(DEAD)), 0);
+    cr_assert_eq(unlink(in_directory(dead_name())), 0);
     remove_own_directory();
     if (WEXITSTATUS(status) == 77)
         cr_skip("no user namespaces here");

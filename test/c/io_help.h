@@ -26,6 +26,7 @@
 #include "io/rights.h"
 #include "io/server.h"
 #include "io/socket.h"
+#include "io/stale.h"
 #include "wire/auth.h"
 #include "wire/frame.h"
 
@@ -52,6 +53,42 @@ remove_own_directory(void)
 {
     cr_expect_eq(rmdir(own_directory()), 0, "something is left in %s", own_directory());
     directory[0] = '\0';
+}
+
+/* --- What a dead broker has left --- */
+
+/* The name of a socket that this boot has made. */
+static inline const char *
+dead_name(void)
+{
+    static char name[80];
+    char boot[EPB_BOOT_HEX + 1];
+
+    cr_assert(epb_stale_boot(boot));
+    (void)snprintf(name, sizeof(name), "broker-%.8s0123456789abcdef01234567.sock", boot);
+    return name;
+}
+
+static inline void
+write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_EXCL, 0600);
+
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+/* The lock file of a fixed name, of this boot. */
+static inline void
+leave_lock(const char *path)
+{
+    char boot[EPB_BOOT_HEX + 1];
+    char record[80];
+
+    cr_assert(epb_stale_boot(boot));
+    (void)snprintf(record, sizeof(record), "epb %s\n", boot);
+    write_file(path, record);
 }
 
 /* --- A broker and its events --- */
