@@ -162,6 +162,7 @@ class Asker {
       (value) => (outcome.value = value),
       (error) => (outcome.error = error),
     );
+    call.sync = true;
     this.start(call, action, key, options, known, fill, true);
     if (outcome.error !== undefined) throw outcome.error;
     return outcome.value;

@@ -7,6 +7,7 @@ const { explain } = require('./explain');
 const { FLAGS } = require('./frame');
 const { getNear } = require('./packed');
 const { heed, unheed } = require('./signals');
+const { atSite, rejectedForWaiter } = require('./stack');
 
 /**
  * @callback Decode the value of a reply that is ok
@@ -69,6 +70,10 @@ class Call {
     this.missing = null;
     /** @type {Patience | null} */
     this.patience = null;
+    /** Where it was made. @type {import('./stack').Site | null} */
+    this.site = null;
+    /** The caller is on the stack until it settles. */
+    this.sync = false;
   }
 
   /** @returns {Patience} */
@@ -116,7 +121,7 @@ class Call {
       this.#resolve(this.decode(buffer, reply));
     } catch (error) {
       this.undo(reply);
-      this.#reject(inContext(error, this.operation, this.key));
+      this.#rejectFor(() => inContext(error, this.operation, this.key));
     }
   }
 
@@ -133,13 +138,24 @@ class Call {
       hadValue: (reply.flags & FLAGS.wait) !== 0,
     };
     const details = { operation: this.operation, key: this.key, cause };
-    return this.#reject(new BrokerError(code, explain(this, code, refusal), details));
+    const message = explain(this, code, refusal);
+    return this.#rejectFor(() => new BrokerError(code, message, details));
+  }
+
+  /**
+   * With an error whose stack names the caller.
+   * @param {() => unknown} make
+   */
+  #rejectFor(make) {
+    if (this.sync) return this.#reject(make());
+    if (this.site === null) return this.#resolve(rejectedForWaiter(make));
+    return this.#reject(atSite(make(), this.site));
   }
 
   /** @param {unknown} error */
   fail(error) {
     this.#settle();
-    this.#reject(inContext(error, this.operation, this.key));
+    this.#rejectFor(() => inContext(error, this.operation, this.key));
   }
 
   /** @param {unknown} reason of whoever aborted it; not ours to change */

@@ -38,6 +38,7 @@ const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
 const { Backoff, isPassing, unreachable } = require('./reach');
 const { Session } = require('./session');
 const { nowhere } = require('./nowhere');
+const { callSite } = require('./stack');
 const { Turns } = require('./turns');
 
 const KIB = 1024;
@@ -206,6 +207,7 @@ class Connection {
    * @throws {BrokerError} invalid_key
    */
   submit(call, request) {
+    call.site = callSite(now());
     if (call.patience !== null && this.#isAborted(call)) return;
     this.#enqueue(call, request);
     this.#turnSoon();
@@ -234,6 +236,7 @@ class Connection {
     call.key = key;
     call.timeout = timeout;
     this.#file(call, id, batch);
+    call.site = callSite(this.#now);
     this.#turnSoon();
     return promise;
   }

@@ -6,6 +6,8 @@
  * Invariant: a message names operations, keys, options and paths, never a value or a secret.
  */
 
+const { hideOurs, setFrameLimit, withOurs } = require('./stack');
+
 const KEY_SHOWN_CHARS = 80;
 
 class BrokerError extends Error {
@@ -16,7 +18,11 @@ class BrokerError extends Error {
    */
   constructor(code, message, details = {}) {
     const { operation, key, cause } = details;
-    super(prefix(operation, key) + message, cause === undefined ? undefined : { cause });
+    const options = cause === undefined ? undefined : { cause };
+    const before = setFrameLimit(withOurs());
+    super(prefix(operation, key) + message, options);
+    setFrameLimit(before);
+    hideOurs(this);
     /** @type {string} */
     this.code = code;
     /** @type {string | undefined} */
