@@ -5,7 +5,7 @@ const { load } = require('./binding');
 const { BrokerError, inContext } = require('./error');
 const { explain } = require('./explain');
 const { FLAGS } = require('./frame');
-const { getNear } = require('./packed');
+const { getNear, getObstacle } = require('./packed');
 const { heed, unheed } = require('./signals');
 const { atSite, rejectedForWaiter } = require('./stack');
 
@@ -37,6 +37,27 @@ function codeOf(status) {
 function reasonOf(buffer, reply) {
   if (reply.bodyAt === reply.bodyEnd) return undefined;
   return new Error(buffer.toString('utf8', reply.bodyAt, reply.bodyEnd));
+}
+
+/** Refusals that come with what was in the way. */
+const OBSTRUCTED = new Set(['lease_held', 'wait_timeout', 'deadlock']);
+
+/**
+ * @param {Buffer} buffer
+ * @param {import('./frame').Reply} reply
+ */
+function obstacleOf(buffer, reply) {
+  return getObstacle(buffer, reply.bodyAt, reply.bodyEnd, Date.now());
+}
+
+/**
+ * What an error says for a program.
+ * @param {string} code
+ * @param {import('./packed').Obstacle} obstacle
+ */
+function factsOf(code, { place, waiting, holders }) {
+  if (code === 'deadlock') return { holders };
+  return place === 0 ? { holders, waiting } : { holders, waiting, place };
 }
 
 class Call {
@@ -136,10 +157,12 @@ class Call {
     const refusal = {
       near: (code === 'not_found' && getNear(buffer, reply.bodyAt, reply.bodyEnd)) || [],
       hadValue: (reply.flags & FLAGS.wait) !== 0,
+      obstacle: OBSTRUCTED.has(code) ? obstacleOf(buffer, reply) : null,
     };
     const details = { operation: this.operation, key: this.key, cause };
     const message = explain(this, code, refusal);
-    return this.#rejectFor(() => new BrokerError(code, message, details));
+    const facts = refusal.obstacle === null ? {} : factsOf(code, refusal.obstacle);
+    return this.#rejectFor(() => Object.assign(new BrokerError(code, message, details), facts));
   }
 
   /**

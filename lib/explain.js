@@ -5,6 +5,7 @@
  */
 
 const { quoteKey, sentence } = require('./error');
+const { circle, heldBy, placeOf } = require('./holders');
 
 /**
  * @typedef {import('./call').Call} Call
@@ -13,23 +14,39 @@ const { quoteKey, sentence } = require('./error');
  * @typedef {object} Refusal what the reply told besides its status
  * @property {NearKey[]} near of not_found: keys that may have been meant, the nearest first
  * @property {boolean} hadValue of not_found: there was a value when the request began to wait
+ * @property {import('./packed').Obstacle | null} obstacle what was in the way
  *
  * @typedef {(call: Call, refusal: Refusal) => string} Explained
  */
+
+/** @param {string[]} sentences those that say something */
+const text = (...sentences) => sentences.filter((said) => said !== '').join(' ');
 
 /** @param {Call} call */
 const worker = (call) => `worker ${JSON.stringify(call.workerId)}`;
 /** @param {Call} call */
 const waited = (call) => `${call.patience?.waitMs ?? 0} ms`;
 
-/** @param {Call} call */
-const notFree = (call) =>
-  `Nothing of it is free for ${worker(call)}. Wait in the queue with waitMs; leases() tells who ` +
-  'holds it.';
-/** @param {Call} call */
-const noneInTime = (call) =>
-  `Nothing of it became free for ${worker(call)} within ${waited(call)}; leases() tells who holds ` +
-  'it and who waits.';
+/** @type {Explained} */
+const notFree = (call, { obstacle }) =>
+  text(`Nothing of it is free for ${worker(call)}.`, heldBy(obstacle)) +
+  ' Wait in the queue with waitMs.';
+/** @type {Explained} */
+const noneInTime = (call, { obstacle }) =>
+  text(
+    `Nothing of it became free for ${worker(call)} within ${waited(call)}.`,
+    heldBy(obstacle),
+    placeOf(obstacle),
+  );
+/** @type {Explained} */
+const deadlock = (_call, { obstacle }) => {
+  const cycle = obstacle?.holders ?? [];
+  if (obstacle === null || cycle.length === 0) return sentence('deadlock');
+  return (
+    `The wait would never end: ${circle(cycle, obstacle.holding)}. Take them in the same order ` +
+    'everywhere, or all at once with acquireAll(); what is held already is not to be asked for again.'
+  );
+};
 const otherKind =
   'The key is in use as something else: release and del() that, or take another key.';
 const notForValues =
@@ -69,6 +86,7 @@ const oneLease = (call) =>
 const LEASING = {
   lease_held: notFree,
   wait_timeout: noneInTime,
+  deadlock,
   kind_mismatch: otherKind,
   not_found: valueGone,
   worker_already_has_lease: oneLease,
@@ -111,8 +129,15 @@ const MESSAGES = {
   discard: { not_found: 'There is no such pool or element, or it was discarded before.' },
   getOrSet: {
     kind_mismatch: notForValues,
-    lease_held: 'Another worker computes it. Wait for its value with waitMs.',
-    wait_timeout: (call) => `No worker had computed it within ${waited(call)}.`,
+    lease_held: (_call, { obstacle }) =>
+      text('Another worker computes it.', heldBy(obstacle), 'Wait for its value with waitMs.'),
+    wait_timeout: (call, { obstacle }) =>
+      text(
+        `No worker had computed it within ${waited(call)}.`,
+        heldBy(obstacle),
+        placeOf(obstacle),
+      ),
+    deadlock,
     compute_failed:
       'The worker that computed it failed; `cause` says why. Asking again computes anew.',
   },

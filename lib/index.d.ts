@@ -37,7 +37,25 @@ export type ErrorCode =
   | 'version_mismatch'
   | 'internal'
   | 'compute_failed'
-  | 'worker_already_has_lease';
+  | 'worker_already_has_lease'
+  | 'deadlock';
+
+/** Somebody who holds what a call wanted. */
+export interface Holder {
+  /** As the broker knows it: with its namespace. */
+  key: string;
+  kind: LeaseInfo['kind'];
+  workerId: string;
+  /** null: not known, as of what is detached or of JSON lines. */
+  pid: number | null;
+  session: number | null;
+  /** A lock that others may share. */
+  shared: boolean;
+  token: number | null;
+  /** When it was granted: milliseconds, as `Date.now()` counts. */
+  since: number;
+  heldMs: number;
+}
 
 /**
  * What every failed call rejects with. Neither the message nor any property ever holds a value or a
@@ -56,6 +74,16 @@ export class BrokerError extends Error {
   readonly operation: string | undefined;
   /** The key it was about, as the broker knows it: with its namespace. */
   readonly key: string | undefined;
+  /**
+   * Of `lease_held` and `wait_timeout`: who holds it, the first 8. Of `deadlock`: the cycle; the first
+   * is what the refused call's own flow holds, each waits for what the next one holds, the last one for
+   * what the first one holds.
+   */
+  readonly holders?: readonly Holder[];
+  /** Of `wait_timeout`: its place in the queue when it gave up, from 1, if that is known. */
+  readonly place?: number;
+  /** Of `lease_held` and `wait_timeout`: how many wait. */
+  readonly waiting?: number;
 }
 
 /**
@@ -239,6 +267,8 @@ export interface LeaseInfo {
   shared: boolean;
   /** The connection it ends with; null: detached. */
   session: number | null;
+  /** The process it was granted to; null: not known, as of what is detached or of JSON lines. */
+  pid: number | null;
   /** null: still waiting. */
   token: number | null;
   /** Of what is held: milliseconds until it ends unless renewed. */

@@ -12,7 +12,8 @@ const LIST_ENTRY_HEADER_BYTES = 22;
 const ELEMENT_HEADER_BYTES = 5;
 const LOSS_HEADER_BYTES = 10;
 const NEAR_HEADER_BYTES = 3;
-const LEASES_ENTRY_HEADER_BYTES = 39;
+const LEASES_ENTRY_HEADER_BYTES = 43;
+const OBSTACLE_HEADER_BYTES = 12;
 const EVENT_HEADER_BYTES = 11;
 
 const HELD = 1;
@@ -27,6 +28,12 @@ const OVERFLOW = 5;
  * @typedef {{ key: string, kind: 'numbers' | 'semaphore' | 'pool' | 'value' }} NearKey
  * @typedef {import('./index').LeaseInfo} LeaseInfo
  * @typedef {import('./index').WatchEvent} WatchEvent
+ *
+ * @typedef {object} Obstacle
+ * @property {number} place in the queue, from 1; 0: in none, or far back
+ * @property {number} waiting how many wait
+ * @property {number} holding how many hold, counted to a bound
+ * @property {import('./index').Holder[]} holders the first of these
  */
 
 /**
@@ -116,9 +123,9 @@ function getNear(buffer, at, end) {
  */
 function getLeases(buffer, at, end, now) {
   const textBytes = (/** @type {number} */ from) =>
-    getU16(buffer, from + 35) + getU16(buffer, from + 37);
+    getU16(buffer, from + 39) + getU16(buffer, from + 41);
   return getItems(buffer, at, end, LEASES_ENTRY_HEADER_BYTES, textBytes, (from, keyAt, textEnd) => {
-    const workerAt = keyAt + getU16(buffer, from + 35);
+    const workerAt = keyAt + getU16(buffer, from + 39);
     const held = buffer[from] === HELD;
     const leftMs = getNumber(buffer, from + 19);
     return {
@@ -128,11 +135,34 @@ function getLeases(buffer, at, end, now) {
       workerId: buffer.toString('utf8', workerAt, textEnd),
       shared: buffer[from + 2] === 1,
       session: getNumber(buffer, from + 3) || null,
+      pid: getU32(buffer, from + 35) || null,
       token: getNumber(buffer, from + 11) || null,
       ...(held ? { ttl: leftMs } : { waitMs: endless(leftMs) }),
       since: now - getNumber(buffer, from + 27),
     };
   });
+}
+
+/**
+ * What was in the way of a request that was refused.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @param {number} now the wall clock
+ * @returns {Obstacle | null}
+ */
+function getObstacle(buffer, at, end, now) {
+  if (end - at < OBSTACLE_HEADER_BYTES) return null;
+  const lines = getLeases(buffer, at + OBSTACLE_HEADER_BYTES, end, now);
+  if (lines === null) return null;
+  return {
+    place: getU32(buffer, at),
+    waiting: getU32(buffer, at + 4),
+    holding: getU32(buffer, at + 8),
+    holders: lines.map(({ key, kind, workerId, pid, session, shared, token, since }) => {
+      return { key, kind, workerId, pid, session, shared, token, since, heldMs: now - since };
+    }),
+  };
 }
 
 /**
@@ -182,4 +212,13 @@ function putElements(elements) {
   return buffer;
 }
 
-module.exports = { endless, getEntries, getEvents, getLeases, getLosses, getNear, putElements };
+module.exports = {
+  endless,
+  getEntries,
+  getEvents,
+  getLeases,
+  getLosses,
+  getNear,
+  getObstacle,
+  putElements,
+};

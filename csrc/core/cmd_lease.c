@@ -50,6 +50,49 @@ grant_reply(struct epb_engine *engine, const struct epb_grant *grant,
     }
 }
 
+/* What was in the way, as far as there is memory to say so. */
+void
+epb_state_obstacle_reply(struct epb_engine *engine, enum epb_lease_space space,
+                         struct epb_bytes key, const struct epb_time *now,
+                         struct epb_reply *reply)
+{
+    bool is_cycle = reply->status == EPB_DEADLOCK;
+    size_t size_bytes =
+        is_cycle ? epb_lease_cycle_pack(engine->leases, now, NULL)
+                 : epb_lease_obstacle_pack(engine->leases, space, key, now, NULL);
+    uint8_t *out;
+
+    reply->as_of_wall_ms = now->wall_ms;
+    if (epb_buf_reserve(&engine->list, size_bytes, &out) != EPB_OK) {
+        return;
+    }
+    if (is_cycle) {
+        (void)epb_lease_cycle_pack(engine->leases, now, out);
+    } else {
+        (void)epb_lease_obstacle_pack(engine->leases, space, key, now, out);
+    }
+    epb_buf_commit(&engine->list, size_bytes);
+    epb_state_list_reply(engine, reply);
+}
+
+void
+epb_state_wait_obstacle_reply(struct epb_engine *engine, const struct epb_wait *wait,
+                              const struct epb_time *now, struct epb_reply *reply)
+{
+    size_t size_bytes = epb_lease_wait_obstacle_pack(wait, now, NULL);
+    uint8_t *out;
+
+    reply->as_of_wall_ms = now->wall_ms;
+    if (reply->status == EPB_DEADLOCK && wait->reason != NULL) {
+        reply->body = epb_reason_text(wait->reason);
+    } else if (reply->status == EPB_WAIT_TIMEOUT &&
+               epb_buf_reserve(&engine->list, size_bytes, &out) == EPB_OK) {
+        (void)epb_lease_wait_obstacle_pack(wait, now, out);
+        epb_buf_commit(&engine->list, size_bytes);
+        epb_state_list_reply(engine, reply);
+    }
+}
+
 static void
 ask(struct epb_engine *engine, struct epb_party *party, const struct epb_lease_ask *wish,
     const struct epb_time *now, struct epb_reply *reply)
@@ -62,6 +105,8 @@ ask(struct epb_engine *engine, struct epb_party *party, const struct epb_lease_a
     } else if (reply->status == EPB_OK) {
         /* A value that has gone while its holder asks again: the lease stays. */
         grant_reply(engine, grant, now, reply);
+    } else if (reply->status == EPB_LEASE_HELD || reply->status == EPB_DEADLOCK) {
+        epb_state_obstacle_reply(engine, wish->space, wish->request->key, now, reply);
     }
 }
 
@@ -129,6 +174,7 @@ epb_finish_lease(struct epb_engine *engine, struct epb_wait *wait,
                  const struct epb_time *now, struct epb_reply *reply)
 {
     if (reply->status != EPB_OK) {
+        epb_state_wait_obstacle_reply(engine, wait, now, reply);
         return true;
     }
     grant_reply(engine, wait->grant, now, reply);

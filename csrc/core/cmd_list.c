@@ -174,7 +174,7 @@ static struct epb_bytes
 line_key(const uint8_t *entry)
 {
     return (struct epb_bytes){entry + ORDER_BYTES + EPB_LEASES_ENTRY_HEADER_BYTES,
-                              epb_get_u16(entry + ORDER_BYTES + 35)};
+                              epb_get_u16(entry + ORDER_BYTES + 39)};
 }
 
 /* By key and kind; then what is held (1) before what waits (2). */
@@ -195,8 +195,8 @@ line_compare(const uint8_t *left, const uint8_t *right)
 static size_t
 line_size(const uint8_t *entry)
 {
-    return EPB_LEASES_ENTRY_HEADER_BYTES + (size_t)epb_get_u16(entry + ORDER_BYTES + 35) +
-           epb_get_u16(entry + ORDER_BYTES + 37);
+    return EPB_LEASES_ENTRY_HEADER_BYTES + (size_t)epb_get_u16(entry + ORDER_BYTES + 39) +
+           epb_get_u16(entry + ORDER_BYTES + 41);
 }
 
 static const struct epb_listing_calls line_calls = {line_compare, line_size, ORDER_BYTES};
@@ -204,27 +204,14 @@ static const struct epb_listing_calls line_calls = {line_compare, line_size, ORD
 static void
 line_visit(void *context, const struct epb_lease_line *line)
 {
-    uint8_t *out =
-        list_place(context, ORDER_BYTES + EPB_LEASES_ENTRY_HEADER_BYTES +
-                                line->key.size_bytes + line->worker.size_bytes);
+    uint8_t *out = list_place(context, ORDER_BYTES + epb_lease_line_bytes(line));
 
     if (out == NULL) {
         return;
     }
     epb_put_u64(out, line->order);
     out += ORDER_BYTES;
-    out[0] = line->held ? 1 : 2;
-    out[1] = (uint8_t)line->kind;
-    out[2] = line->shared;
-    epb_put_u64(out + 3, line->session);
-    epb_put_u64(out + 11, line->token);
-    epb_put_u64(out + 19, line->left_ms);
-    epb_put_u64(out + 27, line->age_ms);
-    epb_put_u16(out + 35, (uint16_t)line->key.size_bytes);
-    epb_put_u16(out + 37, (uint16_t)line->worker.size_bytes);
-    out += EPB_LEASES_ENTRY_HEADER_BYTES;
-    memcpy(out, line->key.data, line->key.size_bytes);
-    memcpy(out + line->key.size_bytes, line->worker.data, line->worker.size_bytes);
+    epb_lease_line_pack(line, out);
 }
 
 static void

@@ -62,6 +62,9 @@ epb_cmd_get_or_set(struct epb_engine *engine, struct epb_party *party,
         return;
     }
     reply->status = compute_ask(engine, party, request, true, now, &grant);
+    if (reply->status == EPB_LEASE_HELD || reply->status == EPB_DEADLOCK) {
+        epb_state_obstacle_reply(engine, EPB_SPACE_COMPUTE, request->key, now, reply);
+    }
     if (reply->status != EPB_OK) {
         return;
     }
@@ -104,6 +107,8 @@ epb_finish_get_or_set(struct epb_engine *engine, struct epb_wait *wait,
     }
     if (reply->status == EPB_COMPUTE_FAILED && wait->reason != NULL) {
         reply->body = epb_reason_text(wait->reason);
+    } else {
+        epb_state_wait_obstacle_reply(engine, wait, now, reply);
     }
     return true;
 }

@@ -56,6 +56,7 @@ epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_wait
     epb_tree_init(&leases->deadlines, ~leases->seed);
     epb_tree_init(&leases->wishes, leases->seed ^ 1);
     epb_list_init(&leases->defined);
+    epb_list_init(&leases->resized);
     epb_list_init(&leases->losses);
     epb_list_init(&leases->walks);
     return leases;
@@ -127,7 +128,10 @@ wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
     struct epb_leases *leases = keeper;
     struct epb_grant *wish = wait->detail;
 
-    epb_queue_remove(leases, wish);
+    if (wish->queued) {
+        wait->count = (int64_t)epb_queue_place(wish);
+        epb_queue_remove(leases, wish);
+    }
     epb_leases_settle(leases, now);
     epb_resource_go_on(leases, wish->stake->resource, now);
 }
@@ -236,22 +240,34 @@ begin_now(struct epb_leases *leases, struct epb_grant *wish, const struct epb_ti
         epb_take_add_spare(leases, wish, wish);
         wish->taken = true;
     }
+    epb_grant_free_unused(leases, wish);
     return status;
 }
 
+/* The wish is refused when its wait would close a cycle: see lease_deadlock.c. */
 static enum epb_status
 begin_to_wait(struct epb_leases *leases, struct epb_party *party, struct epb_grant *wish,
               const struct epb_request *request, const struct epb_time *now)
 {
-    enum epb_status status = epb_wait_new(leases->waits, party, request, &keeper_calls,
-                                          leases, now, &wish->wait);
+    enum epb_status status = epb_flow_set(leases, wish, request->value, now);
 
     if (status == EPB_OK) {
-        wish->wait->detail = wish;
-        epb_queue_add(leases, wish);
-        epb_resource_go_on(leases, wish->stake->resource, now);
+        status = epb_wait_new(leases->waits, party, request, &keeper_calls, leases, now,
+                              &wish->wait);
     }
-    return status;
+    if (status != EPB_OK) {
+        epb_grant_free_unused(leases, wish);
+        return status;
+    }
+    wish->wait->detail = wish;
+    epb_queue_add(leases, wish);
+    epb_resource_go_on(leases, wish->stake->resource, now);
+    if (wish->queued && epb_wish_is_stuck(leases, wish, now)) {
+        epb_queue_remove(leases, wish);
+        epb_wait_free(leases->waits, wish->wait);
+        return EPB_DEADLOCK;
+    }
+    return EPB_OK;
 }
 
 static enum epb_status
@@ -274,12 +290,13 @@ ask_anew(struct epb_leases *leases, struct epb_party *party, struct epb_stake *s
     wish->ttl_ms = request->ttl_ms;
     wish->shared = shared;
     wish->fresh = (request->flags & EPB_F_FRESH) != 0;
-    status = fits ? begin_now(leases, wish, now)
-                  : begin_to_wait(leases, party, wish, request, now);
-    if (status == EPB_OK && fits) {
+    if (!fits) {
+        return begin_to_wait(leases, party, wish, request, now);
+    }
+    status = begin_now(leases, wish, now);
+    if (status == EPB_OK) {
         *grant = wish;
     }
-    epb_grant_free_unused(leases, wish);
     return status;
 }
 
@@ -323,7 +340,7 @@ ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *sta
     if (epb_grant_is_barred(leases, stake)) {
         return EPB_WORKER_ALREADY_HAS_LEASE;
     }
-    standing = epb_grant_standing(stake, shared);
+    standing = epb_grant_standing(stake, shared, now);
     if (standing != NULL && (request.flags & EPB_F_FRESH) == 0) {
         status = ask_standing(leases, party, standing, request.ttl_ms, now);
         *grant = status == EPB_OK ? standing : NULL;
@@ -345,6 +362,10 @@ epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
     enum epb_status status;
 
     *grant = NULL;
+    status = epb_flow_check(request->value);
+    if (status != EPB_OK) {
+        return status;
+    }
     epb_leases_settle(leases, now);
     status = epb_resource_get(leases, ask->space, request->key, &resource);
     if (status != EPB_OK) {

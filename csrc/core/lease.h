@@ -43,11 +43,16 @@
  * - a grant that has ended never comes back: its token is not live again;
  * - a party that has left holds nothing and waits for nothing; a session whose parties
  *   have all left holds nothing and is told of nothing;
+ * - no request waits for itself by way of what flows hold;
  * - a call that fails has changed nothing;
  * - with single_lease, the grants that a holder has in the space of keys are of one key.
  *
+ * A request that waits may name grants that its flow holds. One that would wait for
+ * itself, by way of others who wait, is refused: see lease_deadlock.c.
+ *
  * Every operation is O(log n) in grants, waiting requests and elements, for each grant it
- * ends or makes.
+ * ends or makes; a request that names grants and waits, O(n) in the waits that it depends
+ * on.
  *
  * Not thread-safe. Knows nothing of the store: the caller says whether a key has a value.
  */
@@ -84,13 +89,23 @@ enum epb_lease_rule {
     EPB_RULE_NUMBER   /* a number; where it is something else, EPB_KIND_MISMATCH */
 };
 
+/* How many grants a request may say that its flow holds. */
+#define EPB_FLOW_MAX 64U
+/* How many grants of a cycle are shown. */
+#define EPB_CYCLE_SHOWN 8U
+/* How many holders are shown of what is in the way; how far they, and places in a queue,
+ * are counted. */
+#define EPB_OBSTACLE_SHOWN 8U
+#define EPB_OBSTACLE_MAX 100U
+
 /* A wish to hold something. */
 struct epb_lease_ask {
     enum epb_lease_space space;
     enum epb_lease_rule rule;          /* of keys */
     const struct epb_request *request; /* key, worker, ttl_ms (0: the default), wait_ms
                                           (when its flag is set), id, and FRESH, SHARED,
-                                          DETACHED */
+                                          DETACHED; value: the tokens of what its flow
+                                          holds, u64 each */
     bool has_value; /* keys: the store has a value, so the kind is value unless the key is
                        defined otherwise */
 };
@@ -117,6 +132,7 @@ struct epb_lease_line {
     uint64_t order;   /* among grants, or among requests that wait: older ones first */
     uint64_t left_ms; /* to expiry, or to the end of the wait */
     uint64_t age_ms;
+    uint64_t pid; /* of its session's process; 0: not known */
     struct epb_bytes key;
     struct epb_bytes worker;
 };
@@ -143,7 +159,9 @@ epb_leases_free(struct epb_leases *leases);
  * that one again, renewed. *grant is set when it was granted at once; NULL: the request
  * waits (only when its WAIT flag is set with more than 0). EPB_LEASE_HELD,
  * EPB_NOT_FOUND, EPB_KIND_MISMATCH, EPB_WORKER_ALREADY_HAS_LEASE, EPB_MAX_WAITERS,
- * EPB_MAX_MEMORY, EPB_CONFLICT (see epb_wait_new), EPB_INTERNAL. */
+ * EPB_MAX_MEMORY, EPB_CONFLICT (see epb_wait_new), EPB_DEADLOCK (it would wait for its
+ * own flow: epb_lease_cycle_pack), EPB_INVALID_VALUE, EPB_TOO_LARGE (the tokens),
+ * EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
               const struct epb_lease_ask *ask, const struct epb_time *now,
@@ -296,6 +314,24 @@ epb_leases_each_named(const struct epb_leases *leases, struct epb_bytes key,
                       bool (*visit)(void *context, struct epb_bytes key,
                                     enum epb_lease_kind kind),
                       void *context);
+/* A line as an entry of a leases reply. */
+size_t
+epb_lease_line_bytes(const struct epb_lease_line *line);
+void
+epb_lease_line_pack(const struct epb_lease_line *line, uint8_t *out);
+/* What was in the way of a request, packed as msg.h says, into `out` unless that is NULL;
+ * the bytes it takes. A cycle: of the last request that was refused for one. */
+size_t
+epb_lease_cycle_pack(const struct epb_leases *leases, const struct epb_time *now,
+                     uint8_t *out);
+/* Of a key: 0 when nothing is. */
+size_t
+epb_lease_obstacle_pack(const struct epb_leases *leases, enum epb_lease_space space,
+                        struct epb_bytes key, const struct epb_time *now, uint8_t *out);
+/* Of a wait of epb_lease_ask, until it is freed. */
+size_t
+epb_lease_wait_obstacle_pack(const struct epb_wait *wait, const struct epb_time *now,
+                             uint8_t *out);
 /* Ends at most `limit` grants that are due; returns as epb_waits_sweep does. */
 uint64_t
 epb_leases_sweep(struct epb_leases *leases, const struct epb_time *now, unsigned limit);

@@ -50,6 +50,25 @@ reason_new(struct epb_leases *leases, struct epb_bytes text, struct epb_reason *
     return EPB_OK;
 }
 
+void
+epb_reason_set_cycle(struct epb_leases *leases, struct epb_wait *wait,
+                     const struct epb_time *now)
+{
+    struct epb_reason *reason;
+    void *block;
+    size_t size_bytes = epb_lease_cycle_pack(leases, now, NULL);
+
+    if (epb_quota_alloc(leases->quota, leases->arena, sizeof *reason + size_bytes,
+                        &block) != EPB_OK) {
+        return;
+    }
+    reason = block;
+    reason->size_bytes = size_bytes;
+    reason->waits = 1;
+    wait->reason = reason;
+    (void)epb_lease_cycle_pack(leases, now, reason->text);
+}
+
 /* Everybody in the queue is finished, with the reason. */
 static void
 fail_queue(struct epb_leases *leases, struct epb_resource *resource,
@@ -134,5 +153,8 @@ epb_lease_ask_again(struct epb_leases *leases, struct epb_wait *wait,
     }
     epb_wait_again(leases->waits, wait);
     epb_queue_add(leases, wish);
+    if (epb_wish_is_stuck(leases, wish, now)) {
+        epb_wish_refuse(leases, wish, now);
+    }
     return false;
 }

@@ -48,8 +48,10 @@ epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
     }
     resource = block;
     epb_list_init(&resource->of_defined);
+    epb_list_init(&resource->of_resized);
     epb_list_init(&resource->grants);
     epb_list_init(&resource->free_elements);
+    epb_list_init(&resource->named);
     epb_tree_init(&resource->queue, leases->seed ^ (uint64_t)(uintptr_t)resource);
     epb_slots_init(&resource->slots);
     resource->space = space;
@@ -142,11 +144,12 @@ serve(struct epb_leases *leases, struct epb_grant *wish, const struct epb_time *
     struct epb_stake *stake = wish->stake;
     struct epb_wait *wait = wish->wait;
     struct epb_grant *standing =
-        wish->fresh ? NULL : epb_grant_standing(stake, wish->shared);
+        wish->fresh ? NULL : epb_grant_standing(stake, wish->shared, now);
 
     if (epb_wait_is_leaving(leases->waits, wait)) {
         epb_queue_remove(leases, wish);
     } else if (epb_wait_is_due(wait, now)) {
+        wait->count = 1;
         epb_queue_remove(leases, wish);
         epb_wait_finish(leases->waits, wait, EPB_WAIT_TIMEOUT);
     } else if (standing != NULL) {
@@ -203,6 +206,8 @@ epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_par
     epb_list_init(&grant->of_stake);
     epb_list_init(&grant->of_holder);
     epb_list_init(&grant->answers);
+    epb_list_init(&grant->named_by);
+    epb_list_init(&grant->of_named);
     grant->stake = stake;
     stake->members++;
     *out = grant;
@@ -219,6 +224,7 @@ epb_grant_free_unused(struct epb_leases *leases, struct epb_grant *grant)
     }
     EPB_ASSERT(!grant->queued && epb_list_empty(&grant->takes));
     epb_take_free(leases, grant->spare);
+    epb_flow_drop(leases, grant);
     epb_quota_release(leases->quota, leases->arena, grant, sizeof *grant);
     stake->members--;
     epb_stake_free_unused(leases, stake);
@@ -247,15 +253,18 @@ epb_grant_fits(const struct epb_resource *resource, bool shared)
 }
 
 struct epb_grant *
-epb_grant_standing(const struct epb_stake *stake, bool shared)
+epb_grant_standing(const struct epb_stake *stake, bool shared, const struct epb_time *now)
 {
-    struct epb_grant *first;
+    const struct epb_list *at = stake->grants.next;
 
-    if (epb_list_empty(&stake->grants)) {
-        return NULL;
+    for (; at != &stake->grants; at = at->next) {
+        struct epb_grant *grant = EPB_LIST_ITEM(at, struct epb_grant, of_stake);
+
+        if (grant->by_due.major > now->mono_ms) {
+            return grant->shared == shared ? grant : NULL;
+        }
     }
-    first = EPB_LIST_ITEM(stake->grants.next, struct epb_grant, of_stake);
-    return first->shared == shared ? first : NULL;
+    return NULL;
 }
 
 bool
@@ -302,6 +311,7 @@ epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
 {
     struct epb_stake *stake = grant->stake;
 
+    epb_flow_drop(leases, grant);
     take_thing(grant);
     grant->live = true;
     grant->token = leases->next_token++;
@@ -342,6 +352,7 @@ stop(struct epb_leases *leases, struct epb_grant *grant)
     epb_list_remove(&grant->of_holder);
     stake->grant_count--;
     stake->holder->live[stake->resource->space]--;
+    epb_flow_forget(grant);
     give_thing(leases, grant);
     grant->live = false;
     while (!epb_list_empty(&grant->answers)) {

@@ -22,6 +22,7 @@ line_of(const struct epb_grant *grant)
         .shared = grant->shared,
         .kind = resource->kind,
         .session = holder->name.session,
+        .pid = holder->group == NULL ? 0 : holder->group->pid,
         .key = epb_resource_key(resource),
         .worker = epb_worker_key(holder->worker),
     };
@@ -180,4 +181,134 @@ void
 epb_leases_walk_end(struct epb_leases_walk *walk)
 {
     epb_list_remove(&walk->of_leases);
+}
+
+/* Entries of a leases reply */
+
+size_t
+epb_lease_line_bytes(const struct epb_lease_line *line)
+{
+    return EPB_LEASES_ENTRY_HEADER_BYTES + line->key.size_bytes + line->worker.size_bytes;
+}
+
+void
+epb_lease_line_pack(const struct epb_lease_line *line, uint8_t *out)
+{
+    out[0] = line->held ? 1 : 2;
+    out[1] = (uint8_t)line->kind;
+    out[2] = line->shared;
+    epb_put_u64(out + 3, line->session);
+    epb_put_u64(out + 11, line->token);
+    epb_put_u64(out + 19, line->left_ms);
+    epb_put_u64(out + 27, line->age_ms);
+    epb_put_u32(out + 35, (uint32_t)line->pid);
+    epb_put_u16(out + 39, (uint16_t)line->key.size_bytes);
+    epb_put_u16(out + 41, (uint16_t)line->worker.size_bytes);
+    out += EPB_LEASES_ENTRY_HEADER_BYTES;
+    memcpy(out, line->key.data, line->key.size_bytes);
+    memcpy(out + line->key.size_bytes, line->worker.data, line->worker.size_bytes);
+}
+
+/* What is in the way */
+
+struct obstacle {
+    uint8_t *out; /* NULL: counted only */
+    size_t size_bytes;
+};
+
+static void
+obstacle_add(struct obstacle *obstacle, const struct epb_grant *grant,
+             const struct epb_time *now)
+{
+    struct epb_lease_line line = line_of(grant);
+
+    if (grant->by_due.major <= now->mono_ms) {
+        return;
+    }
+    line.token = grant->token;
+    line.left_ms = grant->by_due.major - now->mono_ms;
+    line.age_ms = now->mono_ms - grant->since_mono_ms;
+    if (obstacle->out != NULL) {
+        epb_lease_line_pack(&line, obstacle->out + obstacle->size_bytes);
+    }
+    obstacle->size_bytes += epb_lease_line_bytes(&line);
+}
+
+static struct obstacle
+obstacle_begin(uint64_t place, uint64_t waiting, uint64_t holders, uint8_t *out)
+{
+    if (out != NULL) {
+        epb_put_u32(out, (uint32_t)place);
+        epb_put_u32(out + 4, (uint32_t)waiting);
+        epb_put_u32(out + 8, (uint32_t)holders);
+    }
+    return (struct obstacle){out, EPB_OBSTACLE_HEADER_BYTES};
+}
+
+size_t
+epb_lease_cycle_pack(const struct epb_leases *leases, const struct epb_time *now,
+                     uint8_t *out)
+{
+    const struct epb_cycle *cycle = &leases->cycle;
+    struct obstacle obstacle = obstacle_begin(0, 0, cycle->count, out);
+
+    for (size_t i = 0; i < cycle->count && i < EPB_CYCLE_SHOWN; i++) {
+        obstacle_add(&obstacle, cycle->grants[i], now);
+    }
+    return obstacle.size_bytes;
+}
+
+uint64_t
+epb_queue_place(const struct epb_grant *wish)
+{
+    const struct epb_tree *queue = &wish->stake->resource->queue;
+    const struct epb_tree_node *node = queue->first;
+    uint64_t place = 1;
+
+    EPB_ASSERT(wish->queued);
+    while (node != &wish->by_token && place < EPB_OBSTACLE_MAX) {
+        node = epb_tree_next(queue, node);
+        place++;
+    }
+    return node == &wish->by_token ? place : 0;
+}
+
+static size_t
+obstacle_pack(const struct epb_resource *resource, uint64_t place,
+              const struct epb_time *now, uint8_t *out)
+{
+    const struct epb_list *at = resource->grants.next;
+    struct obstacle obstacle;
+    uint64_t holders = 0;
+
+    for (; at != &resource->grants && holders < EPB_OBSTACLE_MAX; at = at->next) {
+        holders++;
+    }
+    obstacle = obstacle_begin(place, resource->queue.count, holders, out);
+    at = resource->grants.next;
+    for (size_t i = 0; at != &resource->grants && i < EPB_OBSTACLE_SHOWN; i++) {
+        obstacle_add(&obstacle, EPB_LIST_ITEM(at, const struct epb_grant, of_resource),
+                     now);
+        at = at->next;
+    }
+    return obstacle.size_bytes;
+}
+
+size_t
+epb_lease_obstacle_pack(const struct epb_leases *leases, enum epb_lease_space space,
+                        struct epb_bytes key, const struct epb_time *now, uint8_t *out)
+{
+    const struct epb_resource *resource = epb_resource_find(leases, space, key);
+
+    return resource == NULL ? 0 : obstacle_pack(resource, 0, now, out);
+}
+
+size_t
+epb_lease_wait_obstacle_pack(const struct epb_wait *wait, const struct epb_time *now,
+                             uint8_t *out)
+{
+    const struct epb_grant *wish = wait->detail;
+    uint64_t place = wish->queued ? epb_queue_place(wish) : (uint64_t)wait->count;
+
+    return obstacle_pack(wish->stake->resource, place, now, out);
 }

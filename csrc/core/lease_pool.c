@@ -99,6 +99,7 @@ epb_element_discard(struct epb_leases *leases, struct epb_resource *pool,
         return;
     }
     pool->elements--;
+    epb_pool_resized(leases, pool);
     leases->stats.elements--;
     if (element->held) {
         element->discarded = true;
@@ -247,6 +248,7 @@ batch_commit(struct epb_leases *leases, struct batch *batch)
         epb_list_remove(&element->of_free);
     }
     batch->pool->elements += batch->count;
+    epb_pool_resized(leases, batch->pool);
     leases->stats.elements += batch->count;
 }
 
@@ -329,6 +331,7 @@ epb_lease_pool(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes
     bool was_defined = pool->defined;
 
     status = pool_on(leases, pool, elements, add, has_value, now);
+    epb_pools_refuse_stuck(leases, now);
     if (status == EPB_OK) {
         *created = !was_defined;
         *size = pool->elements;
@@ -409,6 +412,7 @@ epb_lease_discard(struct epb_leases *leases, struct epb_bytes key, struct epb_by
         return EPB_NOT_FOUND;
     }
     epb_element_discard(leases, pool, element);
+    epb_pools_refuse_stuck(leases, now);
     return EPB_OK;
 }
 
@@ -422,6 +426,7 @@ epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource)
     }
     epb_slots_fini(&resource->slots, leases->arena, leases->quota);
     epb_list_remove(&resource->of_defined);
+    epb_list_remove(&resource->of_resized);
     resource->defined = false;
     if (resource->counted) {
         resource->counted = false;

@@ -376,6 +376,7 @@ epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
     } else if (known != NULL) {
         status = release_own(&release, known, epb_who_session(&who));
     }
+    epb_pools_refuse_stuck(leases, now);
     *released = release.released;
     return status;
 }
@@ -406,6 +407,7 @@ epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
         return EPB_LEASE_HELD;
     }
     release_grant(&release, grant);
+    epb_pools_refuse_stuck(leases, now);
     *released = true;
     return EPB_OK;
 }

@@ -29,6 +29,23 @@
 
 #define EPB_SPACE_COUNT 3U
 
+/* A place where a search for deadlocks has been. */
+struct epb_search_place {
+    uint64_t round;                  /* the search that the rest belongs to */
+    uint64_t last_serial;            /* of the waits reached in the queue */
+    uint64_t stuck;                  /* how much of it stuck grants keep */
+    struct epb_tree_node *next;      /* the first wait that is not free yet */
+    const struct epb_flow_link *via; /* how a cycle comes here */
+    struct epb_list of_found;
+    struct epb_list of_work;
+};
+
+/* Grants that wait for each other's flows: the first for the last. */
+struct epb_cycle {
+    size_t count; /* of all; no more than these are at hand */
+    const struct epb_grant *grants[EPB_CYCLE_SHOWN];
+};
+
 struct epb_leases {
     struct epb_arena *arena;
     struct epb_quota *quota;
@@ -45,22 +62,28 @@ struct epb_leases {
     struct epb_tree wishes;    /* those in queues, by their waits' serial numbers */
     struct epb_list walks;
     struct epb_list defined; /* resources that stay */
+    struct epb_list resized; /* pools, in the middle of a call */
     struct epb_list losses;  /* grants, oldest first */
     struct epb_grant *shown; /* the loss that epb_lease_next_loss has shown last */
     uint64_t loss_count;
     uint64_t next_token;
     uint64_t last_batch; /* of elements added together */
+    uint64_t search_round;
+    struct epb_cycle cycle; /* of the last refusal, until the next call */
     struct epb_lease_stats stats;
 };
 
 struct epb_resource {
     struct epb_list of_defined;
+    struct epb_list of_resized;
     struct epb_list grants;        /* live, by token */
     struct epb_list free_elements; /* pool: given back longest ago first */
     struct epb_tree queue;         /* wishes, by their waits' serial numbers */
-    struct epb_slots slots;        /* numbers, semaphore */
-    uint64_t limit;                /* semaphore: permits */
-    uint64_t elements;             /* pool: those not discarded */
+    struct epb_list named;         /* live grants that waits name */
+    struct epb_search_place search;
+    struct epb_slots slots; /* numbers, semaphore */
+    uint64_t limit;         /* semaphore: permits */
+    uint64_t elements;      /* pool: those not discarded */
     uint64_t stakes;
     enum epb_lease_space space;
     enum epb_lease_kind kind; /* while it exists, see epb_resource_exists */
@@ -128,6 +151,19 @@ struct epb_take {
     struct epb_party *party;
 };
 
+/* A wait names a grant, which its flow holds. */
+struct epb_flow_link {
+    struct epb_list of_grant; /* in none when the grant has ended */
+    struct epb_grant *grant;
+    struct epb_grant *wish;
+};
+
+struct epb_flow {
+    size_t room;
+    size_t count;
+    struct epb_flow_link links[];
+};
+
 struct epb_grant {
     struct epb_tree_node by_token; /* a wish: its place in the queue */
     struct epb_tree_node by_due;   /* a wish: its place among those of all queues */
@@ -138,7 +174,11 @@ struct epb_grant {
     struct epb_list takes;     /* lost: those to be told by an event */
     struct epb_take *spare;    /* a wish's, for what it will be granted */
     struct epb_stake *stake;
-    struct epb_wait *wait; /* that it was made for, until that is freed */
+    struct epb_wait *wait;    /* that it was made for, until that is freed */
+    struct epb_flow *flow;    /* a wish: what it names; NULL: nothing */
+    struct epb_list named_by; /* live: links */
+    struct epb_list of_named; /* live: its resource's, while links name it */
+    uint64_t stuck;           /* in a search: links to waits that are not free yet */
     struct epb_element *element;
     uint64_t number;
     uint64_t token;
@@ -199,9 +239,10 @@ epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_par
 /* Whether it could be granted now if nobody waited. */
 bool
 epb_grant_fits(const struct epb_resource *resource, bool shared);
-/* The oldest live grant of this kind of the stake; NULL: there is none. */
+/* The oldest grant of this kind of the stake that is not over; NULL: there is none. */
 struct epb_grant *
-epb_grant_standing(const struct epb_stake *stake, bool shared);
+epb_grant_standing(const struct epb_stake *stake, bool shared,
+                   const struct epb_time *now);
 /* A wish that fits becomes live. Numbers must have been reserved. */
 void
 epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
@@ -311,7 +352,45 @@ epb_walks_see_grant(const struct epb_leases *leases, const struct epb_grant *gra
 void
 epb_walks_see_wish(const struct epb_leases *leases, const struct epb_grant *wish);
 
+/* The place in its queue, from 1; 0: farther back than is counted. */
+uint64_t
+epb_queue_place(const struct epb_grant *wish);
+
+/* lease_deadlock.c: flows, and the search for cycles */
+
+/* Tokens, u64 each: EPB_INVALID_VALUE, EPB_TOO_LARGE (more than EPB_FLOW_MAX). */
+EPB_MUST_USE enum epb_status
+epb_flow_check(struct epb_bytes tokens);
+/* What the wish's flow holds, of checked tokens; those of no live grant are left out. */
+EPB_MUST_USE enum epb_status
+epb_flow_set(struct epb_leases *leases, struct epb_grant *wish, struct epb_bytes tokens,
+             const struct epb_time *now);
+void
+epb_flow_drop(struct epb_leases *leases, struct epb_grant *wish);
+/* The grant has ended: nothing names it any more. */
+void
+epb_flow_forget(struct epb_grant *grant);
+/* Whether a wish in its queue closes a cycle, which is noted in leases->cycle then. */
+bool
+epb_wish_is_stuck(struct epb_leases *leases, const struct epb_grant *wish,
+                  const struct epb_time *now);
+/* Finishes its wait with EPB_DEADLOCK and the cycle that was noted. */
+void
+epb_wish_refuse(struct epb_leases *leases, struct epb_grant *wish,
+                const struct epb_time *now);
+/* The number of its elements has changed. */
+void
+epb_pool_resized(struct epb_leases *leases, struct epb_resource *pool);
+/* At the end of a call: refuses what waits for itself now that pools have other sizes. */
+void
+epb_pools_refuse_stuck(struct epb_leases *leases, const struct epb_time *now);
+
 /* lease_compute.c: reasons */
+
+/* The cycle that was noted, packed, as the reason; none when memory is out. */
+void
+epb_reason_set_cycle(struct epb_leases *leases, struct epb_wait *wait,
+                     const struct epb_time *now);
 
 /* One of the waits that have it is freed. */
 void

@@ -92,7 +92,7 @@ struct epb_reply {
     struct epb_bytes body;         /* the value; packed entries, see below */
     const struct epb_stats *stats; /* for stats, health and metrics; else NULL */
     size_t rest_bytes;             /* of the body, which epb_engine_piece gives: else 0 */
-    uint64_t as_of_wall_ms;        /* of a list: when it began */
+    uint64_t as_of_wall_ms;        /* of a list: when it began; of a refusal: its time */
     bool deferred; /* there is no reply yet: epb_engine_next will have it */
 };
 
@@ -134,10 +134,18 @@ enum epb_shape {
 
 /* An entry of a leases reply: u8 1 held, 2 waiting; u8 enum epb_lease_kind; u8 1: shared;
  * u64 session, 0: none; u64 fencing token, 0: waiting; u64 ms left to expiry, or to the
- * end of the wait; u64 ms since it was granted, or began to wait; u16 key bytes; u16
- * worker bytes; key; worker. Sorted by key and kind; of these, grants by token, then the
- * queue in its order. */
-#define EPB_LEASES_ENTRY_HEADER_BYTES 39U
+ * end of the wait; u64 ms since it was granted, or began to wait; u32 process id of the
+ * session, 0: not known; u16 key bytes; u16 worker bytes; key; worker. Sorted by key and
+ * kind; of these, grants by token, then the queue in its order. */
+#define EPB_LEASES_ENTRY_HEADER_BYTES 43U
+
+/* The body of a refusal with EPB_LEASE_HELD, EPB_WAIT_TIMEOUT or EPB_DEADLOCK, if there
+ * is one: what was in the way. u32 place in the queue, from 1, 0: none, or above 100; u32
+ * how many wait there; u32 how many hold it, counted to 100; then up to 8 of these, as
+ * entries of a leases reply. Of a deadlock, grants of the cycle: each one's flow waits
+ * for the next, the last one's for the first, which the refused flow holds; place and
+ * waiting are 0, and the third number is how many there are. */
+#define EPB_OBSTACLE_HEADER_BYTES 12U
 
 /* Events have id 0. Of a watch: status EPB_OK, count the id of the watch request, body
  * packed events: u8 kind, u64 version, u16 key bytes, key. Of a lease that ended without

@@ -82,6 +82,14 @@ epb_state_entry_reply(const struct epb_item_view *view, struct epb_reply *reply)
 void
 epb_state_not_found(struct epb_engine *engine, struct epb_bytes key,
                     const struct epb_time *now, struct epb_reply *reply);
+/* The body of a refusal that something stood in the way of: at once, or after a wait. */
+void
+epb_state_obstacle_reply(struct epb_engine *engine, enum epb_lease_space space,
+                         struct epb_bytes key, const struct epb_time *now,
+                         struct epb_reply *reply);
+void
+epb_state_wait_obstacle_reply(struct epb_engine *engine, const struct epb_wait *wait,
+                              const struct epb_time *now, struct epb_reply *reply);
 /* The packed body that the handler has put into engine->list. */
 void
 epb_state_list_reply(const struct epb_engine *engine, struct epb_reply *reply);

@@ -107,7 +107,8 @@ struct epb_wait {
     uint8_t action;          /* of the request: how its reply is made */
     bool waiting;            /* not finished, and not popped */
     enum epb_status status;  /* once it is finished */
-    int64_t count;           /* barrier: the reply's number */
+    int64_t count;           /* barrier: the reply's number; lease: its place in the queue
+                                when it was withdrawn */
     struct epb_grant *grant; /* lease: what was granted; NULL: nothing, or it has ended */
     struct epb_reason *reason;
     void *detail; /* the keeper's: what it waits for */

@@ -265,11 +265,41 @@ read_values(struct decoding *decoding, const struct member *member,
     return EPB_OK;
 }
 
+/* The tokens of what the flow holds. */
+static enum epb_status
+read_holding(struct decoding *decoding, const struct member *member,
+             const struct epb_json_span *span)
+{
+    struct epb_json_scan scan = epb_json_scan(span->text);
+    if (span->kind != EPB_JSON_ARRAY || !epb_json_take(&scan, '['))
+        return member->bad;
+    struct epb_json_span token;
+    while (epb_json_value(&scan, EPB_JSONL_DEPTH, &token)) {
+        int64_t number;
+        uint8_t *out;
+        enum epb_status status = epb_jsonl_integer(&token, member->bad, &number);
+        if (status == EPB_OK && number < 0)
+            status = member->bad;
+        if (status == EPB_OK)
+            status = epb_buf_reserve(decoding->scratch, sizeof number, &out);
+        if (status != EPB_OK)
+            return status;
+        epb_put_u64(out, (uint64_t)number);
+        epb_buf_commit(decoding->scratch, sizeof number);
+        if (!epb_json_take(&scan, ','))
+            break;
+    }
+    decoding->out->request.value = (struct epb_bytes){epb_buf_data(decoding->scratch),
+                                                      epb_buf_size(decoding->scratch)};
+    return EPB_OK;
+}
+
 /* --- The table --- */
 
 #define ONLY(NAME) (UINT64_C(1) << EPB_ACTION_##NAME)
 #define TAKES_PREFIX (ONLY(LIST) | ONLY(LEASES) | ONLY(WATCH))
 #define TAKES_VALUES (ONLY(POOL) | ONLY(POOL_ADD))
+#define TAKES_HOLDING (ONLY(LEASE) | ONLY(LOCK) | ONLY(ACQUIRE) | ONLY(GET_OR_SET))
 #define OF(field) offsetof(struct epb_request, field)
 
 /* The first two come first: a failure is answered with the id, and what the others mean
@@ -304,9 +334,11 @@ static const struct member members[] = {
     {"discard", read_truth, EPB_INVALID_REQUEST, EPB_F_DISCARD, 0, 0},
     {"workerId", read_text, EPB_INVALID_REQUEST, EPB_HAS_WORKER, OF(worker), 0},
     {"value", read_value, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value),
-     ~(TAKES_VALUES | ONLY(RELEASE))},
+     ~(TAKES_VALUES | TAKES_HOLDING | ONLY(RELEASE))},
     {"values", read_values, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), TAKES_VALUES},
     {"reason", read_text, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), ONLY(RELEASE)},
+    {"holding", read_holding, EPB_INVALID_REQUEST, EPB_HAS_VALUE, OF(value),
+     TAKES_HOLDING},
 };
 
 #define MEMBER_COUNT (sizeof members / sizeof members[0])

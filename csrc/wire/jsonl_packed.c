@@ -123,12 +123,13 @@ static void
 put_lease(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
 {
     const uint8_t *lease = take(rest, EPB_LEASES_ENTRY_HEADER_BYTES).data;
-    struct epb_bytes key = take(rest, epb_get_u16(lease + 35));
-    struct epb_bytes worker = take(rest, epb_get_u16(lease + 37));
+    struct epb_bytes key = take(rest, epb_get_u16(lease + 39));
+    struct epb_bytes worker = take(rest, epb_get_u16(lease + 41));
     bool held = lease[0] == 1;
     uint64_t session = epb_get_u64(lease + 3);
     uint64_t left_ms = epb_get_u64(lease + 19);
     uint64_t age_ms = epb_get_u64(lease + 27);
+    uint32_t pid = epb_get_u32(lease + 35);
     epb_text_put(text, "{\"key\":");
     epb_text_put_json_string(text, key);
     epb_text_put(text, ",\"kind\":\"");
@@ -144,6 +145,7 @@ put_lease(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
     } else {
         put_number_or_null(text, ",\"waitMs\":", left_ms, left_ms >= EPB_WAIT_FOREVER_MS);
     }
+    put_number_or_null(text, ",\"pid\":", pid, pid == 0);
     epb_jsonl_put_number(text, ",\"since\":", wall_ms < age_ms ? 0 : wall_ms - age_ms);
     epb_text_put(text, "}");
 }
@@ -165,6 +167,22 @@ void
 epb_jsonl_put_list_back(struct epb_text *text, enum epb_shape shape)
 {
     epb_text_put(text, shape == EPB_SHAPE_LIST ? "}" : "]");
+}
+
+void
+epb_jsonl_put_obstacle(struct epb_text *text, struct epb_bytes packed, bool is_cycle,
+                       uint64_t wall_ms)
+{
+    const uint8_t *header = take(&packed, EPB_OBSTACLE_HEADER_BYTES).data;
+    uint32_t place = epb_get_u32(header);
+    if (!is_cycle) {
+        if (place != 0)
+            epb_jsonl_put_number(text, ",\"place\":", place);
+        epb_jsonl_put_number(text, ",\"waiting\":", epb_get_u32(header + 4));
+    }
+    epb_text_put(text, is_cycle ? ",\"cycle\":[" : ",\"holders\":[");
+    put_entries(text, packed, wall_ms, put_lease);
+    epb_text_put(text, "]");
 }
 
 static const char *

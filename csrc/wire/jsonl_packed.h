@@ -25,5 +25,9 @@ epb_jsonl_put_entries(struct epb_text *text, enum epb_shape shape,
                       struct epb_bytes packed, uint64_t wall_ms);
 void
 epb_jsonl_put_list_back(struct epb_text *text, enum epb_shape shape);
+/* What was in the way of a request, or the cycle that it would have closed. */
+void
+epb_jsonl_put_obstacle(struct epb_text *text, struct epb_bytes packed, bool is_cycle,
+                       uint64_t wall_ms);
 
 #endif

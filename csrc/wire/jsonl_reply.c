@@ -251,21 +251,24 @@ put_members(struct epb_text *text, const struct epb_command *command,
 /* What the body of a refusal says. The reason of a failed computation is another client's
  * text; one that is no text is left out. */
 static void
-put_details(struct epb_text *text, enum epb_status status, struct epb_bytes body)
+put_details(struct epb_text *text, const struct epb_reply *reply)
 {
-    if (body.size_bytes == 0)
+    if (reply->body.size_bytes == 0)
         return;
-    if (status == EPB_NOT_FOUND) {
-        epb_jsonl_put_near(text, body);
-    } else if (epb_utf8_valid(body)) {
+    if (reply->status == EPB_LEASE_HELD || reply->status == EPB_WAIT_TIMEOUT ||
+        reply->status == EPB_DEADLOCK) {
+        epb_jsonl_put_obstacle(text, reply->body, reply->status == EPB_DEADLOCK,
+                               reply->as_of_wall_ms);
+    } else if (reply->status == EPB_NOT_FOUND) {
+        epb_jsonl_put_near(text, reply->body);
+    } else if (epb_utf8_valid(reply->body)) {
         epb_text_put(text, ",\"reason\":");
-        epb_text_put_json_string(text, body);
+        epb_text_put_json_string(text, reply->body);
     }
 }
 
-static enum epb_status
-encode_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status,
-               struct epb_bytes body)
+static struct epb_text
+begin_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status)
 {
     struct epb_text text = epb_text_begin(out);
     put_start(&text, false, id);
@@ -274,20 +277,22 @@ encode_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status,
     epb_text_put(&text, "\",\"message\":\"");
     epb_text_put(&text, epb_status_message(status));
     epb_text_put(&text, "\"");
-    put_details(&text, status, body);
-    epb_text_put(&text, "}\n");
-    return epb_text_end(&text);
+    return text;
 }
 
 enum epb_status
 epb_jsonl_encode(struct epb_buf *out, const struct epb_command *command,
                  struct epb_bytes id, const struct epb_reply *reply)
 {
-    if (reply->status != EPB_OK)
-        return encode_failure(out, id, reply->status, reply->body);
-    struct epb_text text = epb_text_begin(out);
-    put_start(&text, true, id);
-    put_members(&text, command, reply);
+    struct epb_text text;
+    if (reply->status == EPB_OK) {
+        text = epb_text_begin(out);
+        put_start(&text, true, id);
+        put_members(&text, command, reply);
+    } else {
+        text = begin_failure(out, id, reply->status);
+        put_details(&text, reply);
+    }
     if (reply->rest_bytes == 0)
         epb_text_put(&text, "}\n");
     return epb_text_end(&text);
@@ -310,5 +315,7 @@ epb_jsonl_encode_piece(struct epb_buf *out, const struct epb_command *command,
 enum epb_status
 epb_jsonl_encode_error(struct epb_buf *out, struct epb_bytes id, enum epb_status status)
 {
-    return encode_failure(out, id, status, (struct epb_bytes){NULL, 0});
+    struct epb_text text = begin_failure(out, id, status);
+    epb_text_put(&text, "}\n");
+    return epb_text_end(&text);
 }

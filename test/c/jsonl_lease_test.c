@@ -280,8 +280,9 @@ put_lease(struct epb_buf *out, bool held, uint8_t kind, uint64_t session, uint64
     epb_put_u64(lease + 11, token);
     epb_put_u64(lease + 19, left_ms);
     epb_put_u64(lease + 27, 400);
-    epb_put_u16(lease + 35, (uint16_t)strlen(key));
-    epb_put_u16(lease + 37, 2);
+    epb_put_u32(lease + 35, session == 0 ? 0 : 4242);
+    epb_put_u16(lease + 39, (uint16_t)strlen(key));
+    epb_put_u16(lease + 41, 2);
     put(out, (struct epb_bytes){lease, sizeof lease});
     put(out, TEXT(key));
     put(out, LITERAL("w1"));
@@ -298,11 +299,12 @@ Test(jsonl_lease, leases_are_listed_with_who_and_since_when)
         LITERAL("{\"action\":\"leases\"}"), (struct epb_reply){.body = bytes_of(&body)},
         "{\"ok\":true,\"leases\":["
         "{\"key\":\"a\",\"kind\":\"pool\",\"state\":\"held\",\"workerId\":\"w1\","
-        "\"shared\":false,\"session\":7,\"token\":90,\"ttl\":500,\"since\":600},"
+        "\"shared\":false,\"session\":7,\"token\":90,\"ttl\":500,\"pid\":4242,\"since\":"
+        "600},"
         "{\"key\":\"b\",\"kind\":\"lock\",\"state\":\"waiting\",\"workerId\":\"w1\","
-        "\"shared\":true,\"session\":null,\"waitMs\":600,\"since\":600},"
+        "\"shared\":true,\"session\":null,\"waitMs\":600,\"pid\":null,\"since\":600},"
         "{\"key\":\"c\",\"kind\":\"compute\",\"state\":\"waiting\",\"workerId\":\"w1\","
-        "\"shared\":true,\"session\":8,\"waitMs\":null,\"since\":600}]}\n");
+        "\"shared\":true,\"session\":8,\"waitMs\":null,\"pid\":4242,\"since\":600}]}\n");
     assert_reply(LITERAL("{\"action\":\"leases\"}"), (struct epb_reply){.status = EPB_OK},
                  "{\"ok\":true,\"leases\":[]}\n");
     epb_buf_fini(&body);

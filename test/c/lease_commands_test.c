@@ -257,8 +257,8 @@ Test(lease_commands, elements_are_values)
 static size_t
 line_text(const uint8_t *at, char *text, size_t size_bytes)
 {
-    unsigned key_bytes = epb_get_u16(at + 35);
-    unsigned worker_bytes = epb_get_u16(at + 37);
+    unsigned key_bytes = epb_get_u16(at + 39);
+    unsigned worker_bytes = epb_get_u16(at + 41);
     const char *key = (const char *)at + EPB_LEASES_ENTRY_HEADER_BYTES;
 
     snprintf(text, size_bytes, "%s %u%s %s %.*s %.*s left %llu age %llu",

@@ -85,6 +85,7 @@ struct wish {
     uint64_t wait_ms;
     bool has_value;
     enum epb_lease_rule rule;
+    uint64_t flow[2]; /* tokens of what it holds; 0: none */
 };
 
 static const struct wish at_once = {0};
@@ -99,7 +100,8 @@ static inline enum epb_status
 try_ask(struct office *office, struct epb_party *party, const char *key,
         const char *worker, struct wish wish, struct epb_grant **grant)
 {
-    const struct epb_request request = {
+    uint8_t flow[sizeof wish.flow];
+    struct epb_request request = {
         .id = ++office->last_id,
         .flags = wish.flags | (wish.wait_ms > 0 ? EPB_F_WAIT : 0),
         .key = bytes_of(key),
@@ -113,6 +115,12 @@ try_ask(struct office *office, struct epb_party *party, const char *key,
         .request = &request,
         .has_value = wish.has_value,
     };
+
+    request.value.data = flow;
+    for (; request.value.size_bytes < sizeof flow; request.value.size_bytes += 8) {
+        epb_put_u64(flow + request.value.size_bytes,
+                    wish.flow[request.value.size_bytes / 8]);
+    }
 
     return epb_lease_ask(office->leases, party, &ask, &office->now, grant);
 }

@@ -239,7 +239,8 @@ model_standing_of(struct model *model, const struct model_wait *wish)
         struct model_grant *grant = &model->grants[i];
 
         if (grant->space == wish->space && grant->key == wish->key &&
-            grant->worker == wish->worker && grant->place == wish->place) {
+            grant->worker == wish->worker && grant->place == wish->place &&
+            grant->due > model->now) {
             return grant->shared == wish->shared ? grant : NULL;
         }
     }

@@ -19,6 +19,7 @@
 #define MODEL_NOBODY MODEL_PARTIES /* the place of no session */
 #define MODEL_ELEMENTS 6U
 #define MODEL_MAX 512U /* grants, waits, losses at a time */
+#define MODEL_NAMES 4U /* tokens that a request names at most */
 
 enum model_state {
     MODEL_QUEUED,
@@ -72,6 +73,7 @@ struct model_wait {
     uint64_t own;    /* the token of the grant that was made for it; 0: none */
     uint64_t grant;  /* the token of what it was given, while that lives */
     unsigned reason; /* 0: none */
+    uint64_t names[MODEL_NAMES]; /* tokens of what its flow holds; 0: none */
 };
 
 struct model_party {
@@ -91,6 +93,10 @@ struct model {
     uint64_t now;
     uint64_t next_token, order, last_serial, last_session;
     bool ending;
+    uint64_t resized[MODEL_KEYS]; /* when the pool's size changed, in this call; 0: not */
+    uint64_t refused_asks;        /* for a deadlock: */
+    uint64_t refused_again;
+    uint64_t refused_resized;
     struct model_resource resources[MODEL_SPACES][MODEL_KEYS];
     struct model_party parties[MODEL_PARTIES];
     struct model_session sessions[MODEL_PARTIES];
@@ -107,6 +113,7 @@ struct model_ask {
     uint64_t ttl, wait; /* wait 0: doesn't */
     uint32_t id;
     bool fresh, shared, detached, has_value;
+    uint64_t names[MODEL_NAMES];
 };
 
 struct model_release {
@@ -196,7 +203,20 @@ model_elements(const struct model *model, unsigned key);
 void
 model_forget_told(struct model *model);
 
-/* What the two files of the model share. */
+/* lease_model_deadlock.c */
+
+/* How many requests wait that can never be granted; after a call, none. */
+unsigned
+model_stuck(struct model *model);
+
+/* What the files of the model share. */
+
+/* Whether the request waits for itself. */
+bool
+model_closes_cycle(struct model *model, const struct model_wait *wait);
+/* The end of a call that may have changed sizes of pools. */
+void
+model_refuse_stuck(struct model *model);
 
 struct model_resource *
 model_resource_of(struct model *model, unsigned space, unsigned key);

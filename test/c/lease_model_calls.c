@@ -19,7 +19,15 @@ begin_to_wait(struct model *model, const struct model_ask *ask, struct model_wai
     wish->started = ++model->order;
     wish->since = model->now;
     wish->due = ask->wait >= EPB_WAIT_FOREVER_MS ? UINT64_MAX : model->now + ask->wait;
+    for (unsigned i = 0; i < MODEL_NAMES; i++) {
+        wish->names[i] = model_find(model, ask->names[i]) == NULL ? 0 : ask->names[i];
+    }
     model->waits[model->wait_count++] = *wish;
+    if (model_closes_cycle(model, &model->waits[model->wait_count - 1])) {
+        model->wait_count--;
+        model->refused_asks++;
+        return EPB_DEADLOCK;
+    }
     return EPB_OK;
 }
 
@@ -103,6 +111,10 @@ model_ask_again(struct model *model, struct model_wait *wait)
     wait->state = MODEL_QUEUED;
     wait->status = EPB_OK;
     wait->started = ++model->order;
+    if (model_closes_cycle(model, wait)) {
+        model->refused_again++;
+        model_finish(model, wait, EPB_DEADLOCK);
+    }
     return false;
 }
 
@@ -158,6 +170,14 @@ model_renew_worker(struct model *model, unsigned place, unsigned worker, unsigne
 }
 
 static void
+resized(struct model *model, unsigned key)
+{
+    if (model->resized[key] == 0) {
+        model->resized[key] = ++model->order;
+    }
+}
+
+static void
 release_one(struct model *model, const struct model_grant *grant, unsigned party,
             bool force, bool discard)
 {
@@ -165,9 +185,13 @@ release_one(struct model *model, const struct model_grant *grant, unsigned party
         grant->place != MODEL_NOBODY && grant->place == model->parties[party].place;
 
     if (discard && grant->element < MODEL_ELEMENTS) {
-        model_resource_of(model, grant->space, grant->key)
-            ->elements[grant->element]
-            .discarded = true;
+        struct model_element *element =
+            &model_resource_of(model, grant->space, grant->key)->elements[grant->element];
+
+        if (!element->discarded) {
+            resized(model, grant->key);
+        }
+        element->discarded = true;
     }
     model_end(model, grant->token, force && !is_own ? MODEL_FORCED : MODEL_RELEASED);
 }
@@ -188,6 +212,7 @@ model_release_token(struct model *model, unsigned party, uint64_t token, bool fo
         return EPB_LEASE_HELD;
     }
     release_one(model, grant, party, force, discard);
+    model_refuse_stuck(model);
     *released = true;
     return EPB_OK;
 }
@@ -262,9 +287,8 @@ has_named(const struct model *model, unsigned place, unsigned worker, unsigned k
     return false;
 }
 
-enum epb_status
-model_release_worker(struct model *model, struct model_release *release,
-                     unsigned *released)
+static enum epb_status
+release_worker(struct model *model, struct model_release *release, unsigned *released)
 {
     unsigned own = model_place(model, release->party, release->detached);
     unsigned places[MODEL_PARTIES + 1];
@@ -297,6 +321,16 @@ model_release_worker(struct model *model, struct model_release *release,
         }
     }
     return EPB_OK;
+}
+
+enum epb_status
+model_release_worker(struct model *model, struct model_release *release,
+                     unsigned *released)
+{
+    enum epb_status status = release_worker(model, release, released);
+
+    model_refuse_stuck(model);
+    return status;
 }
 
 /* Computations */
@@ -383,8 +417,10 @@ model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned
     }
     pool->defined = true;
     pool->kind = EPB_KIND_POOL;
+    resized(model, key);
     *size = model_elements(model, key);
     model_go_on(model, EPB_SPACE_KEY, key);
+    model_refuse_stuck(model);
     return EPB_OK;
 }
 
@@ -422,6 +458,8 @@ model_discard(struct model *model, unsigned key, unsigned number)
     }
     element->discarded = element->held;
     element->there = element->held;
+    resized(model, key);
+    model_refuse_stuck(model);
     return EPB_OK;
 }
 

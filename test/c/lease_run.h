@@ -51,6 +51,7 @@ struct history {
 #define FLAG_DISCARD 32U
 #define FLAG_KEY 64U
 #define FLAG_ODD 128U
+#define FLAG_NAMES FLAG_ODD /* of an ask */
 
 #define RECENT 16U
 #define LINES_MAX 600U

@@ -302,6 +302,7 @@ run_compare(struct run *run)
     }
     compare_stats(run);
     check_invariants(run);
+    EXPECT(run, model_stuck(&run->model) == 0);
     see_tokens(run);
 }
 

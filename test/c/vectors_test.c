@@ -204,8 +204,9 @@ Test(vectors, replies_of_leases_and_events)
     epb_put_u64(lease + 11, TOKEN);
     epb_put_u64(lease + 19, 29000);
     epb_put_u64(lease + 27, 1000);
-    epb_put_u16(lease + 35, 8);
-    epb_put_u16(lease + 37, 2);
+    epb_put_u32(lease + 35, 4242);
+    epb_put_u16(lease + 39, 8);
+    epb_put_u16(lease + 41, 2);
     memcpy(lease + EPB_LEASES_ENTRY_HEADER_BYTES, "accountsw1", 10);
     uint8_t event[EPB_EVENT_HEADER_BYTES + 5] = {EPB_EVENT_SET};
     epb_put_u64(event + 1, 13);

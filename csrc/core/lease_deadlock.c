@@ -1,0 +1,455 @@
+/*
+ * Deadlocks: waits none of which can ever be granted, since each depends on another.
+ *
+ * A request that waits may name what its flow holds: grants that are not given back
+ * before the request has its answer. That makes the edges of a graph:
+ *
+ *   a grant depends on every wait that names it;
+ *   a wait depends on those before it in its queue, each of them, and on grants of its
+ *   resource: on all of them where it must be alone, on enough of them where a pool or a
+ *   semaphore has several of what it wants.
+ *
+ * Nothing else is an edge: not what the worker of the wait holds besides, since another
+ * flow of it may give that back at any time. A wait that has ended, or whose time is
+ * over, names nothing; a grant that has ended is not named any more. A wait for more
+ * elements than its pool has waits for somebody to add some: it is not stuck.
+ *
+ * The method is the reduction of a general resource graph (R. C. Holt, Some deadlock
+ * properties of computer systems, 1972): of the waits that can be reached from one, those
+ * that depend on nothing are taken for granted and ended, then those that depended only
+ * on these, and so on. What is left is stuck. Only what can be reached is looked at, each
+ * wait, each name and each named grant once.
+ *
+ * Invariant: when a call returns, no wait is stuck. What could change that:
+ * - a new wait, or a computation's that waits again: checked, and refused when it is
+ * stuck itself. If it is not, nothing else has become so: it will end, and what it names
+ * with it. One that names nothing can't close a cycle, since no edge leads to it;
+ * - a pool whose size changes (a discarded element does not come back; one that is added
+ *   makes waits wait for grants that waited for elements before): its queue is checked. A
+ *   cycle comes into a queue through a wait that names something, so that refusing such
+ *   waits, the first in the queue first, is enough;
+ * - nothing else: a grant that is made is named by no wait yet and takes the place of a
+ *   wait that was not stuck; a grant or wait that ends only takes edges away.
+ */
+#include "lease_state.h"
+
+/* Names */
+
+enum epb_status
+epb_flow_check(struct epb_bytes tokens)
+{
+    if (tokens.size_bytes % sizeof(uint64_t) != 0) {
+        return EPB_INVALID_VALUE;
+    }
+    return tokens.size_bytes / sizeof(uint64_t) > EPB_FLOW_MAX ? EPB_TOO_LARGE : EPB_OK;
+}
+
+static size_t
+flow_bytes(size_t room)
+{
+    return sizeof(struct epb_flow) + room * sizeof(struct epb_flow_link);
+}
+
+static void
+link_to(struct epb_flow_link *link, struct epb_grant *wish, struct epb_grant *grant)
+{
+    link->wish = wish;
+    link->grant = grant;
+    if (epb_list_empty(&grant->named_by)) {
+        epb_list_append(&grant->stake->resource->named, &grant->of_named);
+    }
+    epb_list_append(&grant->named_by, &link->of_grant);
+}
+
+static void
+unlink(struct epb_flow_link *link)
+{
+    if (epb_list_empty(&link->of_grant)) {
+        return;
+    }
+    epb_list_remove(&link->of_grant);
+    if (epb_list_empty(&link->grant->named_by)) {
+        epb_list_remove(&link->grant->of_named);
+    }
+}
+
+enum epb_status
+epb_flow_set(struct epb_leases *leases, struct epb_grant *wish, struct epb_bytes tokens,
+             const struct epb_time *now)
+{
+    size_t room = tokens.size_bytes / sizeof(uint64_t);
+    struct epb_flow *flow;
+    void *block;
+    enum epb_status status;
+
+    if (room == 0) {
+        return EPB_OK;
+    }
+    status = epb_quota_alloc(leases->quota, leases->arena, flow_bytes(room), &block);
+    if (status != EPB_OK) {
+        return status;
+    }
+    flow = block;
+    flow->room = room;
+    for (size_t i = 0; i < room; i++) {
+        uint64_t token = epb_get_u64(tokens.data + i * sizeof token);
+        struct epb_grant *grant = epb_lease_find(leases, token, now);
+
+        if (grant != NULL) {
+            link_to(&flow->links[flow->count++], wish, grant);
+        }
+    }
+    wish->flow = flow;
+    return EPB_OK;
+}
+
+void
+epb_flow_drop(struct epb_leases *leases, struct epb_grant *wish)
+{
+    struct epb_flow *flow = wish->flow;
+
+    if (flow == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < flow->count; i++) {
+        unlink(&flow->links[i]);
+    }
+    epb_quota_release(leases->quota, leases->arena, flow, flow_bytes(flow->room));
+    wish->flow = NULL;
+}
+
+void
+epb_flow_forget(struct epb_grant *grant)
+{
+    while (!epb_list_empty(&grant->named_by)) {
+        unlink(EPB_LIST_ITEM(grant->named_by.next, struct epb_flow_link, of_grant));
+    }
+}
+
+/* What a wait depends on */
+
+static struct epb_resource *
+resource_of(const struct epb_grant *grant)
+{
+    return grant->stake->resource;
+}
+
+static bool
+is_over(const struct epb_leases *leases, const struct epb_grant *wish,
+        const struct epb_time *now)
+{
+    return epb_wait_is_due(wish->wait, now) ||
+           epb_wait_is_leaving(leases->waits, wish->wait);
+}
+
+/* How much of its resource a grant keeps from those who wait. */
+static uint64_t
+kept_by(const struct epb_grant *grant)
+{
+    return grant->element != NULL && grant->element->discarded ? 0 : 1;
+}
+
+/* Whether it could be granted when all that is not stuck has ended. */
+static bool
+fits_in_the_end(const struct epb_resource *resource, const struct epb_grant *wish)
+{
+    const uint64_t wanted = 1;
+    uint64_t size = resource->elements;
+
+    switch (resource->kind) {
+    case EPB_KIND_NUMBERS:
+        return true;
+    case EPB_KIND_SEMAPHORE:
+        size = resource->limit;
+        break;
+    case EPB_KIND_POOL:
+        break;
+    case EPB_KIND_VALUE:
+    case EPB_KIND_LOCK:
+    case EPB_KIND_COMPUTE:
+        return resource->search.stuck == 0 || epb_grant_fits(resource, wish->shared);
+    }
+    return size < wanted || size - resource->search.stuck >= wanted;
+}
+
+/* The search */
+
+struct search {
+    struct epb_leases *leases;
+    const struct epb_time *now;
+    struct epb_list found; /* resources, in the order of reaching them */
+    struct epb_list work;  /* of these, where another wait may be free by now */
+};
+
+static struct epb_resource *
+take_work(struct search *search)
+{
+    struct epb_resource *resource =
+        EPB_LIST_ITEM(search->work.next, struct epb_resource, search.of_work);
+
+    epb_list_remove(&resource->search.of_work);
+    return resource;
+}
+
+static struct epb_grant *
+wish_at(struct epb_tree_node *node)
+{
+    return EPB_TREE_ITEM(node, struct epb_grant, by_token);
+}
+
+/* Whether the link is an edge: its wish waits. */
+static bool
+binds(const struct search *search, const struct epb_flow_link *link)
+{
+    return link->wish->queued && !is_over(search->leases, link->wish, search->now);
+}
+
+/* The resource, and those in its queue up to this serial number. */
+static void
+reach(struct search *search, struct epb_resource *resource, uint64_t serial)
+{
+    struct epb_search_place *place = &resource->search;
+
+    if (place->round != search->leases->search_round) {
+        *place = (struct epb_search_place){
+            .round = search->leases->search_round,
+            .next = resource->queue.first,
+        };
+        epb_list_append(&search->found, &place->of_found);
+        epb_list_append(&search->work, &place->of_work);
+    }
+    if (place->last_serial < serial) {
+        place->last_serial = serial;
+    }
+}
+
+/* Counts what keeps the resource's grants, and reaches it. */
+static void
+reach_on(struct search *search, struct epb_resource *resource)
+{
+    for (struct epb_list *at = resource->named.next; at != &resource->named;
+         at = at->next) {
+        struct epb_grant *grant = EPB_LIST_ITEM(at, struct epb_grant, of_named);
+
+        grant->stuck = 0;
+        for (struct epb_list *name = grant->named_by.next; name != &grant->named_by;
+             name = name->next) {
+            struct epb_flow_link *link =
+                EPB_LIST_ITEM(name, struct epb_flow_link, of_grant);
+
+            if (binds(search, link)) {
+                grant->stuck++;
+                reach(search, resource_of(link->wish), link->wish->by_token.major);
+            }
+        }
+        if (grant->stuck > 0) {
+            resource->search.stuck += kept_by(grant);
+        }
+    }
+}
+
+/* A wait will end, and its flow go on. */
+static void
+free_wish(struct search *search, const struct epb_grant *wish)
+{
+    for (size_t i = 0; wish->flow != NULL && i < wish->flow->count; i++) {
+        struct epb_flow_link *link = &wish->flow->links[i];
+
+        if (epb_list_empty(&link->of_grant)) {
+            continue;
+        }
+        struct epb_search_place *place = &resource_of(link->grant)->search;
+
+        if (place->round == search->leases->search_round && --link->grant->stuck == 0) {
+            place->stuck -= kept_by(link->grant);
+            epb_list_remove(&place->of_work);
+            epb_list_append(&search->work, &place->of_work);
+        }
+    }
+}
+
+/* Frees the resource's waits, in their order, as far as that goes. */
+static void
+reduce(struct search *search, struct epb_resource *resource)
+{
+    struct epb_search_place *place = &resource->search;
+
+    while (place->next != NULL && place->next->major <= place->last_serial) {
+        const struct epb_grant *wish = wish_at(place->next);
+
+        if (!is_over(search->leases, wish, search->now)) {
+            if (!fits_in_the_end(resource, wish)) {
+                return;
+            }
+            free_wish(search, wish);
+        }
+        place->next = epb_tree_next(&resource->queue, place->next);
+    }
+}
+
+/* Reaches all that those waits depend on, and frees what is not stuck. */
+static void
+search_from(struct search *search, struct epb_leases *leases,
+            struct epb_resource *resource, uint64_t serial, const struct epb_time *now)
+{
+    *search = (struct search){.leases = leases, .now = now};
+    epb_list_init(&search->found);
+    epb_list_init(&search->work);
+    leases->search_round++;
+    reach(search, resource, serial);
+    for (struct epb_list *at = search->found.next; at != &search->found; at = at->next) {
+        reach_on(search, EPB_LIST_ITEM(at, struct epb_resource, search.of_found));
+    }
+    while (!epb_list_empty(&search->work)) {
+        reduce(search, take_work(search));
+    }
+}
+
+static bool
+is_left(const struct epb_grant *wish)
+{
+    const struct epb_tree_node *next = resource_of(wish)->search.next;
+
+    return next != NULL && next->major <= wish->by_token.major;
+}
+
+/* Naming the cycle */
+
+/* The link from what is stuck of the resource's grants to this wait; NULL: there is none.
+ * Resources that are led to for the first time are put among the work. */
+static const struct epb_flow_link *
+closing_link(struct search *search, struct epb_resource *resource,
+             const struct epb_grant *wish)
+{
+    for (struct epb_list *at = resource->named.next; at != &resource->named;
+         at = at->next) {
+        struct epb_grant *grant = EPB_LIST_ITEM(at, struct epb_grant, of_named);
+        struct epb_list *name = grant->named_by.next;
+
+        for (; grant->stuck > 0 && name != &grant->named_by; name = name->next) {
+            const struct epb_flow_link *link =
+                EPB_LIST_ITEM(name, const struct epb_flow_link, of_grant);
+            struct epb_resource *to = resource_of(link->wish);
+
+            if (link->wish == wish) {
+                return link;
+            }
+            if (binds(search, link) && is_left(link->wish) && to->search.via == NULL &&
+                to != resource_of(wish)) {
+                to->search.via = link;
+                epb_list_append(&search->work, &to->search.of_work);
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The cycle ends with this link. First comes the grant that the wait's own flow holds;
+ * then the one that it waits for, and so on. */
+static void
+note_cycle(struct epb_cycle *cycle, const struct epb_flow_link *last)
+{
+    const struct epb_flow_link *link = last;
+    size_t at = 0;
+
+    for (; link != NULL; link = resource_of(link->grant)->search.via) {
+        at++;
+    }
+    cycle->count = at;
+    for (link = last; link != NULL; link = resource_of(link->grant)->search.via) {
+        if (at == cycle->count || at < EPB_CYCLE_SHOWN) {
+            cycle->grants[at % cycle->count] = link->grant;
+        }
+        at--;
+    }
+}
+
+/* The shortest way from the wait, through what is stuck, to itself. False: it only waits
+ * for others who are. */
+static bool
+find_cycle(struct search *search, const struct epb_grant *wish)
+{
+    const struct epb_flow_link *link = NULL;
+
+    epb_list_append(&search->work, &resource_of(wish)->search.of_work);
+    while (link == NULL && !epb_list_empty(&search->work)) {
+        link = closing_link(search, take_work(search), wish);
+    }
+    while (!epb_list_empty(&search->work)) {
+        (void)take_work(search);
+    }
+    if (link != NULL) {
+        note_cycle(&search->leases->cycle, link);
+    }
+    return link != NULL;
+}
+
+bool
+epb_wish_is_stuck(struct epb_leases *leases, const struct epb_grant *wish,
+                  const struct epb_time *now)
+{
+    struct search search;
+
+    if (wish->flow == NULL || wish->flow->count == 0) {
+        return false;
+    }
+    search_from(&search, leases, resource_of(wish), wish->by_token.major, now);
+    return is_left(wish) && find_cycle(&search, wish);
+}
+
+/* The first of the queue that is in a cycle; NULL: there is none. */
+static struct epb_grant *
+first_stuck(struct epb_leases *leases, struct epb_resource *resource,
+            const struct epb_time *now)
+{
+    struct search search;
+    struct epb_tree_node *node;
+
+    search_from(&search, leases, resource, UINT64_MAX, now);
+    node = resource->search.next;
+    while (node != NULL && !epb_wish_is_stuck(leases, wish_at(node), now)) {
+        node = epb_tree_next(&resource->queue, node);
+    }
+    return node == NULL ? NULL : wish_at(node);
+}
+
+void
+epb_wish_refuse(struct epb_leases *leases, struct epb_grant *wish,
+                const struct epb_time *now)
+{
+    epb_queue_remove(leases, wish);
+    epb_reason_set_cycle(leases, wish->wait, now);
+    epb_wait_finish(leases->waits, wish->wait, EPB_DEADLOCK);
+}
+
+void
+epb_pool_resized(struct epb_leases *leases, struct epb_resource *pool)
+{
+    if (epb_list_empty(&pool->of_resized)) {
+        epb_list_append(&leases->resized, &pool->of_resized);
+    }
+}
+
+static void
+refuse_stuck_of(struct epb_leases *leases, struct epb_resource *pool,
+                const struct epb_time *now)
+{
+    struct epb_grant *wish;
+
+    while (pool->queue.count > 0 && (wish = first_stuck(leases, pool, now)) != NULL) {
+        epb_wish_refuse(leases, wish, now);
+        epb_resource_go_on(leases, pool, now);
+    }
+}
+
+void
+epb_pools_refuse_stuck(struct epb_leases *leases, const struct epb_time *now)
+{
+    while (!epb_list_empty(&leases->resized)) {
+        struct epb_resource *pool =
+            EPB_LIST_ITEM(leases->resized.next, struct epb_resource, of_resized);
+
+        epb_list_remove(&pool->of_resized);
+        refuse_stuck_of(leases, pool, now);
+    }
+}

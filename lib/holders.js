@@ -1,0 +1,75 @@
+'use strict';
+/** Who holds what, and who waits for whom, in words. */
+
+const { quoteKey } = require('./error');
+
+/** As far as the broker counts. */
+const COUNTED_MAX = 100;
+
+/**
+ * @typedef {import('./index').Holder} Holder
+ * @typedef {import('./packed').Obstacle} Obstacle
+ */
+
+/**
+ * A time for a person.
+ * @param {number} ms
+ */
+function duration(ms) {
+  if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/** @param {{ workerId: string, pid: number | null }} who */
+function worker({ workerId, pid }) {
+  return `worker ${quoteKey(workerId)}${pid === null ? '' : ` (pid ${pid})`}`;
+}
+
+/** @param {Holder} holder */
+const sinceWhen = (holder) => `${worker(holder)} for ${duration(holder.heldMs)}`;
+
+/** @param {Obstacle} obstacle */
+function others({ holding, holders }) {
+  if (holding <= holders.length) return '';
+  const more = holding - holders.length;
+  return ` and ${holding >= COUNTED_MAX ? `more than ${more}` : more} others`;
+}
+
+/**
+ * "It is held by ...", or '' when nothing of it is.
+ * @param {Obstacle | null} obstacle
+ */
+function heldBy(obstacle) {
+  if (obstacle === null || obstacle.holders.length === 0) return '';
+  return `It is held by ${obstacle.holders.map(sinceWhen).join(', ')}${others(obstacle)}.`;
+}
+
+/**
+ * The place in the queue, for a sentence of its own; '' when it is not known.
+ * @param {Obstacle | null} obstacle
+ */
+function placeOf(obstacle) {
+  if (obstacle === null || obstacle.waiting === 0) return '';
+  const waiting = obstacle.waiting === 1 ? '1 request waits' : `${obstacle.waiting} requests wait`;
+  if (obstacle.place === 0) return `${waiting} for it.`;
+  return `${waiting} for it; this one is number ${obstacle.place}.`;
+}
+
+/**
+ * Each holds what the one before waits for, and the first what the last does.
+ * @param {readonly Holder[]} cycle
+ * @param {number} count of all of them
+ */
+function circle(cycle, count) {
+  const steps = cycle.map((holder, i) => {
+    const next = cycle[(i + 1) % cycle.length];
+    const isCut = i === cycle.length - 1 && count > cycle.length;
+    const waits = isCut ? 'waits for another' : `waits for ${quoteKey(next.key)}`;
+    return `${worker(holder)} holds ${quoteKey(holder.key)} and ${waits}`;
+  });
+  return steps.join('; ') + (count > cycle.length ? `; and ${count - cycle.length} more` : '');
+}
+
+module.exports = { circle, duration, heldBy, placeOf, worker };
