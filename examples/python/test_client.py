@@ -13,6 +13,8 @@ from ephemeral_pipe import BrokerError, PipeClient
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND = ROOT / "bin" / "ephemeral-pipe-broker.js"
+# Far beyond anything that is waited for, on a busy machine too.
+PATIENCE_S = 300
 # The command of `start`: says where the broker is, and lives until its standard input ends.
 REPORT = 'printf "%s\\n%s\\n" "$EPHEMERAL_PIPE" "$EPHEMERAL_SECRET"; exec cat >/dev/null'
 
@@ -36,7 +38,7 @@ class RunningBroker:
     def stop(self) -> int:
         self._process.stdin.close()
         self._process.stdout.close()
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=PATIENCE_S)
 
 
 class ClientCases:
@@ -55,7 +57,7 @@ class ClientCases:
             raise AssertionError(f"the broker ended with {status}")
 
     def setUp(self):
-        self.client = PipeClient(self.broker.pipe, self.broker.secret)
+        self.client = PipeClient(self.broker.pipe, self.broker.secret, timeout=PATIENCE_S)
         self.addCleanup(self.client.close)
 
     def assert_code(self, code, call, *arguments, **named):
@@ -131,7 +133,10 @@ class ClientCases:
         self.assertIn("\n# TYPE ephemeral_broker_items gauge\n", self.client.metrics())
 
     def test_many_clients_at_once(self):
-        clients = [PipeClient(self.broker.pipe, self.broker.secret) for _ in range(20)]
+        clients = [
+            PipeClient(self.broker.pipe, self.broker.secret, timeout=PATIENCE_S)
+            for _ in range(20)
+        ]
         for number, client in enumerate(clients):
             client.set(f"client {number}", number, ttl_ms=60_000)
         for number, client in enumerate(reversed(clients)):
@@ -140,7 +145,9 @@ class ClientCases:
             client.close()
 
     def another(self, **named):
-        client = PipeClient(self.broker.pipe, self.broker.secret, **named)
+        client = PipeClient(
+            self.broker.pipe, self.broker.secret, **{"timeout": PATIENCE_S, **named}
+        )
         self.addCleanup(client.close)
         return client
 
@@ -158,7 +165,7 @@ class ClientCases:
         thread.start()
 
         def wait():
-            thread.join(timeout=30)
+            thread.join(timeout=PATIENCE_S)
             self.assertTrue(result, "the call has not ended")
             value, error = result[0]
             if error is not None:
@@ -317,7 +324,7 @@ class WithSecret(ClientCases, unittest.TestCase):
             heard += more
         connection.close()
         self.assertEqual(len(heard), 36)
-        self.assertEqual(child.communicate(timeout=30)[0].strip(), b"auth_failed")
+        self.assertEqual(child.communicate(timeout=PATIENCE_S)[0].strip(), b"auth_failed")
 
 
 class WithoutSecret(ClientCases, unittest.TestCase):

@@ -30,7 +30,7 @@
 #include "wire/auth.h"
 #include "wire/frame.h"
 
-#define PATIENCE_S 60
+#define PATIENCE_S 600
 
 /* --- A directory for this test's sockets --- */
 

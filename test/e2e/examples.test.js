@@ -23,7 +23,8 @@ async function run(t, command, env = {}) {
 
 const jest = (t, env) => {
   const program = require.resolve('jest/bin/jest');
-  return run(t, [process.execPath, program, '--config', example('jest', 'jest.config.js')], env);
+  const config = ['--config', example('jest', 'jest.config.js')];
+  return run(t, [process.execPath, program, ...config, '--testTimeout=120000'], env);
 };
 
 describe('examples/jest', () => {
@@ -73,7 +74,7 @@ describe('examples/accounts', () => {
     ]);
     const [, wait] = /^longest wait for the next after a death: ([\d.]+) ms$/.exec(lines[3]);
     // An account that came back only by its TTL would take a minute.
-    assert.ok(Number(wait) < 10_000, `${wait} ms`);
+    assert.ok(Number(wait) < 50_000, `${wait} ms`);
   });
 });
 
@@ -86,6 +87,7 @@ describe('examples/playwright', () => {
       'test',
       '--config',
       example('playwright'),
+      '--timeout=300000',
       '--output',
       scratch(t),
     ]);

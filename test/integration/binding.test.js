@@ -97,7 +97,7 @@ function runScript(t, script) {
   fs.writeFileSync(file, prelude + script);
   const node = spawnSync(process.execPath, [file], {
     encoding: 'utf8',
-    timeout: 60000,
+    timeout: 600_000,
     env: { ...process.env, TMPDIR: directory, NODE_PATH: path.join(root, 'node_modules') },
   });
   fs.rmSync(file);

@@ -10,6 +10,7 @@ const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { test } = require('node:test');
 const { ROOT, SECRET, startBroker, startClient, temporaryDirectory } = require('../helpers/broker');
+const { patient } = require('../helpers/patience');
 
 const JEST = require.resolve('jest/bin/jest');
 
@@ -32,7 +33,7 @@ const SUITE = `
   });
   test('leases, and what is computed once', async () => {
     await client.limit('one', 1);
-    await client.withLease('one', { ttl: 300 }, async (permit, lease) => {
+    await client.withLease('one', { ttl: ${patient(300)} }, async (permit, lease) => {
       expect(permit).toBe(0);
       await client.incr('holders', 1, 60000);
       await lease.renew();
@@ -59,7 +60,8 @@ async function runJest(t, files, { args = [], nodeArgs = [], config = {} } = {})
   fs.writeFileSync(path.join(project, 'package.json'), JSON.stringify({ jest: config }));
   for (const [name, text] of Object.entries(files))
     fs.writeFileSync(path.join(project, name), text);
-  const all = [...nodeArgs, JEST, '--rootDir', project, '--ci', '--colors=false', ...args];
+  const all = [...nodeArgs, JEST, '--rootDir', project, '--ci', '--colors=false'];
+  all.push('--testTimeout=120000', ...args);
   const env = { ...process.env, ...broker.env() };
   const { error, stderr } = await new Promise((resolve) => {
     execFile(process.execPath, all, { cwd: project, env }, (failure, _stdout, text) =>
@@ -69,7 +71,7 @@ async function runJest(t, files, { args = [], nodeArgs = [], config = {} } = {})
   return { broker, project, error, stderr };
 }
 
-test('in two workers, with fake timers', { timeout: 120_000 }, async (t) => {
+test('in two workers, with fake timers', async (t) => {
   const files = { 'a.test.js': SUITE, 'b.test.js': SUITE, 'c.test.js': SUITE };
   const { broker, error, stderr } = await runJest(t, files, { args: ['--maxWorkers=2'] });
   assert.equal(error, null, stderr);
@@ -79,7 +81,7 @@ test('in two workers, with fake timers', { timeout: 120_000 }, async (t) => {
 });
 
 for (const legacyFakeTimers of [false, true]) {
-  test(`fake timers everywhere, legacy: ${legacyFakeTimers}`, { timeout: 120_000 }, async (t) => {
+  test(`fake timers everywhere, legacy: ${legacyFakeTimers}`, async (t) => {
     const suite = `
       const { PipeClient } = require(${JSON.stringify(ROOT)});
       const client = new PipeClient();
@@ -111,7 +113,7 @@ const ONE_OF_MANY = `
   }));
 `;
 
-test('connections and memory do not grow with the files', { timeout: 300_000 }, async (t) => {
+test('connections and memory do not grow with the files', async (t) => {
   const names = Array.from({ length: 60 }, (_, i) => `t${i}.test.js`);
   const files = Object.fromEntries(names.map((name) => [name, ONE_OF_MANY]));
   const { project, error, stderr } = await runJest(t, files, {
@@ -128,7 +130,7 @@ test('connections and memory do not grow with the files', { timeout: 300_000 }, 
   assert.ok(grown < 40, `the heap grew by ${grown} MB in 40 files`);
 });
 
-test('--detectOpenHandles finds nothing', { timeout: 120_000 }, async (t) => {
+test('--detectOpenHandles finds nothing', async (t) => {
   const suite = `
     const { PipeClient, Broker } = require(${JSON.stringify(ROOT)});
     const client = new PipeClient();
@@ -152,7 +154,7 @@ test('--detectOpenHandles finds nothing', { timeout: 120_000 }, async (t) => {
   assert.doesNotMatch(stderr, /open handle/);
 });
 
-test('a wait that a test gave up lets the process end', { timeout: 120_000 }, async (t) => {
+test('a wait that a test gave up lets the process end', async (t) => {
   const suite = `
     const { PipeClient } = require(${JSON.stringify(ROOT)});
     const client = new PipeClient();

@@ -77,7 +77,7 @@ const ORDERS = {
 
 for (const [name, fakes] of Object.entries({ EVERYTHING, DEAD, MOCK_TIMERS })) {
   for (const [when, order] of Object.entries(ORDERS)) {
-    test(`${name}, ${when}`, { timeout: 60_000 }, async (t) => {
+    test(`${name}, ${when}`, async (t) => {
       const broker = startBroker(t, { secret: SECRET });
       const script = `${fakes}${CALLS}server.on('listening', () => { ${order} });`;
       const { stdout, stderr } = await runNode(script, { env: broker.env() });

@@ -65,7 +65,7 @@ function run(command, args, options = {}) {
   return spawnSync(command, args, {
     encoding: 'utf8',
     ...options,
-    env: { ...env, ...options.env },
+    env: { CLIENT_TIMEOUT: '120s', ...env, ...options.env },
   });
 }
 
