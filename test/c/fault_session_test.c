@@ -52,6 +52,8 @@ static const struct step steps[] = {
     /* Numbers, handed over to who waits by frames, then to who waits by lines. */
     DO(A, LEASE, KEY("numbers"), WORKER("a")),
     DO(A, LEASE, .flags = EPB_F_FRESH, KEY("numbers"), WORKER("a")),
+    DO(B, NUMBER, KEY("numbers"), WORKER("b")),
+    LINE("\"number\",\"key\":\"numbers\",\"workerId\":\"c\""),
     DO(A, LOCK, KEY("l"), WORKER("a")),
     DO(B, LOCK, .flags = EPB_F_WAIT, KEY("l"), WORKER("b"), WAITING),
     LINE("\"lock\",\"key\":\"l\",\"workerId\":\"c\",\"waitMs\":1e99,\"id\":1"),
@@ -73,7 +75,8 @@ static const struct step steps[] = {
     DO(A, DISCARD, KEY("p"), VALUE("2")),
     LINE("\"lease\",\"key\":\"q\",\"workerId\":\"c\""),
     DO(A, LIMIT, .flags = EPB_F_COUNT, KEY("sem"), .count = 1),
-    DO(B, LEASE, KEY("sem"), WORKER("b")),
+    DO(B, ACQUIRE, KEY("sem"), WORKER("b")),
+    LINE("\"acquire\",\"key\":\"none\",\"workerId\":\"c\""),
     DO(A, LEASE, .flags = EPB_F_WAIT, KEY("sem"), WORKER("a"), WAITING),
     DO(A, LEASE, KEY("k"), WORKER("a")),
     DO(B, RELEASE, WORKER("b")),
