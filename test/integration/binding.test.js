@@ -449,7 +449,8 @@ test('what a callback throws is an uncaught exception', (t) => {
   assert.deepEqual(left, []);
 });
 
-test('a channel that nobody holds is collected, unless somebody waits for its answer', (t) => {
+// Those that are waited for are held by lib/connection.js: the addon would hold their realm for ever.
+test('a channel that nobody holds is collected, whatever it waits for', (t) => {
   const { status, stderr, left } = runScript(
     t,
     `require('node:v8').setFlagsFromString('--expose-gc');
@@ -466,14 +467,13 @@ test('a channel that nobody holds is collected, unless somebody waits for its an
        if (name === 'armed for events') channel.unref();
        registry.register(channel, name);
      }
-     for (const name of ['idle', 'idle', 'armed for events', 'armed for events']) make(name);
-     make('waited for');
+     const names = ['armed for events', 'armed for events', 'idle', 'idle', 'waited for'];
+     for (const name of names) make(name);
      let rounds = 0;
      (function collect() {
        gc();
-       if (gone.length < 4 && rounds++ < 1000) return setImmediate(collect);
-       gc();
-       if (gone.length !== 4 || gone.includes('waited for')) throw new Error(gone.join());
+       if (gone.length < names.length && rounds++ < 1000) return setImmediate(collect);
+       if (gone.sort().join() !== names.join()) throw new Error(gone.join());
        broker.stopSync();
      })();`,
   );
