@@ -129,7 +129,7 @@ async function testFile(file, env) {
   }
 }
 
-/** Each file in a run of its own, so that one that hangs takes no other with it. */
+/** Each file in a separate run, so that one that hangs takes no other with it. */
 async function nodeTests(files, env = {}) {
   if (files.length === 0) {
     console.log('no test file was found');

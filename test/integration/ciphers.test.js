@@ -70,7 +70,7 @@ test('what a later client says behind its offer is passed over, and covered by t
   session.socket.destroy();
 });
 
-test('a scope is refused in so many words, and lets nobody in', async (t) => {
+test('a scope is refused with version_mismatch, before any proof', async (t) => {
   const { pipe } = startBroker(t, { secret: SECRET });
   const raw = await rawConnection(t, pipe);
   raw.write(offerHello(3, 'get ci:*'));
