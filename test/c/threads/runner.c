@@ -256,6 +256,19 @@ free_place(void)
     }
 }
 
+/* Names each suite when its first test starts, so that a run is heard to go on. */
+static void
+announce(const struct criterion_test *test)
+{
+    static const char *suite = "";
+
+    if (strcmp(suite, test->category) == 0)
+        return;
+    suite = test->category;
+    printf("%s\n", suite);
+    (void)fflush(stdout); /* before it is forked */
+}
+
 int
 main(int argc, char **argv)
 {
@@ -263,6 +276,7 @@ main(int argc, char **argv)
         if (*test == NULL || !is_wanted(*test, argc - 1, argv + 1))
             continue;
         int place = free_place();
+        announce(*test);
         running[place].pid = start(*test);
         running[place].test = *test;
         if (running[place].pid < 0) {
