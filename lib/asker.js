@@ -8,7 +8,8 @@ const { Call } = require('./call');
 const check = require('./check');
 const { connect } = require('./connection');
 const { inContext } = require('./error');
-const { FLAGS, FOREVER_MS, Request } = require('./frame');
+const { FOREVER_MS } = require('./duration');
+const { FLAGS, Request } = require('./frame');
 const {
   checkNames,
   defaultWorkerId,
@@ -242,7 +243,7 @@ class Asker {
     if (given === undefined) return;
     checkNames(`${call.operation}()`, given, known);
     if (given.timeout !== undefined) {
-      call.timeout = check.checkedNumber('timeout', given.timeout, 1);
+      call.timeout = check.checkedMs('timeout', given.timeout, 1);
     }
     if ('default' in given) call.missing = { value: given.default };
     if (given.signal !== undefined) call.patient().signal = check.checkedSignal(given.signal);

@@ -5,7 +5,8 @@
  */
 
 const { load } = require('./binding');
-const { BrokerError, describeType } = require('./error');
+const { checkedMs } = require('./check');
+const { BrokerError, inContext } = require('./error');
 const { checkNames, resolve, resolveSecret } = require('./options');
 
 /** A secret with fewer bytes than this can be guessed. */
@@ -120,7 +121,7 @@ class Broker {
   /**
    * Lets requests in flight finish, then wipes memory and removes the pipe. Any number of calls, at
    * any time, are one stop.
-   * @param {{ drainMs?: number }} [options]
+   * @param {{ drainMs?: import('./index').Duration }} [options]
    * @returns {Promise<void>}
    */
   async stop(options = {}) {
@@ -312,15 +313,16 @@ function startNative(native, pipeId) {
 }
 
 /**
- * @param {{ drainMs?: number }} options
+ * @param {{ drainMs?: import('./index').Duration }} options
  * @returns {number}
  */
 function checkedDrain(options) {
   checkNames('stop()', options, ['drainMs']);
-  const { drainMs = DRAIN_MS } = options;
-  if (Number.isSafeInteger(drainMs) && drainMs >= 0) return drainMs;
-  const message = `drainMs takes a whole number of milliseconds, not ${describeType(drainMs)}.`;
-  throw new BrokerError('invalid_request', message, { operation: 'stop' });
+  try {
+    return checkedMs('drainMs', options.drainMs ?? DRAIN_MS, 0);
+  } catch (error) {
+    throw inContext(error, 'stop', undefined);
+  }
 }
 
 /**

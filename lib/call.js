@@ -2,10 +2,11 @@
 /** A request that waits for its reply: what to do with that, until when, and where its bytes are. */
 
 const { load } = require('./binding');
+const { endless } = require('./duration');
 const { BrokerError, inContext } = require('./error');
 const { explain } = require('./explain');
 const { FLAGS } = require('./frame');
-const { getNear, getObstacle } = require('./packed');
+const { eventName, getNear, getObstacle } = require('./packed');
 const { heed, unheed } = require('./signals');
 const { atSite, rejectedForWaiter } = require('./stack');
 
@@ -58,6 +59,27 @@ function obstacleOf(buffer, reply) {
 function factsOf(code, { place, waiting, holders }) {
   if (code === 'deadlock') return { holders };
   return place === 0 ? { holders, waiting } : { holders, waiting, place };
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {string} code
+ * @param {import('./frame').Reply} reply
+ * @returns {import('./explain').Refusal}
+ */
+function refusalOf(buffer, code, reply) {
+  const { flags, count, burst, period, ttl, bodyAt, bodyEnd } = reply;
+  const isGone = code === 'not_found' && (flags & FLAGS.period) !== 0;
+  const isLarge = code === 'too_large' && (flags & FLAGS.burst) !== 0;
+  return {
+    near: (code === 'not_found' && getNear(buffer, bodyAt, bodyEnd)) || [],
+    hadValue: (flags & FLAGS.wait) !== 0,
+    gone: isGone ? { kind: eventName(count), agoMs: period, ttlMs: endless(ttl) } : null,
+    obstacle: OBSTRUCTED.has(code) ? obstacleOf(buffer, reply) : null,
+    large: isLarge
+      ? { size: count, limit: burst, option: buffer.toString('latin1', bodyAt, bodyEnd) }
+      : null,
+  };
 }
 
 class Call {
@@ -154,11 +176,7 @@ class Call {
     const code = codeOf(reply.status);
     if (code === 'not_found' && this.missing !== null) return this.#resolve(this.missing.value);
     const cause = code === 'compute_failed' ? reasonOf(buffer, reply) : undefined;
-    const refusal = {
-      near: (code === 'not_found' && getNear(buffer, reply.bodyAt, reply.bodyEnd)) || [],
-      hadValue: (reply.flags & FLAGS.wait) !== 0,
-      obstacle: OBSTRUCTED.has(code) ? obstacleOf(buffer, reply) : null,
-    };
+    const refusal = refusalOf(buffer, code, reply);
     const details = { operation: this.operation, key: this.key, cause };
     const message = explain(this, code, refusal);
     const facts = refusal.obstacle === null ? {} : factsOf(code, refusal.obstacle);

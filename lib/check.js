@@ -1,6 +1,7 @@
 'use strict';
 /** Arguments of calls: each function gives back what it was given, checked, or throws a BrokerError. */
 
+const { DURATION_HELP, FOREVER_MS, milliseconds } = require('./duration');
 const { BrokerError, describeType, sentence } = require('./error');
 const { KEY_MAX_BYTES } = require('./frame');
 
@@ -37,12 +38,31 @@ function checkedText(text, what) {
 
 /**
  * @param {unknown} ttl
- * @returns {number}
+ * @returns {number} milliseconds; FOREVER_MS: as long as the broker
  */
 function checkedTtl(ttl) {
-  const wholeMs = typeof ttl === 'number' && ttl > 0 ? Math.ceil(ttl) : NaN;
+  const ms = milliseconds(ttl);
+  // Like the broker: beyond is no less endless.
+  if (typeof ms === 'number' && ms > FOREVER_MS) return FOREVER_MS;
+  const wholeMs = typeof ms === 'number' && ms > 0 ? Math.ceil(ms) : NaN;
   if (Number.isSafeInteger(wholeMs)) return wholeMs;
-  throw refusal('invalid_ttl', `${sentence('invalid_ttl').slice(0, -1)}, not ${shown(ttl)}.`);
+  const help = `A TTL is ${DURATION_HELP}, greater than 0, or Infinity (as long as the broker)`;
+  throw refusal('invalid_ttl', `${help}, not ${shown(ttl)}.`);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} duration
+ * @param {number} least
+ * @returns {number} milliseconds
+ */
+function checkedMs(name, duration, least) {
+  const ms = milliseconds(duration);
+  if (Number.isSafeInteger(ms) && /** @type {number} */ (ms) >= least) {
+    return /** @type {number} */ (ms);
+  }
+  const message = `${name} takes ${DURATION_HELP}, of at least ${least}, not ${shown(duration)}.`;
+  throw refusal('invalid_request', message);
 }
 
 /**
@@ -62,13 +82,14 @@ function checkedNumber(name, number, least) {
 /**
  * How long to wait; Infinity is as long as it takes.
  * @param {string} name
- * @param {unknown} ms
- * @returns {number}
+ * @param {unknown} duration
+ * @returns {number} milliseconds
  */
-function checkedWait(name, ms) {
+function checkedWait(name, duration) {
+  const ms = milliseconds(duration);
   const wholeMs = typeof ms === 'number' && ms >= 0 ? Math.ceil(ms) : NaN;
   if (wholeMs === Infinity || Number.isSafeInteger(wholeMs)) return wholeMs;
-  const message = `${name} takes milliseconds of at least 0, or Infinity, not ${shown(ms)}.`;
+  const message = `${name} takes ${DURATION_HELP}, of at least 0, or Infinity, not ${shown(duration)}.`;
   throw refusal('invalid_request', message);
 }
 
@@ -148,6 +169,7 @@ function checkedPipe(pipe) {
 
 module.exports = {
   checkedFunction,
+  checkedMs,
   checkedNumber,
   checkedPipe,
   checkedSignal,

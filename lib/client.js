@@ -9,6 +9,7 @@ const { Asker, CALL_OPTIONS } = require('./asker');
 const { now } = require('./binding');
 const { checkedNumber, refusal } = require('./check');
 const coordination = require('./coordination');
+const { SHORT_TTL_MS, endless, warnOfShortTtl } = require('./duration');
 const { BrokerError } = require('./error');
 const { FLAGS } = require('./frame');
 const leasing = require('./leasing');
@@ -41,11 +42,18 @@ const INCR_OPTIONS = ['timeout', 'ttl'];
 /** @type {Decode} */
 const decodeValue = (buffer, reply) =>
   values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags, reply.plain);
+/**
+ * With an answer of the caller's own for a missing key, the broker need not look for why it is missing.
+ * @type {import('./asker').Fill}
+ */
+const fillGet = (request, _given, call) => {
+  if (call.missing !== null) request.flags |= FLAGS.ifAbsent;
+};
 /** @type {Decode} */
 const decodeEntry = (buffer, reply) => ({
   value: decodeValue(buffer, reply),
   version: reply.itemVersion,
-  ttl: reply.ttl,
+  ttl: endless(reply.ttl),
 });
 /** @type {Decode} */
 const decodeTrue = () => true;
@@ -54,7 +62,7 @@ const decodeBoolean = (_buffer, reply) => reply.count !== 0;
 /** @type {Decode} */
 const decodeCount = (_buffer, reply) => reply.count;
 /** @type {Decode} */
-const decodeTtl = (_buffer, reply) => reply.ttl;
+const decodeTtl = (_buffer, reply) => endless(reply.ttl);
 /** @type {Decode} */
 const decodeText = (buffer, reply) => buffer.toString('utf8', reply.bodyAt, reply.bodyEnd);
 /** @type {Decode} */
@@ -88,7 +96,7 @@ class PipeClient {
     const asker = this.#asker;
     const asked =
       options === undefined ? asker.askPlain('get', key, 0, undefined, decodeValue) : null;
-    return asked ?? asker.ask('get', key, decodeValue, options, GET_OPTIONS);
+    return asked ?? asker.ask('get', key, decodeValue, options, GET_OPTIONS, fillGet);
   }
 
   /**
@@ -98,7 +106,7 @@ class PipeClient {
    * @returns {any}
    */
   getSync(key, options) {
-    return this.#asker.askSync('getSync', key, decodeValue, options, GET_OPTIONS, undefined, 'get');
+    return this.#asker.askSync('getSync', key, decodeValue, options, GET_OPTIONS, fillGet, 'get');
   }
 
   /**
@@ -121,11 +129,15 @@ class PipeClient {
     const asker = this.#asker;
     if (options === undefined && value !== undefined && ttl !== 0) {
       const asked = asker.askPlain('set', key, ttl ?? undefined, value, decodeTrue);
-      if (asked !== null) return asked;
+      if (asked !== null) {
+        if (/** @type {number} */ (ttl) < SHORT_TTL_MS) warnOfShortTtl('set', ttl);
+        return asked;
+      }
     }
     return asker.ask('set', key, decodeTrue, [ttl, options], SET_OPTIONS, (request, given) => {
       asker.putValue(request, value);
       asker.putTtl(request, given.ttl);
+      warnOfShortTtl('set', given.ttl);
       if (given.ifAbsent) request.flags |= FLAGS.ifAbsent;
       if (given.ifVersion !== undefined) {
         request.version = checkedNumber('ifVersion', given.ifVersion, 1);
@@ -183,6 +195,7 @@ class PipeClient {
         request.count = checkedNumber('by', by, -Infinity);
         request.flags |= FLAGS.count;
         this.#asker.putTtl(request, given.ttl);
+        warnOfShortTtl('incr', given.ttl);
       },
     );
   }

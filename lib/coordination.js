@@ -6,7 +6,7 @@ const check = require('./check');
 const { BrokerError, inContext } = require('./error');
 const { FLAGS } = require('./frame');
 const { checkNames } = require('./options');
-const { endless } = require('./packed');
+const { endless, warnOfShortTtl } = require('./duration');
 const { heed, unheed } = require('./signals');
 const values = require('./values');
 
@@ -232,6 +232,7 @@ async function getOrSet(asker, key, ttl, fn, options = {}) {
   try {
     const compute = check.checkedFunction(fn, 'The third argument of getOrSet()');
     if (ttl !== undefined && ttl !== null) check.checkedTtl(ttl);
+    warnOfShortTtl('getOrSet', ttl);
     computation = new Computation(asker, key, ttl, compute, checkedComputing(options));
   } catch (error) {
     throw inContext(error, 'getOrSet', typeof key === 'string' ? key : undefined);
@@ -295,7 +296,7 @@ function throttle(asker, key, options) {
   const decode = decodeThrottled;
   return asker.ask('throttle', key, decode, options ?? {}, THROTTLE_OPTIONS, (request, given) => {
     request.count = check.checkedNumber('limit', given.limit, 1);
-    request.period = check.checkedNumber('periodMs', given.periodMs, 1);
+    request.period = check.checkedMs('periodMs', given.periodMs, 1);
     request.flags |= FLAGS.count | FLAGS.period;
     if (given.burst !== undefined) {
       request.burst = check.checkedNumber('burst', given.burst, 1);

@@ -4,6 +4,7 @@
  * Where nothing is said here, the sentence of the status table is.
  */
 
+const { describeMs } = require('./duration');
 const { quoteKey, sentence } = require('./error');
 const { circle, heldBy, placeOf } = require('./holders');
 
@@ -15,6 +16,9 @@ const { circle, heldBy, placeOf } = require('./holders');
  * @property {NearKey[]} near of not_found: keys that may have been meant, the nearest first
  * @property {boolean} hadValue of not_found: there was a value when the request began to wait
  * @property {import('./packed').Obstacle | null} obstacle what was in the way
+ * @property {{ kind: string | undefined, agoMs: number, ttlMs: number } | null} gone of not_found: how
+ *   the key lost its value
+ * @property {{ size: number, limit: number, option: string } | null} large of too_large
  *
  * @typedef {(call: Call, refusal: Refusal) => string} Explained
  */
@@ -58,6 +62,35 @@ const valueGone = 'Its value expired or was deleted while this request waited fo
 /** @type {Record<NearKey['kind'], string>} */
 const KINDS = { numbers: 'numbers', semaphore: 'a semaphore', pool: 'a pool', value: 'a value' };
 
+/** @param {NonNullable<Refusal['gone']>} gone */
+function describeGone({ kind, agoMs, ttlMs }) {
+  const ttl = `its TTL was ${ttlMs === Infinity ? 'Infinity' : describeMs(ttlMs)}.`;
+  if (kind === 'expire') return `It expired ${describeMs(agoMs)} ago; ${ttl}`;
+  return `It was evicted ${describeMs(agoMs)} ago, since the broker was full (maxItems, maxMemory); ${ttl}`;
+}
+
+/**
+ * @param {Call} call
+ * @param {NearKey[]} near
+ */
+function otherNames(call, near) {
+  const others = near.filter(({ key }) => key !== call.key);
+  const names = others.map(({ key, kind }) => `${quoteKey(key)} (${KINDS[kind]})`);
+  return names.length === 0 ? '' : ` Did you mean ${names.join(' or ')}?`;
+}
+
+/** @type {Explained} */
+const noValue = (call, { near, gone }) =>
+  gone === null ? sentence('not_found') + otherNames(call, near) : describeGone(gone);
+
+/** @type {Explained} */
+const tooLarge = (_call, { large }) => {
+  if (large === null) return sentence('too_large');
+  const { size, limit, option } = large;
+  const what = option === 'maxValueSize' ? 'value' : 'request';
+  return `The ${what} has ${size} bytes, and the broker takes ${limit} (${option}).`;
+};
+
 /**
  * A key that nobody defined, or that is in use for its numbers.
  * @param {Call} call
@@ -65,17 +98,17 @@ const KINDS = { numbers: 'numbers', semaphore: 'a semaphore', pool: 'a pool', va
  */
 function undefinedKey(call, near) {
   const numbersAreHeld = near.some(({ key, kind }) => key === call.key && kind === 'numbers');
-  const others = near.filter(({ key }) => key !== call.key);
-  const names = others.map(({ key, kind }) => `${quoteKey(key)} (${KINDS[kind]})`);
   const what = numbersAreHeld
     ? 'Nothing is defined for it: it only has numbers that are held.'
     : 'No pool, semaphore or value has this name.';
-  const guess = names.length === 0 ? '' : ` Did you mean ${names.join(' or ')}?`;
-  return `${what}${guess} For the lowest free number, ask for it: number(key), or { kind: 'number' }.`;
+  return `${what}${otherNames(call, near)} For the lowest free number, ask for it: number(key), or { kind: 'number' }.`;
 }
 
 /** @type {Explained} */
-const notDefined = (call, { near, hadValue }) => (hadValue ? valueGone : undefinedKey(call, near));
+const notDefined = (call, { near, hadValue, gone }) => {
+  if (hadValue) return valueGone;
+  return gone === null ? undefinedKey(call, near) : describeGone(gone);
+};
 
 /** @param {Call} call */
 const oneLease = (call) =>
@@ -95,8 +128,19 @@ const LEASING = {
 /** Of those that need a definition. */
 const ACQUIRING = { ...LEASING, not_found: notDefined };
 
+/** Of those that read a value. */
+const READING = {
+  not_found: noValue,
+  kind_mismatch:
+    'It is a pool or a semaphore, not a value: lease something of it (acquire, withLease).',
+};
+
 /** @type {Record<string, Record<string, string | Explained>>} */
 const MESSAGES = {
+  get: READING,
+  getSync: READING,
+  getEntry: READING,
+  ttl: READING,
   lease: LEASING,
   leaseSync: LEASING,
   acquire: ACQUIRING,
@@ -148,6 +192,9 @@ const MESSAGES = {
   },
 };
 
+/** @type {Record<string, Explained>} */
+const EVERYWHERE = { too_large: tooLarge };
+
 /**
  * @param {Call} call
  * @param {string} code
@@ -155,7 +202,7 @@ const MESSAGES = {
  * @returns {string}
  */
 function explain(call, code, refusal) {
-  const message = MESSAGES[call.operation]?.[code];
+  const message = MESSAGES[call.operation]?.[code] ?? EVERYWHERE[code];
   if (typeof message === 'function') return message(call, refusal);
   return message ?? sentence(code);
 }

@@ -40,9 +40,6 @@ const { wait: WAIT, period: PERIOD, burst: BURST, cost: COST } = FLAGS;
 const NUMBERS = 0x00ff;
 /** Numbers that `get` and `set` have nothing to do with. */
 const RARE_NUMBERS = WAIT | PERIOD | BURST | COST;
-/** A wait, or a time until something, that has no end. */
-const FOREVER_MS = Number.MAX_SAFE_INTEGER;
-
 /** Up to this many characters, a loop in JavaScript beats a call into the runtime. */
 const SHORT_TEXT_CHARS = 40;
 const QUOTE = 0x22;
@@ -406,7 +403,6 @@ function takeNumber(buffer, at, reply, field) {
 
 module.exports = {
   FLAGS,
-  FOREVER_MS,
   KEY_MAX_BYTES,
   Reply,
   Request,

@@ -95,9 +95,15 @@ export class BrokerError extends Error {
  */
 export type Value = unknown;
 
+/** Milliseconds, or text with a unit: `'250ms'`, `'60s'`, `'1.5m'`, `'1h'`, `'7d'`. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
+
+/** How long something lives: a duration greater than 0, or Infinity: as long as the broker. */
+export type Ttl = Duration;
+
 export interface CallOptions {
-  /** Milliseconds for this call, connecting included; default: the client's `timeout`. */
-  timeout?: number;
+  /** For this call, connecting included; default: the client's `timeout`. */
+  timeout?: Duration;
 }
 
 export interface GetOptions<D = unknown> extends CallOptions {
@@ -107,7 +113,7 @@ export interface GetOptions<D = unknown> extends CallOptions {
 
 export interface SetOptions extends CallOptions {
   /** Milliseconds, > 0; default: the client's `defaultTtl`. */
-  ttl?: number;
+  ttl?: Ttl;
   /** Only when the key does not exist; else `conflict`. */
   ifAbsent?: boolean;
   /** Only when the key has this version (from `getEntry`); else `conflict`. */
@@ -121,7 +127,7 @@ export interface SetOptions extends CallOptions {
 
 export interface IncrOptions extends CallOptions {
   /** Milliseconds, > 0, for the counter that this call creates; one that exists keeps its TTL. */
-  ttl?: number;
+  ttl?: Ttl;
 }
 
 export interface Entry<T = any> {
@@ -154,12 +160,12 @@ export interface LeaseOptions extends WaitOptions {
   /** Who holds it: 1 to 256 bytes; default: the client's `workerId`. */
   workerId?: string;
   /** Milliseconds until it ends unless renewed, > 0; default 60,000. */
-  ttl?: number;
+  ttl?: Ttl;
   /**
    * Milliseconds to wait in the queue when nothing is free, then `wait_timeout`; 0 (the default)
    * doesn't wait: `lease_held`. Infinity waits as long as it takes.
    */
-  waitMs?: number;
+  waitMs?: Duration;
   /**
    * Held in the name of the worker id alone: it does not end with this connection, only by release
    * or TTL. Default false.
@@ -171,7 +177,7 @@ export interface RenewOptions extends CallOptions {
   /** Only leases of this key; default: all of the worker. */
   key?: string;
   /** Milliseconds from now, > 0; default: each lease's own TTL. */
-  ttl?: number;
+  ttl?: Ttl;
   /** The worker's detached leases, instead of those of this connection. Default false. */
   detached?: boolean;
 }
@@ -199,12 +205,12 @@ export interface AcquireOptions extends WaitOptions {
   /** Who holds it: 1 to 256 bytes; default: the client's `workerId`. */
   workerId?: string;
   /** Milliseconds; default 60,000. Renewed every third of it, however busy this thread is. */
-  ttl?: number;
+  ttl?: Ttl;
   /**
    * Milliseconds to wait in the queue when nothing is free, then `wait_timeout`; 0 doesn't wait:
    * `lease_held`. Default Infinity: as long as it takes.
    */
-  waitMs?: number;
+  waitMs?: Duration;
   /** `'number'`: the lowest free number of a key that nothing is defined for, as `number()`. */
   kind?: 'number';
 }
@@ -245,7 +251,7 @@ export interface Lease<T = any> {
    * Gives it back; the next in the queue has it. With `discard`, its element leaves the pool instead.
    * Resolves whether there was something to release; to call it again is harmless.
    */
-  release(options?: { discard?: boolean; timeout?: number }): Promise<boolean>;
+  release(options?: { discard?: boolean; timeout?: Duration }): Promise<boolean>;
   /** As `release()`; what fails because the broker is gone, which ended the lease too, is no error. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -253,7 +259,7 @@ export interface Lease<T = any> {
 /** All of `acquireAll`, in the order of its keys. */
 export interface Leases<T = any> extends Array<Lease<T>> {
   /** Releases all of them; resolves how many were still held. */
-  release(options?: { discard?: boolean; timeout?: number }): Promise<number>;
+  release(options?: { discard?: boolean; timeout?: Duration }): Promise<number>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -284,19 +290,19 @@ export interface GetOrSetOptions extends WaitOptions {
    * Milliseconds that one worker may compute; then another one does, and what the first writes late
    * is refused. Default 60,000.
    */
-  computeTtlMs?: number;
+  computeTtlMs?: Duration;
   /**
    * When the value has less than this left (milliseconds), the next caller computes a new one while
    * all others still get the old one. Default: no refresh before it expires.
    */
-  refreshAheadMs?: number;
+  refreshAheadMs?: Duration;
   /** Milliseconds to wait for another worker's value, then `wait_timeout`. Default Infinity. */
-  waitMs?: number;
+  waitMs?: Duration;
 }
 
 export interface WaitForOptions extends WaitOptions {
   /** Milliseconds to wait, then `wait_timeout`; 0 only looks. Default Infinity. */
-  timeoutMs?: number;
+  timeoutMs?: Duration;
 }
 
 /** What happened to a key. `overflow` stands where events were left out: look again at what you watch. */
@@ -327,7 +333,7 @@ export interface ThrottleOptions extends CallOptions {
   /** So many units, 1 to 1,000,000, */
   limit: number;
   /** in so many milliseconds. */
-  periodMs: number;
+  periodMs: Duration;
   /** Units that may come at once after a pause, 1 to 1,000,000; default: `limit`. */
   burst?: number;
   /** Units that this call takes; 0 only looks. Default 1. */
@@ -373,9 +379,9 @@ export interface Health {
 /** Each option can also come from the environment: `CLIENT_TIMEOUT` and so on. */
 export interface ClientOptions {
   /** Bounds every call, connecting included. Milliseconds; default 5,000. */
-  timeout?: number;
+  timeout?: Duration;
   /** TTL of writes without one. Milliseconds; default 0: none, each write says its own. */
-  defaultTtl?: number;
+  defaultTtl?: Ttl;
   /**
    * Who holds this client's leases, 1 to 256 bytes. Default: `CLIENT_WORKER_ID`, `WORKER_ID`,
    * `WDIO_WORKER_ID`, `TEST_PARALLEL_INDEX`, `VITEST_POOL_ID`, `JEST_WORKER_ID`, `MOCHA_WORKER_ID` or
@@ -383,6 +389,10 @@ export interface ClientOptions {
    * thread).
    */
   workerId?: string;
+  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning. */
+  debug?: boolean;
+  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; the broker's requireTTL decides. */
+  allowNoTtl?: boolean;
   /** Compress values where that saves a tenth or more: less memory, more time. Default false. */
   compression?: boolean;
   /** Smaller values are not compressed. Bytes; default 1,024. */
@@ -438,7 +448,7 @@ export class PipeClient {
    * `ttl_required`, `invalid_ttl`, `invalid_value`, `too_large`, `max_items`, `max_memory`,
    * `conflict`, `fenced`, `kind_mismatch` (the key is a pool or a semaphore, or its numbers are held).
    */
-  set(key: string, value: Value, ttl?: number | null, options?: SetOptions): Promise<true>;
+  set(key: string, value: Value, ttl?: Ttl | null, options?: SetOptions): Promise<true>;
   set(key: string, value: Value, options: SetOptions): Promise<true>;
 
   /**
@@ -458,7 +468,7 @@ export class PipeClient {
    * starts at 0 and gets the TTL (milliseconds). `not_a_number`, `ttl_required`, `invalid_ttl`,
    * `kind_mismatch`.
    */
-  incr(key: string, by?: number, ttl?: number | null, options?: IncrOptions): Promise<number>;
+  incr(key: string, by?: number, ttl?: Ttl | null, options?: IncrOptions): Promise<number>;
   incr(key: string, by: number | undefined, options: IncrOptions): Promise<number>;
 
   /** What is stored under keys that start so, sorted by key; never the values. */
@@ -477,7 +487,7 @@ export class PipeClient {
   lease<T = any>(
     key: string,
     workerId: string | null | undefined,
-    ttl?: number | null,
+    ttl?: Ttl | null,
     options?: LeaseOptions,
   ): Promise<T>;
   lease<T = any>(
@@ -491,7 +501,7 @@ export class PipeClient {
   leaseSync<T = any>(
     key: string,
     workerId: string | null | undefined,
-    ttl?: number | null,
+    ttl?: Ttl | null,
     options?: Omit<LeaseOptions, 'signal'>,
   ): T;
   leaseSync<T = any>(
@@ -595,7 +605,7 @@ export class PipeClient {
    */
   getOrSet<T = any>(
     key: string,
-    ttl: number | null | undefined,
+    ttl: Ttl | null | undefined,
     fn: () => T | Promise<T>,
     options?: GetOrSetOptions,
   ): Promise<T>;
@@ -646,6 +656,12 @@ export class PipeClient {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/**
+ * Whether a broker answers within the timeout (default 2 s) and has room: for readiness probes. It never
+ * rejects.
+ */
+export function checkReadiness(pipe?: string | null, timeout?: Duration): Promise<boolean>;
+
 /** Another name of PipeClient. */
 export { PipeClient as Client };
 
@@ -689,15 +705,15 @@ export interface BrokerOptions {
   /** Refuse writes without a TTL; default true. */
   requireTTL?: boolean;
   /** TTL of writes without one, when requireTTL is off; default 30 minutes. */
-  defaultTTL?: number;
+  defaultTTL?: Ttl;
   /** A read restarts the item's TTL; default false. */
   refreshTTLOnGet?: boolean;
   /** Longest time between two sweeps; default 30 seconds. */
-  sweeperInterval?: number;
+  sweeperInterval?: Duration;
   /** Stop after this long without a connection or a request; default 0: never. */
-  idleTimeout?: number;
+  idleTimeout?: Duration;
   /** Log the statistics this often; default 0: off. */
-  heartbeatInterval?: number;
+  heartbeatInterval?: Duration;
   /** Refuse to start when memory cannot be locked; default false. */
   requireMlock?: boolean;
   /** With a secret, also serve signed JSON lines; default false. */
@@ -710,6 +726,16 @@ export interface BrokerOptions {
   exportEnv?: boolean;
   /** Called with each log record; replaces stderr. */
   log?: ((record: LogRecord) => void) | null;
+  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; clients compress. */
+  compression?: boolean;
+  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; clients compress. */
+  compressionThreshold?: number;
+  /** @deprecated Of `@ephemeral-broker/core`: `'debug'` is `debug: true`, others are left out. */
+  logLevel?: string;
+  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; the log is always JSON. */
+  structuredLogging?: boolean;
+  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; there are always metrics. */
+  metrics?: boolean;
 }
 
 /**
@@ -739,7 +765,7 @@ export class Broker {
    * Lets requests in flight finish, for at most `drainMs` milliseconds (default 2,000), then wipes
    * memory and removes the pipe. To call it again is harmless.
    */
-  stop(options?: { drainMs?: number }): Promise<void>;
+  stop(options?: { drainMs?: Duration }): Promise<void>;
   /** Stops at once, for use while the process ends. */
   stopSync(): void;
 

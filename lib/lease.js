@@ -10,7 +10,7 @@
  */
 
 const { now } = require('./binding');
-const { checkedNumber } = require('./check');
+const { checkedMs } = require('./check');
 const { BrokerError } = require('./error');
 const { FLAGS, Request, silentFrame } = require('./frame');
 const { checkNames } = require('./options');
@@ -229,7 +229,7 @@ class Lease {
    */
   #checkedTimeout(operation, options, known) {
     checkNames(`${operation}()`, options, known);
-    return checkedNumber('timeout', options.timeout ?? this.#timeout, 1);
+    return checkedMs('timeout', options.timeout ?? this.#timeout, 1);
   }
 }
 

@@ -8,6 +8,15 @@
  * option and what it takes.
  */
 
+const {
+  DURATION_HELP,
+  FOREVER_MS,
+  MINUTE,
+  SECOND,
+  UNITS_MS,
+  milliseconds,
+  warnOfShortTtl,
+} = require('./duration');
 const { BrokerError, describeType } = require('./error');
 
 /**
@@ -23,6 +32,7 @@ const { BrokerError, describeType } = require('./error');
  * @property {number} [min] of a number; 0 when not said
  * @property {string} [defaultHelp] the default in words, where it is none of the table's
  * @property {string} [zeroMeans] what 0 does, for numbers where it is special
+ * @property {boolean} [endless] a time that may be Infinity: as long as the broker
  * @property {readonly string[]} [values] of an enum
  * @property {RegExp} [pattern] of a string
  * @property {string} [patternHelp] the pattern in words
@@ -35,9 +45,6 @@ const { BrokerError, describeType } = require('./error');
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
 
 /** Where test runners and others say which worker this is; the first that is set counts. */
 const WORKER_ENV = Object.freeze([
@@ -139,6 +146,7 @@ const rows = [
     type: 'ms',
     default: 30 * MINUTE,
     min: 1,
+    endless: true,
     help: 'TTL of writes without one, when requireTTL is off.',
   },
   {
@@ -233,6 +241,7 @@ const rows = [
     type: 'ms',
     default: 0,
     zeroMeans: 'none; each write says its own',
+    endless: true,
     flag: null,
     help: 'TTL of writes without one.',
   },
@@ -335,6 +344,26 @@ const rows = [
   },
 ];
 
+/**
+ * Options of `@ephemeral-broker/core` that have nothing to do here, and why: programs that change the
+ * import go on, with one warning.
+ * @type {Readonly<Record<'broker' | 'client', Readonly<Record<string, string>>>>}
+ */
+const FOREIGN = Object.freeze({
+  broker: Object.freeze({
+    compression: 'clients compress',
+    compressionThreshold: 'clients compress',
+    logLevel: "'debug' is debug: true; else `log` chooses what to show",
+    structuredLogging: 'every line of the log is JSON',
+    metrics: 'metrics() always answers, and costs nothing until then',
+  }),
+  client: Object.freeze({
+    debug: 'a BrokerError names the operation and the key',
+    allowNoTtl: "the broker's requireTTL decides",
+  }),
+});
+let toldForeign = false;
+
 /** The secret is no row: it has several names and is never shown. In words, for the documents. */
 const SECRET_ENV = Object.freeze({
   broker: Object.freeze(['EPHEMERAL_SECRET', 'BROKER_SECRET']),
@@ -398,7 +427,7 @@ function rowsOf(kinds) {
 }
 
 const UNITS = {
-  ms: { '': 1, ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: 24 * HOUR },
+  ms: { '': 1, ...UNITS_MS },
   bytes: { '': 1, b: 1, k: KIB, kb: KIB, kib: KIB, m: MIB, mb: MIB, mib: MIB, g: KIB * MIB },
   count: { '': 1 },
 };
@@ -416,8 +445,11 @@ function parseNumber(type, text) {
   return Object.hasOwn(factors, unit) ? Number(match[1]) * factors[unit] : NaN;
 }
 
+/** Infinity, in an environment variable or a flag. */
+const FOREVER = 'forever';
+
 const ACCEPTED = {
-  ms: 'a whole number of milliseconds',
+  ms: DURATION_HELP,
   bytes: 'a whole number of bytes',
   count: 'a whole number',
 };
@@ -440,7 +472,8 @@ function accepted(row, asText) {
   if (row.type === 'string') return row.patternHelp ?? 'a string that is not empty';
   const least = row.min ? ` of at least ${row.min}` : '';
   const zero = row.zeroMeans ? ` (0: ${row.zeroMeans})` : '';
-  return (asText ? ACCEPTED_TEXT : ACCEPTED)[row.type] + least + zero;
+  const end = row.endless ? ` or ${asText ? FOREVER : 'Infinity'}, as long as the broker` : '';
+  return (asText ? ACCEPTED_TEXT : ACCEPTED)[row.type] + least + zero + end;
 }
 
 /**
@@ -479,7 +512,13 @@ function fits(row, value) {
  * @param {string} owner
  */
 function checkGiven(row, value, owner) {
-  if (fits(row, value)) return value;
+  if (row.type === 'ms') {
+    const ms = row.endless && value === Infinity ? FOREVER_MS : milliseconds(value);
+    if (row.endless && fits(row, ms)) warnOfShortTtl(`${owner} option ${row.name}`, value);
+    if (fits(row, ms)) return ms;
+  } else if (fits(row, value)) {
+    return value;
+  }
   const isText = typeof value === 'string' && row.type !== 'function';
   const got = isText ? JSON.stringify(value.slice(0, 80)) : shownNumber(value);
   throw wrong(`${owner} option ${row.name}`, row, got, false);
@@ -503,6 +542,7 @@ function parseText(row, text, where) {
   /** @type {unknown} */
   let value = text;
   if (row.type === 'boolean') value = BOOLEANS[text.trim().toLowerCase()];
+  else if (row.endless && text.trim() === FOREVER) value = FOREVER_MS;
   else if (row.type in UNITS)
     value = parseNumber(/** @type {'ms' | 'bytes' | 'count'} */ (row.type), text);
   if (fits(row, value)) return value;
@@ -583,7 +623,9 @@ function checkNames(owner, given, names) {
 function resolve(kind, given = {}, env = process.env) {
   const owner = kind === 'broker' ? 'Broker' : 'PipeClient';
   const known = rowsOf([kind]);
-  checkNames(owner, given, [...known.map((row) => row.name), 'secret', 'auth']);
+  const foreign = Object.keys(FOREIGN[kind]).filter((name) => isSet(given[name]));
+  checkNames(owner, given, [...known.map((row) => row.name), 'secret', 'auth', ...foreign]);
+  if (foreign.length > 0) warnOfForeign(kind, owner, foreign);
   /** @type {Record<string, any>} */
   const options = {};
   for (const row of known) {
@@ -592,7 +634,21 @@ function resolve(kind, given = {}, env = process.env) {
     else if (text !== undefined) options[row.name] = parseText(row, text, String(row.env));
     else options[row.name] = row.default;
   }
+  if (kind === 'broker' && given.logLevel === 'debug' && !isSet(given.debug)) options.debug = true;
   return options;
+}
+
+/**
+ * @param {'broker' | 'client'} kind
+ * @param {string} owner
+ * @param {string[]} names
+ */
+function warnOfForeign(kind, owner, names) {
+  if (toldForeign) return;
+  toldForeign = true;
+  const reasons = names.map((name) => `${name} (${FOREIGN[kind][name]})`);
+  const message = `${owner} leaves out options of @ephemeral-broker/core: ${reasons.join(', ')}.`;
+  process.emitWarning(message, { code: 'EPB_OPTION' });
 }
 
 /**
@@ -838,6 +894,7 @@ function markdown(kind) {
 }
 
 module.exports = {
+  FOREIGN,
   SECRET_ENV,
   WORKER_ENV,
   checkNames,

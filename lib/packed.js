@@ -6,7 +6,8 @@
  * A list that is malformed gives null: the other side speaks another version of the protocol.
  */
 
-const { FLAGS, FOREVER_MS, getNumber, getU32, putU32 } = require('./frame');
+const { endless } = require('./duration');
+const { FLAGS, getNumber, getU32, putU32 } = require('./frame');
 
 const LIST_ENTRY_HEADER_BYTES = 22;
 const ELEMENT_HEADER_BYTES = 5;
@@ -79,7 +80,7 @@ function getEntries(buffer, at, end) {
   const keyBytes = (/** @type {number} */ from) => getU16(buffer, from + 20);
   return getItems(buffer, at, end, LIST_ENTRY_HEADER_BYTES, keyBytes, (from, keyAt, keyEnd) => ({
     key: buffer.toString('utf8', keyAt, keyEnd),
-    ttl: getNumber(buffer, from),
+    ttl: endless(getNumber(buffer, from)),
     version: getNumber(buffer, from + 8),
     size: getU32(buffer, from + 16),
   }));
@@ -137,7 +138,7 @@ function getLeases(buffer, at, end, now) {
       session: getNumber(buffer, from + 3) || null,
       pid: getU32(buffer, from + 35) || null,
       token: getNumber(buffer, from + 11) || null,
-      ...(held ? { ttl: leftMs } : { waitMs: endless(leftMs) }),
+      ...(held ? { ttl: endless(leftMs) } : { waitMs: endless(leftMs) }),
       since: now - getNumber(buffer, from + 27),
     };
   });
@@ -184,14 +185,6 @@ function getEvents(buffer, at, end) {
 }
 
 /**
- * The time of a reply; Infinity where it has no end.
- * @param {number} ms
- */
-function endless(ms) {
-  return ms === FOREVER_MS ? Infinity : ms;
-}
-
-/**
  * The elements of a pool, for a request.
  * @param {readonly import('./values').Encoded[]} elements
  * @returns {Buffer}
@@ -212,8 +205,11 @@ function putElements(elements) {
   return buffer;
 }
 
+/** @param {number} kind */
+const eventName = (kind) => EVENTS[kind];
+
 module.exports = {
-  endless,
+  eventName,
   getEntries,
   getEvents,
   getLeases,

@@ -7,6 +7,22 @@
 #define GZIP_MIN_BYTES 18U
 #define GZIP_MAGIC 0x8B1FU
 
+/* A key without a value. Most of who asks knows what to do then (IF_ABSENT: it says so),
+ * and pays for no more. */
+static void
+miss(struct epb_engine *engine, const struct epb_request *request,
+     const struct epb_time *now, struct epb_reply *reply)
+{
+    if ((request->flags & EPB_F_IF_ABSENT) != 0) {
+        return;
+    }
+    if (epb_lease_is_defined(engine->leases, request->key)) {
+        reply->status = EPB_KIND_MISMATCH;
+    } else {
+        epb_state_not_found(engine, request->key, now, reply);
+    }
+}
+
 void
 epb_cmd_get(struct epb_engine *engine, struct epb_party *party,
             const struct epb_request *request, const struct epb_time *now,
@@ -19,6 +35,8 @@ epb_cmd_get(struct epb_engine *engine, struct epb_party *party,
     if (reply->status == EPB_OK) {
         reply->flags = view.value_flags;
         reply->body = view.value;
+    } else {
+        miss(engine, request, now, reply);
     }
 }
 
@@ -33,6 +51,8 @@ epb_cmd_get_entry(struct epb_engine *engine, struct epb_party *party,
     reply->status = epb_store_get(engine->store, request->key, now, &view);
     if (reply->status == EPB_OK) {
         epb_state_entry_reply(&view, reply);
+    } else {
+        miss(engine, request, now, reply);
     }
 }
 
@@ -60,6 +80,8 @@ epb_cmd_ttl(struct epb_engine *engine, struct epb_party *party,
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_TTL;
         reply->ttl_ms = view.ttl_ms;
+    } else {
+        miss(engine, request, now, reply);
     }
 }
 
@@ -84,31 +106,36 @@ epb_cmd_del(struct epb_engine *engine, struct epb_party *party,
     reply->count = deleted;
 }
 
-/* Limits hold for what a compressed value unpacks to: its trailer tells that. */
-static enum epb_status
-gzip_check(const struct epb_options *options, struct epb_bytes value)
+static bool
+is_gzip(struct epb_bytes value)
 {
-    uint32_t unpacked_bytes;
+    return value.size_bytes >= GZIP_MIN_BYTES && epb_get_u16(value.data) == GZIP_MAGIC;
+}
 
-    if (value.size_bytes < GZIP_MIN_BYTES || epb_get_u16(value.data) != GZIP_MAGIC) {
-        return EPB_INVALID_VALUE;
+/* Limits hold for what a compressed value unpacks to: its trailer tells that. */
+static uint64_t
+unpacked_bytes(const struct epb_request *request)
+{
+    const struct epb_bytes value = request->value;
+    uint64_t size_bytes = value.size_bytes;
+
+    if ((request->flags & EPB_F_GZIP) != 0 && is_gzip(value)) {
+        uint32_t told_bytes = epb_get_u32(value.data + value.size_bytes - 4);
+
+        size_bytes = told_bytes > size_bytes ? told_bytes : size_bytes;
     }
-    unpacked_bytes = epb_get_u32(value.data + value.size_bytes - 4);
-    if (options->max_value_bytes != 0 && unpacked_bytes > options->max_value_bytes) {
-        return EPB_TOO_LARGE;
-    }
-    return EPB_OK;
+    return size_bytes;
 }
 
 static enum epb_status
 value_check(const struct epb_options *options, const struct epb_request *request)
 {
     if (options->max_value_bytes != 0 &&
-        request->value.size_bytes > options->max_value_bytes) {
+        unpacked_bytes(request) > options->max_value_bytes) {
         return EPB_TOO_LARGE;
     }
     if ((request->flags & EPB_F_GZIP) != 0) {
-        return gzip_check(options, request->value);
+        return is_gzip(request->value) ? EPB_OK : EPB_INVALID_VALUE;
     }
     if ((request->flags & EPB_F_BINARY) == 0 && !epb_utf8_valid(request->value)) {
         return EPB_INVALID_VALUE;
@@ -192,6 +219,9 @@ epb_cmd_set(struct epb_engine *engine, struct epb_party *party,
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_VERSION;
         end_computation(engine, request, now);
+    } else if (reply->status == EPB_TOO_LARGE) {
+        epb_reply_too_large(reply, unpacked_bytes(request),
+                            engine->options.max_value_bytes, "maxValueSize");
     }
 }
 

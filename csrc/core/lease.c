@@ -408,7 +408,7 @@ epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
     }
     *view = (struct epb_grant_view){
         .token = grant->token,
-        .ttl_ms = grant->by_due.major - now->mono_ms,
+        .ttl_ms = epb_grant_left_ms(grant, now),
         .kind = resource->kind,
         .number = grant->number,
         .key = epb_resource_key(resource),

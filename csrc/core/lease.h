@@ -262,6 +262,9 @@ epb_lease_undefine(struct epb_leases *leases, struct epb_bytes key,
 bool
 epb_lease_allows_value(struct epb_leases *leases, struct epb_bytes key,
                        const struct epb_time *now);
+/* Whether the key is a pool or a semaphore. */
+bool
+epb_lease_is_defined(const struct epb_leases *leases, struct epb_bytes key);
 /* Whether the key's stored value is leased: it is not to be evicted then. */
 bool
 epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key);

@@ -39,7 +39,7 @@ see_grant(const struct epb_leases_walk *walk, const struct epb_grant *grant)
     line = line_of(grant);
     line.order = grant->token;
     line.token = grant->token;
-    line.left_ms = grant->by_due.major - walk->began.mono_ms;
+    line.left_ms = epb_grant_left_ms(grant, &walk->began);
     line.age_ms = walk->began.mono_ms - grant->since_mono_ms;
     walk->visit(walk->context, &line);
 }

@@ -467,6 +467,14 @@ epb_lease_allows_value(struct epb_leases *leases, struct epb_bytes key,
 }
 
 bool
+epb_lease_is_defined(const struct epb_leases *leases, struct epb_bytes key)
+{
+    const struct epb_resource *resource = epb_resource_find(leases, EPB_SPACE_KEY, key);
+
+    return resource != NULL && resource->defined;
+}
+
+bool
 epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key)
 {
     const struct epb_resource *resource = epb_resource_find(leases, EPB_SPACE_KEY, key);

@@ -192,6 +192,14 @@ struct epb_grant {
     bool taken; /* somebody has been told of it */
 };
 
+/* Of one whose time is not over; EPB_NUMBER_MAX: as long as the broker. */
+static inline uint64_t
+epb_grant_left_ms(const struct epb_grant *grant, const struct epb_time *now)
+{
+    return grant->ttl_ms >= EPB_TTL_FOREVER_MS ? EPB_NUMBER_MAX
+                                               : grant->by_due.major - now->mono_ms;
+}
+
 /* Why a grant ends. */
 enum epb_ending {
     EPB_ENDING_RELEASE,

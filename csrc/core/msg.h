@@ -7,6 +7,7 @@
 #define EPB_CORE_MSG_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "../base/bytes.h"
 #include "../base/status.h"
@@ -56,6 +57,9 @@ enum epb_action {
 #define EPB_WORKER_MAX_BYTES 256U
 /* The largest TTL in ms, version or counter: 2^53 - 1, exact in JavaScript. */
 #define EPB_NUMBER_MAX 9007199254740991
+/* A TTL of so many ms (139 years) or more is as long as the broker; replies have
+ * EPB_NUMBER_MAX for it. */
+#define EPB_TTL_FOREVER_MS (UINT64_C(1) << 42)
 
 struct epb_request {
     uint8_t action; /* as read; may be no known action */
@@ -95,6 +99,19 @@ struct epb_reply {
     uint64_t as_of_wall_ms;        /* of a list: when it began; of a refusal: its time */
     bool deferred; /* there is no reply yet: epb_engine_next will have it */
 };
+
+/* EPB_TOO_LARGE, and by how much: COUNT bytes where BURST are the limit, which is the
+ * option in the body. `option` is a literal. */
+static inline void
+epb_reply_too_large(struct epb_reply *reply, uint64_t size_bytes, uint64_t limit_bytes,
+                    const char *option)
+{
+    reply->status = EPB_TOO_LARGE;
+    reply->flags = EPB_F_COUNT | EPB_F_BURST;
+    reply->count = (int64_t)size_bytes;
+    reply->burst = limit_bytes;
+    reply->body = (struct epb_bytes){(const uint8_t *)option, strlen(option)};
+}
 
 /* What a reply looks like to a person: the JSON encoding and the client follow it. */
 enum epb_shape {

@@ -106,7 +106,16 @@ epb_state_not_found(struct epb_engine *engine, struct epb_bytes key,
 {
     static const struct epb_bytes no_prefix = {NULL, 0};
     struct epb_near near = epb_near_begin(&engine->near_budget, key, now->mono_ms);
+    struct epb_gone_view gone;
 
+    if (epb_store_gone(engine->store, key, now, &gone)) {
+        reply->status = EPB_NOT_FOUND;
+        reply->flags = EPB_F_COUNT | EPB_F_PERIOD | EPB_F_TTL;
+        reply->count = gone.kind;
+        reply->period_ms = gone.ago_ms;
+        reply->ttl_ms = gone.ttl_ms;
+        return;
+    }
     epb_leases_each_named(engine->leases, key, look_at_definition, &near);
     epb_store_each(engine->store, no_prefix, now, look_at_item, &near);
     reply->status = EPB_NOT_FOUND;

@@ -77,8 +77,10 @@ epb_state_grant_reply(const struct epb_grant *grant, const struct epb_time *now,
 /* A reply with an item's value, TTL and version. */
 void
 epb_state_entry_reply(const struct epb_item_view *view, struct epb_reply *reply);
-/* EPB_NOT_FOUND, with names near the key in the body, packed: values, pools, semaphores,
- * and the key itself when its numbers are in use. */
+/* EPB_NOT_FOUND: with how the key lost its value (COUNT: EPB_EVENT_EXPIRE or
+ * EPB_EVENT_EVICT; PERIOD: so many ms ago; TTL: what it had), or with names near the key
+ * in the body, packed: values, pools, semaphores, and the key itself when its numbers are
+ * in use. */
 void
 epb_state_not_found(struct epb_engine *engine, struct epb_bytes key,
                     const struct epb_time *now, struct epb_reply *reply);

@@ -88,8 +88,8 @@ write_new(struct epb_store *store, const struct epb_write *write,
         epb_item_release(store, item);
         return NULL;
     }
-    epb_heap_insert(&store->heap, &item->node, now->boot_ms + write->ttl_ms);
-    epb_room_evict(store, &bytes_only, NULL);
+    epb_heap_insert(&store->heap, &item->node, epb_item_deadline(now, write->ttl_ms));
+    epb_room_evict(store, &bytes_only, NULL, now);
     item_fill(store, item, write);
     ttl_set(store, item, write->ttl_ms);
     epb_item_use_link(store, item);
@@ -118,7 +118,7 @@ write_in_place(struct epb_store *store, struct epb_item *item,
 /* The item with its new value and its old deadline; NULL when memory is out. */
 static struct epb_item *
 write_over(struct epb_store *store, struct epb_item *old, const struct epb_write *write,
-           const struct epb_growth *growth)
+           const struct epb_growth *growth, const struct epb_time *now)
 {
     struct epb_item *item;
 
@@ -132,7 +132,7 @@ write_over(struct epb_store *store, struct epb_item *old, const struct epb_write
     if (item == NULL) {
         return NULL;
     }
-    epb_room_evict(store, growth, old);
+    epb_room_evict(store, growth, old, now);
     item_fill(store, item, write);
     epb_map_replace(store->map, old, item);
     epb_heap_replace(&store->heap, &old->node, &item->node);
@@ -175,7 +175,7 @@ put(struct epb_store *store, const struct epb_write *write, const struct epb_tim
         return status;
     }
     written = *item == NULL ? write_new(store, write, &growth, now)
-                            : write_over(store, *item, write, &growth);
+                            : write_over(store, *item, write, &growth, now);
     if (written == NULL) {
         return EPB_INTERNAL;
     }
@@ -194,13 +194,14 @@ epb_store_new(const struct epb_options *options, struct epb_arena *arena,
     if (store == NULL) {
         return NULL;
     }
-    store->map = epb_map_new(epb_item_key);
-    if (store->map == NULL) {
-        epb_mem_table_free(store);
-        return NULL;
-    }
     epb_heap_init(&store->heap);
     epb_list_init(&store->walks);
+    store->map = epb_map_new(epb_item_key);
+    store->gone = epb_gone_new(arena);
+    if (store->map == NULL || store->gone == NULL) {
+        epb_store_free(store);
+        return NULL;
+    }
     store->options = options;
     store->arena = arena;
     store->quota = quota;
@@ -223,6 +224,7 @@ epb_store_free(struct epb_store *store)
     }
     epb_heap_fini(&store->heap);
     epb_map_free(store->map);
+    epb_gone_free(store->gone);
     epb_mem_table_free(store);
 }
 
@@ -240,7 +242,7 @@ epb_store_get(struct epb_store *store, struct epb_bytes key, const struct epb_ti
     epb_item_use(store, item);
     if (store->options->refresh_ttl_on_get) {
         epb_heap_change(&store->heap, &item->node,
-                        now->boot_ms + epb_item_extra(item)->ttl_ms);
+                        epb_item_deadline(now, epb_item_extra(item)->ttl_ms));
     }
     epb_item_look(item, now, view);
     return EPB_OK;
@@ -278,7 +280,7 @@ epb_store_set(struct epb_store *store, const struct epb_write *write,
         return status;
     }
     ttl_set(store, item, write->ttl_ms);
-    epb_heap_change(&store->heap, &item->node, now->boot_ms + write->ttl_ms);
+    epb_heap_change(&store->heap, &item->node, epb_item_deadline(now, write->ttl_ms));
     epb_store_tell(store, EPB_EVENT_SET, item);
     *version = epb_item_version(item);
     return EPB_OK;
@@ -293,6 +295,7 @@ epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_ti
         return false;
     }
     epb_store_tell(store, EPB_EVENT_DEL, item);
+    epb_gone_forget(store->gone, key);
     epb_item_remove(store, item);
     return true;
 }
@@ -388,7 +391,7 @@ epb_store_sweep(struct epb_store *store, const struct epb_time *now, unsigned li
         epb_arena_stats(store->arena, &after);
     }
     first = epb_heap_first(&store->heap);
-    return first == NULL ? UINT64_MAX : first->due_ms;
+    return first == NULL ? UINT64_MAX : first->due_ms >> EPB_ITEM_TTL_BITS;
 }
 
 void
@@ -396,5 +399,13 @@ epb_store_stats(const struct epb_store *store, struct epb_store_stats *stats)
 {
     *stats = store->stats;
     stats->items = epb_map_count(store->map);
-    stats->table_bytes = epb_map_bytes(store->map) + epb_heap_bytes(&store->heap);
+    stats->table_bytes = epb_map_bytes(store->map) + epb_heap_bytes(&store->heap) +
+                         epb_gone_bytes(store->gone);
+}
+
+bool
+epb_store_gone(const struct epb_store *store, struct epb_bytes key,
+               const struct epb_time *now, struct epb_gone_view *view)
+{
+    return epb_gone_find(store->gone, key, now->boot_ms, view);
 }

@@ -29,6 +29,7 @@
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "budget.h"
+#include "gone.h"
 #include "msg.h"
 #include "options.h"
 #include "quota.h"
@@ -110,6 +111,11 @@ epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_ti
 EPB_MUST_USE enum epb_status
 epb_store_incr(struct epb_store *store, struct epb_bytes key, int64_t by, uint64_t ttl_ms,
                const struct epb_time *now, int64_t *result);
+/* How a key that has no value lost the last one it had, if that is remembered: of some
+ * hundred keys, the latest. */
+bool
+epb_store_gone(const struct epb_store *store, struct epb_bytes key,
+               const struct epb_time *now, struct epb_gone_view *view);
 /* Makes room in the quota for `size_bytes` of something else: removes what is due, and
  * evicts when that is on. Whether there is room now; nothing is evicted when there can't
  * be. */

@@ -10,6 +10,7 @@
 
 #include "../base/heap.h"
 #include "../base/map.h"
+#include "gone.h"
 #include "store.h"
 
 #define EPB_ITEM_KEY_BITS 10U
@@ -17,6 +18,15 @@
 #define EPB_ITEM_VALUE_BITS 30U
 #define EPB_ITEM_VALUE_MASK ((1U << EPB_ITEM_VALUE_BITS) - 1)
 #define EPB_ITEM_VALUE_MAX_BYTES ((size_t)EPB_ITEM_VALUE_MASK)
+
+/* The heap's number of an item: its deadline in ms, and below EPB_ITEM_TTL_BITS the TTL
+ * that it was written with, for those who come too late: a decimal mantissa and above it
+ * the exponent. That is exact for what people write, and for all TTLs up to 131 s. */
+#define EPB_ITEM_TTL_BITS 21U
+#define EPB_ITEM_MANTISSA_BITS 17U
+#define EPB_ITEM_MANTISSA_MASK ((UINT64_C(1) << EPB_ITEM_MANTISSA_BITS) - 1)
+#define EPB_ITEM_TTL_MASK ((UINT64_C(1) << EPB_ITEM_TTL_BITS) - 1)
+#define EPB_ITEM_TTL_FOREVER EPB_ITEM_TTL_MASK
 
 struct epb_item {
     struct epb_heap_node node; /* its tag: value bytes, and the value's flags above
@@ -48,6 +58,7 @@ struct epb_store {
     struct epb_item *most_recent;
     uint64_t version; /* the last one given */
     struct epb_list walks;
+    struct epb_gone *gone;
     struct epb_store_stats stats;
 };
 
@@ -129,10 +140,51 @@ epb_item_extra(const struct epb_item *item)
     return (struct epb_item_extra *)((uintptr_t)item - sizeof(struct epb_item_extra));
 }
 
+/* What the heap has for an item that is written now. */
+static inline uint64_t
+epb_item_deadline(const struct epb_time *now, uint64_t ttl_ms)
+{
+    uint64_t mantissa = ttl_ms;
+    uint64_t exponent = 0;
+
+    if (ttl_ms >= EPB_TTL_FOREVER_MS) {
+        return (now->boot_ms + EPB_TTL_FOREVER_MS) << EPB_ITEM_TTL_BITS |
+               EPB_ITEM_TTL_FOREVER;
+    }
+    while (mantissa > EPB_ITEM_MANTISSA_MASK) {
+        mantissa /= 10;
+        exponent++;
+    }
+    return (now->boot_ms + ttl_ms) << EPB_ITEM_TTL_BITS |
+           exponent << EPB_ITEM_MANTISSA_BITS | mantissa;
+}
+
+static inline uint64_t
+epb_item_due_ms(const struct epb_item *item)
+{
+    return item->node.due_ms >> EPB_ITEM_TTL_BITS;
+}
+
+/* The TTL that it was written with; EPB_NUMBER_MAX: as long as the broker. */
+static inline uint64_t
+epb_item_ttl_ms(const struct epb_item *item)
+{
+    uint64_t code = item->node.due_ms & EPB_ITEM_TTL_MASK;
+    uint64_t ttl_ms = code & EPB_ITEM_MANTISSA_MASK;
+
+    if (code == EPB_ITEM_TTL_FOREVER) {
+        return EPB_NUMBER_MAX;
+    }
+    for (uint64_t i = code >> EPB_ITEM_MANTISSA_BITS; i > 0; i--) {
+        ttl_ms *= 10;
+    }
+    return ttl_ms;
+}
+
 static inline bool
 epb_item_is_due(const struct epb_item *item, const struct epb_time *now)
 {
-    return item->node.due_ms <= now->boot_ms;
+    return epb_item_due_ms(item) <= now->boot_ms;
 }
 
 static inline void
@@ -143,7 +195,9 @@ epb_item_look(const struct epb_item *item, const struct epb_time *now,
     view->value = epb_item_value(item);
     view->value_flags = epb_item_value_flags(item);
     view->version = epb_item_version(item);
-    view->ttl_ms = item->node.due_ms - now->boot_ms;
+    view->ttl_ms = (item->node.due_ms & EPB_ITEM_TTL_MASK) == EPB_ITEM_TTL_FOREVER
+                       ? EPB_NUMBER_MAX
+                       : epb_item_due_ms(item) - now->boot_ms;
 }
 
 /* Tells the hook of a change. */
@@ -211,6 +265,6 @@ epb_room_allow(struct epb_store *store, const struct epb_growth *growth,
 /* Evicts others until the write fits, as epb_room_allow has found that it will. */
 void
 epb_room_evict(struct epb_store *store, const struct epb_growth *growth,
-               const struct epb_item *keep);
+               const struct epb_item *keep, const struct epb_time *now);
 
 #endif

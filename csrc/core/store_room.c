@@ -88,6 +88,8 @@ static void
 item_expire(struct epb_store *store, struct epb_item *item)
 {
     epb_store_tell(store, EPB_EVENT_EXPIRE, item);
+    epb_gone_put(store->gone, epb_item_key(item), EPB_EVENT_EXPIRE, epb_item_due_ms(item),
+                 epb_item_ttl_ms(item));
     epb_item_remove(store, item);
     store->stats.expired++;
 }
@@ -185,7 +187,7 @@ epb_room_allow(struct epb_store *store, const struct epb_growth *growth,
  * memory, too: then more has to go than was planned. */
 void
 epb_room_evict(struct epb_store *store, const struct epb_growth *growth,
-               const struct epb_item *keep)
+               const struct epb_item *keep, const struct epb_time *now)
 {
     struct epb_item *next = store->least_recent;
 
@@ -195,6 +197,8 @@ epb_room_evict(struct epb_store *store, const struct epb_growth *growth,
         next = epb_item_extra(item)->later;
         if (item != keep && may_evict(store, item)) {
             epb_store_tell(store, EPB_EVENT_EVICT, item);
+            epb_gone_put(store->gone, epb_item_key(item), EPB_EVENT_EVICT, now->boot_ms,
+                         epb_item_ttl_ms(item));
             epb_item_remove(store, item);
             store->stats.evicted++;
         }
@@ -210,6 +214,6 @@ epb_store_make_room(struct epb_store *store, size_t size_bytes,
     if (epb_room_allow(store, &growth, NULL, now) != EPB_OK) {
         return false;
     }
-    epb_room_evict(store, &growth, NULL);
+    epb_room_evict(store, &growth, NULL, now);
     return true;
 }

@@ -248,22 +248,49 @@ put_members(struct epb_text *text, const struct epb_command *command,
     }
 }
 
-/* What the body of a refusal says. The reason of a failed computation is another client's
- * text; one that is no text is left out. */
+static void
+put_text(struct epb_text *text, const char *before, struct epb_bytes content)
+{
+    epb_text_put(text, before);
+    epb_text_put_json_string(text, content);
+}
+
+static void
+put_not_found(struct epb_text *text, const struct epb_reply *reply)
+{
+    if ((reply->flags & EPB_F_PERIOD) != 0) {
+        bool expired = reply->count == EPB_EVENT_EXPIRE;
+        epb_jsonl_put_number(text, expired ? ",\"expiredMsAgo\":" : ",\"evictedMsAgo\":",
+                             reply->period_ms);
+        epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
+    }
+    if (reply->body.size_bytes > 0)
+        epb_jsonl_put_near(text, reply->body);
+}
+
+static bool
+is_obstructed(enum epb_status status)
+{
+    return status == EPB_LEASE_HELD || status == EPB_WAIT_TIMEOUT ||
+           status == EPB_DEADLOCK;
+}
+
+/* What a refusal says besides its status. The reason of a failed computation is another
+ * client's text; one that is no text is left out. */
 static void
 put_details(struct epb_text *text, const struct epb_reply *reply)
 {
-    if (reply->body.size_bytes == 0)
-        return;
-    if (reply->status == EPB_LEASE_HELD || reply->status == EPB_WAIT_TIMEOUT ||
-        reply->status == EPB_DEADLOCK) {
+    if (reply->status == EPB_NOT_FOUND) {
+        put_not_found(text, reply);
+    } else if (reply->status == EPB_TOO_LARGE && (reply->flags & EPB_F_BURST) != 0) {
+        epb_jsonl_put_number(text, ",\"size\":", (uint64_t)reply->count);
+        epb_jsonl_put_number(text, ",\"limit\":", reply->burst);
+        put_text(text, ",\"option\":", reply->body);
+    } else if (reply->body.size_bytes > 0 && is_obstructed(reply->status)) {
         epb_jsonl_put_obstacle(text, reply->body, reply->status == EPB_DEADLOCK,
                                reply->as_of_wall_ms);
-    } else if (reply->status == EPB_NOT_FOUND) {
-        epb_jsonl_put_near(text, reply->body);
-    } else if (epb_utf8_valid(reply->body)) {
-        epb_text_put(text, ",\"reason\":");
-        epb_text_put_json_string(text, reply->body);
+    } else if (reply->body.size_bytes > 0 && epb_utf8_valid(reply->body)) {
+        put_text(text, ",\"reason\":", reply->body);
     }
 }
 

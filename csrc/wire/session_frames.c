@@ -205,8 +205,12 @@ refuse_frame(struct epb_session *session, struct epb_bytes front)
     }
     epb_engine_count_refusal(session->config->engine, EPB_TOO_LARGE);
     epb_session_tell(session, "refused", NULL, EPB_TOO_LARGE);
-    if (id != 0)
-        say_failure(session, id, EPB_TOO_LARGE);
+    if (id != 0) {
+        struct epb_reply reply = {.id = id};
+        epb_reply_too_large(&reply, frame_bytes - EPB_FRAME_LENGTH_BYTES,
+                            session->request_limit_bytes, "maxRequestSize");
+        epb_session_say_frame(session, &reply);
+    }
     session->skip_bytes = frame_bytes;
 }
 

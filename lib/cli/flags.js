@@ -20,6 +20,7 @@ const FLAGS = {
     type: 'ms',
     placeholder: 'TIME',
     min: 1,
+    endless: true,
     help: `How long the value lives: ${TIMES}.`,
   },
   leaseTtl: {

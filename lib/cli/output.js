@@ -52,6 +52,7 @@ const DAY = 24 * HOUR;
  * @param {number} ms
  */
 function duration(ms) {
+  if (ms === Infinity) return 'forever';
   if (ms < SECOND) return `${Math.round(ms)} ms`;
   if (ms < MINUTE) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
   const [large, name, small, smallName] =

@@ -19,11 +19,18 @@ const TTL_HINTS = {
   ttl_required: 'how long should it live? Give --ttl 30s, 5m or 1h, or set CLIENT_DEFAULT_TTL',
 };
 
+/**
+ * A flag's time is milliseconds on purpose, however short.
+ *
+ * @param {number | undefined} ms
+ */
+const withUnit = (ms) => (ms === undefined ? undefined : `${ms}ms`);
+
 /** @type {import('./commands.js').Command['run']} */
 async function set({ client, words: [key, word], options }) {
   const value = readValue(word, options);
   const { ttl: time, ifAbsent } = options;
-  const write = client.set(key, value, { ttl: time, ifAbsent });
+  const write = client.set(key, value, { ttl: withUnit(time), ifAbsent });
   await withHints(`set ${quoteKey(key)}`, TTL_HINTS, write);
 }
 
@@ -52,7 +59,7 @@ async function incr({ client, words: [key, by = '1'], options }) {
   if (!/^[+-]?\d+$/.test(by) || !Number.isSafeInteger(Number(by))) {
     throw new UsageError(`incr: the step is a whole number, not ${JSON.stringify(by)}`);
   }
-  const write = client.incr(key, Number(by), options.ttl);
+  const write = client.incr(key, Number(by), withUnit(options.ttl));
   output.json(await withHints(`incr ${quoteKey(key)}`, TTL_HINTS, write));
 }
 

@@ -71,8 +71,11 @@ run(struct epb_request request)
     cr_assert_eq(reply.id, id);
     cr_assert_not(reply.deferred);
     if (reply.status != EPB_OK) {
-        cr_assert_eq(reply.flags, 0);
-        cr_assert_eq(reply.body.size_bytes, 0);
+        /* These two say more than their status. */
+        if (reply.status != EPB_NOT_FOUND && reply.status != EPB_TOO_LARGE) {
+            cr_assert_eq(reply.flags, 0);
+            cr_assert_eq(reply.body.size_bytes, 0);
+        }
         cr_assert_null(reply.stats);
     }
     return reply.status;
@@ -509,8 +512,9 @@ Test(engine, an_item_of_100_bytes_costs_at_most_170)
     while (sweep() <= now.boot_ms) {
     }
     epb_engine_stats(engine, &now, &stats);
-    cr_assert_leq(stats.memory.reserved_bytes + stats.table_bytes, 640 * 1024,
-                  "what expired went back to the system, but for a few spare chunks");
+    cr_assert_leq(stats.memory.reserved_bytes + stats.table_bytes, 768 * 1024,
+                  "what expired went back to the system, but for a few spare chunks, and "
+                  "the latest names");
 }
 
 /* Every allocation of every step of a scenario fails in turn: the step is refused with
@@ -565,8 +569,11 @@ fingerprint(void)
         snprintf(key, sizeof key, "k%u", i);
         (void)ask(EPB_ACTION_GET_ENTRY,
                   i == SCENARIO_STEPS ? "n" : (i > SCENARIO_STEPS ? "m" : key));
-        sum = (sum ^ reply.status ^ reply.version << 8 ^ reply.ttl_ms << 32) *
-              1099511628211U;
+        sum = (sum ^ reply.status) * 1099511628211U;
+        if (reply.status != EPB_OK) {
+            continue; /* which near keys it names may differ */
+        }
+        sum = (sum ^ reply.version << 8 ^ reply.ttl_ms << 32) * 1099511628211U;
         for (size_t at = 0; at < reply.body.size_bytes; at++) {
             sum = (sum ^ reply.body.data[at]) * 1099511628211U;
         }

@@ -210,12 +210,90 @@ Test(store, writing_again_starts_a_new_ttl)
     assert_missing("key");
 }
 
+/* 0: it has no value. */
+static uint64_t
+ttl_of(const char *key)
+{
+    struct epb_item_view view;
+
+    return epb_store_peek(store, bytes_of(key), &now, &view) == EPB_OK ? view.ttl_ms : 0;
+}
+
 Test(store, the_longest_ttl_holds)
 {
     open_store();
     set("key", "value", EPB_NUMBER_MAX);
-    now = time_at(1000 + EPB_NUMBER_MAX - 1);
+    set("least", "value", EPB_TTL_FOREVER_MS);
+    set("less", "value", EPB_TTL_FOREVER_MS - 1);
+    now = time_at(EPB_TTL_FOREVER_MS - 1000);
     assert_value("key", "value");
+    cr_assert_eq(ttl_of("key"), EPB_NUMBER_MAX);
+    cr_assert_eq(ttl_of("least"), EPB_NUMBER_MAX);
+    cr_assert_eq(ttl_of("less"), 1999);
+    now = time_at(EPB_TTL_FOREVER_MS + 999);
+    cr_assert_eq(ttl_of("less"), 0);
+    assert_value("key", "value");
+}
+
+static void
+assert_gone(const char *key, enum epb_event_kind kind, uint64_t ago_ms, uint64_t ttl_ms)
+{
+    struct epb_gone_view view;
+
+    cr_assert(epb_store_gone(store, bytes_of(key), &now, &view), "%s", key);
+    cr_assert_eq(view.kind, kind, "%s", key);
+    cr_assert_eq(view.ago_ms, ago_ms, "%s: %llu", key, (unsigned long long)view.ago_ms);
+    cr_assert_eq(view.ttl_ms, ttl_ms, "%s: %llu", key, (unsigned long long)view.ttl_ms);
+}
+
+/* The latest thousand names are remembered, each once; no deleted one is. */
+Test(store, names_that_expired_are_remembered_for_a_while)
+{
+    static const uint64_t exact_ms[] = {1, 60, 131071, 300000, 3600000, 864000000};
+    struct epb_gone_view view;
+    char key[16];
+
+    open_store();
+    for (size_t i = 0; i < sizeof exact_ms / sizeof exact_ms[0]; i++) {
+        now = time_at(1000);
+        set("key", "value", exact_ms[i]);
+        now = time_at(1000 + exact_ms[i] + 40);
+        cr_assert_eq(ttl_of("key"), 0);
+        cr_assert_leq(epb_store_sweep(store, &now, 10), UINT64_MAX);
+        assert_gone("key", EPB_EVENT_EXPIRE, 40, exact_ms[i]);
+    }
+    set("key", "value", 1234567);
+    now = time_at(now.boot_ms + 1234567);
+    cr_assert_eq(epb_store_sweep(store, &now, 10), UINT64_MAX);
+    assert_gone("key", EPB_EVENT_EXPIRE, 0, 1234560);
+    set("key", "value", 10);
+    cr_assert(epb_store_del(store, bytes_of("key"), &now));
+    cr_assert_not(epb_store_gone(store, bytes_of("key"), &now, &view));
+    for (unsigned i = 0; i < EPB_GONE_MAX + 2; i++) {
+        (void)snprintf(key, sizeof key, "key-%u", i);
+        set(key, "value", 10 + i);
+    }
+    now = time_at(now.boot_ms + 10 + EPB_GONE_MAX + 2);
+    cr_assert_eq(epb_store_sweep(store, &now, EPB_GONE_MAX + 2), UINT64_MAX);
+    cr_assert_not(epb_store_gone(store, bytes_of("key-1"), &now, &view));
+    assert_gone("key-2", EPB_EVENT_EXPIRE, EPB_GONE_MAX, 12);
+    assert_gone("key-1001", EPB_EVENT_EXPIRE, 1, 1011);
+    cr_assert_eq(times_in_memory(arena, "key-1", 6), 0, "%s",
+                 "forgotten names are wiped");
+}
+
+Test(store, names_that_were_evicted_are_remembered)
+{
+    options.max_items = 1;
+    options.evict_lru = true;
+    open_store();
+    set("key", "value", 500);
+    now = time_at(1100);
+    set("other", "value", EPB_NUMBER_MAX);
+    now = time_at(1105);
+    assert_gone("key", EPB_EVENT_EVICT, 5, 500);
+    set("third", "value", 500);
+    assert_gone("other", EPB_EVENT_EVICT, 0, EPB_NUMBER_MAX);
 }
 
 Test(store, every_write_gets_a_greater_version)

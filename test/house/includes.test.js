@@ -127,7 +127,7 @@ test('core and wire know no I/O, no clock and no thread', () => {
 test('the state of the core does not know the engine', () => {
   const rank = (file) => {
     const name = path.posix.basename(file).replace(/\.\w+$/, '');
-    if (/^(budget|msg|options|commands|quota|slots)$/.test(name)) return 0;
+    if (/^(budget|msg|options|commands|quota|slots|gone)$/.test(name)) return 0;
     if (name === 'wait') return 1;
     if (/^(store|lease|watch|barrier|throttle)(_|$)/.test(name)) return 2;
     return 3;

@@ -99,7 +99,9 @@ test('the types have the options of the table', () => {
     ['client', 'ClientOptions'],
   ]) {
     const known = options.rowsOf([kind]).map((row) => row.name);
-    assert.deepEqual(membersOf(types.get(name)), sorted([...known, 'secret', 'auth']));
+    const foreign = Object.keys(options.FOREIGN[kind]);
+    const all = [...known, 'secret', 'auth', ...foreign];
+    assert.deepEqual(membersOf(types.get(name)), sorted(all));
   }
 });
 

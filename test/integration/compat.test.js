@@ -4,7 +4,9 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { execFile } = require('node:child_process');
 const { describe, test } = require('node:test');
+const { promisify } = require('node:util');
 const { SECRET, startBroker, startClient, until } = require('../helpers/broker');
 
 const TTL = 60_000;
@@ -199,4 +201,82 @@ test('without legacyHmac a broker with a secret does not serve it', async (t) =>
   const broker = startBroker(t, { secret: SECRET });
   const theirs = await referenceClient(broker.pipe, { secret: SECRET });
   await assert.rejects(theirs.get('k'), says('auth_required'));
+});
+
+/** What the reference's README shows, after the import: of its chapters Configuration to Performance Tuning. */
+const EXAMPLES = `
+  const { Broker, Client, checkReadiness } = require(${JSON.stringify(require.resolve('../..'))});
+  const assert = require('node:assert/strict');
+  const warnings = [];
+  process.on('warning', ({ code, message }) => warnings.push({ code, message }));
+  (async () => {
+    const broker = new Broker({
+      defaultTTL: 600000,
+      maxItems: 10000,
+      maxValueSize: 262144,
+      maxRequestSize: 1048576,
+      sweeperInterval: 30000,
+      requireTTL: true,
+      debug: false,
+      secret: 'hmac-secret',
+      compression: true,
+      compressionThreshold: 1024,
+      logLevel: 'info',
+      structuredLogging: false,
+      metrics: true,
+      idleTimeout: 0,
+      heartbeatInterval: 0,
+    });
+    const pipePath = await broker.start();
+    const client = new Client(pipePath, {
+      timeout: 5000,
+      debug: false,
+      allowNoTtl: false,
+      secret: 'hmac-secret',
+      compression: true,
+      compressionThreshold: 1024,
+    });
+    await client.set('foo', 'bar', 60000);
+    assert.equal(await client.get('foo'), 'bar');
+    await client.lease('publisher-api', process.env.WORKER_ID ?? 'w');
+    const health = await client.health();
+    assert.equal(health.status, 'healthy');
+    assert.equal(health.capacity.maxItems, 10000);
+    const stats = await client.stats();
+    assert.equal(stats.items, 1);
+    assert.match(await client.metrics(), /^# HELP ephemeral_broker_/);
+    const low = new Client(pipePath, { timeout: 1000, compression: false, secret: 'hmac-secret' });
+    await low.set('apiToken', 'token', 60000);
+    await low.set('lastBuild', Date.now(), 60000);
+    assert.equal(typeof (await low.get('lastBuild')), 'number');
+    await broker.stop();
+
+    for (const options of [
+      { maxItems: 50000, maxValueSize: 10240, compression: false, sweeperInterval: 60000 },
+      { maxItems: 1000, maxValueSize: 1048576, compression: true, compressionThreshold: 512 },
+      { maxItems: 1000, defaultTTL: 600000, logLevel: 'debug', log: (record) => records.push(record) },
+    ]) {
+      const records = options.log ? (globalThis.records = []) : [];
+      const another = new Broker({ secret: null, ...options });
+      await another.start();
+      assert.equal(await checkReadiness(), true);
+      const seed = new Client(process.env.EPHEMERAL_PIPE);
+      await seed.set('testBaseUrl', 'http://localhost', 600000);
+      if (options.log) assert.ok(records.some(({ event }) => event === 'request'), 'logLevel: debug');
+      await another.stop();
+    }
+    assert.equal(await checkReadiness('/nowhere', 100), false);
+    await new Promise(setImmediate);
+    console.log(JSON.stringify(warnings));
+  })();`;
+
+test('programs of theirs go on after changing the import, with one warning', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', EXAMPLES]);
+  const warnings = JSON.parse(stdout);
+  assert.deepEqual(
+    warnings.map(({ code }) => code),
+    ['EPB_OPTION'],
+  );
+  const left = /leaves out .*compression \(.*, logLevel \(.*, structuredLogging \(.*, metrics \(/;
+  assert.match(warnings[0].message, left);
 });

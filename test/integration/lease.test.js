@@ -403,7 +403,7 @@ describe('renewal', () => {
     assert.equal((await client.renew({ key: 'c', ttl: 500_000 })).renewed, 0);
     assert.equal((await client.renew('else', { key: 'c', ttl: 500_000 })).renewed, 1);
     assert.equal((await client.renew('nobody')).renewed, 0);
-    for (const ttl of [0, NaN, '5', Infinity]) {
+    for (const ttl of [0, NaN, '5', -Infinity]) {
       await assert.rejects(client.renew({ ttl }), withCode('invalid_ttl', /^renew: /));
       await assert.rejects(client.lease('a', 'w', ttl), withCode('invalid_ttl', /^lease "a": /));
     }
