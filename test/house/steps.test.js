@@ -6,6 +6,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
 
+const { ROOT, find } = require('../../scripts/files.js');
 const { Silence, slowness } = require('../../scripts/patience.js');
 const { stepLine, summary, tallied } = require('../../scripts/steps.js');
 const { runNode, temporaryDirectory } = require('../helpers/broker.js');
@@ -130,4 +131,15 @@ test('the slower the machine, the longer a silence may be', async () => {
   // So fast that any time at all is too long, and so slow that none is.
   assert.equal(await isLate(60_000, 1e-12, 1000), true);
   assert.equal(await isLate(1e-3, 1e12, 10), false);
+});
+
+test('no test has a limit by the clock: what hangs is ended by its silence', () => {
+  const files = [...find('test', /\.test\.js$/), ...find('packages', /\.test\.js$/)];
+  assert.ok(files.length > 50, `${files.length} files`);
+  const limited = files.filter((file) =>
+    /\{ ?(?:[^{}]*, )?timeout: [^{}]*\}, (?:async )?(?:\(|function)/.test(
+      fs.readFileSync(path.join(ROOT, file), 'utf8'),
+    ),
+  );
+  assert.deepEqual(limited, []);
 });

@@ -144,13 +144,18 @@ async function assertShown(t, args, file, text) {
   for (const line of MARKED) assert.match(shown, line);
 }
 
-test('Jest shows the line', { timeout: 120_000 }, async (t) => {
-  const args = [require.resolve('jest/bin/jest'), '--ci', '--colors=false'];
+test('Jest shows the line', async (t) => {
+  const args = [require.resolve('jest/bin/jest'), '--ci', '--colors=false', '--testTimeout=120000'];
   await assertShown(t, args, 'a.test.js', SUITE(''));
 });
 
-test('Playwright shows the line', { timeout: 120_000 }, async (t) => {
-  const args = [require.resolve('@playwright/test/cli'), 'test', '--reporter=line'];
+test('Playwright shows the line', async (t) => {
+  const args = [
+    require.resolve('@playwright/test/cli'),
+    'test',
+    '--reporter=line',
+    '--timeout=300000',
+  ];
   const imports = `const { test } = require('@playwright/test');`;
   await assertShown(t, args, 'a.spec.js', SUITE(imports));
 });
