@@ -9,6 +9,7 @@ const check = require('./check');
 const { connect } = require('./connection');
 const { inContext } = require('./error');
 const { FOREVER_MS } = require('./duration');
+const { holding } = require('./flow');
 const { FLAGS, Request } = require('./frame');
 const {
   checkNames,
@@ -307,6 +308,15 @@ class Asker {
     if (waitMs > 0) patience.owner = this;
     request.wait = Math.min(waitMs, FOREVER_MS);
     request.flags |= FLAGS.wait;
+  }
+
+  /**
+   * What the caller's flow holds, of a request that may wait.
+   * @param {Request} request
+   * @param {readonly number[]} [more] tokens that are held for it besides
+   */
+  putFlow(request, more = []) {
+    if (request.wait > 0) request.bytes = holding(this.pipe, more);
   }
 
   /**

@@ -4,6 +4,7 @@
 const { now } = require('./binding');
 const check = require('./check');
 const { BrokerError, inContext } = require('./error');
+const { inFlow } = require('./flow');
 const { FLAGS } = require('./frame');
 const { checkNames } = require('./options');
 const { endless, warnOfShortTtl } = require('./duration');
@@ -99,6 +100,7 @@ class Computation {
         request.flags |= FLAGS.period;
       }
       asker.putWait(request, call, 'waitMs', waitMs === 0 ? 0 : this.#leftMs());
+      asker.putFlow(request);
       call.patient().undo = (/** @type {import('./frame').Reply} */ reply) => {
         if (reply.flags & FLAGS.fence) connection.giveBack(reply.fence, call.timeout);
       };
@@ -117,7 +119,8 @@ class Computation {
   async #computeFor({ token, found }) {
     const { signal } = this.#given;
     try {
-      this.#computed = values.encodeComputed(await abortable(this.#compute, signal));
+      const compute = () => inFlow(this.#asker.pipe, token, this.#compute);
+      this.#computed = values.encodeComputed(await abortable(compute, signal));
       return null;
     } catch (error) {
       const gaveUp = signal?.aborted === true;

@@ -6,7 +6,7 @@
 
 const { describeMs } = require('./duration');
 const { quoteKey, sentence } = require('./error');
-const { circle, heldBy, placeOf } = require('./holders');
+const { circle, heldBy, heldFor, placeOf } = require('./holders');
 
 /**
  * @typedef {import('./call').Call} Call
@@ -46,9 +46,15 @@ const noneInTime = (call, { obstacle }) =>
 const deadlock = (_call, { obstacle }) => {
   const cycle = obstacle?.holders ?? [];
   if (obstacle === null || cycle.length === 0) return sentence('deadlock');
+  if (obstacle.holding === 1) {
+    return (
+      `The wait would never end: its own code holds it (${heldFor(cycle[0])}). Pass on what is held, ` +
+      'instead of asking for it again.'
+    );
+  }
   return (
     `The wait would never end: ${circle(cycle, obstacle.holding)}. Take them in the same order ` +
-    'everywhere, or all at once with acquireAll(); what is held already is not to be asked for again.'
+    'everywhere, or all at once with acquireAll().'
   );
 };
 const otherKind =

@@ -415,6 +415,7 @@ module.exports = {
   isPlainString,
   plainBound,
   putPlain,
+  putNumber,
   putRequest,
   putU32,
   requestBound,

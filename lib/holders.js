@@ -28,7 +28,7 @@ function worker({ workerId, pid }) {
 }
 
 /** @param {Holder} holder */
-const sinceWhen = (holder) => `${worker(holder)} for ${duration(holder.heldMs)}`;
+const heldFor = (holder) => `${worker(holder)} for ${duration(holder.heldMs)}`;
 
 /** @param {Obstacle} obstacle */
 function others({ holding, holders }) {
@@ -43,7 +43,7 @@ function others({ holding, holders }) {
  */
 function heldBy(obstacle) {
   if (obstacle === null || obstacle.holders.length === 0) return '';
-  return `It is held by ${obstacle.holders.map(sinceWhen).join(', ')}${others(obstacle)}.`;
+  return `It is held by ${obstacle.holders.map(heldFor).join(', ')}${others(obstacle)}.`;
 }
 
 /**
@@ -72,4 +72,4 @@ function circle(cycle, count) {
   return steps.join('; ') + (count > cycle.length ? `; and ${count - cycle.length} more` : '');
 }
 
-module.exports = { circle, duration, heldBy, placeOf, worker };
+module.exports = { circle, duration, heldBy, heldFor, placeOf, worker };

@@ -6,6 +6,7 @@ const { now } = require('./binding');
 const check = require('./check');
 const { inContext } = require('./error');
 const { FLAGS } = require('./frame');
+const { inFlow } = require('./flow');
 const { Lease, whileHeld } = require('./lease');
 const { checkNames } = require('./options');
 const packed = require('./packed');
@@ -119,6 +120,7 @@ function putAsk(asker, request, call, given, waitMs) {
   const isNumbered = request.action === connection.actions.number;
   asker.putWait(request, call, 'waitMs', given.waitMs ?? waitMs);
   if (isNumbered) request.flags &= ~FLAGS.wait;
+  else asker.putFlow(request, given.held);
   call.patient().undo = (reply) => {
     // The renewal of a lease that somebody has been given before stays.
     if (!connection.session.hasGrant(reply.fence)) connection.giveBack(reply.fence, call.timeout);
@@ -135,9 +137,10 @@ const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: HANDLE_OPT
  * @param {string} key
  * @param {any} options
  * @param {'acquire' | 'lock' | 'number'} action
+ * @param {readonly number[]} [held] tokens of what is held for the same
  * @returns {Promise<Lease>}
  */
-function acquire(asker, operation, key, options, action) {
+function acquire(asker, operation, key, options, action, held = []) {
   let ttl = LEASE_TTL_MS;
   /** @type {Call} */
   let asked;
@@ -163,7 +166,7 @@ function acquire(asker, operation, key, options, action) {
   ) => {
     asked = call;
     connection = asker.connection();
-    const wanted = { ...given, ttl: given?.ttl ?? LEASE_TTL_MS };
+    const wanted = { ...given, ttl: given?.ttl ?? LEASE_TTL_MS, held };
     if (isNumber(given?.kind)) request.action = connection.actions.number;
     putAsk(asker, request, call, wanted, Infinity);
     ttl = request.ttl;
@@ -210,7 +213,7 @@ function optionsAndFunction(operation, options, fn) {
 async function withLease(asker, key, options, fn) {
   const given = inOperation('withLease', key, () => optionsAndFunction('withLease', options, fn));
   const held = await acquire(asker, 'withLease', key, given.options, 'acquire');
-  return whileHeld(held, () => given.run(held.value, held));
+  return whileHeld(held, () => inFlow(asker.pipe, held.token, () => given.run(held.value, held)));
 }
 
 /**
@@ -222,7 +225,7 @@ async function withLease(asker, key, options, fn) {
 async function lock(asker, name, options, fn) {
   const given = inOperation('lock', name, () => optionsAndFunction('lock', options, fn));
   const held = await acquire(asker, 'lock', name, given.options, 'lock');
-  return whileHeld(held, () => given.run(held));
+  return whileHeld(held, () => inFlow(asker.pipe, held.token, () => given.run(held)));
 }
 
 /**
@@ -257,7 +260,8 @@ async function acquireAll(asker, keys, options = {}) {
     for (const key of [...keys].sort()) {
       const leftMs = waitMs === 0 ? 0 : Math.max(1, until - now());
       const wanted = { ...options, waitMs: leftMs };
-      taken.set(key, await acquire(asker, 'acquireAll', key, wanted, 'acquire'));
+      const held = [...taken.values()].map(({ token }) => token);
+      taken.set(key, await acquire(asker, 'acquireAll', key, wanted, 'acquire', held));
     }
     for (const held of taken.values()) if (held.lost) throw Lease.lossOf(held);
   } catch (error) {

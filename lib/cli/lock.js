@@ -6,14 +6,19 @@
  * renews it while the command runs. When it is lost all the same (the broker ended, we stood still
  * for longer than its TTL, somebody released it by force) the command must not go on as if it were
  * alone: it is asked to end, killed after the grace period, and our status is 125.
+ *
+ * The command is told in its environment what is held around it (EPHEMERAL_FLOW, see ../flow.js), so
+ * that a wait for that is refused, which would never end: `lock a -- lock a -- command`.
  */
 'use strict';
 
 const { quoteKey } = require('../error.js');
+const { environment } = require('../flow.js');
 const { withHints } = require('./errors.js');
 
 const HINTS = {
   lease_held: 'somebody else has it, and --wait 0 does not wait; epb leases tells who',
+  deadlock: 'the command around this one holds it, so that neither would ever go on',
   wait_timeout: 'it did not become free in time; epb leases tells who has it, and who waits',
 };
 
@@ -50,7 +55,7 @@ async function lock({ client, words: [name], options, command, front }) {
     await lease.release().catch(() => {});
     await client.close();
   };
-  const env = { ...process.env };
+  const env = { ...process.env, ...environment(client.pipe, lease.token) };
   const { end, fail } = runCommand({ command, env, graceMs, debug, front, stop });
   onDeath = () => end('parent_died');
   if (lease.signal.aborted) onLost();

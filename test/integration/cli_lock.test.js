@@ -80,6 +80,43 @@ const letGo = (running) => running.child.stdin.end('\n');
 const died = (signal) => ({ code: null, signal });
 const exited = (code) => ({ code, signal: null });
 
+describe('a lock inside itself', () => {
+  const nested = (name, ...rest) => [process.execPath, BIN, 'lock', name, '--', ...rest];
+
+  it('is refused at once, also by way of another one', async () => {
+    const direct = await runCli(['lock', 'self', '--', ...nested('self', 'true')], broker);
+    assert.equal(direct.code, 1);
+    assert.match(direct.stderr, /lock "self": the command around this one holds it/);
+    const around = nested('self-b', ...nested('self', 'true'));
+    const deep = await runCli(['lock', 'self', '--', ...around], broker);
+    assert.match(deep.stderr, /lock "self": the command around this one holds it/);
+  });
+
+  it('is refused to a client in the command', async () => {
+    const script = `
+      const { PipeClient } = require(${JSON.stringify(path.join(__dirname, '../../lib/index.js'))});
+      const client = new PipeClient();
+      client.lock('self-c', () => 'in').catch(({ code }) => code)
+        .then((said) => console.log(said)).finally(() => client.close());`;
+    const args = ['lock', 'self-c', '--', process.execPath, '-e', script];
+    assert.equal((await runCli(args, broker)).stdout, 'deadlock\n');
+  });
+
+  it('another lock, or that of another broker, is none', async (t) => {
+    const other = await standalone(t);
+    const inner = nested('free', 'echo', 'in');
+    assert.equal((await runCli(['lock', 'self', '--', ...inner], broker)).stdout, 'in\n');
+    const { EPHEMERAL_PIPE, EPHEMERAL_SECRET } = other.env;
+    const there = [
+      'env',
+      `EPHEMERAL_PIPE=${EPHEMERAL_PIPE}`,
+      `EPHEMERAL_SECRET=${EPHEMERAL_SECRET}`,
+    ];
+    const args = ['lock', 'self', '--', ...there, ...nested('self', 'echo', 'there')];
+    assert.equal((await runCli(args, broker)).stdout, 'there\n');
+  });
+});
+
 describe('turns', () => {
   it('one after the other, in order of arrival', async (t) => {
     const log = path.join(scratch(t), 'log');
@@ -172,9 +209,9 @@ describe('the command', () => {
     assert.equal(stdout, words.map((word) => `[${word}]`).join(''));
   });
 
-  it('can use the broker, and has no more in its environment than we', async () => {
-    const { stdout } = await run(['sh', '-c', 'env | grep -c ^EPHEMERAL_']);
-    assert.equal(stdout, '2\n');
+  it('can use the broker, and has no more in its environment than we but what is held', async () => {
+    const { stdout } = await run(['sh', '-c', 'env | grep ^EPHEMERAL_ | cut -d= -f1 | sort']);
+    assert.equal(stdout, 'EPHEMERAL_FLOW\nEPHEMERAL_PIPE\nEPHEMERAL_SECRET\n');
   });
 
   it('decides the status', async () => {
