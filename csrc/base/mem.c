@@ -19,6 +19,9 @@ _Static_assert(sizeof(struct header) <= HEADER_BYTES, "the header keeps the alig
 
 /* Made by the first allocation, kept to the end. Under the shared lock. */
 static struct epb_arena *shared;
+/* Who has made it; 0: nobody. The memory of a forked child's is wiped (sys.h): there is
+ * nothing to be had there, and nothing to be given back. */
+static _Atomic uint32_t shared_owner;
 static atomic_uint_fast64_t fault_countdown;
 
 /* Bytes */
@@ -111,17 +114,27 @@ header_of(const void *block)
     return (struct header *)((uintptr_t)block - HEADER_BYTES);
 }
 
+/* Without a lock. */
+static bool
+is_forked(void)
+{
+    uint32_t owner = atomic_load_explicit(&shared_owner, memory_order_relaxed);
+
+    return owner != 0 && owner != epb_sys_pid();
+}
+
 void *
 epb_mem_alloc(size_t size_bytes)
 {
     struct header *header = NULL;
 
-    if (size_bytes > SIZE_MAX / 4) {
+    if (size_bytes > SIZE_MAX / 4 || is_forked()) {
         return NULL;
     }
     epb_sys_shared_lock();
     if (shared == NULL) {
         shared = epb_arena_new(false);
+        atomic_store_explicit(&shared_owner, epb_sys_pid(), memory_order_relaxed);
     }
     if (shared != NULL) {
         header = epb_arena_alloc(shared, size_bytes + HEADER_BYTES);
@@ -146,7 +159,7 @@ epb_mem_calloc(size_t count, size_t element_bytes)
 void
 epb_mem_free(void *block)
 {
-    if (block == NULL) {
+    if (block == NULL || is_forked()) {
         return;
     }
     struct header *header = header_of(block);
@@ -160,6 +173,9 @@ void
 epb_mem_shared_stats(struct epb_mem_stats *stats)
 {
     *stats = (struct epb_mem_stats){0};
+    if (is_forked()) {
+        return;
+    }
     epb_sys_shared_lock();
     if (shared != NULL) {
         epb_arena_stats(shared, stats);

@@ -12,7 +12,8 @@
  *
  * Thread safety: an arena belongs to one thread at a time, without locks. The
  * process-wide arena (epb_mem_*) is guarded by a mutex, and serves those without an
- * arena of their own: session keys in clients, cJSON.
+ * arena of their own: session keys in clients, cJSON. In a forked child it has nothing to
+ * give, and takes nothing back.
  */
 #ifndef EPB_BASE_MEM_H
 #define EPB_BASE_MEM_H

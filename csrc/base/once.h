@@ -11,13 +11,24 @@
 #include "sys.h"
 
 struct epb_once {
-    atomic_flag busy;
+    _Atomic uint32_t busy; /* the process whose thread does it; 0: none */
     atomic_bool done;
 };
-#define EPB_ONCE_INIT           \
-    {                           \
-        ATOMIC_FLAG_INIT, false \
+#define EPB_ONCE_INIT \
+    {                 \
+        0, false      \
     }
+
+/* A thread that a forked child doesn't have will never be done. */
+static inline bool
+epb_once_begin(struct epb_once *once, uint32_t pid)
+{
+    uint32_t busy = atomic_load_explicit(&once->busy, memory_order_relaxed);
+
+    return busy != pid && atomic_compare_exchange_strong_explicit(&once->busy, &busy, pid,
+                                                                  memory_order_acquire,
+                                                                  memory_order_relaxed);
+}
 
 /* `work` is short, and asks for no other epb_once. */
 static inline void
@@ -25,13 +36,13 @@ epb_once(struct epb_once *once, void (*work)(void))
 {
     if (atomic_load_explicit(&once->done, memory_order_acquire))
         return;
-    while (atomic_flag_test_and_set_explicit(&once->busy, memory_order_acquire))
+    while (!epb_once_begin(once, epb_sys_pid()))
         epb_sys_yield();
     if (!atomic_load_explicit(&once->done, memory_order_relaxed)) {
         work();
         atomic_store_explicit(&once->done, true, memory_order_release);
     }
-    atomic_flag_clear_explicit(&once->busy, memory_order_release);
+    atomic_store_explicit(&once->busy, 0, memory_order_release);
 }
 
 #endif

@@ -15,6 +15,7 @@
 #define _DARWIN_C_SOURCE
 #endif
 
+#include "locks.h"
 #include "proc.h"
 #include "sys.h"
 
@@ -45,8 +46,6 @@
 #endif
 #define SHELL "/bin/sh"
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
-
-static pthread_mutex_t reap_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* What the child needs, made before the fork. */
 struct plan {
@@ -364,22 +363,6 @@ epb_proc_spawn(const struct epb_spawn *spec, uint32_t *pid, int *os_error)
     return *os_error == ENOENT ? EPB_NOT_FOUND : EPB_INTERNAL;
 }
 
-static void
-reap_lock(void)
-{
-    int failed = pthread_mutex_lock(&reap_mutex);
-
-    EPB_ASSERT(!failed);
-}
-
-static void
-reap_unlock(void)
-{
-    int failed = pthread_mutex_unlock(&reap_mutex);
-
-    EPB_ASSERT(!failed);
-}
-
 enum epb_status
 epb_proc_wait(uint32_t pid, int *exit_status, int *term_signal)
 {
@@ -395,10 +378,10 @@ epb_proc_wait(uint32_t pid, int *exit_status, int *term_signal)
     if (failed != 0) {
         return EPB_NOT_FOUND;
     }
-    reap_lock();
+    epb_lock(EPB_LOCK_REAPING);
     pid_t found = wait_pid((pid_t)pid, &state);
 
-    reap_unlock();
+    epb_unlock(EPB_LOCK_REAPING);
     if (found < 0) {
         return EPB_NOT_FOUND;
     }
@@ -416,14 +399,14 @@ epb_proc_kill(uint32_t pid, bool group, int signal_number)
     enum epb_status status = EPB_NOT_FOUND;
     siginfo_t info;
 
-    reap_lock();
+    epb_lock(EPB_LOCK_REAPING);
     if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | WNOHANG) == 0) {
         status = EPB_OK;
         if (kill(group ? -(pid_t)pid : (pid_t)pid, signal_number) != 0) {
             status = errno == ESRCH ? EPB_NOT_FOUND : EPB_INTERNAL;
         }
     }
-    reap_unlock();
+    epb_unlock(EPB_LOCK_REAPING);
     return status;
 }
 

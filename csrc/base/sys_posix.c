@@ -9,6 +9,7 @@
 #define _DARWIN_C_SOURCE
 #endif
 
+#include "locks.h"
 #include "sys.h"
 
 #include <errno.h>
@@ -46,8 +47,6 @@ ptrace(int request, pid_t pid, char *address, int data);
 
 /* getentropy's bound; a signal never cuts a request of this size short, either. */
 #define RANDOM_PIECE_BYTES ((size_t)256)
-
-static pthread_mutex_t shared_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* What epb_sys_harden_process took; 0: nothing. */
 static rlim_t core_limit;
@@ -297,17 +296,13 @@ epb_sys_lock_limit_bytes(void)
 void
 epb_sys_shared_lock(void)
 {
-    int failed = pthread_mutex_lock(&shared_mutex);
-
-    EPB_ASSERT(!failed);
+    epb_lock(EPB_LOCK_SHARED);
 }
 
 void
 epb_sys_shared_unlock(void)
 {
-    int failed = pthread_mutex_unlock(&shared_mutex);
-
-    EPB_ASSERT(!failed);
+    epb_unlock(EPB_LOCK_SHARED);
 }
 
 /* 0: not known. The C libraries ask the kernel each time. */

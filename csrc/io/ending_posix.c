@@ -2,11 +2,12 @@
 #include "ending.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+
+#include "../base/locks.h"
 
 /* What ends a process that doesn't heed it, but for SIGKILL, and SIGPIPE, SIGALRM and the
  * like, which are always meant for somebody who does. */
@@ -16,7 +17,6 @@ static const int fatal[] = {
 };
 #define FATAL_COUNT (sizeof(fatal) / sizeof(fatal[0]))
 
-static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER;
 static void (*at_the_end)(void);
 /* What each of them did before, and does once more after us. */
 static struct sigaction actions[FATAL_COUNT];
@@ -61,12 +61,12 @@ watch(size_t index)
 void
 epb_ending_watch(void (*tidy)(void))
 {
-    (void)pthread_mutex_lock(&watch_lock);
+    epb_lock(EPB_LOCK_ENDING);
     if (at_the_end == NULL) {
         at_the_end = tidy;
         (void)atexit(tidy);
     }
     for (size_t i = 0; i < FATAL_COUNT; i++)
         watch(i);
-    (void)pthread_mutex_unlock(&watch_lock);
+    epb_unlock(EPB_LOCK_ENDING);
 }

@@ -49,9 +49,10 @@ struct epb_endpoint {
     char lock_path[LOCK_PATH_BYTES];
 };
 
-/* Endpoints whose names are to go when the process ends, whatever ends it. Whoever has
- * set the flag has the list: a signal handler may try to, but not wait. */
-static atomic_flag list_taken = ATOMIC_FLAG_INIT;
+/* Endpoints whose names are to go when the process ends, whatever ends it. The process
+ * whose thread has the list; 0: none. A signal handler may try to take it, but not wait.
+ */
+static _Atomic uint32_t list_taken;
 static struct epb_list open_endpoints = {&open_endpoints, &open_endpoints};
 
 /* --- Names --- */
@@ -451,7 +452,19 @@ make_socket(struct epb_endpoint *endpoint)
 static bool
 try_list(void)
 {
-    return !atomic_flag_test_and_set_explicit(&list_taken, memory_order_acquire);
+    uint32_t pid = epb_sys_pid();
+    uint32_t taken = atomic_load_explicit(&list_taken, memory_order_relaxed);
+
+    if (taken == pid || !atomic_compare_exchange_strong_explicit(&list_taken, &taken, pid,
+                                                                 memory_order_acquire,
+                                                                 memory_order_relaxed)) {
+        return false;
+    }
+    /* A thread of the parent's had it at the fork, in whatever state: none of it is ours.
+     */
+    if (taken != 0)
+        epb_list_init(&open_endpoints);
+    return true;
 }
 
 static void
@@ -464,7 +477,7 @@ take_list(void)
 static void
 leave_list(void)
 {
-    atomic_flag_clear_explicit(&list_taken, memory_order_release);
+    atomic_store_explicit(&list_taken, 0, memory_order_release);
 }
 
 /* Only by the process that made it, and only what is still ours. */
@@ -709,13 +722,19 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
 }
 
 static void
-free_endpoint(struct epb_endpoint *endpoint)
+close_fds(const struct epb_endpoint *endpoint)
 {
-    EPB_ASSERT(epb_list_empty(&endpoint->open));
     if (endpoint->fd >= 0)
         epb_socket_close(endpoint->fd);
     if (endpoint->lock_fd >= 0)
         epb_socket_close(endpoint->lock_fd);
+}
+
+static void
+free_endpoint(struct epb_endpoint *endpoint)
+{
+    EPB_ASSERT(epb_list_empty(&endpoint->open));
+    close_fds(endpoint);
     epb_mem_table_free(endpoint);
 }
 
@@ -730,6 +749,11 @@ epb_endpoint_close(struct epb_endpoint *endpoint)
 {
     if (endpoint == NULL)
         return;
+    if (endpoint->pid != epb_sys_pid()) {
+        /* Its place in the list stays, and so does its memory. */
+        close_fds(endpoint);
+        return;
+    }
     forget(endpoint);
     if (endpoint->listening) {
         uv_close((uv_handle_t *)&endpoint->poll, on_closed);

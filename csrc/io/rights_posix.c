@@ -8,13 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <uv.h>
 
+#include "../base/locks.h"
 #include "../base/mem.h"
 #include "socket.h"
 #include "thread.h"
@@ -36,7 +36,6 @@ struct batch {
     int fds[];
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guarded by the lock. */
 static struct batch *first;
 static unsigned closers;
@@ -110,16 +109,16 @@ static void
 run_closer(void *context)
 {
     (void)context;
-    (void)pthread_mutex_lock(&lock);
+    epb_lock(EPB_LOCK_RIGHTS);
     while (first != NULL) {
         struct batch *batch = first;
         first = batch->next;
-        (void)pthread_mutex_unlock(&lock);
+        epb_unlock(EPB_LOCK_RIGHTS);
         close_batch(batch);
-        (void)pthread_mutex_lock(&lock);
+        epb_lock(EPB_LOCK_RIGHTS);
     }
     closers--;
-    (void)pthread_mutex_unlock(&lock);
+    epb_unlock(EPB_LOCK_RIGHTS);
 }
 
 /* With the lock held. Without a thread they wait for the next that can be started. */
@@ -148,11 +147,11 @@ epb_rights_close(struct epb_rights *rights)
     batch->count = rights->count;
     memcpy(batch->fds, rights->fds, size_bytes);
     rights->count = 0;
-    (void)pthread_mutex_lock(&lock);
+    epb_lock(EPB_LOCK_RIGHTS);
     batch->next = first;
     first = batch;
     start_closer();
-    (void)pthread_mutex_unlock(&lock);
+    epb_unlock(EPB_LOCK_RIGHTS);
 }
 
 /* --- Taking them --- */

@@ -22,6 +22,7 @@
 #include <sys/epoll.h>
 #endif
 
+#include "../base/locks.h"
 #include "../base/mem.h"
 #include "socket.h"
 
@@ -35,8 +36,6 @@
 #define SLOTS_MIN 64U
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-/* Held while a loop is made. */
-static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
 /* The array of the loop that is being made. */
 static struct {
@@ -45,7 +44,6 @@ static struct {
     size_t size_bytes;
     bool given; /* libuv has it */
 } first_array;
-static pthread_mutex_t first_array_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- libuv's memory --- */
 
@@ -73,34 +71,34 @@ resize(void *block, size_t size_bytes)
 {
     void *ready = NULL;
 
-    (void)pthread_mutex_lock(&first_array_lock);
+    epb_lock(EPB_LOCK_ARRAY);
     if (is_first_array(block, size_bytes)) {
         first_array.given = true;
         ready = first_array.block;
     }
-    (void)pthread_mutex_unlock(&first_array_lock);
+    epb_unlock(EPB_LOCK_ARRAY);
     return ready != NULL ? ready : epb_mem_table_resize(block, size_bytes);
 }
 
 static void
 offer_first_array(void *block, size_t size_bytes)
 {
-    (void)pthread_mutex_lock(&first_array_lock);
+    epb_lock(EPB_LOCK_ARRAY);
     first_array.maker = pthread_self();
     first_array.block = block;
     first_array.size_bytes = size_bytes;
     first_array.given = false;
-    (void)pthread_mutex_unlock(&first_array_lock);
+    epb_unlock(EPB_LOCK_ARRAY);
 }
 
 /* From now on libuv's, if it took it. */
 static void
 withdraw_first_array(void)
 {
-    (void)pthread_mutex_lock(&first_array_lock);
+    epb_lock(EPB_LOCK_ARRAY);
     void *left = first_array.given ? NULL : first_array.block;
     first_array.block = NULL;
-    (void)pthread_mutex_unlock(&first_array_lock);
+    epb_unlock(EPB_LOCK_ARRAY);
     epb_mem_table_free(left);
 }
 
@@ -194,9 +192,9 @@ int
 epb_room_loop_init(uv_loop_t *loop)
 {
     (void)pthread_once(&once, init_once);
-    (void)pthread_mutex_lock(&making);
+    epb_lock(EPB_LOCK_LOOPS);
     int error = init_with_room(loop);
-    (void)pthread_mutex_unlock(&making);
+    epb_unlock(EPB_LOCK_LOOPS);
     return error;
 }
 

@@ -1,10 +1,9 @@
 /* See waiter.h. */
 #include "waiter.h"
 
-#include <pthread.h>
-
 #include <uv.h>
 
+#include "../base/locks.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "poller.h"
@@ -23,7 +22,6 @@ struct slot {
     uint32_t next_free;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* All of these are guarded by the lock; the thread reads `poller` once, at its start. */
 static struct slot *slots;
 static uint32_t slot_count;
@@ -51,13 +49,13 @@ find_slot(uint64_t handle)
 static void
 deliver(uint64_t handle)
 {
-    (void)pthread_mutex_lock(&lock);
+    epb_lock(EPB_LOCK_WAITER);
     struct slot *slot = find_slot(handle);
     if (slot != NULL && slot->armed) {
         slot->armed = false;
         slot->on_ready(slot->context);
     }
-    (void)pthread_mutex_unlock(&lock);
+    epb_unlock(EPB_LOCK_WAITER);
 }
 
 static void
@@ -140,9 +138,9 @@ add_locked(int fd, epb_waiter_fn on_ready, void *context, uint64_t *handle)
 int
 epb_waiter_add(int fd, epb_waiter_fn on_ready, void *context, uint64_t *handle)
 {
-    (void)pthread_mutex_lock(&lock);
+    epb_lock(EPB_LOCK_WAITER);
     int error = add_locked(fd, on_ready, context, handle);
-    (void)pthread_mutex_unlock(&lock);
+    epb_unlock(EPB_LOCK_WAITER);
     return error;
 }
 
@@ -151,20 +149,20 @@ epb_waiter_arm(uint64_t handle, unsigned what)
 {
     int error = UV_EINVAL;
 
-    (void)pthread_mutex_lock(&lock);
+    epb_lock(EPB_LOCK_WAITER);
     struct slot *slot = find_slot(handle);
     if (slot != NULL && owner_pid == epb_sys_pid()) {
         slot->armed = true;
         error = epb_poller_arm(poller, slot->fd, handle, what);
     }
-    (void)pthread_mutex_unlock(&lock);
+    epb_unlock(EPB_LOCK_WAITER);
     return error;
 }
 
 void
 epb_waiter_remove(uint64_t handle)
 {
-    (void)pthread_mutex_lock(&lock);
+    epb_lock(EPB_LOCK_WAITER);
     struct slot *slot = find_slot(handle);
     if (slot != NULL) {
         /* A forked child shares the kernel's table with its parent: leave it alone. */
@@ -176,5 +174,5 @@ epb_waiter_remove(uint64_t handle)
         slot->next_free = first_free;
         first_free = (uint32_t)handle;
     }
-    (void)pthread_mutex_unlock(&lock);
+    epb_unlock(EPB_LOCK_WAITER);
 }

@@ -272,18 +272,15 @@ Test(fault_io, a_client_survives_every_failing_allocation)
 
 /* In a child: everything is refused, and nothing leaves. Returns its exit status. */
 static int
-use_in_child(struct epb_client *client)
+use_in_child(struct epb_client *client, struct epb_bytes ping)
 {
-    struct epb_request ping = request_of(EPB_ACTION_PING, 7, NULL);
-    struct epb_buf frame;
-    struct epb_exchange exchange = {.into = room, .into_bytes = sizeof(room)};
+    struct epb_exchange exchange = {
+        .out = ping, .into = room, .into_bytes = sizeof(room)};
     uint64_t id = 0;
     int os_error = 0;
 
-    epb_buf_init(&frame, 1000);
-    if (epb_frame_encode_request(&frame, &ping) != EPB_OK)
+    if (epb_mem_alloc(1) != NULL)
         return 1;
-    exchange.out = (struct epb_bytes){epb_buf_data(&frame), epb_buf_size(&frame)};
     if (epb_client_exchange(client, &exchange) != EPB_BROKER_GONE)
         return 2;
     if (epb_client_arm(client) != EPB_BROKER_GONE || epb_client_open(client))
@@ -302,10 +299,19 @@ static void
 fork_after(unsigned pings)
 {
     int status = -1;
+    struct epb_request ping = request_of(EPB_ACTION_PING, 7, NULL);
+    uint8_t text[64];
+    struct epb_buf frame;
 
     broker_init(&broker);
     broker.options.secret = bytes_of(secret_text);
     broker_start(&broker);
+    /* In memory that a child has, too. */
+    epb_buf_init(&frame, sizeof(text));
+    cr_assert_eq(epb_frame_encode_request(&frame, &ping), EPB_OK);
+    struct epb_bytes bytes = {text, epb_buf_size(&frame)};
+    memcpy(text, epb_buf_data(&frame), bytes.size_bytes);
+    epb_buf_fini(&frame);
     struct epb_client *client = epb_client_new(epb_server_path(broker.server),
                                                bytes_of(secret_text), on_ready, NULL);
     cr_assert_not_null(client);
@@ -315,7 +321,7 @@ fork_after(unsigned pings)
         cr_assert(ask_once(client, EPB_ACTION_PING));
     pid_t child = fork();
     if (child == 0)
-        _exit(use_in_child(client));
+        _exit(use_in_child(client, bytes));
     cr_assert_gt(child, 0);
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%x", (unsigned)status);
