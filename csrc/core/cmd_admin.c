@@ -32,6 +32,7 @@ epb_cmd_join(struct epb_engine *engine, struct epb_party *party,
              const struct epb_request *request, const struct epb_time *now,
              struct epb_reply *reply)
 {
+    struct epb_budget whole = {SIZE_MAX};
     struct epb_group *group;
 
     if (request->count < 0 || !epb_party_may_join(party)) {
@@ -48,7 +49,7 @@ epb_cmd_join(struct epb_engine *engine, struct epb_party *party,
         return;
     }
     if (group != party->group) {
-        epb_lease_leave(engine->leases, party, now);
+        (void)epb_lease_leave(engine->leases, party, now, &whole);
         epb_party_join(engine->waits, party, group);
     }
     reply->flags = EPB_F_COUNT;

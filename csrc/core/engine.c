@@ -8,6 +8,8 @@
 #define SWEEP_LIMIT 500U
 /* Watchers that a sweep tells of the items it removes, about. */
 #define SWEEP_TELL_LIMIT 5000U
+/* What a party that leaves gives back at once; the rest is swept. */
+#define LEAVE_UNITS EPB_LIMIT(EPB_SLICE_UNITS, 400U)
 /* Events a reply carries, in bytes. */
 #define EVENTS_MAX_BYTES ((size_t)16 * 1024)
 /* What a request other than a write takes at most, but for its value: its key and worker
@@ -75,6 +77,7 @@ epb_engine_new(const struct epb_options *options, const struct epb_time *now,
     engine->quota.limit_bytes = options->max_memory_bytes;
     engine->start_mono_ms = now->mono_ms;
     epb_jobs_init(&engine->jobs);
+    epb_list_init(&engine->leaving);
     epb_buf_init(&engine->list, EPB_LIST_MAX_BYTES);
     if (!make_parts(engine, now, on_ready, context)) {
         epb_engine_free(engine);
@@ -87,6 +90,7 @@ epb_engine_new(const struct epb_options *options, const struct epb_time *now,
 static void
 forget_reply(struct epb_engine *engine)
 {
+    EPB_ASSERT(!epb_waits_calling(engine->waits));
     if (engine->list.memory != NULL) {
         epb_buf_consume(&engine->list, epb_buf_size(&engine->list));
         epb_buf_trim(&engine->list, 0);
@@ -101,12 +105,59 @@ forget_reply(struct epb_engine *engine)
     }
 }
 
+/* Parties */
+
+struct epb_party *
+epb_engine_join(struct epb_engine *engine, void *user, bool sessionless)
+{
+    return epb_party_new(engine->waits, user, sessionless);
+}
+
+/* What parties that have left still hold ends, as far as the budget goes; true: all. */
+static bool
+go_on_leaving(struct epb_engine *engine, const struct epb_time *now,
+              struct epb_budget *budget)
+{
+    while (!epb_list_empty(&engine->leaving)) {
+        struct epb_party *party =
+            EPB_LIST_ITEM(engine->leaving.next, struct epb_party, of_leaving);
+
+        if (!epb_watch_leave(engine->watches, party, budget) ||
+            !epb_lease_leave(engine->leases, party, now, budget)) {
+            return false;
+        }
+        epb_list_remove(&party->of_leaving);
+        epb_party_free(engine->waits, party);
+    }
+    return true;
+}
+
+void
+epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
+                 const struct epb_time *now)
+{
+    struct epb_budget budget = {LEAVE_UNITS};
+
+    if (party == NULL) {
+        return;
+    }
+    forget_reply(engine);
+    epb_job_leave(engine, party);
+    epb_party_withdraw(engine->waits, party, now);
+    epb_list_append(&engine->leaving, &party->of_leaving);
+    (void)go_on_leaving(engine, now, &budget);
+}
+
 void
 epb_engine_free(struct epb_engine *engine)
 {
+    const struct epb_time any = {0, 0, 0};
+    struct epb_budget whole = {SIZE_MAX};
+
     if (engine == NULL) {
         return;
     }
+    (void)go_on_leaving(engine, &any, &whole);
     epb_jobs_fini(&engine->jobs);
     epb_store_free(engine->store);
     epb_throttles_free(engine->throttles);
@@ -117,29 +168,6 @@ epb_engine_free(struct epb_engine *engine)
     epb_arena_free(engine->arena);
     epb_buf_fini(&engine->list);
     epb_mem_table_free(engine);
-}
-
-/* Parties */
-
-struct epb_party *
-epb_engine_join(struct epb_engine *engine, void *user, bool sessionless)
-{
-    return epb_party_new(engine->waits, user, sessionless);
-}
-
-void
-epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
-                 const struct epb_time *now)
-{
-    if (party == NULL) {
-        return;
-    }
-    forget_reply(engine);
-    epb_job_leave(engine, party);
-    epb_watch_leave(engine->watches, party);
-    epb_party_withdraw(engine->waits, party, now);
-    epb_lease_leave(engine->leases, party, now);
-    epb_party_free(engine->waits, party);
 }
 
 /* Requests */
@@ -347,7 +375,7 @@ epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
         earlier(due->lease_mono_ms, epb_waits_sweep(engine->waits, now, SWEEP_LIMIT));
     due->lease_mono_ms = earlier(
         due->lease_mono_ms, epb_throttles_sweep(engine->throttles, now, SWEEP_LIMIT));
-    if (!epb_jobs_sweep(&engine->jobs, &budget)) {
+    if (!go_on_leaving(engine, now, &budget) || !epb_jobs_sweep(&engine->jobs, &budget)) {
         due->lease_mono_ms = earlier(due->lease_mono_ms, now->mono_ms);
     }
 }

@@ -35,9 +35,8 @@ epb_engine_free(struct epb_engine *engine);
  * out. */
 struct epb_party *
 epb_engine_join(struct epb_engine *engine, void *user, bool sessionless);
-/* It has ended: what it alone took is released, what waits for it withdrawn, and it is
- * freed.
- * NULL is allowed. */
+/* It has ended: what waits for it is withdrawn, what it alone took is released, and it is
+ * freed; of much of that, the rest in the slices of epb_engine_sweep. NULL is allowed. */
 void
 epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
                  const struct epb_time *now);

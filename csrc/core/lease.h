@@ -78,7 +78,7 @@ enum epb_lease_kind {
 };
 
 #define EPB_PERMITS_MAX 1000000
-#define EPB_LOSSES_MAX 10000U
+#define EPB_LOSSES_MAX EPB_LIMIT(10000U, 3U)
 
 struct epb_leases;
 
@@ -271,10 +271,10 @@ epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key);
 
 /* The party leaves its session: the grants that it alone took end (the queues go on), and
  * when it is the last, what the session's holders have lost is forgotten. Its waits have
- * been withdrawn by then. */
-void
+ * been withdrawn by then. As far as the budget goes; true: all of it. */
+bool
 epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
-                const struct epb_time *now);
+                const struct epb_time *now, struct epb_budget *budget);
 /* Takes the oldest loss that the party has not been told by an event (only sessions' are;
  * of computations, too): false when there is none. `key` is valid until the next call. */
 bool

@@ -62,6 +62,7 @@ epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
         resource_release(leases, resource);
         return status;
     }
+    epb_mark_set(&resource->mark, EPB_MARK_RESOURCE);
     *out = resource;
     return EPB_OK;
 }
@@ -69,8 +70,12 @@ epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
 void
 epb_resource_free_unused(struct epb_leases *leases, struct epb_resource *resource)
 {
+    EPB_MARK_CHECK(resource, EPB_MARK_RESOURCE);
     if (!resource->defined && resource->stakes == 0) {
-        EPB_ASSERT(!resource->counted);
+        EPB_ASSERT(!resource->counted && epb_list_empty(&resource->grants) &&
+                   epb_list_empty(&resource->free_elements) &&
+                   resource->queue.count == 0);
+        epb_mark_clear(&resource->mark, EPB_MARK_RESOURCE);
         epb_map_remove(leases->resources[resource->space], resource);
         resource_release(leases, resource);
     }
@@ -175,6 +180,7 @@ epb_resource_go_on(struct epb_leases *leases, struct epb_resource *resource,
 {
     struct epb_grant *wish = epb_queue_first(resource);
 
+    EPB_MARK_CHECK(resource, EPB_MARK_RESOURCE);
     while (wish != NULL && serve(leases, wish, now)) {
         wish = epb_queue_first(resource);
     }
@@ -208,6 +214,7 @@ epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_par
     epb_list_init(&grant->answers);
     epb_list_init(&grant->named_by);
     epb_list_init(&grant->of_named);
+    epb_mark_set(&grant->mark, EPB_MARK_GRANT);
     grant->stake = stake;
     stake->members++;
     *out = grant;
@@ -219,10 +226,14 @@ epb_grant_free_unused(struct epb_leases *leases, struct epb_grant *grant)
 {
     struct epb_stake *stake = grant->stake;
 
+    EPB_MARK_CHECK(grant, EPB_MARK_GRANT);
     if (grant->live || grant->lost || grant->wait != NULL) {
         return;
     }
     EPB_ASSERT(!grant->queued && epb_list_empty(&grant->takes));
+    EPB_ASSERT(epb_list_empty(&grant->of_resource) && epb_list_empty(&grant->of_stake) &&
+               epb_list_empty(&grant->of_holder) && epb_list_empty(&grant->answers));
+    epb_mark_clear(&grant->mark, EPB_MARK_GRANT);
     epb_take_free(leases, grant->spare);
     epb_flow_drop(leases, grant);
     epb_quota_release(leases->quota, leases->arena, grant, sizeof *grant);
@@ -370,6 +381,8 @@ epb_grant_end(struct epb_leases *leases, struct epb_grant *grant, enum epb_endin
 {
     bool is_loss = why == EPB_ENDING_EXPIRY || why == EPB_ENDING_FORCE;
 
+    EPB_MARK_CHECK(grant, EPB_MARK_GRANT);
+    EPB_ASSERT(grant->live);
     stop(leases, grant);
     if (why == EPB_ENDING_EXPIRY) {
         leases->stats.expired_total++;

@@ -114,7 +114,10 @@ holder_free_unused(struct epb_leases *leases, struct epb_holder *holder)
 {
     struct epb_worker *worker = holder->worker;
 
+    EPB_MARK_CHECK(holder, EPB_MARK_HOLDER);
     if (holder->stakes == 0) {
+        EPB_ASSERT(epb_list_empty(&holder->grants) && epb_list_empty(&holder->losses));
+        epb_mark_clear(&holder->mark, EPB_MARK_HOLDER);
         epb_map_remove(leases->holders, holder);
         epb_list_remove(&holder->of_worker);
         epb_list_remove(&holder->of_group);
@@ -147,6 +150,7 @@ holder_new(struct epb_leases *leases, struct epb_worker *worker,
         epb_quota_release(leases->quota, leases->arena, holder, sizeof *holder);
         return status;
     }
+    epb_mark_set(&holder->mark, EPB_MARK_HOLDER);
     epb_list_append(&worker->holders, &holder->of_worker);
     if (holder->group != NULL) {
         epb_list_append(&holder->group->holders, &holder->of_group);
@@ -178,12 +182,14 @@ holder_get(struct epb_leases *leases, const struct epb_who *who, struct epb_hold
 void
 epb_holder_pin(struct epb_holder *holder)
 {
+    EPB_MARK_CHECK(holder, EPB_MARK_HOLDER);
     holder->stakes++;
 }
 
 void
 epb_holder_unpin(struct epb_leases *leases, struct epb_holder *holder)
 {
+    EPB_ASSERT(holder->stakes > 0);
     holder->stakes--;
     holder_free_unused(leases, holder);
 }
@@ -223,9 +229,12 @@ epb_stake_free_unused(struct epb_leases *leases, struct epb_stake *stake)
     struct epb_holder *holder = stake->holder;
     struct epb_resource *resource = stake->resource;
 
+    EPB_MARK_CHECK(stake, EPB_MARK_STAKE);
     if (stake->members > 0) {
         return;
     }
+    EPB_ASSERT(epb_list_empty(&stake->grants) && stake->grant_count == 0);
+    epb_mark_clear(&stake->mark, EPB_MARK_STAKE);
     epb_map_remove(leases->stakes, stake);
     epb_quota_release(leases->quota, leases->arena, stake, sizeof *stake);
     holder->stakes--;
@@ -256,6 +265,7 @@ stake_new(struct epb_leases *leases, struct epb_holder *holder,
         epb_quota_release(leases->quota, leases->arena, stake, sizeof *stake);
         return status;
     }
+    epb_mark_set(&stake->mark, EPB_MARK_STAKE);
     holder->stakes++;
     resource->stakes++;
     *out = stake;

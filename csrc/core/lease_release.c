@@ -48,7 +48,15 @@ epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant)
 {
     epb_list_remove(&grant->of_resource);
     epb_list_remove(&grant->of_holder);
-    epb_takes_drop(leases, grant);
+    while (!epb_list_empty(&grant->takes)) {
+        struct epb_take *take =
+            EPB_LIST_ITEM(grant->takes.next, struct epb_take, of_grant);
+        struct epb_party *party = take->party;
+
+        epb_take_free(leases, take);
+        /* That may have been all that it was to be told of. */
+        epb_party_look_again(party);
+    }
     grant->lost = false;
     leases->loss_count--;
     if (leases->shown == grant) {
@@ -414,11 +422,17 @@ epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
 
 /* Leaving */
 
-/* The session ends: nobody will ask what its holders have lost. */
-static void
-forget_losses(struct epb_leases *leases, const struct epb_group *group)
+/* The session ends: what its holders have lost is asked for no more. False: the budget is
+ * spent. */
+static bool
+forget_losses(struct epb_leases *leases, const struct epb_group *group,
+              struct epb_budget *budget)
 {
     while (!epb_list_empty(&group->holders)) {
+        if (epb_budget_spent(budget)) {
+            return false;
+        }
+        epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
         const struct epb_holder *holder =
             EPB_LIST_ITEM(group->holders.next, struct epb_holder, of_group);
 
@@ -426,6 +440,7 @@ forget_losses(struct epb_leases *leases, const struct epb_group *group)
         epb_loss_forget(leases,
                         EPB_LIST_ITEM(holder->losses.next, struct epb_grant, of_holder));
     }
+    return true;
 }
 
 /* One of those that took a lost grant will not be told. */
@@ -450,9 +465,9 @@ let_go(struct epb_leases *leases, struct epb_take *take, const struct epb_time *
     }
 }
 
-void
+bool
 epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
-                const struct epb_time *now)
+                const struct epb_time *now, struct epb_budget *budget)
 {
     epb_leases_settle(leases, now);
     if (leases->shown != NULL) {
@@ -460,12 +475,18 @@ epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
         leases->shown = NULL;
     }
     while (!epb_list_empty(&party->losses)) {
+        if (epb_budget_spent(budget)) {
+            return false;
+        }
+        epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
         forget_loss(leases, EPB_LIST_ITEM(party->losses.next, struct epb_take, of_party));
     }
     while (!epb_list_empty(&party->takes)) {
+        if (epb_budget_spent(budget)) {
+            return false;
+        }
+        epb_budget_spend(budget, 3 * EPB_UNITS_VISIT);
         let_go(leases, EPB_LIST_ITEM(party->takes.next, struct epb_take, of_party), now);
     }
-    if (epb_party_is_last(party)) {
-        forget_losses(leases, party->group);
-    }
+    return !epb_party_is_last(party) || forget_losses(leases, party->group, budget);
 }

@@ -24,6 +24,7 @@
 #define EPB_CORE_LEASE_STATE_H
 
 #include "../base/map.h"
+#include "../base/mark.h"
 #include "lease.h"
 #include "slots.h"
 
@@ -87,8 +88,9 @@ struct epb_resource {
     uint64_t stakes;
     enum epb_lease_space space;
     enum epb_lease_kind kind; /* while it exists, see epb_resource_exists */
-    bool defined;             /* pool or semaphore */
-    bool counted;             /* in the statistics */
+    uint32_t mark;
+    bool defined; /* pool or semaphore */
+    bool counted; /* in the statistics */
     uint16_t key_bytes;
     uint8_t key[];
 };
@@ -110,9 +112,10 @@ struct epb_holder {
     struct epb_group *group; /* NULL: in the name of no session */
     struct epb_list of_worker;
     struct epb_list of_group;
-    struct epb_list grants;         /* live, by token */
-    struct epb_list losses;         /* for the next renewal, oldest first */
-    uint64_t stakes;                /* and pins */
+    struct epb_list grants; /* live, by token */
+    struct epb_list losses; /* for the next renewal, oldest first */
+    uint64_t stakes;        /* and pins */
+    uint32_t mark;
     uint64_t live[EPB_SPACE_COUNT]; /* grants, by space */
 };
 
@@ -128,6 +131,7 @@ struct epb_stake {
     struct epb_list grants; /* live, by token */
     uint64_t grant_count;
     uint64_t members; /* grants in any state, and pins */
+    uint32_t mark;
 };
 
 /* An element's name in the map is its pool's address, its kind, and its bytes. */
@@ -184,6 +188,7 @@ struct epb_grant {
     uint64_t token;
     uint64_t ttl_ms;
     uint64_t since_mono_ms;
+    uint32_t mark;
     bool shared;
     bool fresh;
     bool queued;

@@ -9,7 +9,7 @@
  * meanwhile. */
 #define HELD_MAX_BYTES (3 * EPB_LIST_MAX_BYTES + CHUNK_BYTES)
 /* To wipe and free a chunk. */
-#define UNITS_CHUNK 64U
+#define UNITS_CHUNK 256U
 #define ROOM_LEAST ((size_t)64)
 
 void

@@ -32,6 +32,7 @@ struct epb_engine {
     struct epb_throttles *throttles;
     struct epb_store *store;
     struct epb_jobs jobs;
+    struct epb_list leaving;   /* parties that have left and still hold something */
     struct epb_buf list;       /* a packed body, until the next call */
     struct epb_wait *answered; /* what the last reply borrows from, until the next call */
     bool shows_events;         /* the last reply borrows from a watcher's queue */

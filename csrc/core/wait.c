@@ -17,6 +17,7 @@ struct epb_waits {
     uint64_t last_serial;
     uint64_t watchers;
     bool ending; /* all of them are being withdrawn */
+    bool calling;
 };
 
 static struct epb_bytes
@@ -149,6 +150,7 @@ epb_party_new(struct epb_waits *waits, void *user, bool sessionless)
     if (party == NULL) {
         return NULL;
     }
+    epb_mark_set(&party->mark, EPB_MARK_PARTY);
     party->user = user;
     epb_list_init(&party->of_group);
     if (!sessionless) {
@@ -165,6 +167,7 @@ epb_party_new(struct epb_waits *waits, void *user, bool sessionless)
     epb_list_init(&party->watchers);
     epb_list_init(&party->takes);
     epb_list_init(&party->losses);
+    epb_list_init(&party->of_leaving);
     epb_tree_init(&party->ids, waits->seed ^ (uint64_t)(uintptr_t)party);
     return party;
 }
@@ -200,7 +203,10 @@ epb_party_free(struct epb_waits *waits, struct epb_party *party)
 {
     EPB_ASSERT(party->ids.count == 0 && epb_list_empty(&party->events) &&
                epb_list_empty(&party->watchers) && epb_list_empty(&party->takes) &&
-               epb_list_empty(&party->losses));
+               epb_list_empty(&party->losses) && epb_list_empty(&party->waiting) &&
+               epb_list_empty(&party->finished) && epb_list_empty(&party->of_leaving) &&
+               party->watcher_count == 0 && party->job == NULL);
+    epb_mark_clear(&party->mark, EPB_MARK_PARTY);
     if (party->group != NULL) {
         epb_list_remove(&party->of_group);
         group_free_unused(waits, party->group);
@@ -211,10 +217,27 @@ epb_party_free(struct epb_waits *waits, struct epb_party *party)
 void
 epb_party_ready(struct epb_waits *waits, struct epb_party *party)
 {
+    EPB_MARK_CHECK(party, EPB_MARK_PARTY);
     if (!party->told && !party->leaving) {
         party->told = true;
+        waits->calling = true;
         waits->on_ready(waits->context, party->user);
+        waits->calling = false;
     }
+}
+
+void
+epb_party_look_again(struct epb_party *party)
+{
+    party->told = party->told &&
+                  (!epb_list_empty(&party->finished) || !epb_list_empty(&party->events) ||
+                   !epb_list_empty(&party->losses) || party->job != NULL);
+}
+
+bool
+epb_waits_calling(const struct epb_waits *waits)
+{
+    return waits->calling;
 }
 
 /* Waits */
@@ -270,6 +293,7 @@ epb_wait_new(struct epb_waits *waits, struct epb_party *party,
         return status;
     }
     wait = block;
+    epb_mark_set(&wait->mark, EPB_MARK_WAIT);
     wait->party = party;
     wait->calls = calls;
     wait->keeper = keeper;
@@ -288,6 +312,7 @@ epb_wait_new(struct epb_waits *waits, struct epb_party *party,
 void
 epb_wait_finish(struct epb_waits *waits, struct epb_wait *wait, enum epb_status status)
 {
+    EPB_MARK_CHECK(wait, EPB_MARK_WAIT);
     EPB_ASSERT(wait->waiting);
     stop(waits, wait);
     wait->status = status;
@@ -317,13 +342,15 @@ epb_wait_pop(struct epb_waits *waits, struct epb_party *party)
 void
 epb_wait_free(struct epb_waits *waits, struct epb_wait *wait)
 {
+    EPB_MARK_CHECK(wait, EPB_MARK_WAIT);
     if (wait->calls->drop != NULL) {
         wait->calls->drop(wait->keeper, wait);
     }
     if (wait->waiting) {
         stop(waits, wait);
     }
-    EPB_ASSERT(epb_list_empty(&wait->of_party));
+    EPB_ASSERT(epb_list_empty(&wait->of_party) && epb_list_empty(&wait->of_queue));
+    epb_mark_clear(&wait->mark, EPB_MARK_WAIT);
     epb_tree_remove(&wait->party->ids, &wait->by_id);
     epb_quota_release(waits->quota, waits->arena, wait, sizeof *wait);
 }

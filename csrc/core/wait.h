@@ -36,6 +36,7 @@
 
 #include "../base/list.h"
 #include "../base/map.h"
+#include "../base/mark.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../base/tree.h"
@@ -68,12 +69,15 @@ struct epb_party {
     struct epb_list finished; /* to be taken, oldest first */
     struct epb_list events;   /* watch.c's: watchers that have events to be taken */
     struct epb_list watchers; /* watch.c's */
-    struct epb_list takes;    /* lease.c's: grants that it took */
-    struct epb_list losses;   /* lease.c's: lost grants it is to be told of */
-    struct epb_tree ids;      /* its waits by id, until they are freed */
-    struct epb_job *job;      /* job.h's; NULL: none */
-    bool told;                /* on_ready has been called since it was last empty */
-    bool leaving;             /* nothing is given to it any more */
+    uint32_t watcher_count;   /* of them */
+    uint32_t mark;
+    struct epb_list takes;      /* lease.c's: grants that it took */
+    struct epb_list losses;     /* lease.c's: lost grants it is to be told of */
+    struct epb_tree ids;        /* its waits by id, until they are freed */
+    struct epb_job *job;        /* job.h's; NULL: none */
+    struct epb_list of_leaving; /* engine.c's: it has left, and ends in slices */
+    bool told;                  /* on_ready has been called since it was last empty */
+    bool leaving;               /* nothing is given to it any more */
 };
 
 /* Who lets requests wait. */
@@ -103,6 +107,7 @@ struct epb_wait {
     uint64_t serial;
     uint64_t since_mono_ms;
     uint64_t due_mono_ms;
+    uint32_t mark;
     uint32_t id;             /* of the request */
     uint8_t action;          /* of the request: how its reply is made */
     bool waiting;            /* not finished, and not popped */
@@ -210,6 +215,13 @@ epb_waits_finish_all(struct epb_waits *waits, enum epb_status status,
  * the next (<= now: more is due at once), UINT64_MAX when there is none. */
 uint64_t
 epb_waits_sweep(struct epb_waits *waits, const struct epb_time *now, unsigned limit);
+/* Whether on_ready is being called: nothing may be asked of the core meanwhile. */
+bool
+epb_waits_calling(const struct epb_waits *waits);
+/* Something that could be taken is gone: when it was all, the owner is told again of what
+ * comes next. */
+void
+epb_party_look_again(struct epb_party *party);
 /* Something of this party can be taken: tells its owner, once. */
 void
 epb_party_ready(struct epb_waits *waits, struct epb_party *party);

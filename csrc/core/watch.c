@@ -17,7 +17,8 @@ struct group {
 };
 
 struct prefix {
-    struct epb_list watchers;
+    struct epb_list watchers; /* that are told of changes */
+    struct epb_list silent;   /* that have an overflow to take */
     uint16_t size_bytes;
     uint8_t bytes[];
 };
@@ -33,22 +34,24 @@ struct watcher {
     struct epb_party *party;
     struct prefix *prefix;
     struct epb_list of_party;
-    struct epb_list of_prefix;
+    struct epb_list of_prefix; /* in its watchers, or silent ones */
     struct epb_list of_events; /* in the party's events while it has some */
     struct epb_buf queue;      /* packed events */
     uint32_t count;            /* of them */
-    bool overflowed;           /* events are missing before the first in the queue */
+    uint32_t mark;
+    bool overflowed; /* events are missing; the queue is empty */
 };
 
 struct epb_watches {
     struct epb_arena *arena;
     struct epb_quota *quota;
     struct epb_waits *waits;
-    struct epb_map *groups;                          /* by key */
-    struct epb_map *prefixes;                        /* by prefix */
-    struct epb_map *watchers;                        /* by name */
-    uint32_t length_prefixes[EPB_KEY_MAX_BYTES + 1]; /* how many have this length */
-    uint16_t lengths[EPB_KEY_MAX_BYTES + 1];         /* those that some have */
+    struct epb_map *groups;   /* by key */
+    struct epb_map *prefixes; /* by prefix */
+    struct epb_map *watchers; /* by name */
+    /* How many have this length, and watchers that are told. */
+    uint32_t length_prefixes[EPB_KEY_MAX_BYTES + 1];
+    uint16_t lengths[EPB_KEY_MAX_BYTES + 1]; /* those that some have */
     unsigned length_count;
     struct watcher *taken; /* the queue whose front epb_watch_next has shown */
     size_t taken_bytes;
@@ -227,8 +230,7 @@ length_remove(struct epb_watches *watches, uint16_t length)
 static void
 prefix_free_unused(struct epb_watches *watches, struct prefix *prefix)
 {
-    if (epb_list_empty(&prefix->watchers)) {
-        length_remove(watches, prefix->size_bytes);
+    if (epb_list_empty(&prefix->watchers) && epb_list_empty(&prefix->silent)) {
         epb_map_remove(watches->prefixes, prefix);
         epb_quota_release(watches->quota, watches->arena, prefix,
                           sizeof *prefix + prefix->size_bytes);
@@ -253,6 +255,7 @@ prefix_get(struct epb_watches *watches, struct epb_bytes bytes, struct prefix **
     }
     prefix = block;
     epb_list_init(&prefix->watchers);
+    epb_list_init(&prefix->silent);
     prefix->size_bytes = (uint16_t)bytes.size_bytes;
     if (bytes.size_bytes > 0) {
         memcpy(prefix->bytes, bytes.data, bytes.size_bytes);
@@ -263,9 +266,34 @@ prefix_get(struct epb_watches *watches, struct epb_bytes bytes, struct prefix **
                           sizeof *prefix + prefix->size_bytes);
         return status;
     }
-    length_add(watches, prefix->size_bytes);
     *out = prefix;
     return EPB_OK;
+}
+
+/* Among those of its prefix that are told of changes, from now on. */
+static void
+watcher_listen(struct epb_watches *watches, struct watcher *watcher)
+{
+    struct prefix *prefix = watcher->prefix;
+
+    epb_list_remove(&watcher->of_prefix);
+    if (epb_list_empty(&prefix->watchers)) {
+        length_add(watches, prefix->size_bytes);
+    }
+    epb_list_append(&prefix->watchers, &watcher->of_prefix);
+}
+
+/* No more; in no list of its prefix. */
+static void
+watcher_hush(struct epb_watches *watches, struct watcher *watcher)
+{
+    struct prefix *prefix = watcher->prefix;
+    bool listened = !epb_list_empty(&prefix->watchers);
+
+    epb_list_remove(&watcher->of_prefix);
+    if (listened && epb_list_empty(&prefix->watchers)) {
+        length_remove(watches, prefix->size_bytes);
+    }
 }
 
 /* Watchers */
@@ -294,6 +322,7 @@ watcher_new(struct epb_watches *watches, struct epb_party *party, uint32_t id,
         return status;
     }
     watcher = block;
+    epb_mark_set(&watcher->mark, EPB_MARK_WATCHER);
     watcher->name = (struct name){party, id};
     watcher->party = party;
     epb_list_init(&watcher->of_party);
@@ -304,6 +333,7 @@ watcher_new(struct epb_watches *watches, struct epb_party *party, uint32_t id,
     if (status == EPB_OK) {
         status = epb_waits_count_in(watches->waits);
         if (status == EPB_OK) {
+            party->watcher_count++;
             *out = watcher;
             return EPB_OK;
         }
@@ -334,13 +364,16 @@ queue_drop(struct epb_watches *watches, struct watcher *watcher)
 static void
 watcher_free(struct epb_watches *watches, struct watcher *watcher)
 {
+    EPB_ASSERT(watches->taken != watcher);
+    epb_mark_clear(&watcher->mark, EPB_MARK_WATCHER);
     epb_map_remove(watches->watchers, watcher);
     epb_waits_count_out(watches->waits);
+    watcher->party->watcher_count--;
     epb_list_remove(&watcher->of_party);
-    epb_list_remove(&watcher->of_prefix);
     epb_list_remove(&watcher->of_events);
     queue_drop(watches, watcher);
     if (watcher->prefix != NULL) {
+        watcher_hush(watches, watcher);
         prefix_free_unused(watches, watcher->prefix);
     }
     epb_quota_release(watches->quota, watches->arena, watcher, sizeof *watcher);
@@ -357,6 +390,9 @@ epb_watch_add(struct epb_watches *watches, struct epb_party *party,
         epb_wait_has(watches->waits, party, request->id)) {
         return EPB_CONFLICT;
     }
+    if (party->watcher_count == EPB_WATCHES_MAX) {
+        return EPB_MAX_WAITERS;
+    }
     status = watcher_new(watches, party, request->id, &watcher);
     if (status != EPB_OK) {
         return status;
@@ -366,7 +402,7 @@ epb_watch_add(struct epb_watches *watches, struct epb_party *party,
         watcher_free(watches, watcher);
         return status;
     }
-    epb_list_append(&watcher->prefix->watchers, &watcher->of_prefix);
+    watcher_listen(watches, watcher);
     epb_list_append(&party->watchers, &watcher->of_party);
     return EPB_OK;
 }
@@ -389,14 +425,20 @@ epb_watch_cancel(struct epb_watches *watches, struct epb_party *party, uint32_t 
     return true;
 }
 
-void
-epb_watch_leave(struct epb_watches *watches, struct epb_party *party)
+bool
+epb_watch_leave(struct epb_watches *watches, struct epb_party *party,
+                struct epb_budget *budget)
 {
     epb_watch_forget(watches);
     while (!epb_list_empty(&party->watchers)) {
+        if (epb_budget_spent(budget)) {
+            return false;
+        }
+        epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
         watcher_free(watches,
                      EPB_LIST_ITEM(party->watchers.next, struct watcher, of_party));
     }
+    return true;
 }
 
 /* Events */
@@ -447,9 +489,12 @@ static void
 watcher_tell(struct epb_watches *watches, struct watcher *watcher,
              enum epb_event_kind kind, struct epb_bytes key, uint64_t version)
 {
+    EPB_MARK_CHECK(watcher, EPB_MARK_WATCHER);
     if (!queue_append(watches, watcher, kind, key, version)) {
         queue_drop(watches, watcher);
         watcher->overflowed = true;
+        watcher_hush(watches, watcher);
+        epb_list_append(&watcher->prefix->silent, &watcher->of_prefix);
     }
     if (epb_list_empty(&watcher->of_events)) {
         epb_list_append(&watcher->party->events, &watcher->of_events);
@@ -457,25 +502,41 @@ watcher_tell(struct epb_watches *watches, struct watcher *watcher,
     }
 }
 
+/* Each of its watchers may fall silent. */
+static void
+prefix_tell(struct epb_watches *watches, const struct prefix *prefix,
+            enum epb_event_kind kind, struct epb_bytes key, uint64_t version)
+{
+    struct epb_list *next;
+
+    for (struct epb_list *node = prefix->watchers.next; node != &prefix->watchers;
+         node = next) {
+        next = node->next;
+        watcher_tell(watches, EPB_LIST_ITEM(node, struct watcher, of_prefix), kind, key,
+                     version);
+    }
+}
+
 static void
 prefixes_tell(struct epb_watches *watches, enum epb_event_kind kind, struct epb_bytes key,
               uint64_t version)
 {
+    unsigned i = 0;
+
     epb_watch_forget(watches);
-    for (unsigned i = 0; i < watches->length_count; i++) {
+    while (i < watches->length_count) {
         const struct epb_bytes start = {key.data, watches->lengths[i]};
         const struct prefix *prefix = NULL;
 
         if (start.size_bytes <= key.size_bytes) {
             prefix = epb_map_find(watches->prefixes, start);
         }
-        if (prefix == NULL) {
-            continue;
+        if (prefix != NULL) {
+            prefix_tell(watches, prefix, kind, key, version);
         }
-        for (struct epb_list *node = prefix->watchers.next; node != &prefix->watchers;
-             node = node->next) {
-            watcher_tell(watches, EPB_LIST_ITEM(node, struct watcher, of_prefix), kind,
-                         key, version);
+        /* When the last of a length falls silent, the last length takes its place. */
+        if (i < watches->length_count && watches->lengths[i] == start.size_bytes) {
+            i++;
         }
     }
 }
@@ -521,6 +582,7 @@ watcher_take(struct epb_watches *watches, struct watcher *watcher, size_t max_by
 
     if (watcher->overflowed) {
         watcher->overflowed = false;
+        watcher_listen(watches, watcher);
         return (struct epb_bytes){overflow, sizeof overflow};
     }
     watches->taken = watcher;

@@ -10,7 +10,9 @@
  * costs nothing when nobody watches. A watcher's events wait in a queue of its own until
  * the party takes them: at most EPB_WATCH_EVENTS of them and EPB_WATCH_BYTES. Beyond that
  * (or without memory) the queue is thrown away and becomes one overflow event: a slow
- * watcher loses events and is told so; it never costs more than its queue.
+ * watcher loses events and is told so; it never costs more than its queue. Until the
+ * overflow is taken the watcher is silent: a write doesn't come across it, so that who
+ * reads nothing costs others nothing.
  *
  * Invariants: events of one watcher are in the order of the changes; an overflow stands
  * where events are missing; a watcher sees every change after the reply to its request; a
@@ -19,10 +21,13 @@
 #ifndef EPB_CORE_WATCH_H
 #define EPB_CORE_WATCH_H
 
+#include "budget.h"
 #include "wait.h"
 
-#define EPB_WATCH_EVENTS 1024U
-#define EPB_WATCH_BYTES (64U * 1024U)
+#define EPB_WATCH_EVENTS EPB_LIMIT(1024U, 4U)
+#define EPB_WATCH_BYTES EPB_LIMIT(64U * 1024U, 1024U)
+/* Of a party, since each may cost every write of others. */
+#define EPB_WATCHES_MAX EPB_LIMIT(256U, 8U)
 
 struct epb_watches;
 
@@ -46,7 +51,8 @@ epb_watch_wait_key(const struct epb_wait *wait);
 void
 epb_watch_wait_again(struct epb_watches *watches, struct epb_wait *wait);
 /* A watcher of all keys with the request's key as prefix (empty: of all), until it is
- * cancelled. EPB_MAX_WAITERS, EPB_MAX_MEMORY, EPB_CONFLICT (the id is 0, or a watcher's
+ * cancelled. EPB_MAX_WAITERS (also when the party has EPB_WATCHES_MAX), EPB_MAX_MEMORY,
+ * EPB_CONFLICT (the id is 0, or a watcher's
  * or a wait's of this party already), EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_watch_add(struct epb_watches *watches, struct epb_party *party,
@@ -72,9 +78,10 @@ epb_watch_next(struct epb_watches *watches, struct epb_party *party, size_t max_
 /* Wipes what the last epb_watch_next gave. */
 void
 epb_watch_forget(struct epb_watches *watches);
-/* Ends all watchers of the party. */
-void
-epb_watch_leave(struct epb_watches *watches, struct epb_party *party);
+/* Ends watchers of the party, as far as the budget goes; true: all of them. */
+bool
+epb_watch_leave(struct epb_watches *watches, struct epb_party *party,
+                struct epb_budget *budget);
 uint64_t
 epb_watches_count(const struct epb_watches *watches);
 size_t

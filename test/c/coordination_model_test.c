@@ -8,6 +8,8 @@
  * Leases themselves have a model of their own; here a computation is a token that its
  * holder has or not.
  */
+#include "core/lease.h"
+#include "core/watch.h"
 #include "engine_help.h"
 
 #define PARTIES 5U /* the last one has no session */
@@ -15,7 +17,8 @@
 #define BARRIERS 2U
 #define WAITS 600U
 #define WATCHERS 8U /* of a party */
-#define EVENTS 900U /* of a watcher: no overflow here */
+#define EVENTS \
+    900U /* of a watcher, before which it overflows only where limits are tiny */
 #define NEVER UINT64_MAX
 
 enum kind {
@@ -66,6 +69,7 @@ struct computation {
 
 struct loss {
     uint64_t token;
+    uint64_t order;
     unsigned key;
 };
 
@@ -74,6 +78,7 @@ struct watcher {
     uint32_t id;
     const char *prefix;
     unsigned count;
+    bool overflowed; /* what it has is one overflow */
     struct {
         enum epb_event_kind kind;
         uint64_t version;
@@ -102,7 +107,8 @@ static struct {
     struct computation computations[KEYS];
     int64_t parties[BARRIERS]; /* of the round */
     uint64_t dead[KEYS];       /* the token of an earlier computation */
-    uint64_t version, order, finished, granted, last_token;
+    uint64_t version, order, finished, granted, last_token, lost;
+    uint64_t shown; /* the loss that was told last, until something else is asked for */
     uint32_t last_id;
     unsigned told, taken_over, failed, again; /* what the history has seen */
 } run;
@@ -139,6 +145,11 @@ tell(enum epb_event_kind kind, unsigned key)
 
         if (!watcher->exists ||
             strncmp(keys[key], watcher->prefix, strlen(watcher->prefix)) != 0) {
+            continue;
+        }
+        if (watcher->count == EPB_WATCH_EVENTS || watcher->overflowed) {
+            watcher->overflowed = true;
+            watcher->count = 1;
             continue;
         }
         CHECK(watcher->count < EVENTS);
@@ -536,6 +547,7 @@ step_watch(unsigned party)
     watcher->exists = true;
     watcher->id = seat->peer->id;
     watcher->prefix = prefix;
+    watcher->overflowed = false;
     watcher->count = 0;
 }
 
@@ -604,6 +616,7 @@ step_leave(unsigned party)
     }
     model_leave(party);
     seat->loss_count = 0;
+    run.shown = 0;
     seat->ready = false;
     seat->ready_seen = 0;
     peer_join(seat->peer, worker);
@@ -611,6 +624,34 @@ step_leave(unsigned party)
 }
 
 /* Time */
+
+/* Of all losses, the last few are kept; one that is being told counts. */
+static void
+forget_losses(void)
+{
+    struct seat *oldest = NULL;
+    unsigned count = run.shown != 0;
+
+    for (unsigned i = 0; i < PARTIES; i++) {
+        struct seat *seat = &run.seats[i];
+
+        count += seat->loss_count;
+        if (seat->loss_count > 0 &&
+            (oldest == NULL || seat->losses[0].order < oldest->losses[0].order)) {
+            oldest = seat;
+        }
+    }
+    if (count <= EPB_LOSSES_MAX) {
+        return;
+    }
+    if (run.shown != 0 && (oldest == NULL || run.shown < oldest->losses[0].order)) {
+        run.shown = 0;
+        return;
+    }
+    oldest->loss_count--;
+    memmove(oldest->losses, oldest->losses + 1,
+            oldest->loss_count * sizeof oldest->losses[0]);
+}
 
 static void
 computations_expire(void)
@@ -624,7 +665,9 @@ computations_expire(void)
             struct seat *seat = &run.seats[ended.party];
 
             CHECK(seat->loss_count < WAITS);
-            seat->losses[seat->loss_count++] = (struct loss){ended.token, key};
+            seat->losses[seat->loss_count++] =
+                (struct loss){ended.token, ++run.lost, key};
+            forget_losses();
         }
         go_on(key);
     }
@@ -699,6 +742,13 @@ take_events(struct seat *seat)
             continue;
         }
         CHECK(watcher->count > 0);
+        if (watcher->overflowed) {
+            CHECK(table.reply.body.size_bytes == EPB_EVENT_HEADER_BYTES);
+            CHECK(table.reply.body.data[0] == EPB_EVENT_OVERFLOW);
+            watcher->overflowed = false;
+            watcher->count = 0;
+            return;
+        }
         for (unsigned k = 0; k < watcher->count; k++) {
             const uint8_t *event = table.reply.body.data + at;
             const char *key = keys[watcher->events[k].key];
@@ -782,10 +832,12 @@ step_take(unsigned party)
     struct wait *wait;
     enum epb_status status;
 
+    run.shown = 0;
     if (seat->loss_count > 0) {
         CHECK(answer(seat->peer) == EPB_LEASE_LOST);
         CHECK(table.reply.id == 0 && table.reply.fence == seat->losses[0].token);
         CHECK(body_is(keys[seat->losses[0].key]));
+        run.shown = seat->losses[0].order;
         seat->loss_count--;
         memmove(seat->losses, seat->losses + 1,
                 seat->loss_count * sizeof seat->losses[0]);

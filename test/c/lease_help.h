@@ -66,8 +66,10 @@ enter(struct office *office)
 static inline void
 leave(struct office *office, struct epb_party *party)
 {
+    struct epb_budget budget = {SIZE_MAX};
+
     epb_party_withdraw(office->waits, party, &office->now);
-    epb_lease_leave(office->leases, party, &office->now);
+    cr_assert(epb_lease_leave(office->leases, party, &office->now, &budget));
     epb_party_free(office->waits, party);
 }
 

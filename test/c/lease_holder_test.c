@@ -400,3 +400,33 @@ Test(lease_holder, what_force_takes_may_forget_all_that_the_next_holder_has)
     leave(&office, c);
     office_close(&office);
 }
+
+/* A session was told that there is a loss to take, which was then forgotten: it is told
+ * of the next one again. */
+Test(lease_holder, a_loss_that_is_forgotten_leaves_its_owner_to_be_told)
+{
+    struct office office;
+    struct epb_party *a;
+    struct epb_party *b;
+    unsigned ready;
+
+    office_open(&office);
+    a = enter(&office);
+    b = enter(&office);
+    (void)gets(&office, a, "first", "w", (struct wish){.ttl_ms = 1});
+    pass(&office, 1);
+    (void)epb_leases_sweep(office.leases, &office.now, UINT32_MAX);
+    cr_assert_eq(office.ready, 1);
+    for (unsigned i = 0; i < EPB_LOSSES_MAX; i++) {
+        lose(&office, b, "other", "x");
+    }
+    cr_assert(epb_list_empty(&a->losses), "it was the oldest");
+    ready = office.ready;
+    (void)gets(&office, a, "first", "w", (struct wish){.ttl_ms = 1});
+    pass(&office, 1);
+    (void)epb_leases_sweep(office.leases, &office.now, UINT32_MAX);
+    cr_assert_eq(office.ready, ready + 1);
+    leave(&office, a);
+    leave(&office, b);
+    office_close(&office);
+}

@@ -356,6 +356,11 @@ lose(struct model *model, const struct model_grant *grant)
         loss->by_event[party] = grant->takes[party] != 0;
     }
     model_forget_told(model);
+    if (model->loss_count > EPB_LOSSES_MAX) {
+        model->loss_count--;
+        memmove(&model->losses[0], &model->losses[1],
+                model->loss_count * sizeof model->losses[0]);
+    }
 }
 
 static void

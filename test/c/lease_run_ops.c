@@ -380,6 +380,18 @@ check_told(struct run *run, unsigned party)
 
 /* What the engine does with a finished wait: it answers, asks again, or takes the grant
  * back. */
+/* In slices of all sizes. */
+static void
+leave_whole(struct run *run, struct epb_party *party)
+{
+    struct epb_budget budget;
+    size_t units = 1;
+
+    do {
+        budget.units = units++;
+    } while (!epb_lease_leave(run->leases, party, &run->now, &budget));
+}
+
 static void
 op_pop(struct run *run, const struct op *op)
 {
@@ -433,7 +445,7 @@ run_leave(struct run *run, unsigned party)
     struct epb_party *real = run->parties[party];
 
     epb_party_withdraw(run->waits, real, &run->now);
-    epb_lease_leave(run->leases, real, &run->now);
+    leave_whole(run, real);
     EXPECT(run, epb_list_empty(&real->takes) && epb_list_empty(&real->losses));
     epb_party_free(run->waits, real);
     run->parties[party] = NULL;
@@ -468,7 +480,7 @@ op_join(struct run *run, const struct op *op)
             return;
         }
         if (group != party->group) {
-            epb_lease_leave(run->leases, party, &run->now);
+            leave_whole(run, party);
             epb_party_join(run->waits, party, group);
         }
         EXPECT(run, party->group->pid == 100 + key);

@@ -5,7 +5,8 @@ on_ready(void *context, void *user)
 {
     struct run *run = context;
 
-    EXPECT(run, !run->ready[(uintptr_t)user]);
+    /* Again, when what it was told of may have been forgotten: with tiny limits. */
+    EXPECT(run, !run->ready[(uintptr_t)user] || EPB_LOSSES_MAX < MODEL_MAX);
     run->ready[(uintptr_t)user] = true;
 }
 

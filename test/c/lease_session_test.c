@@ -13,7 +13,9 @@ join(struct office *office, struct epb_party *party, uint8_t key)
         status = epb_group_get(office->waits, bytes, 4242, &group);
     }
     if (status == EPB_OK && group != party->group) {
-        epb_lease_leave(office->leases, party, &office->now);
+        struct epb_budget budget = {SIZE_MAX};
+
+        cr_assert(epb_lease_leave(office->leases, party, &office->now, &budget));
         epb_party_join(office->waits, party, group);
     }
     return status;
