@@ -26,7 +26,9 @@ const MAKE_C = ['--no-print-directory', '-s', '-C', 'test/c'];
 const without = (names) => names.map((name) => `-${name}`);
 // Long histories and large amounts in code without threads: ThreadSanitizer and Valgrind are slow.
 const LONG_SUITES = without([
-  ...'lease_model store_model coordination_model sweeper slots utf8 map heap buf'.split(' '),
+  ...'lease_model store_model coordination_model engine_random sweeper slots utf8 map heap buf'.split(
+    ' ',
+  ),
   'mem/random_histories_keep_every_byte',
   'engine/a_list_that_is_too_long_is_refused',
   'engine/an_item_of_100_bytes_costs_at_most_170',
@@ -144,10 +146,10 @@ async function nodeTests(files, env = {}) {
   return counted(total(all), 0);
 }
 
-async function criterionTests() {
-  const built = await execute('make', [...MAKE_C, '-j2']);
+async function criterionTests(variables = []) {
+  const built = await execute('make', [...MAKE_C, '-j2', ...variables]);
   if (built.status !== 0) return BROKEN;
-  const { status, output } = await execute('make', [...MAKE_C, 'run']);
+  const { status, output } = await execute('make', [...MAKE_C, 'run', ...variables]);
   const report =
     /Tested: \d+ \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)/.exec(output) ?? [];
   const [passed = 0, failing = 0, crashing = 0] = report.slice(1).map(Number);
@@ -356,7 +358,12 @@ const STEPS = [
     heading: 'types: lib, packages, type tests',
     run: () => succeeds(tool('tsc'), ['-p', 'tsconfig.json']),
   },
-  { name: 'c', heading: 'C core under ASan and UBSan', run: criterionTests },
+  { name: 'c', heading: 'C core under ASan and UBSan', run: () => criterionTests() },
+  {
+    name: 'tiny',
+    heading: 'random tests of the C core with tiny limits',
+    run: () => criterionTests(['TINY=1']),
+  },
   {
     name: 'addon',
     heading: 'addon in Node under ASan and UBSan',
