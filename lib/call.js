@@ -3,7 +3,7 @@
 
 const { load } = require('./binding');
 const { endless } = require('./duration');
-const { BrokerError, inContext } = require('./error');
+const { BrokerError, inContext, sentence } = require('./error');
 const { explain } = require('./explain');
 const { FLAGS } = require('./frame');
 const { eventName, getNear, getObstacle } = require('./packed');
@@ -164,7 +164,12 @@ class Call {
       this.#resolve(this.decode(buffer, reply));
     } catch (error) {
       this.undo(reply);
-      this.#rejectFor(() => inContext(error, this.operation, this.key));
+      // Anything else comes from reading a broken broker's reply, of which it may quote something.
+      const isOurs = error instanceof BrokerError;
+      const told = isOurs
+        ? error
+        : new BrokerError('version_mismatch', sentence('version_mismatch'));
+      this.#rejectFor(() => inContext(told, this.operation, this.key));
     }
   }
 

@@ -65,8 +65,25 @@ const decodeCount = (_buffer, reply) => reply.count;
 const decodeTtl = (_buffer, reply) => endless(reply.ttl);
 /** @type {Decode} */
 const decodeText = (buffer, reply) => buffer.toString('utf8', reply.bodyAt, reply.bodyEnd);
-/** @type {Decode} */
-const decodeJson = (buffer, reply) => JSON.parse(decodeText(buffer, reply));
+
+/**
+ * A report: a JSON object whose members are all right. What a broken broker says instead is not quoted.
+ * @param {(member: unknown) => boolean} isRight
+ * @returns {Decode}
+ */
+const decodeReport = (isRight) => (buffer, reply) => {
+  let report = null;
+  try {
+    report = JSON.parse(decodeText(buffer, reply));
+  } catch {
+    // As if it were null.
+  }
+  const isReport = typeof report === 'object' && report !== null && !Array.isArray(report);
+  if (!isReport || !Object.values(report).every(isRight)) throw refusal('version_mismatch');
+  return report;
+};
+const decodeStats = decodeReport(Number.isFinite);
+const decodeHealth = decodeReport(() => true);
 
 class PipeClient {
   /** @type {Asker} */
@@ -436,7 +453,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   stats(options) {
-    return this.#asker.ask('stats', undefined, decodeJson, options);
+    return this.#asker.ask('stats', undefined, decodeStats, options);
   }
 
   /**
@@ -444,7 +461,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   health(options) {
-    return this.#asker.ask('health', undefined, decodeJson, options);
+    return this.#asker.ask('health', undefined, decodeHealth, options);
   }
 
   /**
