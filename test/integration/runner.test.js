@@ -22,6 +22,7 @@ const {
   victim,
   victimReady,
 } = require('../helpers/cli.js');
+const { withoutLockNotice } = require('../helpers/lock_notice.js');
 
 const { signals } = constants;
 const node = (script, ...args) => [process.execPath, '-e', script, ...args];
@@ -148,7 +149,7 @@ describe('streams', () => {
     const { code } = await start(t, node(script), { stdio });
     stdio.forEach((fd) => fs.closeSync(fd));
     assert.equal(code, 0);
-    assert.equal(fs.readFileSync(err, 'utf8'), 'to stderr');
+    assert.equal(withoutLockNotice(fs.readFileSync(err, 'utf8')), 'to stderr');
     const seen = JSON.parse(fs.readFileSync(out, 'utf8'));
     assert.deepEqual(seen, { same: [input, out, err], read: 'typed before' });
   });
