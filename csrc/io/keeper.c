@@ -169,9 +169,12 @@ epb_keeper_remove(struct epb_keeper_user *user, uint64_t id)
         return false;
     lock_idle(user);
     (void)epb_beats_remove(&beats, &user->beats, id);
-    bool has_others = !epb_list_empty(&user->beats.keeps);
+    user->known = !epb_list_empty(&user->beats.keeps);
+    /* Nor has it a turn to come. */
+    if (!user->known)
+        epb_beats_forget(&beats, &user->beats);
     uv_mutex_unlock(&lock);
-    return has_others;
+    return user->known;
 }
 
 void

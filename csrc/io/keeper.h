@@ -43,7 +43,8 @@ epb_keeper_user_init(struct epb_keeper_user *user, epb_keeper_send_fn send,
 EPB_MUST_USE enum epb_status
 epb_keeper_add(struct epb_keeper_user *user, struct epb_bytes frame, uint64_t interval_ms,
                uint64_t *id);
-/* An id that the user does not have is no fault. Whether it has others. */
+/* An id that the user does not have is no fault. Whether it has others; if not, it is
+ * forgotten. */
 bool
 epb_keeper_remove(struct epb_keeper_user *user, uint64_t id);
 /* All of the user's. */
