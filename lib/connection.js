@@ -34,8 +34,10 @@ const { BrokerError, sentence } = require('./error');
 const frame = require('./frame');
 const { sameSecret } = require('./options');
 const { collectGarbage, isOnlyWaiting } = require('./idle');
+const packed = require('./packed');
 const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
 const { Backoff, isPassing, unreachable } = require('./reach');
+const { endWithRealm } = require('./realm');
 const { Session } = require('./session');
 const { nowhere } = require('./nowhere');
 const { callSite } = require('./stack');
@@ -65,11 +67,15 @@ const LATE_GRACE_MS = 50;
 const IDLE_CHECK_MS = 1000;
 /** Seen so often in a row, garbage is collected; and again after twice as many, each time. */
 const IDLE_CHECKS = 2;
+/** How soon one that waits looks whether another copy of this module has it; then after twice as long, each time. */
+const SIBLINGS_MS = 20;
+const SIBLINGS_MAX_MS = 10_000;
+const SIBLINGS_KEYS = 8;
 /** How soon it is tried again to wait by the event loop, where the system has nothing left to wait with. */
 const ARM_AGAIN_MS = 10;
 
 /** What the channel says when it wakes us: see csrc/addon/wakes.h. */
-const WAKE = { ready: 1, due: 2, turn: 4 };
+const WAKE = { ready: 1, due: 2, turn: 4, wanted: 8 };
 
 /**
  * A callback that does not keep its object alive. The channel has it for good; test runners load this
@@ -118,6 +124,9 @@ function capture(resolve, reject) {
   lastResolve = resolve;
   lastReject = reject;
 }
+
+const ENDED =
+  'The connection was closed, since its client or the test file that made it has ended.';
 
 /** @typedef {string | Uint8Array | null} Secret */
 
@@ -169,6 +178,9 @@ class Connection {
   #idleAt = Infinity;
   #idleChecks = 0;
   #idleChecksMax = IDLE_CHECKS;
+  /** When it is looked whether another copy has what is waited for. */
+  #siblingsAt = Infinity;
+  #siblingsMs = SIBLINGS_MS;
   /** What the channel was told last. */
   #alarmAt = Infinity;
   #alarmKeeps = false;
@@ -473,6 +485,14 @@ class Connection {
     if ((what & WAKE.due) !== 0) this.#due();
     if ((what & WAKE.turn) !== 0) this.#late();
     if ((what & WAKE.ready) !== 0) this.#ready();
+    if ((what & WAKE.wanted) !== 0) this.#beCollectable();
+  }
+
+  /** Not kept by the deadlines of calls that are over: see busyConnections. */
+  #beCollectable() {
+    if (this.#calls.size > 0 || (!isCached && this.session.listening)) return;
+    this.#expireAt = Infinity;
+    busyConnections().delete(this);
   }
 
   /** The event loop has come round. */
@@ -495,7 +515,55 @@ class Connection {
       this.#ready();
     }
     if (this.#idleAt <= this.#now) this.#checkIdle();
+    if (this.#siblingsAt <= this.#now) this.#checkSiblings();
     this.#setAlarm();
+  }
+
+  #watchSiblings() {
+    if (this.#siblingsAt !== Infinity || this.#channel.siblings === 0) return;
+    this.#siblingsAt = this.#now + this.#siblingsMs;
+    this.#setAlarm();
+  }
+
+  #checkSiblings() {
+    this.#siblingsAt = Infinity;
+    const waiting = [...this.#calls].filter((call) => call.patience?.started && call.key);
+    if (waiting.length === 0) {
+      this.#siblingsMs = SIBLINGS_MS;
+      return;
+    }
+    this.#siblingsMs = Math.min(SIBLINGS_MAX_MS, 2 * this.#siblingsMs);
+    const keys = [...new Set(waiting.map(({ key }) => String(key)))].slice(0, SIBLINGS_KEYS);
+    for (const key of keys) this.freeFromSiblings(key, waiting[0].timeout).catch(() => {});
+  }
+
+  /**
+   * Runners of tests load this module anew for each test file, so another copy of it in this thread may
+   * have the key, and nobody may be able to use that copy any more. Then a collection of garbage closes
+   * its connection, which gives back what it took.
+   * @param {string} key
+   * @param {number} timeout
+   * @returns {Promise<boolean>} whether another copy has it, so that it may be free soon
+   */
+  async freeFromSiblings(key, timeout) {
+    if (this.#channel.siblings === 0) return false;
+    const request = new frame.Request();
+    request.action = this.actions.leases;
+    request.key = key;
+    const isSiblings = await this.ask('leases', key, timeout, request, (buffer, reply) => {
+      const lines = packed.getLeases(buffer, reply.bodyAt, reply.bodyEnd, 0) ?? [];
+      return lines.some(
+        (line) =>
+          line.key === key &&
+          line.state === 'held' &&
+          line.session === this.#channel.session &&
+          !this.session.holds(Number(line.token)),
+      );
+    });
+    if (!isSiblings) return false;
+    this.#channel.wakeSiblings();
+    collectGarbage();
+    return true;
   }
 
   /** See idle.js. */
@@ -518,7 +586,13 @@ class Connection {
 
   /** The channel keeps one moment: the first. One that is too early does no harm. */
   #setAlarm() {
-    const at = Math.min(this.#expireAt, this.#armAt, this.#idleAt, this.#backoff.until);
+    const at = Math.min(
+      this.#expireAt,
+      this.#armAt,
+      this.#idleAt,
+      this.#siblingsAt,
+      this.#backoff.until,
+    );
     // What is waited for otherwise keeps the process alive by the channel.
     const keeps = this.#backoff.pausing || (this.#armAt !== Infinity && this.#held);
     if (at >= this.#alarmAt && (this.#alarmKeeps || !keeps)) return;
@@ -576,6 +650,7 @@ class Connection {
     this.#keepProcess(waiting || this.#holders > 0);
     this.#backoff.end();
     if (waiting) this.#watchIdle();
+    if (waiting) this.#watchSiblings();
     if (waiting || this.session.listening) this.#listenSoon();
     if (waiting || this.#onDrained.length === 0) return;
     for (const drained of this.#onDrained.splice(0)) drained();
@@ -909,14 +984,21 @@ class Connection {
         this.#onDrained.push(() => resolve(undefined));
       });
     }
-    this.#expireAt = this.#armAt = this.#idleAt = Infinity;
+    this.end();
+  }
+
+  /** Ends everything here, and gives back all that was taken. What is asked for later connects again. */
+  end() {
+    this.#expireAt = this.#armAt = this.#idleAt = this.#siblingsAt = Infinity;
     this.#backoff.end();
     this.#channel.alarm(0, false);
     this.#channel.close();
-    this.#lost(this.#error('broker_gone'));
+    this.#refused(this.#error('broker_gone', ENDED));
     busyConnections().delete(this);
   }
 }
+
+endWithRealm(connections);
 
 /**
  * The connection for a pipe and secret; `release()` it in the end.

@@ -1,12 +1,18 @@
 'use strict';
 /**
+ * When garbage is collected for what it may be holding: connections of copies of this module that
+ * nobody can use any more are closed by that, and what they took at the broker is given back.
+ *
  * A process that lives for nothing but calls which wait may wait for nobody: a test gave up, its
  * file is over, and what it waits for can't be awaited any more. A collection of garbage tells: it
  * ends such connections with the realm they belong to, and the process can end. In an ordinary program
- * it changes nothing.
+ * it changes nothing. See connection.js for what is held by another copy in the same thread.
  */
 
-const { load } = require('./binding');
+const { load, now } = require('./binding');
+
+/** From one collection to the next. */
+const PAUSE_MS = 500;
 
 /** Handles of the standard streams, which say nothing about whether something goes on. */
 const STREAMS = new Set(['PipeWrap', 'TTYWrap', 'FileHandle']);
@@ -34,8 +40,13 @@ function builtin(name) {
   return newer.getBuiltinModule?.(name) ?? require(name);
 }
 
-/** Has garbage collected soon, from the event loop, if this Node can be told to. */
+/** When garbage was collected last, by this. */
+let collectedAt = -Infinity;
+
+/** Has garbage collected soon, from the event loop, if this Node can be told to; not all the time. */
 function collectGarbage() {
+  if (now() - collectedAt < PAUSE_MS) return;
+  collectedAt = now();
   try {
     builtin('node:v8').setFlagsFromString('--expose-gc');
     load().collect(builtin('node:vm').runInNewContext('gc'));

@@ -20,6 +20,8 @@ const LOCK_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'mode'];
 const RENEW_OPTIONS = ['timeout', 'key', 'ttl', 'detached'];
 const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
 const LEASE_TTL_MS = 60_000;
+/** How long what a collection of garbage gives back is waited for. */
+const SOON_FREE_MS = 500;
 
 /**
  * @typedef {import('./asker').Asker} Asker
@@ -92,13 +94,36 @@ function lease(asker, key, rest, sync) {
   };
   try {
     const options = leaseOptions(...rest);
-    if (!sync) return asker.ask('lease', key, decode, options, LEASE_OPTIONS, fill);
+    if (!sync) {
+      const ask = (/** @type {any} */ given) =>
+        asker.ask('lease', key, decode, given, LEASE_OPTIONS, fill);
+      return ask(options).catch((error) => askAgain(asker, error, options, ask));
+    }
     return asker.askSync(operation, key, decode, options, LEASE_SYNC_OPTIONS, fill, 'lease');
   } catch (error) {
     const shown = inContext(error, operation, typeof key === 'string' ? key : undefined);
     if (sync) throw shown;
     return Promise.reject(shown);
   }
+}
+
+/**
+ * What is held by another copy of this module, in which nobody can use it any more, is free soon
+ * (connection.js): then it is asked for once more.
+ * @param {Asker} asker
+ * @param {any} error of the first time
+ * @param {any} options
+ * @param {(options: any) => Promise<any>} ask
+ * @returns {Promise<any>}
+ */
+async function askAgain(asker, error, options, ask) {
+  if (error?.code !== 'lease_held' || error.key === undefined) throw error;
+  const { timeout } = asker.options;
+  const isSoonFree = await asker.connection().freeFromSiblings(error.key, timeout);
+  if (!isSoonFree) throw error;
+  return ask({ ...options, waitMs: SOON_FREE_MS }).catch(() => {
+    throw error;
+  });
 }
 
 /**
@@ -174,7 +199,9 @@ function acquire(asker, operation, key, options, action, held = []) {
     if (isShared(given?.mode)) request.flags |= FLAGS.shared;
     call.patient().owner = asker;
   };
-  return asker.ask(operation, key, decode, options, KNOWN[action], fill, action);
+  const ask = (/** @type {any} */ given) =>
+    asker.ask(operation, key, decode, given, KNOWN[action], fill, action);
+  return ask(options).catch((error) => askAgain(asker, error, options, ask));
 }
 
 /** @param {unknown} kind */

@@ -148,6 +148,14 @@ class Session {
     this.#holders.remove(grant, token);
   }
 
+  /**
+   * Whether it is of this connection.
+   * @param {number} token
+   */
+  holds(token) {
+    return this.#leases.has(token) || this.#grants.has(token);
+  }
+
   /** @param {number} token */
   hasGrant(token) {
     return this.#grants.has(token);

@@ -63,6 +63,8 @@ class Channel : public Napi::ObjectWrap<Channel>, public Waker, public Spared<Ch
     void Unkeep(const Napi::CallbackInfo &info);
     Napi::Value KeptAgo(const Napi::CallbackInfo &info);
     Napi::Value Open(const Napi::CallbackInfo &info);
+    void WakeSiblings(const Napi::CallbackInfo &info);
+    Napi::Value Siblings(const Napi::CallbackInfo &info);
     Napi::Value Session(const Napi::CallbackInfo &info);
     Napi::Value Unsent(const Napi::CallbackInfo &info);
     Napi::Value Needed(const Napi::CallbackInfo &info);
@@ -90,24 +92,27 @@ Channel::Define(Napi::Env env, Napi::Object exports)
 {
     exports.Set(
         "Channel",
-        DefineClass(env, "Channel",
-                    {InstanceMethod<&Channel::Safe<&Channel::Connect>>("connect"),
-                     InstanceMethod<&Channel::Safe<&Channel::Exchange>>("exchange"),
-                     InstanceMethod<&Channel::Safe<&Channel::Wait>>("wait"),
-                     InstanceMethod<&Channel::Safe<&Channel::Arm>>("arm"),
-                     InstanceMethod<&Channel::Safe<&Channel::SetAlarm>>("alarm"),
-                     InstanceMethod<&Channel::Safe<&Channel::Turn>>("turn"),
-                     InstanceMethod<&Channel::Safe<&Channel::RefWait>>("ref"),
-                     InstanceMethod<&Channel::Safe<&Channel::UnrefWait>>("unref"),
-                     InstanceMethod<&Channel::Safe<&Channel::Close>>("close"),
-                     InstanceMethod<&Channel::Safe<&Channel::Keep>>("keep"),
-                     InstanceMethod<&Channel::Safe<&Channel::Unkeep>>("unkeep"),
-                     InstanceMethod<&Channel::Safe<&Channel::KeptAgo>>("keptAgo"),
-                     InstanceAccessor<&Channel::Open>("open"),
-                     InstanceAccessor<&Channel::Session>("session"),
-                     InstanceAccessor<&Channel::Unsent>("unsent"),
-                     InstanceAccessor<&Channel::Needed>("needed"),
-                     InstanceAccessor<&Channel::Errno>("errno")}));
+        DefineClass(
+            env, "Channel",
+            {InstanceMethod<&Channel::Safe<&Channel::Connect>>("connect"),
+             InstanceMethod<&Channel::Safe<&Channel::Exchange>>("exchange"),
+             InstanceMethod<&Channel::Safe<&Channel::Wait>>("wait"),
+             InstanceMethod<&Channel::Safe<&Channel::Arm>>("arm"),
+             InstanceMethod<&Channel::Safe<&Channel::SetAlarm>>("alarm"),
+             InstanceMethod<&Channel::Safe<&Channel::Turn>>("turn"),
+             InstanceMethod<&Channel::Safe<&Channel::RefWait>>("ref"),
+             InstanceMethod<&Channel::Safe<&Channel::UnrefWait>>("unref"),
+             InstanceMethod<&Channel::Safe<&Channel::Close>>("close"),
+             InstanceMethod<&Channel::Safe<&Channel::Keep>>("keep"),
+             InstanceMethod<&Channel::Safe<&Channel::Unkeep>>("unkeep"),
+             InstanceMethod<&Channel::Safe<&Channel::KeptAgo>>("keptAgo"),
+             InstanceAccessor<&Channel::Open>("open"),
+             InstanceMethod<&Channel::Safe<&Channel::WakeSiblings>>("wakeSiblings"),
+             InstanceAccessor<&Channel::Siblings>("siblings"),
+             InstanceAccessor<&Channel::Session>("session"),
+             InstanceAccessor<&Channel::Unsent>("unsent"),
+             InstanceAccessor<&Channel::Needed>("needed"),
+             InstanceAccessor<&Channel::Errno>("errno")}));
 }
 
 Channel::Channel(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Channel>(info)
@@ -390,6 +395,21 @@ Napi::Value
 Channel::Open(const Napi::CallbackInfo &info)
 {
     return Napi::Boolean::New(info.Env(), epb_client_open(client_));
+}
+
+/* They are about to be looked at by the collector of garbage. */
+void
+Channel::WakeSiblings(const Napi::CallbackInfo &)
+{
+    (void)epb_client_siblings(
+        client_, [](void *context) { static_cast<Channel *>(context)->Ring(kWanted); });
+}
+
+/* How many others of this thread are connected as the same session. */
+Napi::Value
+Channel::Siblings(const Napi::CallbackInfo &info)
+{
+    return Napi::Number::New(info.Env(), epb_client_siblings(client_, nullptr));
 }
 
 /* 0: unknown. */

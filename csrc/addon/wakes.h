@@ -34,7 +34,8 @@ class Waker {
     enum What : unsigned {
         kReady = 1,
         kDue = 2,
-        kTurn = 4
+        kTurn = 4,
+        kWanted = 8 /* another of its session waits for what it may have */
     };
 
     Waker();

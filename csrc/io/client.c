@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../base/list.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../wire/channel.h"
@@ -24,6 +25,7 @@ enum way {
 };
 
 struct epb_client {
+    struct epb_list of_thread; /* in `sharing` */
     char *path;
     uint8_t *secret;
     size_t secret_bytes;
@@ -51,6 +53,9 @@ struct epb_client {
     uint64_t last_mark; /* of WAY_CHANGING: how much is sent by then */
 };
 
+/* The clients of this thread that share sessions. All zero: none ever did. */
+static _Thread_local struct epb_list sharing;
+
 /* On the keeper's thread. */
 static enum epb_beats_sent
 send_kept(void *context, struct epb_bytes frames)
@@ -74,6 +79,7 @@ epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready
 
     if (client == NULL)
         return NULL;
+    epb_list_init(&client->of_thread);
     epb_keeper_user_init(&client->kept, send_kept, &client->renewal);
     client->pid = epb_sys_pid();
     client->on_ready = on_ready;
@@ -101,6 +107,7 @@ epb_client_free(struct epb_client *client)
     if (client == NULL)
         return;
     epb_client_close(client);
+    epb_list_remove(&client->of_thread);
     if (is_ours(client)) {
         epb_mem_free(client->secret);
         epb_mem_free(client->session_key);
@@ -124,6 +131,10 @@ epb_client_share(struct epb_client *client)
     }
     epb_mem_free(client->session_key);
     client->session_key = key;
+    if (sharing.next == NULL)
+        epb_list_init(&sharing);
+    epb_list_remove(&client->of_thread);
+    epb_list_append(&sharing, &client->of_thread);
     client->renewal =
         (struct epb_renewal){.path = client->path, .secret = secret, .key = key};
     return EPB_OK;
@@ -133,6 +144,32 @@ uint64_t
 epb_client_session(const struct epb_client *client)
 {
     return client->session;
+}
+
+static bool
+are_siblings(const struct epb_client *client, const struct epb_client *other)
+{
+    return other != client && other->transport != NULL &&
+           epb_mem_equal(other->session_key, client->session_key, EPB_SESSION_KEY_BYTES);
+}
+
+unsigned
+epb_client_siblings(const struct epb_client *client, epb_client_fn visit)
+{
+    unsigned count = 0;
+
+    if (client->session_key == NULL)
+        return 0;
+    for (struct epb_list *node = sharing.next; node != &sharing; node = node->next) {
+        const struct epb_client *other =
+            EPB_LIST_ITEM(node, struct epb_client, of_thread);
+        if (!are_siblings(client, other))
+            continue;
+        count++;
+        if (visit != NULL)
+            visit(other->context);
+    }
+    return count;
 }
 
 void

@@ -72,6 +72,11 @@ epb_client_share(struct epb_client *client);
  * broker that knows of no shared ones. */
 uint64_t
 epb_client_session(const struct epb_client *client);
+/* How many others of this thread share that session and are connected; each is visited
+ * with the context that it was made with. `visit` may be NULL, and must not call a
+ * client. */
+unsigned
+epb_client_siblings(const struct epb_client *client, epb_client_fn visit);
 /* Closes. NULL is allowed. No on_ready comes after it has returned. */
 void
 epb_client_free(struct epb_client *client);

@@ -130,6 +130,40 @@ test('connections and memory do not grow with the files', async (t) => {
   assert.ok(grown < 40, `the heap grew by ${grown} MB in 40 files`);
 });
 
+test('a worker gets the same in each file', async (t) => {
+  const suite = `
+    const { PipeClient } = require(${JSON.stringify(ROOT)});
+    const client = new PipeClient();
+    test('x', async () => {
+      await client.pool('accounts', ['ann']);
+      expect(await client.lease('accounts')).toBe('ann');
+      expect(await client.lease('port')).toBe(0);
+    });
+  `;
+  const files = { 'a.test.js': suite, 'b.test.js': suite, 'c.test.js': suite };
+  const { error, stderr } = await runJest(t, files, { args: ['-i'] });
+  assert.equal(error, null, stderr);
+});
+
+test('what a failed file held is free for the next', async (t) => {
+  const suite = `
+    const { PipeClient } = require(${JSON.stringify(ROOT)});
+    const client = new PipeClient();
+    test('x', async () => {
+      await client.pool('accounts', ['ann']);
+      const lease = await client.acquire('accounts', { ttl: 3600000 });
+      await client.incr('files', 1, 60000);
+      throw new Error('before it is released');
+    }, 60000);
+  `;
+  const files = { 'a.test.js': suite, 'b.test.js': suite, 'c.test.js': suite };
+  const { broker, stderr } = await runJest(t, files, { args: ['-i'] });
+  assert.match(stderr, /^Tests: +3 failed, 3 total$/m);
+  const client = startClient(t, broker);
+  assert.equal(await client.get('files'), 3, stderr);
+  assert.deepEqual(await client.leases(), []);
+});
+
 test('--detectOpenHandles finds nothing', async (t) => {
   const suite = `
     const { PipeClient, Broker } = require(${JSON.stringify(ROOT)});
