@@ -248,6 +248,9 @@ class Asker {
     }
     if ('default' in given) call.missing = { value: given.default };
     if (given.signal !== undefined) call.patient().signal = check.checkedSignal(given.signal);
+    if (given.waitNoticeMs !== undefined) {
+      call.patient().noticeMs = check.checkedMs('waitNoticeMs', given.waitNoticeMs, 0);
+    }
   }
 
   /**
@@ -305,6 +308,7 @@ class Asker {
     const waitMs = check.checkedWait(name, ms);
     const patience = call.patient();
     patience.waitMs = waitMs;
+    patience.noticeMs ??= this.options.waitNoticeMs;
     if (waitMs > 0) patience.owner = this;
     request.wait = Math.min(waitMs, FOREVER_MS);
     request.flags |= FLAGS.wait;

@@ -18,6 +18,9 @@ const { atSite, rejectedForWaiter } = require('./stack');
  *
  * @typedef {object} Patience of a call that waits at the broker, or may be granted something
  * @property {number} waitMs beyond the call's timeout; Infinity: as long as it takes
+ * @property {number | null} noticeMs when it warns first; null: as the client does; 0: never
+ * @property {number} notices how often it has
+ * @property {number} since when it was asked, by our clock
  * @property {boolean} started it waits there
  * @property {AbortSignal | null} signal
  * @property {(() => void) | null} onAbort what the signal calls
@@ -123,6 +126,9 @@ class Call {
   patient() {
     this.patience ??= {
       waitMs: 0,
+      noticeMs: null,
+      notices: 0,
+      since: 0,
       started: false,
       signal: null,
       onAbort: null,

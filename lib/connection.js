@@ -133,6 +133,15 @@ const ENDED =
 /** @type {Set<Connection>} */
 const connections = new Set();
 
+/** A call that waits says so after so many times its waitNoticeMs: 5 s, 30 s, 2 min by default. */
+const NOTICES = [1, 6, 24];
+
+/** @param {import('./call').Patience} patience */
+function noticeAt({ noticeMs, notices, since, waitMs }) {
+  const isNever = !noticeMs || waitMs === 0 || notices >= NOTICES.length;
+  return isNever ? Infinity : since + noticeMs * NOTICES[notices];
+}
+
 class Connection {
   #binding = load();
   /** @type {import('./binding').NativeChannel} */
@@ -178,6 +187,8 @@ class Connection {
   #idleAt = Infinity;
   #idleChecks = 0;
   #idleChecksMax = IDLE_CHECKS;
+  /** When a call may have waited for so long that it says so; Infinity: none waits. */
+  #noticeAt = Infinity;
   /** When it is looked whether another copy has what is waited for. */
   #siblingsAt = Infinity;
   #siblingsMs = SIBLINGS_MS;
@@ -466,6 +477,43 @@ class Connection {
     call.deadline = Math.ceil(this.#now) + call.timeout;
     this.#calls.add(call);
     if (call.deadline < this.#expireAt) this.#expireBy(call.deadline);
+    if (call.patience !== null && call.patience.waitMs > 0) this.#noticeOf(call.patience);
+  }
+
+  /**
+   * A call that is about to wait says so when that takes long.
+   * @param {import('./call').Patience} patience
+   */
+  #noticeOf(patience) {
+    patience.since = this.#now;
+    this.#noticeBy(noticeAt(patience));
+  }
+
+  /** @param {number} at */
+  #noticeBy(at) {
+    if (at >= this.#noticeAt) return;
+    this.#noticeAt = at;
+    this.#setAlarm();
+  }
+
+  #noticeDue() {
+    const due = [];
+    this.#noticeAt = Infinity;
+    for (const call of this.#calls) {
+      const { patience } = call;
+      if (patience === null || noticeAt(patience) === Infinity) continue;
+      if (noticeAt(patience) <= this.#now) {
+        patience.notices++;
+        if (patience.started) due.push({ call, waitedMs: this.#now - patience.since });
+      }
+      this.#noticeBy(noticeAt(patience));
+    }
+    if (due.length > 0) void require('./notice').notice(this, due, due[0].call.timeout);
+  }
+
+  /** The number of this thread's session at the broker; null: not known. */
+  get sessionNumber() {
+    return this.#channel.session || null;
   }
 
   #turn() {
@@ -516,6 +564,7 @@ class Connection {
     }
     if (this.#idleAt <= this.#now) this.#checkIdle();
     if (this.#siblingsAt <= this.#now) this.#checkSiblings();
+    if (this.#noticeAt <= this.#now) this.#noticeDue();
     this.#setAlarm();
   }
 
@@ -590,6 +639,7 @@ class Connection {
       this.#expireAt,
       this.#armAt,
       this.#idleAt,
+      this.#noticeAt,
       this.#siblingsAt,
       this.#backoff.until,
     );
@@ -990,6 +1040,7 @@ class Connection {
   /** Ends everything here, and gives back all that was taken. What is asked for later connects again. */
   end() {
     this.#expireAt = this.#armAt = this.#idleAt = this.#siblingsAt = Infinity;
+    this.#noticeAt = Infinity;
     this.#backoff.end();
     this.#channel.alarm(0, false);
     this.#channel.close();

@@ -11,8 +11,9 @@ const { endless, warnOfShortTtl } = require('./duration');
 const { heed, unheed } = require('./signals');
 const values = require('./values');
 
-const COMPUTE_OPTIONS = ['timeout', 'signal', 'computeTtlMs', 'refreshAheadMs', 'waitMs'];
-const WAIT_OPTIONS = ['timeout', 'signal', 'timeoutMs'];
+const WAIT_OPTIONS = ['timeout', 'signal', 'waitNoticeMs', 'timeoutMs'];
+const CLAIM_OPTIONS = ['timeout', 'signal', 'waitNoticeMs'];
+const COMPUTE_OPTIONS = [...CLAIM_OPTIONS, 'computeTtlMs', 'refreshAheadMs', 'waitMs'];
 const THROTTLE_OPTIONS = ['timeout', 'limit', 'periodMs', 'burst', 'cost'];
 const COMPUTE_TTL_MS = 60_000;
 const REASON_MAX_BYTES = 1024;
@@ -105,7 +106,7 @@ class Computation {
         if (reply.flags & FLAGS.fence) connection.giveBack(reply.fence, call.timeout);
       };
     };
-    return asker.ask('getOrSet', this.#key, decodeAnswer, others, ['timeout', 'signal'], fill);
+    return asker.ask('getOrSet', this.#key, decodeAnswer, others, CLAIM_OPTIONS, fill);
   }
 
   #leftMs() {

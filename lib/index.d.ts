@@ -154,6 +154,8 @@ export interface WaitOptions extends CallOptions {
    * what may have been granted at that moment is given back.
    */
   signal?: AbortSignal;
+  /** As the client's: when to warn of a wait that takes long; 0: never. */
+  waitNoticeMs?: Duration;
 }
 
 export interface LeaseOptions extends WaitOptions {
@@ -380,6 +382,11 @@ export interface Health {
 export interface ClientOptions {
   /** Bounds every call, connecting included. Milliseconds; default 5,000. */
   timeout?: Duration;
+  /**
+   * A call that waits for so long, for 6 and for 24 times as long, warns (`process.emitWarning`, code
+   * `EPB_WAIT`) who holds what it wants, and since when. Default 5,000 ms; 0: never.
+   */
+  waitNoticeMs?: Duration;
   /** TTL of writes without one. Milliseconds; default 0: none, each write says its own. */
   defaultTtl?: Ttl;
   /**

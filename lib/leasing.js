@@ -12,11 +12,19 @@ const { checkNames } = require('./options');
 const packed = require('./packed');
 const values = require('./values');
 
-const LEASE_OPTIONS = ['timeout', 'signal', 'workerId', 'ttl', 'waitMs', 'detached'];
+const LEASE_OPTIONS = [
+  'timeout',
+  'signal',
+  'workerId',
+  'ttl',
+  'waitMs',
+  'waitNoticeMs',
+  'detached',
+];
 const LEASE_SYNC_OPTIONS = LEASE_OPTIONS.filter((name) => name !== 'signal');
 const HANDLE_OPTIONS = ['timeout', 'signal', 'workerId', 'ttl'];
-const ACQUIRE_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'kind'];
-const LOCK_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'mode'];
+const ACQUIRE_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'waitNoticeMs', 'kind'];
+const LOCK_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'waitNoticeMs', 'mode'];
 const RENEW_OPTIONS = ['timeout', 'key', 'ttl', 'detached'];
 const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
 const LEASE_TTL_MS = 60_000;

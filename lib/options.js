@@ -236,6 +236,15 @@ const rows = [
     help: 'Bounds every call, connecting included.',
   },
   {
+    name: 'waitNoticeMs',
+    kind: 'client',
+    type: 'ms',
+    default: 5 * SECOND,
+    zeroMeans: 'never',
+    flag: null,
+    help: 'A call that waits for so long, for 6 and for 24 times as long, warns who holds what it wants.',
+  },
+  {
     name: 'defaultTtl',
     kind: 'client',
     type: 'ms',

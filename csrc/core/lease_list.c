@@ -11,6 +11,12 @@ has_prefix(const struct epb_grant *grant, struct epb_bytes prefix)
             memcmp(resource->key, prefix.data, prefix.size_bytes) == 0);
 }
 
+static uint64_t
+pid_of(const struct epb_group *group)
+{
+    return group == NULL ? 0 : group->pid;
+}
+
 static struct epb_lease_line
 line_of(const struct epb_grant *grant)
 {
@@ -22,7 +28,7 @@ line_of(const struct epb_grant *grant)
         .shared = grant->shared,
         .kind = resource->kind,
         .session = holder->name.session,
-        .pid = holder->group == NULL ? 0 : holder->group->pid,
+        .pid = pid_of(holder->group),
         .key = epb_resource_key(resource),
         .worker = epb_worker_key(holder->worker),
     };
@@ -55,6 +61,8 @@ see_wish(const struct epb_leases_walk *walk, const struct epb_grant *wish)
     }
     line = line_of(wish);
     line.order = wish->wait->serial;
+    /* Who waits is there, also for what is to be held in the name of no session. */
+    line.pid = pid_of(wish->wait->party->group);
     line.left_ms =
         due_ms == UINT64_MAX ? EPB_WAIT_FOREVER_MS : due_ms - walk->began.mono_ms;
     line.age_ms = walk->began.mono_ms - wish->wait->since_mono_ms;

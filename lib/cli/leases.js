@@ -83,13 +83,14 @@ async function wait({ client, words: [key], options }) {
  * @param {number} now
  */
 function cells(row, now) {
-  const { key, kind, state, shared, workerId, ttl, waitMs, since } = row;
+  const { key, kind, state, shared, workerId, pid, ttl, waitMs, since } = row;
   const left = state === 'held' ? ttl : waitMs;
   return [
     output.printable(key),
     kind,
     shared ? `${state}, shared` : state,
     output.printable(workerId),
+    pid === null ? '-' : String(pid),
     Number.isFinite(left) ? output.duration(left) : '-',
     `${output.duration(Math.max(0, now - since))} ago`,
   ];
@@ -101,9 +102,9 @@ async function leases({ client, words: [prefix = ''], options }) {
   if (options.json) return output.json(rows);
   if (rows.length === 0) return undefined;
   const now = Date.now();
-  const head = ['KEY', 'KIND', 'STATE', 'WORKER', 'LEFT', 'SINCE'];
+  const head = ['KEY', 'KIND', 'STATE', 'WORKER', 'PID', 'LEFT', 'SINCE'];
   const lines = [head, ...rows.map((/** @type {any} */ row) => cells(row, now))];
-  output.line(output.table(lines, ['left', 'left', 'left', 'left', 'right', 'right']));
+  output.line(output.table(lines, ['left', 'left', 'left', 'left', 'right', 'right', 'right']));
   return undefined;
 }
 
