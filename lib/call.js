@@ -76,6 +76,7 @@ function refusalOf(buffer, code, reply) {
   const isLarge = code === 'too_large' && (flags & FLAGS.burst) !== 0;
   return {
     near: (code === 'not_found' && getNear(buffer, bodyAt, bodyEnd)) || [],
+    size: count,
     hadValue: (flags & FLAGS.wait) !== 0,
     gone: isGone ? { kind: eventName(count), agoMs: period, ttlMs: endless(ttl) } : null,
     obstacle: OBSTRUCTED.has(code) ? obstacleOf(buffer, reply) : null,
@@ -111,6 +112,8 @@ class Call {
     this.key = undefined;
     /** For messages. */
     this.workerId = '';
+    /** How many it asks for, for messages. */
+    this.count = 1;
     this.timeout = 0;
     /** @type {{ value: any } | null} what a missing key resolves */
     this.missing = null;

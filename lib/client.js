@@ -21,6 +21,7 @@ const { Watch } = require('./watch');
  * @typedef {import('./call').Decode} Decode
  * @typedef {import('./index').AcquireOptions} AcquireOptions
  * @typedef {import('./index').CallOptions} CallOptions
+ * @typedef {import('./index').DefineOptions} DefineOptions
  * @typedef {import('./index').GetOptions} GetOptions
  * @typedef {import('./index').GetOrSetOptions} GetOrSetOptions
  * @typedef {import('./index').IncrOptions} IncrOptions
@@ -328,7 +329,7 @@ class PipeClient {
   /**
    * @param {readonly string[]} keys
    * @param {AcquireOptions} [options]
-   * @returns {Promise<import('./lease').Lease[]>}
+   * @returns {Promise<(import('./lease').Lease | import('./lease').LeasePart)[]>}
    */
   acquireAll(keys, options) {
     return leasing.acquireAll(this.#asker, keys, options);
@@ -337,7 +338,7 @@ class PipeClient {
   /**
    * @param {string} key
    * @param {readonly unknown[]} elements
-   * @param {CallOptions} [options]
+   * @param {DefineOptions} [options]
    * @returns {Promise<boolean>}
    */
   pool(key, elements, options) {
@@ -357,7 +358,7 @@ class PipeClient {
   /**
    * @param {string} key
    * @param {number} n
-   * @param {CallOptions} [options]
+   * @param {DefineOptions} [options]
    * @returns {Promise<boolean>}
    */
   limit(key, n, options) {
@@ -372,6 +373,15 @@ class PipeClient {
    */
   discard(key, element, options) {
     return leasing.discard(this.#asker, key, element, options, decodeTrue);
+  }
+
+  /**
+   * @param {string} key
+   * @param {CallOptions} [options]
+   * @returns {Promise<import('./index').Description | null>}
+   */
+  describe(key, options) {
+    return leasing.describe(this.#asker, key, options);
   }
 
   /**

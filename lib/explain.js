@@ -14,6 +14,7 @@ const { circle, heldBy, heldFor, placeOf } = require('./holders');
  *
  * @typedef {object} Refusal what the reply told besides its status
  * @property {NearKey[]} near of not_found: keys that may have been meant, the nearest first
+ * @property {number} size of conflict: how many there are, where that is fewer than were asked for
  * @property {boolean} hadValue of not_found: there was a value when the request began to wait
  * @property {import('./packed').Obstacle | null} obstacle what was in the way
  * @property {{ kind: string | undefined, agoMs: number, ttlMs: number } | null} gone of not_found: how
@@ -131,8 +132,12 @@ const LEASING = {
   worker_already_has_lease: oneLease,
 };
 
+/** @type {Explained} */
+const tooFew = (call, { size }) =>
+  `It has ${size}, and ${worker(call)} asks for ${call.count} at once, which could never be granted.`;
+
 /** Of those that need a definition. */
-const ACQUIRING = { ...LEASING, not_found: notDefined };
+const ACQUIRING = { ...LEASING, not_found: notDefined, conflict: tooFew };
 
 /** Of those that read a value. */
 const READING = {
@@ -159,6 +164,7 @@ const MESSAGES = {
     lease_held: (call) =>
       `Another connection holds it for ${worker(call)}: only that one may release it, or ` +
       '{ force: true }.',
+    not_found: 'discard names an element that this lease does not have: nothing was released.',
   },
   renew: {
     lease_lost: 'It had ended already, and does not come back: ask for a new one.',
@@ -169,13 +175,24 @@ const MESSAGES = {
   },
   incr: { kind_mismatch: notForValues },
   del: { lease_held: 'Something of it is held or waited for: that has to end first.' },
-  pool: { kind_mismatch: otherKind, invalid_value: elements },
+  pool: {
+    kind_mismatch: otherKind,
+    invalid_value: elements,
+    conflict:
+      'It is a pool of another list. { replace: true } puts this list in its place, ' +
+      '{ ifAbsent: true } leaves what is there, poolAdd() adds to it.',
+  },
   poolAdd: {
     kind_mismatch: otherKind,
     invalid_value: elements,
     conflict: 'The pool has one of these elements already; nothing was added.',
   },
-  limit: { kind_mismatch: otherKind },
+  limit: {
+    kind_mismatch: otherKind,
+    conflict:
+      'It is a semaphore with another number of permits. { replace: true } changes it, ' +
+      '{ ifAbsent: true } leaves what is there.',
+  },
   discard: { not_found: 'There is no such pool or element, or it was discarded before.' },
   getOrSet: {
     kind_mismatch: notForValues,

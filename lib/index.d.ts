@@ -215,7 +215,44 @@ export interface AcquireOptions extends WaitOptions {
   waitMs?: Duration;
   /** `'number'`: the lowest free number of a key that nothing is defined for, as `number()`. */
   kind?: 'number';
+  /**
+   * So many in one lease, 1 to 10,000: `value` is an array. All of them are granted at once, or the
+   * call waits; nobody behind it in the queue overtakes it. `conflict` when there are fewer.
+   */
+  count?: number;
 }
+
+/** What the definition of a pool or a semaphore takes. */
+export interface DefineOptions extends CallOptions {
+  /**
+   * In place of another definition: what is free of that goes at once, what is held when its lease
+   * ends; what is in both stays. Default false: another definition is a `conflict`.
+   */
+  replace?: boolean;
+  /** Leaves another definition as it is, and resolves false. Default false. */
+  ifAbsent?: boolean;
+}
+
+/** What a key is. */
+export type Description =
+  | {
+      kind: 'pool' | 'semaphore';
+      /** Its elements, or permits. */
+      size: number;
+      /** Of these, how many nobody holds. */
+      free: number;
+      /** Requests that wait for it. */
+      waiting: number;
+    }
+  | {
+      kind: 'value';
+      /** 0 while somebody leases the value, else 1. */
+      free: number;
+      /** Requests that wait to lease it. */
+      waiting: number;
+    }
+  /** Nothing is defined, and numbers of it are held. */
+  | { kind: 'numbers' };
 
 /** What `number` takes. There is always a free number, so it never waits. */
 export type NumberOptions = Omit<AcquireOptions, 'kind' | 'waitMs'>;
@@ -250,10 +287,11 @@ export interface Lease<T = any> {
   /** Renews it now, for its TTL; `lease_lost`. There is seldom a need to. */
   renew(options?: CallOptions): Promise<void>;
   /**
-   * Gives it back; the next in the queue has it. With `discard`, its element leaves the pool instead.
-   * Resolves whether there was something to release; to call it again is harmless.
+   * Gives it back; the next in the queue has it. With `discard`, its element leaves the pool instead:
+   * of a lease of several, all of them, or those that are named. Resolves whether there was something
+   * to release; to call it again is harmless.
    */
-  release(options?: { discard?: boolean; timeout?: Duration }): Promise<boolean>;
+  release(options?: { discard?: boolean | readonly Value[]; timeout?: Duration }): Promise<boolean>;
   /** As `release()`; what fails because the broker is gone, which ended the lease too, is no error. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -273,6 +311,8 @@ export interface LeaseInfo {
   workerId: string;
   /** A lock that others may share. */
   shared: boolean;
+  /** How many things are held by it, or waited for. */
+  count: number;
   /** The connection it ends with; null: detached. */
   session: number | null;
   /** The process it was granted to; null: not known, as of what is detached or of JSON lines. */
@@ -537,13 +577,19 @@ export class PipeClient {
    * lost; waits as long as it takes unless told otherwise. Every call is a lease of its own, also by
    * the same worker. `not_found` for a key that nobody defined; the message names keys near it.
    */
+  acquire(
+    key: string,
+    options: AcquireOptions & { kind: 'number'; count: number },
+  ): Promise<Lease<number[]>>;
   acquire(key: string, options: AcquireOptions & { kind: 'number' }): Promise<Lease<number>>;
+  acquire<T = any>(key: string, options: AcquireOptions & { count: number }): Promise<Lease<T[]>>;
   acquire<T = any>(key: string, options?: AcquireOptions): Promise<Lease<T>>;
 
   /**
    * The lowest number from 0 that is free, as a handle: a port's offset, a database's shard. The key
    * needs no definition. `kind_mismatch` when it is a pool, a semaphore or a value.
    */
+  number(key: string, options: NumberOptions & { count: number }): Promise<Lease<number[]>>;
   number(key: string, options?: NumberOptions): Promise<Lease<number>>;
 
   /**
@@ -571,15 +617,21 @@ export class PipeClient {
   /**
    * One lease of each key, or none: whatever stands in the way of one gives the others back. They are
    * taken in one order everywhere, so that workers can't block each other. `waitMs` is for all together.
+   * A key that is named several times gives so many different things, in one lease: each handle has the
+   * value of its place, and they share the token and end together. `conflict` when there are fewer.
    */
-  acquireAll<T = any>(keys: readonly string[], options?: AcquireOptions): Promise<Leases<T>>;
+  acquireAll<T = any>(
+    keys: readonly string[],
+    options?: Omit<AcquireOptions, 'count'>,
+  ): Promise<Leases<T>>;
 
   /**
    * Makes a key a pool of these elements (any JSON values or bytes, all different); what was given
-   * back longest ago is leased next. Resolves true, or false when it was a pool already: the first
-   * definition stays. `invalid_value`, `kind_mismatch`, `max_memory`.
+   * back longest ago is leased next. Resolves true, or false when it is a pool of this list already, in
+   * whatever order: of the list it was defined by, or of what it has now. Another list is a `conflict`,
+   * unless the options say `replace` or `ifAbsent`. `invalid_value`, `kind_mismatch`, `max_memory`.
    */
-  pool(key: string, values: readonly Value[], options?: CallOptions): Promise<boolean>;
+  pool(key: string, values: readonly Value[], options?: DefineOptions): Promise<boolean>;
 
   /**
    * Adds elements to a pool, or makes one. Resolves how many it has now. `conflict` when it has one of
@@ -588,16 +640,20 @@ export class PipeClient {
   poolAdd(key: string, values: readonly Value[], options?: CallOptions): Promise<number>;
 
   /**
-   * Makes a key a semaphore of n permits, 1 to 1,000,000. Resolves true, or false when it was one
-   * already: the first definition stays. `kind_mismatch`, `max_memory`.
+   * Makes a key a semaphore of n permits, 1 to 1,000,000. Resolves true, or false when it is one of n
+   * already. Another n is a `conflict`, unless the options say `replace` or `ifAbsent`; while more are
+   * held than there are then, none is granted. `kind_mismatch`, `max_memory`.
    */
-  limit(key: string, n: number, options?: CallOptions): Promise<boolean>;
+  limit(key: string, n: number, options?: DefineOptions): Promise<boolean>;
 
   /**
    * Takes an element out of a pool; when it is held, at the end of that lease. Resolves true.
    * `not_found`: no such pool or element, or discarded before.
    */
   discard(key: string, value: Value, options?: CallOptions): Promise<true>;
+
+  /** What a key is: a pool, a semaphore, a value, or numbers that are held; null: nothing. */
+  describe(key: string, options?: CallOptions): Promise<Description | null>;
 
   /** Who holds and who waits, of keys that start so, sorted by key; never values. */
   leases(prefix?: string, options?: CallOptions): Promise<LeaseInfo[]>;

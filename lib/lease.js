@@ -14,6 +14,8 @@ const { checkedMs } = require('./check');
 const { BrokerError } = require('./error');
 const { FLAGS, Request, silentFrame } = require('./frame');
 const { checkNames } = require('./options');
+const { putElements } = require('./packed');
+const { encode } = require('./values');
 const { afterwards } = require('./turns');
 
 /** A renewal may be late by as much again, and still be in time. */
@@ -26,13 +28,14 @@ const LOSSES = {
   broker_gone: 'The lease was lost: the connection to its broker has ended.',
 };
 
-/** @typedef {{ discard?: boolean, timeout?: number }} ReleaseOptions */
+/** @typedef {{ discard?: boolean | readonly unknown[], timeout?: number }} ReleaseOptions */
 
 class Lease {
   #connection;
   #owner;
   #operation;
   #fullKey;
+  #several;
   #ttl;
   #timeout;
   /** @type {'held' | 'lost' | 'released'} */
@@ -56,13 +59,14 @@ class Lease {
    * @param {string} given.fullKey
    * @param {string} given.workerId
    * @param {any} given.value
+   * @param {boolean} given.several the value is an array of what is held
    * @param {number} given.token
    * @param {number} given.ttl
    * @param {number} given.timeout of calls without one
    */
   constructor(
     connection,
-    { owner, operation, key, fullKey, workerId, value, token, ttl, timeout },
+    { owner, operation, key, fullKey, workerId, value, several, token, ttl, timeout },
   ) {
     this.#connection = connection;
     this.#operation = operation;
@@ -72,6 +76,7 @@ class Lease {
     this.key = key;
     this.workerId = workerId;
     this.value = value;
+    this.#several = several;
     this.token = token;
     this.#owner = owner;
     this.#kept = connection.keep(silentFrame(this.#request('renew')), this.#interval());
@@ -86,6 +91,24 @@ class Lease {
   /** Whose it is, and of which key, with its namespace. */
   get grant() {
     return { workerId: this.workerId, key: this.#fullKey };
+  }
+
+  /** Whether it was asked for by a count, so that its value is an array. */
+  get several() {
+    return this.#several;
+  }
+
+  /** How many things it is of. */
+  get size() {
+    return this.#several ? this.value.length : 1;
+  }
+
+  /**
+   * One of several.
+   * @param {number} index
+   */
+  part(index) {
+    return new LeasePart(this, index);
   }
 
   get signal() {
@@ -133,19 +156,27 @@ class Lease {
    */
   async release(options = {}) {
     const timeout = this.#checkedTimeout('release', options, ['discard', 'timeout']);
+    const request = this.#releaseRequest(options.discard);
     if (this.#state === 'lost') return false;
     this.#end('released');
-    this.#releasing ??= this.#release(options.discard === true, timeout);
+    this.#releasing ??= this.#release(request, timeout);
     return this.#releasing;
   }
 
+  /** @param {unknown} discard true: all that it has; an array: these elements */
+  #releaseRequest(discard) {
+    const request = this.#request('release');
+    const isList = Array.isArray(discard);
+    if (discard === true || (isList && discard.length > 0)) request.flags |= FLAGS.discard;
+    if (isList) request.bytes = putElements(discard.map((element) => encode(element)));
+    return request;
+  }
+
   /**
-   * @param {boolean} discard
+   * @param {Request} request
    * @param {number} timeout
    */
-  async #release(discard, timeout) {
-    const request = this.#request('release');
-    if (discard) request.flags |= FLAGS.discard;
+  async #release(request, timeout) {
     /** @type {import('./call').Decode} */
     const decode = (_buffer, reply) => reply.count > 0;
     try {
@@ -234,6 +265,57 @@ class Lease {
 }
 
 /**
+ * One thing of a lease of several: the handle has a value of its own, and everything else is the
+ * lease's. They end together.
+ */
+class LeasePart {
+  #whole;
+
+  /**
+   * @param {Lease} whole
+   * @param {number} index
+   */
+  constructor(whole, index) {
+    this.#whole = whole;
+    this.key = whole.key;
+    this.workerId = whole.workerId;
+    this.token = whole.token;
+    this.value = whole.value[index];
+  }
+
+  get signal() {
+    return this.#whole.signal;
+  }
+
+  get lost() {
+    return this.#whole.lost;
+  }
+
+  get expiresAt() {
+    return this.#whole.expiresAt;
+  }
+
+  /** @param {{ timeout?: number }} [options] */
+  renew(options) {
+    return this.#whole.renew(options);
+  }
+
+  /**
+   * Ends the lease; with `discard`, this one leaves its pool.
+   * @param {{ discard?: boolean, timeout?: number }} [options]
+   */
+  release(options = {}) {
+    const own = options.discard === true ? { ...options, discard: [this.value] } : options;
+    return this.#whole.release(own);
+  }
+
+  /** @returns {Promise<void>} */
+  [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
+    return Lease.dispose(this.#whole);
+  }
+}
+
+/**
  * Runs something while a lease is held.
  * @template R
  * @param {Lease} lease
@@ -253,4 +335,4 @@ async function whileHeld(lease, run) {
   throw Lease.lossOf(lease);
 }
 
-module.exports = { Lease, whileHeld };
+module.exports = { Lease, LeasePart, whileHeld };

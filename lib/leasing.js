@@ -8,6 +8,7 @@ const { inContext } = require('./error');
 const { FLAGS } = require('./frame');
 const { inFlow } = require('./flow');
 const { Lease, whileHeld } = require('./lease');
+/** @typedef {import('./lease').LeasePart} LeasePart */
 const { checkNames } = require('./options');
 const packed = require('./packed');
 const values = require('./values');
@@ -23,9 +24,12 @@ const LEASE_OPTIONS = [
 ];
 const LEASE_SYNC_OPTIONS = LEASE_OPTIONS.filter((name) => name !== 'signal');
 const HANDLE_OPTIONS = ['timeout', 'signal', 'workerId', 'ttl'];
-const ACQUIRE_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'waitNoticeMs', 'kind'];
+const NUMBER_OPTIONS = [...HANDLE_OPTIONS, 'count'];
+const ALL_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'waitNoticeMs', 'kind'];
+const ACQUIRE_OPTIONS = [...ALL_OPTIONS, 'count'];
 const LOCK_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'waitNoticeMs', 'mode'];
 const RENEW_OPTIONS = ['timeout', 'key', 'ttl', 'detached'];
+const DEFINE_OPTIONS = ['timeout', 'replace', 'ifAbsent'];
 const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
 const LEASE_TTL_MS = 60_000;
 /** How long what a collection of garbage gives back is waited for. */
@@ -50,6 +54,17 @@ function decodeLeased(buffer, reply) {
   if (reply.flags & FLAGS.count) return reply.count;
   if (reply.bodyAt === reply.bodyEnd && (reply.flags & FLAGS.binary) === 0) return undefined;
   return values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags);
+}
+
+/**
+ * Things that were granted together, each as decodeLeased would give it.
+ * @type {Decode}
+ */
+function decodeSeveral(buffer, reply) {
+  if (reply.flags & FLAGS.count) return packed.getNumbers(buffer, reply.bodyAt, reply.bodyEnd);
+  const elements = packed.getElements(buffer, reply.bodyAt, reply.bodyEnd);
+  if (elements === null) throw check.refusal('version_mismatch');
+  return elements.map(({ at, end, flags }) => values.decode(buffer, at, end, flags));
 }
 
 /**
@@ -161,7 +176,7 @@ function putAsk(asker, request, call, given, waitMs) {
 }
 
 /** The options that each action takes. */
-const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: HANDLE_OPTIONS };
+const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: NUMBER_OPTIONS };
 
 /**
  * A lease with a handle.
@@ -175,6 +190,7 @@ const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: HANDLE_OPT
  */
 function acquire(asker, operation, key, options, action, held = []) {
   let ttl = LEASE_TTL_MS;
+  let several = false;
   /** @type {Call} */
   let asked;
   /** @type {Decode} */
@@ -185,7 +201,8 @@ function acquire(asker, operation, key, options, action, held = []) {
       key,
       fullKey: String(asked.key),
       workerId: asked.workerId,
-      value: decodeLeased(buffer, reply),
+      value: several ? decodeSeveral(buffer, reply) : decodeLeased(buffer, reply),
+      several,
       token: reply.fence,
       ttl,
       timeout: asker.options.timeout,
@@ -203,6 +220,11 @@ function acquire(asker, operation, key, options, action, held = []) {
     if (isNumber(given?.kind)) request.action = connection.actions.number;
     putAsk(asker, request, call, wanted, Infinity);
     ttl = request.ttl;
+    several = isGiven(given?.count);
+    if (several) {
+      request.count = call.count = check.checkedNumber('count', given.count, 1);
+      request.flags |= FLAGS.count;
+    }
     if (action === 'lock') request.flags |= FLAGS.fresh;
     if (isShared(given?.mode)) request.flags |= FLAGS.shared;
     call.patient().owner = asker;
@@ -280,11 +302,11 @@ function inOperation(operation, key, check_) {
 
 /**
  * In the order of their keys, whoever asks: so of workers that want the same, none waits for one that
- * waits for it.
+ * waits for it. Several of one key are one grant.
  * @param {Asker} asker
  * @param {readonly string[]} keys
  * @param {any} options
- * @returns {Promise<Lease[]>}
+ * @returns {Promise<(Lease | LeasePart)[]>}
  */
 async function acquireAll(asker, keys, options = {}) {
   const waitMs = inOperation('acquireAll', undefined, () => checkedAll(keys, options));
@@ -292,9 +314,9 @@ async function acquireAll(asker, keys, options = {}) {
   /** @type {Map<string, Lease>} */
   const taken = new Map();
   try {
-    for (const key of [...keys].sort()) {
+    for (const [key, count] of [...countOf(keys)].sort(byKey)) {
       const leftMs = waitMs === 0 ? 0 : Math.max(1, until - now());
-      const wanted = { ...options, waitMs: leftMs };
+      const wanted = { ...options, waitMs: leftMs, count: count > 1 ? count : undefined };
       const held = [...taken.values()].map(({ token }) => token);
       taken.set(key, await acquire(asker, 'acquireAll', key, wanted, 'acquire', held));
     }
@@ -303,7 +325,23 @@ async function acquireAll(asker, keys, options = {}) {
     await Promise.allSettled([...taken.values()].map((held) => held.release()));
     throw error;
   }
-  return together(keys.map((key) => /** @type {Lease} */ (taken.get(key))));
+  return together(keys, taken);
+}
+
+/** @param {readonly string[]} keys */
+function countOf(keys) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+  return counts;
+}
+
+/**
+ * @param {[string, number]} left
+ * @param {[string, number]} right
+ */
+function byKey([left], [right]) {
+  return left < right ? -1 : 1;
 }
 
 /**
@@ -314,25 +352,33 @@ async function acquireAll(asker, keys, options = {}) {
 function checkedAll(keys, options) {
   const invalid = (/** @type {string} */ message) => check.refusal('invalid_request', message);
   if (!Array.isArray(keys)) throw invalid('acquireAll() takes an array of keys.');
-  // Two of one key could wait for each other.
-  if (new Set(keys).size < keys.length) throw invalid('acquireAll() takes each key once.');
-  checkNames('acquireAll()', options, ACQUIRE_OPTIONS);
+  checkNames('acquireAll()', options, ALL_OPTIONS);
   return check.checkedWait('waitMs', options.waitMs ?? Infinity);
 }
 
 /**
- * Leases that end together.
- * @param {Lease[]} held
+ * Leases that end together, one for each key as it was named.
+ * @param {readonly string[]} keys
+ * @param {Map<string, Lease>} taken
  */
-function together(held) {
+function together(keys, taken) {
+  /** @type {Map<string, number>} */
+  const seen = new Map();
+  const each = keys.map((key) => {
+    const held = /** @type {Lease} */ (taken.get(key));
+    const index = seen.get(key) ?? 0;
+    seen.set(key, index + 1);
+    return held.several ? held.part(index) : held;
+  });
+  const all = [...taken.values()];
   const releaseAll = async (/** @type {any} */ options) => {
-    const released = await Promise.all(held.map((one) => one.release(options)));
-    return released.filter(Boolean).length;
+    const released = await Promise.all(all.map((one) => one.release(options)));
+    return all.reduce((sum, one, i) => sum + (released[i] ? one.size : 0), 0);
   };
   const dispose = async () => {
-    await Promise.all(held.map((one) => Lease.dispose(one)));
+    await Promise.all(all.map((one) => Lease.dispose(one)));
   };
-  return Object.defineProperties(held, {
+  return Object.defineProperties(each, {
     release: { value: releaseAll },
     [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]: { value: dispose },
   });
@@ -426,6 +472,32 @@ function putHolder(asker, request, call, workerId, force) {
 }
 
 /**
+ * What is to become of a definition that is there already.
+ * @param {Request} request
+ * @param {any} given
+ */
+function putDefining(request, given) {
+  if (given?.replace) request.flags |= FLAGS.force;
+  if (given?.ifAbsent) request.flags |= FLAGS.ifAbsent;
+}
+
+/**
+ * @param {Asker} asker
+ * @param {string} key
+ * @param {unknown} options
+ * @returns {Promise<import('./index').Description | null>}
+ */
+function describe(asker, key, options) {
+  /** @type {Decode} */
+  const decode = (buffer, reply) => {
+    const description = packed.getDescription(buffer, reply.bodyAt, reply.bodyEnd);
+    if (description === undefined) throw check.refusal('version_mismatch');
+    return description;
+  };
+  return asker.ask('describe', key, decode, options);
+}
+
+/**
  * @param {Asker} asker
  * @param {'pool' | 'poolAdd'} operation
  * @param {string} key
@@ -434,7 +506,9 @@ function putHolder(asker, request, call, workerId, force) {
  * @param {Decode} decode
  */
 function pool(asker, operation, key, elements, options, decode) {
-  return asker.ask(operation, key, decode, options, CALL_OPTIONS, (request) => {
+  const known = operation === 'pool' ? DEFINE_OPTIONS : CALL_OPTIONS;
+  return asker.ask(operation, key, decode, options, known, (request, given) => {
+    putDefining(request, given);
     if (!Array.isArray(elements)) {
       throw check.refusal('invalid_value', `${operation}() takes an array of the elements.`);
     }
@@ -450,7 +524,8 @@ function pool(asker, operation, key, elements, options, decode) {
  * @param {Decode} decode
  */
 function limit(asker, key, n, options, decode) {
-  return asker.ask('limit', key, decode, options, CALL_OPTIONS, (request) => {
+  return asker.ask('limit', key, decode, options, DEFINE_OPTIONS, (request, given) => {
+    putDefining(request, given);
     request.count = check.checkedNumber('n', n, 1);
     request.flags |= FLAGS.count;
   });
@@ -494,6 +569,7 @@ function leases(asker, prefix, options) {
 module.exports = {
   acquire,
   acquireAll,
+  describe,
   discard,
   lease,
   leases,

@@ -11,13 +11,21 @@ const { FLAGS, getNumber, getU32, putU32 } = require('./frame');
 
 const LIST_ENTRY_HEADER_BYTES = 22;
 const ELEMENT_HEADER_BYTES = 5;
+const ELEMENT_BYTES = 1;
+const ELEMENT_GZIP = 2;
+const NUMBER_BYTES = 8;
 const LOSS_HEADER_BYTES = 10;
 const NEAR_HEADER_BYTES = 3;
 const LEASES_ENTRY_HEADER_BYTES = 43;
 const OBSTACLE_HEADER_BYTES = 12;
 const EVENT_HEADER_BYTES = 11;
 
+const DESCRIPTION_BYTES = 25;
+const COUNT_BYTES = 4;
+
 const HELD = 1;
+const SHARED = 1;
+const SEVERAL = 2;
 /** By their numbers; 0 is none. */
 const KINDS = [undefined, 'numbers', 'semaphore', 'pool', 'value', 'lock', 'compute'];
 const EVENTS = [undefined, 'set', 'del', 'expire', 'evict', 'overflow'];
@@ -123,10 +131,12 @@ function getNear(buffer, at, end) {
  * @returns {LeaseInfo[] | null}
  */
 function getLeases(buffer, at, end, now) {
+  const countBytes = (/** @type {number} */ from) => (buffer[from + 2] & SEVERAL ? COUNT_BYTES : 0);
   const textBytes = (/** @type {number} */ from) =>
-    getU16(buffer, from + 39) + getU16(buffer, from + 41);
-  return getItems(buffer, at, end, LEASES_ENTRY_HEADER_BYTES, textBytes, (from, keyAt, textEnd) => {
+    getU16(buffer, from + 39) + getU16(buffer, from + 41) + countBytes(from);
+  return getItems(buffer, at, end, LEASES_ENTRY_HEADER_BYTES, textBytes, (from, keyAt, rowEnd) => {
     const workerAt = keyAt + getU16(buffer, from + 39);
+    const textEnd = rowEnd - countBytes(from);
     const held = buffer[from] === HELD;
     const leftMs = getNumber(buffer, from + 19);
     return {
@@ -134,7 +144,8 @@ function getLeases(buffer, at, end, now) {
       kind: /** @type {LeaseInfo['kind']} */ (KINDS[buffer[from + 1]]),
       state: held ? 'held' : 'waiting',
       workerId: buffer.toString('utf8', workerAt, textEnd),
-      shared: buffer[from + 2] === 1,
+      shared: (buffer[from + 2] & SHARED) !== 0,
+      count: textEnd === rowEnd ? 1 : getU32(buffer, textEnd),
       session: getNumber(buffer, from + 3) || null,
       pid: getU32(buffer, from + 35) || null,
       token: getNumber(buffer, from + 11) || null,
@@ -164,6 +175,55 @@ function getObstacle(buffer, at, end, now) {
       return { key, kind, workerId, pid, session, shared, token, since, heldMs: now - since };
     }),
   };
+}
+
+/**
+ * Elements that were granted together: each as its offsets, and the flags of its value.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @returns {{ at: number, end: number, flags: number }[] | null}
+ */
+function getElements(buffer, at, end) {
+  const valueBytes = (/** @type {number} */ from) => getU32(buffer, from);
+  return getItems(buffer, at, end, ELEMENT_HEADER_BYTES, valueBytes, (from, valueAt, valueEnd) => ({
+    at: valueAt,
+    end: valueEnd,
+    flags:
+      (buffer[from + 4] & ELEMENT_BYTES ? FLAGS.binary : 0) |
+      (buffer[from + 4] & ELEMENT_GZIP ? FLAGS.gzip : 0),
+  }));
+}
+
+/**
+ * Numbers that were granted together.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @returns {number[]}
+ */
+function getNumbers(buffer, at, end) {
+  const count = Math.floor((end - at) / NUMBER_BYTES);
+  return Array.from({ length: count }, (_, i) => getNumber(buffer, at + i * NUMBER_BYTES));
+}
+
+/**
+ * What a key is.
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} end
+ * @returns {import('./index').Description | null | undefined} undefined: it is malformed
+ */
+function getDescription(buffer, at, end) {
+  if (at === end) return null;
+  const kind = KINDS[buffer[at]];
+  if (end - at < DESCRIPTION_BYTES) return undefined;
+  const size = getNumber(buffer, at + 1);
+  const free = getNumber(buffer, at + 9);
+  const waiting = getNumber(buffer, at + 17);
+  if (kind === 'numbers') return { kind };
+  if (kind === 'value') return { kind, free, waiting };
+  return kind === 'pool' || kind === 'semaphore' ? { kind, size, free, waiting } : undefined;
 }
 
 /**
@@ -210,11 +270,14 @@ const eventName = (kind) => EVENTS[kind];
 
 module.exports = {
   eventName,
+  getDescription,
+  getElements,
   getEntries,
   getEvents,
   getLeases,
   getLosses,
   getNear,
   getObstacle,
+  getNumbers,
   putElements,
 };

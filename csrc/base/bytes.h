@@ -11,6 +11,13 @@ struct epb_bytes {
     size_t size_bytes;
 };
 
+/* What is left without so many at the front, which must be there. */
+static inline struct epb_bytes
+epb_bytes_after(struct epb_bytes bytes, size_t size_bytes)
+{
+    return (struct epb_bytes){bytes.data + size_bytes, bytes.size_bytes - size_bytes};
+}
+
 /* Bytewise, as memcmp; of two with the same start, the shorter one is less. */
 static inline int
 epb_bytes_compare(struct epb_bytes left, struct epb_bytes right)

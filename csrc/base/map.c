@@ -454,6 +454,12 @@ epb_map_bytes(const struct epb_map *map)
            sizeof *map;
 }
 
+uint64_t
+epb_map_hash(const struct epb_map *map, struct epb_bytes key)
+{
+    return hash_of(map, key);
+}
+
 void *
 epb_map_find(const struct epb_map *map, struct epb_bytes key)
 {

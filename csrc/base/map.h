@@ -36,6 +36,9 @@ epb_map_count(const struct epb_map *map);
 size_t
 epb_map_bytes(const struct epb_map *map);
 
+/* The keyed hash of bytes by which this map finds items; another map has another. */
+uint64_t
+epb_map_hash(const struct epb_map *map, struct epb_bytes key);
 /* NULL when the key is not there. */
 void *
 epb_map_find(const struct epb_map *map, struct epb_bytes key);

@@ -21,6 +21,91 @@ value_reply(struct epb_engine *engine, struct epb_bytes key, const struct epb_ti
     reply->body = item.value;
 }
 
+/* Several things in one body. */
+
+static uint32_t
+element_bits(uint32_t value_flags)
+{
+    return ((value_flags & EPB_F_BINARY) != 0 ? EPB_ELEMENT_BYTES : 0) |
+           ((value_flags & EPB_F_GZIP) != 0 ? EPB_ELEMENT_GZIP : 0);
+}
+
+static enum epb_status
+pack_element(struct epb_buf *list, struct epb_bytes value, uint32_t value_flags)
+{
+    uint8_t *out;
+    enum epb_status status =
+        epb_buf_reserve(list, EPB_ELEMENT_HEADER_BYTES + value.size_bytes, &out);
+
+    if (status == EPB_OK) {
+        epb_put_u32(out, (uint32_t)value.size_bytes);
+        out[4] = (uint8_t)element_bits(value_flags);
+        epb_mem_copy(out + EPB_ELEMENT_HEADER_BYTES, value.data, value.size_bytes);
+        epb_buf_commit(list, EPB_ELEMENT_HEADER_BYTES + value.size_bytes);
+    }
+    return status;
+}
+
+static enum epb_status
+pack_number(struct epb_buf *list, uint64_t number)
+{
+    uint8_t *out;
+    enum epb_status status = epb_buf_reserve(list, sizeof number, &out);
+
+    if (status == EPB_OK) {
+        epb_put_u64(out, number);
+        epb_buf_commit(list, sizeof number);
+    }
+    return status;
+}
+
+/* `view` is of the grant. */
+static enum epb_status
+pack_things(struct epb_engine *engine, const struct epb_grant *grant,
+            struct epb_grant_view *view)
+{
+    enum epb_status status = EPB_OK;
+
+    for (uint64_t i = 0; i < view->count && status == EPB_OK; i++) {
+        epb_grant_look_at(grant, i, view);
+        status = view->kind == EPB_KIND_POOL
+                     ? pack_element(&engine->list, view->value, view->value_flags)
+                     : pack_number(&engine->list, view->number);
+    }
+    return status;
+}
+
+/* What was asked for by a count: a list, be it of one. */
+static void
+several_reply(struct epb_engine *engine, const struct epb_grant *grant,
+              struct epb_grant_view *view, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    enum epb_status status;
+
+    if (view->kind == EPB_KIND_VALUE) {
+        value_reply(engine, view->key, now, reply);
+        status = reply->status != EPB_OK
+                     ? EPB_OK
+                     : pack_element(&engine->list, reply->body, reply->flags);
+        reply->flags &= ~EPB_VALUE_FLAGS;
+    } else {
+        status = pack_things(engine, grant, view);
+        if (view->kind != EPB_KIND_POOL) {
+            epb_grant_look_at(grant, 0, view);
+            reply->flags |= EPB_F_COUNT;
+            reply->count = (int64_t)view->number;
+        }
+    }
+    if (status != EPB_OK) {
+        *reply = (struct epb_reply){.status = status, .id = reply->id};
+    } else if (reply->status == EPB_OK) {
+        reply->flags |= EPB_F_BURST;
+        reply->burst = view->count;
+        epb_state_list_reply(engine, reply);
+    }
+}
+
 static void
 grant_reply(struct epb_engine *engine, const struct epb_grant *grant,
             const struct epb_time *now, struct epb_reply *reply)
@@ -29,6 +114,10 @@ grant_reply(struct epb_engine *engine, const struct epb_grant *grant,
 
     if (!epb_state_grant_reply(grant, now, reply, &view)) {
         reply->status = EPB_LEASE_LOST;
+        return;
+    }
+    if (view.several) {
+        several_reply(engine, grant, &view, now, reply);
         return;
     }
     switch (view.kind) {
@@ -93,6 +182,17 @@ epb_state_wait_obstacle_reply(struct epb_engine *engine, const struct epb_wait *
     }
 }
 
+/* A grant that its request can't be told of: the value has gone while it waited, or there
+ * is no memory for the reply. */
+static void
+end_untold(struct epb_engine *engine, struct epb_grant *grant, const struct epb_time *now,
+           const struct epb_reply *reply)
+{
+    if (reply->status != EPB_OK && reply->status != EPB_LEASE_LOST) {
+        epb_lease_end(engine->leases, grant, now);
+    }
+}
+
 static void
 ask(struct epb_engine *engine, struct epb_party *party, const struct epb_lease_ask *wish,
     const struct epb_time *now, struct epb_reply *reply)
@@ -105,6 +205,9 @@ ask(struct epb_engine *engine, struct epb_party *party, const struct epb_lease_a
     } else if (reply->status == EPB_OK) {
         /* A value that has gone while its holder asks again: the lease stays. */
         grant_reply(engine, grant, now, reply);
+        if ((wish->request->flags & EPB_F_FRESH) != 0) {
+            end_untold(engine, grant, now, reply);
+        }
     } else if (reply->status == EPB_LEASE_HELD || reply->status == EPB_DEADLOCK) {
         epb_state_obstacle_reply(engine, wish->space, wish->request->key, now, reply);
     }
@@ -134,6 +237,39 @@ epb_cmd_lease(struct epb_engine *engine, struct epb_party *party,
     ask_key(engine, party, EPB_RULE_ANY, request, now, reply);
 }
 
+static bool
+count_fits(const struct epb_request *request)
+{
+    return (request->flags & EPB_F_COUNT) == 0 ||
+           (request->count >= 1 && request->count <= EPB_COUNT_MAX);
+}
+
+static void
+describe(struct epb_engine *engine, struct epb_bytes key, const struct epb_time *now,
+         struct epb_lease_description *description)
+{
+    struct epb_item_view view;
+    bool has_value = epb_store_peek(engine->store, key, now, &view) == EPB_OK;
+
+    epb_lease_describe(engine->leases, key, has_value, now, description);
+}
+
+/* It asks for more than there is, and says how many there are; else it is its id that is
+ * in use. */
+static void
+conflict_reply(struct epb_engine *engine, const struct epb_request *request,
+               const struct epb_time *now, struct epb_reply *reply)
+{
+    struct epb_lease_description description;
+
+    describe(engine, request->key, now, &description);
+    if ((request->flags & EPB_F_COUNT) != 0 &&
+        (uint64_t)request->count > description.size) {
+        reply->flags = EPB_F_COUNT;
+        reply->count = (int64_t)description.size;
+    }
+}
+
 void
 epb_cmd_acquire(struct epb_engine *engine, struct epb_party *party,
                 const struct epb_request *request, const struct epb_time *now,
@@ -142,9 +278,15 @@ epb_cmd_acquire(struct epb_engine *engine, struct epb_party *party,
     struct epb_request fresh = *request;
 
     fresh.flags |= EPB_F_FRESH;
+    if (!count_fits(request)) {
+        reply->status = EPB_INVALID_REQUEST;
+        return;
+    }
     ask_key(engine, party, EPB_RULE_DEFINED, &fresh, now, reply);
     if (reply->status == EPB_NOT_FOUND) {
         epb_state_not_found(engine, request->key, now, reply);
+    } else if (reply->status == EPB_CONFLICT) {
+        conflict_reply(engine, request, now, reply);
     }
 }
 
@@ -156,6 +298,10 @@ epb_cmd_number(struct epb_engine *engine, struct epb_party *party,
     struct epb_request fresh = *request;
 
     fresh.flags |= EPB_F_FRESH;
+    if (!count_fits(request)) {
+        reply->status = EPB_INVALID_REQUEST;
+        return;
+    }
     ask_key(engine, party, EPB_RULE_NUMBER, &fresh, now, reply);
 }
 
@@ -169,18 +315,46 @@ epb_cmd_lock(struct epb_engine *engine, struct epb_party *party,
     ask(engine, party, &wish, now, reply);
 }
 
+void
+epb_cmd_describe(struct epb_engine *engine, struct epb_party *party,
+                 const struct epb_request *request, const struct epb_time *now,
+                 struct epb_reply *reply)
+{
+    struct epb_lease_description description;
+    uint8_t *out;
+
+    (void)party;
+    describe(engine, request->key, now, &description);
+    if (!description.exists) {
+        return;
+    }
+    reply->status = epb_buf_reserve(&engine->list, EPB_DESCRIPTION_BYTES, &out);
+    if (reply->status != EPB_OK) {
+        return;
+    }
+    out[0] = (uint8_t)description.kind;
+    epb_put_u64(out + 1, description.size);
+    epb_put_u64(out + 9, description.free);
+    epb_put_u64(out + 17, description.waiting);
+    epb_buf_commit(&engine->list, EPB_DESCRIPTION_BYTES);
+    epb_state_list_reply(engine, reply);
+}
+
 bool
 epb_finish_lease(struct epb_engine *engine, struct epb_wait *wait,
                  const struct epb_time *now, struct epb_reply *reply)
 {
+    if (reply->status == EPB_CONFLICT) {
+        reply->flags = EPB_F_COUNT;
+        reply->count = wait->count;
+    }
     if (reply->status != EPB_OK) {
         epb_state_wait_obstacle_reply(engine, wait, now, reply);
         return true;
     }
     grant_reply(engine, wait->grant, now, reply);
-    /* The value of the key has gone while the request waited for it. */
+    end_untold(engine, wait->grant, now, reply);
     if (reply->status == EPB_NOT_FOUND) {
-        epb_lease_end(engine->leases, wait->grant, now);
         reply->flags = EPB_F_WAIT;
         reply->wait_ms = now->mono_ms - wait->since_mono_ms;
     }
@@ -283,7 +457,7 @@ release_token(struct epb_engine *engine, struct epb_party *party,
 
     reply->status = epb_lease_release_token(
         engine->leases, party, request->fence, (request->flags & EPB_F_FORCE) != 0,
-        (request->flags & EPB_F_DISCARD) != 0, now, &released);
+        (request->flags & EPB_F_DISCARD) != 0, request->value, now, &released);
     reply->count = released;
 }
 
@@ -310,7 +484,12 @@ epb_cmd_release(struct epb_engine *engine, struct epb_party *party,
                 const struct epb_request *request, const struct epb_time *now,
                 struct epb_reply *reply)
 {
-    if (request->value.size_bytes > 0) {
+    bool has_elements =
+        request->value.size_bytes > 0 && (request->flags & EPB_F_DISCARD) != 0;
+
+    if (has_elements && (request->flags & EPB_F_FENCE) == 0) {
+        reply->status = EPB_INVALID_REQUEST;
+    } else if (request->value.size_bytes > 0 && !has_elements) {
         release_failed(engine, party, request, now, reply);
     } else if ((request->flags & EPB_F_FENCE) != 0) {
         release_token(engine, party, request, now, reply);
@@ -353,6 +532,20 @@ elements_check(const struct epb_options *options, struct epb_bytes packed)
     return at == packed.size_bytes ? EPB_OK : EPB_INVALID_VALUE;
 }
 
+/* What the request wants where there is a definition; false: two things at once. */
+static bool
+defining(const struct epb_request *request, enum epb_defining *how)
+{
+    bool if_absent = (request->flags & EPB_F_IF_ABSENT) != 0;
+    bool anew = (request->flags & EPB_F_FORCE) != 0;
+
+    *how = anew ? EPB_DEFINE_ANEW : if_absent ? EPB_DEFINE_IF_ABSENT : EPB_DEFINE_ONCE;
+    if (request->action == EPB_ACTION_POOL_ADD) {
+        *how = EPB_DEFINE_MORE;
+    }
+    return !if_absent || !anew;
+}
+
 void
 epb_cmd_pool(struct epb_engine *engine, struct epb_party *party,
              const struct epb_request *request, const struct epb_time *now,
@@ -361,18 +554,21 @@ epb_cmd_pool(struct epb_engine *engine, struct epb_party *party,
     bool add = request->action == EPB_ACTION_POOL_ADD;
     struct epb_item_view view;
     bool has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
-    bool created = false;
+    enum epb_defining how;
+    bool changed = false;
     uint64_t size = 0;
 
     (void)party;
-    reply->status = elements_check(&engine->options, request->value);
+    reply->status = defining(request, &how)
+                        ? elements_check(&engine->options, request->value)
+                        : EPB_INVALID_REQUEST;
     if (reply->status == EPB_OK) {
-        reply->status = epb_lease_pool(engine->leases, request->key, request->value, add,
-                                       has_value, now, &created, &size);
+        reply->status = epb_lease_pool(engine->leases, request->key, request->value, how,
+                                       has_value, now, &changed, &size);
     }
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_COUNT;
-        reply->count = add ? (int64_t)size : created;
+        reply->count = add ? (int64_t)size : changed;
     }
 }
 
@@ -383,14 +579,17 @@ epb_cmd_limit(struct epb_engine *engine, struct epb_party *party,
 {
     struct epb_item_view view;
     bool has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
-    bool created = false;
+    enum epb_defining how;
+    bool changed = false;
 
     (void)party;
-    reply->status = epb_lease_limit(engine->leases, request->key, request->count,
-                                    has_value, now, &created);
+    reply->status = defining(request, &how)
+                        ? epb_lease_limit(engine->leases, request->key, request->count,
+                                          how, has_value, now, &changed)
+                        : EPB_INVALID_REQUEST;
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_COUNT;
-        reply->count = created;
+        reply->count = changed;
     }
 }
 

@@ -195,8 +195,10 @@ line_compare(const uint8_t *left, const uint8_t *right)
 static size_t
 line_size(const uint8_t *entry)
 {
+    bool several = (entry[ORDER_BYTES + 2] & EPB_LEASES_SEVERAL) != 0;
+
     return EPB_LEASES_ENTRY_HEADER_BYTES + (size_t)epb_get_u16(entry + ORDER_BYTES + 39) +
-           epb_get_u16(entry + ORDER_BYTES + 41);
+           epb_get_u16(entry + ORDER_BYTES + 41) + (several ? sizeof(uint32_t) : 0);
 }
 
 static const struct epb_listing_calls line_calls = {line_compare, line_size, ORDER_BYTES};

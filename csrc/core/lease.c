@@ -233,7 +233,7 @@ begin_now(struct epb_leases *leases, struct epb_grant *wish, const struct epb_ti
 
     if (resource->kind == EPB_KIND_NUMBERS) {
         status = epb_slots_reserve(&resource->slots, leases->arena, leases->quota,
-                                   resource->slots.used + 1);
+                                   resource->slots.used + wish->count);
     }
     if (status == EPB_OK) {
         epb_grant_start(leases, wish, now);
@@ -275,20 +275,26 @@ ask_anew(struct epb_leases *leases, struct epb_party *party, struct epb_stake *s
          const struct epb_request *request, bool shared, const struct epb_time *now,
          struct epb_grant **grant)
 {
-    bool fits =
-        stake->resource->queue.count == 0 && epb_grant_fits(stake->resource, shared);
+    bool several = (request->flags & EPB_F_COUNT) != 0;
+    uint32_t count = several ? (uint32_t)request->count : 1;
+    bool fits = stake->resource->queue.count == 0 &&
+                epb_grant_fits(stake->resource, shared, count);
     struct epb_grant *wish;
     enum epb_status status;
 
+    if (count > 1 && count > epb_resource_size(stake->resource)) {
+        return EPB_CONFLICT;
+    }
     if (!fits && !may_wait(request)) {
         return EPB_LEASE_HELD;
     }
-    status = epb_grant_new(leases, stake, party, &wish);
+    status = epb_grant_new(leases, stake, party, count, &wish);
     if (status != EPB_OK) {
         return status;
     }
     wish->ttl_ms = request->ttl_ms;
     wish->shared = shared;
+    wish->several = several;
     wish->fresh = (request->flags & EPB_F_FRESH) != 0;
     if (!fits) {
         return begin_to_wait(leases, party, wish, request, now);
@@ -397,6 +403,27 @@ epb_lease_find(const struct epb_leases *leases, uint64_t token,
     return grant != NULL && grant->by_due.major > now->mono_ms ? grant : NULL;
 }
 
+void
+epb_grant_look_at(const struct epb_grant *grant, uint64_t index,
+                  struct epb_grant_view *view)
+{
+    EPB_ASSERT(index < grant->count);
+    switch (view->kind) {
+    case EPB_KIND_NUMBERS:
+    case EPB_KIND_SEMAPHORE:
+        view->number = grant->things[index].number;
+        break;
+    case EPB_KIND_POOL:
+        view->value = epb_element_value(grant->things[index].element);
+        view->value_flags = epb_element_value_flags(grant->things[index].element);
+        break;
+    case EPB_KIND_VALUE:
+    case EPB_KIND_LOCK:
+    case EPB_KIND_COMPUTE:
+        break;
+    }
+}
+
 bool
 epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
                struct epb_grant_view *view)
@@ -410,14 +437,12 @@ epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
         .token = grant->token,
         .ttl_ms = epb_grant_left_ms(grant, now),
         .kind = resource->kind,
-        .number = grant->number,
+        .count = grant->count,
+        .several = grant->several,
         .key = epb_resource_key(resource),
         .worker = epb_worker_key(grant->stake->holder->worker),
     };
-    if (grant->element != NULL) {
-        view->value = epb_element_value(grant->element);
-        view->value_flags = epb_element_value_flags(grant->element);
-    }
+    epb_grant_look_at(grant, 0, view);
     return true;
 }
 

@@ -5,8 +5,8 @@
  * (shared with the store), locks, and computations (getOrSet). A resource has a kind,
  * which says what a grant of it is:
  *
- *   pool       one of its elements; never two grants of one element
- *   semaphore  one of n permits, numbered from 0; the lowest that is free
+ *   pool       one of its elements, or several; never two grants of one element
+ *   semaphore  one of n permits, numbered from 0; the lowest that is free, or several
  *   numbers    the same without a bound
  *   value      the stored value of the key, exclusively
  *   lock       exclusive, or shared with others
@@ -36,8 +36,11 @@
  * Invariants:
  * - one holder per element; a semaphore has at most n grants; a value, an exclusive lock
  *   and a computation have one; shared grants and an exclusive one never stand together;
- * - FIFO: a request is granted only when nobody waits before it on the same resource; no
- *   request that could be granted waits when a call returns (no lost wake-up);
+ * - FIFO: a request is granted only when nobody waits before it on the same resource,
+ *   however much or little they want; no request that could be granted waits when a call
+ *   returns (no lost wake-up);
+ * - a request for several things gets all of them in one grant, or waits; none waits for
+ *   more than one thing and more than there is;
  * - tokens only grow, over all resources, and from one broker to the next as long as the
  *   wall clock does: the first is wall_ms << 10, and stays below 2^53 until 2248;
  * - a grant that has ended never comes back: its token is not live again;
@@ -51,8 +54,8 @@
  * itself, by way of others who wait, is refused: see lease_deadlock.c.
  *
  * Every operation is O(log n) in grants, waiting requests and elements, for each grant it
- * ends or makes; a request that names grants and waits, O(n) in the waits that it depends
- * on.
+ * ends or makes, and for each thing of that; a request that names grants and waits, O(n)
+ * in the waits that it depends on.
  *
  * Not thread-safe. Knows nothing of the store: the caller says whether a key has a value.
  */
@@ -78,6 +81,8 @@ enum epb_lease_kind {
 };
 
 #define EPB_PERMITS_MAX 1000000
+/* Things that one grant may have: what a turn can hand out. */
+#define EPB_COUNT_MAX 10000
 #define EPB_LOSSES_MAX EPB_LIMIT(10000U, 3U)
 
 struct epb_leases;
@@ -103,9 +108,10 @@ struct epb_lease_ask {
     enum epb_lease_space space;
     enum epb_lease_rule rule;          /* of keys */
     const struct epb_request *request; /* key, worker, ttl_ms (0: the default), wait_ms
-                                          (when its flag is set), id, and FRESH, SHARED,
-                                          DETACHED; value: the tokens of what its flow
-                                          holds, u64 each */
+                                          (when its flag is set), count (when its flag
+                                          is set: so many things, 1 to EPB_COUNT_MAX),
+                                          id, and FRESH, SHARED, DETACHED; value: the
+                                          tokens of what its flow holds, u64 each */
     bool has_value; /* keys: the store has a value, so the kind is value unless the key is
                        defined otherwise */
 };
@@ -115,6 +121,8 @@ struct epb_grant_view {
     uint64_t token;
     uint64_t ttl_ms; /* remaining, 1 or more */
     enum epb_lease_kind kind;
+    uint64_t count;  /* of things; the first of them is below */
+    bool several;    /* it was asked for by a count */
     uint64_t number; /* numbers, semaphore */
     struct epb_bytes key;
     struct epb_bytes worker;
@@ -130,6 +138,7 @@ struct epb_lease_line {
     uint64_t session;
     uint64_t token;   /* 0: waiting */
     uint64_t order;   /* among grants, or among requests that wait: older ones first */
+    uint64_t count;   /* things that are held, or waited for */
     uint64_t left_ms; /* to expiry, or to the end of the wait */
     uint64_t age_ms;
     uint64_t pid; /* of its session's process; 0: not known */
@@ -159,9 +168,11 @@ epb_leases_free(struct epb_leases *leases);
  * that one again, renewed. *grant is set when it was granted at once; NULL: the request
  * waits (only when its WAIT flag is set with more than 0). EPB_LEASE_HELD,
  * EPB_NOT_FOUND, EPB_KIND_MISMATCH, EPB_WORKER_ALREADY_HAS_LEASE, EPB_MAX_WAITERS,
- * EPB_MAX_MEMORY, EPB_CONFLICT (see epb_wait_new), EPB_DEADLOCK (it would wait for its
- * own flow: epb_lease_cycle_pack), EPB_INVALID_VALUE, EPB_TOO_LARGE (the tokens),
- * EPB_INTERNAL. */
+ * EPB_MAX_MEMORY, EPB_CONFLICT (the resource is smaller than the count: see
+ * epb_lease_describe; or see epb_wait_new), EPB_DEADLOCK (it would wait for its own flow:
+ * epb_lease_cycle_pack), EPB_INVALID_VALUE, EPB_TOO_LARGE (the tokens), EPB_INTERNAL. A
+ * request that waits ends with EPB_CONFLICT, and the size in its `count`, when the
+ * resource becomes too small for it. */
 EPB_MUST_USE enum epb_status
 epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
               const struct epb_lease_ask *ask, const struct epb_time *now,
@@ -170,6 +181,10 @@ epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
 bool
 epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
                struct epb_grant_view *view);
+/* Fills in another of its things (0 to count - 1) in a view of the same grant. */
+void
+epb_grant_look_at(const struct epb_grant *grant, uint64_t index,
+                  struct epb_grant_view *view);
 
 /* The live grant of a token; NULL: there is none (any more). */
 struct epb_grant *
@@ -193,12 +208,15 @@ epb_lease_renew_worker(struct epb_leases *leases, struct epb_party *party,
                        void *context);
 
 /* Ends one grant. Of another session's grant: EPB_LEASE_HELD, unless by force. *released
- * is false when the token is not live. With `discard`, here and below, an element of a
- * pool leaves its pool; nothing else is discarded. */
+ * is false when the token is not live. With `discard`, here and below, elements of a pool
+ * leave their pool; nothing else is discarded. `elements`, packed as in msg.h, are those
+ * of the grant that leave; empty: all. EPB_INVALID_VALUE (malformed), EPB_NOT_FOUND (one
+ * of them is none of the grant's), EPB_INTERNAL; nothing has changed then. */
 EPB_MUST_USE enum epb_status
 epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
                         uint64_t token, bool force, bool discard,
-                        const struct epb_time *now, bool *released);
+                        struct epb_bytes elements, const struct epb_time *now,
+                        bool *released);
 /* Ends all grants of the holder (keys and locks, not computations), or those of one key;
  * by force, those of every holder with this worker id, or of everybody who holds the key
  * when `worker` is empty. EPB_LEASE_HELD when the holder has nothing to release but the
@@ -234,19 +252,42 @@ void
 epb_lease_end(struct epb_leases *leases, struct epb_grant *grant,
               const struct epb_time *now);
 
-/* Defines a pool (*created: false when it was one already, then nothing changes) or adds
- * to it, defining it when it isn't; `elements` is packed as in msg.h. EPB_KIND_MISMATCH,
+/* What becomes of a definition where there is one already. */
+enum epb_defining {
+    EPB_DEFINE_ONCE,     /* the same is no change, another is EPB_CONFLICT */
+    EPB_DEFINE_MORE,     /* pools: elements are added */
+    EPB_DEFINE_ANEW,     /* it is replaced; what is held leaves when its grant ends */
+    EPB_DEFINE_IF_ABSENT /* it stays as it is */
+};
+
+/* Defines a pool, or changes it; `elements` is packed as in msg.h. A list is the same
+ * when it has the elements of the list that the pool was defined by, or those that it has
+ * now, in any order. *changed: it is defined, or has been replaced. EPB_KIND_MISMATCH,
  * EPB_INVALID_VALUE (malformed, no element, or equal elements; an element has at least
- * one byte unless it is of bytes), EPB_CONFLICT (add: one of them is in the pool),
- * EPB_MAX_MEMORY, EPB_INTERNAL. Nothing changes then. *size: elements it has now. */
+ * one byte unless it is of bytes), EPB_CONFLICT (another list; or, of those to be added,
+ * one is in the pool), EPB_MAX_MEMORY, EPB_INTERNAL. Nothing changes then. *size:
+ * elements it has now. */
 EPB_MUST_USE enum epb_status
 epb_lease_pool(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes elements,
-               bool add, bool has_value, const struct epb_time *now, bool *created,
-               uint64_t *size);
-/* n from 1 to EPB_PERMITS_MAX, else EPB_INVALID_REQUEST. The first definition stays. */
+               enum epb_defining how, bool has_value, const struct epb_time *now,
+               bool *changed, uint64_t *size);
+/* A semaphore: n from 1 to EPB_PERMITS_MAX, else EPB_INVALID_REQUEST. The same otherwise.
+ * One that is replaced by a smaller one grants nothing until fewer are held. */
 EPB_MUST_USE enum epb_status
 epb_lease_limit(struct epb_leases *leases, struct epb_bytes key, int64_t n,
-                bool has_value, const struct epb_time *now, bool *created);
+                enum epb_defining how, bool has_value, const struct epb_time *now,
+                bool *changed);
+/* What is known of a key. */
+struct epb_lease_description {
+    bool exists;
+    enum epb_lease_kind kind;
+    uint64_t size;    /* elements, permits; 1 of a value; UINT64_MAX of numbers */
+    uint64_t free;    /* of these */
+    uint64_t waiting; /* requests */
+};
+void
+epb_lease_describe(struct epb_leases *leases, struct epb_bytes key, bool has_value,
+                   const struct epb_time *now, struct epb_lease_description *description);
 /* The element leaves its pool; held, when its grant ends, unless it is added again
  * before. EPB_NOT_FOUND (no such pool or element, or discarded already), EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status

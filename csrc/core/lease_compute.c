@@ -144,7 +144,7 @@ epb_lease_ask_again(struct epb_leases *leases, struct epb_wait *wait,
         epb_wait_finish(leases->waits, wait, EPB_WAIT_TIMEOUT);
         return false;
     }
-    if (epb_grant_fits(resource, false)) {
+    if (epb_grant_fits(resource, false, 1)) {
         epb_grant_start(leases, wish, now);
         epb_take_add_spare(leases, wish, wish);
         wait->grant = wish;

@@ -24,10 +24,10 @@
  * - a new wait, or a computation's that waits again: checked, and refused when it is
  * stuck itself. If it is not, nothing else has become so: it will end, and what it names
  * with it. One that names nothing can't close a cycle, since no edge leads to it;
- * - a pool whose size changes (a discarded element does not come back; one that is added
- *   makes waits wait for grants that waited for elements before): its queue is checked. A
- *   cycle comes into a queue through a wait that names something, so that refusing such
- *   waits, the first in the queue first, is enough;
+ * - a pool or a semaphore whose size changes (a discarded element does not come back; one
+ * that is added makes waits wait for grants that waited for elements before): its queue
+ * is checked. A cycle comes into a queue through a wait that names something, so that
+ * refusing such waits, the first in the queue first, is enough;
  * - nothing else: a grant that is made is named by no wait yet and takes the place of a
  *   wait that was not stuck; a grant or wait that ends only takes edges away.
  */
@@ -146,15 +146,21 @@ is_over(const struct epb_leases *leases, const struct epb_grant *wish,
 static uint64_t
 kept_by(const struct epb_grant *grant)
 {
-    return grant->element != NULL && grant->element->discarded ? 0 : 1;
+    uint64_t kept = grant->count;
+
+    for (uint32_t i = 0; resource_of(grant)->kind == EPB_KIND_POOL && i < grant->count;
+         i++) {
+        kept -= grant->things[i].element->discarded;
+    }
+    return kept;
 }
 
 /* Whether it could be granted when all that is not stuck has ended. */
 static bool
 fits_in_the_end(const struct epb_resource *resource, const struct epb_grant *wish)
 {
-    const uint64_t wanted = 1;
-    uint64_t size = resource->elements;
+    uint64_t wanted = wish->count;
+    uint64_t size = resource->elements.count;
 
     switch (resource->kind) {
     case EPB_KIND_NUMBERS:
@@ -167,9 +173,9 @@ fits_in_the_end(const struct epb_resource *resource, const struct epb_grant *wis
     case EPB_KIND_VALUE:
     case EPB_KIND_LOCK:
     case EPB_KIND_COMPUTE:
-        return resource->search.stuck == 0 || epb_grant_fits(resource, wish->shared);
+        return resource->search.stuck == 0 || epb_grant_fits(resource, wish->shared, 1);
     }
-    return size < wanted || size - resource->search.stuck >= wanted;
+    return size < wanted || resource->search.stuck + wanted <= size;
 }
 
 /* The search */

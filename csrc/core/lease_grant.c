@@ -118,6 +118,7 @@ epb_queue_add(struct epb_leases *leases, struct epb_grant *grant)
 
     epb_tree_insert(&grant->stake->resource->queue, &grant->by_token, serial, 0);
     epb_tree_insert(&leases->wishes, &grant->by_due, serial, 0);
+    grant->stake->resource->wide += grant->count > 1;
     grant->queued = true;
 }
 
@@ -128,7 +129,26 @@ epb_queue_remove(struct epb_leases *leases, struct epb_grant *grant)
         epb_walks_see_wish(leases, grant);
         epb_tree_remove(&grant->stake->resource->queue, &grant->by_token);
         epb_tree_remove(&leases->wishes, &grant->by_due);
+        grant->stake->resource->wide -= grant->count > 1;
         grant->queued = false;
+    }
+}
+
+void
+epb_queue_refuse(struct epb_leases *leases, struct epb_resource *resource)
+{
+    uint64_t size = epb_resource_size(resource);
+    struct epb_tree_node *node = resource->queue.first;
+
+    while (node != NULL && resource->wide > 0) {
+        struct epb_grant *wish = EPB_TREE_ITEM(node, struct epb_grant, by_token);
+
+        node = epb_tree_next(&resource->queue, node);
+        if (wish->count > 1 && wish->count > size) {
+            epb_queue_remove(leases, wish);
+            wish->wait->count = (int64_t)size;
+            epb_wait_finish(leases->waits, wish->wait, EPB_CONFLICT);
+        }
     }
 }
 
@@ -161,7 +181,7 @@ serve(struct epb_leases *leases, struct epb_grant *wish, const struct epb_time *
         epb_queue_remove(leases, wish);
         epb_grant_renew(leases, standing, wish->ttl_ms, now);
         answer(leases, wait, standing);
-    } else if (!epb_grant_fits(stake->resource, wish->shared)) {
+    } else if (!epb_grant_fits(stake->resource, wish->shared, wish->count)) {
         return false;
     } else if (epb_grant_is_barred(leases, stake)) {
         epb_queue_remove(leases, wish);
@@ -189,9 +209,15 @@ epb_resource_go_on(struct epb_leases *leases, struct epb_resource *resource,
 
 /* Grants */
 
+static size_t
+grant_bytes(uint32_t count)
+{
+    return sizeof(struct epb_grant) + count * sizeof(union epb_thing);
+}
+
 enum epb_status
 epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_party *party,
-              struct epb_grant **out)
+              uint32_t count, struct epb_grant **out)
 {
     struct epb_grant *grant;
     struct epb_take *spare;
@@ -199,13 +225,15 @@ epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_par
     enum epb_status status = epb_take_new(leases, stake, party, &spare);
 
     if (status == EPB_OK) {
-        status = epb_quota_alloc(leases->quota, leases->arena, sizeof *grant, &block);
+        status =
+            epb_quota_alloc(leases->quota, leases->arena, grant_bytes(count), &block);
     }
     if (status != EPB_OK) {
         epb_take_free(leases, spare);
         return status;
     }
     grant = block;
+    grant->count = count;
     grant->spare = spare;
     epb_list_init(&grant->takes);
     epb_list_init(&grant->of_resource);
@@ -236,13 +264,31 @@ epb_grant_free_unused(struct epb_leases *leases, struct epb_grant *grant)
     epb_mark_clear(&grant->mark, EPB_MARK_GRANT);
     epb_take_free(leases, grant->spare);
     epb_flow_drop(leases, grant);
-    epb_quota_release(leases->quota, leases->arena, grant, sizeof *grant);
+    epb_quota_release(leases->quota, leases->arena, grant, grant_bytes(grant->count));
     stake->members--;
     epb_stake_free_unused(leases, stake);
 }
 
+uint64_t
+epb_resource_size(const struct epb_resource *resource)
+{
+    switch (resource->kind) {
+    case EPB_KIND_NUMBERS:
+        return UINT64_MAX;
+    case EPB_KIND_SEMAPHORE:
+        return resource->limit;
+    case EPB_KIND_POOL:
+        return resource->elements.count;
+    case EPB_KIND_VALUE:
+    case EPB_KIND_LOCK:
+    case EPB_KIND_COMPUTE:
+        break;
+    }
+    return 1;
+}
+
 bool
-epb_grant_fits(const struct epb_resource *resource, bool shared)
+epb_grant_fits(const struct epb_resource *resource, bool shared, uint32_t count)
 {
     const struct epb_list *grants = &resource->grants;
 
@@ -250,9 +296,9 @@ epb_grant_fits(const struct epb_resource *resource, bool shared)
     case EPB_KIND_NUMBERS:
         return true;
     case EPB_KIND_SEMAPHORE:
-        return resource->slots.used < resource->limit;
+        return resource->slots.used + count <= resource->limit;
     case EPB_KIND_POOL:
-        return !epb_list_empty(&resource->free_elements);
+        return resource->free_count >= count;
     case EPB_KIND_VALUE:
     case EPB_KIND_LOCK:
     case EPB_KIND_COMPUTE:
@@ -285,30 +331,38 @@ epb_grant_is_barred(const struct epb_leases *leases, const struct epb_stake *sta
            stake->holder->live[EPB_SPACE_KEY] > stake->grant_count;
 }
 
+static bool
+is_numbered(const struct epb_resource *resource)
+{
+    return resource->kind == EPB_KIND_NUMBERS || resource->kind == EPB_KIND_SEMAPHORE;
+}
+
 static void
-take_thing(struct epb_grant *grant)
+take_things(struct epb_grant *grant)
 {
     struct epb_resource *resource = grant->stake->resource;
 
-    if (resource->kind == EPB_KIND_POOL) {
-        grant->element = epb_element_take(resource);
-    } else if (resource->kind == EPB_KIND_NUMBERS ||
-               resource->kind == EPB_KIND_SEMAPHORE) {
-        grant->number = epb_slots_take(&resource->slots);
+    for (uint32_t i = 0; i < grant->count; i++) {
+        if (resource->kind == EPB_KIND_POOL) {
+            grant->things[i].element = epb_element_take(resource, grant);
+        } else if (is_numbered(resource)) {
+            grant->things[i].number = epb_slots_take(&resource->slots);
+        }
     }
 }
 
 static void
-give_thing(struct epb_leases *leases, struct epb_grant *grant)
+give_things(struct epb_leases *leases, struct epb_grant *grant)
 {
     struct epb_resource *resource = grant->stake->resource;
 
-    if (resource->kind == EPB_KIND_POOL) {
-        epb_element_give(leases, resource, grant->element);
-        grant->element = NULL;
-    } else if (resource->kind == EPB_KIND_NUMBERS ||
-               resource->kind == EPB_KIND_SEMAPHORE) {
-        epb_slots_give(&resource->slots, grant->number);
+    for (uint32_t i = 0; i < grant->count; i++) {
+        if (resource->kind == EPB_KIND_POOL) {
+            epb_element_give(leases, resource, grant->things[i].element);
+            grant->things[i].element = NULL;
+        } else if (is_numbered(resource)) {
+            epb_slots_give(&resource->slots, grant->things[i].number);
+        }
     }
     /* A semaphore keeps room for all its permits: those who wait for one count on it. */
     if (resource->kind == EPB_KIND_NUMBERS) {
@@ -323,7 +377,7 @@ epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
     struct epb_stake *stake = grant->stake;
 
     epb_flow_drop(leases, grant);
-    take_thing(grant);
+    take_things(grant);
     grant->live = true;
     grant->token = leases->next_token++;
     grant->since_mono_ms = now->mono_ms;
@@ -364,7 +418,7 @@ stop(struct epb_leases *leases, struct epb_grant *grant)
     stake->grant_count--;
     stake->holder->live[stake->resource->space]--;
     epb_flow_forget(grant);
-    give_thing(leases, grant);
+    give_things(leases, grant);
     grant->live = false;
     while (!epb_list_empty(&grant->answers)) {
         struct epb_wait *wait =

@@ -25,6 +25,7 @@ line_of(const struct epb_grant *grant)
 
     return (struct epb_lease_line){
         .held = grant->live,
+        .count = grant->count,
         .shared = grant->shared,
         .kind = resource->kind,
         .session = holder->name.session,
@@ -196,7 +197,8 @@ epb_leases_walk_end(struct epb_leases_walk *walk)
 size_t
 epb_lease_line_bytes(const struct epb_lease_line *line)
 {
-    return EPB_LEASES_ENTRY_HEADER_BYTES + line->key.size_bytes + line->worker.size_bytes;
+    return EPB_LEASES_ENTRY_HEADER_BYTES + line->key.size_bytes +
+           line->worker.size_bytes + (line->count > 1 ? sizeof(uint32_t) : 0);
 }
 
 void
@@ -204,7 +206,8 @@ epb_lease_line_pack(const struct epb_lease_line *line, uint8_t *out)
 {
     out[0] = line->held ? 1 : 2;
     out[1] = (uint8_t)line->kind;
-    out[2] = line->shared;
+    out[2] = (uint8_t)((line->shared ? EPB_LEASES_SHARED : 0U) |
+                       (line->count > 1 ? EPB_LEASES_SEVERAL : 0U));
     epb_put_u64(out + 3, line->session);
     epb_put_u64(out + 11, line->token);
     epb_put_u64(out + 19, line->left_ms);
@@ -214,7 +217,11 @@ epb_lease_line_pack(const struct epb_lease_line *line, uint8_t *out)
     epb_put_u16(out + 41, (uint16_t)line->worker.size_bytes);
     out += EPB_LEASES_ENTRY_HEADER_BYTES;
     memcpy(out, line->key.data, line->key.size_bytes);
-    memcpy(out + line->key.size_bytes, line->worker.data, line->worker.size_bytes);
+    out += line->key.size_bytes;
+    memcpy(out, line->worker.data, line->worker.size_bytes);
+    if (line->count > 1) {
+        epb_put_u32(out + line->worker.size_bytes, (uint32_t)line->count);
+    }
 }
 
 /* What is in the way */

@@ -4,6 +4,11 @@
  * Elements are equal when their kind (bytes, or JSON text) and their bytes are. All pools
  * share one map of elements; an element stays in it until it has left its pool for good,
  * so that one which is still held can't be added a second time.
+ *
+ * Whether a list is that of a pool's definition, or of the elements it has now, is told
+ * by the number of elements and the sum of their hashes: what was discarded is not kept
+ * for that, and the order doesn't matter. A hash has 64 bits, and a key that nobody
+ * knows.
  */
 #include "lease_state.h"
 
@@ -52,6 +57,22 @@ element_fill(struct epb_element *element, const struct epb_resource *pool, bool 
 }
 _Static_assert(EPB_ELEMENT_NAME_BYTES == sizeof(uintptr_t) + 1, "an address and a kind");
 
+static uint64_t
+hash_of(const struct epb_leases *leases, bool is_binary, struct epb_bytes value)
+{
+    uint64_t hash = epb_map_hash(leases->elements, value);
+
+    /* Not of one text and its bytes together what it is of another and its. */
+    return is_binary ? (hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15) : hash;
+}
+
+static uint64_t
+element_hash(const struct epb_leases *leases, const struct epb_element *element)
+{
+    return hash_of(leases, epb_element_value_flags(element) != 0,
+                   epb_element_value(element));
+}
+
 static void
 element_release(struct epb_leases *leases, struct epb_element *element)
 {
@@ -68,14 +89,15 @@ element_remove(struct epb_leases *leases, struct epb_element *element)
 }
 
 struct epb_element *
-epb_element_take(struct epb_resource *pool)
+epb_element_take(struct epb_resource *pool, struct epb_grant *grant)
 {
     struct epb_element *element =
         EPB_LIST_ITEM(pool->free_elements.next, struct epb_element, of_free);
 
     EPB_ASSERT(!epb_list_empty(&pool->free_elements));
     epb_list_remove(&element->of_free);
-    element->held = true;
+    pool->free_count--;
+    element->grant = grant;
     return element;
 }
 
@@ -83,11 +105,12 @@ void
 epb_element_give(struct epb_leases *leases, struct epb_resource *pool,
                  struct epb_element *element)
 {
-    element->held = false;
+    element->grant = NULL;
     if (element->discarded) {
         element_remove(leases, element);
     } else {
         epb_list_append(&pool->free_elements, &element->of_free);
+        pool->free_count++;
     }
 }
 
@@ -98,12 +121,14 @@ epb_element_discard(struct epb_leases *leases, struct epb_resource *pool,
     if (element->discarded) {
         return;
     }
-    pool->elements--;
+    pool->elements.count--;
+    pool->elements.sum -= element_hash(leases, element);
     epb_pool_resized(leases, pool);
     leases->stats.elements--;
-    if (element->held) {
+    if (element->grant != NULL) {
         element->discarded = true;
     } else {
+        pool->free_count--;
         element_remove(leases, element);
     }
 }
@@ -154,16 +179,88 @@ is_well_formed(struct epb_bytes elements)
     return unpack.left_bytes == 0 && elements.size_bytes > 0;
 }
 
+static struct epb_elements_mark
+mark_of(const struct epb_leases *leases, struct epb_bytes elements)
+{
+    struct unpack unpack = unpack_of(elements);
+    struct epb_elements_mark mark = {0, 0};
+
+    while (unpack_next(&unpack)) {
+        mark.count++;
+        mark.sum += hash_of(leases, unpack.is_binary, unpack.value);
+    }
+    return mark;
+}
+
+static bool
+is_same(const struct epb_elements_mark *left, const struct epb_elements_mark *right)
+{
+    return left->count == right->count && left->sum == right->sum;
+}
+
+/* The pool's element with this value, discarded or not; *out NULL: none. EPB_INTERNAL. */
+static enum epb_status
+element_find(const struct epb_leases *leases, const struct epb_resource *pool,
+             bool is_binary, struct epb_bytes value, struct epb_element **out)
+{
+    struct epb_element *wanted;
+    size_t size_bytes = sizeof *wanted + EPB_ELEMENT_NAME_BYTES + value.size_bytes;
+
+    wanted = epb_arena_alloc(leases->arena, size_bytes);
+    if (wanted == NULL) {
+        return EPB_INTERNAL;
+    }
+    element_fill(wanted, pool, is_binary, value);
+    *out = epb_map_find(leases->elements, epb_element_key(wanted));
+    epb_arena_release(leases->arena, wanted, size_bytes);
+    return EPB_OK;
+}
+
+enum epb_status
+epb_elements_choose(struct epb_leases *leases, const struct epb_grant *grant,
+                    struct epb_bytes elements, uint64_t *batch)
+{
+    struct unpack unpack = unpack_of(elements);
+
+    if (!is_well_formed(elements)) {
+        return EPB_INVALID_VALUE;
+    }
+    *batch = ++leases->last_batch;
+    while (unpack_next(&unpack)) {
+        struct epb_element *element;
+        enum epb_status status = element_find(leases, grant->stake->resource,
+                                              unpack.is_binary, unpack.value, &element);
+
+        if (status != EPB_OK) {
+            return status;
+        }
+        if (element == NULL || element->grant != grant) {
+            return EPB_NOT_FOUND;
+        }
+        element->batch = *batch;
+    }
+    return EPB_OK;
+}
+
 /* Adding */
 
 /* Elements that come into a pool together, or not at all. */
 struct batch {
     struct epb_resource *pool;
     uint64_t number;
-    uint64_t count;
+    bool replaces;                  /* those that are there already are in it, too */
+    struct epb_elements_mark grown; /* those that were not */
     struct epb_list added;
     struct epb_list kept; /* discarded ones that are still held, and stay after all */
 };
+
+static void
+batch_count(const struct epb_leases *leases, struct batch *batch,
+            const struct epb_element *element)
+{
+    batch->grown.count++;
+    batch->grown.sum += element_hash(leases, element);
+}
 
 static enum epb_status
 batch_add_new(struct epb_leases *leases, struct batch *batch, struct epb_element *element)
@@ -176,6 +273,7 @@ batch_add_new(struct epb_leases *leases, struct batch *batch, struct epb_element
         if (status == EPB_OK) {
             element->batch = batch->number;
             epb_list_append(&batch->added, &element->of_free);
+            batch_count(leases, batch, element);
         } else {
             element_release(leases, element);
         }
@@ -185,12 +283,16 @@ batch_add_new(struct epb_leases *leases, struct batch *batch, struct epb_element
     if (known->batch == batch->number) {
         return EPB_INVALID_VALUE;
     }
-    if (!known->discarded) {
+    if (!known->discarded && !batch->replaces) {
         return EPB_CONFLICT;
     }
     known->batch = batch->number;
+    if (!known->discarded) {
+        return EPB_OK;
+    }
     known->discarded = false;
     epb_list_append(&batch->kept, &known->of_free);
+    batch_count(leases, batch, known);
     return EPB_OK;
 }
 
@@ -208,9 +310,7 @@ batch_add(struct epb_leases *leases, struct batch *batch, const struct unpack *u
     }
     element = block;
     element_fill(element, batch->pool, unpack->is_binary, unpack->value);
-    status = batch_add_new(leases, batch, element);
-    batch->count += status == EPB_OK;
-    return status;
+    return batch_add_new(leases, batch, element);
 }
 
 static struct epb_element *
@@ -243,19 +343,52 @@ batch_commit(struct epb_leases *leases, struct batch *batch)
     while ((element = first_of(&batch->added)) != NULL) {
         epb_list_remove(&element->of_free);
         epb_list_append(&batch->pool->free_elements, &element->of_free);
+        batch->pool->free_count++;
     }
     while ((element = first_of(&batch->kept)) != NULL) {
         epb_list_remove(&element->of_free);
     }
-    batch->pool->elements += batch->count;
+    batch->pool->elements.count += batch->grown.count;
+    batch->pool->elements.sum += batch->grown.sum;
     epb_pool_resized(leases, batch->pool);
-    leases->stats.elements += batch->count;
+    leases->stats.elements += batch->grown.count;
+}
+
+/* What is not in the batch leaves the pool. */
+static void
+discard_others(struct epb_leases *leases, const struct batch *batch)
+{
+    struct epb_resource *pool = batch->pool;
+    struct epb_list *next;
+
+    for (struct epb_list *at = pool->free_elements.next; at != &pool->free_elements;
+         at = next) {
+        struct epb_element *element = EPB_LIST_ITEM(at, struct epb_element, of_free);
+
+        next = at->next;
+        if (element->batch != batch->number) {
+            epb_element_discard(leases, pool, element);
+        }
+    }
+    for (struct epb_list *at = pool->grants.next; at != &pool->grants; at = at->next) {
+        const struct epb_grant *grant =
+            EPB_LIST_ITEM(at, const struct epb_grant, of_resource);
+
+        for (uint32_t i = 0; i < grant->count; i++) {
+            if (grant->things[i].element->batch != batch->number) {
+                epb_element_discard(leases, pool, grant->things[i].element);
+            }
+        }
+    }
+    epb_queue_refuse(leases, pool);
 }
 
 static enum epb_status
-add_all(struct epb_leases *leases, struct epb_resource *pool, struct epb_bytes elements)
+add_all(struct epb_leases *leases, struct epb_resource *pool, struct epb_bytes elements,
+        bool replaces)
 {
-    struct batch batch = {.pool = pool, .number = ++leases->last_batch};
+    struct batch batch = {
+        .pool = pool, .number = ++leases->last_batch, .replaces = replaces};
     struct unpack unpack = unpack_of(elements);
     enum epb_status status = EPB_OK;
 
@@ -266,6 +399,9 @@ add_all(struct epb_leases *leases, struct epb_resource *pool, struct epb_bytes e
     }
     if (status == EPB_OK) {
         batch_commit(leases, &batch);
+        if (replaces) {
+            discard_others(leases, &batch);
+        }
     } else {
         batch_undo(leases, &batch);
     }
@@ -289,21 +425,56 @@ can_be(const struct epb_resource *resource, enum epb_lease_kind kind, bool has_v
     return !has_value && (!epb_resource_exists(resource) || resource->kind == kind);
 }
 
+/* What a second definition is to a pool: *done when nothing is left to do. */
+static enum epb_status
+redefine(const struct epb_leases *leases, struct epb_resource *pool,
+         struct epb_bytes elements, enum epb_defining how, bool *done)
+{
+    const struct epb_elements_mark mark = mark_of(leases, elements);
+    bool is_now = is_same(&mark, &pool->elements);
+
+    *done = how == EPB_DEFINE_IF_ABSENT || is_now;
+    switch (how) {
+    case EPB_DEFINE_ONCE:
+        *done = true;
+        return is_now || is_same(&mark, &pool->definition) ? EPB_OK : EPB_CONFLICT;
+    case EPB_DEFINE_ANEW:
+        if (is_now) {
+            pool->definition = mark;
+        }
+        return EPB_OK;
+    case EPB_DEFINE_MORE:
+        *done = false;
+        return EPB_OK;
+    case EPB_DEFINE_IF_ABSENT:
+        break;
+    }
+    return EPB_OK;
+}
+
 static enum epb_status
 pool_on(struct epb_leases *leases, struct epb_resource *pool, struct epb_bytes elements,
-        bool add, bool has_value, const struct epb_time *now)
+        enum epb_defining how, bool has_value, const struct epb_time *now, bool *changed)
 {
-    enum epb_status status;
+    enum epb_status status = EPB_OK;
+    bool done = false;
 
     if (!can_be(pool, EPB_KIND_POOL, has_value)) {
         return EPB_KIND_MISMATCH;
     }
-    if (pool->defined && !add) {
-        return EPB_OK;
+    if (pool->defined) {
+        status = redefine(leases, pool, elements, how, &done);
     }
-    status = add_all(leases, pool, elements);
+    if (status != EPB_OK || done) {
+        return status;
+    }
+    status = add_all(leases, pool, elements, how == EPB_DEFINE_ANEW);
     if (status != EPB_OK) {
         return status;
+    }
+    *changed = !pool->defined || how == EPB_DEFINE_ANEW;
+    if (*changed) {
+        pool->definition = mark_of(leases, elements);
     }
     if (!pool->defined) {
         define(leases, pool, EPB_KIND_POOL);
@@ -314,12 +485,13 @@ pool_on(struct epb_leases *leases, struct epb_resource *pool, struct epb_bytes e
 
 enum epb_status
 epb_lease_pool(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes elements,
-               bool add, bool has_value, const struct epb_time *now, bool *created,
-               uint64_t *size)
+               enum epb_defining how, bool has_value, const struct epb_time *now,
+               bool *changed, uint64_t *size)
 {
     struct epb_resource *pool;
     enum epb_status status;
 
+    *changed = false;
     if (!is_well_formed(elements)) {
         return EPB_INVALID_VALUE;
     }
@@ -328,47 +500,52 @@ epb_lease_pool(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes
     if (status != EPB_OK) {
         return status;
     }
-    bool was_defined = pool->defined;
-
-    status = pool_on(leases, pool, elements, add, has_value, now);
+    status = pool_on(leases, pool, elements, how, has_value, now, changed);
     epb_pools_refuse_stuck(leases, now);
-    if (status == EPB_OK) {
-        *created = !was_defined;
-        *size = pool->elements;
-    }
+    *size = pool->elements.count;
     epb_resource_free_unused(leases, pool);
     return status;
 }
 
 static enum epb_status
 limit_on(struct epb_leases *leases, struct epb_resource *resource, uint64_t n,
-         bool has_value, const struct epb_time *now)
+         enum epb_defining how, bool has_value, const struct epb_time *now, bool *changed)
 {
     enum epb_status status;
 
     if (!can_be(resource, EPB_KIND_SEMAPHORE, has_value)) {
         return EPB_KIND_MISMATCH;
     }
-    if (resource->defined) {
+    if (resource->defined && (resource->limit == n || how == EPB_DEFINE_IF_ABSENT)) {
         return EPB_OK;
+    }
+    if (resource->defined && how != EPB_DEFINE_ANEW) {
+        return EPB_CONFLICT;
     }
     status = epb_slots_reserve(&resource->slots, leases->arena, leases->quota, n);
     if (status != EPB_OK) {
         return status;
     }
+    *changed = true;
     resource->limit = n;
-    define(leases, resource, EPB_KIND_SEMAPHORE);
+    if (!resource->defined) {
+        define(leases, resource, EPB_KIND_SEMAPHORE);
+    }
+    epb_pool_resized(leases, resource);
+    epb_queue_refuse(leases, resource);
     epb_resource_go_on(leases, resource, now);
     return EPB_OK;
 }
 
 enum epb_status
 epb_lease_limit(struct epb_leases *leases, struct epb_bytes key, int64_t n,
-                bool has_value, const struct epb_time *now, bool *created)
+                enum epb_defining how, bool has_value, const struct epb_time *now,
+                bool *changed)
 {
     struct epb_resource *resource;
     enum epb_status status;
 
+    *changed = false;
     if (n < 1 || n > EPB_PERMITS_MAX) {
         return EPB_INVALID_REQUEST;
     }
@@ -377,12 +554,8 @@ epb_lease_limit(struct epb_leases *leases, struct epb_bytes key, int64_t n,
     if (status != EPB_OK) {
         return status;
     }
-    bool was_defined = resource->defined;
-
-    status = limit_on(leases, resource, (uint64_t)n, has_value, now);
-    if (status == EPB_OK) {
-        *created = !was_defined;
-    }
+    status = limit_on(leases, resource, (uint64_t)n, how, has_value, now, changed);
+    epb_pools_refuse_stuck(leases, now);
     epb_resource_free_unused(leases, resource);
     return status;
 }
@@ -392,26 +565,25 @@ epb_lease_discard(struct epb_leases *leases, struct epb_bytes key, struct epb_by
                   uint32_t value_flags, const struct epb_time *now)
 {
     struct epb_resource *pool;
-    struct epb_element *wanted;
     struct epb_element *element;
-    size_t size_bytes = sizeof *wanted + EPB_ELEMENT_NAME_BYTES + value.size_bytes;
+    enum epb_status status;
 
     epb_leases_settle(leases, now);
     pool = epb_resource_find(leases, EPB_SPACE_KEY, key);
     if (pool == NULL || !pool->defined || pool->kind != EPB_KIND_POOL) {
         return EPB_NOT_FOUND;
     }
-    wanted = epb_arena_alloc(leases->arena, size_bytes);
-    if (wanted == NULL) {
-        return EPB_INTERNAL;
+    status =
+        element_find(leases, pool, (value_flags & EPB_F_BINARY) != 0, value, &element);
+    if (status != EPB_OK) {
+        return status;
     }
-    element_fill(wanted, pool, (value_flags & EPB_F_BINARY) != 0, value);
-    element = epb_map_find(leases->elements, epb_element_key(wanted));
-    epb_arena_release(leases->arena, wanted, size_bytes);
     if (element == NULL || element->discarded) {
         return EPB_NOT_FOUND;
     }
     epb_element_discard(leases, pool, element);
+    epb_queue_refuse(leases, pool);
+    epb_resource_go_on(leases, pool, now);
     epb_pools_refuse_stuck(leases, now);
     return EPB_OK;
 }
@@ -428,6 +600,7 @@ epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource)
     epb_list_remove(&resource->of_defined);
     epb_list_remove(&resource->of_resized);
     resource->defined = false;
+    resource->definition = (struct epb_elements_mark){0, 0};
     if (resource->counted) {
         resource->counted = false;
         leases->stats.resources--;
@@ -481,4 +654,49 @@ epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key)
 
     return resource != NULL && resource->kind == EPB_KIND_VALUE &&
            !epb_list_empty(&resource->grants);
+}
+
+static uint64_t
+free_of(const struct epb_resource *resource)
+{
+    switch (resource->kind) {
+    case EPB_KIND_POOL:
+        return resource->free_count;
+    case EPB_KIND_SEMAPHORE:
+        return resource->slots.used < resource->limit
+                   ? resource->limit - resource->slots.used
+                   : 0;
+    case EPB_KIND_NUMBERS:
+        return UINT64_MAX;
+    case EPB_KIND_VALUE:
+    case EPB_KIND_LOCK:
+    case EPB_KIND_COMPUTE:
+        break;
+    }
+    return epb_list_empty(&resource->grants);
+}
+
+void
+epb_lease_describe(struct epb_leases *leases, struct epb_bytes key, bool has_value,
+                   const struct epb_time *now, struct epb_lease_description *description)
+{
+    struct epb_resource *resource;
+
+    *description = (struct epb_lease_description){.exists = has_value};
+    epb_leases_settle(leases, now);
+    resource = epb_resource_find(leases, EPB_SPACE_KEY, key);
+    if (resource != NULL && resource->defined) {
+        epb_resource_go_on(leases, resource, now);
+    }
+    if (resource == NULL || !epb_resource_exists(resource)) {
+        description->kind = EPB_KIND_VALUE;
+        description->size = has_value;
+        description->free = has_value;
+        return;
+    }
+    description->exists = true;
+    description->kind = resource->kind;
+    description->size = epb_resource_size(resource);
+    description->free = free_of(resource);
+    description->waiting = resource->queue.count;
 }

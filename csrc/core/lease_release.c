@@ -195,7 +195,23 @@ struct release {
     const struct epb_time *now;
     uint64_t last_token; /* what is granted meanwhile stays */
     uint64_t released;
+    uint64_t chosen; /* of the elements to be discarded: epb_elements_choose; 0: all */
 };
+
+static void
+discard_things(const struct release *release, const struct epb_grant *grant)
+{
+    struct epb_resource *pool = grant->stake->resource;
+
+    for (uint32_t i = 0; i < grant->count; i++) {
+        struct epb_element *element = grant->things[i].element;
+
+        if (release->chosen == 0 || element->batch == release->chosen) {
+            epb_element_discard(release->leases, pool, element);
+        }
+    }
+    epb_queue_refuse(release->leases, pool);
+}
 
 static void
 release_grant(struct release *release, struct epb_grant *grant)
@@ -203,8 +219,8 @@ release_grant(struct release *release, struct epb_grant *grant)
     const struct epb_group *group = grant->stake->holder->group;
     bool is_own = group != NULL && group == release->party->group;
 
-    if (release->discard && grant->element != NULL) {
-        epb_element_discard(release->leases, grant->stake->resource, grant->element);
+    if (release->discard && grant->stake->resource->kind == EPB_KIND_POOL) {
+        discard_things(release, grant);
     }
     epb_grant_end(release->leases, grant,
                   release->force && !is_own ? EPB_ENDING_FORCE : EPB_ENDING_RELEASE,
@@ -368,7 +384,7 @@ epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
                          bool force, bool discard, const struct epb_time *now,
                          uint64_t *released)
 {
-    struct release release = {leases, party, key, force, discard, now, 0, 0};
+    struct release release = {leases, party, key, force, discard, now, 0, 0, 0};
     const struct epb_who who = {party, worker, detached};
     struct epb_worker *known;
     enum epb_status status = EPB_OK;
@@ -400,10 +416,12 @@ epb_grant_is_for(const struct epb_grant *grant, const struct epb_party *party)
 enum epb_status
 epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
                         uint64_t token, bool force, bool discard,
-                        const struct epb_time *now, bool *released)
+                        struct epb_bytes elements, const struct epb_time *now,
+                        bool *released)
 {
-    struct release release = {leases, party, {NULL, 0}, force, discard, now, token, 0};
+    struct release release = {leases, party, {NULL, 0}, force, discard, now, token, 0, 0};
     struct epb_grant *grant;
+    enum epb_status status = EPB_OK;
 
     epb_leases_settle(leases, now);
     *released = false;
@@ -413,6 +431,12 @@ epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
     }
     if (!force && !epb_grant_is_for(grant, party)) {
         return EPB_LEASE_HELD;
+    }
+    if (elements.size_bytes > 0) {
+        status = epb_elements_choose(leases, grant, elements, &release.chosen);
+    }
+    if (status != EPB_OK) {
+        return status;
     }
     release_grant(&release, grant);
     epb_pools_refuse_stuck(leases, now);

@@ -74,6 +74,12 @@ struct epb_leases {
     struct epb_lease_stats stats;
 };
 
+/* A set of elements, in no order: how many, and the sum of their keyed hashes. */
+struct epb_elements_mark {
+    uint64_t count;
+    uint64_t sum;
+};
+
 struct epb_resource {
     struct epb_list of_defined;
     struct epb_list of_resized;
@@ -82,9 +88,12 @@ struct epb_resource {
     struct epb_tree queue;         /* wishes, by their waits' serial numbers */
     struct epb_list named;         /* live grants that waits name */
     struct epb_search_place search;
-    struct epb_slots slots; /* numbers, semaphore */
-    uint64_t limit;         /* semaphore: permits */
-    uint64_t elements;      /* pool: those not discarded */
+    struct epb_slots slots;              /* numbers, semaphore */
+    uint64_t limit;                      /* semaphore: permits */
+    struct epb_elements_mark elements;   /* pool: those not discarded */
+    struct epb_elements_mark definition; /* pool: the list it was defined by */
+    uint64_t free_count;                 /* pool: of free_elements */
+    uint64_t wide;                       /* wishes in the queue for more than one thing */
     uint64_t stakes;
     enum epb_lease_space space;
     enum epb_lease_kind kind; /* while it exists, see epb_resource_exists */
@@ -139,9 +148,9 @@ struct epb_stake {
 
 struct epb_element {
     struct epb_list of_free; /* its pool's, while it is free */
+    struct epb_grant *grant; /* that holds it; NULL: none */
     uint64_t batch;
     uint32_t value_bytes;
-    bool held;
     bool discarded; /* leaves when its grant ends */
     uint8_t name[]; /* the value is the end of it */
 };
@@ -168,6 +177,12 @@ struct epb_flow {
     struct epb_flow_link links[];
 };
 
+/* What is held: an element, or a number; of other kinds nothing in particular. */
+union epb_thing {
+    struct epb_element *element;
+    uint64_t number;
+};
+
 struct epb_grant {
     struct epb_tree_node by_token; /* a wish: its place in the queue */
     struct epb_tree_node by_due;   /* a wish: its place among those of all queues */
@@ -183,18 +198,19 @@ struct epb_grant {
     struct epb_list named_by; /* live: links */
     struct epb_list of_named; /* live: its resource's, while links name it */
     uint64_t stuck;           /* in a search: links to waits that are not free yet */
-    struct epb_element *element;
-    uint64_t number;
     uint64_t token;
     uint64_t ttl_ms;
     uint64_t since_mono_ms;
     uint32_t mark;
+    uint32_t count; /* of things */
+    bool several;   /* it was asked for by a count, be it one */
     bool shared;
     bool fresh;
     bool queued;
     bool live;
     bool lost;
     bool taken; /* somebody has been told of it */
+    union epb_thing things[];
 };
 
 /* Of one whose time is not over; EPB_NUMBER_MAX: as long as the broker. */
@@ -248,10 +264,13 @@ epb_leases_settle(struct epb_leases *leases, const struct epb_time *now);
 /* A wish of this party, not in a queue yet. */
 EPB_MUST_USE enum epb_status
 epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_party *party,
-              struct epb_grant **out);
-/* Whether it could be granted now if nobody waited. */
+              uint32_t count, struct epb_grant **out);
+/* Whether so many could be granted now if nobody waited. */
 bool
-epb_grant_fits(const struct epb_resource *resource, bool shared);
+epb_grant_fits(const struct epb_resource *resource, bool shared, uint32_t count);
+/* How many a grant of it may have at most, whatever is held now. */
+uint64_t
+epb_resource_size(const struct epb_resource *resource);
 /* The oldest grant of this kind of the stake that is not over; NULL: there is none. */
 struct epb_grant *
 epb_grant_standing(const struct epb_stake *stake, bool shared,
@@ -267,6 +286,11 @@ struct epb_grant *
 epb_queue_first(const struct epb_resource *resource);
 void
 epb_queue_add(struct epb_leases *leases, struct epb_grant *grant);
+/* The resource has become smaller: wishes for more than it has end with EPB_CONFLICT.
+ * Whoever is behind them goes on by epb_resource_go_on. Linear in the queue, if one of
+ * them wants several. */
+void
+epb_queue_refuse(struct epb_leases *leases, struct epb_resource *resource);
 /* Also when it is in no queue. */
 void
 epb_queue_remove(struct epb_leases *leases, struct epb_grant *grant);
@@ -417,17 +441,23 @@ struct epb_bytes
 epb_element_value(const struct epb_element *element);
 uint32_t
 epb_element_value_flags(const struct epb_element *element);
-/* Takes the first free one; there must be one. */
+/* Takes the first free one for a grant; there must be one. */
 struct epb_element *
-epb_element_take(struct epb_resource *pool);
+epb_element_take(struct epb_resource *pool, struct epb_grant *grant);
 /* Gives it back, or frees it when it was discarded. */
 void
 epb_element_give(struct epb_leases *leases, struct epb_resource *pool,
                  struct epb_element *element);
-/* Leaves the pool, now or when it is given back. */
+/* Leaves the pool, now or when it is given back. The pool is smaller by that. */
 void
 epb_element_discard(struct epb_leases *leases, struct epb_resource *pool,
                     struct epb_element *element);
+/* Marks those of the grant's elements that are in this packed list with a number of their
+ * own. EPB_INVALID_VALUE (malformed), EPB_NOT_FOUND (one of them is none of the grant's),
+ * EPB_INTERNAL. */
+EPB_MUST_USE enum epb_status
+epb_elements_choose(struct epb_leases *leases, const struct epb_grant *grant,
+                    struct epb_bytes elements, uint64_t *batch);
 /* A defined resource of which nothing is held or waited for. */
 void
 epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource);

@@ -130,8 +130,9 @@ enum epb_shape {
     EPB_SHAPE_RENEWAL, /* count: how many were renewed; body: packed losses */
     EPB_SHAPE_LEASES,  /* packed grants and waiting requests */
     EPB_SHAPE_COMPUTE, /* a value, a fence to compute it with, or both */
-    EPB_SHAPE_THROTTLE, /* count: allowed; burst: remaining; wait, period: ms */
-    EPB_SHAPE_WATCH     /* success; events follow with id 0 */
+    EPB_SHAPE_THROTTLE,    /* count: allowed; burst: remaining; wait, period: ms */
+    EPB_SHAPE_DESCRIPTION, /* packed */
+    EPB_SHAPE_WATCH        /* success; events follow with id 0 */
 };
 
 /* An entry of a list reply, packed: u64 remaining TTL ms, u64 version, u32 stored value
@@ -149,12 +150,15 @@ enum epb_shape {
  * epb_lease_kind, u16 key bytes, key. The nearest first. */
 #define EPB_NEAR_HEADER_BYTES 3U
 
-/* An entry of a leases reply: u8 1 held, 2 waiting; u8 enum epb_lease_kind; u8 1: shared;
- * u64 session, 0: none; u64 fencing token, 0: waiting; u64 ms left to expiry, or to the
- * end of the wait; u64 ms since it was granted, or began to wait; u32 process id of the
- * session, 0: not known; u16 key bytes; u16 worker bytes; key; worker. Sorted by key and
- * kind; of these, grants by token, then the queue in its order. */
+/* An entry of a leases reply: u8 1 held, 2 waiting; u8 enum epb_lease_kind; u8 1: shared,
+ * 2: of several things; u64 session, 0: none; u64 fencing token, 0: waiting; u64 ms left
+ * to expiry, or to the end of the wait; u64 ms since it was granted, or began to wait;
+ * u32 process id of the session, 0: not known; u16 key bytes; u16 worker bytes; key;
+ * worker; of several: u32 things. Sorted by key and kind; of these, grants by token, then
+ * the queue in its order. */
 #define EPB_LEASES_ENTRY_HEADER_BYTES 43U
+#define EPB_LEASES_SHARED 1U
+#define EPB_LEASES_SEVERAL 2U
 
 /* The body of a refusal with EPB_LEASE_HELD, EPB_WAIT_TIMEOUT or EPB_DEADLOCK, if there
  * is one: what was in the way. u32 place in the queue, from 1, 0: none, or above 100; u32
@@ -163,6 +167,15 @@ enum epb_shape {
  * for the next, the last one's for the first, which the refused flow holds; place and
  * waiting are 0, and the third number is how many there are. */
 #define EPB_OBSTACLE_HEADER_BYTES 12U
+
+/* The body of a grant that was asked for by a count: of numbers and permits, u64 each;
+ * else elements as in the value of a pool request, whose u8 is of these bits. */
+#define EPB_ELEMENT_BYTES 1U
+#define EPB_ELEMENT_GZIP 2U
+
+/* The body of a description, empty when nothing has the name: u8 enum epb_lease_kind; u64
+ * size, u64 free (2^64 - 1: without end), u64 waiting. */
+#define EPB_DESCRIPTION_BYTES 25U
 
 /* Events have id 0. Of a watch: status EPB_OK, count the id of the watch request, body
  * packed events: u8 kind, u64 version, u16 key bytes, key. Of a lease that ended without

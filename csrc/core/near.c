@@ -33,12 +33,6 @@ folded(uint8_t byte)
     return byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte - 'A' + 'a') : byte;
 }
 
-static struct epb_bytes
-without(struct epb_bytes text, size_t size_bytes)
-{
-    return (struct epb_bytes){text.data + size_bytes, text.size_bytes - size_bytes};
-}
-
 static size_t
 common_bytes(struct epb_bytes left, struct epb_bytes right)
 {
@@ -66,19 +60,19 @@ is_within(struct epb_bytes left, struct epb_bytes right, unsigned edits)
 {
     size_t common = common_bytes(left, right);
 
-    left = without(left, common);
-    right = without(right, common);
+    left = epb_bytes_after(left, common);
+    right = epb_bytes_after(right, common);
     if (left.size_bytes == 0 || right.size_bytes == 0) {
         return left.size_bytes + right.size_bytes <= edits;
     }
     if (edits == 0) {
         return false;
     }
-    return is_within(without(left, 1), without(right, 1), edits - 1) ||
-           is_within(without(left, 1), right, edits - 1) ||
-           is_within(left, without(right, 1), edits - 1) ||
+    return is_within(epb_bytes_after(left, 1), epb_bytes_after(right, 1), edits - 1) ||
+           is_within(epb_bytes_after(left, 1), right, edits - 1) ||
+           is_within(left, epb_bytes_after(right, 1), edits - 1) ||
            (are_swapped(left, right) &&
-            is_within(without(left, 2), without(right, 2), edits - 1));
+            is_within(epb_bytes_after(left, 2), epb_bytes_after(right, 2), edits - 1));
 }
 
 /* How many edits a name of so many bytes may be away: in a short one everything is. */

@@ -113,7 +113,7 @@ struct epb_wait {
     bool waiting;            /* not finished, and not popped */
     enum epb_status status;  /* once it is finished */
     int64_t count;           /* barrier: the reply's number; lease: its place in the queue
-                                when it was withdrawn */
+                                when it was withdrawn; with EPB_CONFLICT, how many there are */
     struct epb_grant *grant; /* lease: what was granted; NULL: nothing, or it has ended */
     struct epb_reason *reason;
     void *detail; /* the keeper's: what it waits for */

@@ -298,8 +298,9 @@ read_holding(struct decoding *decoding, const struct member *member,
 
 #define ONLY(NAME) (UINT64_C(1) << EPB_ACTION_##NAME)
 #define TAKES_PREFIX (ONLY(LIST) | ONLY(LEASES) | ONLY(WATCH))
-#define TAKES_VALUES (ONLY(POOL) | ONLY(POOL_ADD))
+#define TAKES_VALUES (ONLY(POOL) | ONLY(POOL_ADD) | ONLY(RELEASE))
 #define TAKES_HOLDING (ONLY(LEASE) | ONLY(LOCK) | ONLY(ACQUIRE) | ONLY(GET_OR_SET))
+#define TAKES_REPLACE (ONLY(POOL) | ONLY(LIMIT))
 #define OF(field) offsetof(struct epb_request, field)
 
 /* The first two come first: a failure is answered with the id, and what the others mean
@@ -313,6 +314,8 @@ static const struct member members[] = {
     {"limit", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count),
      ONLY(LIMIT) | ONLY(THROTTLE)},
     {"parties", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), ONLY(BARRIER)},
+    {"count", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count),
+     ONLY(ACQUIRE) | ONLY(NUMBER)},
     {"target", read_target, EPB_INVALID_REQUEST, EPB_F_COUNT, 0, ONLY(CANCEL)},
     {"ifVersion", read_unsigned, EPB_INVALID_REQUEST, EPB_F_VERSION, OF(version), 0},
     {"token", read_unsigned, EPB_INVALID_REQUEST, EPB_F_FENCE, OF(fence), 0},
@@ -328,13 +331,14 @@ static const struct member members[] = {
     {"encoding", read_encoding, EPB_INVALID_REQUEST, EPB_F_BINARY, 0, 0},
     {"ifAbsent", read_truth, EPB_INVALID_REQUEST, EPB_F_IF_ABSENT, 0, 0},
     {"compressed", read_truth, EPB_INVALID_REQUEST, EPB_F_GZIP, 0, 0},
-    {"force", read_truth, EPB_INVALID_REQUEST, EPB_F_FORCE, 0, 0},
+    {"force", read_truth, EPB_INVALID_REQUEST, EPB_F_FORCE, 0, ~TAKES_REPLACE},
+    {"replace", read_truth, EPB_INVALID_REQUEST, EPB_F_FORCE, 0, TAKES_REPLACE},
     {"fresh", read_truth, EPB_INVALID_REQUEST, EPB_F_FRESH, 0, 0},
     {"shared", read_truth, EPB_INVALID_REQUEST, EPB_F_SHARED, 0, 0},
     {"discard", read_truth, EPB_INVALID_REQUEST, EPB_F_DISCARD, 0, 0},
     {"workerId", read_text, EPB_INVALID_REQUEST, EPB_HAS_WORKER, OF(worker), 0},
     {"value", read_value, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value),
-     ~(TAKES_VALUES | TAKES_HOLDING | ONLY(RELEASE))},
+     ~(TAKES_VALUES | TAKES_HOLDING)},
     {"values", read_values, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), TAKES_VALUES},
     {"reason", read_text, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), ONLY(RELEASE)},
     {"holding", read_holding, EPB_INVALID_REQUEST, EPB_HAS_VALUE, OF(value),

@@ -119,6 +119,24 @@ put_number_or_null(struct epb_text *text, const char *before, uint64_t number, b
     }
 }
 
+void
+epb_jsonl_put_description(struct epb_text *text, struct epb_bytes packed)
+{
+    if (packed.size_bytes == 0) {
+        epb_text_put(text, ",\"kind\":null");
+        return;
+    }
+    const uint8_t *at = take(&packed, EPB_DESCRIPTION_BYTES).data;
+    uint64_t size = epb_get_u64(at + 1);
+    uint64_t free = epb_get_u64(at + 9);
+    epb_text_put(text, ",\"kind\":\"");
+    epb_text_put(text, kind_name(at[0]));
+    epb_text_put(text, "\"");
+    put_number_or_null(text, ",\"size\":", size, size == UINT64_MAX);
+    put_number_or_null(text, ",\"free\":", free, free == UINT64_MAX);
+    epb_jsonl_put_number(text, ",\"waiting\":", epb_get_u64(at + 17));
+}
+
 static void
 put_lease(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
 {
@@ -126,6 +144,8 @@ put_lease(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
     struct epb_bytes key = take(rest, epb_get_u16(lease + 39));
     struct epb_bytes worker = take(rest, epb_get_u16(lease + 41));
     bool held = lease[0] == 1;
+    bool several = (lease[2] & EPB_LEASES_SEVERAL) != 0;
+    uint64_t count = several ? epb_get_u32(take(rest, sizeof(uint32_t)).data) : 1;
     uint64_t session = epb_get_u64(lease + 3);
     uint64_t left_ms = epb_get_u64(lease + 19);
     uint64_t age_ms = epb_get_u64(lease + 27);
@@ -137,7 +157,8 @@ put_lease(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
     epb_text_put(text, held ? "\",\"state\":\"held\"" : "\",\"state\":\"waiting\"");
     epb_text_put(text, ",\"workerId\":");
     epb_text_put_json_string(text, worker);
-    epb_jsonl_put_truth(text, ",\"shared\":", lease[2] == 1);
+    epb_jsonl_put_truth(text, ",\"shared\":", (lease[2] & EPB_LEASES_SHARED) != 0);
+    epb_jsonl_put_number(text, ",\"count\":", count);
     put_number_or_null(text, ",\"session\":", session, session == 0);
     if (held) {
         epb_jsonl_put_number(text, ",\"token\":", epb_get_u64(lease + 11));

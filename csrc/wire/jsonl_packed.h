@@ -16,6 +16,8 @@ void
 epb_jsonl_put_losses(struct epb_text *text, struct epb_bytes packed);
 void
 epb_jsonl_put_near(struct epb_text *text, struct epb_bytes packed);
+void
+epb_jsonl_put_description(struct epb_text *text, struct epb_bytes packed);
 /* A list or leases, in pieces: what is in front of the entries (with a comma), entries
  * (with commas between them), and what is behind. */
 void

@@ -39,9 +39,9 @@ put_json_text(struct epb_text *text, struct epb_bytes body)
 /* The value as the store has it may come from a client that speaks frames, which may have
  * stored any text: it is checked, since it becomes a part of this line. */
 static void
-put_value(struct epb_text *text, const struct epb_reply *reply)
+put_bare_value(struct epb_text *text, const struct epb_reply *reply)
 {
-    epb_text_put(text, ",\"value\":");
+    epb_text_put(text, "\"value\":");
     if ((reply->flags & EPB_VALUE_FLAGS) == 0) {
         put_json_text(text, reply->body);
         return;
@@ -54,6 +54,13 @@ put_value(struct epb_text *text, const struct epb_reply *reply)
         epb_text_put(text, ",\"encoding\":\"base64\"");
     if ((reply->flags & EPB_F_GZIP) != 0)
         epb_text_put(text, ",\"compressed\":true");
+}
+
+static void
+put_value(struct epb_text *text, const struct epb_reply *reply)
+{
+    epb_text_put(text, ",");
+    put_bare_value(text, reply);
 }
 
 /* The members of the health object stand in the reply itself. */
@@ -98,13 +105,53 @@ put_entry(struct epb_text *text, const struct epb_reply *reply)
     epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
 }
 
-/* What is leased: a number, a value, or (a lock) nothing. */
+/* One of several things, as an object with the members of a value. */
+static void
+put_thing(struct epb_text *text, struct epb_bytes *rest, bool numbered)
+{
+    if (numbered) {
+        epb_jsonl_put_number(text, "{\"value\":", epb_get_u64(rest->data));
+        *rest = epb_bytes_after(*rest, sizeof(uint64_t));
+        epb_text_put(text, "}");
+        return;
+    }
+    uint8_t bits = rest->data[4];
+    struct epb_reply one = {
+        .flags = ((bits & EPB_ELEMENT_BYTES) != 0 ? EPB_F_BINARY : 0) |
+                 ((bits & EPB_ELEMENT_GZIP) != 0 ? EPB_F_GZIP : 0),
+        .body = {rest->data + EPB_ELEMENT_HEADER_BYTES, epb_get_u32(rest->data)},
+    };
+    *rest = epb_bytes_after(*rest, EPB_ELEMENT_HEADER_BYTES + one.body.size_bytes);
+    epb_text_put(text, "{");
+    put_bare_value(text, &one);
+    epb_text_put(text, "}");
+}
+
+/* What the engine packed is packed well. */
+static void
+put_things(struct epb_text *text, const struct epb_reply *reply)
+{
+    struct epb_bytes rest = reply->body;
+    bool first = true;
+    epb_text_put(text, ",\"values\":[");
+    while (rest.size_bytes > 0 && text->status == EPB_OK) {
+        if (!first)
+            epb_text_put(text, ",");
+        first = false;
+        put_thing(text, &rest, (reply->flags & EPB_F_COUNT) != 0);
+    }
+    epb_text_put(text, "]");
+}
+
+/* What is leased: several things, a number, a value, or (a lock) nothing. */
 static void
 put_lease(struct epb_text *text, const struct epb_command *command,
           const struct epb_reply *reply)
 {
     if (command->action == EPB_ACTION_LOCK) {
         epb_text_put(text, ",\"value\":null");
+    } else if ((reply->flags & EPB_F_BURST) != 0) {
+        put_things(text, reply);
     } else if ((reply->flags & EPB_F_COUNT) != 0) {
         epb_text_put(text, ",\"value\":");
         epb_text_put_signed(text, reply->count);
@@ -239,6 +286,9 @@ put_members(struct epb_text *text, const struct epb_command *command,
     case EPB_SHAPE_RENEWAL:
         put_renewal(text, reply);
         break;
+    case EPB_SHAPE_DESCRIPTION:
+        epb_jsonl_put_description(text, reply->body);
+        break;
     case EPB_SHAPE_COMPUTE:
         put_compute(text, reply);
         break;
@@ -282,6 +332,8 @@ put_details(struct epb_text *text, const struct epb_reply *reply)
 {
     if (reply->status == EPB_NOT_FOUND) {
         put_not_found(text, reply);
+    } else if (reply->status == EPB_CONFLICT && (reply->flags & EPB_F_COUNT) != 0) {
+        epb_jsonl_put_number(text, ",\"size\":", (uint64_t)reply->count);
     } else if (reply->status == EPB_TOO_LARGE && (reply->flags & EPB_F_BURST) != 0) {
         epb_jsonl_put_number(text, ",\"size\":", (uint64_t)reply->count);
         epb_jsonl_put_number(text, ",\"limit\":", reply->burst);

@@ -180,7 +180,7 @@ class ClientCases:
 
     def test_leases_of_a_pool(self):
         self.assertTrue(self.client.pool("accounts", [{"user": "anna"}, b"\x00\xff"]))
-        self.assertFalse(self.client.pool("accounts", ["other"]))
+        self.assertFalse(self.client.pool("accounts", [b"\x00\xff", {"user": "anna"}]))
         first = self.client.lease("accounts", "w1", ttl_ms=30_000)
         self.assertEqual((first.value, first.ttl_ms), ({"user": "anna"}, 30_000))
         self.assertEqual(self.client.lease("accounts", "w1"), first._replace(ttl_ms=60_000))

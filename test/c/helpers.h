@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "base/sys.h"
 
+static const struct epb_bytes no_elements = {NULL, 0};
+
 static inline struct epb_bytes
 bytes_of(const char *text)
 {

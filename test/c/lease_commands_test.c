@@ -25,8 +25,10 @@ Test(lease_commands, what_a_lease_gives_depends_on_the_key)
     cr_assert_eq(ask(&table.a, pool_of(EPB_ACTION_POOL, "pool", accounts, 2)), EPB_OK);
     cr_assert_eq(table.reply.flags, EPB_F_COUNT);
     cr_assert_eq(table.reply.count, 1);
-    cr_assert_eq(ask(&table.b, pool_of(EPB_ACTION_POOL, "pool", accounts, 1)), EPB_OK);
+    cr_assert_eq(ask(&table.b, pool_of(EPB_ACTION_POOL, "pool", accounts, 2)), EPB_OK);
     cr_assert_eq(table.reply.count, 0, "it is one already");
+    cr_assert_eq(ask(&table.b, pool_of(EPB_ACTION_POOL, "pool", accounts, 1)),
+                 EPB_CONFLICT);
     cr_assert_eq(lease(&table.a, "pool"), EPB_OK);
     cr_assert_eq(table.reply.flags, EPB_F_FENCE | EPB_F_TTL);
     cr_assert(body_is("\"anna\""));

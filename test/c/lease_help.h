@@ -88,6 +88,7 @@ struct wish {
     bool has_value;
     enum epb_lease_rule rule;
     uint64_t flow[2]; /* tokens of what it holds; 0: none */
+    int64_t count;    /* 0: none is said */
 };
 
 static const struct wish at_once = {0};
@@ -105,11 +106,13 @@ try_ask(struct office *office, struct epb_party *party, const char *key,
     uint8_t flow[sizeof wish.flow];
     struct epb_request request = {
         .id = ++office->last_id,
-        .flags = wish.flags | (wish.wait_ms > 0 ? EPB_F_WAIT : 0),
+        .flags = wish.flags | (wish.wait_ms > 0 ? EPB_F_WAIT : 0) |
+                 (wish.count > 0 ? EPB_F_COUNT : 0),
         .key = bytes_of(key),
         .worker = bytes_of(worker),
         .ttl_ms = wish.ttl_ms == 0 ? 1000 : wish.ttl_ms,
         .wait_ms = wish.wait_ms,
+        .count = wish.count,
     };
     const struct epb_lease_ask ask = {
         .space = wish.space,
@@ -229,7 +232,7 @@ gives_back(struct office *office, struct epb_party *party, uint64_t token)
     bool released;
 
     cr_assert_eq(epb_lease_release_token(office->leases, party, token, false, false,
-                                         &office->now, &released),
+                                         no_elements, &office->now, &released),
                  EPB_OK);
     cr_assert(released);
 }
@@ -259,15 +262,24 @@ packed_of(const char *elements)
 }
 
 static inline enum epb_status
+define(struct office *office, const char *key, const char *elements,
+       enum epb_defining how, bool *changed, uint64_t *size)
+{
+    struct packed packed = packed_of(elements);
+
+    return epb_lease_pool(office->leases, bytes_of(key),
+                          (struct epb_bytes){packed.bytes, packed.size_bytes}, how, false,
+                          &office->now, changed, size);
+}
+
+static inline enum epb_status
 pool(struct office *office, const char *key, const char *elements, bool add,
      uint64_t *size)
 {
-    struct packed packed = packed_of(elements);
-    bool created;
+    bool changed;
 
-    return epb_lease_pool(office->leases, bytes_of(key),
-                          (struct epb_bytes){packed.bytes, packed.size_bytes}, add, false,
-                          &office->now, &created, size);
+    return define(office, key, elements, add ? EPB_DEFINE_MORE : EPB_DEFINE_ONCE,
+                  &changed, size);
 }
 
 static inline void
@@ -291,8 +303,8 @@ limit(struct office *office, const char *key, int64_t n)
 {
     bool created;
 
-    return epb_lease_limit(office->leases, bytes_of(key), n, false, &office->now,
-                           &created);
+    return epb_lease_limit(office->leases, bytes_of(key), n, EPB_DEFINE_ONCE, false,
+                           &office->now, &created);
 }
 
 /* EPB_OK and how many, or the error. */

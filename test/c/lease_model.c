@@ -168,8 +168,10 @@ lowest_number(const struct model *model, unsigned key)
         for (unsigned i = 0; i < model->grant_count; i++) {
             const struct model_grant *grant = &model->grants[i];
 
-            taken = taken || (grant->space == EPB_SPACE_KEY && grant->key == key &&
-                              grant->number == number);
+            for (unsigned j = 0; j < grant->count; j++) {
+                taken = taken || (grant->space == EPB_SPACE_KEY && grant->key == key &&
+                                  grant->numbers[j] == number);
+            }
         }
         if (!taken) {
             return number;
@@ -177,19 +179,57 @@ lowest_number(const struct model *model, unsigned key)
     }
 }
 
-bool
-model_fits(const struct model *model, unsigned space, unsigned key, bool shared)
+unsigned
+model_size(const struct model *model, unsigned space, unsigned key)
 {
+    const struct model_resource *resource = &model->resources[space][key];
+
+    return resource->kind == EPB_KIND_NUMBERS     ? UINT32_MAX
+           : resource->kind == EPB_KIND_SEMAPHORE ? resource->limit
+           : resource->kind == EPB_KIND_POOL      ? model_elements(model, key)
+                                                  : 1;
+}
+
+static unsigned
+free_elements(const struct model_resource *pool)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < MODEL_ELEMENTS; i++) {
+        count += pool->elements[i].there && !pool->elements[i].held;
+    }
+    return count;
+}
+
+static unsigned
+things_of(const struct model *model, unsigned space, unsigned key)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < model->grant_count; i++) {
+        const struct model_grant *grant = &model->grants[i];
+
+        count += grant->space == space && grant->key == key ? grant->count : 0;
+    }
+    return count;
+}
+
+bool
+model_fits(const struct model *model, const struct model_wait *wish)
+{
+    unsigned space = wish->space;
+    unsigned key = wish->key;
+    bool shared = wish->shared;
     const struct model_resource *resource = &model->resources[space][key];
 
     if (resource->kind == EPB_KIND_NUMBERS) {
         return true;
     }
     if (resource->kind == EPB_KIND_SEMAPHORE) {
-        return model_grants_of(model, space, key) < resource->limit;
+        return things_of(model, space, key) + wish->count <= resource->limit;
     }
     if (resource->kind == EPB_KIND_POOL) {
-        return first_free_element(resource) < MODEL_ELEMENTS;
+        return free_elements(resource) >= wish->count;
     }
     for (unsigned i = 0; i < model->grant_count; i++) {
         const struct model_grant *grant = &model->grants[i];
@@ -216,18 +256,26 @@ model_grant_new(struct model *model, const struct model_wait *wish)
         .due = model->now + wish->ttl,
         .ttl = wish->ttl,
         .since = model->now,
-        .element = MODEL_ELEMENTS,
+        .count = wish->count,
     };
 
-    if (resource->kind == EPB_KIND_POOL) {
-        made.element = first_free_element(resource);
-        resource->elements[made.element].held = true;
-    } else if (resource->kind == EPB_KIND_NUMBERS ||
-               resource->kind == EPB_KIND_SEMAPHORE) {
-        made.number = lowest_number(model, wish->key);
-    }
     *grant = made;
+    /* One by one: those that have been taken are known by the grant. */
+    grant->count = 0;
     model->grant_count++;
+    for (unsigned i = 0; i < wish->count; i++) {
+        unsigned element = MODEL_ELEMENTS;
+
+        if (resource->kind == EPB_KIND_POOL) {
+            element = first_free_element(resource);
+            resource->elements[element].held = true;
+        } else if (resource->kind == EPB_KIND_NUMBERS ||
+                   resource->kind == EPB_KIND_SEMAPHORE) {
+            grant->numbers[i] = lowest_number(model, wish->key);
+        }
+        grant->elements[i] = element;
+        grant->count++;
+    }
     model->granted_total++;
     return made.token;
 }
@@ -304,7 +352,7 @@ serve(struct model *model, struct model_wait *wait)
         wait->grant = standing->token;
         model_take(model, wait->grant, wait->party);
         model_finish(model, wait, EPB_OK);
-    } else if (!model_fits(model, wait->space, wait->key, wait->shared)) {
+    } else if (!model_fits(model, wait)) {
         return false;
     } else if (model_is_barred(model, wait)) {
         model_finish(model, wait, EPB_WORKER_ALREADY_HAS_LEASE);
@@ -314,6 +362,23 @@ serve(struct model *model, struct model_wait *wait)
         model_finish(model, wait, EPB_OK);
     }
     return true;
+}
+
+void
+model_refuse(struct model *model, unsigned space, unsigned key)
+{
+    unsigned size = model_size(model, space, key);
+    struct model_wait *wait = model_first_queued(model, space, key);
+
+    while (wait != NULL) {
+        uint64_t serial = wait->serial;
+
+        if (wait->count > 1 && wait->count > size) {
+            wait->refused = size;
+            model_finish(model, wait, EPB_CONFLICT);
+        }
+        wait = model_next_queued(model, space, key, serial);
+    }
 }
 
 void
@@ -364,19 +429,18 @@ lose(struct model *model, const struct model_grant *grant)
 }
 
 static void
-element_back(struct model *model, const struct model_grant *grant)
+elements_back(struct model *model, const struct model_grant *grant)
 {
-    struct model_element *element;
+    for (unsigned i = 0; i < grant->count && grant->elements[i] < MODEL_ELEMENTS; i++) {
+        struct model_element *element =
+            &model_resource_of(model, grant->space, grant->key)
+                 ->elements[grant->elements[i]];
 
-    if (grant->element == MODEL_ELEMENTS) {
-        return;
+        element->held = false;
+        element->there = !element->discarded;
+        element->discarded = false;
+        element->free_since = ++model->order;
     }
-    element =
-        &model_resource_of(model, grant->space, grant->key)->elements[grant->element];
-    element->held = false;
-    element->there = !element->discarded;
-    element->discarded = false;
-    element->free_since = ++model->order;
 }
 
 void
@@ -392,7 +456,7 @@ model_end(struct model *model, uint64_t token, enum model_why why)
     model->grant_count--;
     memmove(&model->grants[at], &model->grants[at + 1],
             (model->grant_count - at) * sizeof grant);
-    element_back(model, &grant);
+    elements_back(model, &grant);
     for (unsigned i = 0; i < model->wait_count; i++) {
         if (model->waits[i].grant == token) {
             model->waits[i].grant = 0;

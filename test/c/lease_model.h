@@ -18,6 +18,7 @@
 #define MODEL_SESSION_KEYS 2U
 #define MODEL_NOBODY MODEL_PARTIES /* the place of no session */
 #define MODEL_ELEMENTS 6U
+#define MODEL_COUNT 4U /* things of a grant */
 #define MODEL_MAX 512U /* grants, waits, losses at a time */
 #define MODEL_NAMES 4U /* tokens that a request names at most */
 
@@ -45,6 +46,7 @@ struct model_resource {
     enum epb_lease_kind kind;
     bool defined;
     unsigned limit;
+    bool definition[MODEL_ELEMENTS]; /* the list a pool was defined by */
     struct model_element elements[MODEL_ELEMENTS];
 };
 
@@ -52,7 +54,8 @@ struct model_grant {
     unsigned space, key, worker, place;
     bool shared, taken;
     uint64_t token, due, ttl, since;
-    unsigned number, element;
+    unsigned count;
+    unsigned numbers[MODEL_COUNT], elements[MODEL_COUNT];
     uint64_t takes[MODEL_PARTIES]; /* when the party took it first; 0: it hasn't */
 };
 
@@ -70,9 +73,10 @@ struct model_wait {
     uint32_t id;
     uint64_t serial, started, finished; /* orders */
     uint64_t since, due, ttl;
-    uint64_t own;    /* the token of the grant that was made for it; 0: none */
-    uint64_t grant;  /* the token of what it was given, while that lives */
-    unsigned reason; /* 0: none */
+    uint64_t own;            /* the token of the grant that was made for it; 0: none */
+    uint64_t grant;          /* the token of what it was given, while that lives */
+    unsigned reason;         /* 0: none */
+    unsigned count, refused; /* things; what there was when that became too many */
     uint64_t names[MODEL_NAMES]; /* tokens of what its flow holds; 0: none */
 };
 
@@ -111,6 +115,8 @@ struct model {
 struct model_ask {
     unsigned party, space, key, worker;
     uint64_t ttl, wait; /* wait 0: doesn't */
+    unsigned count;     /* 0: none is said */
+    enum epb_lease_rule rule;
     uint32_t id;
     bool fresh, shared, detached, has_value;
     uint64_t names[MODEL_NAMES];
@@ -155,9 +161,10 @@ model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t 
 unsigned
 model_renew_worker(struct model *model, unsigned place, unsigned worker, unsigned key,
                    uint64_t ttl);
+/* `chosen` are the elements to be discarded, `count` of them; 0: all. */
 enum epb_status
 model_release_token(struct model *model, unsigned party, uint64_t token, bool force,
-                    bool discard, bool *released);
+                    bool discard, const unsigned *chosen, unsigned count, bool *released);
 enum epb_status
 model_release_worker(struct model *model, struct model_release *release,
                      unsigned *released);
@@ -180,9 +187,10 @@ model_cancel(struct model *model, unsigned party, uint32_t id);
 /* `elements` are numbers of elements, in order. */
 enum epb_status
 model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned count,
-           bool add, bool has_value, bool *created, unsigned *size);
+           enum epb_defining how, bool has_value, bool *changed, unsigned *size);
 enum epb_status
-model_limit(struct model *model, unsigned key, int64_t n, bool has_value, bool *created);
+model_limit(struct model *model, unsigned key, int64_t n, enum epb_defining how,
+            bool has_value, bool *changed);
 enum epb_status
 model_discard(struct model *model, unsigned key, unsigned element);
 enum epb_status
@@ -227,7 +235,13 @@ model_first_queued(struct model *model, unsigned space, unsigned key);
 bool
 model_holder_exists(const struct model *model, unsigned worker, unsigned place);
 bool
-model_fits(const struct model *model, unsigned space, unsigned key, bool shared);
+model_fits(const struct model *model, const struct model_wait *wish);
+/* Things that a grant of it may have at most. */
+unsigned
+model_size(const struct model *model, unsigned space, unsigned key);
+/* Those in the queue that want more than that end. */
+void
+model_refuse(struct model *model, unsigned space, unsigned key);
 uint64_t
 model_grant_new(struct model *model, const struct model_wait *wish);
 struct model_grant *

@@ -45,8 +45,14 @@ ask_for(struct model *model, const struct model_ask *ask, struct model_wait *wis
                          : ask->has_value                  ? EPB_KIND_VALUE
                                                            : EPB_KIND_NUMBERS;
     }
-    if (ask->has_value && resource->kind == EPB_KIND_NUMBERS) {
+    if (resource->kind == EPB_KIND_NUMBERS ? ask->has_value
+                                           : ask->rule == EPB_RULE_NUMBER) {
         return EPB_KIND_MISMATCH;
+    }
+    if (ask->rule == EPB_RULE_DEFINED &&
+        (resource->kind == EPB_KIND_NUMBERS ||
+         (resource->kind == EPB_KIND_VALUE && !ask->has_value))) {
+        return EPB_NOT_FOUND;
     }
     if (model_is_barred(model, wish)) {
         return EPB_WORKER_ALREADY_HAS_LEASE;
@@ -59,8 +65,11 @@ ask_for(struct model *model, const struct model_ask *ask, struct model_wait *wis
         *token = standing->token;
         return EPB_OK;
     }
+    if (wish->count > 1 && wish->count > model_size(model, ask->space, ask->key)) {
+        return EPB_CONFLICT;
+    }
     if (model_first_queued(model, ask->space, ask->key) == NULL &&
-        model_fits(model, ask->space, ask->key, wish->shared)) {
+        model_fits(model, wish)) {
         *token = model_grant_new(model, wish);
         model->grants[model->grant_count - 1].taken = true;
         model_take(model, *token, ask->party);
@@ -79,6 +88,7 @@ model_ask(struct model *model, const struct model_ask *ask, uint64_t *token)
         .place = model_place(model, ask->party, ask->detached),
         .shared = ask->shared && ask->space == EPB_SPACE_LOCK,
         .fresh = ask->fresh,
+        .count = ask->count == 0 ? 1 : ask->count,
         .ttl = ask->ttl == 0 ? EPB_LEASE_TTL_DEFAULT_MS : ask->ttl,
     };
     bool existed;
@@ -103,7 +113,7 @@ model_ask_again(struct model *model, struct model_wait *wait)
         model_finish(model, wait, EPB_WAIT_TIMEOUT);
         return false;
     }
-    if (model_fits(model, wait->space, wait->key, false)) {
+    if (model_fits(model, wait)) {
         wait->own = wait->grant = model_grant_new(model, wait);
         model_take(model, wait->grant, wait->party);
         return true;
@@ -169,6 +179,17 @@ model_renew_worker(struct model *model, unsigned place, unsigned worker, unsigne
     return renewed;
 }
 
+static bool
+is_among(unsigned element, const unsigned *elements, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (elements[i] == element) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 resized(struct model *model, unsigned key)
 {
@@ -179,26 +200,32 @@ resized(struct model *model, unsigned key)
 
 static void
 release_one(struct model *model, const struct model_grant *grant, unsigned party,
-            bool force, bool discard)
+            bool force, bool discard, const unsigned *chosen, unsigned count)
 {
     bool is_own =
         grant->place != MODEL_NOBODY && grant->place == model->parties[party].place;
+    struct model_resource *resource = model_resource_of(model, grant->space, grant->key);
 
-    if (discard && grant->element < MODEL_ELEMENTS) {
-        struct model_element *element =
-            &model_resource_of(model, grant->space, grant->key)->elements[grant->element];
+    for (unsigned i = 0; i < grant->count && discard; i++) {
+        unsigned element = grant->elements[i];
 
-        if (!element->discarded) {
-            resized(model, grant->key);
+        if (element < MODEL_ELEMENTS &&
+            (count == 0 || is_among(element, chosen, count))) {
+            if (!resource->elements[element].discarded) {
+                resized(model, grant->key);
+            }
+            resource->elements[element].discarded = true;
         }
-        element->discarded = true;
+    }
+    if (discard && resource->kind == EPB_KIND_POOL) {
+        model_refuse(model, grant->space, grant->key);
     }
     model_end(model, grant->token, force && !is_own ? MODEL_FORCED : MODEL_RELEASED);
 }
 
 enum epb_status
 model_release_token(struct model *model, unsigned party, uint64_t token, bool force,
-                    bool discard, bool *released)
+                    bool discard, const unsigned *chosen, unsigned count, bool *released)
 {
     const struct model_grant *grant;
 
@@ -211,7 +238,13 @@ model_release_token(struct model *model, unsigned party, uint64_t token, bool fo
     if (!force && is_others(model, grant, party)) {
         return EPB_LEASE_HELD;
     }
-    release_one(model, grant, party, force, discard);
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_among(chosen[i], grant->elements, grant->count) ||
+            grant->elements[0] == MODEL_ELEMENTS) {
+            return EPB_NOT_FOUND;
+        }
+    }
+    release_one(model, grant, party, force, discard, chosen, count);
     model_refuse_stuck(model);
     *released = true;
     return EPB_OK;
@@ -238,7 +271,7 @@ release_matching(struct model *model, const struct model_release *release, unsig
     }
     for (unsigned i = 0; i < count; i++) {
         release_one(model, model_find(model, tokens[i]), release->party, release->force,
-                    release->discard);
+                    release->discard, NULL, 0);
     }
     return count;
 }
@@ -379,33 +412,53 @@ can_be(const struct model *model, unsigned key, enum epb_lease_kind kind, bool h
                           model->resources[EPB_SPACE_KEY][key].kind == kind);
 }
 
-enum epb_status
-model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned count,
-           bool add, bool has_value, bool *created, unsigned *size)
+/* Whether the list is that of the definition, or that of the elements there are now. */
+static bool
+is_list(const struct model_resource *pool, const unsigned *elements, unsigned count,
+        bool now)
 {
-    struct model_resource *pool = model_resource_of(model, EPB_SPACE_KEY, key);
+    unsigned same = 0;
+    unsigned size = 0;
 
-    model_settle(model);
-    if (!can_be(model, key, EPB_KIND_POOL, has_value)) {
-        return EPB_KIND_MISMATCH;
+    for (unsigned i = 0; i < MODEL_ELEMENTS; i++) {
+        bool is_in = now ? pool->elements[i].there && !pool->elements[i].discarded
+                         : pool->definition[i];
+
+        size += is_in;
+        same += is_in && is_among(i, elements, count);
     }
-    *created = !pool->defined;
-    *size = model_elements(model, key);
-    if (pool->defined && !add) {
-        return EPB_OK;
+    return same == size && size == count;
+}
+
+static void
+set_definition(struct model_resource *pool, const unsigned *elements, unsigned count)
+{
+    for (unsigned i = 0; i < MODEL_ELEMENTS; i++) {
+        pool->definition[i] = is_among(i, elements, count);
     }
+}
+
+static enum epb_status
+check_added(const struct model_resource *pool, const unsigned *elements, unsigned count,
+            bool anew)
+{
     for (unsigned i = 0; i < count; i++) {
         const struct model_element *element = &pool->elements[elements[i]];
 
-        for (unsigned j = 0; j < i; j++) {
-            if (elements[j] == elements[i]) {
-                return EPB_INVALID_VALUE;
-            }
+        if (is_among(elements[i], elements, i)) {
+            return EPB_INVALID_VALUE;
         }
-        if (element->there && !element->discarded) {
+        if (element->there && !element->discarded && !anew) {
             return EPB_CONFLICT;
         }
     }
+    return EPB_OK;
+}
+
+static void
+add(struct model *model, struct model_resource *pool, const unsigned *elements,
+    unsigned count)
+{
     for (unsigned i = 0; i < count; i++) {
         struct model_element *element = &pool->elements[elements[i]];
 
@@ -415,20 +468,69 @@ model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned
         }
         element->discarded = false;
     }
+}
+
+enum epb_status
+model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned count,
+           enum epb_defining how, bool has_value, bool *changed, unsigned *size)
+{
+    struct model_resource *pool = model_resource_of(model, EPB_SPACE_KEY, key);
+    bool anew = how == EPB_DEFINE_ANEW;
+    enum epb_status status;
+
+    model_settle(model);
+    *changed = false;
+    if (!can_be(model, key, EPB_KIND_POOL, has_value)) {
+        return EPB_KIND_MISMATCH;
+    }
+    *size = model_elements(model, key);
+    if (pool->defined && how == EPB_DEFINE_IF_ABSENT) {
+        return EPB_OK;
+    }
+    if (pool->defined && how == EPB_DEFINE_ONCE) {
+        return is_list(pool, elements, count, true) ||
+                       is_list(pool, elements, count, false)
+                   ? EPB_OK
+                   : EPB_CONFLICT;
+    }
+    if (pool->defined && anew && is_list(pool, elements, count, true)) {
+        set_definition(pool, elements, count);
+        return EPB_OK;
+    }
+    status = check_added(pool, elements, count, anew && pool->defined);
+    if (status != EPB_OK) {
+        return status;
+    }
+    add(model, pool, elements, count);
+    for (unsigned i = 0; i < MODEL_ELEMENTS && anew; i++) {
+        struct model_element *element = &pool->elements[i];
+
+        if (element->there && !is_among(i, elements, count)) {
+            element->discarded = element->held;
+            element->there = element->held;
+        }
+    }
+    *changed = !pool->defined || anew;
+    if (*changed) {
+        set_definition(pool, elements, count);
+    }
     pool->defined = true;
     pool->kind = EPB_KIND_POOL;
     resized(model, key);
     *size = model_elements(model, key);
+    model_refuse(model, EPB_SPACE_KEY, key);
     model_go_on(model, EPB_SPACE_KEY, key);
     model_refuse_stuck(model);
     return EPB_OK;
 }
 
 enum epb_status
-model_limit(struct model *model, unsigned key, int64_t n, bool has_value, bool *created)
+model_limit(struct model *model, unsigned key, int64_t n, enum epb_defining how,
+            bool has_value, bool *changed)
 {
     struct model_resource *resource = model_resource_of(model, EPB_SPACE_KEY, key);
 
+    *changed = false;
     if (n < 1 || n > EPB_PERMITS_MAX) {
         return EPB_INVALID_REQUEST;
     }
@@ -436,12 +538,21 @@ model_limit(struct model *model, unsigned key, int64_t n, bool has_value, bool *
     if (!can_be(model, key, EPB_KIND_SEMAPHORE, has_value)) {
         return EPB_KIND_MISMATCH;
     }
-    *created = !resource->defined;
-    if (!resource->defined) {
-        resource->defined = true;
-        resource->kind = EPB_KIND_SEMAPHORE;
-        resource->limit = (unsigned)n;
+    if (resource->defined &&
+        (how == EPB_DEFINE_IF_ABSENT || resource->limit == (unsigned)n)) {
+        return EPB_OK;
     }
+    if (resource->defined && how != EPB_DEFINE_ANEW) {
+        return EPB_CONFLICT;
+    }
+    *changed = true;
+    resource->defined = true;
+    resource->kind = EPB_KIND_SEMAPHORE;
+    resource->limit = (unsigned)n;
+    resized(model, key);
+    model_refuse(model, EPB_SPACE_KEY, key);
+    model_go_on(model, EPB_SPACE_KEY, key);
+    model_refuse_stuck(model);
     return EPB_OK;
 }
 
@@ -459,6 +570,8 @@ model_discard(struct model *model, unsigned key, unsigned number)
     element->discarded = element->held;
     element->there = element->held;
     resized(model, key);
+    model_refuse(model, EPB_SPACE_KEY, key);
+    model_go_on(model, EPB_SPACE_KEY, key);
     model_refuse_stuck(model);
     return EPB_OK;
 }

@@ -69,15 +69,16 @@ could_be_granted(struct model *model, const bool *stuck, const struct model_wait
             continue;
         }
         all_shared = all_shared && grant->shared;
-        kept += is_kept(model, stuck, grant) &&
-                !(grant->element < MODEL_ELEMENTS &&
-                  resource->elements[grant->element].discarded);
+        for (unsigned j = 0; j < grant->count && is_kept(model, stuck, grant); j++) {
+            kept += !(grant->elements[j] < MODEL_ELEMENTS &&
+                      resource->elements[grant->elements[j]].discarded);
+        }
     }
     if (resource->kind == EPB_KIND_POOL) {
         size = model_elements(model, wait->key);
     }
     if (resource->kind == EPB_KIND_POOL || resource->kind == EPB_KIND_SEMAPHORE) {
-        return size == 0 || size > kept;
+        return size < wait->count || size >= kept + wait->count;
     }
     return kept == 0 || (wait->shared && all_shared);
 }

@@ -168,7 +168,7 @@ Test(lease_queue, is_over_at_its_deadline_in_every_call)
     cr_assert_eq(epb_lease_renew_token(office.leases, a, token, 5000, &office.now),
                  EPB_LEASE_LOST);
     cr_assert_eq(epb_lease_release_token(office.leases, a, token, true, false,
-                                         &office.now, &released),
+                                         no_elements, &office.now, &released),
                  EPB_OK);
     cr_assert_not(released);
     cr_assert_eq(release(&office, a, "w", "", 0, &count), EPB_OK);

@@ -59,7 +59,7 @@ struct history {
 struct line {
     bool held, shared;
     enum epb_lease_kind kind;
-    uint64_t session, token, left_ms, age_ms;
+    uint64_t session, token, count, left_ms, age_ms;
     unsigned key, worker;
 };
 
@@ -122,6 +122,10 @@ uint64_t
 run_choose_ttl(const struct op *op);
 uint64_t
 run_choose_wait(const struct op *op);
+unsigned
+run_choose_count(const struct op *op);
+enum epb_lease_rule
+run_choose_rule(const struct op *op);
 void
 run_join(struct run *run, unsigned party);
 void

@@ -68,6 +68,7 @@ collect(void *context, const struct epb_lease_line *line)
         .kind = line->kind,
         .session = line->session,
         .token = line->token,
+        .count = line->count,
         .left_ms = line->left_ms,
         .age_ms = line->age_ms,
         .key = number_of(run_key_names, MODEL_KEYS, line->key),
@@ -80,6 +81,7 @@ compare_held(struct run *run, const struct line *line, const struct model_grant 
 {
     EXPECT(run, line->held);
     EXPECT(run, line->token == grant->token);
+    EXPECT(run, line->count == grant->count);
     EXPECT(run, line->shared == grant->shared);
     EXPECT(run, line->session == model_session_at(&run->model, grant->place));
     EXPECT(run, line->worker == grant->worker);
@@ -92,6 +94,9 @@ compare_waiting(struct run *run, const struct line *line, const struct model_wai
 {
     EXPECT(run, !line->held);
     EXPECT(run, line->token == 0);
+    EXPECT(run, line->count == wait->count);
+    EXPECT(run, line->count == 1 ||
+                    line->count <= model_size(&run->model, wait->space, wait->key));
     EXPECT(run, line->shared == wait->shared);
     EXPECT(run, line->session == model_session_at(&run->model, wait->place));
     EXPECT(run, line->worker == wait->worker);
@@ -201,41 +206,48 @@ run_compare_parties(struct run *run)
     }
 }
 
-/* Two of these lines can't stand together, whatever the model says. */
+/* Nothing is in two grants. */
 static void
-check_pair(struct run *run, const struct line *one, const struct line *other)
+check_things(struct run *run, const struct line *line, const struct epb_grant *one,
+             uint64_t i, const struct epb_grant *other, uint64_t j)
 {
     struct epb_grant_view left;
     struct epb_grant_view right;
 
+    if (one == NULL || other == NULL || !epb_grant_look(one, &run->now, &left) ||
+        !epb_grant_look(other, &run->now, &right)) {
+        EXPECT(run, false);
+        return;
+    }
+    epb_grant_look_at(one, i, &left);
+    epb_grant_look_at(other, j, &right);
+    if (line->kind == EPB_KIND_POOL) {
+        EXPECT(run, left.value_flags != right.value_flags ||
+                        !bytes_equal(left.value, right.value));
+    } else if (line->kind < EPB_KIND_POOL) {
+        EXPECT(run, left.number != right.number);
+    }
+}
+
+/* Two of these lines can't stand together, whatever the model says. */
+static void
+check_pair(struct run *run, const struct line *one, const struct line *other)
+{
     if (!one->held || !other->held || one->key != other->key ||
         space_of(one->kind) != space_of(other->kind)) {
         return;
     }
     EXPECT(run, one->kind == other->kind);
     EXPECT(run, one->token < other->token);
-    if (!epb_grant_look(epb_lease_find(run->leases, one->token, &run->now), &run->now,
-                        &left) ||
-        !epb_grant_look(epb_lease_find(run->leases, other->token, &run->now), &run->now,
-                        &right)) {
-        EXPECT(run, false);
-        return;
+    const struct epb_grant *left = epb_lease_find(run->leases, one->token, &run->now);
+    const struct epb_grant *right = epb_lease_find(run->leases, other->token, &run->now);
+
+    for (uint64_t i = 0; i < one->count; i++) {
+        for (uint64_t j = 0; j < other->count; j++) {
+            check_things(run, one, left, i, right, j);
+        }
     }
-    switch (one->kind) {
-    case EPB_KIND_NUMBERS:
-    case EPB_KIND_SEMAPHORE:
-        EXPECT(run, left.number != right.number);
-        break;
-    case EPB_KIND_POOL:
-        EXPECT(run, left.value_flags != right.value_flags ||
-                        !bytes_equal(left.value, right.value));
-        break;
-    case EPB_KIND_VALUE:
-    case EPB_KIND_LOCK:
-    case EPB_KIND_COMPUTE:
-        EXPECT(run, one->shared && other->shared);
-        break;
-    }
+    EXPECT(run, one->kind <= EPB_KIND_POOL || (one->shared && other->shared));
 }
 
 /* One that is new is higher than all that were there at the last look. */
@@ -326,6 +338,20 @@ remember(struct run *run, uint64_t token)
     run->next_recent = (run->next_recent + 1) % RECENT;
 }
 
+static void
+check_thing(struct run *run, const struct epb_grant_view *view,
+            const struct model_grant *expected, unsigned i)
+{
+    EXPECT(run, view->number == expected->numbers[i]);
+    if (expected->elements[i] < MODEL_ELEMENTS) {
+        const struct element_name *name = &run_element_names[expected->elements[i]];
+
+        EXPECT(run, view->value_flags == (name->is_binary ? EPB_F_BINARY : 0U));
+        EXPECT(run, view->value.size_bytes == name->size_bytes &&
+                        memcmp(view->value.data, name->text, name->size_bytes) == 0);
+    }
+}
+
 void
 run_check_view(struct run *run, const struct epb_grant *grant, uint64_t token)
 {
@@ -345,13 +371,10 @@ run_check_view(struct run *run, const struct epb_grant *grant, uint64_t token)
     EXPECT(run, bytes_equal(view.key, run_key_name(expected->key)));
     EXPECT(run, bytes_equal(view.worker, run_worker_name(expected->worker)));
     EXPECT(run, view.kind == run->model.resources[expected->space][expected->key].kind);
-    EXPECT(run, view.number == expected->number);
-    if (expected->element < MODEL_ELEMENTS) {
-        const struct element_name *name = &run_element_names[expected->element];
-
-        EXPECT(run, view.value_flags == (name->is_binary ? EPB_F_BINARY : 0U));
-        EXPECT(run, view.value.size_bytes == name->size_bytes &&
-                        memcmp(view.value.data, name->text, name->size_bytes) == 0);
+    EXPECT(run, view.count == expected->count);
+    for (unsigned i = 0; i < expected->count; i++) {
+        epb_grant_look_at(grant, i, &view);
+        check_thing(run, &view, expected, i);
     }
     remember(run, token);
 }

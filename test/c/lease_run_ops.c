@@ -63,6 +63,60 @@ run_choose_wait(const struct op *op)
     return (op->flags & FLAG_WAIT) != 0 ? waits[op->amount / 8 % 8] : 0;
 }
 
+/* 0: none is said. */
+unsigned
+run_choose_count(const struct op *op)
+{
+    static const unsigned counts[] = {0, 0, 0, 0, 1, 2, 3, 4};
+
+    return op->space == EPB_SPACE_KEY ? counts[op->choice / 16 % 8] : 0;
+}
+
+enum epb_lease_rule
+run_choose_rule(const struct op *op)
+{
+    if (op->space != EPB_SPACE_KEY || (op->flags & FLAG_ODD) == 0) {
+        return EPB_RULE_ANY;
+    }
+    return (op->flags & FLAG_KEY) != 0 ? EPB_RULE_NUMBER : EPB_RULE_DEFINED;
+}
+
+static enum epb_defining
+choose_defining(const struct op *op)
+{
+    if ((op->flags & FLAG_FORCE) != 0) {
+        return EPB_DEFINE_ANEW;
+    }
+    return (op->flags & FLAG_SHARED) != 0 ? EPB_DEFINE_IF_ABSENT : EPB_DEFINE_ONCE;
+}
+
+/* One to four elements, and their packed form. */
+struct elements {
+    unsigned numbers[4];
+    unsigned count;
+    uint8_t packed[64];
+    size_t size_bytes;
+};
+
+static struct elements
+choose_elements(const struct op *op)
+{
+    struct elements chosen = {.count = 1 + op->amount % 4};
+
+    for (unsigned i = 0; i < chosen.count; i++) {
+        const struct element_name *name;
+        uint8_t *at = chosen.packed + chosen.size_bytes;
+
+        chosen.numbers[i] = op->amount / (4U << 3 * i) % 8 % MODEL_ELEMENTS;
+        name = &run_element_names[chosen.numbers[i]];
+        epb_put_u32(at, name->size_bytes);
+        at[4] = name->is_binary;
+        memcpy(at + EPB_ELEMENT_HEADER_BYTES, name->text, name->size_bytes);
+        chosen.size_bytes += EPB_ELEMENT_HEADER_BYTES + name->size_bytes;
+    }
+    return chosen;
+}
+
 /* Mostly the next one; sometimes one that may be taken, or none. */
 static uint32_t
 choose_id(struct run *run, const struct op *op)
@@ -126,21 +180,25 @@ op_ask(struct run *run, const struct op *op)
         .shared = (op->flags & FLAG_SHARED) != 0,
         .detached = (op->flags & FLAG_DETACHED) != 0,
         .has_value = op->space == EPB_SPACE_KEY && run->has_value[op->key],
+        .count = run_choose_count(op),
+        .rule = run_choose_rule(op),
     };
     const struct epb_request request = {
         .action = EPB_ACTION_LEASE,
         .flags = ((op->flags & FLAG_WAIT) != 0 ? EPB_F_WAIT : 0) |
                  (ask.fresh ? EPB_F_FRESH : 0) | (ask.shared ? EPB_F_SHARED : 0) |
-                 (ask.detached ? EPB_F_DETACHED : 0),
+                 (ask.detached ? EPB_F_DETACHED : 0) | (ask.count > 0 ? EPB_F_COUNT : 0),
         .id = ask.id,
         .key = run_key_name(op->key),
         .worker = run_worker_name(op->worker),
         .ttl_ms = ask.ttl,
         .wait_ms = ask.wait,
         .value = {names, sizeof names},
+        .count = (int64_t)ask.count,
     };
     const struct epb_lease_ask wish = {
         .space = (enum epb_lease_space)op->space,
+        .rule = ask.rule,
         .request = &request,
         .has_value = ask.has_value,
     };
@@ -240,13 +298,24 @@ op_release_token(struct run *run, const struct op *op)
     uint64_t token = choose_token(run, op);
     bool force = (op->flags & FLAG_FORCE) != 0;
     bool discard = (op->flags & FLAG_DISCARD) != 0;
+    struct elements chosen = {.count = 0};
+    enum epb_status status;
     bool expected;
     bool released;
 
-    EXPECT(run, epb_lease_release_token(run->leases, run->parties[op->party], token,
-                                        force, discard, &run->now, &released) ==
-                    model_release_token(&run->model, op->party, token, force, discard,
-                                        &expected));
+    if (discard && (op->flags & FLAG_KEY) != 0) {
+        chosen = choose_elements(op);
+    }
+    arm(run, op);
+    status = epb_lease_release_token(
+        run->leases, run->parties[op->party], token, force, discard,
+        (struct epb_bytes){chosen.packed, chosen.size_bytes}, &run->now, &released);
+    if (has_failed(run, op, status)) {
+        return;
+    }
+    EXPECT(run,
+           status == model_release_token(&run->model, op->party, token, force, discard,
+                                         chosen.numbers, chosen.count, &expected));
     EXPECT(run, released == expected);
 }
 
@@ -276,32 +345,19 @@ op_release_worker(struct run *run, const struct op *op)
 static void
 op_pool(struct run *run, const struct op *op)
 {
-    unsigned elements[4];
-    unsigned count = 1 + op->amount % 4;
-    uint8_t packed[64];
-    size_t size_bytes = 0;
-    bool add = (op->flags & FLAG_FRESH) != 0;
+    struct elements list = choose_elements(op);
+    enum epb_defining how =
+        (op->flags & FLAG_FRESH) != 0 ? EPB_DEFINE_MORE : choose_defining(op);
     bool malformed = op->choice % 16 == 0;
-    bool created[2] = {false, false};
+    bool changed[2] = {false, false};
     uint64_t size = 0;
     unsigned expected_size = 0;
     enum epb_status status;
 
-    for (unsigned i = 0; i < count; i++) {
-        const struct element_name *name;
-
-        elements[i] = op->amount / (4U << 3 * i) % 8 % MODEL_ELEMENTS;
-        name = &run_element_names[elements[i]];
-        epb_put_u32(packed + size_bytes, name->size_bytes);
-        packed[size_bytes + 4] = name->is_binary;
-        memcpy(packed + size_bytes + EPB_ELEMENT_HEADER_BYTES, name->text,
-               name->size_bytes);
-        size_bytes += EPB_ELEMENT_HEADER_BYTES + name->size_bytes;
-    }
     arm(run, op);
     status = epb_lease_pool(run->leases, run_key_name(op->key),
-                            (struct epb_bytes){packed, size_bytes - malformed}, add,
-                            run->has_value[op->key], &run->now, &created[0], &size);
+                            (struct epb_bytes){list.packed, list.size_bytes - malformed},
+                            how, run->has_value[op->key], &run->now, &changed[0], &size);
     if (has_failed(run, op, status)) {
         return;
     }
@@ -310,27 +366,27 @@ op_pool(struct run *run, const struct op *op)
         return;
     }
     EXPECT(run,
-           status == model_pool(&run->model, op->key, elements, count, add,
-                                run->has_value[op->key], &created[1], &expected_size));
-    EXPECT(run, status != EPB_OK || (created[0] == created[1] && size == expected_size));
+           status == model_pool(&run->model, op->key, list.numbers, list.count, how,
+                                run->has_value[op->key], &changed[1], &expected_size));
+    EXPECT(run, status != EPB_OK || (changed[0] == changed[1] && size == expected_size));
 }
 
 static void
 op_limit(struct run *run, const struct op *op)
 {
     int64_t n = (int64_t)(op->amount % 5);
-    bool created[2] = {false, false};
+    bool changed[2] = {false, false};
     enum epb_status status;
 
     arm(run, op);
-    status = epb_lease_limit(run->leases, run_key_name(op->key), n,
-                             run->has_value[op->key], &run->now, &created[0]);
+    status = epb_lease_limit(run->leases, run_key_name(op->key), n, choose_defining(op),
+                             run->has_value[op->key], &run->now, &changed[0]);
     if (has_failed(run, op, status)) {
         return;
     }
-    EXPECT(run, status == model_limit(&run->model, op->key, n, run->has_value[op->key],
-                                      &created[1]));
-    EXPECT(run, status != EPB_OK || created[0] == created[1]);
+    EXPECT(run, status == model_limit(&run->model, op->key, n, choose_defining(op),
+                                      run->has_value[op->key], &changed[1]));
+    EXPECT(run, status != EPB_OK || changed[0] == changed[1]);
 }
 
 static void
@@ -405,6 +461,7 @@ op_pop(struct run *run, const struct op *op)
     }
     EXPECT(run, wait->id == expected->id);
     EXPECT(run, wait->status == expected->status);
+    EXPECT(run, wait->status != EPB_CONFLICT || wait->count == expected->refused);
     EXPECT(run, bytes_equal(epb_lease_wait_key(wait), run_key_name(expected->key)));
     EXPECT(run, (wait->reason != NULL) == (expected->reason != 0) ||
                     wait->status == EPB_DEADLOCK);

@@ -57,7 +57,7 @@ describe('what a key gives', () => {
     const { client, stranger } = startThree(t);
     const elements = [{ user: 'x' }, 'text', null, 0, Buffer.from([1, 2]), Buffer.alloc(0)];
     assert.equal(await client.pool('accounts', elements), true);
-    assert.equal(await client.pool('accounts', ['other']), false, 'the first definition stays');
+    await assert.rejects(client.pool('accounts', ['other']), withCode('conflict'));
     const given = [];
     for (let i = 0; i < elements.length; i++) given.push(await client.lease('accounts', `w${i}`));
     assert.deepEqual(given, elements);
@@ -101,7 +101,7 @@ describe('what a key gives', () => {
   test('a semaphore: one of n permits', async (t) => {
     const { client, stranger } = startThree(t);
     assert.equal(await client.limit('browsers', 2), true);
-    assert.equal(await client.limit('browsers', 5), false);
+    await assert.rejects(client.limit('browsers', 5), withCode('conflict'));
     assert.equal(await client.lease('browsers', 'a'), 0);
     assert.equal(await stranger.lease('browsers', 'b'), 1);
     await assert.rejects(client.lease('browsers', 'c'), withCode('lease_held'));
