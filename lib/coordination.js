@@ -33,6 +33,9 @@ const UNANSWERED = new Set(['timeout', 'broker_gone', 'draining']);
 function decodeAnswer(buffer, reply) {
   const token = reply.flags & FLAGS.fence ? reply.fence : 0;
   const isThere = reply.bodyAt < reply.bodyEnd || (reply.flags & FLAGS.binary) !== 0;
+  if (!isThere && token === 0) {
+    throw new BrokerError('internal', 'The broker gave neither a value nor a turn to compute one.');
+  }
   if (!isThere) return { found: null, token };
   const value = values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags);
   return { found: { value }, token };
