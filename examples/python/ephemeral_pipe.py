@@ -93,6 +93,7 @@ STATUSES = [
     "internal",
     "compute_failed",
     "worker_already_has_lease",
+    "deadlock",
 ]
 
 # Bits 0 to 7 of the flags say which 8-byte numbers a frame has, in this order.
@@ -526,8 +527,10 @@ class PipeClient:
             self.close()
             raise
         if reply.status != 0:
-            reason = f"{key}: {reply.body.decode()}" if reply.body else key
-            raise BrokerError(_status_name(reply.status), reason)
+            code = _status_name(reply.status)
+            # Other errors may have a body that is no text: it says what is in the way.
+            is_text = code == "compute_failed" and reply.body
+            raise BrokerError(code, f"{key}: {reply.body.decode()}" if is_text else key)
         return reply
 
     def ping(self) -> int:

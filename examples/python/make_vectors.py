@@ -246,7 +246,9 @@ def lease_frames() -> "dict[str, bytes]":
             Reply(
                 0,
                 15,
-                struct.pack("<BBBQQQQHH", 1, 3, 0, 7, token, 29000, 1000, len(key), 2)
+                struct.pack(
+                    "<BBBQQQQIHH", 1, 3, 0, 7, token, 29000, 1000, 4242, len(key), 2
+                )
                 + key
                 + b"w1",
             )
