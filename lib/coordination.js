@@ -14,7 +14,7 @@ const values = require('./values');
 const WAIT_OPTIONS = ['timeout', 'signal', 'waitNoticeMs', 'timeoutMs'];
 const CLAIM_OPTIONS = ['timeout', 'signal', 'waitNoticeMs'];
 const COMPUTE_OPTIONS = [...CLAIM_OPTIONS, 'computeTtlMs', 'refreshAheadMs', 'waitMs'];
-const THROTTLE_OPTIONS = ['timeout', 'limit', 'periodMs', 'burst', 'cost'];
+const THROTTLE_OPTIONS = ['timeout', 'signal', 'limit', 'periodMs', 'burst', 'cost', 'waitMs'];
 const COMPUTE_TTL_MS = 60_000;
 const REASON_MAX_BYTES = 1024;
 /** Codes of a write that say nothing about the value: another worker may have more luck. */
@@ -301,7 +301,11 @@ const decodeThrottled = (_buffer, reply) => ({
  */
 function throttle(asker, key, options) {
   const decode = decodeThrottled;
-  return asker.ask('throttle', key, decode, options ?? {}, THROTTLE_OPTIONS, (request, given) => {
+  const fill = (
+    /** @type {import('./frame').Request} */ request,
+    /** @type {any} */ given,
+    /** @type {import('./call').Call} */ call,
+  ) => {
     request.count = check.checkedNumber('limit', given.limit, 1);
     request.period = check.checkedMs('periodMs', given.periodMs, 1);
     request.flags |= FLAGS.count | FLAGS.period;
@@ -313,7 +317,13 @@ function throttle(asker, key, options) {
       request.cost = check.checkedNumber('cost', given.cost, 0);
       request.flags |= FLAGS.cost;
     }
-  });
+    if ((given.cost ?? 1) > (given.burst ?? given.limit)) {
+      const message = 'cost is more than burst (default: limit): it would never be allowed.';
+      throw check.refusal('invalid_request', message);
+    }
+    if (given.waitMs !== undefined) asker.putWait(request, call, 'waitMs', given.waitMs);
+  };
+  return asker.ask('throttle', key, decode, options ?? {}, THROTTLE_OPTIONS, fill);
 }
 
 module.exports = { barrier, getOrSet, throttle, waitFor };

@@ -209,6 +209,9 @@ const MESSAGES = {
       'The worker that computed it failed; `cause` says why. Asking again computes anew.',
   },
   waitFor: { wait_timeout: (call) => `It had no value within ${waited(call)}.` },
+  throttle: {
+    wait_timeout: (call) => `Its turn would not come within ${waited(call)}; nothing was taken.`,
+  },
   barrier: {
     wait_timeout: (call) => `Not everybody had arrived within ${waited(call)}.`,
     kind_mismatch: 'Others wait there for a different number of arrivals.',

@@ -371,15 +371,20 @@ export interface Watch extends AsyncIterableIterator<WatchEvent> {
   [Symbol.asyncIterator](): Watch;
 }
 
-export interface ThrottleOptions extends CallOptions {
+export interface ThrottleOptions extends WaitOptions {
   /** So many units, 1 to 1,000,000, */
   limit: number;
   /** in so many milliseconds. */
   periodMs: Duration;
   /** Units that may come at once after a pause, 1 to 1,000,000; default: `limit`. */
   burst?: number;
-  /** Units that this call takes; 0 only looks. Default 1. */
+  /** Units that this call takes, at most `burst` (`invalid_request`); 0 only looks. Default 1. */
   cost?: number;
+  /**
+   * Waits for the units so long, in order of arrival over all processes; `wait_timeout`, at once, when
+   * they could not come in time. Default 0: it doesn't wait, and may resolve `allowed: false`.
+   */
+  waitMs?: Duration;
 }
 
 export interface Throttled {
@@ -387,7 +392,7 @@ export interface Throttled {
   allowed: boolean;
   /** Units that can be taken at once now. */
   remaining: number;
-  /** Milliseconds until the same call would be allowed; 0 when it was; Infinity: `cost` exceeds `burst`. */
+  /** Milliseconds until the same call would be allowed, behind those who wait; 0 when it was. */
   retryAfterMs: number;
   /** Milliseconds until all of `burst` can be taken at once again. */
   resetAfterMs: number;
@@ -691,7 +696,8 @@ export class PipeClient {
 
   /**
    * Asks for units of a rate limit that holds over all processes (GCRA: they become free again evenly,
-   * not all at the end of a period). Limits have names of their own, apart from keys.
+   * not all at the end of a period). With `waitMs` it waits for its turn. Limits have names of their own,
+   * apart from keys. `wait_timeout`, `max_waiters`, `invalid_request`.
    */
   throttle(key: string, options: ThrottleOptions): Promise<Throttled>;
 

@@ -214,6 +214,17 @@ epb_finish_barrier(struct epb_engine *engine, struct epb_wait *wait,
 
 /* throttle */
 
+static void
+throttle_reply(const struct epb_throttle_answer *answer, struct epb_reply *reply)
+{
+    reply->flags = EPB_F_COUNT | EPB_F_BURST | EPB_F_PERIOD | EPB_F_WAIT;
+    reply->count = answer->allowed;
+    reply->burst = answer->remaining;
+    reply->period_ms = answer->reset_after_ms;
+    reply->wait_ms = answer->retry_after_ms < EPB_WAIT_FOREVER_MS ? answer->retry_after_ms
+                                                                  : EPB_WAIT_FOREVER_MS;
+}
+
 void
 epb_cmd_throttle(struct epb_engine *engine, struct epb_party *party,
                  const struct epb_request *request, const struct epb_time *now,
@@ -221,15 +232,22 @@ epb_cmd_throttle(struct epb_engine *engine, struct epb_party *party,
 {
     struct epb_throttle_answer answer;
 
-    (void)party;
-    reply->status = epb_throttle_take(engine->throttles, request, now, &answer);
-    if (reply->status != EPB_OK) {
-        return;
+    reply->status = epb_throttle_take(engine->throttles, party, request, now, &answer);
+    if (reply->status == EPB_OK && answer.waits) {
+        reply->deferred = true;
+    } else if (reply->status == EPB_OK) {
+        throttle_reply(&answer, reply);
     }
-    reply->flags = EPB_F_COUNT | EPB_F_BURST | EPB_F_PERIOD | EPB_F_WAIT;
-    reply->count = answer.allowed;
-    reply->burst = answer.remaining;
-    reply->period_ms = answer.reset_after_ms;
-    reply->wait_ms = answer.retry_after_ms < EPB_WAIT_FOREVER_MS ? answer.retry_after_ms
-                                                                 : EPB_WAIT_FOREVER_MS;
+}
+
+bool
+epb_finish_throttle(struct epb_engine *engine, struct epb_wait *wait,
+                    const struct epb_time *now, struct epb_reply *reply)
+{
+    (void)engine;
+    (void)now;
+    if (reply->status == EPB_OK) {
+        throttle_reply(epb_throttle_granted(wait), reply);
+    }
+    return true;
 }

@@ -33,6 +33,7 @@ static const epb_finish_fn finishes[EPB_ACTION_SLOTS] = {
     [EPB_ACTION_GET_OR_SET] = epb_finish_get_or_set,
     [EPB_ACTION_WAIT_FOR] = epb_finish_wait_for,
     [EPB_ACTION_BARRIER] = epb_finish_barrier,
+    [EPB_ACTION_THROTTLE] = epb_finish_throttle,
 };
 
 /* Life */
@@ -58,7 +59,7 @@ make_parts(struct epb_engine *engine, const struct epb_time *now,
         epb_leases_new(arena, quota, engine->waits, engine->options.single_lease, now);
     engine->watches = epb_watches_new(arena, quota, engine->waits);
     engine->barriers = epb_barriers_new(arena, quota, engine->waits);
-    engine->throttles = epb_throttles_new(arena, quota);
+    engine->throttles = epb_throttles_new(arena, quota, engine->waits);
     engine->store = epb_store_new(&engine->options, arena, quota, &hooks);
     return engine->leases != NULL && engine->watches != NULL &&
            engine->barriers != NULL && engine->throttles != NULL && engine->store != NULL;
@@ -371,6 +372,9 @@ epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
     forget_reply(engine);
     due->item_boot_ms = epb_store_sweep(engine->store, now, items_limit(engine));
     due->lease_mono_ms = epb_leases_sweep(engine->leases, now, SWEEP_LIMIT);
+    /* Before those that have waited long enough: what comes in the last moment comes. */
+    due->lease_mono_ms = earlier(due->lease_mono_ms,
+                                 epb_throttles_wake(engine->throttles, now, SWEEP_LIMIT));
     due->lease_mono_ms =
         earlier(due->lease_mono_ms, epb_waits_sweep(engine->waits, now, SWEEP_LIMIT));
     due->lease_mono_ms = earlier(

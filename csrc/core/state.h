@@ -70,6 +70,9 @@ epb_finish_wait_for(struct epb_engine *engine, struct epb_wait *wait,
 bool
 epb_finish_barrier(struct epb_engine *engine, struct epb_wait *wait,
                    const struct epb_time *now, struct epb_reply *reply);
+bool
+epb_finish_throttle(struct epb_engine *engine, struct epb_wait *wait,
+                    const struct epb_time *now, struct epb_reply *reply);
 
 /* A reply with a grant's token and remaining TTL; false when the grant is over. */
 bool

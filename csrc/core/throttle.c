@@ -5,11 +5,17 @@
 #include "throttle.h"
 
 #include "../base/heap.h"
+#include "../base/list.h"
 #include "../base/map.h"
 
 /* A name is gone within 100 ms of the moment it says nothing any more, however late the
  * timer is. */
 #define SWEEP_REST_MS 90U
+/* Of waiting requests that a new one lets go first, when their moment has come. */
+#define GRANTS_A_CALL 100U
+/* Intervals of different limits are summed in such shares; 10,000 of the longest fit. */
+#define SHARES_A_MS UINT64_C(1024)
+#define SHARES_MAX_MS (UINT64_C(1) << 40)
 
 /* Of one limit: parts < limit. */
 struct span {
@@ -18,9 +24,12 @@ struct span {
 };
 
 struct throttle {
-    struct epb_heap_node due; /* the first ms at which the TAT has passed */
-    struct span tat;          /* mono_ms */
-    uint32_t limit;           /* of the TAT's parts */
+    struct epb_heap_node due;  /* the first ms at which the TAT has passed */
+    struct epb_heap_node wake; /* the ms at which the first in the queue is granted */
+    struct epb_list queue;     /* waits (of_queue), in the order of their requests */
+    uint64_t queued;           /* the intervals of all of them: see shares_of */
+    struct span tat;           /* mono_ms */
+    uint32_t limit;            /* of the TAT's parts */
     uint16_t key_bytes;
     uint8_t key[];
 };
@@ -33,11 +42,20 @@ struct ask {
     uint64_t cost;
 };
 
+/* Of a wait, as its `detail`. */
+struct turn {
+    struct throttle *throttle; /* NULL: it is in no queue any more */
+    struct ask ask;
+    struct epb_throttle_answer answer; /* once it was granted */
+};
+
 struct epb_throttles {
     struct epb_arena *arena;
     struct epb_quota *quota;
+    struct epb_waits *waits;
     struct epb_map *map;
     struct epb_heap heap;
+    struct epb_heap wakes;  /* of those that have a queue */
     uint64_t rest_until_ms; /* mono_ms: no sweep before */
 };
 
@@ -109,8 +127,10 @@ ask_read(const struct epb_request *request, struct ask *ask)
     ask->period_ms = request->period_ms;
     ask->burst = (request->flags & EPB_F_BURST) != 0 ? request->burst : ask->limit;
     ask->cost = (request->flags & EPB_F_COST) != 0 ? request->cost : 1;
-    return ask->period_ms >= 1 && ask->period_ms <= EPB_THROTTLE_PERIOD_MAX_MS &&
-           ask->burst >= 1 && ask->burst <= EPB_THROTTLE_UNITS_MAX;
+    /* What costs more than the burst would never be allowed. */
+    return ask->cost <= ask->burst && ask->period_ms >= 1 &&
+           ask->period_ms <= EPB_THROTTLE_PERIOD_MAX_MS && ask->burst >= 1 &&
+           ask->burst <= EPB_THROTTLE_UNITS_MAX;
 }
 
 /* How far the TAT is ahead of now, in parts of the request's limit. */
@@ -165,6 +185,9 @@ throttle_new(struct epb_throttles *throttles, struct epb_bytes key, struct throt
                           sizeof *throttle + throttle->key_bytes);
         return status;
     }
+    throttle->wake.index = EPB_HEAP_NOWHERE;
+    throttle->queued = 0;
+    epb_list_init(&throttle->queue);
     epb_heap_insert(&throttles->heap, &throttle->due, UINT64_MAX);
     *out = throttle;
     return EPB_OK;
@@ -173,10 +196,20 @@ throttle_new(struct epb_throttles *throttles, struct epb_bytes key, struct throt
 static void
 throttle_free(struct epb_throttles *throttles, struct throttle *throttle)
 {
+    EPB_ASSERT(epb_list_empty(&throttle->queue));
     epb_heap_remove(&throttles->heap, &throttle->due);
     epb_map_remove(throttles->map, throttle);
     epb_quota_release(throttles->quota, throttles->arena, throttle,
                       sizeof *throttle + throttle->key_bytes);
+}
+
+static void
+throttle_set(struct epb_throttles *throttles, struct throttle *throttle,
+             const struct ask *ask, struct span tat)
+{
+    throttle->limit = (uint32_t)ask->limit;
+    throttle->tat = tat;
+    epb_heap_change(&throttles->heap, &throttle->due, span_ceil_ms(throttle->tat));
 }
 
 /* Moves the TAT to `ahead` of now. */
@@ -190,56 +223,277 @@ throttle_move(struct epb_throttles *throttles, struct throttle *throttle,
     if (throttle == NULL) {
         status = throttle_new(throttles, key, &throttle);
     }
+    if (status == EPB_OK) {
+        throttle_set(throttles, throttle, ask,
+                     (struct span){now->mono_ms + ahead.ms, ahead.parts});
+    }
+    return status;
+}
+
+/* A span in shares of a ms, in the parts of a limit, rounded up. */
+static struct span
+span_of_shares(uint64_t shares, uint64_t limit)
+{
+    uint64_t rest = shares % SHARES_A_MS;
+
+    return (struct span){shares / SHARES_A_MS,
+                         (rest * limit + SHARES_A_MS - 1) / SHARES_A_MS};
+}
+
+/* Looks whether the request is allowed now, behind others whose intervals are `before`;
+ * `after` is where it would move the TAT, ahead of now. */
+static bool
+ask_behind(const struct throttle *throttle, uint64_t before, const struct ask *ask,
+           const struct epb_time *now, struct span *after,
+           struct epb_throttle_answer *answer)
+{
+    struct span ahead = span_add(ahead_of(throttle, ask, now),
+                                 span_of_shares(before, ask->limit), ask->limit);
+    struct span burst = span_of(ask->burst * ask->period_ms, ask->limit);
+
+    *after = span_add(ahead, span_of(ask->cost * ask->period_ms, ask->limit), ask->limit);
+    *answer = (struct epb_throttle_answer){.allowed = !span_less(burst, *after)};
+    if (answer->allowed) {
+        answer_fill(ask, *after, burst, answer);
+    } else {
+        answer->retry_after_ms = span_ceil_ms(span_subtract(*after, burst, ask->limit));
+        answer_fill(ask, ahead, burst, answer);
+    }
+    return answer->allowed;
+}
+
+/* The queue */
+
+/* A request's interval in shares of a ms, rounded up, so that those of requests with
+ * different limits can be summed. */
+static uint64_t
+shares_of(const struct ask *ask)
+{
+    uint64_t product = ask->cost * ask->period_ms;
+    uint64_t ms = product / ask->limit;
+    uint64_t rest = product % ask->limit;
+
+    /* More than a thousand years are as good as that. */
+    return ms >= SHARES_MAX_MS
+               ? SHARES_MAX_MS * SHARES_A_MS
+               : ms * SHARES_A_MS + (rest * SHARES_A_MS + ask->limit - 1) / ask->limit;
+}
+
+static struct turn *
+first_turn(const struct throttle *throttle)
+{
+    struct epb_wait *wait =
+        EPB_LIST_ITEM(throttle->queue.next, struct epb_wait, of_queue);
+
+    return epb_list_empty(&throttle->queue) ? NULL : wait->detail;
+}
+
+/* When the first of the queue is to be granted, seen from now. */
+static void
+wake_set(struct epb_throttles *throttles, struct throttle *throttle,
+         const struct epb_time *now)
+{
+    const struct turn *turn = first_turn(throttle);
+    struct epb_throttle_answer answer;
+    struct span after;
+
+    if (turn == NULL) {
+        epb_heap_remove(&throttles->wakes, &throttle->wake);
+        return;
+    }
+    (void)ask_behind(throttle, 0, &turn->ask, now, &after, &answer);
+    epb_heap_change(&throttles->wakes, &throttle->wake,
+                    now->mono_ms + answer.retry_after_ms);
+}
+
+static void
+queue_leave(struct throttle *throttle, struct epb_wait *wait)
+{
+    struct turn *turn = wait->detail;
+
+    epb_list_remove(&wait->of_queue);
+    throttle->queued -= shares_of(&turn->ask);
+    turn->throttle = NULL;
+}
+
+/* Where the grant of one that has waited moves the TAT: as if it had come in the very
+ * moment in which it was allowed. So waiting requests come at the rate of the limit,
+ * exactly, though they are granted on whole ms, and a pause of ours makes none of them
+ * later than it was told. */
+static struct span
+tat_after(const struct throttle *throttle, const struct ask *ask)
+{
+    return span_add(span_convert(throttle->tat, throttle->limit, ask->limit),
+                    span_of(ask->cost * ask->period_ms, ask->limit), ask->limit);
+}
+
+/* Grants what of the queue may be granted now, at most `limit`. */
+static void
+go_on(struct epb_throttles *throttles, struct throttle *throttle,
+      const struct epb_time *now, unsigned limit)
+{
+    struct turn *turn;
+    struct span after;
+
+    while (limit > 0 && (turn = first_turn(throttle)) != NULL &&
+           ask_behind(throttle, 0, &turn->ask, now, &after, &turn->answer)) {
+        struct epb_wait *wait =
+            EPB_LIST_ITEM(throttle->queue.next, struct epb_wait, of_queue);
+
+        queue_leave(throttle, wait);
+        throttle_set(throttles, throttle, &turn->ask, tat_after(throttle, &turn->ask));
+        epb_wait_finish(throttles->waits, wait, EPB_OK);
+        limit--;
+    }
+    wake_set(throttles, throttle, now);
+}
+
+static void
+wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+{
+    struct turn *turn = wait->detail;
+    struct throttle *throttle = turn->throttle;
+
+    queue_leave(throttle, wait);
+    wake_set(keeper, throttle, now);
+}
+
+static void
+wait_drop(void *keeper, struct epb_wait *wait)
+{
+    struct epb_throttles *throttles = keeper;
+
+    if (wait->detail != NULL) {
+        epb_quota_release(throttles->quota, throttles->arena, wait->detail,
+                          sizeof(struct turn));
+        wait->detail = NULL;
+    }
+}
+
+static const struct epb_wait_keeper keeper_calls = {.withdraw = wait_withdraw,
+                                                    .drop = wait_drop};
+
+/* The request goes to the end of the queue. */
+static enum epb_status
+queue_join(struct epb_throttles *throttles, struct throttle *throttle,
+           struct epb_party *party, const struct epb_request *request,
+           const struct ask *ask, const struct epb_time *now)
+{
+    struct epb_wait *wait;
+    void *block;
+    enum epb_status status =
+        epb_quota_alloc(throttles->quota, throttles->arena, sizeof(struct turn), &block);
+
+    if (status == EPB_OK && epb_list_empty(&throttle->queue)) {
+        status = epb_heap_reserve(&throttles->wakes);
+        if (status != EPB_OK) {
+            epb_quota_release(throttles->quota, throttles->arena, block,
+                              sizeof(struct turn));
+        }
+    }
     if (status != EPB_OK) {
         return status;
     }
-    throttle->limit = (uint32_t)ask->limit;
-    throttle->tat = (struct span){now->mono_ms + ahead.ms, ahead.parts};
-    epb_heap_change(&throttles->heap, &throttle->due, span_ceil_ms(throttle->tat));
+    status = epb_wait_new(throttles->waits, party, request, &keeper_calls, throttles, now,
+                          &wait);
+    if (status != EPB_OK) {
+        epb_quota_release(throttles->quota, throttles->arena, block, sizeof(struct turn));
+        return status;
+    }
+    struct turn *turn = block;
+
+    *turn = (struct turn){.throttle = throttle, .ask = *ask};
+    wait->detail = turn;
+    if (epb_list_empty(&throttle->queue)) {
+        epb_heap_insert(&throttles->wakes, &throttle->wake, UINT64_MAX);
+    }
+    epb_list_append(&throttle->queue, &wait->of_queue);
+    throttle->queued += shares_of(ask);
+    wake_set(throttles, throttle, now);
     return EPB_OK;
 }
 
+/* The request is not allowed now, or others wait before it. */
+static enum epb_status
+refuse_or_wait(struct epb_throttles *throttles, struct throttle *throttle,
+               struct epb_party *party, const struct epb_request *request,
+               const struct ask *ask, const struct epb_time *now,
+               struct epb_throttle_answer *answer)
+{
+    EPB_ASSERT(throttle != NULL);
+    /* Behind others it comes in this ms at the earliest, and not now. */
+    answer->allowed = false;
+    answer->retry_after_ms = answer->retry_after_ms > 0 ? answer->retry_after_ms : 1;
+    if (request->wait_ms == 0 || ask->cost == 0) {
+        return EPB_OK;
+    }
+    if (request->wait_ms < EPB_WAIT_FOREVER_MS &&
+        answer->retry_after_ms > request->wait_ms) {
+        return EPB_WAIT_TIMEOUT;
+    }
+    answer->waits = true;
+    return queue_join(throttles, throttle, party, request, ask, now);
+}
+
 enum epb_status
-epb_throttle_take(struct epb_throttles *throttles, const struct epb_request *request,
-                  const struct epb_time *now, struct epb_throttle_answer *answer)
+epb_throttle_take(struct epb_throttles *throttles, struct epb_party *party,
+                  const struct epb_request *request, const struct epb_time *now,
+                  struct epb_throttle_answer *answer)
 {
     struct throttle *throttle = epb_map_find(throttles->map, request->key);
+    struct epb_throttle_answer made;
+    struct span after;
     struct ask ask;
     enum epb_status status = EPB_OK;
 
     if (!ask_read(request, &ask)) {
         return EPB_INVALID_REQUEST;
     }
-    struct span ahead = ahead_of(throttle, &ask, now);
-    struct span burst = span_of(ask.burst * ask.period_ms, ask.limit);
-    struct epb_throttle_answer made = {.allowed = ask.cost <= ask.burst};
-
-    if (!made.allowed) {
-        made.retry_after_ms = UINT64_MAX;
-    } else {
-        struct span after =
-            span_add(ahead, span_of(ask.cost * ask.period_ms, ask.limit), ask.limit);
-
-        made.allowed = !span_less(burst, after);
-        if (!made.allowed) {
-            made.retry_after_ms = span_ceil_ms(span_subtract(after, burst, ask.limit));
-        } else if (ask.cost > 0) {
-            status = throttle_move(throttles, throttle, request->key, &ask, after, now);
-            ahead = after;
-        }
+    if (throttle != NULL && !epb_list_empty(&throttle->queue)) {
+        go_on(throttles, throttle, now, GRANTS_A_CALL);
     }
-    if (status != EPB_OK) {
-        return status;
+    uint64_t before = throttle == NULL ? 0 : throttle->queued;
+
+    if (!ask_behind(throttle, before, &ask, now, &after, &made) ||
+        (before > 0 && ask.cost > 0)) {
+        status = refuse_or_wait(throttles, throttle, party, request, &ask, now, &made);
+    } else if (ask.cost > 0) {
+        status = throttle_move(throttles, throttle, request->key, &ask, after, now);
     }
-    answer_fill(&ask, ahead, burst, &made);
-    *answer = made;
-    return EPB_OK;
+    if (status == EPB_OK || status == EPB_WAIT_TIMEOUT) {
+        *answer = made;
+    }
+    return status;
+}
+
+const struct epb_throttle_answer *
+epb_throttle_granted(const struct epb_wait *wait)
+{
+    const struct turn *turn = wait->detail;
+
+    return &turn->answer;
+}
+
+uint64_t
+epb_throttles_wake(struct epb_throttles *throttles, const struct epb_time *now,
+                   unsigned limit)
+{
+    struct epb_heap_node *first = epb_heap_first(&throttles->wakes);
+
+    while (first != NULL && first->due_ms <= now->mono_ms && limit > 0) {
+        /* At least one is granted, or its moment is set anew. */
+        go_on(throttles, EPB_LIST_ITEM(first, struct throttle, wake), now, 1);
+        first = epb_heap_first(&throttles->wakes);
+        limit--;
+    }
+    return first == NULL ? UINT64_MAX : first->due_ms;
 }
 
 /* All of them */
 
 struct epb_throttles *
-epb_throttles_new(struct epb_arena *arena, struct epb_quota *quota)
+epb_throttles_new(struct epb_arena *arena, struct epb_quota *quota,
+                  struct epb_waits *waits)
 {
     struct epb_throttles *throttles = epb_mem_table_alloc(sizeof *throttles);
 
@@ -248,12 +502,14 @@ epb_throttles_new(struct epb_arena *arena, struct epb_quota *quota)
     }
     throttles->arena = arena;
     throttles->quota = quota;
+    throttles->waits = waits;
     throttles->map = epb_map_new(key_of);
     if (throttles->map == NULL) {
         epb_mem_table_free(throttles);
         return NULL;
     }
     epb_heap_init(&throttles->heap);
+    epb_heap_init(&throttles->wakes);
     return throttles;
 }
 
@@ -274,6 +530,7 @@ epb_throttles_free(struct epb_throttles *throttles)
                       throttle_of(throttles->heap.nodes[throttles->heap.count - 1]));
     }
     epb_heap_fini(&throttles->heap);
+    epb_heap_fini(&throttles->wakes);
     epb_map_free(throttles->map);
     epb_mem_table_free(throttles);
 }
@@ -293,7 +550,14 @@ epb_throttles_sweep(struct epb_throttles *throttles, const struct epb_time *now,
     }
     for (unsigned i = 0; i < limit && first != NULL && first->due_ms <= now->mono_ms;
          i++) {
-        throttle_free(throttles, throttle_of(first));
+        struct throttle *throttle = throttle_of(first);
+
+        if (epb_list_empty(&throttle->queue)) {
+            throttle_free(throttles, throttle);
+        } else {
+            /* Its moment has come, and it is late. */
+            epb_heap_change(&throttles->heap, first, now->mono_ms + 1);
+        }
         first = epb_heap_first(&throttles->heap);
     }
     if (first == NULL) {
@@ -317,5 +581,5 @@ size_t
 epb_throttles_table_bytes(const struct epb_throttles *throttles)
 {
     return sizeof *throttles + epb_map_bytes(throttles->map) +
-           epb_heap_bytes(&throttles->heap);
+           epb_heap_bytes(&throttles->heap) + epb_heap_bytes(&throttles->wakes);
 }

@@ -5,16 +5,29 @@
 
 static struct epb_arena *arena;
 static struct epb_quota quota;
+static struct epb_waits *waits;
+static struct epb_party *party;
 static struct epb_throttles *throttles;
 static struct epb_time now;
 static struct epb_throttle_answer answer;
+
+static void
+on_ready(void *context, void *user)
+{
+    (void)context;
+    (void)user;
+}
 
 static void
 setup(void)
 {
     arena = epb_arena_new(false);
     quota = (struct epb_quota){0, 0};
-    throttles = epb_throttles_new(arena, &quota);
+    waits = epb_waits_new(arena, &quota, 0, on_ready, NULL);
+    cr_assert_not_null(waits);
+    party = epb_party_new(waits, NULL, false);
+    cr_assert_not_null(party);
+    throttles = epb_throttles_new(arena, &quota, waits);
     cr_assert_not_null(throttles);
     now = (struct epb_time){.boot_ms = 7, .mono_ms = 5000, .wall_ms = 9};
 }
@@ -24,7 +37,10 @@ teardown(void)
 {
     struct epb_mem_stats stats;
 
+    epb_party_withdraw(waits, party, &now);
+    epb_party_free(waits, party);
     epb_throttles_free(throttles);
+    epb_waits_free(waits);
     epb_arena_stats(arena, &stats);
     cr_assert_eq(stats.used_bytes, 0);
     cr_assert_eq(quota.used_bytes, 0);
@@ -46,7 +62,7 @@ static enum epb_status
 take(struct epb_request request)
 {
     memset(&answer, 0x55, sizeof answer);
-    return epb_throttle_take(throttles, &request, &now, &answer);
+    return epb_throttle_take(throttles, party, &request, &now, &answer);
 }
 
 static bool
@@ -107,8 +123,7 @@ Test(throttle, nothing_is_rounded_when_an_interval_is_no_whole_number)
     }
     /* The intervals are 333.3 ms, but a request is made on whole ms only: 334. */
     cr_assert_eq(granted, (1000000 + 333) / 334);
-    cr_assert_not(allowed(with_cost(request, 2)));
-    cr_assert_eq(answer.retry_after_ms, UINT64_MAX, "more than the burst");
+    cr_assert_eq(take(with_cost(request, 2)), EPB_INVALID_REQUEST, "more than the burst");
     /* With room for the rests it is three a second, exactly. */
     const struct epb_request steady = request_of("steady", 3, 1000);
 
@@ -147,8 +162,7 @@ Test(throttle, a_refusal_changes_nothing)
         cr_assert_eq(answer.remaining, 2);
     }
     cr_assert(allowed(with_cost(request, 2)));
-    cr_assert_not(allowed(with_cost(request, 6)));
-    cr_assert_eq(answer.retry_after_ms, UINT64_MAX);
+    cr_assert_eq(take(with_cost(request, 6)), EPB_INVALID_REQUEST);
 }
 
 Test(throttle, numbers_beyond_the_bounds_are_refused)
@@ -166,8 +180,7 @@ Test(throttle, numbers_beyond_the_bounds_are_refused)
     cr_assert_eq(epb_throttles_count(throttles), 0);
     cr_assert(allowed(with_burst(good, 1000000)));
     cr_assert_eq(answer.remaining, 999999);
-    cr_assert_not(allowed(with_cost(good, UINT64_MAX)));
-    cr_assert_eq(answer.retry_after_ms, UINT64_MAX);
+    cr_assert_eq(take(with_cost(good, UINT64_MAX)), EPB_INVALID_REQUEST);
 }
 
 Test(throttle, what_is_over_is_forgotten_within_a_second)
@@ -295,6 +308,10 @@ check_take(struct model *model, const struct epb_request *request, const char *p
     wide cost = (request->flags & EPB_F_COST) != 0 ? request->cost : 1;
     bool expected = model_allows(model, request, cost, at);
 
+    if (cost > request->burst) {
+        cr_assert_eq(take(*request), EPB_INVALID_REQUEST, "%s", place);
+        return;
+    }
     cr_assert_eq(allowed(*request), expected, "%s", place);
     if (expected && cost > 0) {
         model->tat = model_start(model, request->count, at) + cost * request->period_ms;
@@ -310,8 +327,6 @@ check_take(struct model *model, const struct epb_request *request, const char *p
                   place);
     if (expected) {
         cr_assert_eq(answer.retry_after_ms, 0, "%s", place);
-    } else if (cost > request->burst) {
-        cr_assert_eq(answer.retry_after_ms, UINT64_MAX, "%s", place);
     } else {
         wide retry = answer.retry_after_ms;
 
@@ -407,4 +422,223 @@ Test(throttle, agrees_with_the_formula)
     teardown();
     setup();
     history(seed, 200000);
+}
+
+/* Waiting */
+
+static uint32_t last_id;
+
+static enum epb_status
+wait_for(struct epb_request request, uint64_t wait_ms)
+{
+    request.flags |= EPB_F_WAIT;
+    request.wait_ms = wait_ms;
+    request.id = ++last_id;
+    return take(request);
+}
+
+/* Lets time pass, and takes what is granted: its id; 0: nothing. */
+static uint32_t
+granted_at(uint64_t mono_ms)
+{
+    now.mono_ms = mono_ms;
+    (void)epb_throttles_wake(throttles, &now, 100);
+    (void)epb_waits_sweep(waits, &now, 100);
+
+    struct epb_wait *wait = epb_wait_pop(waits, party);
+    uint32_t id = 0;
+
+    if (wait != NULL) {
+        cr_assert_eq(wait->status, EPB_OK);
+        cr_assert(epb_throttle_granted(wait)->allowed);
+        id = wait->id;
+        epb_wait_free(waits, wait);
+    }
+    return id;
+}
+
+Test(throttle, who_waits_comes_in_order_and_in_the_exact_ms)
+{
+    const struct epb_request request = with_burst(request_of("api", 10, 1000), 1);
+
+    cr_assert(allowed(request));
+    for (unsigned i = 1; i <= 3; i++) {
+        cr_assert_eq(wait_for(request, 1000), EPB_OK);
+        cr_assert(answer.waits);
+    }
+    cr_assert_eq(epb_waits_count(waits), 3);
+    cr_assert_eq(epb_throttles_wake(throttles, &now, 100), 5100);
+    cr_assert_not(allowed(request), "nobody overtakes");
+    cr_assert_eq(answer.retry_after_ms, 400);
+    cr_assert_eq(wait_for(request, 399), EPB_WAIT_TIMEOUT, "it could not come in time");
+    cr_assert_eq(granted_at(5099), 0);
+    cr_assert_eq(granted_at(5100), 1);
+    cr_assert_eq(granted_at(5199), 0);
+    cr_assert_not(allowed(with_cost(request, 0)));
+    cr_assert_eq(granted_at(5200), 2);
+    cr_assert_eq(granted_at(5300), 3);
+    cr_assert_eq(wait_for(request, 100), EPB_OK);
+    cr_assert_eq(granted_at(5400), last_id, "in the last ms of its time");
+    cr_assert_eq(epb_throttles_wake(throttles, &now, 100), UINT64_MAX);
+}
+
+Test(throttle, who_leaves_lets_the_others_come_earlier)
+{
+    const struct epb_request request = with_burst(request_of("api", 10, 1000), 5);
+
+    cr_assert(allowed(with_cost(request, 5)));
+    cr_assert_eq(wait_for(with_cost(request, 4), EPB_WAIT_FOREVER_MS), EPB_OK);
+    cr_assert_eq(wait_for(request, EPB_WAIT_FOREVER_MS), EPB_OK);
+    cr_assert_eq(epb_throttles_wake(throttles, &now, 100), 5400);
+    cr_assert(epb_wait_cancel(waits, party, last_id - 1, &now));
+    struct epb_wait *wait = epb_wait_pop(waits, party);
+
+    cr_assert_eq(wait->status, EPB_WAIT_TIMEOUT);
+    epb_wait_free(waits, wait);
+    cr_assert_eq(epb_throttles_wake(throttles, &now, 100), 5100);
+    cr_assert_eq(granted_at(5100), last_id);
+    /* What waits when its party leaves costs nothing. */
+    cr_assert_eq(wait_for(with_cost(request, 5), EPB_WAIT_FOREVER_MS), EPB_OK);
+    epb_party_withdraw(waits, party, &now);
+    cr_assert_eq(epb_throttles_wake(throttles, &now, 100), UINT64_MAX);
+    cr_assert_eq(epb_throttles_sweep(throttles, &now, 100), 5600);
+    party->leaving = false;
+}
+
+/* Waiting requests against a model that goes through every ms. Times are in halves of a
+ * ms: an interval is 2.5 ms. */
+
+#define WAITERS_MAX 64U
+#define HALF 2U
+#define INTERVAL 5U /* halves: 2 units in 5 ms */
+#define BURST 3U
+
+struct waiter {
+    uint32_t id;
+    uint64_t cost;
+};
+
+struct crowd {
+    struct waiter queue[WAITERS_MAX];
+    unsigned count;
+    uint64_t tat; /* halves */
+};
+
+static bool
+crowd_allows(const struct crowd *crowd, uint64_t cost, uint64_t ms, uint64_t *after)
+{
+    uint64_t from = crowd->tat > ms * HALF ? crowd->tat : ms * HALF;
+
+    *after = from + cost * INTERVAL;
+    return *after <= ms * HALF + (uint64_t)BURST * INTERVAL;
+}
+
+static void
+crowd_drop(struct crowd *crowd, unsigned place)
+{
+    crowd->count--;
+    memmove(&crowd->queue[place], &crowd->queue[place + 1],
+            (crowd->count - place) * sizeof crowd->queue[0]);
+}
+
+/* The id that is granted in this ms; 0: none any more. */
+static uint32_t
+crowd_grant(struct crowd *crowd, uint64_t ms)
+{
+    uint64_t after;
+    uint32_t id = crowd->queue[0].id;
+
+    if (crowd->count == 0 || !crowd_allows(crowd, crowd->queue[0].cost, ms, &after)) {
+        return 0;
+    }
+    after = crowd->tat + crowd->queue[0].cost * INTERVAL;
+    crowd->tat = after;
+    crowd_drop(crowd, 0);
+    return id;
+}
+
+/* When the last of the queue is granted if nothing else happens. */
+static uint64_t
+crowd_last_ms(struct crowd crowd, uint64_t ms)
+{
+    for (;; ms++) {
+        while (crowd_grant(&crowd, ms) != 0) {
+        }
+        if (crowd.count == 0) {
+            return ms;
+        }
+    }
+}
+
+static void
+check_request(struct crowd *crowd, struct random *random, const char *place)
+{
+    struct epb_request request = with_burst(request_of("k", 2, 5), BURST);
+    uint64_t cost = 1 + random_below(random, BURST);
+    uint64_t wait_ms = random_below(random, 4) == 0 ? 0 : random_below(random, 200);
+    struct crowd longer = *crowd;
+    uint64_t after;
+    bool at_once = crowd->count == 0 && crowd_allows(crowd, cost, now.mono_ms, &after);
+    enum epb_status status = wait_for(with_cost(request, cost), wait_ms);
+
+    if (at_once) {
+        cr_assert(status == EPB_OK && answer.allowed, "%s", place);
+        crowd->tat = after;
+        return;
+    }
+    longer.queue[longer.count++] = (struct waiter){last_id, cost};
+    uint64_t comes_ms = crowd_last_ms(longer, now.mono_ms);
+
+    cr_assert_eq(now.mono_ms + answer.retry_after_ms, comes_ms, "%s", place);
+    if (wait_ms == 0) {
+        cr_assert(status == EPB_OK && !answer.allowed && !answer.waits, "%s", place);
+    } else if (comes_ms > now.mono_ms + wait_ms) {
+        cr_assert_eq(status, EPB_WAIT_TIMEOUT, "%s", place);
+    } else {
+        cr_assert(status == EPB_OK && answer.waits, "%s", place);
+        *crowd = longer;
+    }
+}
+
+static void
+check_leaving(struct crowd *crowd, struct random *random, const char *place)
+{
+    unsigned gone = random_below(random, crowd->count);
+    uint32_t id = crowd->queue[gone].id;
+
+    cr_assert(epb_wait_cancel(waits, party, id, &now), "%s", place);
+    struct epb_wait *wait = epb_wait_pop(waits, party);
+
+    cr_assert(wait != NULL && wait->id == id, "%s", place);
+    epb_wait_free(waits, wait);
+    crowd_drop(crowd, gone);
+}
+
+Test(throttle, waiting_agrees_with_a_model)
+{
+    uint64_t seed = random_seed("throttle");
+    struct random random = {seed};
+    struct crowd crowd = {.count = 0, .tat = 0};
+    char place[64];
+
+    for (unsigned step = 0; step < 20000; step++) {
+        snprintf(place, sizeof place, "seed %llu step %u", (unsigned long long)seed,
+                 step);
+        /* Others that leave may let the first one go in this very ms. */
+        for (;;) {
+            uint32_t id = crowd_grant(&crowd, now.mono_ms);
+
+            cr_assert_eq(granted_at(now.mono_ms), id, "%s", place);
+            if (id == 0) {
+                break;
+            }
+        }
+        if (crowd.count + 1 < WAITERS_MAX && random_below(&random, 5) < 2) {
+            check_request(&crowd, &random, place);
+        } else if (crowd.count > 0 && random_below(&random, 6) == 0) {
+            check_leaving(&crowd, &random, place);
+        } else {
+            now.mono_ms += 1 + random_below(&random, 3) * random_below(&random, 4);
+        }
+    }
 }

@@ -9,6 +9,7 @@ const {
   startPair,
   startStranger,
   startWorker,
+  startBroker,
   until,
   untilWaiting,
   withCode,
@@ -433,8 +434,8 @@ describe('throttle', () => {
     assert.ok(refused.resetAfterMs > 1_490_000 && refused.resetAfterMs <= 1_500_000);
     const looked = await client.throttle('api', { ...options, cost: 0 });
     assert.equal(looked.allowed, true);
-    const never = await client.throttle('api', { ...options, cost: 4 });
-    assert.deepEqual([never.allowed, never.retryAfterMs], [false, Infinity]);
+    const never = withCode('invalid_request', /cost is more than burst/);
+    await assert.rejects(client.throttle('api', { ...options, cost: 4 }), never);
     assert.equal((await client.namespace('x').throttle('api', options)).allowed, true);
     assert.equal((await client.throttle('other', options)).remaining, 2);
   });
@@ -460,6 +461,45 @@ describe('throttle', () => {
       (await client.throttle('api', { limit: 150, periodMs: 10_000_000 })).allowed,
       false,
     );
+  });
+
+  test('with waitMs, all come in order of arrival, and none asks twice', async (t) => {
+    const { client, stranger } = startThree(t);
+    const options = { limit: 100, periodMs: '1s', burst: 1, waitMs: '30s' };
+    const order = [];
+    const asked = Array.from({ length: 40 }, (_, i) =>
+      [client, stranger][i % 2].throttle('api', options).then(() => order.push(i)),
+    );
+    const hasty = await stranger.throttle('api', { ...options, waitMs: 0 });
+    assert.equal(hasty.allowed, false);
+    const late = stranger.throttle('api', { ...options, waitMs: 1 });
+    await assert.rejects(late, withCode('wait_timeout', /^throttle "api": .* 1 ms/));
+    const signal = AbortSignal.abort(new Error('gave up'));
+    await assert.rejects(client.throttle('api', { ...options, signal }), /gave up/);
+    const begun = performance.now();
+    await Promise.all(asked);
+    assert.ok(performance.now() - begun > 300, 'one in 10 ms');
+    const mine = order.filter((i) => i % 2 === 0);
+    assert.deepEqual(mine, mine.toSorted?.((a, b) => a - b) ?? mine);
+    assert.equal(order.length, 40);
+    assert.equal((await client.stats()).waiting, 0);
+  });
+
+  test('a throttle that waits ends with its client, and with the broker', async (t) => {
+    const broker = startBroker(t);
+    const client = startClient(t, broker);
+    const options = { limit: 1, periodMs: '1h', waitMs: Infinity };
+    await client.throttle('api', options);
+    const controller = new AbortController();
+    const aborted = client.throttle('api', { ...options, signal: controller.signal });
+    const drained = client.throttle('api', options);
+    await until(async () => (await client.stats()).waiting === 2);
+    controller.abort(new Error('enough'));
+    await assert.rejects(aborted, /enough/);
+    await until(async () => (await client.stats()).waiting === 1);
+    const ended = assert.rejects(drained, (error) => /draining|broker_gone/.test(error.code));
+    await broker.stop();
+    await ended;
   });
 
   test('who waits for retryAfterMs gets its turn, and not more than there are', async (t) => {
@@ -492,7 +532,9 @@ describe('throttle', () => {
       { limit: 5, periodMs: 5, burst: 0 },
       { limit: 5, periodMs: 5, cost: -1 },
       { limit: 1_000_001, periodMs: 5 },
-      { limit: 5, periodMs: 5, waitMs: 5 },
+      { limit: 5, periodMs: 5, waitMs: '5' },
+      { limit: 5, periodMs: 5, cost: 6 },
+      { limit: 5, periodMs: 5, timeoutMs: 5 },
     ];
     for (const options of wrong) {
       await assert.rejects(
