@@ -173,7 +173,13 @@ const GOALS = [
     atMost(`idle, beyond Node itself: ${row}`, 4, ' MiB', 'idle', row, 'beyond Node, MiB'),
   ]),
   ...[OURS, SEALED].flatMap((peer) =>
-    ['small gets', 'gets of 16 KiB'].flatMap((kind) => [
+    [
+      'small gets',
+      'gets of 16 KiB',
+      'values of 256 KiB',
+      'lists of 100,000 items',
+      'watches left unread',
+    ].flatMap((kind) => [
       politeBeside(peer, kind, 'all anywhere'),
       politeBeside(peer, kind, 'floods on a CPU of their own'),
     ]),

@@ -13,22 +13,55 @@ const TTL_MS = 3_600_000;
 const ITEM = 'bench:item';
 const LARGE = 'bench:large';
 const LARGE_BYTES = 16 * 1024;
-/** What the floods ask for. */
-const KINDS = { 'small gets': ITEM, 'gets of 16 KiB': LARGE };
+const HUGE = 'bench:huge';
+const HUGE_BYTES = 256 * 1024;
+const LISTED = 'bench:listed:';
+const LISTED_ITEMS = 100_000;
+const WATCHES = 200;
+const PATIENT = { timeout: 600_000 };
+/** What the floods ask for, and how much of it is under way at a time. */
+const KINDS = {
+  'small gets': { underWay: UNDER_WAY, ask: (client) => client.get(ITEM, PATIENT) },
+  'gets of 16 KiB': { underWay: UNDER_WAY, ask: (client) => client.get(LARGE, PATIENT) },
+  'values of 256 KiB': {
+    underWay: 16,
+    ask: (client, number) =>
+      number % 2 === 0
+        ? client.get(HUGE, PATIENT)
+        : client.set(HUGE, Buffer.alloc(HUGE_BYTES, number), TTL_MS, PATIENT),
+  },
+  'lists of 100,000 items': { underWay: 1, ask: (client) => client.list(LISTED, PATIENT) },
+  'watches left unread': {
+    underWay: 100,
+    begin: (client) => {
+      for (let i = 0; i < WATCHES; i++) client.watch('bench:');
+    },
+    ask: (client, number) => client.set(`bench:watched:${number % 100}`, number, TTL_MS, PATIENT),
+  },
+};
 
-async function prepare({ client }) {
+async function prepare({ client }, { kind }) {
   await client.set(ITEM, 'x'.repeat(100), TTL_MS);
   await client.set(LARGE, Buffer.alloc(LARGE_BYTES, 7), TTL_MS);
+  await client.set(HUGE, Buffer.alloc(HUGE_BYTES, 7), TTL_MS);
+  if (!kind.startsWith('lists')) return {};
+  for (let i = 0; i < LISTED_ITEMS; i += UNDER_WAY) {
+    const some = Array.from({ length: UNDER_WAY }, (_, j) => `${LISTED}${i + j}`);
+    await Promise.all(some.map((key) => client.set(key, 1, TTL_MS)));
+  }
   return {};
 }
 
 /** Answers at once and goes on until its process is closed. */
-async function flood({ client }, { key }) {
-  const ask = () =>
-    client.get(key, { timeout: 600_000 }).then(ask, () => {
+async function flood({ client }, { kind }) {
+  const { begin, ask, underWay } = KINDS[kind];
+  let number = 0;
+  begin?.(client);
+  const next = () =>
+    ask(client, number++).then(next, () => {
       // The broker has ended.
     });
-  for (let i = 0; i < UNDER_WAY; i++) ask();
+  for (let i = 0; i < underWay; i++) next();
   return {};
 }
 
@@ -41,7 +74,7 @@ async function observe({ client }, { ms }) {
   return { p50, p99, longest, gets: clock.count };
 }
 
-async function play(peer, place, settings, key) {
+async function play(peer, place, settings, kind) {
   const service = await peer.serve({ dir: place.dir, cpus: place.server });
   const clients = [];
   const join = async (cpus) => {
@@ -49,13 +82,13 @@ async function play(peer, place, settings, key) {
     return clients.at(-1);
   };
   const polite = await join(place.server);
-  await polite.ask({ workload: NAME, task: 'prepare' });
+  await polite.ask({ workload: NAME, task: 'prepare', kind });
   const ms = settings.rounds * settings.ms;
   const look = { workload: NAME, task: 'observe', ms };
   await polite.ask(look);
   const alone = await polite.ask(look);
   for (let i = 0; i < FLOODS; i++) {
-    await (await join(place.client)).ask({ workload: NAME, task: 'flood', key });
+    await (await join(place.client)).ask({ workload: NAME, task: 'flood', kind });
   }
   await polite.ask(look);
   const beside = await polite.ask(look);
@@ -69,8 +102,8 @@ async function once({ peers, places, settings }) {
   const rows = [];
   for (const place of places.filter(({ name }) => name !== 'one CPU')) {
     for (const peer of able) {
-      for (const [kind, key] of Object.entries(KINDS)) {
-        const { alone, beside } = await play(peer, place, settings, key);
+      for (const kind of Object.keys(KINDS)) {
+        const { alone, beside } = await play(peer, place, settings, kind);
         const where = place.clients > 1 ? 'all anywhere' : 'floods on a CPU of their own';
         rows.push({ what: `${peer.name}, alone`, figures: alone });
         rows.push({ what: `${peer.name}, beside floods of ${kind}, ${where}`, figures: beside });
