@@ -161,6 +161,57 @@ Test(keeper, a_busy_client_blocks_nobodys_calls)
     epb_keeper_forget(&busy.user);
 }
 
+static void
+await_inside(struct recorder *recorder)
+{
+    struct timespec until = patience_end();
+
+    pthread_mutex_lock(&recorder->lock);
+    while (!recorder->inside) {
+        cr_assert_eq(pthread_cond_timedwait(&recorder->changed, &recorder->lock, &until),
+                     0);
+    }
+    pthread_mutex_unlock(&recorder->lock);
+}
+
+static void
+set_blocked(struct recorder *recorder, bool blocked)
+{
+    pthread_mutex_lock(&recorder->lock);
+    recorder->blocked = blocked;
+    pthread_cond_broadcast(&recorder->changed);
+    pthread_mutex_unlock(&recorder->lock);
+}
+
+Test(keeper, who_keeps_nothing_any_more_has_no_turn_to_come)
+{
+    struct recorder gate;
+    struct recorder first;
+    struct recorder second;
+    uint64_t ago_ms = 0;
+
+    recorder_init(&gate);
+    recorder_init(&first);
+    recorder_init(&second);
+    set_blocked(&gate, true);
+    keep(&gate, 1);
+    await_inside(&gate);
+    /* Both are due when the thread looks next. */
+    set_blocked(&first, true);
+    keep(&first, 1);
+    uint64_t id = keep(&second, 1);
+    while (ago_ms < 3)
+        cr_assert(epb_keeper_ago(&second.user, id, &ago_ms));
+    set_blocked(&gate, false);
+    await_inside(&first);
+    cr_assert_not(epb_keeper_remove(&second.user, id));
+    say_over(&second);
+    set_blocked(&first, false);
+    await_frames(&first, 3);
+    epb_keeper_forget(&gate.user);
+    epb_keeper_forget(&first.user);
+}
+
 Test(keeper, a_forked_child_keeps_nothing)
 {
     struct recorder recorder;
