@@ -15,7 +15,7 @@
 
 /* The time that a new connection's handshake is waited for; then it is looked at with
  * every beat. */
-#define OPEN_WAIT_MS 5U
+#define OPEN_WAIT_MS 20U
 /* From one try to connect to the next: doubled each time up to this. */
 #define RETRY_MIN_MS 25U
 #define RETRY_MAX_MS 1000U
