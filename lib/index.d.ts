@@ -95,6 +95,59 @@ export class BrokerError extends Error {
  */
 export type Value = unknown;
 
+/** What JSON has nothing for, or only a part of. */
+type Lossy =
+  | ((...args: never[]) => unknown)
+  | symbol
+  | bigint
+  | ReadonlyMap<unknown, unknown>
+  | ReadonlySet<unknown>
+  | WeakMap<object, unknown>
+  | WeakSet<object>
+  | PromiseLike<unknown>
+  | Error
+  | RegExp
+  | ArrayBuffer
+  | ArrayBufferView;
+
+/** T itself where JSON tells it by whole; else never, at the place that it does not tell. */
+export type Json<T> = unknown extends T
+  ? T
+  : T extends string | number | boolean | null | undefined
+    ? T
+    : T extends Lossy
+      ? never
+      : T extends { toJSON(...args: never[]): unknown }
+        ? T
+        : { [K in keyof T]: Json<T[K]> };
+
+/** T itself where `set` takes it. */
+export type Storable<T> = unknown extends T
+  ? T
+  : T extends Uint8Array
+    ? T
+    : T extends undefined
+      ? never
+      : Json<T>;
+
+/** The keys of a schema, an interface that has a value's type for each key; without one: any. */
+export type KeyOf<Schema> = Extract<keyof Schema, string>;
+/** What is stored under a key, unless the caller says T (which is not inferred from what it is put into). */
+export type ValueOf<Schema, K, T = never> = [T] extends [never]
+  ? K extends keyof Schema
+    ? Schema[K]
+    : never
+  : [T][T extends any ? 0 : never];
+type NamesIn<Schema, Name extends string> = unknown extends Schema
+  ? Schema
+  : { [K in keyof Schema as K extends `${Name}:${infer Rest}` ? Rest : never]: Schema[K] };
+/** What follows the value in `set`: without a defaultTtl, a TTL is among it. */
+type SetRest<DefaultTtl> = [DefaultTtl] extends [null]
+  ? | [ttl: Ttl, options?: SetOptions]
+    | [ttl: null | undefined, options: SetOptions & { ttl: Ttl }]
+    | [options: SetOptions & { ttl: Ttl }]
+  : [ttl?: Ttl | null, options?: SetOptions] | [options: SetOptions];
+
 /** Milliseconds, or text with a unit: `'250ms'`, `'60s'`, `'1.5m'`, `'1h'`, `'7d'`. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
 
@@ -303,11 +356,10 @@ export interface Leases<T = any> extends Array<Lease<T>> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export interface LeaseInfo {
+interface LeaseInfoBase {
   key: string;
   /** What a lease of it is: a number, a permit, an element, the value, a lock, or a computation. */
   kind: 'numbers' | 'semaphore' | 'pool' | 'value' | 'lock' | 'compute';
-  state: 'held' | 'waiting';
   workerId: string;
   /** A lock that others may share. */
   shared: boolean;
@@ -317,15 +369,29 @@ export interface LeaseInfo {
   session: number | null;
   /** The process it was granted to; null: not known, as of what is detached or of JSON lines. */
   pid: number | null;
-  /** null: still waiting. */
-  token: number | null;
-  /** Of what is held: milliseconds until it ends unless renewed. */
-  ttl?: number;
-  /** Of what waits: milliseconds until it gives up; Infinity: never. */
-  waitMs?: number;
   /** When it was granted, or began to wait: milliseconds, as `Date.now()` counts. */
   since: number;
 }
+
+/** Somebody holds it. */
+export interface HeldLease extends LeaseInfoBase {
+  state: 'held';
+  token: number;
+  /** Milliseconds until it ends unless renewed; Infinity: never. */
+  ttl: number;
+  waitMs?: undefined;
+}
+
+/** Somebody waits for it. */
+export interface WaitingLease extends LeaseInfoBase {
+  state: 'waiting';
+  token: null;
+  /** Milliseconds until it gives up; Infinity: never. */
+  waitMs: number;
+  ttl?: undefined;
+}
+
+export type LeaseInfo = HeldLease | WaitingLease;
 
 export interface GetOrSetOptions extends WaitOptions {
   /**
@@ -406,7 +472,32 @@ export interface Stats {
   memory: number;
   /** Milliseconds since the broker started. */
   uptime: number;
-  [name: string]: number;
+  waiting: number;
+  watchers: number;
+  maxItems: number;
+  maxMemory: number;
+  reservedMemory: number;
+  tableMemory: number;
+  lockedMemory: number;
+  mlockFailed: number;
+  connections: number;
+  connectionsTotal: number;
+  connectionsRefused: number;
+  authFailures: number;
+  requests: number;
+  errors: number;
+  hits: number;
+  misses: number;
+  expired: number;
+  evicted: number;
+  poolElements: number;
+  leasesGranted: number;
+  leasesExpired: number;
+  leasesLost: number;
+  throttles: number;
+  bytesIn: number;
+  bytesOut: number;
+  draining: number;
 }
 
 export interface Health {
@@ -420,7 +511,17 @@ export interface Health {
   utilization: number;
   uptime: number;
   draining: boolean;
-  [name: string]: unknown;
+  /** Milliseconds since 1970. */
+  timestamp: number;
+  capacity: {
+    items: number;
+    maxItems: number;
+    utilization: number;
+    nearCapacity: boolean;
+    atCapacity: boolean;
+    warning: 'near_capacity' | 'at_capacity' | null;
+  };
+  connections: { open: number; inFlight: number; draining: boolean };
 }
 
 /** Each option can also come from the environment: `CLIENT_TIMEOUT` and so on. */
@@ -459,7 +560,10 @@ export interface ClientOptions {
 }
 
 /**
- * A client of a broker. Clients of one thread with the same pipe and secret share one connection; it
+ * A client of a broker. With a schema, an interface of keys and their values, keys and values are
+ * checked: `new PipeClient<{ user: User; [key: `job:${string}`]: Job }>()`. In a client without a
+ * `defaultTtl`, `set` without a TTL is a type error; with a schema as well, name the type of the
+ * default: `new PipeClient<Schema, Ttl>(pipe, { defaultTtl: '5m' })`. Clients of one thread with the same pipe and secret share one connection; it
  * is made at the first call, made again when the broker was restarted, and never keeps the process
  * alive while no call waits. It is what holds leases: they end with it.
  *
@@ -468,12 +572,12 @@ export interface ClientOptions {
  * `max_connections` and `invalid_request`, and those that take a key with `invalid_key` (a key is a
  * string of 1 to 512 bytes).
  */
-export class PipeClient {
+export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | null = null> {
   /**
    * @param pipe path of the pipe; default: `EPHEMERAL_PIPE` from the environment
    * @throws {BrokerError} `broker_gone` without a pipe, `invalid_request` when an option is wrong
    */
-  constructor(pipe?: string | null, options?: ClientOptions);
+  constructor(pipe?: string | null, options?: ClientOptions & { defaultTtl?: DefaultTtl });
 
   /** Path of the pipe. */
   readonly pipe: string;
@@ -482,46 +586,74 @@ export class PipeClient {
    * The value of a key; bytes come as a Buffer. Rejects with `not_found` when the key does not exist
    * or has expired, unless there is a `default`.
    */
-  get<T = any>(key: string, options?: CallOptions): Promise<T>;
-  get<T = any, D = T>(key: string, options: GetOptions<D> & { default: D }): Promise<T | D>;
+  get<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options?: CallOptions,
+  ): Promise<ValueOf<Schema, K, T>>;
+  get<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options: CallOptions & { default: null },
+  ): Promise<ValueOf<Schema, K, T> | null>;
+  get<T = never, K extends KeyOf<Schema> = KeyOf<Schema>, D = ValueOf<Schema, K, T>>(
+    key: K,
+    options: CallOptions & { default: D },
+  ): Promise<ValueOf<Schema, K, T> | D>;
+  get<T, D>(key: KeyOf<Schema>, options: CallOptions & { default: D }): Promise<T | D>;
 
   /**
    * Like `get`, and blocks the thread until the answer is there: for configuration files that can't
    * await. Throws what `get` rejects with.
    */
-  getSync<T = any>(key: string, options?: CallOptions): T;
-  getSync<T = any, D = T>(key: string, options: GetOptions<D> & { default: D }): T | D;
+  getSync<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options?: CallOptions,
+  ): ValueOf<Schema, K, T>;
+  getSync<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options: CallOptions & { default: null },
+  ): ValueOf<Schema, K, T> | null;
+  getSync<T = never, K extends KeyOf<Schema> = KeyOf<Schema>, D = ValueOf<Schema, K, T>>(
+    key: K,
+    options: CallOptions & { default: D },
+  ): ValueOf<Schema, K, T> | D;
+  getSync<T, D>(key: KeyOf<Schema>, options: CallOptions & { default: D }): T | D;
 
   /** Value, version and remaining time of a key; `not_found`. */
-  getEntry<T = any>(key: string, options?: CallOptions): Promise<Entry<T>>;
+  getEntry<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options?: CallOptions,
+  ): Promise<Entry<ValueOf<Schema, K, T>>>;
 
   /**
    * Stores any JSON value, or bytes, until its TTL (milliseconds) has passed. Resolves true.
    * `ttl_required`, `invalid_ttl`, `invalid_value`, `too_large`, `max_items`, `max_memory`,
    * `conflict`, `fenced`, `kind_mismatch` (the key is a pool or a semaphore, or its numbers are held).
    */
-  set(key: string, value: Value, ttl?: Ttl | null, options?: SetOptions): Promise<true>;
-  set(key: string, value: Value, options: SetOptions): Promise<true>;
+  set<K extends KeyOf<Schema>, V extends ValueOf<Schema, K>>(
+    key: K,
+    value: V & Storable<V>,
+    ...rest: SetRest<DefaultTtl>
+  ): Promise<true>;
 
   /**
    * Resolves whether there was something to delete: a value, or the definition of a pool or
    * semaphore; `lease_held` while something of that is held or waited for.
    */
-  del(key: string, options?: CallOptions): Promise<boolean>;
+  del(key: KeyOf<Schema>, options?: CallOptions): Promise<boolean>;
 
   /** Resolves whether the key exists. */
-  has(key: string, options?: CallOptions): Promise<boolean>;
+  has(key: KeyOf<Schema>, options?: CallOptions): Promise<boolean>;
 
   /** Milliseconds until the key expires; `not_found`. */
-  ttl(key: string, options?: CallOptions): Promise<number>;
+  ttl(key: KeyOf<Schema>, options?: CallOptions): Promise<number>;
 
   /**
    * Adds to a counter and resolves its new value, over all processes. A counter that does not exist
    * starts at 0 and gets the TTL (milliseconds). `not_a_number`, `ttl_required`, `invalid_ttl`,
    * `kind_mismatch`.
    */
-  incr(key: string, by?: number, ttl?: Ttl | null, options?: IncrOptions): Promise<number>;
-  incr(key: string, by: number | undefined, options: IncrOptions): Promise<number>;
+  incr(key: KeyOf<Schema>, by?: number, ttl?: Ttl | null, options?: IncrOptions): Promise<number>;
+  incr(key: KeyOf<Schema>, by: number | undefined, options: IncrOptions): Promise<number>;
 
   /** What is stored under keys that start so, sorted by key; never the values. */
   list(prefix?: string, options?: CallOptions): Promise<ListEntry[]>;
@@ -671,15 +803,18 @@ export class PipeClient {
    * gets what it threw, and those who wait `compute_failed` with an Error of its message as `cause`.
    * `wait_timeout`, what `set` rejects with.
    */
-  getOrSet<T = any>(
-    key: string,
+  getOrSet<T extends ValueOf<Schema, K>, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
     ttl: Ttl | null | undefined,
     fn: () => T | Promise<T>,
     options?: GetOrSetOptions,
   ): Promise<T>;
 
   /** The value of a key as soon as it has one. `wait_timeout`, `max_waiters`. */
-  waitFor<T = any>(key: string, options?: WaitForOptions): Promise<T>;
+  waitFor<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options?: WaitForOptions,
+  ): Promise<ValueOf<Schema, K, T>>;
 
   /**
    * What happens to keys that start so (default: to all), from `ready` on. Whoever reads too slowly
@@ -718,7 +853,7 @@ export class PipeClient {
    * A client that puts `name:` before every key and prefix, and takes it off what it lists. It uses
    * this client's connection, and ends with it.
    */
-  namespace(name: string): PipeClient;
+  namespace<Name extends string>(name: Name): PipeClient<NamesIn<Schema, Name>, DefaultTtl>;
 
   /** Waits for the answers that are due, then closes; later calls reject with `invalid_request`. */
   close(): Promise<void>;
@@ -843,7 +978,9 @@ export class Broker {
   /** `child_process.spawn` with the variables of `env()` added. */
   spawn(command: string, args?: readonly string[], options?: SpawnOptions): ChildProcess;
   /** A client of this broker. */
-  client(options?: Omit<ClientOptions, 'secret' | 'auth'>): PipeClient;
+  client<Schema extends object = any, DefaultTtl extends Ttl | null = null>(
+    options?: Omit<ClientOptions, 'secret' | 'auth'> & { defaultTtl?: DefaultTtl },
+  ): PipeClient<Schema, DefaultTtl>;
   /** As `PipeClient.stats()`. */
   stats(): Promise<Stats>;
 

@@ -139,7 +139,7 @@ function getLeases(buffer, at, end, now) {
     const textEnd = rowEnd - countBytes(from);
     const held = buffer[from] === HELD;
     const leftMs = getNumber(buffer, from + 19);
-    return {
+    const info = {
       key: buffer.toString('utf8', keyAt, workerAt),
       kind: /** @type {LeaseInfo['kind']} */ (KINDS[buffer[from + 1]]),
       state: held ? 'held' : 'waiting',
@@ -152,6 +152,7 @@ function getLeases(buffer, at, end, now) {
       ...(held ? { ttl: endless(leftMs) } : { waitMs: endless(leftMs) }),
       since: now - getNumber(buffer, from + 27),
     };
+    return /** @type {LeaseInfo} */ (info);
   });
 }
 

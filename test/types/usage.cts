@@ -6,7 +6,7 @@ import only = require('ephemeral-pipe-broker/client');
 export async function run(): Promise<number> {
   const server = new broker.Broker({ requireTTL: false });
   server.startSync();
-  const first: broker.PipeClient = new client.PipeClient(server.pipe);
+  const first: broker.PipeClient<any, broker.Ttl> = new client.PipeClient(server.pipe);
   const second: client.PipeClient = new only.Client(server.pipe, { secret: server.secret });
   await first.set('n', 1);
   await first.withLease('n', (number: number, lease: client.Lease<number>) => number + lease.token);

@@ -164,11 +164,68 @@ try {
 }
 export const code: ErrorCode = new BrokerError('timeout', 'Late.', { operation: 'get' }).code;
 
+export const orNull: User | null = await client.get<User>('user', { default: null });
+export const orFive: User | 5 = await client.get<User, 5>('user', { default: 5 });
+await client.set('x', { at: new Date(), url: new URL('http://x/'), maybe: undefined }, '60s');
+await client.set('x', user, Infinity);
+await client.set('x', JSON.parse('{}'), { ttl: '1.5h' });
+// @ts-expect-error: a function is no value
+await client.set('x', () => 1, 1000);
+// @ts-expect-error: a Map is no value
+await client.set('x', new Map([[1, 2]]), 1000);
+// @ts-expect-error: nor inside an object
+await client.set('x', { user: { roles: new Set(['a']) } }, 1000);
+// @ts-expect-error: nor is a promise
+await client.set('x', [Promise.resolve(1)], 1000);
+// @ts-expect-error: bytes are a value by themselves
+await client.set('x', { key: Buffer.alloc(3) }, 1000);
+// @ts-expect-error: undefined is no value
+await client.set('x', undefined, 1000);
+const bare = new PipeClient('/p');
+// @ts-expect-error: a TTL belongs to every write
+await bare.set('x', 1);
+// @ts-expect-error: the options have none
+await bare.set('x', 1, { ifAbsent: true });
+await new PipeClient('/p', { defaultTtl: '5m' }).set('x', 1);
+await new Broker().client({ defaultTtl: Infinity }).namespace('a').set('x', 1);
+
+interface Schema {
+  user: User;
+  count: number;
+  [job: `job:${string}`]: { done: boolean };
+}
+const typed = new PipeClient<Schema>('/p');
+export const typedUser: User = await typed.get('user');
+export const typedJob: boolean = (await typed.get('job:1', { default: { done: false } })).done;
+export const typedEntry: number = (await typed.getEntry('count')).value;
+export const typedPerhaps: User | null = await typed.get('user', { default: null });
+export const typedInside: { done: boolean } = await typed.namespace('job').get('7');
+export const computed: User = await typed.getOrSet('user', '1m', () => user);
+await typed.set('job:7', { done: true }, 1000);
+await typed.del('count');
+// @ts-expect-error: no such key
+await typed.get('usr');
+// @ts-expect-error: no such key
+await typed.has('jobs:1');
+// @ts-expect-error: a job is no number
+await typed.set('job:1', 5, 1000);
+// @ts-expect-error: a user is no number
+export const wrong: number = await typed.get('user');
+
+const facts = await client.stats();
+// @ts-expect-error: no such figure
+export const typo: number = facts.item;
+for (const info of await client.leases()) {
+  if (info.state === 'held') console.log(info.token.toFixed(), info.ttl.toFixed());
+  else console.log(info.waitMs.toFixed());
+}
+await client.throttle('api', { limit: 5, periodMs: '1m', waitMs: '10s', signal });
+
 // @ts-expect-error: a key is a string
 await client.get(5);
 // @ts-expect-error: no such option
 await client.get('x', { tll: 5 });
-// @ts-expect-error: a TTL is a number
+// @ts-expect-error: a TTL is a number, or has a unit
 await client.set('x', 1, '60');
 // @ts-expect-error: no such option
 await client.set('x', 1, { ttl: 5, ifMissing: true });
