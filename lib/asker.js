@@ -203,7 +203,7 @@ class Asker {
     if (this.#closed || root.#closed) {
       throw check.refusal('invalid_request', 'This client is closed.');
     }
-    root.#connection ??= connect(root.pipe, root.#secret);
+    root.#connection ??= connect(root.pipe, root.#secret, root.options.connectTimeout);
     return root.#connection;
   }
 

@@ -7,6 +7,8 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
+const NAME = 'ephemeral-pipe-broker';
+
 /** The addon where it was built, and where it came with the package (scripts/prebuild). */
 const BUILT = 'build/Release/epb_native.node';
 const PREBUILDS = `prebuilds/${process.platform}-${process.arch}`;
@@ -95,21 +97,63 @@ function usualPlace(root) {
 }
 
 /**
+ * Where the file system tells nothing, as where a test has replaced `fs`: by trying.
+ * @param {string} root
+ * @returns {NativeBinding | null}
+ */
+function tried(root) {
+  for (const place of [path.join(root, BUILT), path.join(root, PREBUILDS, PREBUILT)]) {
+    try {
+      return require(place);
+    } catch {
+      // Perhaps at the next one.
+    }
+  }
+  return null;
+}
+
+/**
+ * Whether a folder is that of the package: a bundle has our code in another.
+ * @param {string} root
+ */
+function isPackage(root) {
+  try {
+    return require(path.join(root, 'package.json')).name === NAME;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string} root */
+function advice(root) {
+  if (!isPackage(root)) {
+    return (
+      `${NAME} was moved out of its package, by a bundler perhaps, and its native binary is not with ` +
+      `it. Mark ${NAME} as external, so that it is loaded from node_modules (esbuild: ` +
+      `--external:${NAME}; webpack, Rollup and Vite: the option external or externals).`
+    );
+  }
+  return (
+    `${NAME} has no native binary for ${process.platform}-${process.arch} with Node ` +
+    `${process.versions.node}. Build it with a C and C++ compiler, make and Python 3 installed: ` +
+    `node ${JSON.stringify(path.join(root, 'scripts/install.js'))}`
+  );
+}
+
+/**
  * @param {string} root
  * @returns {NativeBinding}
  */
 function loadFrom(root) {
   try {
     const place = usualPlace(root);
+    if (place !== undefined) return require(place);
     // @ts-expect-error: node-gyp-build comes without types
-    return place === undefined ? require('node-gyp-build')(root) : require(place);
+    return require('node-gyp-build')(root);
   } catch (cause) {
-    throw new Error(
-      `ephemeral-pipe-broker has no native binary for ${process.platform}-${process.arch} with ` +
-        `Node ${process.versions.node}. Build it with a C and C++ compiler, make and Python 3 ` +
-        `installed: node ${JSON.stringify(path.join(root, 'scripts/install.js'))}`,
-      { cause },
-    );
+    const found = tried(root);
+    if (found !== null) return found;
+    throw new Error(advice(root), { cause });
   }
 }
 

@@ -7,6 +7,7 @@
 const { load } = require('./binding');
 const { checkedMs } = require('./check');
 const { BrokerError, inContext } = require('./error');
+const { environmentBefore, exportVariables, withdrawVariables } = require('./exported');
 const { checkNames, resolve, resolveSecret } = require('./options');
 
 /** A secret with fewer bytes than this can be guessed. */
@@ -67,16 +68,19 @@ class Broker {
   #onStopped = () => {};
   /** The engine copies the bytes of the secret when it starts. */
   #wipeSecret;
-  /** @type {string | undefined} what EPHEMERAL_PIPE was before */
-  #pipeBefore = undefined;
+  /** @type {Record<string, string | undefined>} what start() has put into the environment */
+  #exported = {};
   /** @type {import('./client').PipeClient | null} */
   #ownClient = null;
+
+  /** What users have of it (index.js), which lives as long. @type {object | null} */
+  shownAs = null;
 
   /** @param {object} [options] */
   constructor(options = {}) {
     const given = /** @type {Record<string, unknown>} */ (options);
     this.#options = resolve('broker', given);
-    this.#secret = madeSecret(resolveSecret('broker', given));
+    this.#secret = madeSecret(resolveSecret('broker', given, environmentBefore()));
     const bytes = this.#secret === null ? null : Buffer.from(this.#secret);
     warnWhenWeak(bytes);
     const { Broker: NativeBroker } = load();
@@ -112,8 +116,8 @@ class Broker {
     this.#state = 'running';
     this.#wipeSecret();
     if (this.#options.exportEnv) {
-      this.#pipeBefore = process.env.EPHEMERAL_PIPE;
-      process.env.EPHEMERAL_PIPE = pipe;
+      this.#exported = this.#variables(pipe);
+      exportVariables(this.#exported);
     }
     return pipe;
   }
@@ -138,7 +142,7 @@ class Broker {
   stopSync() {
     if (this.#state === 'new') this.#state = 'stopped';
     if (this.#state === 'stopped') return;
-    this.#restoreEnv();
+    withdrawVariables(this.#exported);
     this.#ownClient?.close();
     this.#ownClient = null;
     this.#native.stopSync();
@@ -149,7 +153,9 @@ class Broker {
   /** @param {number} drainMs */
   async #stop(drainMs) {
     this.#state = 'stopping';
-    this.#restoreEnv();
+    // Whoever waits for its end is to see it.
+    this.#native.ref();
+    withdrawVariables(this.#exported);
     const client = this.#ownClient;
     this.#ownClient = null;
     if (client !== null) await client.close();
@@ -161,21 +167,28 @@ class Broker {
     this.#state = 'stopped';
   }
 
-  #restoreEnv() {
-    if (!this.#options.exportEnv || process.env.EPHEMERAL_PIPE !== this.#native.path) return;
-    if (this.#pipeBefore === undefined) delete process.env.EPHEMERAL_PIPE;
-    else process.env.EPHEMERAL_PIPE = this.#pipeBefore;
-  }
-
   /**
    * The variables by which a child process finds this broker.
    * @returns {Record<string, string>}
    */
   env() {
     const pipe = this.#running('env');
+    if (this.#secret !== null && textOf(this.#secret) === null) {
+      const message = 'This secret is no text that an environment variable can hold.';
+      throw new BrokerError('invalid_request', message, { operation: 'env' });
+    }
+    return this.#variables(pipe);
+  }
+
+  /**
+   * @param {string} pipe
+   * @returns {Record<string, string>} without the secret, if that is no text
+   */
+  #variables(pipe) {
+    const text = this.#secret === null ? null : textOf(this.#secret);
     /** @type {Record<string, string>} */
     const variables = { EPHEMERAL_PIPE: pipe, EPHEMERAL_BROKER_PID: String(process.pid) };
-    if (this.#secret !== null) variables.EPHEMERAL_SECRET = secretText(this.#secret);
+    if (text !== null) variables.EPHEMERAL_SECRET = text;
     return variables;
   }
 
@@ -327,14 +340,12 @@ function checkedDrain(options) {
 
 /**
  * @param {string | Uint8Array} secret
- * @returns {string}
+ * @returns {string | null} null: an environment variable can't hold it
  */
-function secretText(secret) {
+function textOf(secret) {
   const text = typeof secret === 'string' ? secret : Buffer.from(secret).toString();
   const exact = Buffer.compare(Buffer.from(text), Buffer.from(secret)) === 0;
-  if (exact && !text.includes('\0')) return text;
-  const message = 'This secret is no text that an environment variable can hold.';
-  throw new BrokerError('invalid_request', message, { operation: 'env' });
+  return exact && !text.includes('\0') ? text : null;
 }
 
 module.exports = { Broker };

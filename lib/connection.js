@@ -27,6 +27,7 @@
  *   connections of its realm (`globalThis`), which are collected with it, and closed by that.
  */
 
+const { isSet } = require('node:util/types');
 const { load, now } = require('./binding');
 const { Call, codeOf } = require('./call');
 const { Calls } = require('./calls');
@@ -36,7 +37,7 @@ const { sameSecret } = require('./options');
 const { collectGarbage, isOnlyWaiting } = require('./idle');
 const packed = require('./packed');
 const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
-const { Backoff, isPassing, unreachable } = require('./reach');
+const { Backoff, isMissing, isPassing, unreachable } = require('./reach');
 const { endWithRealm } = require('./realm');
 const { Session } = require('./session');
 const { nowhere } = require('./nowhere');
@@ -63,6 +64,8 @@ const TIMER_MAX_MS = 0x7fffffff;
 const BLOCK_MAX_MS = 50;
 const LATE_MS = 10;
 const LATE_GRACE_MS = 50;
+/** So long a pipe that is missing or refuses is tried before there was a connection. */
+const MISSING_MS = 20;
 /** How often one that waits looks whether the process lives for that alone. */
 const IDLE_CHECK_MS = 1000;
 /** Seen so often in a row, garbage is collected; and again after twice as many, each time. */
@@ -92,9 +95,17 @@ function weakly(object, callback) {
   };
 }
 
+/** A Set of connections that a test runner's environment may put on its global object. */
+const SCOPE = Symbol.for('ephemeral-pipe-broker.scope');
 const BUSY = Symbol.for('ephemeral-pipe-broker.busy');
 /** Of a module that is cached, the cache keeps what it has; of one in a bundle nobody may. */
 const isCached = require.cache?.[__filename] === module;
+
+/** @returns {Set<Connection> | null} */
+function scope() {
+  const set = /** @type {Record<symbol, unknown>} */ (/** @type {unknown} */ (globalThis))[SCOPE];
+  return isSet(set) ? /** @type {Set<Connection>} */ (set) : null;
+}
 
 /**
  * The connections of this realm by which something is waited for or held. A program that keeps no
@@ -147,6 +158,7 @@ class Connection {
   /** @type {import('./binding').NativeChannel} */
   #channel;
   #secret;
+  #connectTimeout;
   #calls = new Calls();
   /** What is not handed over yet has bytes of calls that were given up. */
   #stale = false;
@@ -170,6 +182,10 @@ class Connection {
   #held = false;
   #errno = '';
   #backoff = new Backoff();
+  /** There was a connection: its broker is worth waiting for. */
+  #wasOpen = false;
+  /** When the first connecting began; Infinity: it has not, or is over. */
+  #connectingSince = Infinity;
 
   #turns = new Turns({
     turn: () => this.#turn(),
@@ -199,9 +215,11 @@ class Connection {
   /**
    * @param {string} pipe
    * @param {Secret} secret
+   * @param {number} connectTimeout 0: none
    */
-  constructor(pipe, secret) {
+  constructor(pipe, secret, connectTimeout) {
     this.pipe = pipe;
+    this.#connectTimeout = connectTimeout === 0 ? Infinity : connectTimeout;
     this.session = new Session();
     this.actions = this.#binding.actions;
     const { commands, flags } = this.#binding;
@@ -448,6 +466,7 @@ class Connection {
     while (!call.settled) {
       this.#now = now();
       if (call.deadline <= this.#now) this.#expire();
+      else if (this.#giveUpAt() <= this.#now) this.#giveUp();
       else if (this.#connect() && !this.#exchangeAll() && !call.settled) this.#wait(call);
       if (!this.#connected && !call.settled) this.#sleep(call);
     }
@@ -554,6 +573,7 @@ class Connection {
     this.#alarmAt = Infinity;
     this.#alarmKeeps = false;
     if (this.#expireAt <= this.#now) this.#expireDue();
+    if (this.#giveUpAt() <= this.#now) this.#giveUp();
     if (this.#backoff.until <= this.#now) {
       this.#backoff.end();
       this.#turns.schedule(this.#now);
@@ -641,6 +661,7 @@ class Connection {
       this.#idleAt,
       this.#noticeAt,
       this.#siblingsAt,
+      this.#giveUpAt(),
       this.#backoff.until,
     );
     // What is waited for otherwise keeps the process alive by the channel.
@@ -656,6 +677,10 @@ class Connection {
       const timer = require('node:timers').setTimeout(() => this.#woken(WAKE.due), delay);
       if (!keeps) timer.unref();
     }
+  }
+
+  #giveUpAt() {
+    return this.#connectingSince + this.#connectTimeout;
   }
 
   /** The channel's thread saw something. */
@@ -755,8 +780,7 @@ class Connection {
   #shakeHands() {
     this.#receive(this.#channel.exchange(null, 0, this.#input, LOOK_US));
     if (!this.#connected || !this.#channel.open) return false;
-    this.#opened = true;
-    this.#backoff.reset();
+    this.#hasOpened();
     return true;
   }
 
@@ -911,6 +935,7 @@ class Connection {
    */
   #refused(error) {
     this.#lost(error);
+    this.#connectingSince = Infinity;
     for (const call of this.#calls) this.#reject(call, error);
     this.#dropStale();
   }
@@ -918,25 +943,52 @@ class Connection {
   /** @returns {boolean} whether it is connected now; if not, that is being seen to */
   #connect() {
     if (this.#connected) return true;
+    if (!this.#wasOpen && this.#connectingSince === Infinity) {
+      this.#connectingSince = this.#now;
+      this.#setAlarm();
+    }
     const status = this.#channel.connect();
     if (status === 0) {
       this.#backoff.end();
       this.#connected = true;
+      scope()?.add(this);
       this.#errno = '';
-      this.#opened = this.#channel.open;
-      if (this.#opened) this.#backoff.reset();
+      this.#opened = false;
+      if (this.#channel.open) this.#hasOpened();
       this.#lastUsed = this.#now;
       return true;
     }
     const { errno } = this.#channel;
     this.#errno = errno ?? '';
-    if (isPassing(this.#errno)) {
+    if (isPassing(this.#errno) && !this.#isGivenUp()) {
       this.#startBackoff();
     } else {
       this.#refused(errno === null ? this.#error(codeOf(status)) : this.#unreachable());
       this.#rest();
     }
     return false;
+  }
+
+  #hasOpened() {
+    this.#opened = true;
+    this.#wasOpen = true;
+    this.#connectingSince = Infinity;
+    this.#backoff.reset();
+  }
+
+  /** Whether the first connecting has taken long enough, as it fails. */
+  #isGivenUp() {
+    const missing = isMissing(this.#errno) ? MISSING_MS : Infinity;
+    return this.#now - this.#connectingSince >= Math.min(missing, this.#connectTimeout);
+  }
+
+  /** The first connecting has taken too long, whatever it waits for. */
+  #giveUp() {
+    const message = `No broker at ${this.pipe}: it has not let us in within ${this.#connectTimeout} ms.`;
+    this.#backoff.end();
+    this.#channel.close();
+    this.#refused(this.#errno === '' ? this.#error('broker_gone', message) : this.#unreachable());
+    this.#rest();
   }
 
   #unreachable() {
@@ -1042,10 +1094,13 @@ class Connection {
     this.#expireAt = this.#armAt = this.#idleAt = this.#siblingsAt = Infinity;
     this.#noticeAt = Infinity;
     this.#backoff.end();
+    this.#alarmAt = Infinity;
+    this.#alarmKeeps = false;
     this.#channel.alarm(0, false);
     this.#channel.close();
     this.#refused(this.#error('broker_gone', ENDED));
     busyConnections().delete(this);
+    scope()?.delete(this);
   }
 }
 
@@ -1055,13 +1110,14 @@ endWithRealm(connections);
  * The connection for a pipe and secret; `release()` it in the end.
  * @param {string} pipe
  * @param {Secret} secret
+ * @param {number} connectTimeout of the first client
  * @returns {Connection}
  */
-function connect(pipe, secret) {
+function connect(pipe, secret, connectTimeout) {
   for (const connection of connections) {
     if (connection.isFor(pipe, secret)) return connection.retain();
   }
-  const connection = new Connection(pipe, secret);
+  const connection = new Connection(pipe, secret, connectTimeout);
   connections.add(connection);
   return connection.retain();
 }

@@ -6,6 +6,7 @@
  * Invariant: a message names operations, keys, options and paths, never a value or a secret.
  */
 
+const { load } = require('./binding');
 const { hideOurs, setFrameLimit, withOurs } = require('./stack');
 
 const KEY_SHOWN_CHARS = 80;
@@ -69,8 +70,7 @@ function describeType(value) {
  * @returns {string}
  */
 function sentence(code) {
-  const { statuses } = require('./binding').load();
-  return statuses.find((status) => status.code === code)?.message ?? code;
+  return load().statuses.find((status) => status.code === code)?.message ?? code;
 }
 
 /**

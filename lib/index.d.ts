@@ -533,6 +533,12 @@ export interface ClientOptions {
    * `EPB_WAIT`) who holds what it wants, and since when. Default 5,000 ms; 0: never.
    */
   waitNoticeMs?: Duration;
+  /**
+   * Bounds the first connecting, with the proof of the secret: `broker_gone`. Milliseconds; default 0:
+   * no other bound than `timeout`. A pipe that does not exist, or that refuses, is given up within 100 ms
+   * anyway.
+   */
+  connectTimeout?: Duration;
   /** TTL of writes without one. Milliseconds; default 0: none, each write says its own. */
   defaultTtl?: Ttl;
   /**

@@ -2,12 +2,94 @@
 
 const { PipeClient, Client, BrokerError } = require('./client');
 
-/** Loaded when it is asked for: most processes are clients alone, and start for one answer. */
-const broker = {
-  get Broker() {
-    return require('./broker').Broker;
-  },
-};
+/**
+ * The class of ./broker, whose code is loaded with the first object: most processes are clients alone,
+ * and start for one answer. A class, and no getter that loads it, for those who replace exports or
+ * methods in their tests.
+ */
+class Broker {
+  #own;
+
+  /** @param {object} [options] */
+  constructor(options) {
+    const { Broker: Own } = require('./broker');
+    this.#own = new Own(options);
+    this.#own.shownAs = this;
+  }
+
+  get pipe() {
+    return this.#own.pipe;
+  }
+
+  get secret() {
+    return this.#own.secret;
+  }
+
+  /** @returns {Promise<string>} */
+  start() {
+    return this.#own.start();
+  }
+
+  /** @returns {string} */
+  startSync() {
+    return this.#own.startSync();
+  }
+
+  /**
+   * @param {{ drainMs?: number }} [options]
+   * @returns {Promise<void>}
+   */
+  stop(options) {
+    return this.#own.stop(options);
+  }
+
+  stopSync() {
+    this.#own.stopSync();
+  }
+
+  /** @returns {Record<string, string>} */
+  env() {
+    return this.#own.env();
+  }
+
+  /**
+   * @param {string} command
+   * @param {readonly string[]} [args]
+   * @param {import('node:child_process').SpawnOptions} [options]
+   * @returns {import('node:child_process').ChildProcess}
+   */
+  spawn(command, args, options) {
+    return this.#own.spawn(command, args, options);
+  }
+
+  /**
+   * @param {object} [options]
+   * @returns {import('./client').PipeClient}
+   */
+  client(options) {
+    return this.#own.client(options);
+  }
+
+  /** @returns {Promise<any>} */
+  stats() {
+    return this.#own.stats();
+  }
+
+  ref() {
+    this.#own.ref();
+    return this;
+  }
+
+  unref() {
+    this.#own.unref();
+    return this;
+  }
+
+  /** @returns {Promise<void>} */
+  [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
+    return this.stop();
+  }
+}
 
 /**
  * Whether a broker answers and has room: for readiness probes.
@@ -27,11 +109,4 @@ async function checkReadiness(pipe, timeout = 2000) {
   }
 }
 
-module.exports = { PipeClient, Client, BrokerError, checkReadiness };
-// In a form that importers of ES modules find the name in (cjs-module-lexer).
-Object.defineProperty(module.exports, 'Broker', {
-  enumerable: true,
-  get() {
-    return broker.Broker;
-  },
-});
+module.exports = { PipeClient, Client, BrokerError, Broker, checkReadiness };

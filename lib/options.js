@@ -216,7 +216,9 @@ const rows = [
     default: true,
     env: null,
     flag: null,
-    help: 'start() sets EPHEMERAL_PIPE in process.env, stop() puts back what was there.',
+    help:
+      'start() sets EPHEMERAL_PIPE, EPHEMERAL_SECRET and EPHEMERAL_BROKER_PID in process.env, stop() puts back ' +
+      'what was there.',
   },
   {
     name: 'log',
@@ -243,6 +245,17 @@ const rows = [
     zeroMeans: 'never',
     flag: null,
     help: 'A call that waits for so long, for 6 and for 24 times as long, warns who holds what it wants.',
+  },
+  {
+    name: 'connectTimeout',
+    kind: 'client',
+    type: 'ms',
+    default: 0,
+    zeroMeans: 'no other bound than timeout',
+    flag: null,
+    help:
+      'Bounds the first connecting, with the proof of the secret. A pipe that does not exist, or that ' +
+      'refuses, is given up within 100 ms anyway.',
   },
   {
     name: 'defaultTtl',

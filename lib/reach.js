@@ -24,6 +24,14 @@ const CONNECT_HINTS = {
   ENAMETOOLONG: 'the path is longer than a pipe can have',
 };
 
+/** The name leads to nobody: there is no broker, or it has died. */
+const MISSING = new Set(['ENOENT', 'ECONNREFUSED']);
+
+/** @param {string} errno */
+function isMissing(errno) {
+  return MISSING.has(errno);
+}
+
 /** @param {string} errno */
 function isPassing(errno) {
   return RETRIED.has(errno);
@@ -71,4 +79,4 @@ class Backoff {
   }
 }
 
-module.exports = { Backoff, isPassing, unreachable };
+module.exports = { Backoff, isMissing, isPassing, unreachable };

@@ -37,10 +37,24 @@ const SPACE = 0x20;
  * @throws {BrokerError} invalid_value
  */
 function encode(value) {
-  if (isUint8Array(value)) return { text: null, bytes: value, flags: FLAGS.binary };
+  if (isUint8Array(value)) return { text: null, bytes: attached(value), flags: FLAGS.binary };
   const text = jsonOf(value);
   if (text !== null) return { text, bytes: null, flags: 0 };
   throw refusalOf(value);
+}
+
+/**
+ * Bytes whose memory was handed to somebody else (transferred to a worker, say) look like none.
+ * @param {Uint8Array} bytes
+ */
+function attached(bytes) {
+  if (bytes.length > 0) return bytes;
+  try {
+    void new Uint8Array(bytes.buffer);
+    return bytes;
+  } catch {
+    throw new BrokerError('invalid_value', 'The bytes are detached: their memory was transferred.');
+  }
 }
 
 /**

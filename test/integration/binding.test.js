@@ -465,9 +465,10 @@ test('a channel that nobody holds is collected, whatever it waits for', (t) => {
        channel.connect();
        if (name !== 'idle') channel.arm();
        if (name === 'armed for events') channel.unref();
+       if (name === 'to be woken') channel.alarm(600_000, true);
        registry.register(channel, name);
      }
-     const names = ['armed for events', 'armed for events', 'idle', 'idle', 'waited for'];
+     const names = ['armed for events', 'armed for events', 'idle', 'idle', 'to be woken', 'waited for'];
      for (const name of names) make(name);
      let rounds = 0;
      (function collect() {

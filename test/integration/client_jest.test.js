@@ -204,3 +204,61 @@ test('a wait that a test gave up lets the process end', async (t) => {
   assert.equal(error.signal, null);
   assert.match(stderr, /^Tests: +1 failed, 1 total$/m);
 });
+
+test('the package is mocked, and spied on', { timeout: 120_000 }, async (t) => {
+  const mocked = `
+    jest.mock(${JSON.stringify(ROOT)});
+    const { PipeClient, Broker, BrokerError } = require(${JSON.stringify(ROOT)});
+    test('automatically', () => {
+      expect(new PipeClient().get('k')).toBeUndefined();
+      expect(PipeClient.prototype.get).toHaveBeenCalledWith('k');
+      expect(new Broker().startSync()).toBeUndefined();
+      expect(jest.isMockFunction(BrokerError)).toBe(true);
+    });
+  `;
+  const spied = `
+    const epb = require(${JSON.stringify(ROOT)});
+    test('with a spy', async () => {
+      for (const name of ['Broker', 'PipeClient', 'BrokerError']) {
+        const spy = jest.spyOn(epb, name);
+        expect(jest.isMockFunction(epb[name])).toBe(true);
+        spy.mockRestore();
+      }
+      const get = jest.spyOn(epb.PipeClient.prototype, 'get').mockResolvedValue('spied');
+      expect(await new epb.PipeClient().get('k')).toBe('spied');
+      get.mockRestore();
+    });
+  `;
+  const { error, stderr } = await runJest(t, { 'a.test.js': mocked, 'b.test.js': spied });
+  assert.equal(error, null, stderr);
+});
+
+test('an environment ends the clients of its file', { timeout: 120_000 }, async (t) => {
+  const environment = `
+    const { TestEnvironment } = require(${JSON.stringify(require.resolve('jest-environment-node'))});
+    module.exports = class extends TestEnvironment {
+      async setup() {
+        await super.setup();
+        this.scope = this.global[Symbol.for('ephemeral-pipe-broker.scope')] = new this.global.Set();
+      }
+      async handleTestEvent(event) {
+        if (event.name !== 'run_finish') return;
+        for (const connection of [...this.scope]) connection.end();
+      }
+    };
+  `;
+  const suite = (number) => `
+    const { PipeClient } = require(${JSON.stringify(ROOT)});
+    const client = new PipeClient();
+    test('has what the file before had', async () => {
+      await client.limit('one', 1);
+      expect((await client.leases()).length).toBe(0);
+      await client.acquire('one', { waitMs: 0 });
+      await client.lease('number-${number}');
+    });
+  `;
+  const files = { 'environment.js': environment, 'a.test.js': suite(1), 'b.test.js': suite(2) };
+  const config = { testEnvironment: './environment.js' };
+  const { error, stderr } = await runJest(t, files, { args: ['-i'], config });
+  assert.equal(error, null, stderr);
+});

@@ -59,6 +59,17 @@ async function briefBroker(options) {
   return { broker, pipe };
 }
 
+/** A client whose broker has ended, long enough ago that its connection is looked at before it is used. */
+async function abandoned(t, broker, pipe) {
+  const client = clientOf(t, pipe, { timeout: 30_000 });
+  await client.ping();
+  await broker.stop();
+  await new Promise((resolve) => {
+    setTimeout(resolve, 60);
+  });
+  return client;
+}
+
 for (const secret of [null, SECRET]) {
   test(`a client finds the next broker of the same name, ${secret ? 'with' : 'without'} a secret`, async (t) => {
     const options = sameName(secret);
@@ -83,11 +94,10 @@ for (const secret of [null, SECRET]) {
   });
 }
 
-test('calls made before the broker is there wait for it', async (t) => {
+test('of a broker that was there, calls wait for the next one', async (t) => {
   const options = sameName();
   const { broker, pipe } = await briefBroker(options);
-  await broker.stop();
-  const client = clientOf(t, pipe, { timeout: 30_000 });
+  const client = await abandoned(t, broker, pipe);
   const calls = Promise.all([client.set('k', 1, TTL), client.incr('n', 2, TTL), client.get('k')]);
   await new Promise((resolve) => {
     setTimeout(resolve, 30);
@@ -96,13 +106,11 @@ test('calls made before the broker is there wait for it', async (t) => {
   assert.deepEqual(await calls, [true, 2, 1]);
 });
 
-test('no broker within the timeout: broker_gone, naming the pipe and what to do', async (t) => {
+test('no broker: broker_gone, naming the pipe and what to do', async (t) => {
   const pipe = path.join(temporaryDirectory(t), 'none.sock');
-  const client = clientOf(t, pipe, { timeout: 40 });
-  const start = performance.now();
+  const client = clientOf(t, pipe);
   const message = /^get "k": No broker at .*none\.sock: .*start -- <command>.*\(ENOENT\)\.$/;
   await assert.rejects(client.get('k'), withCode('broker_gone', message));
-  assert.ok(performance.now() - start >= 39);
 });
 
 test('a socket nobody listens to any more: broker_gone', async (t) => {
@@ -136,8 +144,7 @@ test('what cannot become a broker is not waited for', async (t) => {
 test('a call that failed for want of a broker is not carried out later', async (t) => {
   const options = sameName();
   const { broker, pipe } = await briefBroker(options);
-  await broker.stop();
-  const client = clientOf(t, pipe, { timeout: 30_000 });
+  const client = await abandoned(t, broker, pipe);
   const kept = client.set('kept', 1, TTL);
   await assert.rejects(
     client.set('dropped', 1, { ttl: TTL, timeout: 20 }),
