@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -172,7 +172,15 @@ read_numbers(const char *path, unsigned long numbers[3])
     ssize_t size = read(fd, text, sizeof(text) - 1);
     epb_socket_close(fd);
     text[size > 0 ? size : 0] = '\0';
-    return sscanf(text, "%lu %lu %lu", &numbers[0], &numbers[1], &numbers[2]);
+    char *at = text;
+    for (int count = 0; count < 3; count++) {
+        char *end = at;
+        numbers[count] = strtoul(at, &end, 10);
+        if (end == at)
+            return count;
+        at = end;
+    }
+    return 3;
 }
 
 /* Where every user of the machine has a number here, it is a user like another. */
