@@ -73,7 +73,7 @@ job_stop(struct epb_engine *engine, struct epb_job *job)
     }
 }
 
-/* Nobody takes anything of it any more. What is small is freed at once. */
+/* Nothing of it is taken any more. What is small is freed at once. */
 static void
 job_end(struct epb_engine *engine, struct epb_job *job, struct epb_budget *budget)
 {
@@ -231,7 +231,7 @@ epb_job_run(struct epb_engine *engine, struct epb_party *party,
     }
     reply->deferred = !epb_job_next(engine, party, now, reply);
     if (!reply->deferred && request->id == 0) {
-        /* Nobody takes the rest of the reply. */
+        /* The rest of the reply is not taken. */
         epb_job_leave(engine, party);
         reply->rest_bytes = 0;
     } else if (reply->deferred && epb_job_is_next(&engine->jobs, party)) {
