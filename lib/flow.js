@@ -60,26 +60,52 @@ function flows() {
 }
 
 /**
- * Runs a function while a lease is held for it.
+ * @param {Flows} all
+ * @param {Flow} flow
+ */
+function leave(all, flow) {
+  flow.over = true;
+  all.running--;
+  if (all.running === 0) all.storage?.disable();
+}
+
+/**
+ * @template R
+ * @param {R} result
+ * @param {Flows} all
+ * @param {Flow} flow
+ * @returns {Promise<Awaited<R>>}
+ */
+async function leaveAfter(result, all, flow) {
+  try {
+    return await result;
+  } finally {
+    leave(all, flow);
+  }
+}
+
+/**
+ * Runs a function while a lease is held for it. What it gives at once needs no promise, which would
+ * cost more than the rest.
  * @template R
  * @param {string} pipe
  * @param {number} token
  * @param {() => R} run
- * @returns {Promise<Awaited<R>>}
+ * @returns {R | Promise<Awaited<R>>}
  */
-async function inFlow(pipe, token, run) {
+function inFlow(pipe, token, run) {
   const all = flows();
   all.storage ??= new (require('node:async_hooks').AsyncLocalStorage)();
-  const { storage } = all;
   /** @type {Flow} */
-  const flow = { pipe, token, outer: storage.getStore(), over: false };
+  const flow = { pipe, token, outer: all.storage.getStore(), over: false };
+  let later = false;
   all.running++;
   try {
-    return await storage.run(flow, run);
+    const result = all.storage.run(flow, run);
+    later = typeof (/** @type {any} */ (result)?.then) === 'function';
+    return later ? leaveAfter(result, all, flow) : result;
   } finally {
-    flow.over = true;
-    all.running--;
-    if (all.running === 0) storage.disable();
+    if (!later) leave(all, flow);
   }
 }
 
