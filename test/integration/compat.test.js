@@ -272,11 +272,9 @@ const EXAMPLES = `
 
 test('programs of theirs go on after changing the import, with one warning', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ['-e', EXAMPLES]);
-  const warnings = JSON.parse(stdout);
-  assert.deepEqual(
-    warnings.map(({ code }) => code),
-    ['EPB_OPTION'],
-  );
+  // The machine may warn, too: of memory that can't be locked.
+  const warnings = JSON.parse(stdout).filter(({ code }) => code === 'EPB_OPTION');
+  assert.equal(warnings.length, 1);
   const left = /leaves out .*compression \(.*, logLevel \(.*, structuredLogging \(.*, metrics \(/;
   assert.match(warnings[0].message, left);
 });
