@@ -46,7 +46,10 @@ const CALLS = `
     const codes = [];
     for (const call of [
       () => client.waitFor('none', { timeoutMs: 20 }),
-      () => client.withLease('k', () => client.acquire('k', { waitMs: 20 })),
+      async () => {
+        const lease = await client.acquire('k');
+        await client.acquire('k', { waitMs: 20 }).finally(() => lease.release());
+      },
       () => client.get('missing'),
       () => frozen.get('k'),
     ]) codes.push(await call().then(() => 'answered', (error) => error.code));
