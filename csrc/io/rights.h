@@ -9,7 +9,7 @@
  * do: the sender gets EPERM, and nothing comes. Elsewhere, and while a client expects the
  * ends of pipes, a socket is guarded: it is read from by epb_rights_read or
  * epb_rights_receive alone, which let the system drop nothing on the reading thread, and
- * what comes is closed by a thread of its own. Plain read and recv would have the
+ * what comes is closed by another thread. Plain read and recv would have the
  * descriptors closed on the spot.
  *
  * POSIX. Windows passes no handles this way.
