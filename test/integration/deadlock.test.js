@@ -4,6 +4,8 @@
 const assert = require('node:assert/strict');
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { once } = require('node:events');
+const { connect } = require('node:net');
+const { createInterface } = require('node:readline');
 const { describe, test } = require('node:test');
 const { setImmediate } = require('node:timers/promises');
 const { Worker } = require('node:worker_threads');
@@ -215,4 +217,26 @@ test('hooks of promises are set while a function runs, and no longer', async (t)
   await client.lock('a', () => assert.notEqual(storage().getStore(), undefined));
   assert.equal(storage().getStore(), undefined);
   assert.notEqual(storage().enabled, true);
+});
+
+test('in JSON lines a request says itself what it holds', async (t) => {
+  const { client } = startPair(t);
+  const socket = connect(client.pipe);
+  t.after(() => socket.destroy());
+  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+  const ask = async (request) => {
+    socket.write(`${JSON.stringify({ action: 'lock', workerId: 'w', ...request })}\n`);
+    return JSON.parse((await lines.next()).value);
+  };
+  const { token } = await ask({ key: 'a' });
+  const again = { key: 'a', fresh: true, waitMs: 60_000 };
+  const refused = await ask({ ...again, holding: [token] });
+  assert.equal(refused.error, 'deadlock');
+  assert.deepEqual(
+    refused.cycle.map(({ key, workerId, token: held }) => [key, workerId, held]),
+    [['a', 'w', token]],
+  );
+  assert.equal((await ask({ ...again, holding: ['x'] })).error, 'invalid_request');
+  assert.equal((await ask({ ...again, holding: Array(65).fill(1) })).error, 'too_large');
+  assert.equal((await ask({ ...again, value: 1 })).error, 'invalid_request');
 });
