@@ -205,7 +205,7 @@ test('a wait that a test gave up lets the process end', async (t) => {
   assert.match(stderr, /^Tests: +1 failed, 1 total$/m);
 });
 
-test('the package is mocked, and spied on', { timeout: 120_000 }, async (t) => {
+test('the package is mocked, and spied on', async (t) => {
   const mocked = `
     jest.mock(${JSON.stringify(ROOT)});
     const { PipeClient, Broker, BrokerError } = require(${JSON.stringify(ROOT)});
@@ -233,7 +233,7 @@ test('the package is mocked, and spied on', { timeout: 120_000 }, async (t) => {
   assert.equal(error, null, stderr);
 });
 
-test('an environment ends the clients of its file', { timeout: 120_000 }, async (t) => {
+test('an environment ends the clients of its file', async (t) => {
   const environment = `
     const { TestEnvironment } = require(${JSON.stringify(require.resolve('jest-environment-node'))});
     module.exports = class extends TestEnvironment {
