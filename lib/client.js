@@ -57,6 +57,8 @@ const decodeEntry = (buffer, reply) => ({
   ttl: endless(reply.ttl),
 });
 /** @type {Decode} */
+const decodeCleared = (_buffer, reply) => ({ cleared: reply.count, held: reply.burst });
+/** @type {Decode} */
 const decodeTrue = () => true;
 /** @type {Decode} */
 const decodeBoolean = (_buffer, reply) => reply.count !== 0;
@@ -373,6 +375,18 @@ class PipeClient {
    */
   discard(key, element, options) {
     return leasing.discard(this.#asker, key, element, options, decodeTrue);
+  }
+
+  /**
+   * @param {string} [prefix]
+   * @param {CallOptions} [options]
+   * @returns {Promise<{ cleared: number, held: number }>}
+   */
+  clear(prefix = '', options) {
+    const asker = this.#asker;
+    return asker.ask('clear', undefined, decodeCleared, options, CALL_OPTIONS, (request) => {
+      request.key = asker.fullPrefix(prefix);
+    });
   }
 
   /**

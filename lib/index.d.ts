@@ -795,6 +795,12 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    */
   discard(key: string, value: Value, options?: CallOptions): Promise<true>;
 
+  /**
+   * Deletes what a run has left under keys that start so: values, pools, semaphores and rate limits.
+   * Resolves how many, and how many stay because they are held or waited for.
+   */
+  clear(prefix?: string, options?: CallOptions): Promise<{ cleared: number; held: number }>;
+
   /** What a key is: a pool, a semaphore, a value, or numbers that are held; null: nothing. */
   describe(key: string, options?: CallOptions): Promise<Description | null>;
 

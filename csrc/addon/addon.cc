@@ -109,6 +109,8 @@ ShapeName(epb_shape shape)
         return "compute";
     case EPB_SHAPE_THROTTLE:
         return "throttle";
+    case EPB_SHAPE_CLEARED:
+        return "cleared";
     case EPB_SHAPE_DESCRIPTION:
         return "description";
     case EPB_SHAPE_WATCH:

@@ -298,6 +298,23 @@ epb_lease_discard(struct epb_leases *leases, struct epb_bytes key, struct epb_by
 EPB_MUST_USE enum epb_status
 epb_lease_undefine(struct epb_leases *leases, struct epb_bytes key,
                    const struct epb_time *now);
+/* Deletes the definitions whose key has the prefix, but for those of which something is
+ * held or waited for, in parts: after epb_lease_clear_begin, until it returns true. What
+ * is defined meanwhile stays. */
+struct epb_lease_clearing {
+    uint64_t cleared;
+    uint64_t held; /* those that stay */
+    /* The leases'. */
+    uint64_t left;
+    uint64_t last;
+};
+void
+epb_lease_clear_begin(const struct epb_leases *leases,
+                      struct epb_lease_clearing *clearing);
+bool
+epb_lease_clear(struct epb_leases *leases, struct epb_bytes prefix,
+                const struct epb_time *now, struct epb_budget *budget,
+                struct epb_lease_clearing *clearing);
 /* Whether a value may be stored under the key: false for pools, semaphores, and numbers
  * that are held or waited for. O(1) when there are no leases at all. */
 bool

@@ -415,6 +415,8 @@ define(struct epb_leases *leases, struct epb_resource *resource, enum epb_lease_
 {
     resource->kind = kind;
     resource->defined = true;
+    resource->defined_as = ++leases->last_definition;
+    leases->defined_count++;
     epb_list_append(&leases->defined, &resource->of_defined);
 }
 
@@ -597,6 +599,7 @@ epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource)
         epb_element_discard(leases, resource, element);
     }
     epb_slots_fini(&resource->slots, leases->arena, leases->quota);
+    leases->defined_count--;
     epb_list_remove(&resource->of_defined);
     epb_list_remove(&resource->of_resized);
     resource->defined = false;
@@ -699,4 +702,58 @@ epb_lease_describe(struct epb_leases *leases, struct epb_bytes key, bool has_val
     description->size = epb_resource_size(resource);
     description->free = free_of(resource);
     description->waiting = resource->queue.count;
+}
+
+/* Clearing */
+
+void
+epb_lease_clear_begin(const struct epb_leases *leases,
+                      struct epb_lease_clearing *clearing)
+{
+    clearing->left = leases->defined_count;
+    clearing->last = leases->last_definition;
+}
+
+/* Undefines it, if nothing is held or waited for. */
+static void
+clear_one(struct epb_leases *leases, struct epb_resource *resource,
+          const struct epb_time *now, struct epb_budget *budget,
+          struct epb_lease_clearing *clearing)
+{
+    epb_budget_spend(budget, EPB_UNITS_VISIT);
+    epb_resource_go_on(leases, resource, now);
+    if (!epb_list_empty(&resource->grants) || resource->queue.count > 0) {
+        clearing->held++;
+        return;
+    }
+    epb_budget_spend(budget, EPB_UNITS_VISIT * (size_t)resource->elements.count);
+    clearing->cleared++;
+    epb_resource_undefine(leases, resource);
+}
+
+/* Each that was looked at goes to the end, so that the next part begins with others. */
+bool
+epb_lease_clear(struct epb_leases *leases, struct epb_bytes prefix,
+                const struct epb_time *now, struct epb_budget *budget,
+                struct epb_lease_clearing *clearing)
+{
+    epb_leases_settle(leases, now);
+    while (clearing->left > 0 && !epb_list_empty(&leases->defined) &&
+           !epb_budget_spent(budget)) {
+        struct epb_resource *resource =
+            EPB_LIST_ITEM(leases->defined.next, struct epb_resource, of_defined);
+        struct epb_bytes key = epb_resource_key(resource);
+
+        clearing->left--;
+        epb_budget_spend(budget, 1);
+        epb_list_remove(&resource->of_defined);
+        epb_list_append(&leases->defined, &resource->of_defined);
+        if (resource->defined_as <= clearing->last &&
+            key.size_bytes >= prefix.size_bytes &&
+            (prefix.size_bytes == 0 ||
+             memcmp(key.data, prefix.data, prefix.size_bytes) == 0)) {
+            clear_one(leases, resource, now, budget, clearing);
+        }
+    }
+    return clearing->left == 0 || epb_list_empty(&leases->defined);
 }

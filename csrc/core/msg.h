@@ -131,6 +131,7 @@ enum epb_shape {
     EPB_SHAPE_LEASES,  /* packed grants and waiting requests */
     EPB_SHAPE_COMPUTE, /* a value, a fence to compute it with, or both */
     EPB_SHAPE_THROTTLE,    /* count: allowed; burst: remaining; wait, period: ms */
+    EPB_SHAPE_CLEARED,     /* count: how many; burst: how many are held, and stay */
     EPB_SHAPE_DESCRIPTION, /* packed */
     EPB_SHAPE_WATCH        /* success; events follow with id 0 */
 };

@@ -158,8 +158,9 @@ epb_store_walk_on(struct epb_store *store, struct epb_store_walk *walk,
 /* It shows nothing from now on. Twice does no harm. */
 void
 epb_store_walk_end(struct epb_store_walk *walk);
-/* Deletes the items with the prefix whose version is at most `version`; *cursor is 0 at
- * first. True: all of them. *deleted grows by those that were live. */
+/* Deletes the items with the prefix whose version is at most `version`, but for those
+ * that must not be evicted; *cursor is 0 at first. True: all of them. *deleted grows by
+ * those that were live. */
 bool
 epb_store_clear(struct epb_store *store, struct epb_bytes prefix, uint64_t version,
                 const struct epb_time *now, uint64_t *cursor, struct epb_budget *budget,

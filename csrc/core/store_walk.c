@@ -114,12 +114,21 @@ epb_store_walk_end(struct epb_store_walk *walk)
 /* Clearing */
 
 struct found {
+    const struct epb_store *store;
     struct epb_bytes prefix;
     uint64_t version;
     struct epb_budget *budget;
     unsigned count;
     struct epb_item *items[CLEAR_ITEMS];
 };
+
+/* Leased values stay. */
+static bool
+may_delete(const struct epb_store *store, const struct epb_item *item)
+{
+    return store->hooks.may_evict == NULL ||
+           store->hooks.may_evict(store->hooks.context, epb_item_key(item));
+}
 
 static void
 find_part(void *context, void *visited)
@@ -129,7 +138,7 @@ find_part(void *context, void *visited)
 
     epb_budget_spend(found->budget, EPB_UNITS_VISIT);
     if (found->count < CLEAR_ITEMS && epb_item_version(item) <= found->version &&
-        has_prefix(item, found->prefix)) {
+        has_prefix(item, found->prefix) && may_delete(found->store, item)) {
         found->items[found->count++] = item;
     }
 }
@@ -155,7 +164,8 @@ epb_store_clear(struct epb_store *store, struct epb_bytes prefix, uint64_t versi
                 const struct epb_time *now, uint64_t *cursor, struct epb_budget *budget,
                 uint64_t *deleted)
 {
-    struct found found = {.prefix = prefix, .version = version, .budget = budget};
+    struct found found = {
+        .store = store, .prefix = prefix, .version = version, .budget = budget};
 
     while (!epb_budget_spent(budget)) {
         uint64_t next = *cursor;

@@ -571,6 +571,59 @@ epb_throttles_sweep(struct epb_throttles *throttles, const struct epb_time *now,
                                                     : throttles->rest_until_ms;
 }
 
+/* Those of a part of the map that are forgotten at a time. */
+#define CLEAR_THROTTLES 64U
+
+struct found {
+    struct epb_bytes prefix;
+    struct epb_budget *budget;
+    unsigned count;
+    struct throttle *throttles[CLEAR_THROTTLES];
+};
+
+static void
+find_part(void *context, void *visited)
+{
+    struct found *found = context;
+    struct throttle *throttle = visited;
+
+    epb_budget_spend(found->budget, EPB_UNITS_VISIT);
+    if (found->count < CLEAR_THROTTLES && epb_list_empty(&throttle->queue) &&
+        throttle->key_bytes >= found->prefix.size_bytes &&
+        (found->prefix.size_bytes == 0 ||
+         memcmp(throttle->key, found->prefix.data, found->prefix.size_bytes) == 0)) {
+        found->throttles[found->count++] = throttle;
+    }
+}
+
+bool
+epb_throttles_clear(struct epb_throttles *throttles, struct epb_bytes prefix,
+                    uint64_t *cursor, struct epb_budget *budget, uint64_t *cleared)
+{
+    struct found found = {.prefix = prefix, .budget = budget};
+
+    while (!epb_budget_spent(budget)) {
+        uint64_t next = *cursor;
+        bool more;
+
+        epb_budget_spend(budget, 1);
+        found.count = 0;
+        more = epb_map_scan(throttles->map, &next, find_part, &found);
+        for (unsigned i = 0; i < found.count; i++) {
+            throttle_free(throttles, found.throttles[i]);
+        }
+        *cleared += found.count;
+        /* A part with as many as could be forgotten may have more. */
+        if (found.count < CLEAR_THROTTLES) {
+            *cursor = next;
+            if (!more) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 uint64_t
 epb_throttles_count(const struct epb_throttles *throttles)
 {

@@ -21,6 +21,7 @@
 
 #include "../base/mem.h"
 #include "../base/sys.h"
+#include "budget.h"
 #include "msg.h"
 #include "quota.h"
 #include "wait.h"
@@ -68,6 +69,11 @@ epb_throttles_wake(struct epb_throttles *throttles, const struct epb_time *now,
 uint64_t
 epb_throttles_sweep(struct epb_throttles *throttles, const struct epb_time *now,
                     unsigned limit);
+/* Forgets those whose key has the prefix and that nobody waits for; *cursor is 0 at
+ * first. True: all of them. *cleared grows by how many. */
+bool
+epb_throttles_clear(struct epb_throttles *throttles, struct epb_bytes prefix,
+                    uint64_t *cursor, struct epb_budget *budget, uint64_t *cleared);
 uint64_t
 epb_throttles_count(const struct epb_throttles *throttles);
 size_t

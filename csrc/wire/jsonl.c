@@ -297,7 +297,7 @@ read_holding(struct decoding *decoding, const struct member *member,
 /* --- The table --- */
 
 #define ONLY(NAME) (UINT64_C(1) << EPB_ACTION_##NAME)
-#define TAKES_PREFIX (ONLY(LIST) | ONLY(LEASES) | ONLY(WATCH))
+#define TAKES_PREFIX (ONLY(LIST) | ONLY(LEASES) | ONLY(WATCH) | ONLY(CLEAR))
 #define TAKES_VALUES (ONLY(POOL) | ONLY(POOL_ADD) | ONLY(RELEASE))
 #define TAKES_HOLDING (ONLY(LEASE) | ONLY(LOCK) | ONLY(ACQUIRE) | ONLY(GET_OR_SET))
 #define TAKES_REPLACE (ONLY(POOL) | ONLY(LIMIT))

@@ -286,6 +286,10 @@ put_members(struct epb_text *text, const struct epb_command *command,
     case EPB_SHAPE_RENEWAL:
         put_renewal(text, reply);
         break;
+    case EPB_SHAPE_CLEARED:
+        epb_jsonl_put_number(text, ",\"cleared\":", (uint64_t)reply->count);
+        epb_jsonl_put_number(text, ",\"held\":", reply->burst);
+        break;
     case EPB_SHAPE_DESCRIPTION:
         epb_jsonl_put_description(text, reply->body);
         break;

@@ -64,6 +64,12 @@ const FLAGS = {
   },
   force: { type: 'boolean', help: 'Also what others hold: for when you know that they are gone.' },
   discard: { type: 'boolean', help: 'Broken: the element leaves its pool.' },
+  replace: { type: 'boolean', help: 'In place of another definition; what is held leaves later.' },
+  keep: {
+    name: 'ifAbsent',
+    type: 'boolean',
+    help: 'Leave another definition as it is; prints false then.',
+  },
   add: { type: 'boolean', help: 'Add to a pool that may exist; prints its size.' },
   shared: { type: 'boolean', help: 'Share the lock with others that say so, too.' },
   grace: {

@@ -111,15 +111,27 @@ async function leases({ client, words: [prefix = ''], options }) {
 /** @type {import('./commands.js').Command['run']} */
 async function pool({ client, words: [key, ...words], options }) {
   const values = readValues(words, options);
-  output.json(await (options.add ? client.poolAdd(key, values) : client.pool(key, values)));
+  const { replace, ifAbsent } = options;
+  const define = () => client.pool(key, values, { replace, ifAbsent });
+  output.json(await (options.add ? client.poolAdd(key, values) : define()));
 }
 
 /** @type {import('./commands.js').Command['run']} */
-async function limit({ client, words: [key, count] }) {
+async function limit({ client, words: [key, count], options: { replace, ifAbsent } }) {
   if (!/^\d+$/.test(count) || Number(count) < 1) {
     throw new UsageError(`limit: how many at a time? Not ${JSON.stringify(count)}`);
   }
-  output.json(await client.limit(key, Number(count)));
+  output.json(await client.limit(key, Number(count), { replace, ifAbsent }));
+}
+
+/** @type {import('./commands.js').Command['run']} */
+async function describe({ client, words: [key] }) {
+  output.json(await client.describe(key));
+}
+
+/** @type {import('./commands.js').Command['run']} */
+async function clear({ client, words: [prefix = ''] }) {
+  output.json(await client.clear(prefix));
 }
 
 /** @type {Record<string, import('./commands.js').Command>} */
@@ -160,7 +172,7 @@ const LEASE_COMMANDS = {
     summary: 'Define what can be leased of KEY; - reads one element a line from stdin.',
     least: 2,
     most: Infinity,
-    flags: ['add'],
+    flags: ['add', 'replace', 'keep'],
     run: pool,
   },
   limit: {
@@ -168,7 +180,22 @@ const LEASE_COMMANDS = {
     summary: 'Define that KEY can be leased N times at once.',
     least: 2,
     most: 2,
+    flags: ['replace', 'keep'],
     run: limit,
+  },
+  describe: {
+    usage: 'describe KEY',
+    summary: 'Print what KEY is, its size, what is free and how many wait, as JSON.',
+    least: 1,
+    most: 1,
+    run: describe,
+  },
+  clear: {
+    usage: 'clear [PREFIX]',
+    summary: 'Delete values, pools, semaphores and rate limits; what is held stays.',
+    least: 0,
+    most: 1,
+    run: clear,
   },
   wait: {
     usage: 'wait KEY [--wait TIME]',

@@ -55,6 +55,7 @@ const CALLS = {
   poolAdd: (client) => client.poolAdd(KEY, [VALUE]),
   limit: (client) => client.limit(KEY, 2),
   discard: (client) => client.discard(KEY, VALUE),
+  clear: (client) => client.clear(KEY),
   describe: (client) => client.describe(KEY),
   leases: (client) => client.leases(KEY),
   getOrSet: (client) => client.getOrSet(KEY, TTL, never),

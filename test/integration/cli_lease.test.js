@@ -83,12 +83,25 @@ describe('lease', () => {
 
   it('gives the elements of a pool, in order, never twice', async () => {
     assert.equal(await ok(['pool', 'words', 'ann', 'bob']), 'true\n');
-    assert.equal(await ok(['pool', 'words', 'cid']), 'false\n');
+    assert.equal(await ok(['pool', 'words', 'bob', 'ann']), 'false\n');
+    await fails(['pool', 'words', 'cid'], 1, /pool "words": .*another list/);
+    assert.equal(await ok(['pool', 'words', 'cid', '--if-absent']), 'false\n');
     assert.equal(await ok(['lease', 'words', '--worker', '1']), 'ann\n');
     assert.equal(await ok(['lease', 'words', '--worker', '2', '--json']), '"bob"\n');
     await fails(['lease', 'words', '--worker', '3'], 1, /lease "words": .*--wait TIME/);
     assert.equal(await ok(['pool', 'words', '--add', 'dot']), '3\n');
     assert.equal(await ok(['lease', 'words', '--worker', '3']), 'dot\n');
+  });
+
+  it('replaces a definition, describes what there is, and clears it', async () => {
+    assert.equal(await ok(['pool', 'gone:words', 'ann', 'bob']), 'true\n');
+    assert.equal(await ok(['pool', 'gone:words', 'cid', '--replace']), 'true\n');
+    const pool = { kind: 'pool', size: 1, free: 1, waiting: 0 };
+    assert.deepEqual(JSON.parse(await ok(['describe', 'gone:words'])), pool);
+    assert.equal(await ok(['limit', 'gone:turns', '1']), 'true\n');
+    assert.equal(await ok(['limit', 'gone:turns', '2', '--replace']), 'true\n');
+    assert.deepEqual(JSON.parse(await ok(['clear', 'gone:'])), { cleared: 2, held: 0 });
+    assert.equal(await ok(['describe', 'gone:words']), 'null\n');
   });
 
   it('takes a pool from stdin, so that no secret is on a command line', async () => {
@@ -118,7 +131,7 @@ describe('lease', () => {
 
   it('gives as many permits as limit says', async () => {
     assert.equal(await ok(['limit', 'uploads', '2']), 'true\n');
-    assert.equal(await ok(['limit', 'uploads', '5']), 'false\n');
+    await fails(['limit', 'uploads', '5'], 1, /limit "uploads": /);
     assert.equal(await ok(['lease', 'uploads', '--worker', '1']), '0\n');
     assert.equal(await ok(['lease', 'uploads', '--worker', '2']), '1\n');
     await fails(['lease', 'uploads', '--worker', '3'], 1, /lease "uploads": /);

@@ -236,3 +236,27 @@ test('describe tells what a key is', async (t) => {
   assert.deepEqual(await client.describe('team:browsers'), permits);
   assert.deepEqual(await client.namespace('team').describe('browsers'), permits);
 });
+
+test('clear deletes values, pools, semaphores and rate limits; what is held stays, and is counted', async (t) => {
+  const { client } = startThree(t);
+  const run = client.namespace('run');
+  for (let i = 0; i < 3000; i++) run.set(`value ${i}`, i, TTL);
+  await run.set('leased', 1, TTL);
+  await run.pool('accounts', ACCOUNTS);
+  await run.pool('busy', ACCOUNTS);
+  await run.limit('browsers', 2);
+  await run.throttle('login', { limit: 1, periodMs: TTL });
+  await client.set('other', 1, TTL);
+  const held = [await run.acquire('busy'), await run.acquire('leased')];
+  assert.deepEqual(await run.clear(), { cleared: 3003, held: 2 });
+  assert.deepEqual(
+    (await client.list()).map(({ key }) => key),
+    ['other', 'run:leased'],
+  );
+  assert.equal(await run.describe('accounts'), null);
+  assert.equal((await run.describe('busy')).size, 3);
+  assert.equal((await run.throttle('login', { limit: 1, periodMs: TTL })).allowed, true);
+  for (const lease of held) await lease.release();
+  assert.deepEqual(await client.clear(), { cleared: 4, held: 0 });
+  assert.deepEqual(await client.clear('nothing'), { cleared: 0, held: 0 });
+});

@@ -1,0 +1,156 @@
+/*
+ * clear: a job that deletes what a run has left behind. First the definitions, then the
+ * values, then the rate limits; at last it counts the values that stayed since they are
+ * leased. What is set or defined while it works stays.
+ */
+#include "command.h"
+#include "state.h"
+
+enum clear_step {
+    CLEAR_DEFINITIONS,
+    CLEAR_VALUES,
+    CLEAR_THROTTLES,
+    COUNT_LEASED,
+    CLEARED
+};
+
+struct clear_job {
+    struct epb_job job;
+    struct epb_engine *engine;
+    enum clear_step step;
+    uint64_t version; /* of the store, when it began */
+    uint64_t cursor;
+    struct epb_lease_clearing definitions;
+    struct epb_leases_walk leased;
+    struct epb_time counted; /* when the count began */
+    bool walking;
+    uint64_t cleared; /* values and rate limits */
+    uint64_t held;    /* values */
+};
+
+static struct clear_job *
+clear_of(struct epb_job *job)
+{
+    return (struct clear_job *)job; /* its first member */
+}
+
+static void
+clear_begin(struct epb_engine *engine, struct epb_job *job)
+{
+    struct clear_job *clear = clear_of(job);
+
+    clear->engine = engine;
+    clear->version = epb_store_version(engine->store);
+    epb_lease_clear_begin(engine->leases, &clear->definitions);
+}
+
+/* A leased value is held by one. */
+static void
+count_leased(void *context, const struct epb_lease_line *line)
+{
+    struct clear_job *clear = context;
+    struct epb_item_view view;
+
+    clear->held +=
+        line->held && line->kind == EPB_KIND_VALUE &&
+        epb_store_peek(clear->engine->store, line->key, &clear->counted, &view) == EPB_OK;
+}
+
+static bool
+count_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget *budget)
+{
+    struct epb_leases *leases = clear->engine->leases;
+
+    if (!clear->walking) {
+        clear->leased = (struct epb_leases_walk){.prefix = epb_job_prefix(&clear->job),
+                                                 .visit = count_leased,
+                                                 .context = clear};
+        clear->counted = *now;
+        epb_leases_walk_begin(leases, &clear->leased, now);
+        clear->walking = true;
+    }
+    if (!epb_leases_walk_on(leases, &clear->leased, budget)) {
+        return false;
+    }
+    epb_leases_walk_end(&clear->leased);
+    return true;
+}
+
+/* Whether the step is done. */
+static bool
+step_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget *budget)
+{
+    struct epb_engine *engine = clear->engine;
+    struct epb_bytes prefix = epb_job_prefix(&clear->job);
+
+    switch (clear->step) {
+    case CLEAR_DEFINITIONS:
+        return epb_lease_clear(engine->leases, prefix, now, budget, &clear->definitions);
+    case CLEAR_VALUES:
+        return epb_store_clear(engine->store, prefix, clear->version, now, &clear->cursor,
+                               budget, &clear->cleared);
+    case CLEAR_THROTTLES:
+        return epb_throttles_clear(engine->throttles, prefix, &clear->cursor, budget,
+                                   &clear->cleared);
+    case COUNT_LEASED:
+        return count_on(clear, now, budget);
+    case CLEARED:
+        break;
+    }
+    return true;
+}
+
+static enum epb_status
+clear_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time *now,
+           struct epb_budget *budget, bool *done)
+{
+    struct clear_job *clear = clear_of(job);
+
+    (void)engine;
+    while (clear->step != CLEARED && !epb_budget_spent(budget)) {
+        if (step_on(clear, now, budget)) {
+            clear->step++;
+            clear->cursor = 0;
+        }
+    }
+    *done = clear->step == CLEARED;
+    return EPB_OK;
+}
+
+static void
+clear_reply(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes)
+{
+    const struct clear_job *clear = (const struct clear_job *)job;
+
+    reply->flags = EPB_F_COUNT | EPB_F_BURST;
+    reply->count = (int64_t)(clear->cleared + clear->definitions.cleared);
+    reply->burst = clear->held + clear->definitions.held;
+    *body_bytes = 0;
+}
+
+static void
+clear_stop(struct epb_engine *engine, struct epb_job *job)
+{
+    struct clear_job *clear = clear_of(job);
+
+    (void)engine;
+    if (clear->walking) {
+        epb_leases_walk_end(&clear->leased);
+    }
+}
+
+void
+epb_cmd_clear(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    static const struct epb_job_kind kind = {
+        .size_bytes = sizeof(struct clear_job),
+        .begin = clear_begin,
+        .work = clear_work,
+        .reply = clear_reply,
+        .stop = clear_stop,
+    };
+
+    epb_job_run(engine, party, request, now, &kind, reply);
+}
