@@ -238,13 +238,17 @@ is_record(const char *text, size_t size)
            text[RECORD_BYTES - 1] == '\n';
 }
 
-/* The lock is held. A boot that isn't known is nobody's. */
+/* The lock is held. Where there is no room for a record the file stays empty: then the
+ * next broker leaves a dead socket of this one alone, and no more is lost. */
 static int
 write_record(int fd, const char *record)
 {
     if (ftruncate(fd, 0) != 0)
         return -errno;
-    return pwrite(fd, record, RECORD_BYTES, 0) == (ssize_t)RECORD_BYTES ? 0 : UV_EIO;
+    ssize_t written = pwrite(fd, record, RECORD_BYTES, 0);
+    if (written > 0 && written < (ssize_t)RECORD_BYTES && ftruncate(fd, 0) != 0)
+        return -errno;
+    return 0;
 }
 
 /* Reads who had the lock before, and claims it. A socket that is there is another
