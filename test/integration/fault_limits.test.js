@@ -35,6 +35,8 @@ async function runLimited(limit, script, env = {}, before = []) {
     const net = require('node:net');
     const { once } = require('node:events');
     const { Broker, PipeClient } = require(${JSON.stringify(ROOT)});
+    // It is loaded with the first Broker, for which there may be no descriptor left.
+    require(${JSON.stringify(path.join(ROOT, 'lib/broker.js'))});
     (async () => {${script}})().then(
       () => console.log('done'),
       (error) => { console.error(error); process.exit(1); },
