@@ -71,18 +71,47 @@ barrier_free_empty(struct epb_barriers *barriers, struct barrier *barrier)
 
 /* Those behind have smaller numbers from now on. */
 static void
+forget(struct barrier *barrier, struct epb_wait *wait)
+{
+    epb_list_remove(&wait->of_queue);
+    wait->detail = NULL;
+    barrier->count--;
+}
+
+static void
 wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
 {
     struct barrier *barrier = wait->detail;
 
     (void)now;
-    epb_list_remove(&wait->of_queue);
-    wait->detail = NULL;
-    barrier->count--;
-    barrier_free_empty(keeper, barrier);
+    if (barrier != NULL) {
+        forget(barrier, wait);
+        barrier_free_empty(keeper, barrier);
+    }
 }
 
 static const struct epb_wait_keeper keeper_calls = {.withdraw = wait_withdraw};
+
+/* Those whose party leaves, and whose waits are not withdrawn yet, have not arrived.
+ * Returns the barrier; NULL: that was all of it. */
+static struct barrier *
+forget_leaving(struct epb_barriers *barriers, struct barrier *barrier)
+{
+    struct epb_list *node = barrier->arrived.next;
+    bool is_left;
+
+    while (node != &barrier->arrived) {
+        struct epb_wait *wait = EPB_LIST_ITEM(node, struct epb_wait, of_queue);
+
+        node = node->next;
+        if (epb_wait_is_leaving(barriers->waits, wait)) {
+            forget(barrier, wait);
+        }
+    }
+    is_left = barrier->count > 0;
+    barrier_free_empty(barriers, barrier);
+    return is_left ? barrier : NULL;
+}
 
 /* All have arrived. */
 static void
@@ -145,6 +174,10 @@ epb_barrier_arrive(struct epb_barriers *barriers, struct epb_party *party,
     }
     if (barrier != NULL && barrier->parties != request->count) {
         return EPB_KIND_MISMATCH;
+    }
+    if (barrier != NULL && before + 1 >= request->count) {
+        barrier = forget_leaving(barriers, barrier);
+        before = barrier == NULL ? 0 : barrier->count;
     }
     if (before + 1 < request->count) {
         status = join(barriers, barrier, party, request, now);

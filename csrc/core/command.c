@@ -60,7 +60,8 @@ epb_command_by_name(struct epb_bytes name)
 bool
 epb_command_is_long(const struct epb_command *command)
 {
-    return command->action == EPB_ACTION_LIST || command->action == EPB_ACTION_LEASES;
+    return command->action == EPB_ACTION_LIST || command->action == EPB_ACTION_LEASES ||
+           command->action == EPB_ACTION_CLEAR;
 }
 
 /* The request's fields as bits of the table's columns. */

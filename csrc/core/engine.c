@@ -8,6 +8,8 @@
 #define SWEEP_LIMIT 500U
 /* Watchers that a sweep tells of the items it removes, about. */
 #define SWEEP_TELL_LIMIT 5000U
+/* Grants that are ended before a request, if they are due. */
+#define SETTLE_LIMIT EPB_LIMIT(500U, 3U)
 /* What a party that leaves gives back at once; the rest is swept. */
 #define LEAVE_UNITS EPB_LIMIT(EPB_SLICE_UNITS, 400U)
 /* Events a reply carries, in bytes. */
@@ -106,6 +108,22 @@ forget_reply(struct epb_engine *engine)
     }
 }
 
+/* What is due ends before anything else. Of thousands, so many do; the time then stands
+ * still for this call, just before the next one is due, so that the others live on for
+ * it. It never goes back from call to call. */
+static const struct epb_time *
+settle(struct epb_engine *engine, const struct epb_time *now)
+{
+    uint64_t next_ms = epb_leases_sweep(engine->leases, now, SETTLE_LIMIT);
+
+    if (next_ms > now->mono_ms) {
+        return now;
+    }
+    engine->standing = *now;
+    engine->standing.mono_ms = next_ms - 1;
+    return &engine->standing;
+}
+
 /* Parties */
 
 struct epb_party *
@@ -123,7 +141,8 @@ go_on_leaving(struct epb_engine *engine, const struct epb_time *now,
         struct epb_party *party =
             EPB_LIST_ITEM(engine->leaving.next, struct epb_party, of_leaving);
 
-        if (!epb_watch_leave(engine->watches, party, budget) ||
+        if (!epb_party_withdraw(engine->waits, party, now, budget) ||
+            !epb_watch_leave(engine->watches, party, budget) ||
             !epb_lease_leave(engine->leases, party, now, budget)) {
             return false;
         }
@@ -143,8 +162,9 @@ epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
         return;
     }
     forget_reply(engine);
+    now = settle(engine, now);
     epb_job_leave(engine, party);
-    epb_party_withdraw(engine->waits, party, now);
+    party->leaving = true;
     epb_list_append(&engine->leaving, &party->of_leaving);
     (void)go_on_leaving(engine, now, &budget);
 }
@@ -232,7 +252,7 @@ epb_engine_run(struct epb_engine *engine, struct epb_party *party,
     forget_reply(engine);
     *reply = (struct epb_reply){.status = EPB_OK, .id = request->id};
     engine->requests++;
-    dispatch(engine, party, request, now, reply);
+    dispatch(engine, party, request, settle(engine, now), reply);
     if (!reply->deferred) {
         engine->by_status[reply->status]++;
     }
@@ -307,6 +327,7 @@ epb_engine_next(struct epb_engine *engine, struct epb_party *party,
     bool found;
 
     forget_reply(engine);
+    now = settle(engine, now);
     found = next_loss(engine, party, reply) || next_finished(engine, party, now, reply) ||
             next_events(engine, party, reply) || next_job(engine, party, now, reply);
     party->told = epb_engine_has_next(engine, party);
@@ -368,18 +389,21 @@ epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
                  struct epb_due *due)
 {
     struct epb_budget budget = epb_budget_slice();
+    const struct epb_time *then;
 
     forget_reply(engine);
     due->item_boot_ms = epb_store_sweep(engine->store, now, items_limit(engine));
-    due->lease_mono_ms = epb_leases_sweep(engine->leases, now, SWEEP_LIMIT);
+    then = settle(engine, now);
+    due->lease_mono_ms = epb_leases_sweep(engine->leases, now, 0);
     /* Before those that have waited long enough: what comes in the last moment comes. */
-    due->lease_mono_ms = earlier(due->lease_mono_ms,
-                                 epb_throttles_wake(engine->throttles, now, SWEEP_LIMIT));
-    due->lease_mono_ms =
-        earlier(due->lease_mono_ms, epb_waits_sweep(engine->waits, now, SWEEP_LIMIT));
     due->lease_mono_ms = earlier(
-        due->lease_mono_ms, epb_throttles_sweep(engine->throttles, now, SWEEP_LIMIT));
-    if (!go_on_leaving(engine, now, &budget) || !epb_jobs_sweep(&engine->jobs, &budget)) {
+        due->lease_mono_ms, epb_throttles_wake(engine->throttles, then, SWEEP_LIMIT));
+    due->lease_mono_ms =
+        earlier(due->lease_mono_ms, epb_waits_sweep(engine->waits, then, SWEEP_LIMIT));
+    due->lease_mono_ms = earlier(
+        due->lease_mono_ms, epb_throttles_sweep(engine->throttles, then, SWEEP_LIMIT));
+    if (!go_on_leaving(engine, then, &budget) ||
+        !epb_jobs_sweep(&engine->jobs, &budget)) {
         due->lease_mono_ms = earlier(due->lease_mono_ms, now->mono_ms);
     }
 }
@@ -389,7 +413,7 @@ epb_engine_drain(struct epb_engine *engine, const struct epb_time *now)
 {
     forget_reply(engine);
     engine->draining = true;
-    epb_waits_finish_all(engine->waits, EPB_DRAINING, now);
+    epb_waits_finish_all(engine->waits, EPB_DRAINING, settle(engine, now));
 }
 
 /* Facts */

@@ -43,6 +43,7 @@ struct epb_engine {
     uint64_t by_action[EPB_ACTION_SLOTS];
     uint64_t by_status[EPB_STATUS_SLOTS];
     struct epb_near_budget near_budget;
+    struct epb_time standing; /* of a call while grants are left that are due */
     bool draining;
 };
 

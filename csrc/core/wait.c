@@ -179,23 +179,33 @@ first_of(const struct epb_list *list)
                                 : EPB_LIST_ITEM(list->next, struct epb_wait, of_party);
 }
 
-void
+static void
+undo(struct epb_waits *waits, struct epb_wait *wait, const struct epb_time *now)
+{
+    epb_list_remove(&wait->of_party);
+    if (wait->calls->undo != NULL) {
+        wait->calls->undo(wait->keeper, wait, now);
+    }
+    epb_wait_free(waits, wait);
+}
+
+bool
 epb_party_withdraw(struct epb_waits *waits, struct epb_party *party,
-                   const struct epb_time *now)
+                   const struct epb_time *now, struct epb_budget *budget)
 {
     struct epb_wait *wait;
 
     party->leaving = true;
-    while ((wait = first_of(&party->waiting)) != NULL) {
+    while ((wait = first_of(&party->waiting)) != NULL && !epb_budget_spent(budget)) {
+        epb_budget_spend(budget, 4 * EPB_UNITS_VISIT);
         wait->calls->withdraw(wait->keeper, wait, now);
         epb_wait_free(waits, wait);
     }
-    while ((wait = epb_wait_pop(waits, party)) != NULL) {
-        if (wait->calls->undo != NULL) {
-            wait->calls->undo(wait->keeper, wait, now);
-        }
-        epb_wait_free(waits, wait);
+    while ((wait = first_of(&party->finished)) != NULL && !epb_budget_spent(budget)) {
+        epb_budget_spend(budget, 3 * EPB_UNITS_VISIT);
+        undo(waits, wait, now);
     }
+    return epb_list_empty(&party->waiting) && epb_list_empty(&party->finished);
 }
 
 void

@@ -40,6 +40,7 @@
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../base/tree.h"
+#include "budget.h"
 #include "msg.h"
 #include "quota.h"
 
@@ -130,11 +131,11 @@ epb_waits_free(struct epb_waits *waits);
 /* NULL when memory is out. */
 struct epb_party *
 epb_party_new(struct epb_waits *waits, void *user, bool sessionless);
-/* The party is about to leave: all its waits are withdrawn, or undone, and freed, and
- * nothing is granted to it from now on. */
-void
+/* The party is about to leave: nothing is granted to it from now on, and all its waits
+ * are withdrawn, or undone, and freed, as far as the budget goes; true: all of them. */
+bool
 epb_party_withdraw(struct epb_waits *waits, struct epb_party *party,
-                   const struct epb_time *now);
+                   const struct epb_time *now, struct epb_budget *budget);
 /* After epb_party_withdraw; takes, losses and watchers have been seen to. Its session
  * ends with it when it is the last of it. */
 void
@@ -194,7 +195,7 @@ epb_wait_is_due(const struct epb_wait *wait, const struct epb_time *now)
 {
     return wait->due_mono_ms <= now->mono_ms;
 }
-/* Whether it is about to be withdrawn, in a call that is under way. */
+/* Whether it is about to be withdrawn, in this call or in a later slice. */
 bool
 epb_wait_is_leaving(const struct epb_waits *waits, const struct epb_wait *wait);
 

@@ -34,7 +34,7 @@ teardown(void)
 {
     struct epb_mem_stats stats;
 
-    epb_party_withdraw(waits, party, &now);
+    (void)epb_party_withdraw(waits, party, &now, &(struct epb_budget){SIZE_MAX});
     epb_party_free(waits, party);
     cr_assert_eq(quota.used_bytes, 0);
     epb_barriers_free(barriers);

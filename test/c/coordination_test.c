@@ -454,3 +454,98 @@ Test(coordination, deferred_replies_are_counted_once)
     cr_assert_eq(stats.requests, 1);
     cr_assert_eq(stats.by_status[EPB_WAIT_TIMEOUT], 1);
 }
+
+/* Parties that leave much, and grants that are due in great number, take many calls. */
+
+static struct epb_request
+lock_of(struct peer *peer, const char *key)
+{
+    return by(peer, to(EPB_ACTION_LOCK, key));
+}
+
+Test(coordination, ten_thousand_waits_of_one_that_leaves_end_in_slices)
+{
+    const unsigned count = 10000;
+    unsigned sweeps = 0;
+    struct epb_due due;
+
+    cr_assert_eq(ask(&table.a, lock_of(&table.a, "l")), EPB_OK);
+    for (unsigned i = 0; i < count; i++) {
+        cr_assert_eq(ask(&table.b, waiting(lock_of(&table.b, "l"), 60000)), DEFERRED);
+    }
+    peer_leave(&table.b);
+    cr_assert_gt(table_stats().waiting, count / 2, "one call ends a part of them");
+    cr_assert_eq(ask(&table.a, by(&table.a, to(EPB_ACTION_RELEASE, ""))), EPB_OK);
+    cr_assert_eq(ask(&table.c, lock_of(&table.c, "l")), EPB_OK,
+                 "nothing is given to those that are left");
+    do {
+        epb_engine_sweep(table.engine, &table.now, &due);
+        sweeps++;
+    } while (due.lease_mono_ms <= table.now.mono_ms);
+    cr_assert_gt(sweeps, 5);
+    cr_assert_eq(table_stats().waiting, 0);
+    peer_join(&table.b, "wb");
+}
+
+Test(coordination, a_barrier_does_not_count_those_that_leave)
+{
+    const struct epb_request request =
+        waiting(counting(to(EPB_ACTION_BARRIER, "b"), 5000), 60000);
+
+    cr_assert_eq(ask(&table.a, request), DEFERRED);
+    for (int i = 1; i < 4999; i++) {
+        cr_assert_eq(ask(&table.b, request), DEFERRED);
+    }
+    peer_leave(&table.b);
+    cr_assert_gt(table_stats().waiting, 1000, "not all are withdrawn yet");
+    cr_assert_eq(ask(&table.c, request), DEFERRED);
+    (void)pass(1);
+    cr_assert_eq(table_stats().waiting, 2);
+    cr_assert_eq(answer(&table.a), DEFERRED);
+    peer_join(&table.b, "wb");
+}
+
+Test(coordination, ten_thousand_grants_that_are_due_end_in_slices)
+{
+    uint64_t left = 10000;
+    unsigned calls = 0;
+    uint64_t token;
+    char key[16];
+
+    for (unsigned i = 0; i < left; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        cr_assert_eq(ask(&table.a, lasting(lock_of(&table.a, key), 100)), EPB_OK);
+    }
+    table.now.mono_ms += 150;
+    while (left > 0) {
+        /* All that is done with a grant is done at one time: its last millisecond. */
+        token = token_of(ask(&table.a, lasting(lock_of(&table.a, "k9999"), 1)));
+        cr_assert_eq(ask(&table.a, fenced(to(EPB_ACTION_RELEASE, ""), token)), EPB_OK);
+        cr_assert_geq(table_stats().leases.grants + 2000, left,
+                      "a call ends a part of them");
+        left = table_stats().leases.grants;
+        cr_assert_lt(calls++, 10000);
+    }
+    cr_assert_gt(calls, 5);
+}
+
+Test(coordination, others_are_served_while_many_keys_are_cleared)
+{
+    char key[16];
+    unsigned slices = 1;
+
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        cr_assert_eq(set(&table.a, key, "1"), EPB_OK);
+    }
+    cr_assert_eq(ask(&table.b, to(EPB_ACTION_CLEAR, "k")), DEFERRED);
+    cr_assert_gt(table_stats().store.items, 5000);
+    cr_assert_eq(set(&table.a, "k1", "2"), EPB_OK);
+    while (answer(&table.b) == DEFERRED) {
+        slices++;
+    }
+    cr_assert_eq(table.reply.id, table.b.id);
+    cr_assert_eq(table.reply.status, EPB_OK);
+    cr_assert_gt(slices, 5);
+    cr_assert_eq(table_stats().store.items, 1, "what was set meanwhile stays");
+}

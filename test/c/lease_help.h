@@ -68,7 +68,8 @@ leave(struct office *office, struct epb_party *party)
 {
     struct epb_budget budget = {SIZE_MAX};
 
-    epb_party_withdraw(office->waits, party, &office->now);
+    (void)epb_party_withdraw(office->waits, party, &office->now,
+                             &(struct epb_budget){SIZE_MAX});
     cr_assert(epb_lease_leave(office->leases, party, &office->now, &budget));
     epb_party_free(office->waits, party);
 }

@@ -501,7 +501,7 @@ run_leave(struct run *run, unsigned party)
 {
     struct epb_party *real = run->parties[party];
 
-    epb_party_withdraw(run->waits, real, &run->now);
+    (void)epb_party_withdraw(run->waits, real, &run->now, &(struct epb_budget){SIZE_MAX});
     leave_whole(run, real);
     EXPECT(run, epb_list_empty(&real->takes) && epb_list_empty(&real->losses));
     epb_party_free(run->waits, real);

@@ -112,7 +112,7 @@ static const char CONVERSATION[] = LOCK_LINE(",\"id\":1", "a", "0") LOCK_LINE(",
     "{\"ok\":false" id ",\"error\":\"wait_timeout\",\"message\":\"%s\"," queue        \
     ",\"holders\":[{\"key\":\"l\",\"kind\":\"lock\",\"state\":\"held\",\"workerId\":" \
     "\"a\","                                                                          \
-    "\"shared\":false,\"session\":null,\"token\":" TOKEN_1                            \
+    "\"shared\":false,\"count\":1,\"session\":null,\"token\":" TOKEN_1                \
     ",\"ttl\":60000,\"pid\":null,\"since\":5000000}]}\n"
 
 static const char CONVERSATION_REPLY[] = GRANTED(",\"id\":1", TOKEN_1)
@@ -395,14 +395,17 @@ Test(session_lines, elements_come_in_lines_and_go_out_as_they_came)
     say_lines(&broker,
               "{\"action\":\"pool\",\"key\":\"p\",\"values\":[{\"a\": 1},\"b\"]}\n"
               "{\"action\":\"pool\",\"key\":\"p\",\"values\":[1]}\n"
+              "{\"action\":\"pool\",\"key\":\"p\",\"values\":[1],\"ifAbsent\":true}\n"
               "{\"action\":\"poolAdd\",\"key\":\"p\",\"encoding\":\"base64\","
               "\"values\":[\"AAE=\"]}\n"
               "{\"action\":\"pool\",\"key\":\"q\",\"values\":[]}\n");
     char expected[600];
     snprintf(expected, sizeof expected,
-             "{\"ok\":true,\"created\":true}\n{\"ok\":true,\"created\":false}\n"
-             "{\"ok\":true,\"size\":3}\n" FAILED("", "invalid_value", "%s"),
-             epb_status_message(EPB_INVALID_VALUE));
+             "{\"ok\":true,\"created\":true}\n" FAILED(
+                 "", "conflict",
+                 "%s") "{\"ok\":true,\"created\":false}\n"
+                       "{\"ok\":true,\"size\":3}\n" FAILED("", "invalid_value", "%s"),
+             epb_status_message(EPB_CONFLICT), epb_status_message(EPB_INVALID_VALUE));
     hear_lines(&broker, expected);
     for (int i = 1; i <= 3; i++) {
         say_lines(&broker, "{\"action\":\"lease\",\"key\":\"p\",\"workerId\":\"w%d\"}\n",
@@ -414,6 +417,20 @@ Test(session_lines, elements_come_in_lines_and_go_out_as_they_came)
         "{\"ok\":true,\"value\":\"b\",\"token\":" TOKEN_2 ",\"ttl\":60000}\n"
         "{\"ok\":true,\"value\":\"AAE=\",\"encoding\":\"base64\",\"token\":" TOKEN_3
         ",\"ttl\":60000}\n");
+}
+
+/* Work that takes several turns. */
+
+Test(session_lines, a_clear_of_many_keys_holds_back_those_behind_it)
+{
+    for (int i = 0; i < 5000; i++) {
+        say_lines(&broker,
+                  "{\"action\":\"set\",\"key\":\"k%d\",\"value\":1,\"ttl\":5000}\n", i);
+        epb_buf_consume(&broker.output, epb_buf_size(&broker.output));
+    }
+    say_lines(&peer, "{\"action\":\"clear\",\"prefix\":\"k\"}\n{\"action\":\"ping\"}\n");
+    hear_lines(&peer, "{\"ok\":true,\"cleared\":5000,\"held\":0}\n"
+                      "{\"ok\":true,\"pong\":5000000}\n");
 }
 
 /* --- Without memory --- */

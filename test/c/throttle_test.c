@@ -37,7 +37,7 @@ teardown(void)
 {
     struct epb_mem_stats stats;
 
-    epb_party_withdraw(waits, party, &now);
+    (void)epb_party_withdraw(waits, party, &now, &(struct epb_budget){SIZE_MAX});
     epb_party_free(waits, party);
     epb_throttles_free(throttles);
     epb_waits_free(waits);
@@ -499,7 +499,7 @@ Test(throttle, who_leaves_lets_the_others_come_earlier)
     cr_assert_eq(granted_at(5100), last_id);
     /* What waits when its party leaves costs nothing. */
     cr_assert_eq(wait_for(with_cost(request, 5), EPB_WAIT_FOREVER_MS), EPB_OK);
-    epb_party_withdraw(waits, party, &now);
+    (void)epb_party_withdraw(waits, party, &now, &(struct epb_budget){SIZE_MAX});
     cr_assert_eq(epb_throttles_wake(throttles, &now, 100), UINT64_MAX);
     cr_assert_eq(epb_throttles_sweep(throttles, &now, 100), 5600);
     party->leaving = false;

@@ -94,7 +94,7 @@ leave(struct fixture *fixture, struct epb_party *party)
 {
     const struct epb_time now = time_at(2000);
 
-    epb_party_withdraw(fixture->waits, party, &now);
+    (void)epb_party_withdraw(fixture->waits, party, &now, &(struct epb_budget){SIZE_MAX});
     epb_party_free(fixture->waits, party);
 }
 

@@ -46,7 +46,7 @@ leave(struct epb_party *leaving)
     struct epb_budget budget = {SIZE_MAX};
 
     cr_assert(epb_watch_leave(watches, leaving, &budget));
-    epb_party_withdraw(waits, leaving, &now);
+    (void)epb_party_withdraw(waits, leaving, &now, &(struct epb_budget){SIZE_MAX});
     epb_party_free(waits, leaving);
 }
 
@@ -384,7 +384,7 @@ Test(watch, who_waits_for_a_key_is_woken_and_may_wait_again)
     epb_mem_fail_after(1);
     epb_watch_wait_again(watches, woken);
     cr_assert(epb_mem_fault_due());
-    epb_party_withdraw(waits, other, &now);
+    (void)epb_party_withdraw(waits, other, &now, &(struct epb_budget){SIZE_MAX});
     party->told = false;
     change(EPB_EVENT_SET, "k", 4);
     cr_assert_eq(ready, 3);
