@@ -598,7 +598,7 @@ check_totals(struct run *run)
     }
 }
 
-/* All that has the prefix and is no newer than the version. */
+/* All that has the prefix, is no newer than the version, and may be evicted. */
 static void
 step_clear(struct run *run)
 {
@@ -618,7 +618,7 @@ step_clear(struct run *run)
         struct model_item *item = &run->items[i];
         struct epb_bytes key = key_of(i);
 
-        if (item->exists && item->version <= version &&
+        if (item->exists && item->version <= version && may_evict(run, key) &&
             key.size_bytes >= prefix.size_bytes &&
             memcmp(key.data, prefix.data, prefix.size_bytes) == 0) {
             item->exists = false;
