@@ -27,15 +27,13 @@ Bell::Open(Napi::Env env, const char *name, Owner *owner)
 
     if (status != napi_ok) {
         delete bell;
-        MakeError(env, "internal", "Node can't make a thread-safe function")
-            .ThrowAsJavaScriptException();
+        ThrowError(env, "internal", "Node can't make a thread-safe function");
         return nullptr;
     }
     if (napi_add_env_cleanup_hook(env, Teardown, bell) != napi_ok) {
         bell->owner_ = nullptr;
         (void)napi_release_threadsafe_function(bell->function_, napi_tsfn_release);
-        MakeError(env, "internal", "Node can't install a clean-up hook")
-            .ThrowAsJavaScriptException();
+        ThrowError(env, "internal", "Node can't install a clean-up hook");
         return nullptr;
     }
     return bell;

@@ -297,14 +297,14 @@ Broker::ThrowStart(Napi::Env env, enum epb_status status, int os_error)
                 ? "Memory can't be locked although requireMlock asks for it, or is "
                   "out: raise the limit (ulimit -l)."
                 : epb_status_message(status);
-        MakeError(env, epb_status_name(status), message).ThrowAsJavaScriptException();
+        ThrowError(env, epb_status_name(status), message);
         return;
     }
     std::string message =
         std::string("The broker can't listen: ") + epb_os_error_message(os_error);
     if (has_pipe_id_ || has_path_)
         message += " (" + (has_path_ ? path_option_ : pipe_id_) + ")";
-    MakeError(env, epb_os_error_name(os_error), message).ThrowAsJavaScriptException();
+    ThrowError(env, epb_os_error_name(os_error), message);
 }
 
 Napi::Value
@@ -313,8 +313,7 @@ Broker::Start(const Napi::CallbackInfo &info)
     Napi::Env env = info.Env();
 
     if (server_ != nullptr) {
-        MakeError(env, "internal", "The broker has been started already")
-            .ThrowAsJavaScriptException();
+        ThrowError(env, "internal", "The broker has been started already");
         return env.Undefined();
     }
     epb_bytes secret = {nullptr, 0};
@@ -358,8 +357,7 @@ Broker::Stop(const Napi::CallbackInfo &info)
         return;
     }
     if (server_ == nullptr) {
-        MakeError(env, "internal", "The broker is not running")
-            .ThrowAsJavaScriptException();
+        ThrowError(env, "internal", "The broker is not running");
         return;
     }
     on_stopped_.push_back(Napi::Persistent(callback));

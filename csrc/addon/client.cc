@@ -144,8 +144,7 @@ Channel::ReadArguments(const Napi::CallbackInfo &info)
         Napi::PropertyDescriptor::Value(kOnWake, on_wake, napi_default));
     client_ = epb_client_new(path.c_str(), secret, OnReady, this);
     if (client_ == nullptr || epb_client_share(client_) != EPB_OK) {
-        MakeError(env, "internal", epb_status_message(EPB_INTERNAL))
-            .ThrowAsJavaScriptException();
+        ThrowError(env, "internal", epb_status_message(EPB_INTERNAL));
         return;
     }
     epb_alarm_init(&alarm_, OnDue, this);
@@ -283,8 +282,7 @@ Channel::Arm(const Napi::CallbackInfo &info)
     KeepProcess();
     if (armed_)
         return;
-    MakeError(info.Env(), "internal", "The system can't wait for the broker's answer")
-        .ThrowAsJavaScriptException();
+    ThrowError(info.Env(), "internal", "The system can't wait for the broker's answer");
 }
 
 /* alarm(inMs, keeps): onWake will be called then, instead of when it was to be before;
@@ -294,17 +292,19 @@ Channel::SetAlarm(const Napi::CallbackInfo &info)
 {
     Napi::Env env = info.Env();
     uint64_t in_ms = 0;
+    bool keeps = false;
 
-    if (!ToWhole(env, info[0], "inMs", &in_ms))
+    if (!ToWhole(env, info[0], "inMs", &in_ms) ||
+        !ToBoolean(env, info[1], "keeps", &keeps)) {
         return env.Undefined();
+    }
     alarm_keeps_ = false;
     if (in_ms == 0) {
         epb_alarm_clear(&alarm_);
     } else if (epb_alarm_set(&alarm_, in_ms) == EPB_OK) {
-        alarm_keeps_ = info[1].ToBoolean().Value();
+        alarm_keeps_ = keeps;
     } else {
-        MakeError(env, "internal", "The system can't wake this process at a time")
-            .ThrowAsJavaScriptException();
+        ThrowError(env, "internal", "The system can't wake this process at a time");
     }
     KeepProcess();
     return env.Undefined();
@@ -361,8 +361,7 @@ Channel::Keep(const Napi::CallbackInfo &info)
         ThrowType(env, "frame must be one whole frame, and intervalMs at least 1");
         return env.Undefined();
     default:
-        MakeError(env, "internal", epb_status_message(EPB_INTERNAL))
-            .ThrowAsJavaScriptException();
+        ThrowError(env, "internal", epb_status_message(EPB_INTERNAL));
         return env.Undefined();
     }
 }

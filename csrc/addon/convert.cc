@@ -3,18 +3,15 @@
 namespace epb {
 
 void
-ThrowType(Napi::Env env, const std::string &message)
+ThrowType(napi_env env, const std::string &message)
 {
-    Napi::TypeError::New(env, message).ThrowAsJavaScriptException();
+    (void)napi_throw_type_error(env, nullptr, message.c_str());
 }
 
-Napi::Error
-MakeError(Napi::Env env, const std::string &code, const std::string &message)
+void
+ThrowError(napi_env env, const std::string &code, const std::string &message)
 {
-    Napi::Error error = Napi::Error::New(env, message);
-
-    error.Set("code", Napi::String::New(env, code));
-    return error;
+    (void)napi_throw_error(env, code.c_str(), message.c_str());
 }
 
 static bool
@@ -37,6 +34,13 @@ ToWhole(Napi::Env env, const Napi::Value &value, const char *what, uint64_t *out
             return true;
     }
     return Wrong(env, what, "a whole number, 0 or more");
+}
+
+bool
+ToBoolean(Napi::Env env, const Napi::Value &value, const char *what, bool *out)
+{
+    return napi_get_value_bool(env, value, out) == napi_ok ||
+           Wrong(env, what, "true or false");
 }
 
 bool
@@ -112,12 +116,7 @@ OptionBoolean(const Napi::Object &options, const char *name, bool *out)
 {
     Napi::Value value = options.Get(name);
 
-    if (!IsGiven(value))
-        return true;
-    if (!value.IsBoolean())
-        return Wrong(options.Env(), name, "true or false");
-    *out = value.As<Napi::Boolean>().Value();
-    return true;
+    return !IsGiven(value) || ToBoolean(options.Env(), value, name, out);
 }
 
 bool

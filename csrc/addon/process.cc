@@ -388,10 +388,9 @@ Spawn(const Napi::CallbackInfo &info)
         return Napi::Number::New(env, command->pid);
     mailbox->Close();
     int error = epb_os_error_from(command->os_error);
-    MakeError(env, command->os_error == 0 ? "internal" : epb_os_error_name(error),
-              "The command can't be started: " + command->file + ": " +
-                  epb_os_error_message(error))
-        .ThrowAsJavaScriptException();
+    ThrowError(env, command->os_error == 0 ? "internal" : epb_os_error_name(error),
+               "The command can't be started: " + command->file + ": " +
+                   epb_os_error_message(error));
     return env.Undefined();
 }
 
@@ -403,19 +402,16 @@ Kill(const Napi::CallbackInfo &info)
 {
     Napi::Env env = info.Env();
     uint64_t pid = 0;
+    bool group = false;
     uint64_t signal_number = 0;
 
     if (!ToWhole(env, info[0], "pid", &pid) ||
+        !ToBoolean(env, info[1], "group", &group) ||
         !ToWhole(env, info[2], "signalNumber", &signal_number)) {
         return env.Undefined();
     }
-    if (!info[1].IsBoolean()) {
-        ThrowType(env, "group must be true or false");
-        return env.Undefined();
-    }
     enum epb_status status =
-        epb_proc_kill(static_cast<uint32_t>(pid), info[1].As<Napi::Boolean>().Value(),
-                      static_cast<int>(signal_number));
+        epb_proc_kill(static_cast<uint32_t>(pid), group, static_cast<int>(signal_number));
     return Napi::Boolean::New(env, status == EPB_OK);
 }
 
@@ -533,9 +529,8 @@ HardenProcess(const Napi::CallbackInfo &info)
 {
     if (epb_sys_harden_process() == EPB_OK)
         return;
-    MakeError(info.Env(), "internal",
-              "The system refuses to forbid core dumps and tracing")
-        .ThrowAsJavaScriptException();
+    ThrowError(info.Env(), "internal",
+               "The system refuses to forbid core dumps and tracing");
 }
 
 /* makeSecret() -> 256 random bits as 64 hexadecimal digits. Here, since loading Node's
@@ -549,8 +544,7 @@ MakeSecret(const Napi::CallbackInfo &info)
     char text[2 * sizeof bytes];
 
     if (epb_sys_random(bytes, sizeof bytes) != EPB_OK) {
-        MakeError(env, "internal", "The system gives no random bytes")
-            .ThrowAsJavaScriptException();
+        ThrowError(env, "internal", "The system gives no random bytes");
         return env.Undefined();
     }
     for (size_t i = 0; i < sizeof bytes; i++) {

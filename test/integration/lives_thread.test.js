@@ -8,9 +8,11 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { test } = require('node:test');
+const { Worker } = require('node:worker_threads');
 
 const { randomFrom, until } = require('../helpers/broker');
 const { COURSES, DEAF, Thread, run, startScene } = require('../helpers/lives');
+const { CALLS } = require('../helpers/native_loop');
 const { goOver } = require('../helpers/pipes');
 
 const ALL_ROUNDS = 200;
@@ -82,3 +84,28 @@ for (const end of ['exit', 'throw', 'reject']) {
     }
   });
 }
+
+const LOOP = require.resolve('../helpers/native_loop');
+const LOOP_ROUNDS = Math.ceil(ROUNDS / 40);
+
+/** A thread that is terminated while it is in native code, or between two calls. */
+async function terminateIn(call, { pipe, secret }) {
+  const begun = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(LOOP, { workerData: { call, pipe, secret, begun } });
+  worker.on('error', (error) => {
+    throw error;
+  });
+  await until(() => begun[0] === 1, `it calls ${call}`);
+  await worker.terminate();
+}
+
+test(`a thread is terminated within each native call, ${LOOP_ROUNDS} times`, only, async (t) => {
+  const scene = startScene(t);
+  for (const call of CALLS) {
+    for (let i = 0; i < LOOP_ROUNDS; i++) await terminateIn(call, scene);
+    await scene.client.set('others', call, 600_000);
+    assert.equal(await scene.client.get('others'), call);
+  }
+  const alone = async () => (await scene.client.stats()).connections === 1;
+  await until(alone, 'the broker knows that they are gone');
+});
