@@ -153,7 +153,7 @@ Channel::ReadArguments(const Napi::CallbackInfo &info)
 
 Channel::~Channel()
 {
-    OnTeardown();
+    Channel::OnTeardown();
     Leave();
     epb_client_free(client_);
 }
