@@ -104,6 +104,12 @@ static const struct step steps[] = {
     DO(A, THROTTLE, .flags = EPB_F_COUNT | EPB_F_PERIOD, KEY("t"), .count = 1,
        .period_ms = 9000),
     LINE("\"throttle\",\"key\":\"t\",\"limit\":1,\"periodMs\":9000"),
+    DO(A, DESCRIBE, KEY("p")),
+    LINE("\"describe\",\"key\":\"sem\""),
+    DO(B, NUMBER, KEY("n"), WORKER("b")),
+    LINE("\"number\",\"key\":\"n\",\"workerId\":\"c\""),
+    DO(A, CLEAR, KEY("l")),
+    LINE("\"clear\",\"prefix\":\"x\""),
     /* Reports, and the end. */
     DO(A, LIST, .id = 0),
     LINE("\"list\""),

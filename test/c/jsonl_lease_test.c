@@ -299,12 +299,15 @@ Test(jsonl_lease, leases_are_listed_with_who_and_since_when)
         LITERAL("{\"action\":\"leases\"}"), (struct epb_reply){.body = bytes_of(&body)},
         "{\"ok\":true,\"leases\":["
         "{\"key\":\"a\",\"kind\":\"pool\",\"state\":\"held\",\"workerId\":\"w1\","
-        "\"shared\":false,\"session\":7,\"token\":90,\"ttl\":500,\"pid\":4242,\"since\":"
+        "\"shared\":false,\"count\":1,\"session\":7,\"token\":90,\"ttl\":500,\"pid\":"
+        "4242,\"since\":"
         "600},"
         "{\"key\":\"b\",\"kind\":\"lock\",\"state\":\"waiting\",\"workerId\":\"w1\","
-        "\"shared\":true,\"session\":null,\"waitMs\":600,\"pid\":null,\"since\":600},"
+        "\"shared\":true,\"count\":1,\"session\":null,\"waitMs\":600,\"pid\":null,"
+        "\"since\":600},"
         "{\"key\":\"c\",\"kind\":\"compute\",\"state\":\"waiting\",\"workerId\":\"w1\","
-        "\"shared\":true,\"session\":8,\"waitMs\":null,\"pid\":4242,\"since\":600}]}\n");
+        "\"shared\":true,\"count\":1,\"session\":8,\"waitMs\":null,\"pid\":4242,"
+        "\"since\":600}]}\n");
     assert_reply(LITERAL("{\"action\":\"leases\"}"), (struct epb_reply){.status = EPB_OK},
                  "{\"ok\":true,\"leases\":[]}\n");
     epb_buf_fini(&body);
