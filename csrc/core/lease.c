@@ -55,7 +55,7 @@ epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_wait
     epb_tree_init(&leases->tokens, leases->seed);
     epb_tree_init(&leases->deadlines, ~leases->seed);
     epb_tree_init(&leases->wishes, leases->seed ^ 1);
-    epb_list_init(&leases->defined);
+    epb_tree_init(&leases->defined, leases->seed ^ 2);
     epb_list_init(&leases->resized);
     epb_list_init(&leases->losses);
     epb_list_init(&leases->walks);
@@ -86,9 +86,9 @@ epb_leases_free(struct epb_leases *leases)
         epb_loss_forget(
             leases, EPB_LIST_ITEM(leases->losses.next, struct epb_grant, of_resource));
     }
-    while (!epb_list_empty(&leases->defined)) {
-        epb_resource_undefine(
-            leases, EPB_LIST_ITEM(leases->defined.next, struct epb_resource, of_defined));
+    while (leases->defined.first != NULL) {
+        epb_resource_undefine(leases, EPB_TREE_ITEM(leases->defined.first,
+                                                    struct epb_resource, of_defined));
     }
     EPB_ASSERT(epb_map_count(leases->stakes) == 0);
     maps_free(leases);

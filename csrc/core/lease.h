@@ -305,7 +305,7 @@ struct epb_lease_clearing {
     uint64_t cleared;
     uint64_t held; /* those that stay */
     /* The leases'. */
-    uint64_t left;
+    uint64_t at; /* the number of the definition looked at last */
     uint64_t last;
 };
 void

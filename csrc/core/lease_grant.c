@@ -47,7 +47,6 @@ epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
         return status;
     }
     resource = block;
-    epb_list_init(&resource->of_defined);
     epb_list_init(&resource->of_resized);
     epb_list_init(&resource->grants);
     epb_list_init(&resource->free_elements);

@@ -109,15 +109,15 @@ epb_leases_each_named(const struct epb_leases *leases, struct epb_bytes key,
                       void *context)
 {
     const struct epb_resource *own = epb_resource_find(leases, EPB_SPACE_KEY, key);
-    const struct epb_list *at = leases->defined.next;
+    const struct epb_tree_node *at = leases->defined.first;
 
     if (own != NULL && own->kind == EPB_KIND_NUMBERS && epb_resource_exists(own) &&
         !visit(context, key, EPB_KIND_NUMBERS)) {
         return;
     }
-    for (; at != &leases->defined; at = at->next) {
+    for (; at != NULL; at = epb_tree_next(&leases->defined, at)) {
         const struct epb_resource *resource =
-            EPB_LIST_ITEM(at, const struct epb_resource, of_defined);
+            EPB_TREE_ITEM(at, const struct epb_resource, of_defined);
 
         if (!visit(context, epb_resource_key(resource), resource->kind)) {
             return;

@@ -415,9 +415,8 @@ define(struct epb_leases *leases, struct epb_resource *resource, enum epb_lease_
 {
     resource->kind = kind;
     resource->defined = true;
-    resource->defined_as = ++leases->last_definition;
-    leases->defined_count++;
-    epb_list_append(&leases->defined, &resource->of_defined);
+    epb_tree_insert(&leases->defined, &resource->of_defined, ++leases->last_definition,
+                    0);
 }
 
 /* Whether the key can be defined as this kind, or is. */
@@ -599,8 +598,7 @@ epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource)
         epb_element_discard(leases, resource, element);
     }
     epb_slots_fini(&resource->slots, leases->arena, leases->quota);
-    leases->defined_count--;
-    epb_list_remove(&resource->of_defined);
+    epb_tree_remove(&leases->defined, &resource->of_defined);
     epb_list_remove(&resource->of_resized);
     resource->defined = false;
     resource->definition = (struct epb_elements_mark){0, 0};
@@ -710,7 +708,7 @@ void
 epb_lease_clear_begin(const struct epb_leases *leases,
                       struct epb_lease_clearing *clearing)
 {
-    clearing->left = leases->defined_count;
+    clearing->at = 0;
     clearing->last = leases->last_definition;
 }
 
@@ -720,7 +718,6 @@ clear_one(struct epb_leases *leases, struct epb_resource *resource,
           const struct epb_time *now, struct epb_budget *budget,
           struct epb_lease_clearing *clearing)
 {
-    epb_budget_spend(budget, EPB_UNITS_VISIT);
     epb_resource_go_on(leases, resource, now);
     if (!epb_list_empty(&resource->grants) || resource->queue.count > 0) {
         clearing->held++;
@@ -731,29 +728,37 @@ clear_one(struct epb_leases *leases, struct epb_resource *resource,
     epb_resource_undefine(leases, resource);
 }
 
-/* Each that was looked at goes to the end, so that the next part begins with others. */
+/* The first definition that it has not looked at; NULL: none is left. */
+static struct epb_resource *
+next_to_clear(const struct epb_leases *leases, const struct epb_lease_clearing *clearing)
+{
+    const struct epb_tree_node place = {.major = clearing->at, .minor = UINT64_MAX};
+    struct epb_tree_node *node = epb_tree_next(&leases->defined, &place);
+
+    return node != NULL && node->major <= clearing->last
+               ? EPB_TREE_ITEM(node, struct epb_resource, of_defined)
+               : NULL;
+}
+
 bool
 epb_lease_clear(struct epb_leases *leases, struct epb_bytes prefix,
                 const struct epb_time *now, struct epb_budget *budget,
                 struct epb_lease_clearing *clearing)
 {
     epb_leases_settle(leases, now);
-    while (clearing->left > 0 && !epb_list_empty(&leases->defined) &&
-           !epb_budget_spent(budget)) {
-        struct epb_resource *resource =
-            EPB_LIST_ITEM(leases->defined.next, struct epb_resource, of_defined);
-        struct epb_bytes key = epb_resource_key(resource);
+    while (!epb_budget_spent(budget)) {
+        struct epb_resource *resource = next_to_clear(leases, clearing);
 
-        clearing->left--;
-        epb_budget_spend(budget, 1);
-        epb_list_remove(&resource->of_defined);
-        epb_list_append(&leases->defined, &resource->of_defined);
-        if (resource->defined_as <= clearing->last &&
-            key.size_bytes >= prefix.size_bytes &&
+        if (resource == NULL) {
+            return true;
+        }
+        clearing->at = resource->of_defined.major;
+        epb_budget_spend(budget, EPB_UNITS_VISIT);
+        if (resource->key_bytes >= prefix.size_bytes &&
             (prefix.size_bytes == 0 ||
-             memcmp(key.data, prefix.data, prefix.size_bytes) == 0)) {
+             memcmp(resource->key, prefix.data, prefix.size_bytes) == 0)) {
             clear_one(leases, resource, now, budget, clearing);
         }
     }
-    return clearing->left == 0 || epb_list_empty(&leases->defined);
+    return false;
 }

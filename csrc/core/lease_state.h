@@ -62,8 +62,7 @@ struct epb_leases {
     struct epb_tree deadlines; /* the same, by due time and token */
     struct epb_tree wishes;    /* those in queues, by their waits' serial numbers */
     struct epb_list walks;
-    struct epb_list defined; /* resources that stay, in no order */
-    uint64_t defined_count;
+    struct epb_tree defined; /* resources that stay, by a number that grows */
     uint64_t last_definition;
     struct epb_list resized; /* pools, in the middle of a call */
     struct epb_list losses;  /* grants, oldest first */
@@ -83,7 +82,7 @@ struct epb_elements_mark {
 };
 
 struct epb_resource {
-    struct epb_list of_defined;
+    struct epb_tree_node of_defined;
     struct epb_list of_resized;
     struct epb_list grants;        /* live, by token */
     struct epb_list free_elements; /* pool: given back longest ago first */
@@ -93,7 +92,6 @@ struct epb_resource {
     struct epb_slots slots;              /* numbers, semaphore */
     uint64_t limit;                      /* semaphore: permits */
     struct epb_elements_mark elements;   /* pool: those not discarded */
-    uint64_t defined_as;                 /* a number that grows with definitions */
     struct epb_elements_mark definition; /* pool: the list it was defined by */
     uint64_t free_count;                 /* pool: of free_elements */
     uint64_t wide;                       /* wishes in the queue for more than one thing */

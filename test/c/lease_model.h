@@ -45,6 +45,7 @@ struct model_element {
 struct model_resource {
     enum epb_lease_kind kind;
     bool defined;
+    uint64_t defined_as; /* an order */
     unsigned limit;
     bool definition[MODEL_ELEMENTS]; /* the list a pool was defined by */
     struct model_element elements[MODEL_ELEMENTS];
@@ -195,6 +196,12 @@ enum epb_status
 model_discard(struct model *model, unsigned key, unsigned element);
 enum epb_status
 model_undefine(struct model *model, unsigned key);
+struct model_clearing {
+    bool keys[MODEL_KEYS]; /* those that are meant */
+    unsigned cleared, held;
+};
+void
+model_clear(struct model *model, struct model_clearing *clearing);
 bool
 model_allows_value(struct model *model, unsigned key);
 bool

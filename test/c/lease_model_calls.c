@@ -514,6 +514,7 @@ model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned
     if (*changed) {
         set_definition(pool, elements, count);
     }
+    pool->defined_as = pool->defined ? pool->defined_as : ++model->order;
     pool->defined = true;
     pool->kind = EPB_KIND_POOL;
     resized(model, key);
@@ -546,6 +547,7 @@ model_limit(struct model *model, unsigned key, int64_t n, enum epb_defining how,
         return EPB_CONFLICT;
     }
     *changed = true;
+    resource->defined_as = resource->defined ? resource->defined_as : ++model->order;
     resource->defined = true;
     resource->kind = EPB_KIND_SEMAPHORE;
     resource->limit = (unsigned)n;
@@ -592,6 +594,37 @@ model_undefine(struct model *model, unsigned key)
     }
     memset(resource, 0, sizeof *resource);
     return EPB_OK;
+}
+
+/* In the order of the definitions. */
+void
+model_clear(struct model *model, struct model_clearing *clearing)
+{
+    clearing->cleared = clearing->held = 0;
+    for (;;) {
+        unsigned first = MODEL_KEYS;
+        uint64_t first_as = UINT64_MAX;
+
+        for (unsigned key = 0; key < MODEL_KEYS; key++) {
+            const struct model_resource *resource = &model->resources[EPB_SPACE_KEY][key];
+
+            if (clearing->keys[key] && resource->defined &&
+                resource->defined_as < first_as) {
+                first = key;
+                first_as = resource->defined_as;
+            }
+        }
+        if (first == MODEL_KEYS) {
+            break;
+        }
+        clearing->keys[first] = false;
+        if (model_undefine(model, first) == EPB_OK) {
+            clearing->cleared++;
+        } else {
+            clearing->held++;
+        }
+    }
+    model_settle(model);
 }
 
 bool

@@ -28,6 +28,7 @@ enum op_kind {
     OP_DRAIN,
     OP_END,
     OP_JOIN,
+    OP_CLEAR,
     OP_KINDS
 };
 

@@ -413,6 +413,29 @@ op_undefine(struct run *run, const struct op *op)
                     model_undefine(&run->model, op->key));
 }
 
+/* In slices of all sizes. */
+static void
+op_clear(struct run *run, const struct op *op)
+{
+    static const char *const prefixes[] = {"", "acc", "account", "db", "a", "x"};
+    struct epb_bytes prefix = bytes_of(prefixes[op->choice % 6]);
+    struct epb_lease_clearing clearing = {0};
+    struct model_clearing expected = {.cleared = 0};
+    struct epb_budget budget;
+
+    epb_lease_clear_begin(run->leases, &clearing);
+    do {
+        budget.units = 1 + op->amount % 200;
+    } while (!epb_lease_clear(run->leases, prefix, &run->now, &budget, &clearing));
+    for (unsigned key = 0; key < MODEL_KEYS; key++) {
+        expected.keys[key] =
+            strncmp(run_key_names[key], prefixes[op->choice % 6], prefix.size_bytes) == 0;
+    }
+    model_clear(&run->model, &expected);
+    EXPECT(run, clearing.cleared == expected.cleared);
+    EXPECT(run, clearing.held == expected.held);
+}
+
 static void
 op_cancel(struct run *run, const struct op *op)
 {
@@ -678,5 +701,5 @@ void (*const run_op_calls[OP_KINDS])(struct run *run, const struct op *op) = {
     op_pool, op_limit,       op_discard,      op_undefine,      op_cancel,
     op_pop,  op_leave,       op_time,         op_sweep,         op_computed,
     op_fail, op_losses,      op_value,        op_drain,         op_end,
-    op_join,
+    op_join, op_clear,
 };

@@ -345,3 +345,97 @@ Test(lease_several, a_semaphore_that_is_replaced_grants_when_fewer_are_held)
     leave(&office, b);
     office_close(&office);
 }
+
+/* Clearing */
+
+static bool
+clear_part(struct office *office, const char *prefix, struct epb_lease_clearing *clearing)
+{
+    struct epb_budget budget = {1};
+
+    return epb_lease_clear(office->leases, bytes_of(prefix), &office->now, &budget,
+                           clearing);
+}
+
+Test(lease_several, two_that_clear_at_a_time_miss_nothing)
+{
+    struct office office;
+    struct epb_lease_clearing left = {0};
+    struct epb_lease_clearing right = {0};
+    bool left_done = false;
+    bool right_done = false;
+    char key[8];
+
+    office_open(&office);
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(key, sizeof key, "%c%u", i % 2 == 0 ? 'l' : 'r', i);
+        cr_assert_eq(limit(&office, key, 2), EPB_OK);
+    }
+    epb_lease_clear_begin(office.leases, &left);
+    for (unsigned i = 0; i < 7; i++) {
+        cr_assert_not(clear_part(&office, "l", &left));
+    }
+    epb_lease_clear_begin(office.leases, &right);
+    cr_assert_eq(limit(&office, "l-later", 2), EPB_OK);
+    while (!left_done || !right_done) {
+        right_done = right_done || clear_part(&office, "r", &right);
+        left_done = left_done || clear_part(&office, "l", &left);
+    }
+    cr_assert_eq(left.cleared, 10);
+    cr_assert_eq(right.cleared, 10);
+    describes(&office, "l-later", 2, 2, 0);
+    office_close(&office);
+}
+
+Test(lease_several, what_is_held_or_waited_for_is_not_cleared_and_is_counted)
+{
+    struct office office;
+    struct epb_party *a;
+    struct epb_lease_clearing clearing = {0};
+    uint64_t token;
+
+    office_open(&office);
+    a = enter(&office);
+    define_pool(&office, "acc", "1 2");
+    define_pool(&office, "free", "1 2");
+    cr_assert_eq(limit(&office, "s", 1), EPB_OK);
+    token = gets(&office, a, "acc", "w1", several(1)).token;
+    epb_lease_clear_begin(office.leases, &clearing);
+    while (!clear_part(&office, "", &clearing)) {
+    }
+    cr_assert_eq(clearing.cleared, 2);
+    cr_assert_eq(clearing.held, 1);
+    describes(&office, "acc", 2, 1, 0);
+    gives_back(&office, a, token);
+    (void)gets(&office, a, "acc", "w1", several(1));
+    pass(&office, 1000);
+    epb_lease_clear_begin(office.leases, &clearing);
+    while (!clear_part(&office, "", &clearing)) {
+    }
+    cr_assert_eq(clearing.cleared, 3, "a grant that is over holds nothing");
+    leave(&office, a);
+    office_close(&office);
+}
+
+Test(lease_several, what_stays_is_counted_once_whatever_is_deleted_meanwhile)
+{
+    struct office office;
+    struct epb_party *a;
+    struct epb_lease_clearing clearing = {0};
+
+    office_open(&office);
+    a = enter(&office);
+    cr_assert_eq(limit(&office, "a", 1), EPB_OK);
+    cr_assert_eq(limit(&office, "b", 1), EPB_OK);
+    cr_assert_eq(limit(&office, "c", 1), EPB_OK);
+    (void)gets(&office, a, "a", "w1", several(1));
+    epb_lease_clear_begin(office.leases, &clearing);
+    cr_assert_not(clear_part(&office, "", &clearing));
+    cr_assert_eq(epb_lease_undefine(office.leases, bytes_of("c"), &office.now), EPB_OK);
+    while (!clear_part(&office, "", &clearing)) {
+    }
+    cr_assert_eq(clearing.held, 1);
+    cr_assert_eq(clearing.cleared, 1);
+    leave(&office, a);
+    office_close(&office);
+}
