@@ -313,6 +313,40 @@ Test(jsonl_lease, leases_are_listed_with_who_and_since_when)
     epb_buf_fini(&body);
 }
 
+Test(jsonl_lease, definitions_counts_and_clearing_have_their_fields)
+{
+    static const char *const good[] = {
+        "{\"action\":\"pool\",\"key\":\"p\",\"values\":[1,2],\"replace\":true}",
+        "{\"action\":\"pool\",\"key\":\"p\",\"values\":[1,3],\"ifAbsent\":true}",
+        "{\"action\":\"limit\",\"key\":\"s\",\"n\":2,\"replace\":true}",
+        "{\"action\":\"limit\",\"key\":\"s\",\"n\":3,\"ifAbsent\":true}",
+        "{\"action\":\"acquire\",\"key\":\"p\",\"workerId\":\"w\",\"count\":2}",
+        "{\"action\":\"acquire\",\"key\":\"q\",\"workerId\":\"w\"}",
+        "{\"action\":\"number\",\"key\":\"n\",\"workerId\":\"w\",\"count\":3}",
+        "{\"action\":\"describe\",\"key\":\"p\"}",
+        "{\"action\":\"clear\",\"prefix\":\"p\"}",
+        "{\"action\":\"clear\"}",
+    };
+
+    for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_status(good[i], EPB_OK);
+    }
+    assert_status("{\"action\":\"clear\",\"prefix\":1}", EPB_INVALID_KEY);
+    assert_status("{\"action\":\"describe\",\"key\":\"p\",\"replace\":true}",
+                  EPB_INVALID_REQUEST);
+    assert_status("{\"action\":\"pool\",\"key\":\"p\",\"values\":[1],\"replace\":1}",
+                  EPB_INVALID_REQUEST);
+    assert_reply(
+        LITERAL("{\"action\":\"clear\"}"),
+        (struct epb_reply){.flags = EPB_F_COUNT | EPB_F_BURST, .count = 12, .burst = 3},
+        "{\"ok\":true,\"cleared\":12,\"held\":3}\n");
+    assert_reply(LITERAL("{\"action\":\"describe\",\"key\":\"p\"}"),
+                 (struct epb_reply){.body = LITERAL("\3\5\0\0\0\0\0\0\0"
+                                                    "\2\0\0\0\0\0\0\0"
+                                                    "\1\0\0\0\0\0\0\0")},
+                 "{\"ok\":true,\"kind\":\"pool\",\"size\":5,\"free\":2,\"waiting\":1}\n");
+}
+
 Test(jsonl_lease, the_other_replies_have_their_members)
 {
     struct epb_bytes compute = LITERAL("{\"action\":\"getOrSet\",\"key\":\"k\"}");
