@@ -79,8 +79,7 @@ class Lease {
     this.#several = several;
     this.token = token;
     this.#owner = owner;
-    this.#kept = connection.keep(silentFrame(this.#request('renew')), this.#interval());
-    connection.session.addLease(token, this);
+    this.#keep();
   }
 
   /** Whose end ends it, too. */
@@ -184,8 +183,21 @@ class Lease {
     } catch (error) {
       // It may be tried again: the broker may still hold it.
       this.#releasing = null;
+      if (error instanceof BrokerError && error.code === 'not_found') this.#goOn();
       throw error;
     }
+  }
+
+  /** The broker has refused to release it: it is held, and is renewed again. */
+  #goOn() {
+    if (this.#state !== 'released') return;
+    this.#state = 'held';
+    this.#keep();
+  }
+
+  #keep() {
+    this.#kept = this.#connection.keep(silentFrame(this.#request('renew')), this.#interval());
+    this.#connection.session.addLease(this.token, this);
   }
 
   /** @returns {Promise<void>} */

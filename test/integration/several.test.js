@@ -108,6 +108,8 @@ describe('acquire with a count', () => {
     const again = await client.acquire('accounts');
     const wrong = cid.user === again.value.user ? ann : cid;
     await assert.rejects(again.release({ discard: [wrong] }), withCode('not_found', /discard/));
+    assert.ok(again.expiresAt > Date.now(), 'it is held, and renewed as before');
+    await again.renew();
     assert.equal((await client.leases()).length, 1);
   });
 
