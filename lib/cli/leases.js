@@ -22,6 +22,16 @@ const RELEASE_HINTS = {
   lease_held:
     'a running process holds it in the name of this worker: it ends with that, or by --force',
 };
+const POOL_HINTS = {
+  conflict:
+    'it is a pool of another list. --replace puts this list in its place, --if-absent leaves what ' +
+    'is there, --add adds to it',
+};
+const LIMIT_HINTS = {
+  conflict:
+    'it is a semaphore with another number of permits. --replace changes it, --if-absent leaves ' +
+    'what is there',
+};
 const WAIT_HINTS = { wait_timeout: 'it has got no value in time' };
 
 /**
@@ -112,7 +122,8 @@ async function leases({ client, words: [prefix = ''], options }) {
 async function pool({ client, words: [key, ...words], options }) {
   const values = readValues(words, options);
   const { replace, ifAbsent } = options;
-  const define = () => client.pool(key, values, { replace, ifAbsent });
+  const define = () =>
+    withHints(`pool ${quoteKey(key)}`, POOL_HINTS, client.pool(key, values, { replace, ifAbsent }));
   output.json(await (options.add ? client.poolAdd(key, values) : define()));
 }
 
@@ -121,7 +132,8 @@ async function limit({ client, words: [key, count], options: { replace, ifAbsent
   if (!/^\d+$/.test(count) || Number(count) < 1) {
     throw new UsageError(`limit: how many at a time? Not ${JSON.stringify(count)}`);
   }
-  output.json(await client.limit(key, Number(count), { replace, ifAbsent }));
+  const asked = client.limit(key, Number(count), { replace, ifAbsent });
+  output.json(await withHints(`limit ${quoteKey(key)}`, LIMIT_HINTS, asked));
 }
 
 /** @type {import('./commands.js').Command['run']} */

@@ -84,7 +84,7 @@ describe('lease', () => {
   it('gives the elements of a pool, in order, never twice', async () => {
     assert.equal(await ok(['pool', 'words', 'ann', 'bob']), 'true\n');
     assert.equal(await ok(['pool', 'words', 'bob', 'ann']), 'false\n');
-    await fails(['pool', 'words', 'cid'], 1, /pool "words": .*another list/);
+    await fails(['pool', 'words', 'cid'], 1, /pool "words": .*another list. --replace/);
     assert.equal(await ok(['pool', 'words', 'cid', '--if-absent']), 'false\n');
     assert.equal(await ok(['lease', 'words', '--worker', '1']), 'ann\n');
     assert.equal(await ok(['lease', 'words', '--worker', '2', '--json']), '"bob"\n');
@@ -99,6 +99,7 @@ describe('lease', () => {
     const pool = { kind: 'pool', size: 1, free: 1, waiting: 0 };
     assert.deepEqual(JSON.parse(await ok(['describe', 'gone:words'])), pool);
     assert.equal(await ok(['limit', 'gone:turns', '1']), 'true\n');
+    await fails(['limit', 'gone:turns', '2'], 1, /limit "gone:turns": .* --replace changes it/);
     assert.equal(await ok(['limit', 'gone:turns', '2', '--replace']), 'true\n');
     assert.deepEqual(JSON.parse(await ok(['clear', 'gone:'])), { cleared: 2, held: 0 });
     assert.equal(await ok(['describe', 'gone:words']), 'null\n');
