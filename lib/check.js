@@ -69,13 +69,14 @@ function checkedMs(name, duration, least) {
  * @param {string} name
  * @param {unknown} number
  * @param {number} least
+ * @param {number} [most]
  * @returns {number}
  */
-function checkedNumber(name, number, least) {
-  if (Number.isSafeInteger(number) && /** @type {number} */ (number) >= least) {
-    return /** @type {number} */ (number);
-  }
-  const bound = Number.isFinite(least) ? ` of at least ${least}` : '';
+function checkedNumber(name, number, least, most = Infinity) {
+  const whole = Number.isSafeInteger(number) ? /** @type {number} */ (number) : NaN;
+  if (whole >= least && whole <= most) return whole;
+  let bound = Number.isFinite(least) ? ` of at least ${least}` : '';
+  if (whole > most) bound = ` of at most ${most}`;
   throw refusal('invalid_request', `${name} takes a whole number${bound}, not ${shown(number)}.`);
 }
 

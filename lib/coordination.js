@@ -14,6 +14,9 @@ const values = require('./values');
 const WAIT_OPTIONS = ['timeout', 'signal', 'waitNoticeMs', 'timeoutMs'];
 const CLAIM_OPTIONS = ['timeout', 'signal', 'waitNoticeMs'];
 const COMPUTE_OPTIONS = [...CLAIM_OPTIONS, 'computeTtlMs', 'refreshAheadMs', 'waitMs'];
+// As the broker has them.
+const BARRIER_MAX = 100_000;
+const UNITS_MAX = 1_000_000;
 const THROTTLE_OPTIONS = ['timeout', 'signal', 'limit', 'periodMs', 'burst', 'cost', 'waitMs'];
 const COMPUTE_TTL_MS = 60_000;
 const REASON_MAX_BYTES = 1024;
@@ -280,7 +283,7 @@ function waitFor(asker, key, options, decode) {
  */
 function barrier(asker, name, n, options, decode) {
   return asker.ask('barrier', name, decode, options, WAIT_OPTIONS, (request, given, call) => {
-    request.count = check.checkedNumber('n', n, 1);
+    request.count = check.checkedNumber('n', n, 1, BARRIER_MAX);
     request.flags |= FLAGS.count;
     asker.putWait(request, call, 'timeoutMs', given?.timeoutMs ?? Infinity);
   });
@@ -306,11 +309,11 @@ function throttle(asker, key, options) {
     /** @type {any} */ given,
     /** @type {import('./call').Call} */ call,
   ) => {
-    request.count = check.checkedNumber('limit', given.limit, 1);
+    request.count = check.checkedNumber('limit', given.limit, 1, UNITS_MAX);
     request.period = check.checkedMs('periodMs', given.periodMs, 1);
     request.flags |= FLAGS.count | FLAGS.period;
     if (given.burst !== undefined) {
-      request.burst = check.checkedNumber('burst', given.burst, 1);
+      request.burst = check.checkedNumber('burst', given.burst, 1, UNITS_MAX);
       request.flags |= FLAGS.burst;
     }
     if (given.cost !== undefined) {

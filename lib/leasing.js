@@ -32,6 +32,9 @@ const RENEW_OPTIONS = ['timeout', 'key', 'ttl', 'detached'];
 const DEFINE_OPTIONS = ['timeout', 'replace', 'ifAbsent'];
 const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
 const LEASE_TTL_MS = 60_000;
+// As the broker has them.
+const COUNT_MAX = 10_000;
+const PERMITS_MAX = 1_000_000;
 /** How long what a collection of garbage gives back is waited for. */
 const SOON_FREE_MS = 500;
 
@@ -222,7 +225,7 @@ function acquire(asker, operation, key, options, action, held = []) {
     ttl = request.ttl;
     several = isGiven(given?.count);
     if (several) {
-      request.count = call.count = check.checkedNumber('count', given.count, 1);
+      request.count = call.count = check.checkedNumber('count', given.count, 1, COUNT_MAX);
       request.flags |= FLAGS.count;
     }
     if (action === 'lock') request.flags |= FLAGS.fresh;
@@ -526,7 +529,7 @@ function pool(asker, operation, key, elements, options, decode) {
 function limit(asker, key, n, options, decode) {
   return asker.ask('limit', key, decode, options, DEFINE_OPTIONS, (request, given) => {
     putDefining(request, given);
-    request.count = check.checkedNumber('n', n, 1);
+    request.count = check.checkedNumber('n', n, 1, PERMITS_MAX);
     request.flags |= FLAGS.count;
   });
 }

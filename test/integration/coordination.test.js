@@ -557,3 +557,25 @@ test('what one client computes, waits and counts in a namespace is under its pre
   assert.equal(await other.barrier('x:b', 2), 1);
   assert.equal(await meeting, 0);
 });
+
+test('a number above what the broker takes is refused by its name and bound', async (t) => {
+  const { client } = startPair(t);
+  await client.limit('turns', 1);
+  await client.limit('most', 1_000_000);
+  assert.equal((await client.throttle('t', { limit: 1_000_000, periodMs: 1000 })).allowed, true);
+  const refused = (work, name, most) =>
+    assert.rejects(work, (error) => {
+      assert.equal(error.code, 'invalid_request');
+      assert.match(
+        error.message,
+        new RegExp(`: ${name} takes a whole number of at most ${most}, `),
+      );
+      return true;
+    });
+  await refused(client.acquire('turns', { count: 10_001 }), 'count', 10_000);
+  await refused(client.limit('more', 1_000_001), 'n', 1_000_000);
+  await refused(client.barrier('meet', 100_001), 'n', 100_000);
+  await refused(client.throttle('t', { limit: 1_000_001, periodMs: 1000 }), 'limit', 1_000_000);
+  const burst = { limit: 1, burst: 1_000_001, periodMs: 1000 };
+  await refused(client.throttle('t', burst), 'burst', 1_000_000);
+});
