@@ -938,7 +938,10 @@ export interface BrokerOptions {
   hardenProcess?: boolean;
   /** Log every request to stderr, as JSON lines; default false. */
   debug?: boolean;
-  /** start() sets EPHEMERAL_PIPE in process.env; default true. */
+  /**
+   * start() sets EPHEMERAL_PIPE, EPHEMERAL_SECRET and EPHEMERAL_BROKER_PID in process.env, stop() puts
+   * back what was there; default true.
+   */
   exportEnv?: boolean;
   /** Called with each log record; replaces stderr. */
   log?: ((record: LogRecord) => void) | null;
