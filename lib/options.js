@@ -494,7 +494,7 @@ function accepted(row, asText) {
   if (row.type === 'string') return row.patternHelp ?? 'a string that is not empty';
   const least = row.min ? ` of at least ${row.min}` : '';
   const zero = row.zeroMeans ? ` (0: ${row.zeroMeans})` : '';
-  const end = row.endless ? ` or ${asText ? FOREVER : 'Infinity'}, as long as the broker` : '';
+  const end = row.endless ? `, or ${asText ? FOREVER : 'Infinity'} (as long as the broker)` : '';
   return (asText ? ACCEPTED_TEXT : ACCEPTED)[row.type] + least + zero + end;
 }
 

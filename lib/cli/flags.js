@@ -21,7 +21,7 @@ const FLAGS = {
     placeholder: 'TIME',
     min: 1,
     endless: true,
-    help: `How long the value lives: ${TIMES}.`,
+    help: `How long the value lives: ${TIMES}; forever is as long as the broker.`,
   },
   leaseTtl: {
     name: 'ttl',
