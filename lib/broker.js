@@ -6,6 +6,7 @@
 
 const { load } = require('./binding');
 const { checkedMs } = require('./check');
+const { here } = require('./context');
 const { BrokerError, inContext } = require('./error');
 const { environmentBefore, exportVariables, withdrawVariables } = require('./exported');
 const { checkNames, resolve, resolveSecret } = require('./options');
@@ -64,6 +65,8 @@ class Broker {
   #state = 'new';
   /** @type {Promise<void> | null} */
   #stopping = null;
+  /** Where its `log` was given. */
+  #place = here();
   /** Tells stop() that it is over. */
   #onStopped = () => {};
   /** The engine copies the bytes of the secret when it starts. */
@@ -260,7 +263,7 @@ class Broker {
   /** @param {Record<string, any>} record */
   #log(record) {
     const { log, debug } = this.#options;
-    if (log !== null) log(record);
+    if (log !== null) this.#place.runInAsyncScope(log, undefined, record);
     else if (debug || record.event === 'heartbeat')
       process.stderr.write(`${JSON.stringify(record)}\n`);
     else if (record.level === 'warn' || record.level === 'error') warnOf(record);

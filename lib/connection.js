@@ -31,6 +31,7 @@ const { isSet } = require('node:util/types');
 const { load, now } = require('./binding');
 const { Call, codeOf } = require('./call');
 const { Calls } = require('./calls');
+const { nowhere } = require('./context');
 const { BrokerError, sentence } = require('./error');
 const frame = require('./frame');
 const { sameSecret } = require('./options');
@@ -40,7 +41,6 @@ const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
 const { Backoff, isMissing, isPassing, unreachable } = require('./reach');
 const { endWithRealm } = require('./realm');
 const { Session } = require('./session');
-const { nowhere } = require('./nowhere');
 const { callSite } = require('./stack');
 const { Turns } = require('./turns');
 

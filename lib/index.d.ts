@@ -333,6 +333,7 @@ export interface Lease<T = any> {
   /**
    * Aborts when the lease is lost, with a BrokerError: `lease_lost` (this process stood still for
    * longer than the TTL, or it was released by force) or `broker_gone`. Not by `release()`.
+   * Listeners run in the async context (AsyncLocalStorage) in which `signal` was first read.
    */
   readonly signal: AbortSignal;
   /** Whether it was lost. */
@@ -943,7 +944,7 @@ export interface BrokerOptions {
    * back what was there; default true.
    */
   exportEnv?: boolean;
-  /** Called with each log record; replaces stderr. */
+  /** Called with each log record, in the async context of `new Broker`; replaces stderr. */
   log?: ((record: LogRecord) => void) | null;
   /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; clients compress. */
   compression?: boolean;

@@ -6,11 +6,13 @@
  * Invariants:
  * - it is held, lost or released, and never held again;
  * - while it is held it is in the session and is kept; afterwards it is in neither;
- * - `signal` aborts from the event loop, never inside the connection.
+ * - `signal` aborts from the event loop, never inside the connection, and in the async context of the
+ *   code that first asked for it: that adds its listeners there.
  */
 
 const { now } = require('./binding');
 const { checkedMs } = require('./check');
+const { here } = require('./context');
 const { BrokerError } = require('./error');
 const { FLAGS, Request, silentFrame } = require('./frame');
 const { checkNames } = require('./options');
@@ -40,7 +42,10 @@ class Lease {
   #timeout;
   /** @type {'held' | 'lost' | 'released'} */
   #state = 'held';
-  #controller = new AbortController();
+  /** Made when it is first asked for. @type {AbortController | null} */
+  #controller = null;
+  /** Where that was, while it may abort. @type {import('./context').Place | null} */
+  #listening = null;
   /** @type {BrokerError | null} why it was lost */
   #loss = null;
   #kept = 0;
@@ -111,6 +116,11 @@ class Lease {
   }
 
   get signal() {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#loss !== null) this.#controller.abort(this.#loss);
+      else this.#listening = here();
+    }
     return this.#controller.signal;
   }
 
@@ -179,7 +189,9 @@ class Lease {
     /** @type {import('./call').Decode} */
     const decode = (_buffer, reply) => reply.count > 0;
     try {
-      return await this.#connection.ask('release', this.#fullKey, timeout, request, decode);
+      const ended = await this.#connection.ask('release', this.#fullKey, timeout, request, decode);
+      this.#listening = null;
+      return ended;
     } catch (error) {
       // It may be tried again: the broker may still hold it.
       this.#releasing = null;
@@ -226,7 +238,14 @@ class Lease {
     this.#end('lost');
     const loss = this.#lossBy(code);
     this.#loss = loss;
-    afterwards(() => this.#controller.abort(loss));
+    afterwards(() => this.#abort(loss));
+  }
+
+  /** @param {BrokerError} loss */
+  #abort(loss) {
+    const place = this.#listening;
+    this.#listening = null;
+    place?.runInAsyncScope(() => this.#controller?.abort(loss));
   }
 
   /** @param {'lost' | 'released'} state */

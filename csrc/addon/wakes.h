@@ -4,7 +4,7 @@
  * A thread-safe function keeps the async context in which it was made, and with it all
  * that can be reached from there; one for each connection would keep every test file of a
  * runner that loads this module anew for each. So there is one for a thread, made by the
- * first Channel (see lib/nowhere.js), and it knows the Channels by a list that
+ * first Channel (see lib/context.js), and it knows the Channels by a list that
  * keeps none of them alive: one that is collected while it waits is closed.
  *
  * A ring is a bit in the Waker: to ring costs no memory, and a second ring before the
