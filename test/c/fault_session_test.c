@@ -80,10 +80,6 @@ static const struct step steps[] = {
     DO(A, LEASE, .flags = EPB_F_WAIT, KEY("sem"), WORKER("a"), WAITING),
     DO(A, LEASE, KEY("k"), WORKER("a")),
     DO(B, RELEASE, WORKER("b")),
-    DO(A, DESCRIBE, KEY("p")),
-    LINE("\"describe\",\"key\":\"q\""),
-    DO(A, CLEAR, KEY("p")),
-    LINE("\"clear\",\"prefix\":\"q\""),
     /* Computing once: who fails, who takes over, who gets the value. */
     DO(A, GET_OR_SET, KEY("c"), WORKER("a")),
     DO(B, GET_OR_SET, .flags = EPB_F_WAIT, KEY("c"), WORKER("b"), WAITING),
