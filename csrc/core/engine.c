@@ -152,6 +152,12 @@ go_on_leaving(struct epb_engine *engine, const struct epb_time *now,
     return true;
 }
 
+bool
+epb_engine_holds(const struct epb_party *party)
+{
+    return !epb_list_empty(&party->takes);
+}
+
 void
 epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
                  const struct epb_time *now)

@@ -35,6 +35,9 @@ epb_engine_free(struct epb_engine *engine);
  * out. */
 struct epb_party *
 epb_engine_join(struct epb_engine *engine, void *user, bool sessionless);
+/* Whether it took grants that have not ended. */
+bool
+epb_engine_holds(const struct epb_party *party);
 /* It has ended: what waits for it is withdrawn, what it alone took is released, and it is
  * freed; of much of that, the rest in the slices of epb_engine_sweep. NULL is allowed. */
 void

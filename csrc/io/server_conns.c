@@ -248,6 +248,7 @@ epb_server_on_connection(void *context)
 uint64_t
 epb_server_expire_conns(struct epb_server *server, uint64_t now_ms)
 {
+    const struct epb_time *now = epb_server_now(server);
     uint64_t due_ms = UINT64_MAX;
     struct epb_list *next = NULL;
 
@@ -259,6 +260,9 @@ epb_server_expire_conns(struct epb_server *server, uint64_t now_ms)
             due_ms = conn->deadline_ms < due_ms ? conn->deadline_ms : due_ms;
         } else if (conn->lingering) {
             epb_server_drop(server, conn);
+        } else if (epb_session_prolong(conn->session, now)) {
+            conn->deadline_ms = epb_session_deadline(conn->session);
+            due_ms = conn->deadline_ms < due_ms ? conn->deadline_ms : due_ms;
         } else {
             drop_warned(server, conn, "too_slow");
         }

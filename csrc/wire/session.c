@@ -554,6 +554,17 @@ epb_session_deadline(const struct epb_session *session)
     return session->partial_due_ms;
 }
 
+bool
+epb_session_prolong(struct epb_session *session, const struct epb_time *now)
+{
+    if (session->party == NULL || epb_session_unproven(session) ||
+        !epb_engine_holds(session->party)) {
+        return false;
+    }
+    session->partial_due_ms = now->mono_ms + PATIENCE_MS;
+    return true;
+}
+
 size_t
 epb_session_held_input(const struct epb_session *session)
 {

@@ -133,9 +133,15 @@ epb_session_closing(const struct epb_session *session);
 bool
 epb_session_unproven(const struct epb_session *session);
 /* mono_ms by which a handshake or a partial frame must have made it; UINT64_MAX when none
- * waits. When it passes, the owner frees the session. Changes in turns only. */
+ * waits. When it passes, the owner frees the session, unless epb_session_prolong moves
+ * it. Else it changes in turns only. */
 uint64_t
 epb_session_deadline(const struct epb_session *session);
+/* The deadline has passed. True: there is a later one, since the peer holds grants. Its
+ * thread may be blocked with the rest of a frame unsent, while another connection renews
+ * them. The grants' own TTLs bound that, and the limits of memory do. */
+EPB_MUST_USE bool
+epb_session_prolong(struct epb_session *session, const struct epb_time *now);
 /* Bytes of memory held for input, and for output not yet taken: with what the engine
  * holds for a reply that is said in pieces. */
 size_t

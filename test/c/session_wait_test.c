@@ -367,6 +367,31 @@ Test(session_wait, connections_that_join_by_the_same_key_are_one_session)
     cr_assert(bytes_equal(said, refusal));
 }
 
+Test(session_wait, half_a_frame_may_wait_while_the_connection_holds_something)
+{
+    static const uint8_t half[] = {200, 0, 0, 0, 1};
+
+    open_frames(&broker);
+    ask(&broker, (struct epb_request){.action = EPB_ACTION_LEASE,
+                                      .id = 1,
+                                      .key = LITERAL("port"),
+                                      .worker = LITERAL("w")});
+    uint64_t token = hear(&broker, 1, EPB_OK).fence;
+    (void)broker_feed(&broker, (struct epb_bytes){half, sizeof half}, SIZE_MAX);
+    uint64_t due_ms = epb_session_deadline(broker.session);
+    cr_assert_eq(due_ms, broker.now.mono_ms + 10000);
+    pass_time(&broker, &peer, 10000);
+    cr_assert(epb_session_prolong(broker.session, &broker.now));
+    cr_assert_eq(epb_session_deadline(broker.session), due_ms + 10000);
+    open_frames(&peer);
+    ask(&peer, (struct epb_request){.action = EPB_ACTION_RELEASE,
+                                    .flags = EPB_F_FENCE | EPB_F_FORCE,
+                                    .id = 1,
+                                    .fence = token});
+    hear(&peer, 1, EPB_OK);
+    cr_assert_not(epb_session_prolong(broker.session, &broker.now));
+}
+
 /* The kinds of the events in a packed body, as letters. */
 static void
 assert_events(struct epb_bytes packed, const char *expected)
