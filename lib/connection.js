@@ -40,6 +40,7 @@ const packed = require('./packed');
 const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
 const { Backoff, isMissing, isPassing, unreachable } = require('./reach');
 const { endWithRealm } = require('./realm');
+const { LEASE_TTL, RENEWALS_A_TTL } = require('./lease_ttl');
 const { Session } = require('./session');
 const { callSite } = require('./stack');
 const { Turns } = require('./turns');
@@ -220,7 +221,10 @@ class Connection {
   constructor(pipe, secret, connectTimeout) {
     this.pipe = pipe;
     this.#connectTimeout = connectTimeout === 0 ? Infinity : connectTimeout;
-    this.session = new Session();
+    this.session = new Session({
+      start: (token) => this.renewByToken(token, LEASE_TTL.ms),
+      stop: (kept) => this.unkeep(kept),
+    });
     this.actions = this.#binding.actions;
     const { commands, flags } = this.#binding;
     const keyed = commands.filter(({ needs }) => (needs & flags.hasKey) !== 0);
@@ -413,13 +417,18 @@ class Connection {
   }
 
   /**
-   * Sends a frame every so often, from native code, until `unkeep` or the end of the connection.
-   * @param {Buffer} bytes
-   * @param {number} intervalMs
+   * Renews a lease from native code, until `unkeep` or the end of the connection.
+   * @param {number} token
+   * @param {number} ttl
    * @returns {number} for the two below
    */
-  keep(bytes, intervalMs) {
-    return this.#channel.keep(bytes, intervalMs);
+  renewByToken(token, ttl) {
+    const request = new frame.Request();
+    request.action = this.actions.renew;
+    request.fence = token;
+    request.flags = frame.FLAGS.fence;
+    const intervalMs = Math.max(1, Math.floor(ttl / RENEWALS_A_TTL));
+    return this.#channel.keep(frame.silentFrame(request), intervalMs);
   }
 
   /** @param {number} kept */

@@ -214,7 +214,10 @@ export interface WaitOptions extends CallOptions {
 export interface LeaseOptions extends WaitOptions {
   /** Who holds it: 1 to 256 bytes; default: the client's `workerId`. */
   workerId?: string;
-  /** Milliseconds until it ends unless renewed, > 0; default 60,000. */
+  /**
+   * Milliseconds until it ends unless `renew` extends it, > 0. Default: none, native code renews it;
+   * with `detached`, 30 minutes.
+   */
   ttl?: Ttl;
   /**
    * Milliseconds to wait in the queue when nothing is free, then `wait_timeout`; 0 (the default)
@@ -231,7 +234,7 @@ export interface LeaseOptions extends WaitOptions {
 export interface RenewOptions extends CallOptions {
   /** Only leases of this key; default: all of the worker. */
   key?: string;
-  /** Milliseconds from now, > 0; default: each lease's own TTL. */
+  /** Milliseconds from now, > 0, also for leases that had no TTL; default: each lease's own. */
   ttl?: Ttl;
   /** The worker's detached leases, instead of those of this connection. Default false. */
   detached?: boolean;
@@ -669,8 +672,8 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    * Leases something of a key, and resolves what: an element of its pool, its stored value, a permit's
    * number, or, of a key that nothing is defined for, the lowest number from 0 that is free (a worker
    * number, a port offset). The same worker asking again renews what it has and gets the same. It
-   * lasts for the TTL (milliseconds, default 60,000; `renew` it), until `release`, or until this
-   * process ends. `lease_held`, `wait_timeout`, `kind_mismatch`, `invalid_ttl`, `max_waiters`,
+   * lasts until `release` or until this process ends, renewed by native code; or, with a TTL, for that
+   * (`renew` extends it). `lease_held`, `wait_timeout`, `kind_mismatch`, `invalid_ttl`, `max_waiters`,
    * `max_memory`, `not_found` (waited for a value that is gone by then), `worker_already_has_lease`
    * (the broker has the option `singleLease`).
    */

@@ -14,14 +14,11 @@ const { now } = require('./binding');
 const { checkedMs } = require('./check');
 const { here } = require('./context');
 const { BrokerError } = require('./error');
-const { FLAGS, Request, silentFrame } = require('./frame');
+const { FLAGS, Request } = require('./frame');
 const { checkNames } = require('./options');
 const { putElements } = require('./packed');
 const { encode } = require('./values');
 const { afterwards } = require('./turns');
-
-/** A renewal may be late by as much again, and still be in time. */
-const RENEWALS_A_TTL = 3;
 
 const LOSSES = {
   lease_lost:
@@ -208,7 +205,7 @@ class Lease {
   }
 
   #keep() {
-    this.#kept = this.#connection.keep(silentFrame(this.#request('renew')), this.#interval());
+    this.#kept = this.#connection.renewByToken(this.token, this.#ttl);
     this.#connection.session.addLease(this.token, this);
   }
 
@@ -269,10 +266,6 @@ class Lease {
   #lossBy(code) {
     const details = { operation: this.#operation, key: this.#fullKey };
     return new BrokerError(code, LOSSES[code], details);
-  }
-
-  #interval() {
-    return Math.max(1, Math.floor(this.#ttl / RENEWALS_A_TTL));
   }
 
   /** @param {'renew' | 'release'} action */

@@ -8,6 +8,7 @@ const { inContext } = require('./error');
 const { FLAGS } = require('./frame');
 const { inFlow } = require('./flow');
 const { Lease, whileHeld } = require('./lease');
+const { LEASE_TTL } = require('./lease_ttl');
 /** @typedef {import('./lease').LeasePart} LeasePart */
 const { checkNames } = require('./options');
 const packed = require('./packed');
@@ -31,7 +32,6 @@ const LOCK_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'waitNoticeMs', 'mode'];
 const RENEW_OPTIONS = ['timeout', 'key', 'ttl', 'detached'];
 const DEFINE_OPTIONS = ['timeout', 'replace', 'ifAbsent'];
 const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
-const LEASE_TTL_MS = 60_000;
 // As the broker has them.
 const COUNT_MAX = 10_000;
 const PERMITS_MAX = 1_000_000;
@@ -109,14 +109,16 @@ function lease(asker, key, rest, sync) {
     /** @type {any} */ given,
     /** @type {Call} */ call,
   ) => {
-    putAsk(asker, request, call, given ?? {}, 0);
     if (given?.detached) {
+      putAsk(asker, request, call, given, 0);
       request.flags |= FLAGS.detached;
       return;
     }
+    const isKept = !isGiven(given?.ttl);
+    putAsk(asker, request, call, isKept ? { ...given, ttl: LEASE_TTL.ms } : given, 0);
     const { session } = asker.connection();
     const grant = { workerId: request.worker, key: request.key };
-    remember = (token) => session.addGrant(token, grant);
+    remember = (token) => session.addGrant(token, grant, isKept);
   };
   try {
     const options = leaseOptions(...rest);
@@ -192,7 +194,7 @@ const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: NUMBER_OPT
  * @returns {Promise<Lease>}
  */
 function acquire(asker, operation, key, options, action, held = []) {
-  let ttl = LEASE_TTL_MS;
+  let ttl = LEASE_TTL.ms;
   let several = false;
   /** @type {Call} */
   let asked;
@@ -219,7 +221,7 @@ function acquire(asker, operation, key, options, action, held = []) {
   ) => {
     asked = call;
     connection = asker.connection();
-    const wanted = { ...given, ttl: given?.ttl ?? LEASE_TTL_MS, held };
+    const wanted = { ...given, ttl: given?.ttl ?? LEASE_TTL.ms, held };
     if (isNumber(given?.kind)) request.action = connection.actions.number;
     putAsk(asker, request, call, wanted, Infinity);
     ttl = request.ttl;
@@ -398,8 +400,10 @@ function renew(asker, workerId, options) {
   const given = isOptions ? workerId : options;
   /** @type {() => import('./packed').Loss[]} */
   let takeEarlier = () => [];
+  let onRenewed = () => {};
   /** @type {Decode} */
   const decode = (buffer, reply) => {
+    onRenewed();
     const losses = packed.getLosses(buffer, reply.bodyAt, reply.bodyEnd);
     if (losses === null) throw check.refusal('version_mismatch');
     const lost = [...takeEarlier(), ...losses].map(({ key, token }) => ({
@@ -420,7 +424,9 @@ function renew(asker, workerId, options) {
       return;
     }
     const { session } = asker.connection();
-    takeEarlier = () => session.takeLosses(request.worker, request.key);
+    const { worker, key } = request;
+    takeEarlier = () => session.takeLosses(worker, key);
+    if (isGiven(chosen?.ttl)) onRenewed = () => session.limited(worker, key);
   });
 }
 

@@ -7,6 +7,7 @@
  * Invariants:
  * - what a reply gives is here before its promise settles, so that an event right behind the reply
  *   finds it;
+ * - a grant without a TTL is renewed by native code while it is here, and not afterwards;
  * - a grant that ended with a connection is told once: in the next renewal of its worker.
  */
 
@@ -16,6 +17,7 @@ const packed = require('./packed');
  * @typedef {import('./lease').Lease} Lease
  * @typedef {import('./watch').Watch} Watch
  * @typedef {{ key: string, workerId: string }} Grant
+ * @typedef {{ start: (token: number) => number, stop: (kept: number) => void }} Renewal by native code
  */
 
 /** Like the broker: a worker that never renews does not cost more than this. */
@@ -77,8 +79,16 @@ class Session {
   #watches = new Map();
   /** @type {Map<number, Grant>} by token */
   #grants = new Map();
+  /** @type {Map<number, number>} what renews a grant, by token */
+  #kept = new Map();
   /** @type {Map<number, Grant>} that ended with a connection, by token */
   #losses = new Map();
+  #renewal;
+
+  /** @param {Renewal} renewal */
+  constructor(renewal) {
+    this.#renewal = renewal;
+  }
 
   /** Whether there is somebody to be told of events. */
   get listening() {
@@ -132,20 +142,44 @@ class Session {
   }
 
   /**
-   * @param {number} token
+   * @param {number} token that may be here already: the holder asked again
    * @param {Grant} grant
+   * @param {boolean} isKept it has no TTL
    */
-  addGrant(token, grant) {
+  addGrant(token, grant, isKept) {
+    // There is one at a time: an earlier one has ended, by another copy's release perhaps.
+    const others = this.#holders.tokens(grant.workerId, grant.key);
+    for (const other of others) if (other !== token) this.#removeGrant(other);
     this.#grants.set(token, grant);
     this.#holders.add(grant, token);
+    if (!isKept) this.#unkeep(token);
+    else if (!this.#kept.has(token)) this.#kept.set(token, this.#renewal.start(token));
   }
 
   /** @param {number} token */
   #removeGrant(token) {
     const grant = this.#grants.get(token);
     if (grant === undefined) return;
+    this.#unkeep(token);
     this.#grants.delete(token);
     this.#holders.remove(grant, token);
+  }
+
+  /** @param {number} token */
+  #unkeep(token) {
+    const kept = this.#kept.get(token);
+    if (kept === undefined) return;
+    this.#kept.delete(token);
+    this.#renewal.stop(kept);
+  }
+
+  /**
+   * The grants of a worker, or that of a key, have a TTL from now on.
+   * @param {string} workerId
+   * @param {string} key '': of any
+   */
+  limited(workerId, key) {
+    for (const token of this.#holders.tokens(workerId, key)) this.#unkeep(token);
   }
 
   /**
@@ -211,6 +245,7 @@ class Session {
 
   /** The connection is gone. */
   end() {
+    for (const token of [...this.#kept.keys()]) this.#unkeep(token);
     for (const [token, grant] of this.#grants) this.#losses.set(token, grant);
     this.#grants.clear();
     for (const token of this.#losses.keys()) {

@@ -322,6 +322,16 @@ ask_standing(struct epb_leases *leases, struct epb_party *party,
     return status;
 }
 
+static uint64_t
+default_ttl_ms(const struct epb_stake *stake)
+{
+    /* Of a computation, everybody waits for one that has died. */
+    bool is_renewed =
+        stake->holder->group != NULL || stake->resource->space == EPB_SPACE_COMPUTE;
+
+    return is_renewed ? EPB_LEASE_TTL_DEFAULT_MS : EPB_LEASE_TTL_DETACHED_MS;
+}
+
 static enum epb_status
 ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *stake,
        const struct epb_lease_ask *ask, const struct epb_time *now,
@@ -334,7 +344,7 @@ ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *sta
     enum epb_status status;
 
     if (request.ttl_ms == 0) {
-        request.ttl_ms = EPB_LEASE_TTL_DEFAULT_MS;
+        request.ttl_ms = default_ttl_ms(stake);
     }
     /* Requests whose wait is over don't stand in the way. */
     epb_resource_go_on(leases, resource, now);

@@ -190,8 +190,10 @@ enum epb_event_kind {
 };
 #define EPB_EVENT_HEADER_BYTES 11U
 
-/* A lease or a claim without a TTL of its own. */
+/* A lease without a TTL of its own: its session renews it. */
 #define EPB_LEASE_TTL_DEFAULT_MS 60000U
+/* The same in the name of no session: nothing renews it unseen. */
+#define EPB_LEASE_TTL_DETACHED_MS 1800000U
 /* Why a computation failed, for those who waited for it. */
 #define EPB_REASON_MAX_BYTES 1024U
 

@@ -28,7 +28,14 @@ const FLAGS = {
     type: 'ms',
     placeholder: 'TIME',
     min: 1,
-    help: `How long the lease lasts unless it is renewed: ${TIMES}. Else one minute.`,
+    help: `How long the lease lasts unless it is renewed: ${TIMES}. Else 30 minutes.`,
+  },
+  renewTtl: {
+    name: 'ttl',
+    type: 'ms',
+    placeholder: 'TIME',
+    min: 1,
+    help: `How long they last from now on: ${TIMES}. Else as long as they were given for.`,
   },
   lockTtl: {
     name: 'ttl',

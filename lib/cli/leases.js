@@ -4,6 +4,7 @@
  */
 'use strict';
 
+const { DETACHED_TTL_MS } = require('../lease_ttl.js');
 const { workerFromEnv } = require('../options.js');
 const { quoteKey } = require('../error.js');
 const { UsageError, withHints } = require('./errors.js');
@@ -48,11 +49,17 @@ function workerOf(command, { worker }) {
 }
 
 /** @type {import('./commands.js').Command['run']} */
-async function lease({ client, words: [key], options }) {
-  const { ttl, wait: waitMs = 0 } = options;
+async function lease({ client, words: [key], options, front }) {
+  const { ttl = DETACHED_TTL_MS, wait: waitMs = 0 } = options;
   const workerId = workerOf('lease', options);
   const asked = client.lease(key, { workerId, ttl, waitMs, detached: true });
   printValue(await withHints(`lease ${quoteKey(key)}`, LEASE_HINTS, asked), options);
+  if (options.ttl !== undefined) return;
+  const end = new Date(Date.now() + ttl).toLocaleTimeString('en-GB');
+  front.complain(
+    `lease ${quoteKey(key)}: it ends at ${end}, in ${output.duration(ttl)}; ` +
+      'epb renew extends it, --ttl TIME sets another time',
+  );
 }
 
 /** @type {import('./commands.js').Command['run']} */
@@ -161,7 +168,7 @@ const LEASE_COMMANDS = {
     summary: "Extend a worker's leases; exit status 1 when one was lost, or there is none.",
     least: 0,
     most: 1,
-    flags: ['worker', 'leaseTtl'],
+    flags: ['worker', 'renewTtl'],
     run: renew,
   },
   release: {

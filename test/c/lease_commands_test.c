@@ -9,6 +9,19 @@ teardown(void)
 
 TestSuite(lease_commands, .init = table_setup, .fini = teardown);
 
+Test(lease_commands, without_a_session_a_lease_lasts_for_thirty_minutes)
+{
+    struct epb_request detached = by(&table.a, to(EPB_ACTION_LEASE, "number"));
+
+    detached.flags |= EPB_F_DETACHED;
+    cr_assert_eq(ask(&table.a, detached), EPB_OK);
+    cr_assert_eq(table.reply.ttl_ms, EPB_LEASE_TTL_DETACHED_MS);
+    pass(EPB_LEASE_TTL_DETACHED_MS - 1);
+    cr_assert_eq(ask(&table.a, detached), EPB_OK);
+    cr_assert_eq(table.reply.ttl_ms, EPB_LEASE_TTL_DETACHED_MS,
+                 "it was there, and is renewed");
+}
+
 Test(lease_commands, what_a_lease_gives_depends_on_the_key)
 {
     static const char *const accounts[] = {"\"anna\"", "{\"n\":2}"};

@@ -78,18 +78,27 @@ ask_for(struct model *model, const struct model_ask *ask, struct model_wait *wis
     return ask->wait > 0 ? begin_to_wait(model, ask, wish) : EPB_LEASE_HELD;
 }
 
+static uint64_t
+default_ttl_ms(unsigned place, enum epb_lease_space space)
+{
+    bool is_renewed = place != MODEL_NOBODY || space == EPB_SPACE_COMPUTE;
+
+    return is_renewed ? 60 * 1000 : 30 * 60 * 1000;
+}
+
 enum epb_status
 model_ask(struct model *model, const struct model_ask *ask, uint64_t *token)
 {
+    unsigned place = model_place(model, ask->party, ask->detached);
     struct model_wait wish = {
         .space = ask->space,
         .key = ask->key,
         .worker = ask->worker,
-        .place = model_place(model, ask->party, ask->detached),
+        .place = place,
         .shared = ask->shared && ask->space == EPB_SPACE_LOCK,
         .fresh = ask->fresh,
         .count = ask->count == 0 ? 1 : ask->count,
-        .ttl = ask->ttl == 0 ? EPB_LEASE_TTL_DEFAULT_MS : ask->ttl,
+        .ttl = ask->ttl == 0 ? default_ttl_ms(place, ask->space) : ask->ttl,
     };
     bool existed;
     enum epb_status status;

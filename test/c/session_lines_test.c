@@ -31,7 +31,7 @@ TestSuite(session_lines, .init = start_two, .fini = stop_two);
     "{\"action\":\"lock\",\"key\":\"l\",\"workerId\":\"" worker "\"" id \
     ",\"waitMs\":" wait "}\n"
 #define GRANTED(id, token) \
-    "{\"ok\":true" id ",\"value\":null,\"token\":" token ",\"ttl\":60000}\n"
+    "{\"ok\":true" id ",\"value\":null,\"token\":" token ",\"ttl\":1800000}\n"
 /* The first tokens of a broker that starts at the clock of these tests. */
 #define TOKEN_1 "5120000000"
 #define TOKEN_2 "5120000001"
@@ -113,7 +113,7 @@ static const char CONVERSATION[] = LOCK_LINE(",\"id\":1", "a", "0") LOCK_LINE(",
     ",\"holders\":[{\"key\":\"l\",\"kind\":\"lock\",\"state\":\"held\",\"workerId\":" \
     "\"a\","                                                                          \
     "\"shared\":false,\"count\":1,\"session\":null,\"token\":" TOKEN_1                \
-    ",\"ttl\":60000,\"pid\":null,\"since\":5000000}]}\n"
+    ",\"ttl\":1800000,\"pid\":null,\"since\":5000000}]}\n"
 
 static const char CONVERSATION_REPLY[] = GRANTED(",\"id\":1", TOKEN_1)
     FAILED(",\"id\":2", "conflict", "%s") "{\"ok\":true,\"id\":\"w\"}\n" FAILED(
@@ -413,10 +413,10 @@ Test(session_lines, elements_come_in_lines_and_go_out_as_they_came)
     }
     hear_lines(
         &broker,
-        "{\"ok\":true,\"value\":{\"a\": 1},\"token\":" TOKEN_1 ",\"ttl\":60000}\n"
-        "{\"ok\":true,\"value\":\"b\",\"token\":" TOKEN_2 ",\"ttl\":60000}\n"
+        "{\"ok\":true,\"value\":{\"a\": 1},\"token\":" TOKEN_1 ",\"ttl\":1800000}\n"
+        "{\"ok\":true,\"value\":\"b\",\"token\":" TOKEN_2 ",\"ttl\":1800000}\n"
         "{\"ok\":true,\"value\":\"AAE=\",\"encoding\":\"base64\",\"token\":" TOKEN_3
-        ",\"ttl\":60000}\n");
+        ",\"ttl\":1800000}\n");
 }
 
 /* Work that takes several turns. */

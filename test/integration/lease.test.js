@@ -20,6 +20,8 @@ const {
   withCode,
 } = require('../helpers/broker');
 const { patient } = require('../helpers/patience');
+const { LEASE_TTL } = require('../../lib/lease_ttl');
+const { Session } = require('../../lib/session');
 const { Broker } = require('../..');
 
 const TTL = 60_000;
@@ -33,6 +35,88 @@ function startThree(t, options) {
 function untilFree(stranger, key) {
   return stranger.acquire(key).then((lease) => lease.release());
 }
+
+describe('how long it lasts', () => {
+  const short = patient(600);
+  const usual = LEASE_TTL.ms;
+
+  /** The gate opens by a TTL at the broker, so that it is past more than two of `short` there. */
+  async function pass(client, stranger) {
+    await client.limit('gate', 1);
+    await client.lease('gate', 'gate', { ttl: 2.5 * short });
+    await untilFree(stranger, 'gate');
+  }
+
+  const held = async (client) =>
+    (await client.leases('slot')).map(({ workerId }) => workerId).sort();
+
+  test('without a TTL until its session ends, and with one until then', async (t) => {
+    LEASE_TTL.ms = short;
+    t.after(() => (LEASE_TTL.ms = usual));
+    const { client, stranger } = startThree(t, { secret: SECRET });
+    await client.lease('slot', 'plain');
+    client.leaseSync('slot', 'sync');
+    await client.lease('slot', 'short', { ttl: short });
+    await client.lease('slot', 'shortened');
+    await client.lease('slot', 'shortened', { ttl: short });
+    await client.lease('slot', 'lengthened', { ttl: short });
+    await client.lease('slot', 'lengthened');
+    await client.lease('slot', 'renewed');
+    await client.renew('renewed');
+    await client.lease('slot', 'limited');
+    await client.renew('limited', { ttl: short });
+    await pass(client, stranger);
+    assert.deepEqual(await held(stranger), ['lengthened', 'plain', 'renewed', 'sync']);
+    assert.equal(await client.release('plain', 'slot'), true);
+    assert.equal(await stranger.release('sync', 'slot', { force: true }), true);
+    assert.deepEqual(await held(stranger), ['lengthened', 'renewed']);
+    await client.close();
+    await until(async () => (await held(stranger)).length === 0, 'nothing is held');
+  });
+
+  test('detached: 30 minutes, and nobody renews it', async (t) => {
+    LEASE_TTL.ms = short;
+    t.after(() => (LEASE_TTL.ms = usual));
+    const { client } = startThree(t);
+    await client.lease('slot', 'w', { detached: true });
+    const [{ ttl }] = await client.leases('slot');
+    assert.ok(ttl > 25 * 60_000 && ttl <= 30 * 60_000, `${ttl} ms`);
+  });
+
+  test('by default the frame says 60 s, whatever broker it is', async (t) => {
+    const { client } = startThree(t);
+    await client.lease('slot', 'w');
+    const [{ ttl }] = await client.leases('slot');
+    assert.ok(ttl > 50_000 && ttl <= 60_000, `${ttl} ms`);
+  });
+
+  test('what native code renews is what is held', () => {
+    const kept = new Set();
+    const start = (token) => kept.add(token) && token;
+    const session = new Session({ start, stop: (token) => assert.ok(kept.delete(token)) });
+    const grant = (key, workerId = 'w') => ({ workerId, key });
+    const isKept = (...tokens) => assert.deepEqual([...kept].sort(), tokens);
+    session.addGrant(1, grant('a'), true);
+    session.addGrant(1, grant('a'), true);
+    isKept(1);
+    session.addGrant(2, grant('a'), true);
+    isKept(2);
+    session.addGrant(3, grant('b'), false);
+    session.addGrant(4, grant('c'), true);
+    session.addGrant(5, grant('c', 'v'), true);
+    isKept(2, 4, 5);
+    session.limited('w', 'c');
+    isKept(2, 5);
+    session.addGrant(4, grant('c'), true);
+    session.lost(2);
+    session.released('', 'c');
+    isKept();
+    session.addGrant(6, grant('d'), true);
+    session.end();
+    isKept();
+    session.end();
+  });
+});
 
 describe('what a key gives', () => {
   test('nothing stored: the lowest free number, the same one to the same worker', async (t) => {
