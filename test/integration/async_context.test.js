@@ -18,12 +18,14 @@ const { Broker } = require('../..');
 const TTL = 60_000;
 const context = new AsyncLocalStorage();
 
-/** Of the next abort: where its listener ran, and why. */
+/** Of the next abort: where its listener ran, and why. A lease does not keep the process alive. */
 function abortOf(signal) {
+  const alive = setInterval(() => {}, TTL);
   return new Promise((resolve) => {
-    signal.addEventListener('abort', () =>
-      resolve([context.getStore(), signal.reason.code, signal.aborted]),
-    );
+    signal.addEventListener('abort', () => {
+      clearInterval(alive);
+      resolve([context.getStore(), signal.reason.code, signal.aborted]);
+    });
   });
 }
 
