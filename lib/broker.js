@@ -282,13 +282,22 @@ function eventRecord(type, json) {
   return type === 'heartbeat' ? { ...record, stats: JSON.parse(json) } : record;
 }
 
+/**
+ * A log record as a sentence.
+ * @param {Record<string, any>} record
+ * @returns {string}
+ */
+function warningText({ event, message, reason }) {
+  const why = reason === undefined ? '' : ` (${reason})`;
+  return message ?? `The broker has reason to warn: ${event}${why}.`;
+}
+
 /** Said once a process, however many brokers have reason to. */
 const warned = new Set();
 
 /** @param {Record<string, any>} record */
 function warnOf(record) {
-  const why = record.reason === undefined ? '' : ` (${record.reason})`;
-  const message = record.message ?? `The broker has reason to warn: ${record.event}${why}.`;
+  const message = warningText(record);
   if (warned.has(message)) return;
   warned.add(message);
   process.emitWarning(message, WARNING);
@@ -351,4 +360,4 @@ function textOf(secret) {
   return exact && !text.includes('\0') ? text : null;
 }
 
-module.exports = { Broker };
+module.exports = { Broker, warningText };

@@ -104,11 +104,12 @@ function brokerOptions(flags, hasCommand) {
  * @param {Front} front
  */
 function startBroker(options, secret, { complain }) {
-  const { Broker } = require('./broker.js');
+  const { Broker, warningText } = require('./broker.js');
   const report = makeLog(true);
-  const log = (/** @type {any} */ { event, level, message, ...fields }) => {
-    if (options.debug || event === 'heartbeat') report(event, { level, message, ...fields });
-    else if (level === 'warn' || level === 'error') complain(message ?? event);
+  const log = (/** @type {any} */ record) => {
+    const { event, ...fields } = record;
+    if (options.debug || event === 'heartbeat') report(event, fields);
+    else if (['warn', 'error'].includes(fields.level)) complain(warningText(record));
   };
   process.removeAllListeners('warning').on('warning', ({ message }) => complain(message));
   const broker = new Broker({ ...options, log, secret });

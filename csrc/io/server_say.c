@@ -73,8 +73,11 @@ epb_server_on_session_event(void *context, const struct epb_session_event *event
     struct epb_buf line;
 
     if (event->status == EPB_AUTH_FAILED || event->status == EPB_AUTH_REQUIRED) {
+        bool unsigned_lines = event->lines && event->status == EPB_AUTH_REQUIRED;
+
         epb_server_warn(server, EPB_LIMITED_AUTH, "auth_refused",
-                        epb_status_name(event->status));
+                        unsigned_lines ? "JSON lines need --no-auth or --legacy-hmac"
+                                       : epb_status_name(event->status));
     }
     if (!server->debug)
         return;

@@ -350,6 +350,15 @@ put_details(struct epb_text *text, const struct epb_reply *reply)
     }
 }
 
+/* Lines are refused for want of a secret only where the broker takes none. */
+static const char *
+message_of(enum epb_status status)
+{
+    return status == EPB_AUTH_REQUIRED
+               ? "The broker has a secret: JSON lines need --no-auth or --legacy-hmac."
+               : epb_status_message(status);
+}
+
 static struct epb_text
 begin_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status)
 {
@@ -358,7 +367,7 @@ begin_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status)
     epb_text_put(&text, ",\"error\":\"");
     epb_text_put(&text, epb_status_name(status));
     epb_text_put(&text, "\",\"message\":\"");
-    epb_text_put(&text, epb_status_message(status));
+    epb_text_put(&text, message_of(status));
     epb_text_put(&text, "\"");
     return text;
 }

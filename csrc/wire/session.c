@@ -118,7 +118,11 @@ epb_session_tell(const struct epb_session *session, const char *name,
     const struct epb_session_config *config = session->config;
     if (config->on_event == NULL)
         return;
-    struct epb_session_event event = {.name = name, .status = status};
+    struct epb_session_event event = {
+        .name = name,
+        .status = status,
+        .lines = session->stage == EPB_STAGE_LINES,
+    };
     if (request != NULL) {
         const struct epb_command *command = epb_command_find(request->action);
         event.action = command == NULL ? NULL : command->name;

@@ -50,6 +50,7 @@ struct epb_session_event {
     const char *action;   /* of a request; NULL otherwise, or when unknown */
     struct epb_bytes key; /* of a request, when well-formed; valid during the call */
     enum epb_status status;
+    bool lines; /* the peer speaks JSON lines */
 };
 typedef void (*epb_session_event_fn)(void *context,
                                      const struct epb_session_event *event);

@@ -153,6 +153,8 @@ Test(session, a_secret_on_one_side_only_is_refused)
     cr_assert(epb_session_closing(broker.session));
     cr_assert_not_null(strstr((const char *)epb_buf_data(&broker.output),
                               "{\"ok\":false,\"error\":\"auth_required\""));
+    cr_assert_not_null(strstr((const char *)epb_buf_data(&broker.output),
+                              "JSON lines need --no-auth or --legacy-hmac"));
     broker_stop(&broker);
 }
 

@@ -344,7 +344,9 @@ describe('JSON lines', () => {
     await whileServing(client, async () => {
       const raw = await rawConnection(t, broker.pipe);
       raw.write('{"action":"get","key":"k"}\n');
-      assert.equal((await raw.line()).error, 'auth_required');
+      const refusal = await raw.line();
+      assert.equal(refusal.error, 'auth_required');
+      assert.match(refusal.message, /--no-auth or --legacy-hmac/);
       assert.equal(await raw.line(), null);
       const bare = await rawConnection(t, broker.pipe);
       bare.write(MAGIC);

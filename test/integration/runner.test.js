@@ -179,6 +179,17 @@ describe('streams', () => {
     assert.ok(events.includes('command_started') && events.includes('command_ended'), stderr);
     assert.ok(!stderr.includes(stdout), 'the secret is in the log');
   });
+
+  it('says what JSON lines need, to their client and on stderr', async (t) => {
+    const script = `
+      const socket = require('node:net').connect(process.env.EPHEMERAL_PIPE);
+      socket.write('{"action":"ping"}\\n');
+      socket.pipe(process.stdout);`;
+    const { stdout, stderr } = await start(t, node(script));
+    const needed = /JSON lines need --no-auth or --legacy-hmac/;
+    assert.match(JSON.parse(stdout).message, needed);
+    assert.match(stderr, needed);
+  });
 });
 
 describe('environment of the command', () => {
