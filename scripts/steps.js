@@ -37,7 +37,9 @@ const LONG_SUITES = without([
 ]);
 // Time-outs in real time, and system calls and limits that Valgrind has no notion of.
 const SYSTEM_SUITES = without(
-  'client keeper server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
+  'client conn keeper renewal server server_wait endpoint attack_endpoint proc mem fault_io'.split(
+    ' ',
+  ),
 );
 /** Those in which several threads have to do with each other. */
 const THREAD_TESTS = 'binding lease coordination coordination_watch lives_thread';
