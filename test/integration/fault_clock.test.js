@@ -59,7 +59,7 @@ test('the wall clock may jump a day either way', only, () =>
       await client.set('fenced', ahead, 600000, { fence: first.token });
       await lease.release();
       // What is due is due.
-      await client.set('brief', 1, 1);
+      await client.set('brief', 1, '1ms');
       while (await client.has('brief'));
       await assert.rejects(other.acquireLock('held', { waitMs: 1 }), { code: 'wait_timeout' });
     }
