@@ -175,9 +175,10 @@ class Call {
       this.undo(reply);
       // Anything else comes from reading a broken broker's reply, of which it may quote something.
       const isOurs = error instanceof BrokerError;
-      const told = isOurs
-        ? error
-        : new BrokerError('version_mismatch', sentence('version_mismatch'));
+      // The addon's own: it had no memory, descriptor or thread for what the reply grants.
+      const isNative = /** @type {any} */ (error)?.code === 'internal';
+      const code = isNative ? 'internal' : 'version_mismatch';
+      const told = isOurs ? error : new BrokerError(code, sentence(code));
       this.#rejectFor(() => inContext(told, this.operation, this.key));
     }
   }
