@@ -56,6 +56,8 @@ ACTIONS = {
     "cancel": 27,
     "pipes": 28,
     "join": 29,
+    "describe": 30,
+    "clear": 31,
     "acquire": 32,
     "number": 33,
 }

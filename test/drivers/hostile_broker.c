@@ -220,7 +220,7 @@ speak_up(struct played *played)
     switch (below(played, 40)) {
     case 0: {
         size_t size_bytes = make_reply(played, 0, (uint16_t)below(played, 0x80),
-                                       EPB_CLIENT_OWN_ID, below(played, 5));
+                                       EPB_OWN_ID, below(played, 5));
         if (played->to[0] >= 0 && one_in(played, 2)) {
             pass(played, size_bytes, (int[]){played->to[0], played->end}, 2);
         } else {
