@@ -301,19 +301,21 @@ class Connection {
   }
 
   /**
-   * A call that is no method's: of a lease, a watch, a computation.
+   * A call that is no method's.
    * @param {string} operation
    * @param {string | undefined} key
    * @param {number} timeout
    * @param {frame.Request} request
    * @param {import('./call').Decode} decode
+   * @param {boolean} [bound] of something that ends with this connection: no other is asked
    * @returns {Promise<any>}
    */
-  ask(operation, key, timeout, request, decode) {
+  ask(operation, key, timeout, request, decode, bound = false) {
     return new Promise((resolve, reject) => {
       const call = new Call(operation, decode, resolve, reject);
       call.key = key;
       call.timeout = timeout;
+      call.bound = bound;
       this.submit(call, request);
     });
   }

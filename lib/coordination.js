@@ -178,11 +178,17 @@ class Computation {
     const decode = () => undefined;
     try {
       const options = this.#callOptions();
-      await this.#asker.ask('release', undefined, decode, options, ['timeout'], (request) => {
+      const fill = (
+        /** @type {import('./frame').Request} */ request,
+        /** @type {any} */ _given,
+        /** @type {import('./call').Call} */ call,
+      ) => {
         request.fence = token;
         request.flags |= FLAGS.fence;
         request.bytes = reason;
-      });
+        call.bound = true;
+      };
+      await this.#asker.ask('release', undefined, decode, options, ['timeout'], fill);
     } catch {
       // With a broker that is gone, or a claim that is over, there is nothing to release.
     }

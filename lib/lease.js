@@ -146,7 +146,7 @@ class Lease {
     const sentAt = now();
     const request = this.#request('renew');
     try {
-      await this.#connection.ask('renew', this.#fullKey, timeout, request, () => undefined);
+      await this.#ask('renew', timeout, request, () => undefined);
     } catch (error) {
       if (error instanceof BrokerError && error.code === 'lease_lost') {
         this.#connection.session.lost(this.token);
@@ -186,13 +186,14 @@ class Lease {
     /** @type {import('./call').Decode} */
     const decode = (_buffer, reply) => reply.count > 0;
     try {
-      const ended = await this.#connection.ask('release', this.#fullKey, timeout, request, decode);
+      const ended = await this.#ask('release', timeout, request, decode);
       this.#listening = null;
       return ended;
     } catch (error) {
-      // It may be tried again: the broker may still hold it.
-      this.#releasing = null;
-      if (error instanceof BrokerError && error.code === 'not_found') this.#goOn();
+      const code = error instanceof BrokerError ? error.code : '';
+      // It may be tried again where the broker may still hold it: for the session that has it.
+      if (code !== 'broker_gone') this.#releasing = null;
+      if (code === 'not_found') this.#goOn();
       throw error;
     }
   }
@@ -266,6 +267,16 @@ class Lease {
   #lossBy(code) {
     const details = { operation: this.#operation, key: this.#fullKey };
     return new BrokerError(code, LOSSES[code], details);
+  }
+
+  /**
+   * @param {'renew' | 'release'} operation
+   * @param {number} timeout
+   * @param {Request} request
+   * @param {import('./call').Decode} decode
+   */
+  #ask(operation, timeout, request, decode) {
+    return this.#connection.ask(operation, this.#fullKey, timeout, request, decode, true);
   }
 
   /** @param {'renew' | 'release'} action */

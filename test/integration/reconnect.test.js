@@ -321,12 +321,17 @@ test(
     const client = new PipeClient(program.pipe, { secret: SECRET, timeout: 600_000 });
     const watch = client.watch();
     await watch.ready;
+    const [closed, released] = [await client.number('port'), await client.number('port')];
     program.child.kill('SIGKILL');
     // It is gone, and the connection has not been used for a while, before this thread hears of it.
     const end = performance.now() + 100;
     while (performance.now() < end || !hasEnded(program.pid)) continue;
     watch.close();
+    const ended = assert.rejects(released.release(), withCode('broker_gone', /^release "port": /));
     await client.close();
+    await ended;
+    await assert.rejects(released.release(), withCode('broker_gone'), 'the same answer');
+    await assert.rejects(closed.release(), withCode('broker_gone'), 'that of close()');
   },
 );
 
