@@ -48,9 +48,18 @@ const ADDON_LIVES = '9';
 const OK = { passed: 1, failed: 0, skipped: 0 };
 const BROKEN = { passed: 0, failed: 1, skipped: 0 };
 
+/** What each file of tests took so far. @type {{ file: string, seconds: number }[]} */
+const fileTimes = [];
+
 function total(all) {
   const sum = (what) => all.reduce((sofar, counts) => sofar + counts[what], 0);
   return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
+}
+
+/** In seconds, to a tenth. */
+function stopwatch() {
+  const began = performance.now();
+  return () => Math.round((performance.now() - began) / 100) / 10;
 }
 
 const asCount = (isGood) => (isGood ? OK : BROKEN);
@@ -124,7 +133,9 @@ async function testFile(file, env) {
     reporters.push('--test-reporter=tap', `--test-reporter-destination=${report}`);
     const how = { silenceMs: TEST_SILENCE_MS, held: true };
     console.log(`-- ${file}`);
+    const secondsSince = stopwatch();
     const { status } = await execute(process.execPath, ['--test', ...reporters, file], env, how);
+    fileTimes.push({ file, seconds: secondsSince() });
     const tap = fs.existsSync(report) ? fs.readFileSync(report, 'utf8') : '';
     const counts = tapCounts(tap);
     return status === 0 || counts.failed > 0 ? counts : { ...counts, failed: 1 };
@@ -397,6 +408,12 @@ function stepLine(heading, { passed, failed, skipped }, seconds) {
   return `-- ${heading}: ${passed} passed, ${failed} failed${left} (${seconds} s)`;
 }
 
+/** The files of tests that took longest, the slowest first. */
+function slowest(times, most = 10) {
+  const sorted = [...times].sort((a, b) => b.seconds - a.seconds).slice(0, most);
+  return sorted.map(({ file, seconds }) => `   ${seconds.toFixed(1).padStart(6)} s  ${file}`);
+}
+
 /** What `npm test` ends with; the last line is for those who read that alone. */
 function summary(results) {
   const all = total(results.map(({ counts }) => counts));
@@ -410,4 +427,4 @@ function summary(results) {
   return [...lines, `${all.passed} passed, ${all.failed} failed`];
 }
 
-module.exports = { STEPS, nodeTests, stepLine, summary, tallied };
+module.exports = { STEPS, fileTimes, nodeTests, slowest, stepLine, stopwatch, summary, tallied };

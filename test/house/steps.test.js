@@ -8,7 +8,7 @@ const test = require('node:test');
 
 const { ROOT, find } = require('../../scripts/files.js');
 const { Silence, slowness } = require('../../scripts/patience.js');
-const { stepLine, summary, tallied } = require('../../scripts/steps.js');
+const { slowest, stepLine, summary, tallied } = require('../../scripts/steps.js');
 const { runNode, temporaryDirectory } = require('../helpers/broker.js');
 
 const counts = (passed, failed, skipped) => ({ passed, failed, skipped });
@@ -79,6 +79,11 @@ test('the skipped are told by step, before the last line, which is of those that
     '-- integration: 500 passed, 1 failed, 24 skipped (61.2 s)',
   );
   assert.equal(stepLine('types', results[0].counts, 3), '-- types: 1 passed, 0 failed (3 s)');
+});
+
+test('the slowest files are told, the slowest first', () => {
+  const times = [0.25, 61, 7.04].map((seconds, i) => ({ file: `${i}.test.js`, seconds }));
+  assert.deepEqual(slowest(times, 2), ['     61.0 s  1.test.js', '      7.0 s  2.test.js']);
 });
 
 test('a file that hangs is killed when it is silent for long, and takes no other with it', async (t) => {
