@@ -178,7 +178,7 @@ decode_start(struct epb_bytes frame, size_t header_bytes, uint32_t *flags, uint3
 enum epb_status
 epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request)
 {
-    memset(request, 0, sizeof *request);
+    epb_zero(request, sizeof *request);
     enum epb_status status =
         decode_start(frame, EPB_REQUEST_HEADER_BYTES, &request->flags, &request->id);
     if (status != EPB_OK)
@@ -204,7 +204,7 @@ epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request)
 enum epb_status
 epb_frame_decode_reply(struct epb_bytes frame, struct epb_reply *reply)
 {
-    memset(reply, 0, sizeof *reply);
+    epb_zero(reply, sizeof *reply);
     reply->status = EPB_INTERNAL;
     enum epb_status status =
         decode_start(frame, EPB_REPLY_HEADER_BYTES, &reply->flags, &reply->id);
