@@ -9,7 +9,7 @@
 
 /* A key without a value. Most of who asks knows what to do then (IF_ABSENT: it says so),
  * and pays for no more. */
-static void
+static EPB_NOINLINE void
 miss(struct epb_engine *engine, const struct epb_request *request,
      const struct epb_time *now, struct epb_reply *reply)
 {

@@ -256,7 +256,9 @@ epb_engine_run(struct epb_engine *engine, struct epb_party *party,
                struct epb_reply *reply)
 {
     forget_reply(engine);
-    *reply = (struct epb_reply){.status = EPB_OK, .id = request->id};
+    epb_zero(reply, sizeof *reply);
+    reply->status = EPB_OK;
+    reply->id = request->id;
     engine->requests++;
     dispatch(engine, party, request, settle(engine, now), reply);
     if (!reply->deferred) {
@@ -340,11 +342,25 @@ epb_engine_next(struct epb_engine *engine, struct epb_party *party,
     return found;
 }
 
+static bool
+has_something(const struct epb_party *party)
+{
+    return !epb_list_empty(&party->finished) || !epb_list_empty(&party->events) ||
+           !epb_list_empty(&party->losses);
+}
+
 bool
 epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *party)
 {
-    return !epb_list_empty(&party->finished) || !epb_list_empty(&party->events) ||
-           !epb_list_empty(&party->losses) || epb_job_is_next(&engine->jobs, party);
+    return has_something(party) ||
+           (party->job != NULL && epb_job_is_next(&engine->jobs, party));
+}
+
+bool
+epb_engine_idle(const struct epb_engine *engine, const struct epb_party *party)
+{
+    (void)engine;
+    return party->job == NULL && !has_something(party);
 }
 
 bool

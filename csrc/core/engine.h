@@ -65,6 +65,9 @@ epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *par
  * reply has been taken: so requests of one connection keep their order. */
 bool
 epb_engine_occupied(const struct epb_engine *engine, const struct epb_party *party);
+/* Neither: what most requests find. */
+bool
+epb_engine_idle(const struct epb_engine *engine, const struct epb_party *party);
 /* The next part of the body of a reply with rest_bytes: whole entries, valid until the
  * next call on the engine. Nothing else is taken from the party before the rest is.
  * EPB_INTERNAL: memory is out, and there is no rest any more. */

@@ -213,6 +213,15 @@ is_occupied(const struct epb_session *session)
            epb_engine_occupied(session->config->engine, session->party);
 }
 
+/* The engine has nothing for it, and nothing to do for it: the usual case. */
+static bool
+is_idle(const struct epb_session *session)
+{
+    return session->rest_bytes == 0 &&
+           (session->party == NULL ||
+            epb_engine_idle(session->config->engine, session->party));
+}
+
 static bool
 output_is_full(const struct epb_session *session)
 {
@@ -285,21 +294,27 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
     unsigned taken = 0;
     size_t done_bytes = 0;
     /* Large replies to small requests take their time, too: to copy, and to seal. */
-    size_t before_bytes = epb_buf_size(&session->out);
+    size_t most_bytes = epb_buf_size(&session->out) + max_bytes;
+    if (most_bytes > OUTPUT_BOUND_BYTES)
+        most_bytes = OUTPUT_BOUND_BYTES;
     session->has_more = true;
     while (served + taken < max_frames && done_bytes < max_bytes &&
-           epb_buf_size(&session->out) - before_bytes < max_bytes &&
-           !output_is_full(session) && session->asks != EPB_SESSION_CHANGES_WAY) {
-        bool took = take_next(session, now);
-        taken += took;
-        if (session->stage == EPB_STAGE_CLOSING || served + taken == max_frames ||
-            output_is_full(session)) {
-            break;
-        }
-        if (is_occupied(session)) {
-            if (took)
-                continue;
-            break;
+           epb_buf_size(&session->out) < most_bytes &&
+           session->stage != EPB_STAGE_CLOSING &&
+           session->asks != EPB_SESSION_CHANGES_WAY) {
+        bool took = false;
+        if (!is_idle(session)) {
+            took = take_next(session, now);
+            taken += took;
+            if (session->stage == EPB_STAGE_CLOSING || served + taken == max_frames ||
+                output_is_full(session)) {
+                break;
+            }
+            if (is_occupied(session)) {
+                if (took)
+                    continue;
+                break;
+            }
         }
         size_t size_bytes;
         enum epb_session_found found = serve_next(session, now, &size_bytes);
