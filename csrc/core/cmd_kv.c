@@ -19,7 +19,7 @@ miss(struct epb_engine *engine, const struct epb_request *request,
     if (epb_lease_is_defined(engine->leases, request->key)) {
         reply->status = EPB_KIND_MISMATCH;
     } else {
-        epb_state_not_found(engine, request->key, now, reply);
+        epb_state_not_found(engine, &engine->near_often, request->key, now, reply);
     }
 }
 

@@ -284,7 +284,7 @@ epb_cmd_acquire(struct epb_engine *engine, struct epb_party *party,
     }
     ask_key(engine, party, EPB_RULE_DEFINED, &fresh, now, reply);
     if (reply->status == EPB_NOT_FOUND) {
-        epb_state_not_found(engine, request->key, now, reply);
+        epb_state_not_found(engine, &engine->near_seldom, request->key, now, reply);
     } else if (reply->status == EPB_CONFLICT) {
         conflict_reply(engine, request, now, reply);
     }

@@ -79,6 +79,8 @@ epb_engine_new(const struct epb_options *options, const struct epb_time *now,
     engine->options = *options;
     engine->quota.limit_bytes = options->max_memory_bytes;
     engine->start_mono_ms = now->mono_ms;
+    engine->near_often.a_ms = EPB_NEAR_OFTEN;
+    engine->near_seldom.a_ms = EPB_NEAR_SELDOM;
     epb_jobs_init(&engine->jobs);
     epb_list_init(&engine->leaving);
     epb_buf_init(&engine->list, EPB_LIST_MAX_BYTES);

@@ -1,30 +1,36 @@
 #include "near.h"
 
-/* What a search may cost; and all of them, a millisecond. A name costs one, and one more
- * for each 16 of its bytes: some 50 ns. */
+/* What a search may cost. A name costs one, and one more for each 16 of its bytes: some
+ * 50 ns. */
 #define COST_MAX 8192U
-#define COST_A_MS 256U
 #define BYTES_A_COST 16U
 /* Shorter ones begin too many others. */
 #define BEGINNING_MIN_BYTES 3U
 #define RANK_BEGINNING 3U
 #define RANK_FAR 4U
 
-struct epb_near
-epb_near_begin(struct epb_near_budget *budget, struct epb_bytes wanted,
-               uint64_t now_mono_ms)
+static void
+budget_grow(struct epb_near_budget *budget, uint64_t now_mono_ms)
 {
     uint64_t passed_ms = now_mono_ms - budget->at_mono_ms;
 
-    if (budget->at_mono_ms == 0 || passed_ms > COST_MAX / COST_A_MS) {
+    if (budget->at_mono_ms == 0 || passed_ms > COST_MAX / budget->a_ms) {
         budget->left = COST_MAX;
     } else {
-        budget->left += passed_ms * COST_A_MS;
+        budget->left += passed_ms * budget->a_ms;
         budget->left = budget->left > COST_MAX ? COST_MAX : budget->left;
     }
     /* The clock may begin at 0, which stands for the first search. */
     budget->at_mono_ms = now_mono_ms == 0 ? 1 : now_mono_ms;
-    return (struct epb_near){.budget = budget, .wanted = wanted};
+}
+
+bool
+epb_near_begin(struct epb_near *near, struct epb_near_budget *budget,
+               struct epb_bytes wanted, uint64_t names, uint64_t now_mono_ms)
+{
+    budget_grow(budget, now_mono_ms);
+    *near = (struct epb_near){.budget = budget, .wanted = wanted};
+    return budget->left >= (names < COST_MAX ? names : COST_MAX);
 }
 
 static uint8_t

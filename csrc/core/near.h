@@ -4,10 +4,11 @@
  * neighbours that are swapped), or one that begins with the other. The nearest few are
  * kept.
  *
- * Work is bounded twice: a search looks at some thousands of names, and all searches
- * together at some hundred a millisecond, so that a client that asks for names that
- * aren't there, again and again, costs what any other request costs. Beyond that, fewer
- * names are found, or none.
+ * Work is bounded twice: a search looks at some thousands of names, and all searches of a
+ * budget together at so many a millisecond. A search that could not look at all of them
+ * is not begun. So a client that asks for a name again and again until it is there pays
+ * for a search now and then, and not more for each request the more is stored; and a
+ * person who mistypes a name, after a time without errors, is told.
  */
 #ifndef EPB_CORE_NEAR_H
 #define EPB_CORE_NEAR_H
@@ -20,8 +21,13 @@
 /* Names that are kept. */
 #define EPB_NEAR_MAX 3U
 
-/* What searches may still cost. All zero is a good start. */
+/* Names a millisecond: of requests that programs repeat (get); and of others. */
+#define EPB_NEAR_OFTEN 16U
+#define EPB_NEAR_SELDOM 256U
+
+/* What searches may still cost. The rest zero is a good start. */
 struct epb_near_budget {
+    uint64_t a_ms; /* names that it grows by */
     uint64_t left;
     uint64_t at_mono_ms;
 };
@@ -39,10 +45,11 @@ struct epb_near {
     unsigned count;
 };
 
-/* Begins a search; `wanted` and the budget are borrowed. */
-struct epb_near
-epb_near_begin(struct epb_near_budget *budget, struct epb_bytes wanted,
-               uint64_t now_mono_ms);
+/* Begins a search among so many names; `wanted` and the budget are borrowed. False: there
+ * is no budget for it. */
+bool
+epb_near_begin(struct epb_near *near, struct epb_near_budget *budget,
+               struct epb_bytes wanted, uint64_t names, uint64_t now_mono_ms);
 /* Looks at a name, which must stay where it is. False: no more may be looked at. */
 bool
 epb_near_look(struct epb_near *near, struct epb_bytes name, uint8_t kind);

@@ -100,32 +100,49 @@ pack_near(struct epb_buf *list, const struct epb_near_name *near)
     return status;
 }
 
+static uint64_t
+names_of(const struct epb_engine *engine)
+{
+    struct epb_lease_stats leases;
+    struct epb_store_stats store;
+
+    epb_leases_stats(engine->leases, &leases);
+    epb_store_stats(engine->store, &store);
+    return leases.resources + store.items;
+}
+
+/* Appends those that were found. A name that there is no memory for is left out. */
+static void
+pack_found(struct epb_buf *list, const struct epb_near *near)
+{
+    for (unsigned i = 0; i < near->count; i++) {
+        if (pack_near(list, &near->names[i]) != EPB_OK) {
+            break;
+        }
+    }
+}
+
 void
-epb_state_not_found(struct epb_engine *engine, struct epb_bytes key,
-                    const struct epb_time *now, struct epb_reply *reply)
+epb_state_not_found(struct epb_engine *engine, struct epb_near_budget *budget,
+                    struct epb_bytes key, const struct epb_time *now,
+                    struct epb_reply *reply)
 {
     static const struct epb_bytes no_prefix = {NULL, 0};
-    struct epb_near near = epb_near_begin(&engine->near_budget, key, now->mono_ms);
+    struct epb_near near;
     struct epb_gone_view gone;
 
+    reply->status = EPB_NOT_FOUND;
     if (epb_store_gone(engine->store, key, now, &gone)) {
-        reply->status = EPB_NOT_FOUND;
         reply->flags = EPB_F_COUNT | EPB_F_PERIOD | EPB_F_TTL;
         reply->count = gone.kind;
         reply->period_ms = gone.ago_ms;
         reply->ttl_ms = gone.ttl_ms;
-        return;
+    } else if (epb_near_begin(&near, budget, key, names_of(engine), now->mono_ms)) {
+        epb_leases_each_named(engine->leases, key, look_at_definition, &near);
+        epb_store_each(engine->store, no_prefix, now, look_at_item, &near);
+        pack_found(&engine->list, &near);
+        epb_state_list_reply(engine, reply);
     }
-    epb_leases_each_named(engine->leases, key, look_at_definition, &near);
-    epb_store_each(engine->store, no_prefix, now, look_at_item, &near);
-    reply->status = EPB_NOT_FOUND;
-    /* A name that there is no memory for is left out. */
-    for (unsigned i = 0; i < near.count; i++) {
-        if (pack_near(&engine->list, &near.names[i]) != EPB_OK) {
-            break;
-        }
-    }
-    epb_state_list_reply(engine, reply);
 }
 
 /* Reports */

@@ -42,8 +42,9 @@ struct epb_engine {
     uint64_t requests;
     uint64_t by_action[EPB_ACTION_SLOTS];
     uint64_t by_status[EPB_STATUS_SLOTS];
-    struct epb_near_budget near_budget;
-    struct epb_time standing; /* of a call while grants are left that are due */
+    struct epb_near_budget near_often;  /* searches of get and the like */
+    struct epb_near_budget near_seldom; /* of acquire */
+    struct epb_time standing;           /* of a call while grants are left that are due */
     bool draining;
 };
 
@@ -82,13 +83,14 @@ epb_state_grant_reply(const struct epb_grant *grant, const struct epb_time *now,
 /* A reply with an item's value, TTL and version. */
 void
 epb_state_entry_reply(const struct epb_item_view *view, struct epb_reply *reply);
-/* EPB_NOT_FOUND: with how the key lost its value (COUNT: EPB_EVENT_EXPIRE or
- * EPB_EVENT_EVICT; PERIOD: so many ms ago; TTL: what it had), or with names near the key
- * in the body, packed: values, pools, semaphores, and the key itself when its numbers are
- * in use. */
+/* EPB_NOT_FOUND, out of one of the two budgets: with how the key lost its value (COUNT:
+ * EPB_EVENT_EXPIRE or EPB_EVENT_EVICT; PERIOD: so many ms ago; TTL: what it had), or with
+ * names near the key in the body, packed: values, pools, semaphores, and the key itself
+ * when its numbers are in use. */
 void
-epb_state_not_found(struct epb_engine *engine, struct epb_bytes key,
-                    const struct epb_time *now, struct epb_reply *reply);
+epb_state_not_found(struct epb_engine *engine, struct epb_near_budget *budget,
+                    struct epb_bytes key, const struct epb_time *now,
+                    struct epb_reply *reply);
 /* The body of a refusal that something stood in the way of: at once, or after a wait. */
 void
 epb_state_obstacle_reply(struct epb_engine *engine, enum epb_lease_space space,

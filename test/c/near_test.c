@@ -14,10 +14,11 @@ static struct found
 search(struct epb_near_budget *budget, const char *wanted, const char *const *names,
        unsigned count, uint64_t now_mono_ms)
 {
-    struct epb_near near = epb_near_begin(budget, bytes_of(wanted), now_mono_ms);
+    struct epb_near near;
     struct found found = {""};
+    bool begun = epb_near_begin(&near, budget, bytes_of(wanted), count, now_mono_ms);
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; begun && i < count; i++) {
         if (!epb_near_look(&near, bytes_of(names[i]), 3)) {
             break;
         }
@@ -35,7 +36,7 @@ search(struct epb_near_budget *budget, const char *wanted, const char *const *na
 static void
 finds(const char *wanted, const char *name, bool expected)
 {
-    struct epb_near_budget budget = {0, 0};
+    struct epb_near_budget budget = {.a_ms = EPB_NEAR_SELDOM};
     struct found found = search(&budget, wanted, &name, 1, 1);
 
     cr_assert_str_eq(found.text, expected ? name : "", "%s, %s", wanted, name);
@@ -80,7 +81,7 @@ Test(near, the_nearest_three_are_kept)
     static const char *const names[] = {"accounts:eu", "accountz", "zccountz",
                                         "ACCOUNTS",    "account",  "somewhere",
                                         "accounts2"};
-    struct epb_near_budget budget = {0, 0};
+    struct epb_near_budget budget = {.a_ms = EPB_NEAR_SELDOM};
 
     cr_assert_str_eq(search(&budget, "accounts", names, 7, 1).text,
                      "ACCOUNTS account accounts2");
@@ -90,7 +91,7 @@ Test(near, the_nearest_three_are_kept)
 Test(near, searches_cost_a_bounded_amount_of_work)
 {
     static const char *names[20000];
-    struct epb_near_budget budget = {0, 0};
+    struct epb_near_budget budget = {.a_ms = EPB_NEAR_SELDOM};
     const char *far = "somewhere else";
 
     for (unsigned i = 0; i < 20000; i++) {
@@ -106,4 +107,26 @@ Test(near, searches_cost_a_bounded_amount_of_work)
     cr_assert_str_eq(search(&budget, "acounts", names + 19000, 1000, 1002).text, "");
     cr_assert_str_eq(search(&budget, "acounts", names + 15000, 5000, 9000).text,
                      "accounts");
+}
+
+/* A program that polls pays for one search in half a second, and none of the others is
+ * begun to be given up. */
+Test(near, a_search_that_could_not_be_finished_is_not_begun)
+{
+    static const char *names[8192];
+    struct epb_near_budget budget = {.a_ms = EPB_NEAR_OFTEN};
+    unsigned begun = 0;
+
+    for (unsigned i = 0; i < 8192; i++) {
+        names[i] = "somewhere else";
+    }
+    for (uint64_t now_ms = 1; now_ms <= 2048; now_ms++) {
+        struct epb_near near;
+
+        if (epb_near_begin(&near, &budget, bytes_of("acounts"), 8192, now_ms)) {
+            begun++;
+            (void)search(&budget, "acounts", names, 8192, now_ms);
+        }
+    }
+    cr_assert_eq(begun, 4, "%u", begun);
 }
