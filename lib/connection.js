@@ -446,6 +446,11 @@ class Connection {
     return this.#channel.keptAgo(kept);
   }
 
+  /** Listens for events: for what came into the session otherwise than by the reply of a call. */
+  attend() {
+    if (this.#calls.expected === 0) this.#rest();
+  }
+
   /** Keeps the process alive, while connected, until `unhold`. */
   hold() {
     this.#holders++;

@@ -203,6 +203,7 @@ class Lease {
     if (this.#state !== 'released') return;
     this.#state = 'held';
     this.#keep();
+    this.#connection.attend();
   }
 
   #keep() {
