@@ -29,7 +29,7 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {() => void} ref
  * @property {() => void} unref
  * @property {number} session the number of this thread's session at the broker; 0: unknown
- * @property {() => void} wakeSiblings wakes those others: somebody waits for what they may have
+ * @property {() => void} wakeSiblings wakes those others: a call waits for what they may have
  * @property {number} siblings how many others of this thread are connected as the same session
  * @property {number} unsent
  * @property {(frame: Uint8Array, intervalMs: number) => number} keep sends a frame every so often, from a

@@ -156,7 +156,7 @@ class Broker {
   /** @param {number} drainMs */
   async #stop(drainMs) {
     this.#state = 'stopping';
-    // Whoever waits for its end is to see it.
+    // A caller that waits for its end is to see it.
     this.#native.ref();
     withdrawVariables(this.#exported);
     const client = this.#ownClient;

@@ -99,7 +99,7 @@ function weakly(object, callback) {
 /** A Set of connections that a test runner's environment may put on its global object. */
 const SCOPE = Symbol.for('ephemeral-pipe-broker.scope');
 const BUSY = Symbol.for('ephemeral-pipe-broker.busy');
-/** Of a module that is cached, the cache keeps what it has; of one in a bundle nobody may. */
+/** Of a module that is cached, the cache keeps what it has; of one in a bundle perhaps nothing does. */
 const isCached = require.cache?.[__filename] === module;
 
 /** @returns {Set<Connection> | null} */
@@ -145,7 +145,7 @@ const ENDED =
 /** @type {Set<Connection>} */
 const connections = new Set();
 
-/** A call that waits says so after so many times its waitNoticeMs: 5 s, 30 s, 2 min by default. */
+/** A call that waits says so after these multiples of its waitNoticeMs: 5 s, 30 s, 2 min by default. */
 const NOTICES = [1, 6, 24];
 
 /** @param {import('./call').Patience} patience */
@@ -624,7 +624,7 @@ class Connection {
 
   /**
    * Runners of tests load this module anew for each test file, so another copy of it in this thread may
-   * have the key, and nobody may be able to use that copy any more. Then a collection of garbage closes
+   * have the key, and perhaps no code can use that copy any more. Then a collection of garbage closes
    * its connection, which gives back what it took.
    * @param {string} key
    * @param {number} timeout

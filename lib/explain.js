@@ -99,7 +99,7 @@ const tooLarge = (_call, { large }) => {
 };
 
 /**
- * A key that nobody defined, or that is in use for its numbers.
+ * A key that was not defined, or that is in use for its numbers.
  * @param {Call} call
  * @param {NearKey[]} near
  */

@@ -3,7 +3,7 @@
  * The variables by which child processes, and clients of this one, find the brokers of this process.
  * The broker that was started last has its variables in process.env. When it ends, those of the one
  * before come back, or what was there before the first; a broker that ends earlier changes nothing.
- * Whoever has set EPHEMERAL_PIPE to something else meanwhile keeps that.
+ * A program that has set EPHEMERAL_PIPE to something else meanwhile keeps that.
  */
 
 /** CLIENT_SECRET is put aside: with another one a client would refuse to choose. */

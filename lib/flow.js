@@ -11,7 +11,7 @@
  *
  * Invariants:
  * - a lease is named while its function runs, since only then it waits for what that waits for;
- * - a token is told to the broker that granted it, and to no other;
+ * - a token goes to the broker that granted it, and to no other;
  * - no function runs, no hook is set.
  *
  * A command that `epb lock` runs is in a flow from its start: the environment names it.

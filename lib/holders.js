@@ -47,7 +47,7 @@ function heldBy(obstacle) {
 }
 
 /**
- * The place in the queue, for a sentence of its own; '' when it is not known.
+ * The place in the queue, for a separate sentence; '' when it is not known.
  * @param {Obstacle | null} obstacle
  */
 function placeOf(obstacle) {

@@ -1,9 +1,9 @@
 'use strict';
 /**
  * When garbage is collected for what it may be holding: connections of copies of this module that
- * nobody can use any more are closed by that, and what they took at the broker is given back.
+ * no code can use any more are closed by that, and what they took at the broker is given back.
  *
- * A process that lives for nothing but calls which wait may wait for nobody: a test gave up, its
+ * A process that lives for nothing but calls which wait may wait for nothing: a test gave up, its
  * file is over, and what it waits for can't be awaited any more. A collection of garbage tells: it
  * ends such connections with the realm they belong to, and the process can end. In an ordinary program
  * it changes nothing. See connection.js for what is held by another copy in the same thread.
@@ -51,7 +51,7 @@ function collectGarbage() {
     builtin('node:v8').setFlagsFromString('--expose-gc');
     load().collect(builtin('node:vm').runInNewContext('gc'));
   } catch {
-    // Then what waits for nobody is found when there is garbage enough.
+    // Then what waits for nothing is found when there is garbage enough.
   }
 }
 

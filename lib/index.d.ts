@@ -40,7 +40,7 @@ export type ErrorCode =
   | 'worker_already_has_lease'
   | 'deadlock';
 
-/** Somebody who holds what a call wanted. */
+/** A holder of what a call wanted. */
 export interface Holder {
   /** As the broker knows it: with its namespace. */
   key: string;
@@ -272,8 +272,8 @@ export interface AcquireOptions extends WaitOptions {
   /** `'number'`: the lowest free number of a key that nothing is defined for, as `number()`. */
   kind?: 'number';
   /**
-   * So many in one lease, 1 to 10,000: `value` is an array. All of them are granted at once, or the
-   * call waits; nobody behind it in the queue overtakes it. `conflict` when there are fewer.
+   * This many in one lease, 1 to 10,000: `value` is an array. All of them are granted at once, or the
+   * call waits; none behind it in the queue overtakes it. `conflict` when there are fewer.
    */
   count?: number;
 }
@@ -295,14 +295,14 @@ export type Description =
       kind: 'pool' | 'semaphore';
       /** Its elements, or permits. */
       size: number;
-      /** Of these, how many nobody holds. */
+      /** How many of these are not held. */
       free: number;
       /** Requests that wait for it. */
       waiting: number;
     }
   | {
       kind: 'value';
-      /** 0 while somebody leases the value, else 1. */
+      /** 0 while the value is leased, else 1. */
       free: number;
       /** Requests that wait to lease it. */
       waiting: number;
@@ -377,7 +377,7 @@ interface LeaseInfoBase {
   since: number;
 }
 
-/** Somebody holds it. */
+/** A lease that is held. */
 export interface HeldLease extends LeaseInfoBase {
   state: 'held';
   token: number;
@@ -386,7 +386,7 @@ export interface HeldLease extends LeaseInfoBase {
   waitMs?: undefined;
 }
 
-/** Somebody waits for it. */
+/** A request that waits. */
 export interface WaitingLease extends LeaseInfoBase {
   state: 'waiting';
   token: null;
@@ -721,8 +721,8 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
 
   /**
    * Something of a pool, a semaphore or a value, as a handle that renews itself and says when it is
-   * lost; waits as long as it takes unless told otherwise. Every call is a lease of its own, also by
-   * the same worker. `not_found` for a key that nobody defined; the message names keys near it.
+   * lost; waits as long as it takes unless told otherwise. Every call is a separate lease, also by
+   * the same worker. `not_found` for a key that was not defined; the message names keys near it.
    */
   acquire(
     key: string,
@@ -764,7 +764,7 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   /**
    * One lease of each key, or none: whatever stands in the way of one gives the others back. They are
    * taken in one order everywhere, so that workers can't block each other. `waitMs` is for all together.
-   * A key that is named several times gives so many different things, in one lease: each handle has the
+   * A key that is named several times gives as many different things, in one lease: each handle has the
    * value of its place, and they share the token and end together. `conflict` when there are fewer.
    */
   acquireAll<T = any>(

@@ -301,7 +301,7 @@ class Lease {
 }
 
 /**
- * One thing of a lease of several: the handle has a value of its own, and everything else is the
+ * One thing of a lease of several: only the value is the handle's, and everything else is the
  * lease's. They end together.
  */
 class LeasePart {

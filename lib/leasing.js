@@ -136,7 +136,7 @@ function lease(asker, key, rest, sync) {
 }
 
 /**
- * What is held by another copy of this module, in which nobody can use it any more, is free soon
+ * What is held by another copy of this module, in which no code can use it any more, is free soon
  * (connection.js): then it is asked for once more.
  * @param {Asker} asker
  * @param {any} error of the first time

@@ -1,11 +1,11 @@
 'use strict';
 /**
  * What JSON would lose of a value without a word: a Map, a promise, NaN, undefined in an array, an
- * object of a class without `toJSON`. It is found by a walk over the value beside JSON.stringify, which
+ * object of a class without `toJSON`. It is found by a walk over the value next to JSON.stringify, which
  * takes a tenth of the time of that; as a replacer the same questions would take twice the time of it.
  *
  * JSON's way, and no loss: what a `toJSON` gives, a property that is undefined, a symbol as one key among
- * others, properties of an array beside its elements.
+ * others, properties of an array that are no elements.
  */
 
 const types = require('node:util/types');
@@ -42,7 +42,7 @@ const loss = (what, hint = '') => ({ what, hint, keys: [] });
 
 /**
  * @param {unknown} value
- * @param {Found} found is told
+ * @param {Found} found gets it
  * @returns {Loss | null}
  */
 function lossIn(value, found) {

@@ -24,7 +24,7 @@ const CONNECT_HINTS = {
   ENAMETOOLONG: 'the path is longer than a pipe can have',
 };
 
-/** The name leads to nobody: there is no broker, or it has died. */
+/** The name leads to no broker: there is none, or it has died. */
 const MISSING = new Set(['ENOENT', 'ECONNREFUSED']);
 
 /** @param {string} errno */

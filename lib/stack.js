@@ -77,7 +77,7 @@ function withOurs() {
   return wantedFrames() + OWN_FRAMES;
 }
 
-/** @param {Error} error made with those: its stack begins with whoever called us */
+/** @param {Error} error made with those: its stack begins with our caller */
 function hideOurs(error) {
   if (typeof error.stack === 'string') setFrames(error, callerFrames(error.stack));
 }
@@ -113,7 +113,7 @@ function atSite(error, site) {
 }
 
 /**
- * A promise that rejects with what `make` makes, soon: whoever's promise is resolved with it now waits
+ * A promise that rejects with what `make` makes, soon: a caller whose promise is resolved with it now waits
  * for it by then, and is found.
  * @param {() => unknown} make
  * @returns {Promise<never>}

@@ -5,7 +5,7 @@
  * After a number of such turns, or a millisecond of them, the event loop has its share first.
  *
  * Only microtasks and the addon's own wake-up are used: nextTick and setImmediate may be fakes of a
- * test, which call nobody until they are told to. So a turn stands back behind the microtasks that are
+ * test, which call nothing until the test says so. So a turn stands back behind the microtasks that are
  * due a few times, and as long as these ask for more.
  */
 

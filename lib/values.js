@@ -44,7 +44,7 @@ function encode(value) {
 }
 
 /**
- * Bytes whose memory was handed to somebody else (transferred to a worker, say) look like none.
+ * Bytes whose memory was handed on (transferred to a worker, say) look like none.
  * @param {Uint8Array} bytes
  */
 function attached(bytes) {
@@ -67,7 +67,7 @@ function encodeComputed(value) {
 }
 
 /**
- * The JSON of a value that it is told by whole; null: there is none.
+ * The JSON of a value that stands for the whole of it; null: there is none.
  * @param {unknown} value
  * @returns {string | null}
  */

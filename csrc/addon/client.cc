@@ -5,7 +5,7 @@
  * replies that have come. Only when there are none is the connection armed, and `onWake`
  * called when there are.
  *
- * `keep` has a frame sent every so often from native code, by a connection of its own,
+ * `keep` has a frame sent every so often from native code, by a separate connection,
  * whatever the thread of JavaScript is busy with; it ends with this connection.
  *
  * All Channels of a thread to a broker are one session there, however many copies of the

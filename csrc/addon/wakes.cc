@@ -145,7 +145,7 @@ Wakes::OnTeardown()
         waker->OnTeardown();
         waker->Leave();
     }
-    /* Nobody rings it any more. */
+    /* No Waker rings it any more. */
     bell_ = nullptr;
     collect_.Reset();
 }

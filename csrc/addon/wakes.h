@@ -73,7 +73,7 @@ class Wakes : public Bell::Owner {
   public:
     /* Of this environment, made if need be; NULL with a pending exception. */
     static Wakes *Of(Napi::Env env);
-    /* Calls `collect` soon, once, whoever asks how often. */
+    /* Calls `collect` soon, once, however often it is asked. */
     void Collect(Napi::Function collect);
 
     void OnRing(Napi::Env env, News *news) override;

@@ -11,7 +11,7 @@ struct epb_bytes {
     size_t size_bytes;
 };
 
-/* What is left without so many at the front, which must be there. */
+/* What is left without that many at the front, which must be there. */
 static inline struct epb_bytes
 epb_bytes_after(struct epb_bytes bytes, size_t size_bytes)
 {

@@ -3,8 +3,8 @@
  *
  * They are here together for the sake of a fork by another thread: it takes all of them
  * before, and gives them back on both sides, so that a child finds none held by a thread
- * that it doesn't have, and what they guard in one piece. Whoever holds one may take
- * those that stand behind it, and no others.
+ * that it doesn't have, and what they guard in one piece. A thread that holds one may
+ * take those that stand behind it, and no others.
  */
 #ifndef EPB_BASE_LOCKS_H
 #define EPB_BASE_LOCKS_H

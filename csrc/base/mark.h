@@ -1,6 +1,6 @@
 /*
  * A mark is a word in an object that says what the object is, and that it lives. It is
- * set when the object is made, and cleared before its memory is given back. Whoever
+ * set when the object is made, and cleared before its memory is given back. Code that
  * reaches the object by a list, a tree or a callback checks it there. A use after the
  * end, or of something else, so ends the process at once, in release builds too, at the
  * price of a load and a compare.

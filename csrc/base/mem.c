@@ -19,8 +19,8 @@ _Static_assert(sizeof(struct header) <= HEADER_BYTES, "the header keeps the alig
 
 /* Made by the first allocation, kept to the end. Under the shared lock. */
 static struct epb_arena *shared;
-/* Who has made it; 0: nobody. The memory of a forked child's is wiped (sys.h): there is
- * nothing to be had there, and nothing to be given back. */
+/* Which process has made it; 0: none. The memory of a forked child's is wiped (sys.h):
+ * there is nothing to be had there, and nothing to be given back. */
 static _Atomic uint32_t shared_owner;
 static atomic_uint_fast64_t fault_countdown;
 

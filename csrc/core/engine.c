@@ -110,9 +110,9 @@ forget_reply(struct epb_engine *engine)
     }
 }
 
-/* What is due ends before anything else. Of thousands, so many do; the time then stands
- * still for this call, just before the next one is due, so that the others live on for
- * it. It never goes back from call to call. */
+/* What is due ends before anything else. Of thousands, a bounded number does; the time
+ * then stands still for this call, just before the next one is due, so that the others
+ * live on for it. It never goes back from call to call. */
 static const struct epb_time *
 settle(struct epb_engine *engine, const struct epb_time *now)
 {

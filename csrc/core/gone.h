@@ -1,11 +1,12 @@
 /*
  * Keys whose value expired or was evicted, for those who ask too late: which of the two,
  * when, and what TTL it had. The latest EPB_GONE_MAX are kept, the names alone, in the
- * arena; what leaves is wiped. A key that somebody deleted is wiped at once: it is not
+ * arena; what leaves is wiped. A key that was deleted is wiped at once: it is not
  * remembered.
  *
- * A key is remembered once, by its latest loss. One that got a value again stays: whoever
- * finds a value does not ask. A key that there is no memory for is not remembered.
+ * A key is remembered once, by its latest loss. One that got a value again stays: a
+ * request that finds a value does not ask. A key that there is no memory for is not
+ * remembered.
  */
 #ifndef EPB_CORE_GONE_H
 #define EPB_CORE_GONE_H

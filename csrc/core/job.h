@@ -60,7 +60,7 @@ struct epb_job {
     uint32_t id;
     bool working;
     bool begun;
-    size_t rest_bytes; /* of the body, while it is told */
+    size_t rest_bytes; /* of the body, while its pieces leave */
     size_t prefix_bytes;
     uint8_t prefix[EPB_KEY_MAX_BYTES]; /* the request's key */
 };
@@ -99,7 +99,7 @@ epb_job_is_next(const struct epb_jobs *jobs, const struct epb_party *party);
 bool
 epb_job_next(struct epb_engine *engine, struct epb_party *party,
              const struct epb_time *now, struct epb_reply *reply);
-/* The next piece of the body that is told, in engine->list. EPB_INTERNAL. */
+/* The next piece of the body, in engine->list. EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_job_piece(struct epb_engine *engine, struct epb_party *party);
 /* The party leaves. */

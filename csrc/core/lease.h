@@ -29,14 +29,14 @@
  * has taken by the time that the party leaves, ends.
  *
  * A loss is a grant that ended by its TTL, or by force and not in its own session's name.
- * Its holder is told twice: by an event to each party that took it, and in the answer to
- * the worker's next renewal, by whichever party of the session. The last EPB_LOSSES_MAX
- * losses of all holders are kept.
+ * Its holder learns it twice: by an event to each party that took it, and in the answer
+ * to the worker's next renewal, by whichever party of the session. The last
+ * EPB_LOSSES_MAX losses of all holders are kept.
  *
  * Invariants:
  * - one holder per element; a semaphore has at most n grants; a value, an exclusive lock
  *   and a computation have one; shared grants and an exclusive one never stand together;
- * - FIFO: a request is granted only when nobody waits before it on the same resource,
+ * - FIFO: a request is granted only when no other waits before it on the same resource,
  *   however much or little they want; no request that could be granted waits when a call
  *   returns (no lost wake-up);
  * - a request for several things gets all of them in one grant, or waits; none waits for
@@ -45,7 +45,7 @@
  *   wall clock does: the first is wall_ms << 10, and stays below 2^53 until 2248;
  * - a grant that has ended never comes back: its token is not live again;
  * - a party that has left holds nothing and waits for nothing; a session whose parties
- *   have all left holds nothing and is told of nothing;
+ *   have all left holds nothing and gets no event;
  * - no request waits for itself by way of what flows hold;
  * - a call that fails has changed nothing;
  * - with single_lease, the grants that a holder has in the space of keys are of one key.
@@ -109,7 +109,7 @@ struct epb_lease_ask {
     enum epb_lease_rule rule;          /* of keys */
     const struct epb_request *request; /* key, worker, ttl_ms (0: the default), wait_ms
                                           (when its flag is set), count (when its flag
-                                          is set: so many things, 1 to EPB_COUNT_MAX),
+                                          is set: how many, 1 to EPB_COUNT_MAX),
                                           id, and FRESH, SHARED, DETACHED; value: the
                                           tokens of what its flow holds, u64 each */
     bool has_value; /* keys: the store has a value, so the kind is value unless the key is

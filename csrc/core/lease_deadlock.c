@@ -12,7 +12,7 @@
  * Nothing else is an edge: not what the worker of the wait holds besides, since another
  * flow of it may give that back at any time. A wait that has ended, or whose time is
  * over, names nothing; a grant that has ended is not named any more. A wait for more
- * elements than its pool has waits for somebody to add some: it is not stuck.
+ * elements than its pool has waits until some are added: it is not stuck.
  *
  * The method is the reduction of a general resource graph (R. C. Holt, Some deadlock
  * properties of computer systems, 1972): of the waits that can be reached from one, those

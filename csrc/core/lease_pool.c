@@ -5,10 +5,10 @@
  * share one map of elements; an element stays in it until it has left its pool for good,
  * so that one which is still held can't be added a second time.
  *
- * Whether a list is that of a pool's definition, or of the elements it has now, is told
- * by the number of elements and the sum of their hashes: what was discarded is not kept
- * for that, and the order doesn't matter. A hash has 64 bits, and a key that nobody
- * knows.
+ * Whether a list is that of a pool's definition, or of the elements it has now, follows
+ * from the number of elements and the sum of their hashes: what was discarded is not kept
+ * for that, and the order doesn't matter. A hash has 64 bits, and a secret
+ * key.
  */
 #include "lease_state.h"
 

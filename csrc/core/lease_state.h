@@ -266,7 +266,7 @@ epb_leases_settle(struct epb_leases *leases, const struct epb_time *now);
 EPB_MUST_USE enum epb_status
 epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_party *party,
               uint32_t count, struct epb_grant **out);
-/* Whether so many could be granted now if nobody waited. */
+/* Whether that many could be granted now if nothing waited. */
 bool
 epb_grant_fits(const struct epb_resource *resource, bool shared, uint32_t count);
 /* How many a grant of it may have at most, whatever is held now. */
@@ -288,7 +288,7 @@ epb_queue_first(const struct epb_resource *resource);
 void
 epb_queue_add(struct epb_leases *leases, struct epb_grant *grant);
 /* The resource has become smaller: wishes for more than it has end with EPB_CONFLICT.
- * Whoever is behind them goes on by epb_resource_go_on. Linear in the queue, if one of
+ * Those behind them go on by epb_resource_go_on. Linear in the queue, if one of
  * them wants several. */
 void
 epb_queue_refuse(struct epb_leases *leases, struct epb_resource *resource);

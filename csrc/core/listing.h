@@ -18,7 +18,7 @@
 
 /* What all entries take together at most, those that are told. */
 #define EPB_LIST_MAX_BYTES EPB_LIMIT((size_t)16 * 1024 * 1024, (size_t)4096)
-/* A piece of a list: what is told at a time. */
+/* A piece of a list: what leaves at a time. */
 #define EPB_LIST_PIECE_BYTES EPB_LIMIT((size_t)64 * 1024, (size_t)700)
 
 struct epb_listing_calls {
@@ -55,7 +55,7 @@ struct epb_listing {
 
 void
 epb_listing_init(struct epb_listing *listing, const struct epb_listing_calls *calls);
-/* Room for an entry of so many bytes, hidden ones included. EPB_TOO_LARGE, EPB_INTERNAL
+/* Room for an entry of that many bytes, hidden ones included. EPB_TOO_LARGE, EPB_INTERNAL
  * (memory is out). */
 EPB_MUST_USE enum epb_status
 epb_listing_add(struct epb_listing *listing, size_t size_bytes, uint8_t **out);

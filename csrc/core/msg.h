@@ -20,8 +20,8 @@ enum epb_action {
 #undef EPB_COMMAND
 };
 
-/* The value of `join`. Who has it is of the session: drawn at random, and a secret as
- * such. */
+/* The value of `join`. A party that has it is of the session: drawn at random, and a
+ * secret as such. */
 #define EPB_SESSION_KEY_BYTES 16U
 
 /* Bits 0 to 7: an 8-byte number is there, in this order. */
@@ -57,7 +57,7 @@ enum epb_action {
 #define EPB_WORKER_MAX_BYTES 256U
 /* The largest TTL in ms, version or counter: 2^53 - 1, exact in JavaScript. */
 #define EPB_NUMBER_MAX 9007199254740991
-/* A TTL of so many ms (139 years) or more is as long as the broker; replies have
+/* A TTL of this many ms (139 years) or more is as long as the broker; replies have
  * EPB_NUMBER_MAX for it. */
 #define EPB_TTL_FOREVER_MS (UINT64_C(1) << 42)
 
@@ -190,7 +190,7 @@ enum epb_event_kind {
 };
 #define EPB_EVENT_HEADER_BYTES 11U
 
-/* A lease without a TTL of its own: its session renews it. */
+/* A lease for which no TTL was given: its session renews it. */
 #define EPB_LEASE_TTL_DEFAULT_MS 60000U
 /* The same in the name of no session: nothing renews it unseen. */
 #define EPB_LEASE_TTL_DETACHED_MS 1800000U

@@ -81,7 +81,7 @@ is_within(struct epb_bytes left, struct epb_bytes right, unsigned edits)
             is_within(epb_bytes_after(left, 2), epb_bytes_after(right, 2), edits - 1));
 }
 
-/* How many edits a name of so many bytes may be away: in a short one everything is. */
+/* How many edits a name of that many bytes may be away: in a short one everything is. */
 static unsigned
 edits_for(size_t size_bytes)
 {

@@ -10,7 +10,7 @@
  * with another limit converts it, rounding up. A key whose TAT has passed is forgotten.
  * Keys are a space of their own. Time is mono_ms.
  *
- * A request may wait: then it stands in the key's queue, and whoever comes later stands
+ * A request may wait: then it stands in the key's queue, and a later one stands
  * behind it, or is refused. The first in the queue is granted in the ms in which it is
  * allowed, the next one from there. Since a grant moves the TAT by a known interval, it
  * is known at the beginning when a request comes at the latest (earlier, when others
@@ -69,7 +69,7 @@ epb_throttles_wake(struct epb_throttles *throttles, const struct epb_time *now,
 uint64_t
 epb_throttles_sweep(struct epb_throttles *throttles, const struct epb_time *now,
                     unsigned limit);
-/* Forgets those whose key has the prefix and that nobody waits for; *cursor is 0 at
+/* Forgets those whose key has the prefix and that no request waits for; *cursor is 0 at
  * first. True: all of them. *cleared grows by how many. */
 bool
 epb_throttles_clear(struct epb_throttles *throttles, struct epb_bytes prefix,

@@ -54,7 +54,7 @@ struct epb_job;
 
 /* A session. */
 struct epb_group {
-    uint64_t session; /* a number of its own, above 0 */
+    uint64_t session; /* unique, above 0 */
     uint64_t pid;     /* of the process, as its first party told; 0: unknown */
     struct epb_list parties;
     struct epb_list holders; /* lease.c's: who holds something in its name */
@@ -146,7 +146,7 @@ epb_party_session(const struct epb_party *party)
 {
     return party->group == NULL ? 0 : party->group->session;
 }
-/* Whether nobody else is of its session. */
+/* Whether no other party is of its session. */
 static inline bool
 epb_party_is_last(const struct epb_party *party)
 {
@@ -219,7 +219,7 @@ epb_waits_sweep(struct epb_waits *waits, const struct epb_time *now, unsigned li
 /* Whether on_ready is being called: nothing may be asked of the core meanwhile. */
 bool
 epb_waits_calling(const struct epb_waits *waits);
-/* Something that could be taken is gone: when it was all, the owner is told again of what
+/* Something that could be taken is gone: when it was all, the owner hears again of what
  * comes next. */
 void
 epb_party_look_again(struct epb_party *party);

@@ -10,7 +10,7 @@
  * costs nothing when nobody watches. A watcher's events wait in a queue of its own until
  * the party takes them: at most EPB_WATCH_EVENTS of them and EPB_WATCH_BYTES. Beyond that
  * (or without memory) the queue is thrown away and becomes one overflow event: a slow
- * watcher loses events and is told so; it never costs more than its queue. Until the
+ * watcher loses events and learns it; it never costs more than its queue. Until the
  * overflow is taken the watcher is silent: a write doesn't come across it, so that who
  * reads nothing costs others nothing.
  *

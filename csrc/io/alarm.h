@@ -1,5 +1,5 @@
 /*
- * Moments at which a thread of ours calls somebody: the timers of clients, which no
+ * Moments at which a thread of ours calls back: the timers of clients, which no
  * program that fakes those of JavaScript can reach.
  *
  * One thread for the whole process serves all alarms from one heap. It starts with the

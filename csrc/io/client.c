@@ -380,7 +380,7 @@ consider_way(struct epb_client *client, const struct epb_exchange *exchange)
 
 /* The reply to its joining: without a number, the client is a session alone, to a broker
  * that knows no better or is about to end. Of one that should have done it there is
- * nothing to expect: what the client shares would be taken for somebody else's. */
+ * nothing to expect: what the client shares would be taken for another process's. */
 static void
 take_session(struct epb_client *client, const struct epb_reply *reply)
 {

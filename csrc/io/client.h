@@ -17,7 +17,7 @@
  *
  * All clients of a thread that have the same broker are one session there, when they were
  * told to be (epb_client_share): the first thing that a connection sends, with the first
- * request, is the key of the session. Its reply is seen by nobody, either.
+ * request, is the key of the session. Its reply is not passed on, either.
  *
  * A kept frame is sent again every interval by the keeper's thread (keeper.h), by a
  * connection that has nothing to do with this one but the session (renewal.h): this is

@@ -28,7 +28,7 @@
  * of JSON). One that waits so is looked at before it is given anything: what it waited
  * for is for somebody else when it has gone meanwhile.
  *
- * Whoever passes descriptors (rights.h) has broken the protocol.
+ * A peer that passes descriptors (rights.h) has broken the protocol.
  *
  * When the broker ends a conversation, it says so (shutdown) and goes on to read for a
  * moment: closing with unread input would destroy the last reply on its way to the peer.
@@ -83,7 +83,7 @@ struct epb_conn_owner {
     uint64_t bytes_in;
     uint64_t bytes_out;
     unsigned piped_count; /* connections that have pipes */
-    /* Where what is read of a refused peer goes: nobody looks at it, and it is wiped. */
+    /* Where what is read of a refused peer goes: it is wiped unseen. */
     uint8_t discarded[EPB_CONN_DISCARD_BYTES];
 };
 

@@ -187,7 +187,7 @@ same_file(const struct stat *left, const struct stat *right)
     return left->st_dev == right->st_dev && left->st_ino == right->st_ino;
 }
 
-/* Whether an open lock file is ours to lock. A second name of it may be somebody's file.
+/* Whether an open lock file is ours to lock. A second name of it may be another's file.
  */
 static int
 check_lock_file(int fd, struct stat *opened)
@@ -252,7 +252,7 @@ write_record(int fd, const char *record)
 }
 
 /* Reads who had the lock before, and claims it. A socket that is there is another
- * kernel's, or nobody knows whose, unless the file says that this boot has made it. */
+ * kernel's, or of an unknown one, unless the file says that this boot has made it. */
 static int
 claim_lock(struct epb_endpoint *endpoint)
 {

@@ -1,9 +1,9 @@
 /*
- * The connections that renew: the keeper's thread (keeper.h) has one of its own to each
+ * The connections that renew: the keeper's thread (keeper.h) has one to each
  * broker at which this process keeps anything, whatever the clients of that broker and
  * their threads are doing. So a renewal depends on nothing that a thread of JavaScript
  * has to do: not on a handshake, a change to pipes, a request that is half sent, or
- * replies that nobody reads.
+ * replies that are not read.
  *
  * A connection is made when something is first due, and closed when the last client that
  * keeps something there lets go of it. It takes nothing at the broker: it joins the
@@ -15,7 +15,7 @@
  * and that once a connection; a broker that does not answer is looked at again and again.
  * One that refuses (it has as many connections as it may, say) is tried again after
  * growing pauses: what is due there is late, and a lease that ends for that is lost, as
- * its client is told.
+ * its client learns.
  *
  * Thread safety: epb_renewal_send is for the keeper's thread; the others are for the
  * client's, at a time when the keeper does not call for that client.

@@ -54,7 +54,7 @@ epb_rights_read(int socket, void *memory, size_t size_bytes);
 /* Closes them on another thread, and returns at once. */
 void
 epb_rights_close(struct epb_rights *rights);
-/* Of a guarded socket that is about to be closed: takes out what nobody has read, so that
+/* Of a guarded socket that is about to be closed: takes out what was not read, so that
  * the system doesn't drop it on this thread. */
 void
 epb_rights_drain(int socket);

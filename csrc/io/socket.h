@@ -24,7 +24,7 @@ epb_socket_bind(int fd, const char *path);
 int
 epb_socket_connect(const char *path, int *fd);
 /* Whether that is this process's user. In a user namespace all users that have no number
- * in it share one (user_namespaces(7), overflowuid): that is nobody's own. */
+ * in it share one (user_namespaces(7), overflowuid): that is no user's own. */
 bool
 epb_socket_own_uid(uid_t uid);
 /* Whether whoever is at the other end runs as this process's user or as root. */

@@ -1,18 +1,18 @@
 /*
  * Names in the directory of sockets, and which of them may go.
  *
- * Nobody listening is a sign of death in the kernel that made a socket alone. Kernels may
- * share a directory (NFS, the shared folder of a virtual machine): a living broker of
- * another one refuses connections just as a dead one does. So each name tells which boot
- * of which kernel made it: the first digits of a random one do, and the lock file of a
- * fixed one. What says nothing of it, or something else, stays.
+ * A socket without a listener is a sign of death in the kernel that made a socket alone.
+ * Kernels may share a directory (NFS, the shared folder of a virtual machine): a living
+ * broker of another one refuses connections just as a dead one does. So each name tells
+ * which boot of which kernel made it: the first digits of a random one do, and the lock
+ * file of a fixed one. What says nothing of it, or something else, stays.
  */
 #ifndef EPB_IO_STALE_H
 #define EPB_IO_STALE_H
 
 #include <stdbool.h>
 
-/* A random name: so many digits of the boot, and random ones. */
+/* A random name: this many digits of the boot, and random ones. */
 #define EPB_SOCKET_NAME_HEX 32U
 #define EPB_SOCKET_BOOT_HEX 8U
 /* A boot: no two of any kernels have the same. */
@@ -33,7 +33,7 @@ epb_stale_boot(char out[EPB_BOOT_HEX + 1]);
  * entries. */
 unsigned
 epb_stale_collect(const char *directory);
-/* Removes one path, made by this boot, if it is a socket of this user and nobody listens.
+/* Removes one path, made by this boot, if it is a socket of this user without a listener.
  */
 bool
 epb_stale_remove(const char *path);

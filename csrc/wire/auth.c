@@ -57,7 +57,7 @@ struct epb_handshake {
     uint8_t secret[];
 };
 
-/* --- What is said --- */
+/* --- The messages --- */
 
 static const struct {
     const char *magic;

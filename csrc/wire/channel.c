@@ -190,7 +190,7 @@ is_refusal(struct epb_bytes bytes, enum epb_status *why)
 }
 
 /* How long the broker's hello is; 0: that can't be said yet, or it may become a refusal,
- * which is told at the end of the stream. */
+ * which shows at the end of the stream. */
 static enum epb_status
 hello_size(const struct epb_channel *channel, size_t *size_bytes)
 {

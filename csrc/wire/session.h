@@ -25,7 +25,7 @@
  * told by its place alone.
  *
  * A request whose work depends on how much is stored (list, leases) is done in slices,
- * one a turn, and its reply is said in pieces: no turn takes much more than a
+ * one a turn, and its reply leaves in pieces: no turn takes much more than a
  * millisecond. Requests behind it wait until it has been answered, in both encodings.
  *
  * A peer of frames may ask for pipes, and say that it goes over to them, or back to the
@@ -124,7 +124,7 @@ epb_session_sent(struct epb_session *session, size_t size_bytes);
  * follow), then it closes; of lines, once nothing waits. */
 void
 epb_session_end_of_input(struct epb_session *session, const struct epb_time *now);
-/* A request of it is still worked on, or its reply is said in pieces. */
+/* A request of it is still worked on, or its reply leaves in pieces. */
 bool
 epb_session_occupied(const struct epb_session *session);
 /* Flush, then close. */
@@ -144,7 +144,7 @@ epb_session_deadline(const struct epb_session *session);
 EPB_MUST_USE bool
 epb_session_prolong(struct epb_session *session, const struct epb_time *now);
 /* Bytes of memory held for input, and for output not yet taken: with what the engine
- * holds for a reply that is said in pieces. */
+ * holds for a reply that leaves in pieces. */
 size_t
 epb_session_held_input(const struct epb_session *session);
 size_t

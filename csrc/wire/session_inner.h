@@ -57,7 +57,7 @@ struct epb_session {
     struct epb_hmac line_hmac;         /* lines with a secret */
     struct epb_calls *calls;           /* lines: from the first that waits or watches */
     struct epb_call *holding;          /* lines: the one that waits and has no id */
-    const struct epb_command *telling; /* lines: whose reply is said in pieces */
+    const struct epb_command *telling; /* lines: whose reply leaves in pieces */
     uint64_t telling_wall_ms;          /* and as of when it is */
 };
 

@@ -7,7 +7,7 @@
  * for longer than its TTL, somebody released it by force) the command must not go on as if it were
  * alone: it is asked to end, killed after the grace period, and our status is 125.
  *
- * The command is told in its environment what is held around it (EPHEMERAL_FLOW, see ../flow.js), so
+ * The command's environment names what is held around it (EPHEMERAL_FLOW, see ../flow.js), so
  * that a wait for that is refused, which would never end: `lock a -- lock a -- command`.
  */
 'use strict';
