@@ -36,7 +36,7 @@ epb_bytes_compare(struct epb_bytes left, struct epb_bytes right)
 static inline void
 epb_zero(void *memory, size_t size_bytes)
 {
-    uint8_t *at = memory;
+    uint8_t *at = (uint8_t *)memory;
 
     for (; size_bytes >= 32; size_bytes -= 32, at += 32) {
         memset(at, 0, 32);

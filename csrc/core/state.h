@@ -84,7 +84,7 @@ epb_state_grant_reply(const struct epb_grant *grant, const struct epb_time *now,
 void
 epb_state_entry_reply(const struct epb_item_view *view, struct epb_reply *reply);
 /* EPB_NOT_FOUND, out of one of the two budgets: with how the key lost its value (COUNT:
- * EPB_EVENT_EXPIRE or EPB_EVENT_EVICT; PERIOD: how many ms ago; TTL: what it had), or with
+ * EPB_EVENT_EXPIRE or EPB_EVENT_EVICT; PERIOD: ms since; TTL: what it had), or with
  * names near the key in the body, packed: values, pools, semaphores, and the key itself
  * when its numbers are in use. */
 void
