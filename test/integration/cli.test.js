@@ -8,7 +8,7 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { after, before, describe, it } = require('node:test');
-const { BIN, standalone, launch, runCli, scratch } = require('../helpers/cli.js');
+const { BIN, ROOT, standalone, launch, runCli, scratch } = require('../helpers/cli.js');
 const options = require('../../lib/options.js');
 
 /** One broker for all tests of this file; each uses keys of its own. */
@@ -369,14 +369,33 @@ describe('help and version', () => {
     const overview = await ok(['--help']);
     const names = [...overview.matchAll(/^ {2}([a-z]+)\b.* {2}\S/gm)].map(([, name]) => name);
     assert.ok(names.includes('set') && names.includes('metrics'));
-    for (const name of names.filter((each) => each !== 'help')) {
-      const text = await ok(['help', name]);
+    const commands = names.filter((each) => each !== 'help');
+    // One process for all of them: a process for each would take longer than all other tests here.
+    const all = commands.flatMap((name) => [
+      ['help', name],
+      [name, '--help'],
+    ]);
+    const script = `
+      const { main } = require(${JSON.stringify(path.join(ROOT, 'lib/cli/main.js'))});
+      (async () => {
+        for (const args of ${JSON.stringify(all)}) {
+          main(args);
+          await new Promise(setImmediate);
+          require('node:fs').writeSync(1, '\\f');
+        }
+      })();
+    `;
+    const { code, stdout, stderr } = await launch(process.execPath, ['-e', script]).result();
+    assert.deepEqual([code, stderr], [0, '']);
+    const texts = stdout.split('\f');
+    for (const [i, name] of commands.entries()) {
+      const text = texts[2 * i];
       assert.match(text, new RegExp(`^Usage: ephemeral-pipe-broker ${name}`));
       assert.ok(
         text.split('\n').every((line) => line.length <= 100),
         name,
       );
-      assert.equal(await ok([name, '--help']), text);
+      assert.equal(texts[2 * i + 1], text);
     }
   });
 
