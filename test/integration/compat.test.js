@@ -13,7 +13,8 @@ const TTL = 60_000;
 
 async function referenceClient(pipe, options) {
   const { Client } = await import('@ephemeral-broker/core');
-  return new Client(pipe, options);
+  // It takes CLIENT_TIMEOUT for milliseconds, whatever the unit.
+  return new Client(pipe, { timeout: 120_000, ...options });
 }
 
 /** Rejects with an error whose message is the code: that is all the reference client tells. */
@@ -229,7 +230,7 @@ const EXAMPLES = `
     });
     const pipePath = await broker.start();
     const client = new Client(pipePath, {
-      timeout: 5000,
+      timeout: 120000,
       debug: false,
       allowNoTtl: false,
       secret: 'hmac-secret',
@@ -245,7 +246,7 @@ const EXAMPLES = `
     const stats = await client.stats();
     assert.equal(stats.items, 1);
     assert.match(await client.metrics(), /^# HELP ephemeral_broker_/);
-    const low = new Client(pipePath, { timeout: 1000, compression: false, secret: 'hmac-secret' });
+    const low = new Client(pipePath, { timeout: 120000, compression: false, secret: 'hmac-secret' });
     await low.set('apiToken', 'token', 60000);
     await low.set('lastBuild', Date.now(), 60000);
     assert.equal(typeof (await low.get('lastBuild')), 'number');
