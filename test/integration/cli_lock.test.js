@@ -359,7 +359,13 @@ describe('a lock that is lost ends the command, and is status 125', () => {
   });
 
   it('after we stood still for longer than its TTL', async (t) => {
-    const running = lock(t, ['lost', '--ttl', String(patient(300)), '--', ...victim('heed=SIGTERM:0')]);
+    const running = lock(t, [
+      'lost',
+      '--ttl',
+      String(patient(300)),
+      '--',
+      ...victim('heed=SIGTERM:0'),
+    ]);
     const { pid } = await victimReady(running);
     const next = await queued(t, 'lost', ['--', ...STAYS]);
     running.child.kill('SIGSTOP');
