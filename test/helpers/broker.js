@@ -10,6 +10,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { once } = require('node:events');
 const { withoutLockNotice } = require('./lock_notice');
+const { Patience } = require('./patience');
 
 for (const name of Object.keys(process.env)) {
   if (/^(EPHEMERAL|BROKER|CLIENT)_/.test(name)) delete process.env[name];
@@ -161,16 +162,13 @@ function untilWaiting(client, key, count) {
   return until(wait, `${count} wait for ${key}`);
 }
 
-/** Far beyond anything that is waited for, on a busy machine too: reached only when something is broken. */
-const DEADLINE_MS = 120_000;
-
 /** Resolves when `condition` gives something true: for what no event tells. Fails after a while. */
 async function until(condition, what) {
-  const end = performance.now() + DEADLINE_MS;
+  const patience = new Patience();
   for (;;) {
     const result = await condition();
     if (result) return result;
-    if (performance.now() > end) throw new Error(`waited in vain until ${what}`);
+    if (patience.over) throw new Error(`it never came that ${what}`);
     await new Promise((resolve) => {
       setTimeout(resolve, 2);
     });

@@ -32,7 +32,7 @@ async function startBrokerProcess(t, options = {}) {
   });
   const ended = once(child, 'exit');
   const [pipe] = await once(child, 'message');
-  const client = new PipeClient(pipe, { secret: given.secret, timeout: 30_000 });
+  const client = new PipeClient(pipe, { secret: given.secret, timeout: 120_000 });
   t.after(async () => {
     await client.close();
     if (child.connected) child.disconnect();

@@ -11,13 +11,12 @@ const os = require('node:os');
 const path = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 const { withoutLockNotice } = require('./lock_notice');
+const { Patience } = require('./patience');
 
 const ROOT = path.join(__dirname, '..', '..');
 const BIN = path.join(ROOT, 'bin', 'ephemeral-pipe-broker.js');
 const VICTIM = path.join(__dirname, 'victim.js');
 
-/** Far beyond anything these tests wait for, on a busy machine too; reached only when something is broken. */
-const DEADLINE_MS = 120_000;
 const POLL_MS = 10;
 
 /**
@@ -65,12 +64,12 @@ function hasEnded(pid) {
 }
 
 async function until(condition, what) {
-  const deadline = Date.now() + DEADLINE_MS;
+  const patience = new Patience();
   for (;;) {
     const result = await condition();
     if (result) return result;
-    if (Date.now() >= deadline) {
-      assert.fail(`waited in vain: ${typeof what === 'function' ? what() : what}`);
+    if (patience.over) {
+      assert.fail(`it never came: ${typeof what === 'function' ? what() : what}`);
     }
     await pause(POLL_MS);
   }

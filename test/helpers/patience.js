@@ -12,4 +12,20 @@ const { slowness } = require('../../scripts/patience');
  */
 const patient = (ms) => Math.ceil(ms * Math.max(slowness(), slowness()));
 
-module.exports = { patient };
+/** Far beyond anything that is waited for: reached only when something is broken. */
+const BROKEN_MS = 120_000;
+
+/**
+ * The end of a test's patience, for what no event tells. On a machine that is slow when it would be over,
+ * it is longer.
+ */
+class Patience {
+  #began = performance.now();
+
+  get over() {
+    const waitedMs = performance.now() - this.#began;
+    return waitedMs > BROKEN_MS && waitedMs > patient(BROKEN_MS);
+  }
+}
+
+module.exports = { Patience, patient };
