@@ -115,7 +115,7 @@ const OPERATIONS = {
 
   async compute() {
     const key = `computed:${below(3)}`;
-    const value = await client.getOrSet(key, 50, () => `value of ${key}`);
+    const value = await client.getOrSet(key, '50ms', () => `value of ${key}`);
     assert.equal(value, `value of ${key}`);
   },
 
