@@ -914,7 +914,7 @@ export interface BrokerOptions {
   maxItems?: number;
   /** Most memory for everything stored; default 256 MiB; 0: no limit. */
   maxMemory?: number;
-  /** Most connections; default 1,024; 0: no limit. */
+  /** Most connections, but for one that renews leases for each process; default 1,024; 0: no limit. */
   maxConnections?: number;
   /** Most requests that wait at one time, watches included; default 10,000; 0: no limit. */
   maxWaiters?: number;

@@ -107,7 +107,7 @@ const rows = [
     type: 'count',
     default: 1024,
     zeroMeans: 'no limit',
-    help: 'Most connections at one time; a process uses one for each of its threads, and one to renew leases.',
+    help: 'Most connections at one time; a process uses one for each of its threads. The one that renews its leases does not count when there is no place left.',
   },
   {
     name: 'maxWaiters',

@@ -38,6 +38,7 @@ epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
     epb_list_init(&conn->queued);
     epb_list_init(&conn->unproven);
     epb_list_init(&conn->timed);
+    epb_list_init(&conn->surplus);
     epb_buf_init(&conn->unsent, UNSENT_LIMIT_BYTES);
     return conn;
 }
@@ -596,7 +597,8 @@ static bool
 in_no_list(const struct epb_conn *conn)
 {
     return epb_list_empty(&conn->all) && epb_list_empty(&conn->queued) &&
-           epb_list_empty(&conn->unproven) && epb_list_empty(&conn->timed);
+           epb_list_empty(&conn->unproven) && epb_list_empty(&conn->timed) &&
+           epb_list_empty(&conn->surplus);
 }
 
 static void

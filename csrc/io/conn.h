@@ -93,6 +93,10 @@ struct epb_conn {
     struct epb_list queued;
     struct epb_list unproven;
     struct epb_list timed;
+    struct epb_list surplus; /* of its process, when it is beyond the limit */
+    struct epb_process *process;
+    bool is_surplus;
+    bool renews;          /* and has said what it is there for */
     uint64_t deadline_ms; /* mono_ms; UINT64_MAX: none */
     uint64_t since_ms;    /* mono_ms of its begin */
     size_t held_input;

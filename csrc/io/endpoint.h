@@ -65,6 +65,9 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
  * only. */
 EPB_MUST_USE enum epb_accept
 epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into);
+/* The process at the other end of an accepted connection; 0: the system doesn't tell. */
+uint32_t
+epb_endpoint_peer_pid(const uv_pipe_t *pipe);
 /* Reads from an accepted connection what is there now, without the loop; 0: nothing, or
  * an end or error, which the loop will find. */
 size_t

@@ -666,6 +666,14 @@ epb_endpoint_drain(const uv_pipe_t *pipe)
         epb_rights_drain(fd);
 }
 
+uint32_t
+epb_endpoint_peer_pid(const uv_pipe_t *pipe)
+{
+    int fd = -1;
+
+    return uv_fileno((const uv_handle_t *)pipe, &fd) == 0 ? epb_socket_peer_pid(fd) : 0;
+}
+
 bool
 epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 {

@@ -136,6 +136,14 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
     return error == 0 ? EPB_ACCEPT_ONE : EPB_ACCEPT_NONE;
 }
 
+uint32_t
+epb_endpoint_peer_pid(const uv_pipe_t *pipe)
+{
+    ULONG pid = 0;
+
+    return GetNamedPipeClientProcessId(pipe->handle, &pid) ? (uint32_t)pid : 0;
+}
+
 size_t
 epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
 {

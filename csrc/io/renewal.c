@@ -240,9 +240,19 @@ send_own(struct epb_renewal_link *link, const struct epb_request *request)
     return sent;
 }
 
-/* Its first request is sent with the handshake, and answered after it. */
+/* Which session the frames behind it are of. */
 static bool
-dial(struct epb_renewal_link *link)
+send_join(struct epb_renewal_link *link, const struct epb_renewal *renewal)
+{
+    struct epb_request join = epb_own_join(renewal->key);
+
+    return send_own(link, &join);
+}
+
+/* It joins first, without a reply: so a broker that is full knows what it is there for.
+ * The request behind that is sent with the handshake, and answered after it. */
+static bool
+dial(struct epb_renewal_link *link, const struct epb_renewal *renewal)
 {
     const struct epb_request ping = {.action = EPB_ACTION_PING, .id = EPB_OWN_ID};
 
@@ -252,7 +262,7 @@ dial(struct epb_renewal_link *link)
     link->connection++;
     link->sent_bytes = 0;
     return epb_transport_open(link->path, ignore_ready, NULL, &link->transport) == 0 &&
-           send_own(link, &ping) && flush(link);
+           send_join(link, renewal) && send_own(link, &ping) && flush(link);
 }
 
 /* Waits a little for a new connection to open. False: it has failed. */
@@ -274,7 +284,7 @@ await_open(struct epb_renewal_link *link)
 
 /* Sees to it that there is an open connection; false: there is none now. */
 static bool
-advance(struct epb_renewal_link *link)
+advance(struct epb_renewal_link *link, const struct epb_renewal *renewal)
 {
     bool was_open = link->is_open;
 
@@ -289,28 +299,19 @@ advance(struct epb_renewal_link *link)
     }
     if (now_ms() < link->retry_ms)
         return false;
-    if (!dial(link) || !await_open(link))
+    if (!dial(link, renewal) || !await_open(link))
         give_up(link);
     return link->is_open;
 }
 
 /* --- Sending --- */
 
-/* Which session the frames behind it are of. */
-static bool
-send_join(struct epb_renewal_link *link, const struct epb_renewal *renewal)
-{
-    struct epb_request join = epb_own_join(renewal->key);
-
-    return send_own(link, &join);
-}
-
 enum epb_beats_sent
 epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
 {
     struct epb_renewal_link *link = renewal->link;
 
-    if (!advance(link))
+    if (!advance(link, renewal))
         return EPB_BEATS_REFUSED;
     link->retry_ms = 0;
     link->delay_ms = 0;

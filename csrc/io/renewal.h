@@ -11,11 +11,12 @@
  * keeps nothing alive that its clients have let go of.
  *
  * A connection is open once the broker has answered a first request, so that what leaves
- * by it is not lost in a refusal. Nothing here blocks for longer than some milliseconds,
- * and that once a connection; a broker that does not answer is looked at again and again.
- * One that refuses (it has as many connections as it may, say) is tried again after
- * growing pauses: what is due there is late, and a lease that ends for that is lost, as
- * its client learns.
+ * by it is not lost in a refusal. Its very first words are that it joins, and wants no
+ * reply: by that a broker that has as many connections as it may knows it, and takes it
+ * all the same. Nothing here blocks for longer than some milliseconds, and that once a
+ * connection; a broker that does not answer is looked at again and again. One that
+ * refuses (it has no descriptor left, say) is tried again after growing pauses: what is
+ * due there is late, and a lease that ends for that is lost, as its client learns.
  *
  * Thread safety: epb_renewal_send is for the keeper's thread; the others are for the
  * client's, at a time when the keeper does not call for that client.

@@ -308,6 +308,7 @@ new_server(const struct epb_server_options *options)
     epb_list_init(&server->ending);
     epb_list_init(&server->unproven);
     epb_list_init(&server->timed);
+    epb_processes_init(&server->processes);
     server->armed_ms = UINT64_MAX;
     server->accept_again_ms = UINT64_MAX;
     server->drain_until_ms = UINT64_MAX;

@@ -58,6 +58,24 @@ epb_server_on_input_held(void *context, struct epb_conn *conn)
     account_input(context, conn);
 }
 
+/* From a peer that has proven nothing to one that has; and of one in surplus, to one that
+ * is there to renew. */
+static void
+note_progress(struct epb_server *server, struct epb_conn *conn)
+{
+    if (!epb_list_empty(&conn->unproven) && !epb_session_unproven(conn->session)) {
+        epb_list_remove(&conn->unproven);
+        server->unproven_count--;
+        if (!conn->is_surplus)
+            conn->process->proven++;
+        accept_now(server);
+    }
+    if (conn->is_surplus && !conn->renews && epb_session_renews(conn->session)) {
+        conn->renews = true;
+        server->traffic->connections_total++;
+    }
+}
+
 void
 epb_server_account(struct epb_server *server, struct epb_conn *conn)
 {
@@ -66,11 +84,7 @@ epb_server_account(struct epb_server *server, struct epb_conn *conn)
     account_input(server, conn);
     server->held_output = server->held_output - conn->held_output + output;
     conn->held_output = output;
-    if (!epb_list_empty(&conn->unproven) && !epb_session_unproven(conn->session)) {
-        epb_list_remove(&conn->unproven);
-        server->unproven_count--;
-        accept_now(server);
-    }
+    note_progress(server, conn);
     conn->deadline_ms =
         conn->lingering ? conn->linger_ms : epb_session_deadline(conn->session);
     if (conn->deadline_ms == UINT64_MAX) {
@@ -80,12 +94,51 @@ epb_server_account(struct epb_server *server, struct epb_conn *conn)
     }
 }
 
+static void
+count_refusal(struct epb_server *server)
+{
+    server->traffic->connections_refused++;
+    epb_server_warn(server, EPB_LIMITED_REFUSED, "connection_refused", "max_connections");
+}
+
+/* The process has no other connection any more: there is nothing that they renew. */
+static void
+end_surplus(struct epb_server *server, struct epb_process *process)
+{
+    for (struct epb_list *node = process->surplus.next; node != &process->surplus;
+         node = node->next) {
+        struct epb_conn *conn = EPB_LIST_ITEM(node, struct epb_conn, surplus);
+        conn->broken = true;
+        epb_server_on_ready(server, conn);
+    }
+}
+
+/* Its place is free. */
+static void
+leave_process(struct epb_server *server, struct epb_conn *conn)
+{
+    struct epb_process *process = conn->process;
+
+    if (conn->is_surplus) {
+        epb_list_remove(&conn->surplus);
+        process->surplus_count--;
+        server->surplus_count--;
+        if (!conn->renews)
+            count_refusal(server);
+    } else if (epb_list_empty(&conn->unproven) && --process->proven == 0) {
+        end_surplus(server, process);
+    }
+    conn->process = NULL;
+    epb_process_leave(process);
+}
+
 void
 epb_server_drop(struct epb_server *server, struct epb_conn *conn)
 {
     EPB_ASSERT(!epb_list_empty(&conn->all));
     server->held_input -= conn->held_input;
     server->held_output -= conn->held_output;
+    leave_process(server, conn);
     if (!epb_list_empty(&conn->unproven))
         server->unproven_count--;
     if (server->regular == conn)
@@ -150,8 +203,7 @@ refuse(struct epb_server *server, struct epb_conn *conn)
                      (struct epb_bytes){epb_buf_data(&frame), epb_buf_size(&frame)});
     }
     epb_buf_fini(&frame);
-    server->traffic->connections_refused++;
-    epb_server_warn(server, EPB_LIMITED_REFUSED, "connection_refused", "max_connections");
+    count_refusal(server);
     epb_conn_close(conn);
 }
 
@@ -189,21 +241,62 @@ has_unproven_place(struct epb_server *server)
     return true;
 }
 
+static bool
+is_full(const struct epb_server *server)
+{
+    return server->max_connections != 0 &&
+           server->traffic->connections - server->surplus_count >=
+               server->max_connections;
+}
+
+/* Begins it, within the limit or in surplus (processes.h). EPB_MAX_CONNECTIONS: neither
+ * may be. EPB_INTERNAL. */
+static enum epb_status
+begin(struct epb_server *server, struct epb_conn *conn)
+{
+    struct epb_process *process =
+        epb_process_enter(&server->processes, epb_endpoint_peer_pid(&conn->socket));
+    bool is_surplus = is_full(server);
+    enum epb_status status = EPB_OK;
+
+    if (process == NULL)
+        return EPB_INTERNAL;
+    if (is_surplus && !epb_process_may_have_surplus(process))
+        status = EPB_MAX_CONNECTIONS;
+    if (status == EPB_OK)
+        status = epb_conn_begin(conn);
+    if (status != EPB_OK) {
+        epb_process_leave(process);
+        return status;
+    }
+    conn->process = process;
+    conn->is_surplus = is_surplus;
+    if (is_surplus) {
+        epb_session_restrict(conn->session, epb_server_now(server));
+        epb_list_append(&process->surplus, &conn->surplus);
+        process->surplus_count++;
+        server->surplus_count++;
+    } else {
+        server->traffic->connections_total++;
+    }
+    return EPB_OK;
+}
+
 static void
 admit(struct epb_server *server, struct epb_conn *conn)
 {
-    if (server->max_connections != 0 &&
-        server->traffic->connections >= server->max_connections) {
+    enum epb_status status = begin(server, conn);
+
+    if (status == EPB_MAX_CONNECTIONS) {
         refuse(server, conn);
         return;
     }
-    if (epb_conn_begin(conn) != EPB_OK) {
+    if (status != EPB_OK) {
         server->traffic->connections_refused++;
         epb_conn_close(conn);
         return;
     }
     server->traffic->connections++;
-    server->traffic->connections_total++;
     conn->since_ms = epb_server_now(server)->mono_ms;
     server->active_ms = conn->since_ms;
     epb_list_append(&server->all, &conn->all);
@@ -260,6 +353,10 @@ epb_server_expire_conns(struct epb_server *server, uint64_t now_ms)
             due_ms = conn->deadline_ms < due_ms ? conn->deadline_ms : due_ms;
         } else if (conn->lingering) {
             epb_server_drop(server, conn);
+        } else if (conn->is_surplus && !conn->renews) {
+            epb_session_turn_away(conn->session);
+            conn->deadline_ms = epb_session_deadline(conn->session);
+            epb_server_on_ready(server, conn);
         } else if (epb_session_prolong(conn->session, now)) {
             conn->deadline_ms = epb_session_deadline(conn->session);
             due_ms = conn->deadline_ms < due_ms ? conn->deadline_ms : due_ms;

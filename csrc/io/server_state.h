@@ -11,6 +11,7 @@
 #include "crowd.h"
 #include "endpoint.h"
 #include "loop.h"
+#include "processes.h"
 #include "server.h"
 #include "sweeper.h"
 
@@ -47,6 +48,8 @@ struct epb_server {
     struct epb_list unproven; /* oldest first */
     struct epb_list timed;    /* those with a deadline */
     unsigned unproven_count;
+    struct epb_processes processes;
+    uint64_t surplus_count; /* connections beyond the limit, which renew */
     size_t held_input;
     size_t held_output;
 

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Room for the longest path a socket address holds anywhere, and its NUL. */
@@ -30,6 +31,9 @@ epb_socket_own_uid(uid_t uid);
 /* Whether whoever is at the other end runs as this process's user or as root. */
 bool
 epb_socket_peer_trusted(int fd);
+/* The process that made the connection; 0: the system doesn't tell. */
+uint32_t
+epb_socket_peer_pid(int fd);
 void
 epb_socket_close(int fd);
 

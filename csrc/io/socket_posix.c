@@ -234,6 +234,29 @@ epb_socket_peer_trusted(int fd)
     return uid == 0 || epb_socket_own_uid(uid);
 }
 
+uint32_t
+epb_socket_peer_pid(int fd)
+{
+#ifdef __linux__
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        return 0;
+    return (uint32_t)peer.pid;
+#elif defined(LOCAL_PEERPID)
+    pid_t pid = 0;
+    socklen_t size = sizeof(pid);
+
+    if (getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &pid, &size) != 0)
+        return 0;
+    return (uint32_t)pid;
+#else
+    (void)fd;
+    return 0;
+#endif
+}
+
 void
 epb_socket_close(int fd)
 {

@@ -20,7 +20,8 @@
 #include "jsonl.h"
 #include "session_inner.h"
 
-#define PATIENCE_MS 10000U /* for a handshake, and for a frame that has begun */
+#define PATIENCE_MS 10000U        /* for a handshake, and for a frame that has begun */
+#define RENEWAL_PATIENCE_MS 1000U /* for one in surplus to say that it renews */
 #define OUTPUT_BOUND_BYTES (1024U * 1024U)
 /* How much is read at once grows and shrinks between these, with what arrives. */
 #define READ_LEAST_BYTES 4096U
@@ -85,6 +86,19 @@ epb_session_free(struct epb_session *session, const struct epb_time *now)
     epb_record_free(session->sending);
     epb_hmac_fini(&session->line_hmac);
     epb_mem_free(session);
+}
+
+void
+epb_session_restrict(struct epb_session *session, const struct epb_time *now)
+{
+    session->is_surplus = true;
+    session->handshake_due_ms = now->mono_ms + RENEWAL_PATIENCE_MS;
+}
+
+bool
+epb_session_renews(const struct epb_session *session)
+{
+    return session->renews;
 }
 
 bool
@@ -166,6 +180,20 @@ epb_session_refuse(struct epb_session *session, uint32_t id, enum epb_status sta
         epb_engine_traffic(session->config->engine)->auth_failures++;
     epb_session_tell(session, "refused", NULL, status);
     epb_session_abandon(session);
+}
+
+void
+epb_session_turn_away(struct epb_session *session)
+{
+    bool in_records = session->stage == EPB_STAGE_FRAMES;
+
+    if (in_records && epb_record_begin(session->sending, &session->out) != EPB_OK) {
+        epb_session_abandon(session);
+        return;
+    }
+    epb_session_refuse(session, 0, EPB_MAX_CONNECTIONS);
+    if (in_records && epb_record_end(session->sending, &session->out) != EPB_OK)
+        epb_session_abandon(session);
 }
 
 void
@@ -565,10 +593,17 @@ epb_session_unproven(const struct epb_session *session)
     return session->stage < EPB_STAGE_FRAMES;
 }
 
+/* It is in surplus, and may be one that renews. */
+static bool
+awaits_renewal(const struct epb_session *session)
+{
+    return session->is_surplus && !session->renews && session->stage != EPB_STAGE_CLOSING;
+}
+
 uint64_t
 epb_session_deadline(const struct epb_session *session)
 {
-    if (epb_session_unproven(session))
+    if (epb_session_unproven(session) || awaits_renewal(session))
         return session->handshake_due_ms;
     return session->partial_due_ms;
 }

@@ -31,6 +31,8 @@
  * A peer of frames may ask for pipes, and say that it goes over to them, or back to the
  * socket (io/conn.h): the session answers, and tells its owner, who has them.
  *
+ * A session may be one too many: see epb_session_restrict.
+ *
  * The session counts failed proofs in the engine's traffic itself; connections and bytes
  * are its owner's to count.
  */
@@ -77,6 +79,20 @@ epb_session_new(struct epb_session_config *config, void *owner,
 /* What it holds in the engine ends, what waits is withdrawn. Wipes. NULL is allowed. */
 void
 epb_session_free(struct epb_session *session, const struct epb_time *now);
+
+/* Right after its begin: the broker has as many connections as it may, and this is one in
+ * surplus. It may do nothing but renew what its process holds: its first request is a
+ * `join` that wants no reply, which has to come soon, and after that there is `join` and
+ * `renew` without replies, and `ping`. Anything else is refused with
+ * EPB_MAX_CONNECTIONS, and ends it. */
+void
+epb_session_restrict(struct epb_session *session, const struct epb_time *now);
+/* Of one in surplus: it has joined, in order to renew. */
+bool
+epb_session_renews(const struct epb_session *session);
+/* One in surplus has not done so by its deadline: it is told, and closes. */
+void
+epb_session_turn_away(struct epb_session *session);
 
 /* For the engine (epb_engine_ready_fn): `session` has something to take. Calls on_wake,
  * unless the session is in a turn, whose result says it then. */

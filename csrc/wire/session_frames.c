@@ -167,6 +167,18 @@ note_pipes(struct epb_session *session, const struct epb_request *request)
     }
 }
 
+/* What one in surplus may ask for. */
+static bool
+is_renewal(const struct epb_session *session, const struct epb_request *request,
+           bool has_reply)
+{
+    if (request->action == EPB_ACTION_JOIN)
+        return !has_reply;
+    if (request->action == EPB_ACTION_RENEW)
+        return !has_reply && session->renews;
+    return request->action == EPB_ACTION_PING && session->renews;
+}
+
 static void
 serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time *now)
 {
@@ -175,6 +187,11 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
     enum epb_status status = epb_frame_decode_request(frame, &request);
     if (status == EPB_VERSION_MISMATCH) {
         epb_session_refuse_request(session, request.id, status);
+        return;
+    }
+    if (session->is_surplus && status == EPB_OK &&
+        !is_renewal(session, &request, wants_reply(frame))) {
+        epb_session_refuse_request(session, request.id, EPB_MAX_CONNECTIONS);
         return;
     }
     if (status == EPB_OK)
@@ -191,6 +208,8 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
         reply_frame(session, &request, &reply);
     if (reply.status == EPB_OK && request.action == EPB_ACTION_PIPES && request.id != 0)
         note_pipes(session, &request);
+    if (session->is_surplus && reply.status == EPB_OK)
+        session->renews = true;
 }
 
 /* `front` is as much of the frame as names it. */

@@ -39,6 +39,8 @@ struct epb_session {
     bool proven;      /* lines: a signature held */
     bool has_pipes;   /* frames: they have been passed */
     bool on_pipes;    /* or about to be, or to be no more */
+    bool is_surplus;  /* may only renew */
+    bool renews;      /* and has begun to */
     enum epb_session_asks asks;
     uint64_t handshake_due_ms;
     uint64_t partial_due_ms; /* NEVER when nothing incomplete waits */

@@ -18,7 +18,9 @@ begin_lines(struct epb_session *session)
 {
     session->stage = EPB_STAGE_LINES;
     enum epb_status status = EPB_AUTH_REQUIRED;
-    if (!epb_session_has_secret(session)) {
+    if (session->is_surplus) {
+        status = EPB_MAX_CONNECTIONS;
+    } else if (!epb_session_has_secret(session)) {
         status = epb_session_join(session) ? EPB_OK : EPB_INTERNAL;
     } else if (session->config->legacy_hmac) {
         status = epb_hmac_init(&session->line_hmac, session->config->secret);

@@ -82,6 +82,17 @@ take_lease(const char *secret, uint64_t interval_ms)
     last_end_ms = TTL_MS;
 }
 
+/* The clients of a test are as many as it takes. */
+static void
+begin_full(const char *secret)
+{
+    broker_init(&broker);
+    broker.options.pipe_id = "client";
+    broker.options.secret = bytes_of(secret);
+    broker.options.engine.max_connections = 2;
+    broker_start(&broker);
+}
+
 static void
 leave(void)
 {
@@ -223,4 +234,20 @@ Test(renewal, goes_on_while_replies_are_not_read_with_a_secret, .init = begin_se
 {
     check_unread(secret_text, 0);
     check_unread(secret_text, SMALL_IN_ROW);
+}
+
+Test(renewal, goes_on_at_a_broker_that_is_full, .fini = end)
+{
+    begin_full("");
+    take_lease("", 1);
+    expect_renewals();
+    leave();
+}
+
+Test(renewal, goes_on_at_a_broker_that_is_full_with_a_secret, .fini = end)
+{
+    begin_full(secret_text);
+    take_lease(secret_text, 1);
+    expect_renewals();
+    leave();
 }

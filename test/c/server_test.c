@@ -136,6 +136,175 @@ Test(server, more_connections_than_allowed_are_refused)
     end();
 }
 
+/* --- Beyond the limit --- */
+
+#define FULL 3U
+
+static const uint8_t session_key[EPB_SESSION_KEY_BYTES] = "the session";
+static int within[FULL];
+
+/* As many connections as it may have, of one session, all of this process. */
+static void
+begin_full(void)
+{
+    broker_init(&broker);
+    broker.options.engine.max_connections = FULL;
+    broker_start(&broker);
+    for (unsigned i = 0; i < FULL; i++) {
+        struct epb_request join = request_of(EPB_ACTION_JOIN, 1, NULL);
+        join.value = (struct epb_bytes){session_key, sizeof(session_key)};
+        within[i] = peer_open(&broker);
+        cr_assert_eq(peer_ask(within[i], &join).status, EPB_OK);
+    }
+}
+
+static void
+end_full(void)
+{
+    for (unsigned i = 0; i < FULL; i++)
+        close(within[i]);
+    end();
+}
+
+/* Without a reply, as the connection that renews does. */
+static void
+peer_join(int fd)
+{
+    struct epb_request join = request_of(EPB_ACTION_JOIN, 0, NULL);
+
+    join.value = (struct epb_bytes){session_key, sizeof(session_key)};
+    peer_request(fd, &join);
+}
+
+static int
+open_surplus(void)
+{
+    int fd = peer_open(&broker);
+
+    peer_join(fd);
+    peer_ping(fd);
+    return fd;
+}
+
+static void
+expect_refusal(int fd, uint32_t id)
+{
+    struct answer answer = {0};
+
+    cr_assert(peer_answer(fd, &answer));
+    cr_assert_eq(answer.status, EPB_MAX_CONNECTIONS);
+    cr_assert_eq(answer.id, id);
+    peer_expect_end(fd);
+    close(fd);
+}
+
+Test(server, a_full_broker_takes_the_connection_that_renews, .init = begin_full,
+     .fini = end_full)
+{
+    struct epb_request lease = request_of(EPB_ACTION_LEASE, 5, "k");
+    struct epb_request renew = {.action = EPB_ACTION_RENEW, .flags = EPB_F_TTL};
+
+    lease.worker = renew.worker = bytes_of("w");
+    lease.flags = EPB_F_TTL;
+    lease.ttl_ms = 60000;
+    cr_assert_eq(peer_ask(within[0], &lease).status, EPB_OK);
+    int surplus = open_surplus();
+    /* To a TTL that is soon over: that is how the test sees it. */
+    renew.ttl_ms = 1;
+    peer_request(surplus, &renew);
+    peer_await_stat(within[1], "leases", "0");
+    peer_await_stat(within[1], "connections", "4");
+    close(surplus);
+    peer_await_stat(within[1], "connections", "3");
+    peer_await_stat(within[1], "connectionsRefused", "0");
+}
+
+Test(server, one_beyond_the_limit_is_all_a_process_gets, .init = begin_full,
+     .fini = end_full)
+{
+    int surplus = open_surplus();
+
+    for (unsigned i = 0; i < 3; i++)
+        expect_refusal(peer_connect(&broker), 0);
+    close(surplus);
+    peer_await_stat(within[1], "connections", "3");
+    close(open_surplus());
+}
+
+Test(server, one_beyond_the_limit_may_only_renew, .init = begin_full, .fini = end_full)
+{
+    static const char line[] = "{\"action\":\"ping\"}\n";
+    static const enum epb_action others[] = {EPB_ACTION_GET, EPB_ACTION_STATS,
+                                             EPB_ACTION_PIPES, EPB_ACTION_RENEW};
+    struct epb_request join = request_of(EPB_ACTION_JOIN, 7, NULL);
+    struct epb_request ping = request_of(EPB_ACTION_PING, 7, NULL);
+
+    join.value = (struct epb_bytes){session_key, sizeof(session_key)};
+    /* A client begins by asking for its session, or for what it wants. */
+    for (unsigned i = 0; i < 2; i++) {
+        int fd = peer_open(&broker);
+        peer_request(fd, i == 0 ? &join : &ping);
+        expect_refusal(fd, 7);
+        peer_await_stat(within[0], "connections", "3");
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct epb_request other = request_of(others[i], 8, NULL);
+        int fd = open_surplus();
+        peer_request(fd, &other);
+        expect_refusal(fd, 8);
+        peer_await_stat(within[0], "connections", "3");
+    }
+    int fd = peer_connect(&broker);
+    char reply[64] = {0};
+    peer_send(fd, line, sizeof(line) - 1);
+    cr_assert(peer_receive(fd, reply, 38));
+    cr_assert_str_eq(reply, "{\"ok\":false,\"error\":\"max_connections\",");
+    close(fd);
+    peer_await_stat(within[0], "connectionsRefused", "3");
+}
+
+Test(server, one_beyond_the_limit_goes_with_the_others_of_its_process, .init = begin_full,
+     .fini = end)
+{
+    int surplus = open_surplus();
+
+    for (unsigned i = 0; i < FULL; i++)
+        close(within[i]);
+    peer_expect_end(surplus);
+    close(surplus);
+    int fd = peer_open(&broker);
+    peer_await_stat(fd, "connections", "1");
+    close(fd);
+}
+
+/* In a process of its own, whose exit status tells. It is told before it has said
+ * anything: what it would say might find nobody any more. */
+static int
+knock_as_stranger(void)
+{
+    struct answer answer = {0};
+    int fd = -1;
+
+    if (epb_socket_connect(epb_server_path(broker.server), &fd) != 0)
+        return 2;
+    make_blocking(fd);
+    bool refused = peer_answer(fd, &answer) && answer.status == EPB_MAX_CONNECTIONS &&
+                   answer.id == 0;
+    close(fd);
+    return refused ? 0 : 1;
+}
+
+Test(server, a_stranger_gets_none_beyond_the_limit, .init = begin_full, .fini = end_full)
+{
+    int status = -1;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(knock_as_stranger());
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+}
+
 Test(server, of_silent_connections_the_oldest_goes, .init = begin, .fini = end)
 {
     int silent[EPB_UNPROVEN_MAX + 1];

@@ -416,6 +416,85 @@ Test(session, a_handshake_has_ten_seconds)
     broker_stop(&broker);
 }
 
+/* --- One in surplus --- */
+
+static struct epb_request
+join_of(uint32_t id)
+{
+    static const uint8_t key[EPB_SESSION_KEY_BYTES] = "a session";
+
+    return (struct epb_request){
+        .action = EPB_ACTION_JOIN, .id = id, .value = {key, sizeof key}};
+}
+
+static void
+feed_request(struct broker *broker, struct epb_request request)
+{
+    struct epb_buf input;
+
+    epb_buf_init(&input, 4096);
+    put_request(&input, request);
+    (void)broker_feed(broker, bytes_of(&input), SIZE_MAX);
+    epb_buf_fini(&input);
+}
+
+Test(session, one_in_surplus_has_a_second_to_say_that_it_renews)
+{
+    struct broker broker;
+    broker_start(&broker, NULL, NULL);
+    epb_session_restrict(broker.session, &broker.now);
+    uint64_t due = broker.now.mono_ms + 1000;
+    cr_assert_eq(epb_session_deadline(broker.session), due);
+    (void)broker_feed(&broker, LITERAL(EPB_MAGIC_PLAIN), SIZE_MAX);
+    cr_assert_eq(epb_session_deadline(broker.session), due, "it has said nothing yet");
+    cr_assert_not(epb_session_renews(broker.session));
+    feed_request(&broker, join_of(0));
+    cr_assert(epb_session_renews(broker.session));
+    cr_assert_eq(epb_session_deadline(broker.session), UINT64_MAX);
+    broker_stop(&broker);
+}
+
+Test(session, one_in_surplus_that_says_nothing_is_told)
+{
+    /* Before the first byte, and as a session. */
+    for (unsigned i = 0; i < 2; i++) {
+        struct broker broker;
+        struct epb_reply reply;
+        broker_start(&broker, NULL, NULL);
+        epb_session_restrict(broker.session, &broker.now);
+        if (i == 1)
+            (void)broker_feed(&broker, LITERAL(EPB_MAGIC_PLAIN), SIZE_MAX);
+        epb_session_turn_away(broker.session);
+        cr_assert_eq(epb_session_deadline(broker.session), UINT64_MAX);
+        broker_work(&broker);
+        struct epb_bytes said = bytes_of(&broker.output);
+        cr_assert(next_reply(&said, &reply));
+        cr_assert_eq(reply.status, EPB_MAX_CONNECTIONS);
+        cr_assert(epb_session_closing(broker.session));
+        broker_stop(&broker);
+    }
+}
+
+Test(session, one_in_surplus_is_told_in_a_record_once_it_is_proven)
+{
+    struct broker broker;
+    broker_start(&broker, SECRET, NULL);
+    struct epb_channel *channel = epb_channel_new(TEXT(SECRET));
+    cr_assert_not_null(channel);
+    epb_session_restrict(broker.session, &broker.now);
+    cr_assert_eq(exchange(&broker, channel, SIZE_MAX), EPB_OK);
+    cr_assert_not(epb_session_unproven(broker.session));
+    epb_session_turn_away(broker.session);
+    broker_work(&broker);
+    (void)exchange(&broker, channel, SIZE_MAX);
+    struct epb_bytes stream = epb_channel_stream(channel);
+    struct epb_reply reply;
+    cr_assert(next_reply(&stream, &reply));
+    cr_assert_eq(reply.status, EPB_MAX_CONNECTIONS);
+    epb_channel_free(channel);
+    broker_stop(&broker);
+}
+
 Test(session, a_partial_frame_has_ten_seconds_from_its_first_byte)
 {
     struct broker broker;
