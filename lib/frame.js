@@ -46,7 +46,7 @@ const QUOTE = 0x22;
 /** So many bytes are looked at in JavaScript in the time of a call into the binding. */
 const SHORT_PLAIN_BYTES = 1024;
 /** Above, counting a text's bytes is cheaper than reserving three for each character. */
-const LONG_TEXT_CHARS = 4096;
+const LONG_TEXT_CHARS = 64 * 1024;
 const TWO_TO_32 = 0x100000000;
 
 /** A request before it is encoded. */

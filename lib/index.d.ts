@@ -89,9 +89,10 @@ export class BrokerError extends Error {
 /**
  * What `set` takes: bytes (a Buffer or Uint8Array), or any JSON value. What JSON would lose is refused
  * with its path, at any depth: a Map, a Set, a promise, NaN, undefined in an array, a function, bytes or
- * an Error inside an object, an object of a class without `toJSON`. JSON's way are a Date (it comes back
- * as its text) and whatever has a `toJSON`; a property that is undefined, or has a symbol as its key,
- * is left out.
+ * an Error inside an object, an object of a class without `toJSON`, what contains itself. JSON's way are a
+ * Date (it comes back as its text) and whatever has a `toJSON`, which has to give JSON. A property that is
+ * undefined, not enumerable, or has a symbol as its key is left out (an object whose only keys are symbols
+ * is refused), and so is what an array has besides its elements.
  */
 export type Value = unknown;
 

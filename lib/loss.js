@@ -1,21 +1,23 @@
 'use strict';
 /**
- * What JSON would lose of a value without a word: a Map, a promise, NaN, undefined in an array, an
- * object of a class without `toJSON`. It is found by a walk over the value next to JSON.stringify, which
- * takes a tenth of the time of that; as a replacer the same questions would take twice the time of it.
- *
- * JSON's way, and no loss: what a `toJSON` gives, a property that is undefined, a symbol as one key among
- * others, properties of an array that are no elements.
+ * The JSON of a value, or what JSON would lose of it: a Map, a promise, NaN, undefined in an array, an
+ * object of a class without `toJSON`. It is exact where lib/whole.js is not sure: each getter and each
+ * `toJSON` is asked once, and what that gave has to be JSON, too. -0 is written, and whatever is refused
+ * is told with its path.
  */
 
 const types = require('node:util/types');
 const { quoteKey } = require('./error');
 
-const { getOwnPropertySymbols, getPrototypeOf, hasOwn } = Object;
+const { getOwnPropertySymbols, getPrototypeOf, hasOwn, is, keys: keysOf } = Object;
+const { isArray } = Array;
 const objectPrototype = Object.prototype;
-const arrayPrototype = Array.prototype;
+const { propertyIsEnumerable } = objectPrototype;
 const { getTime } = Date.prototype;
+const { isRawJSON = () => false } = /** @type {any} */ (JSON);
 
+/** In a regular expression with the u flag, a surrogate that matches is one without its other half. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
 const NAME = /^[A-Za-z_$][\w$]{0,59}$/;
 const PATH_SHOWN_CHARS = 160;
 
@@ -24,98 +26,140 @@ const BYTES =
   'Bytes are a value by themselves, as a Buffer or Uint8Array: inside an object, pass text';
 const CLASS = 'Pass a plain object, or give its class a toJSON()';
 
-/**
- * @typedef {object} Loss
- * @property {string} what is there
- * @property {string} hint what to do
- * @property {(string | number)[]} keys the way to it, from the inside
- *
- * @typedef {{ minusZero: boolean }} Found what is no loss, but more than JSON.stringify writes
- */
+/** What is lost, and where. It never holds a value. */
+class Loss extends Error {
+  /** @type {(string | number)[]} the way to it, from the inside */
+  keys = [];
+
+  /**
+   * @param {string} what is there
+   * @param {string} [hint] what to do
+   * @param {unknown} [cause]
+   */
+  constructor(what, hint = '', cause = undefined) {
+    super(what, { cause });
+    this.hint = hint;
+  }
+
+  /** `$.user.tokens[0]: a Promise`, and what to do. */
+  describe() {
+    const path = this.keys.reverse().map(step).join('');
+    const shown = path.length > PATH_SHOWN_CHARS ? `...${path.slice(-PATH_SHOWN_CHARS)}` : path;
+    return `$${shown}: ${this.message}${this.hint === '' ? '' : `. ${this.hint}`}`;
+  }
+}
+
+/** @param {string | number} key */
+function step(key) {
+  if (typeof key === 'number') return `[${key}]`;
+  return NAME.test(key) ? `.${key}` : `[${quoteKey(key)}]`;
+}
 
 /**
- * @param {string} what
- * @param {string} [hint]
+ * @param {any} value
+ * @returns {string}
+ * @throws {Loss}
+ */
+function textOf(value) {
+  try {
+    const text = textIn({ '': value }, '', []);
+    if (text !== undefined) return text;
+  } catch (error) {
+    throw asLoss(error);
+  }
+  throw new Loss(value === undefined ? 'undefined' : 'its toJSON gives undefined');
+}
+
+/**
+ * @param {unknown} error
  * @returns {Loss}
  */
-const loss = (what, hint = '') => ({ what, hint, keys: [] });
-
-/**
- * @param {unknown} value
- * @param {Found} found gets it
- * @returns {Loss | null}
- */
-function lossIn(value, found) {
-  return isWhole(value) ? null : lossOf(value, found);
-}
-
-/** @param {unknown} value */
-function isWhole(value) {
-  if (typeof value === 'number') return value - value === 0 && (value !== 0 || 1 / value > 0);
-  return typeof value === 'string' || typeof value === 'boolean' || value === null;
+function asLoss(error) {
+  if (error instanceof Loss) return error;
+  if (error instanceof RangeError) return new Loss('nested too deeply', '', error);
+  return new Loss('reading it failed', '', error);
 }
 
 /**
- * @param {unknown} value that is not whole
- * @param {Found} found
- * @returns {Loss | null}
+ * @param {any} holder
+ * @param {string | number} key
+ * @param {object[]} above the objects that it is in, the outermost first
+ * @returns {string | undefined}
  */
-function lossOf(value, found) {
-  if (typeof value === 'object') return lossOfObject(/** @type {object} */ (value), found);
-  if (value === 0) {
-    found.minusZero = true;
-    return null;
+function textIn(holder, key, above) {
+  const given = holder[key];
+  const value = converted(given, String(key));
+  switch (typeof value) {
+    case 'string':
+      return quoted(value);
+    case 'number':
+      if (!Number.isFinite(value)) throw new Loss(String(value));
+      return is(value, -0) ? '-0' : String(value);
+    case 'boolean':
+      return String(value);
+    case 'object':
+      return value === null ? 'null' : objectText(value, above);
+    case 'undefined':
+      return undefined;
+    case 'bigint':
+      throw new Loss('a BigInt', 'Pass its text');
+    default:
+      throw new Loss(`a ${typeof value}`);
   }
-  if (typeof value === 'number' || value === undefined) return loss(String(value));
-  if (typeof value === 'bigint') return hasToJson(value) ? null : loss('a BigInt', 'Pass its text');
-  return loss(`a ${typeof value}`);
 }
 
 /**
+ * What the toJSON of a value gives; without one, the value.
+ * @param {any} value
+ * @param {string} key
+ */
+function converted(value, key) {
+  if (value === null || !['object', 'function', 'bigint'].includes(typeof value)) return value;
+  if (typeof value === 'object') refuseAnyway(value);
+  const { toJSON } = value;
+  if (typeof toJSON !== 'function') return value;
+  try {
+    return toJSON.call(value, key);
+  } catch (error) {
+    throw new Loss('its toJSON failed', '', error);
+  }
+}
+
+/**
+ * Whatever the toJSON of such gives, it isn't what was meant.
  * @param {object} value
- * @param {Found} found
- * @returns {Loss | null}
  */
-function lossOfObject(value, found) {
+function refuseAnyway(value) {
+  if (types.isPromise(value)) throw new Loss('a Promise', 'Await it first');
+  if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) {
+    throw new Loss(named(value), BYTES);
+  }
+  if (types.isDate(value) && Number.isNaN(getTime.call(value))) throw new Loss('an invalid Date');
+}
+
+/** @param {string} text */
+function quoted(text) {
+  if (LONE_SURROGATE.test(text)) throw new Loss('half a surrogate pair, which is no character');
+  return JSON.stringify(text);
+}
+
+/**
+ * @param {any} value
+ * @param {object[]} above
+ * @returns {string}
+ */
+function objectText(value, above) {
+  if (isRawJSON(value)) return value.rawJSON;
   const prototype = getPrototypeOf(value);
-  if (Array.isArray(value)) {
-    if (prototype === arrayPrototype || Array.isArray(prototype)) return lossInArray(value, found);
-  } else if (prototype === objectPrototype || isPlain(prototype)) {
-    return lossInPlain(/** @type {Record<string, unknown>} */ (value), found);
+  const array = isArray(value);
+  if (array ? !isArray(prototype) : !isPlain(prototype)) throw lossOfClass(value);
+  if (above.includes(value)) {
+    throw new Loss('a circular reference, to an object that contains it');
   }
-  return lossOfClass(value);
-}
-
-/**
- * @param {readonly unknown[]} array
- * @param {Found} found
- */
-function lossInArray(array, found) {
-  for (let i = 0; i < array.length; i++) {
-    const element = array[i];
-    if (isWhole(element)) continue;
-    const lost = lossOf(element, found);
-    if (lost !== null) return hasToJson(array) ? null : within(lost, i);
-  }
-  return null;
-}
-
-/**
- * @param {Record<string, unknown>} object
- * @param {Found} found
- */
-function lossInPlain(object, found) {
-  let isEmpty = true;
-  for (const key in object) {
-    const member = object[key];
-    isEmpty = false;
-    if (member === undefined || isWhole(member)) continue;
-    const lost = lossOf(member, found);
-    if (lost === null || !hasOwn(object, key)) continue;
-    return hasToJson(object) ? null : within(lost, key);
-  }
-  if (!isEmpty || getOwnPropertySymbols(object).length === 0) return null;
-  return loss('an object whose only keys are symbols', 'Use strings as keys');
+  above.push(value);
+  const text = array ? arrayText(value, above) : plainText(value, above);
+  above.pop();
+  return text;
 }
 
 /**
@@ -124,27 +168,72 @@ function lossInPlain(object, found) {
  * @param {object | null} prototype
  */
 function isPlain(prototype) {
-  if (prototype === null) return true;
+  if (prototype === null || prototype === objectPrototype) return true;
   return getPrototypeOf(prototype) === null && hasOwn(prototype, 'isPrototypeOf');
 }
 
-/** @param {any} value */
-function hasToJson(value) {
-  return typeof value.toJSON === 'function';
+/**
+ * @param {any[]} array
+ * @param {object[]} above
+ */
+function arrayText(array, above) {
+  const texts = [];
+  for (let i = 0; i < array.length; i++) {
+    const text = at(array, i, above);
+    if (text === undefined) throw within(new Loss('undefined'), i);
+    texts.push(text);
+  }
+  return `[${texts.join(',')}]`;
+}
+
+/**
+ * @param {any} object
+ * @param {object[]} above
+ */
+function plainText(object, above) {
+  const texts = [];
+  const keys = keysOf(object);
+  for (const key of keys) {
+    const text = at(object, key, above);
+    if (text !== undefined) texts.push(`${quoted(key)}:${text}`);
+  }
+  const symbols = keys.length === 0 ? getOwnPropertySymbols(object) : [];
+  if (symbols.some((symbol) => propertyIsEnumerable.call(object, symbol))) {
+    throw new Loss('an object whose only keys are symbols', 'Use strings as keys');
+  }
+  return `{${texts.join(',')}}`;
+}
+
+/**
+ * @param {any} holder
+ * @param {string | number} key
+ * @param {object[]} above
+ */
+function at(holder, key, above) {
+  try {
+    return textIn(holder, key, above);
+  } catch (error) {
+    throw within(asLoss(error), key);
+  }
+}
+
+/**
+ * @param {Loss} lost
+ * @param {string | number} key
+ */
+function within(lost, key) {
+  lost.keys.push(key);
+  return lost;
 }
 
 /**
  * @param {object} value
- * @returns {Loss | null}
+ * @returns {Loss}
  */
 function lossOfClass(value) {
-  if (types.isPromise(value)) return loss('a Promise', 'Await it first');
-  if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return loss(named(value), BYTES);
-  if (types.isDate(value) && Number.isNaN(getTime.call(value))) return loss('an invalid Date');
-  if (hasToJson(value)) return null;
-  if (types.isMap(value) || types.isSet(value)) return loss(named(value), ENTRIES);
-  if (types.isNativeError(value)) return loss(named(value), 'Pass its message, or its stack');
-  return loss(named(value), CLASS);
+  if (types.isMap(value) || types.isSet(value)) return new Loss(named(value), ENTRIES);
+  if (types.isNativeError(value)) return new Loss(named(value), 'Pass its message, or its stack');
+  return new Loss(named(value), CLASS);
 }
 
 /**
@@ -159,29 +248,4 @@ function named(value) {
   return `${/^[AEIO]/i.test(name) ? 'an' : 'a'} ${name}`;
 }
 
-/**
- * @param {Loss} lost
- * @param {string | number} key
- */
-function within(lost, key) {
-  lost.keys.push(key);
-  return lost;
-}
-
-/**
- * `$.user.tokens[0]: a Promise`, and what to do.
- * @param {Loss} lost
- */
-function describeLoss({ what, hint, keys }) {
-  const path = keys.reverse().map(step).join('');
-  const shown = path.length > PATH_SHOWN_CHARS ? `...${path.slice(-PATH_SHOWN_CHARS)}` : path;
-  return `$${shown}: ${what}${hint === '' ? '' : `. ${hint}`}`;
-}
-
-/** @param {string | number} key */
-function step(key) {
-  if (typeof key === 'number') return `[${key}]`;
-  return NAME.test(key) ? `.${key}` : `[${quoteKey(key)}]`;
-}
-
-module.exports = { describeLoss, lossIn };
+module.exports = { Loss, textOf };

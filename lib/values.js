@@ -1,8 +1,8 @@
 'use strict';
 /**
  * Values to the bytes that are stored, and back. A value is JSON text, or bytes; either may be
- * compressed. What JSON would lose without a word (lib/loss.js; half a surrogate pair) is refused, so
- * that what was set is what `get` gives.
+ * compressed. What JSON would lose without a word is refused (lib/whole.js, lib/loss.js), so that what was
+ * set is what `get` gives.
  *
  * `undefined` is no value, and still what a computation may have to say: getOrSet stores it as JSON's
  * null with a space before it, which JSON.stringify never writes.
@@ -11,7 +11,8 @@
 const { isUint8Array } = require('node:util/types');
 const { BrokerError } = require('./error');
 const { FLAGS } = require('./frame');
-const { describeLoss, lossIn } = require('./loss');
+const { textOf } = require('./loss');
+const { isWhole } = require('./whole');
 
 /** What is read may not inflate beyond this, whoever wrote it. */
 const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
@@ -38,9 +39,7 @@ const SPACE = 0x20;
  */
 function encode(value) {
   if (isUint8Array(value)) return { text: null, bytes: attached(value), flags: FLAGS.binary };
-  const text = jsonOf(value);
-  if (text !== null) return { text, bytes: null, flags: 0 };
-  throw refusalOf(value);
+  return { text: jsonOf(value) ?? exactJsonOf(value), bytes: null, flags: 0 };
 }
 
 /**
@@ -67,91 +66,33 @@ function encodeComputed(value) {
 }
 
 /**
- * The JSON of a value that stands for the whole of it; null: there is none.
+ * The JSON of a value, where JSON.stringify keeps the whole of it; null: not sure.
  * @param {unknown} value
  * @returns {string | null}
  */
 function jsonOf(value) {
-  const found = { minusZero: false };
   try {
+    if (!isWhole(value)) return null;
     const text = JSON.stringify(value);
-    if (text === undefined || lossIn(value, found) !== null) return null;
-    if (found.minusZero) return withMinusZeros(value);
-    return text.includes('\\ud') && hasLoneSurrogate(text) ? null : text;
+    // Halves of surrogate pairs are written so.
+    return text.includes('\\ud') ? null : text;
   } catch {
     return null;
   }
 }
 
 /**
- * JSON has -0, and JSON.stringify writes 0.
  * @param {unknown} value
+ * @returns {string}
  */
-function withMinusZeros(value) {
-  const mark = require('node:crypto').randomUUID();
-  const marked = JSON.stringify(value, (_key, member) => (Object.is(member, -0) ? mark : member));
-  return marked.replaceAll(`"${mark}"`, '-0');
-}
-
-/**
- * Why there is no JSON that tells a value by whole.
- * @param {unknown} value
- */
-function refusalOf(value) {
-  let text;
-  /** @type {unknown} */
-  let cause;
+function exactJsonOf(value) {
   try {
-    text = JSON.stringify(value);
+    return textOf(value);
   } catch (error) {
-    cause = error;
+    const lost = /** @type {import('./loss').Loss} */ (error);
+    const message = `A value is any JSON value, or bytes: ${lost.describe()}.`;
+    throw new BrokerError('invalid_value', message, { cause: lost.cause });
   }
-  const lost = lossUnlessEndless(value);
-  if (lost !== null) return invalid(describeLoss(lost));
-  if (cause !== undefined) {
-    return invalid('it is circular, nested too deeply, or its toJSON failed', cause);
-  }
-  if (text === undefined) return invalid('its toJSON gives undefined');
-  return invalid('a string in it has half a surrogate pair, which is no character');
-}
-
-/**
- * @param {unknown} value that may be circular
- * @returns {import('./loss').Loss | null}
- */
-function lossUnlessEndless(value) {
-  try {
-    return lossIn(value, { minusZero: false });
-  } catch {
-    return null;
-  }
-}
-
-/**
- * JSON.stringify writes halves of surrogate pairs, and nothing else in that range, as \udxxx. A
- * pair of such escapes (from a toJSON that made raw JSON) is a character like any other.
- * @param {string} json
- */
-function hasLoneSurrogate(json) {
-  for (let at = json.indexOf('\\'); at >= 0; at = json.indexOf('\\', at)) {
-    const unit = json[at + 1] === 'u' ? parseInt(json.slice(at + 2, at + 6), 16) : 0;
-    if (unit >= 0xdc00 && unit <= 0xdfff) return true;
-    if (unit >= 0xd800 && unit <= 0xdbff) {
-      if (!/^\\ud[c-f]/i.test(json.slice(at + 6, at + 10))) return true;
-      at += 6;
-    }
-    at += json[at + 1] === 'u' ? 6 : 2;
-  }
-  return false;
-}
-
-/**
- * @param {string} reason
- * @param {unknown} [cause]
- */
-function invalid(reason, cause) {
-  const message = `A value is any JSON value, or bytes: ${reason}.`;
-  return new BrokerError('invalid_value', message, { cause });
 }
 
 /**

@@ -185,6 +185,57 @@ test('what JSON would lose is refused at any depth, with its path', async (t) =>
   assert.equal(await client.has('k'), false);
 });
 
+const failing = () => {
+  throw new Error('hunter2');
+};
+const circular = { list: [{}] };
+circular.list[0].back = circular.list;
+
+/** What only reading a value, or its toJSON, tells. */
+const TOLD = [
+  [{ a: { toJSON: () => NaN } }, '$.a: NaN'],
+  [{ a: [{ toJSON: () => ({ b: [0, Infinity] }) }] }, '$.a[0].b[1]: Infinity'],
+  [[{ toJSON: () => undefined }], '$[0]: undefined'],
+  [{ a: { toJSON: () => new Date(0) } }, '$.a: a Date. '],
+  [{ a: { toJSON: () => new User() } }, '$.a: a User. '],
+  [{ a: { toJSON: failing } }, '$.a: its toJSON failed'],
+  [{ a: [Object.defineProperty({}, 'toJSON', { value: () => NaN })] }, '$.a[0]: NaN'],
+  [
+    { a: Object.defineProperty(new Date(0), 'toISOString', { value: () => -Infinity }) },
+    '$.a: -Inf',
+  ],
+  [{ a: Object.assign(() => 1, { toJSON: () => 1n }) }, '$.a: a BigInt. '],
+  [{ a: Object.defineProperty([0], 0, { get: failing }) }, '$.a[0]: reading it failed'],
+  [{ b: { get a() { return failing(); } } }, '$.b.a: reading it failed'], // prettier-ignore
+  [{ a: [new Proxy({}, { ownKeys: failing })] }, '$.a[0]: reading it failed'],
+  [circular, '$.list[0].back: a circular reference'],
+  [{ a: ['\ud800'] }, '$.a[0]: half a surrogate pair'],
+  [{ a: { '\udc00': 1 } }, '$.a: half a surrogate pair'],
+];
+
+test('what reading a value tells is refused with its path, too', async (t) => {
+  const { client } = startPair(t);
+  for (const [value, what] of TOLD) {
+    await assert.rejects(client.set('k', value, TTL), (error) => {
+      assert.equal(error.code, 'invalid_value');
+      const told = `set "k": A value is any JSON value, or bytes: ${what}`;
+      assert.ok(error.message.startsWith(told), `${error.message} ${told}`);
+      return !error.message.includes('hunter2');
+    });
+  }
+  assert.equal(await client.has('k'), false);
+});
+
+test('a toJSON is asked once, and so is a getter that leads to it', async (t) => {
+  const { client } = startPair(t);
+  let asked = 0;
+  const value = { a: { toJSON: () => ++asked }, b: [{ toJSON: (key) => key }] };
+  assert.deepEqual(await roundTrip(client, value), { a: 1, b: ['0'] });
+  assert.deepEqual(await client.getOrSet('n', TTL, () => ({ a: { toJSON: () => ++asked } })), {
+    a: 2,
+  });
+});
+
 test('-0 is a number like any other', async (t) => {
   const { client } = startPair(t);
   assert.ok(Object.is(await roundTrip(client, -0), -0));
@@ -314,6 +365,91 @@ function randomText(random) {
   });
   return String.fromCodePoint(...points);
 }
+
+const NAMES = ['a', 'b1', '__proto__', 'toString', 'a b', '', '7', 'constructor'];
+const stepTo = (key) => (/^[A-Za-z_]\w*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`);
+/** By what an object may be made whose members are [key, descriptor]. */
+const MAKERS = [
+  (members) => Object.defineProperties({}, Object.fromEntries(members)),
+  (members) => Object.defineProperties(Object.create(null), Object.fromEntries(members)),
+  (members) => Object.freeze(Object.defineProperties({}, Object.fromEntries(members))),
+  vm.runInNewContext('(members) => Object.defineProperties({}, Object.fromEntries(members))'),
+  (members) => ({ toJSON: () => MAKERS[0](members) }),
+  (members) =>
+    Object.defineProperties(
+      { [Symbol('left out')]: 1, none: undefined },
+      Object.fromEntries(members),
+    ),
+];
+/** What JSON would lose, wherever it is. */
+const LOST = [
+  ...LOSSES.map(([lost]) => lost),
+  '\ud83d',
+  1n,
+  Object(1n),
+  { toJSON: () => NaN },
+  { toJSON: () => [new Map()] },
+];
+
+/**
+ * A random value, what JSON's documented ways make of it, and the paths of what JSON would lose.
+ */
+function randomMix(random, depth, path) {
+  const dice = (n) => Math.floor(random() * n);
+  if (depth === 0 || dice(3) === 0) {
+    if (dice(12) === 0) return { value: LOST[dice(LOST.length)], back: null, lost: [path] };
+    const date = new Date(dice(1e12));
+    const pairs = [
+      [-0, -0],
+      [date, date.toISOString()],
+      [{ toJSON: () => -0 }, -0],
+      [new URL('http://x/'), 'http://x/'],
+    ];
+    const whole = randomValue(random, 1);
+    const [value, back] = dice(3) === 0 ? pairs[dice(pairs.length)] : [whole, whole];
+    return { value, back, lost: [] };
+  }
+  const isArray = dice(2) === 0;
+  const keys = isArray ? [0, 1, 2].slice(dice(4)) : NAMES.filter(() => dice(3) === 0);
+  const parts = keys.map((_key, i) =>
+    randomMix(random, depth - 1, path + (isArray ? `[${i}]` : stepTo(keys[i]))),
+  );
+  const lost = parts.flatMap((part) => part.lost);
+  if (isArray) {
+    return { value: parts.map(({ value }) => value), back: parts.map(({ back }) => back), lost };
+  }
+  const members = keys.map((key, i) => {
+    const { value } = parts[i];
+    const own = dice(4) === 0 ? { get: () => value } : { value };
+    return [key, { ...own, enumerable: true, configurable: true }];
+  });
+  const backs = keys.map((key, i) => [key, parts[i].back]);
+  return { value: MAKERS[dice(MAKERS.length)](members), back: Object.fromEntries(backs), lost };
+}
+
+test('whatever is set comes back as it was, or is refused with the path of what would be lost', async (t) => {
+  const { client } = startPair(t);
+  let refused = 0;
+  for (const seed of [1, 2, Date.now() >>> 0]) {
+    t.diagnostic(`seed ${seed}`);
+    const random = randomFrom(seed);
+    for (let i = 0; i < 500; i++) {
+      const { value, back, lost } = randomMix(random, 4, '$.v');
+      const where = `seed ${seed}, value ${i}`;
+      if (lost.length === 0) {
+        assert.deepStrictEqual(await roundTrip(client, { v: value }), { v: back }, where);
+        continue;
+      }
+      refused++;
+      await assert.rejects(client.set('k', { v: value }, TTL), ({ code, message }) => {
+        assert.equal(code, 'invalid_value', where);
+        const told = message.slice(message.indexOf('$'));
+        return lost.some((path) => told.startsWith(`${path}: `) || told.startsWith(`${path}[`));
+      });
+    }
+  }
+  assert.ok(refused > 100 && refused < 1400, `${refused} were refused`);
+});
 
 test('compression is off unless asked for, and kept only where it pays', async (t) => {
   const broker = startBroker(t);
