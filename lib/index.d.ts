@@ -796,7 +796,9 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
 
   /**
    * Takes an element out of a pool; when it is held, at the end of that lease. Resolves true.
-   * `not_found`: no such pool or element, or discarded before.
+   * `not_found`: no such pool or element, or discarded before. The broker compares the text: an object has
+   * its keys in the order of the pool's. What a lease gave is known however it was written:
+   * `release({ discard: [element] })`.
    */
   discard(key: string, value: Value, options?: CallOptions): Promise<true>;
 

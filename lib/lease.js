@@ -10,6 +10,7 @@
  *   code that first asked for it: that adds its listeners there.
  */
 
+const { isDeepStrictEqual } = require('node:util');
 const { now } = require('./binding');
 const { checkedMs } = require('./check');
 const { here } = require('./context');
@@ -17,7 +18,7 @@ const { BrokerError } = require('./error');
 const { FLAGS, Request } = require('./frame');
 const { checkNames } = require('./options');
 const { putElements } = require('./packed');
-const { encode } = require('./values');
+const { decodeEncoded, encode } = require('./values');
 const { afterwards } = require('./turns');
 
 const LOSSES = {
@@ -35,6 +36,8 @@ class Lease {
   #operation;
   #fullKey;
   #several;
+  #values;
+  #stored;
   #ttl;
   #timeout;
   /** @type {'held' | 'lost' | 'released'} */
@@ -62,13 +65,14 @@ class Lease {
    * @param {string} given.workerId
    * @param {any} given.value
    * @param {boolean} given.several the value is an array of what is held
+   * @param {import('./values').Encoded[]} given.stored the values as the broker has them; of numbers none
    * @param {number} given.token
    * @param {number} given.ttl
    * @param {number} given.timeout of calls without one
    */
   constructor(
     connection,
-    { owner, operation, key, fullKey, workerId, value, several, token, ttl, timeout },
+    { owner, operation, key, fullKey, workerId, value, several, stored, token, ttl, timeout },
   ) {
     this.#connection = connection;
     this.#operation = operation;
@@ -79,6 +83,8 @@ class Lease {
     this.workerId = workerId;
     this.value = value;
     this.#several = several;
+    this.#values = several ? [...value] : [value];
+    this.#stored = stored;
     this.token = token;
     this.#owner = owner;
     this.#keep();
@@ -174,8 +180,24 @@ class Lease {
     const request = this.#request('release');
     const isList = Array.isArray(discard);
     if (discard === true || (isList && discard.length > 0)) request.flags |= FLAGS.discard;
-    if (isList) request.bytes = putElements(discard.map((element) => encode(element)));
+    if (isList) request.bytes = putElements(this.#storedOf(discard));
     return request;
+  }
+
+  /**
+   * Elements as the broker has them, which compares bytes: another client may have written `1.0`, or the
+   * same keys in another order. What was changed since it was given is still known.
+   * @param {readonly unknown[]} elements
+   */
+  #storedOf(elements) {
+    const left = this.#stored.map((stored, i) => ({ stored, value: this.#values[i] }));
+    return elements.map((element) => {
+      const same = left.findIndex(({ value }) => Object.is(value, element));
+      if (same >= 0) return left.splice(same, 1)[0].stored;
+      const encoded = encode(element);
+      const equal = left.findIndex(({ stored }) => areEqual(stored, encoded));
+      return equal < 0 ? encoded : left.splice(equal, 1)[0].stored;
+    });
   }
 
   /**
@@ -298,6 +320,15 @@ class Lease {
     checkNames(`${operation}()`, options, known);
     return checkedMs('timeout', options.timeout ?? this.#timeout, 1);
   }
+}
+
+/**
+ * Whether they give the same value.
+ * @param {import('./values').Encoded} left
+ * @param {import('./values').Encoded} right
+ */
+function areEqual(left, right) {
+  return isDeepStrictEqual(decodeEncoded(left), decodeEncoded(right));
 }
 
 /**

@@ -71,6 +71,24 @@ function decodeSeveral(buffer, reply) {
 }
 
 /**
+ * The same as the broker has them; of numbers and locks none.
+ * @param {Buffer} buffer
+ * @param {Reply} reply
+ * @param {boolean} several
+ * @returns {values.Encoded[]}
+ */
+function storedOf(buffer, { flags, bodyAt, bodyEnd }, several) {
+  if (flags & FLAGS.count || (bodyAt === bodyEnd && !(flags & FLAGS.binary))) return [];
+  const one = { at: bodyAt, end: bodyEnd, flags };
+  const all = several ? packed.getElements(buffer, bodyAt, bodyEnd) : [one];
+  return (all ?? []).map((part) => ({
+    text: null,
+    bytes: Buffer.from(buffer.subarray(part.at, part.end)),
+    flags: part.flags,
+  }));
+}
+
+/**
  * `lease(key, workerId, ttl, options)`, where each of the last three may be missing, and the options
  * may take the place of each.
  * @param {unknown} workerId
@@ -208,6 +226,7 @@ function acquire(asker, operation, key, options, action, held = []) {
       workerId: asked.workerId,
       value: several ? decodeSeveral(buffer, reply) : decodeLeased(buffer, reply),
       several,
+      stored: storedOf(buffer, reply, several),
       token: reply.fence,
       ttl,
       timeout: asker.options.timeout,

@@ -4,6 +4,7 @@
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
 const { reasonOf, startPair, startStranger, untilWaiting, withCode } = require('../helpers/broker');
+const { rawConnection } = require('../helpers/wire');
 
 const TTL = 60_000;
 const ACCOUNTS = [{ user: 'ann' }, { user: 'bob' }, { user: 'cid' }];
@@ -111,6 +112,29 @@ describe('acquire with a count', () => {
     assert.ok(again.expiresAt > Date.now(), 'it is held, and renewed as before');
     await again.renew();
     assert.equal((await client.leases()).length, 1);
+  });
+
+  test('an element that was given is discarded, however it was written or changed since', async (t) => {
+    const { broker, client } = startThree(t);
+    const lines = await rawConnection(t, broker.pipe);
+    const written =
+      '[1.0, -0, "\\u0061", {"b":1e2,"a":[ 2 ]}, {"c":null}, 12345678901234567890, 7]';
+    lines.write(`{"action":"pool","key":"p","values":${written}}\n`);
+    assert.equal((await lines.line()).ok, true);
+    const all = await client.acquire('p', { count: 7 });
+    assert.deepEqual(all.value.slice(0, 4), [1, -0, 'a', { b: 100, a: [2] }]);
+    const changed = all.value[4];
+    changed.session = new Map();
+    const given = [1, -0, 'a', { a: [2], b: 100 }, changed, Number('12345678901234567890')];
+    await assert.rejects(all.release({ discard: [1, 1] }), withCode('not_found'), 'there is one 1');
+    assert.equal(await all.release({ discard: given }), true);
+    assert.deepEqual(await client.describe('p'), { kind: 'pool', size: 1, free: 1, waiting: 0 });
+    const seven = await client.acquire('p');
+    assert.equal(await seven.release({ discard: [7] }), true);
+    assert.equal((await client.describe('p')).size, 0);
+    const lock = await client.acquireLock('l');
+    await assert.rejects(lock.release({ discard: [7] }), withCode('not_found'));
+    await lock.release();
   });
 
   test('lost by force: all of it is free, and its signal aborts once', async (t) => {
