@@ -249,7 +249,8 @@ class Asker {
     if ('default' in given) call.missing = { value: given.default };
     if (given.signal !== undefined) call.patient().signal = check.checkedSignal(given.signal);
     if (given.waitNoticeMs !== undefined) {
-      call.patient().noticeMs = check.checkedMs('waitNoticeMs', given.waitNoticeMs, 0);
+      const noticeMs = given.waitNoticeMs === Infinity ? 0 : given.waitNoticeMs;
+      call.patient().noticeMs = check.checkedMs('waitNoticeMs', noticeMs, 0);
     }
   }
 

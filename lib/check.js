@@ -18,8 +18,12 @@ function refusal(code, message) {
   return new BrokerError(code, message ?? sentence(code));
 }
 
-/** @param {unknown} value */
+/**
+ * A text is not shown: a value may stand in the place of a duration by mistake.
+ * @param {unknown} value
+ */
 function shown(value) {
+  if (typeof value === 'string') return 'this string';
   return typeof value === 'number' ? String(value) : describeType(value);
 }
 

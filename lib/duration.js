@@ -16,7 +16,8 @@ const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 const FOREVER_MS = Number.MAX_SAFE_INTEGER;
 
 /** What takes a duration, in words. */
-const DURATION_HELP = "milliseconds, or text with a unit such as '250ms', '60s' or '5m'";
+const DURATION_HELP =
+  "milliseconds, or text with a unit in lower case (ms, s, m, h, d) such as '250ms', '60s' or '5m'";
 
 /**
  * What a duration says in milliseconds; what is no text stays as it is. NaN: a text that is none.

@@ -86,9 +86,12 @@ function otherNames(call, near) {
   return names.length === 0 ? '' : ` Did you mean ${names.join(' or ')}?`;
 }
 
+/** The broker remembers so many: csrc/core/gone.h. */
+const UNKNOWN = 'The key does not exist, and is none of the last 1,000 that expired.';
+
 /** @type {Explained} */
 const noValue = (call, { near, gone }) =>
-  gone === null ? sentence('not_found') + otherNames(call, near) : describeGone(gone);
+  gone === null ? UNKNOWN + otherNames(call, near) : describeGone(gone);
 
 /** @type {Explained} */
 const tooLarge = (_call, { large }) => {

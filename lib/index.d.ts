@@ -208,7 +208,7 @@ export interface WaitOptions extends CallOptions {
    * what may have been granted at that moment is given back.
    */
   signal?: AbortSignal;
-  /** As the client's: when to warn of a wait that takes long; 0: never. */
+  /** As the client's: when to warn of a wait that takes long; 0 or Infinity: never. */
   waitNoticeMs?: Duration;
 }
 
@@ -535,7 +535,7 @@ export interface ClientOptions {
   timeout?: Duration;
   /**
    * A call that waits for so long, for 6 and for 24 times as long, warns (`process.emitWarning`, code
-   * `EPB_WAIT`) who holds what it wants, and since when. Default 5,000 ms; 0: never.
+   * `EPB_WAIT`) who holds what it wants, and since when. Default 5,000 ms; 0 or Infinity: never.
    */
   waitNoticeMs?: Duration;
   /**

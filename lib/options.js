@@ -33,6 +33,7 @@ const { BrokerError, describeType } = require('./error');
  * @property {string} [defaultHelp] the default in words, where it is none of the table's
  * @property {string} [zeroMeans] what 0 does, for numbers where it is special
  * @property {boolean} [endless] a time that may be Infinity: as long as the broker
+ * @property {boolean} [isNever] a time that may be Infinity: as 0
  * @property {readonly string[]} [values] of an enum
  * @property {RegExp} [pattern] of a string
  * @property {string} [patternHelp] the pattern in words
@@ -243,6 +244,7 @@ const rows = [
     type: 'ms',
     default: 5 * SECOND,
     zeroMeans: 'never',
+    isNever: true,
     flag: null,
     help: 'A call that waits for so long, for 6 and for 24 times as long, warns who holds what it wants.',
   },
@@ -535,7 +537,7 @@ function fits(row, value) {
  */
 function checkGiven(row, value, owner) {
   if (row.type === 'ms') {
-    const ms = row.endless && value === Infinity ? FOREVER_MS : milliseconds(value);
+    const ms = value === Infinity ? endOf(row) : milliseconds(value);
     if (row.endless && fits(row, ms)) warnOfShortTtl(`${owner} option ${row.name}`, value);
     if (fits(row, ms)) return ms;
   } else if (fits(row, value)) {
@@ -544,6 +546,15 @@ function checkGiven(row, value, owner) {
   const isText = typeof value === 'string' && row.type !== 'function';
   const got = isText ? JSON.stringify(value.slice(0, 80)) : shownNumber(value);
   throw wrong(`${owner} option ${row.name}`, row, got, false);
+}
+
+/**
+ * What Infinity is of an option.
+ * @param {Option} row
+ */
+function endOf({ endless, isNever }) {
+  if (endless) return FOREVER_MS;
+  return isNever ? 0 : Infinity;
 }
 
 /** @param {unknown} value */
@@ -745,6 +756,7 @@ function sameSecret(a, b) {
  * @typedef {object} ParsedFlags
  * @property {Record<string, any>} options what flags said, checked
  * @property {string[]} rest the words that are no flags
+ * @property {string[]} unitless names of the times that were given as a bare number
  * @property {string[] | null} command what follows `--`, untouched; null without one
  * @property {string[]} errors one sentence each
  */
@@ -763,6 +775,7 @@ function parseFlags(argv, kinds) {
   const parsed = {
     options: {},
     rest: [],
+    unitless: [],
     command: dashes < 0 ? null : argv.slice(dashes + 1),
     errors: [],
   };
@@ -795,7 +808,7 @@ function parseFlag(word, following, known, parsed) {
   const row = known.find((candidate) => candidate.flag === flag);
   const negative = known.find((candidate) => isNegation(candidate, flag));
   try {
-    if (row) parsed.options[row.name] = flagValue(row, flag, inline, following);
+    if (row) parsed.options[row.name] = flagValue(row, flag, inline, following, parsed.unitless);
     else if (negative && inline === undefined) parsed.options[negative.name] = false;
     else parsed.errors.push(unknownFlag(flag, known));
   } catch (error) {
@@ -816,13 +829,15 @@ function isNegation(row, flag) {
  * @param {string} flag
  * @param {string | undefined} inline
  * @param {string[]} following
+ * @param {string[]} unitless is told
  */
-function flagValue(row, flag, inline, following) {
+function flagValue(row, flag, inline, following, unitless) {
   if (row.type === 'boolean') {
     const value = inline === undefined ? true : parseText(row, inline, flag);
     return row.negated ? !value : value;
   }
   const text = inline ?? following.shift();
+  if (row.type === 'ms' && /^\s*\d+\s*$/.test(text ?? '')) unitless.push(row.name);
   if (text !== undefined) return parseText(row, text, flag);
   throw new BrokerError('invalid_request', `${flag} takes ${accepted(row, true)}.`);
 }

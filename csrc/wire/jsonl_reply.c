@@ -352,22 +352,28 @@ put_details(struct epb_text *text, const struct epb_reply *reply)
 
 /* Lines are refused for want of a secret only where the broker takes none. */
 static const char *
-message_of(enum epb_status status)
+message_of(const struct epb_reply *reply)
 {
-    return status == EPB_AUTH_REQUIRED
-               ? "The broker has a secret: JSON lines need --no-auth or --legacy-hmac."
-               : epb_status_message(status);
+    if (reply->status == EPB_AUTH_REQUIRED) {
+        return "The broker has a secret: JSON lines need --no-auth or --legacy-hmac.";
+    }
+    if (reply->status == EPB_NOT_FOUND && (reply->flags & EPB_F_PERIOD) != 0) {
+        return reply->count == EPB_EVENT_EXPIRE
+                   ? "The key has expired."
+                   : "The key was evicted, since the broker was full.";
+    }
+    return epb_status_message(reply->status);
 }
 
 static struct epb_text
-begin_failure(struct epb_buf *out, struct epb_bytes id, enum epb_status status)
+begin_failure(struct epb_buf *out, struct epb_bytes id, const struct epb_reply *reply)
 {
     struct epb_text text = epb_text_begin(out);
     put_start(&text, false, id);
     epb_text_put(&text, ",\"error\":\"");
-    epb_text_put(&text, epb_status_name(status));
+    epb_text_put(&text, epb_status_name(reply->status));
     epb_text_put(&text, "\",\"message\":\"");
-    epb_text_put(&text, message_of(status));
+    epb_text_put(&text, message_of(reply));
     epb_text_put(&text, "\"");
     return text;
 }
@@ -382,7 +388,7 @@ epb_jsonl_encode(struct epb_buf *out, const struct epb_command *command,
         put_start(&text, true, id);
         put_members(&text, command, reply);
     } else {
-        text = begin_failure(out, id, reply->status);
+        text = begin_failure(out, id, reply);
         put_details(&text, reply);
     }
     if (reply->rest_bytes == 0)
@@ -407,7 +413,8 @@ epb_jsonl_encode_piece(struct epb_buf *out, const struct epb_command *command,
 enum epb_status
 epb_jsonl_encode_error(struct epb_buf *out, struct epb_bytes id, enum epb_status status)
 {
-    struct epb_text text = begin_failure(out, id, status);
+    struct epb_reply reply = {.status = status};
+    struct epb_text text = begin_failure(out, id, &reply);
     epb_text_put(&text, "}\n");
     return epb_text_end(&text);
 }

@@ -7,6 +7,7 @@
  */
 'use strict';
 
+const { SHORT_TTL_MS } = require('../duration.js');
 const { nearest, parseFlags, SECRET_ENV } = require('../options.js');
 const { UsageError } = require('./errors.js');
 const { flagKinds } = require('./flags.js');
@@ -81,14 +82,27 @@ function countFault({ least, most, runsCommand }, words, toRun) {
 function parseCall(name, command, argv) {
   const parsed = parseFlags(argv, flagKinds(command));
   const toRun = parsed.command;
-  if (parsed.options.help) return { options: parsed.options, words: [], toRun: [] };
+  const { options, unitless } = parsed;
+  if (options.help) return { options, unitless, words: [], toRun: [] };
   if (parsed.errors.length > 0) throw new UsageError(`${name}: ${parsed.errors[0]}`);
   const words = command.runsCommand ? parsed.rest : [...parsed.rest, ...(toRun ?? [])];
   const fault = countFault(command, words, toRun);
   if (fault !== undefined) {
     throw new UsageError(`${name}: ${fault}; usage: ephemeral-pipe-broker ${command.usage}`);
   }
-  return { options: parsed.options, words, toRun: toRun ?? [] };
+  return { options, unitless, words, toRun: toRun ?? [] };
+}
+
+/**
+ * `--ttl 60` was hardly meant as 60 ms.
+ *
+ * @param {string} name
+ * @param {{ options: Record<string, any>, unitless: string[] }} call
+ * @param {(line: string) => void} complain
+ */
+function hintAtUnit(name, { options: { ttl }, unitless }, complain) {
+  if (!unitless.includes('ttl') || ttl >= SHORT_TTL_MS) return;
+  complain(`${name}: --ttl ${ttl} is ${ttl} ms; say ${ttl}s for seconds, or ${ttl}ms`);
 }
 
 /**
@@ -141,8 +155,10 @@ async function run(name, argv, front) {
   if (['version', '--version', '-V', '-v'].includes(name)) return version();
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) throw unknownCommand(name);
-  const { options, words, toRun } = parseCall(name, command, argv);
+  const call = parseCall(name, command, argv);
+  const { options, words, toRun } = call;
   if (options.help) return help(name);
+  hintAtUnit(name, call, front.complain);
   const client = openClient(options, front.complain);
   try {
     return (await command.run({ client, words, options, command: toRun, front })) ?? 0;

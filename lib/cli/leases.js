@@ -12,12 +12,14 @@ const output = require('./output.js');
 const { printValue, readValues } = require('./values.js');
 
 const REFUSED = 1;
+/** As the broker has it. */
+const PERMITS_MAX = 1_000_000;
 
 const NAME_IT = 'name the worker: --worker NAME, or WORKER_ID in the environment';
 
 const LEASE_HINTS = {
-  lease_held: 'nothing of it is free. --wait TIME waits in line; epb leases tells who has it',
-  wait_timeout: 'nothing of it became free in time; epb leases tells who has it, and who waits',
+  lease_held: 'Nothing of it is free. --wait TIME waits in line; epb leases tells of all',
+  wait_timeout: 'Nothing of it became free in time; epb leases tells of all',
 };
 const RELEASE_HINTS = {
   lease_held:
@@ -114,10 +116,10 @@ function cells(row, now) {
 }
 
 /** @type {import('./commands.js').Command['run']} */
-async function leases({ client, words: [prefix = ''], options }) {
+async function leases({ client, words: [prefix = ''], options, front }) {
   const rows = await client.leases(prefix);
   if (options.json) return output.json(rows);
-  if (rows.length === 0) return undefined;
+  if (rows.length === 0) return front.complain(`leases: ${output.none('leases', prefix)}`);
   const now = Date.now();
   const head = ['KEY', 'KIND', 'STATE', 'WORKER', 'PID', 'LEFT', 'SINCE'];
   const lines = [head, ...rows.map((/** @type {any} */ row) => cells(row, now))];
@@ -136,8 +138,9 @@ async function pool({ client, words: [key, ...words], options }) {
 
 /** @type {import('./commands.js').Command['run']} */
 async function limit({ client, words: [key, count], options: { replace, ifAbsent } }) {
-  if (!/^\d+$/.test(count) || Number(count) < 1) {
-    throw new UsageError(`limit: how many at a time? Not ${JSON.stringify(count)}`);
+  if (!/^\d+$/.test(count) || Number(count) < 1 || Number(count) > PERMITS_MAX) {
+    const range = 'A whole number from 1 to 1,000,000';
+    throw new UsageError(`limit: how many at a time? ${range}, not ${JSON.stringify(count)}`);
   }
   const asked = client.limit(key, Number(count), { replace, ifAbsent });
   output.json(await withHints(`limit ${quoteKey(key)}`, LIMIT_HINTS, asked));
@@ -145,7 +148,13 @@ async function limit({ client, words: [key, count], options: { replace, ifAbsent
 
 /** @type {import('./commands.js').Command['run']} */
 async function describe({ client, words: [key] }) {
-  output.json(await client.describe(key));
+  const found = await client.describe(key);
+  if (found !== null) return output.json(found);
+  // The refusal to read it names the keys that are near.
+  const refused = await client.ttl(key).catch((/** @type {any} */ error) => error);
+  if (refused.code !== 'not_found') return output.json(await client.describe(key));
+  refused.message = refused.message.replace(/^ttl /, 'describe ');
+  throw refused;
 }
 
 /** @type {import('./commands.js').Command['run']} */

@@ -17,9 +17,9 @@ const { environment } = require('../flow.js');
 const { withHints } = require('./errors.js');
 
 const HINTS = {
-  lease_held: 'somebody else has it, and --wait 0 does not wait; epb leases tells who',
+  lease_held: 'It is taken, and --wait 0 does not wait',
   deadlock: 'the command around this one holds it, so that neither would ever go on',
-  wait_timeout: 'it did not become free in time; epb leases tells who has it, and who waits',
+  wait_timeout: 'It did not become free in time',
 };
 
 /** What a signal does to us by default, while there is no command to pass it on to. */

@@ -91,6 +91,16 @@ function printable(text) {
 }
 
 /**
+ * That a list has nothing, for standard error.
+ *
+ * @param {string} what
+ * @param {string} prefix
+ */
+function none(what, prefix) {
+  return `no ${what}${prefix === '' ? '' : ` of keys that begin with ${printable(prefix)}`}`;
+}
+
+/**
  * Columns padded to their widest cell; numbers to the right.
  *
  * @param {string[][]} rows
@@ -110,4 +120,4 @@ function table(rows, align) {
     .join('\n');
 }
 
-module.exports = { write, line, json, duration, size, printable, table };
+module.exports = { write, line, json, duration, size, printable, none, table };

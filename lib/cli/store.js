@@ -64,10 +64,10 @@ async function incr({ client, words: [key, by = '1'], options }) {
 }
 
 /** @type {import('./commands.js').Command['run']} */
-async function list({ client, words: [prefix = ''], options }) {
+async function list({ client, words: [prefix = ''], options, front }) {
   const items = await client.list(prefix);
   if (options.json) return output.json(items);
-  if (items.length === 0) return undefined;
+  if (items.length === 0) return front.complain(`list: ${output.none('values', prefix)}`);
   const rows = items.map((/** @type {any} */ item) => [
     output.printable(item.key),
     output.duration(item.ttl),

@@ -122,6 +122,14 @@ describe('set and get', () => {
     await ok(['set', 'k', 'v'], { env: { CLIENT_DEFAULT_TTL: '60000' } });
   });
 
+  it('a TTL without a unit that was hardly meant is told, and taken', async () => {
+    const { code, stderr } = await epb(['set', 'soon', 'v', '--ttl', '60']);
+    const told = 'set: --ttl 60 is 60 ms; say 60s for seconds, or 60ms';
+    assert.deepEqual([code, stderr], [0, `ephemeral-pipe-broker: ${told}\n`]);
+    assert.match((await epb(['incr', 'soon-n', '--ttl=999'])).stderr, /incr: --ttl 999 is 999 ms/);
+    for (const time of ['60ms', '1000', '0.5s']) await ok(['set', 'soon', 'v', '--ttl', time]);
+  });
+
   it('--if-absent writes once', async () => {
     await ok(['set', 'once', '1', '--if-absent', '--ttl', '1m']);
     await fails(['set', 'once', '2', '--if-absent', '--ttl', '1m'], 1, /set "once"/);
@@ -129,7 +137,7 @@ describe('set and get', () => {
   });
 
   it('get of nothing is status 1', async () => {
-    await fails(['get', 'nothing'], 1, /get "nothing": The key does not exist or has expired/);
+    await fails(['get', 'nothing'], 1, /get "nothing": The key does not exist, and/);
   });
 });
 
@@ -184,8 +192,10 @@ describe('other commands', () => {
     assert.doesNotMatch(JSON.stringify(items), /SECRET-VALUE/);
   });
 
-  it('list of nothing prints nothing', async () => {
-    assert.equal(await ok(['list', 'no such prefix']), '');
+  it('list of nothing prints nothing, and says so on stderr', async () => {
+    const none = await epb(['list', 'no such prefix']);
+    const told = 'ephemeral-pipe-broker: list: no values of keys that begin with no such prefix\n';
+    assert.deepEqual([none.code, none.stdout, none.stderr], [0, '', told]);
     assert.equal(await ok(['list', 'no such prefix', '--json']), '[]\n');
   });
 

@@ -106,7 +106,15 @@ describe('lease', () => {
     await fails(['limit', 'gone:turns', '2'], 1, /limit "gone:turns": .* --replace changes it/);
     assert.equal(await ok(['limit', 'gone:turns', '2', '--replace']), 'true\n');
     assert.deepEqual(JSON.parse(await ok(['clear', 'gone:'])), { cleared: 2, held: 0 });
-    assert.equal(await ok(['describe', 'gone:words']), 'null\n');
+    await ok(['pool', 'gone:word', 'ann']);
+    await fails(
+      ['describe', 'gone:words'],
+      1,
+      /: describe "gone:words": The key does not exist.* Did you mean "gone:word" \(a pool\)\?$/m,
+    );
+    await ok(['set', 'gone:number', '1', '--ttl', '1m']);
+    const value = { kind: 'value', free: 1, waiting: 0 };
+    assert.deepEqual(JSON.parse(await ok(['describe', 'gone:number'])), value);
   });
 
   it('takes a pool from stdin, so that no secret is on a command line', async () => {
@@ -160,7 +168,11 @@ describe('lease', () => {
   it('gives up when --wait is over', async () => {
     await client.limit('busy', 1);
     await ok(['lease', 'busy', '--worker', '1']);
-    await fails(['lease', 'busy', '--worker', '2', '--wait', '50'], 1, /lease "busy": /);
+    const held =
+      /lease "busy": It is held by worker "1" for .+\. Nothing of it is free\. --wait TIME/;
+    await fails(['lease', 'busy', '--worker', '2'], 1, held);
+    const late = /"busy": It is held by worker "1" for .+\. Nothing of it became free in time/;
+    await fails(['lease', 'busy', '--worker', '2', '--wait', '50ms'], 1, late);
     assert.equal(await waiters('busy'), 0);
   });
 
@@ -174,7 +186,7 @@ describe('lease', () => {
 
   it('ends with its TTL', async () => {
     await client.limit('short', 1);
-    await ok(['lease', 'short', '--worker', '1', '--ttl', '1']);
+    await ok(['lease', 'short', '--worker', '1', '--ttl', '1ms']);
     assert.equal(await ok(['lease', 'short', '--worker', '2', '--wait', '30s']), '0\n');
   });
 });
@@ -191,7 +203,7 @@ describe('renew', () => {
 
   it('says what is lost, by its status as well', async () => {
     await client.limit('lost\u001b', 1);
-    await ok(['lease', 'lost\u001b', '--worker', 'late', '--ttl', '1']);
+    await ok(['lease', 'lost\u001b', '--worker', 'late', '--ttl', '1ms']);
     await client.lease('lost\u001b', 'next', { waitMs: 30_000 });
     const shown = await prints(1, ['renew', '--worker', 'late']);
     assert.equal(shown, 'renewed 0\nlost "lost\\u001b"\n');
@@ -292,8 +304,11 @@ describe('leases', () => {
     });
   });
 
-  it('of nothing prints nothing', async () => {
-    assert.equal(await ok(['leases', 'no such prefix']), '');
+  it('of nothing prints nothing, and says so on stderr', async () => {
+    const none = await epb(['leases', 'no such prefix']);
+    const told =
+      'ephemeral-pipe-broker: leases: no leases of keys that begin with no such prefix\n';
+    assert.deepEqual([none.code, none.stdout, none.stderr], [0, '', told]);
     assert.equal(await ok(['leases', 'no such prefix', '--json']), '[]\n');
   });
 
@@ -312,8 +327,13 @@ describe('wrong use is status 2', () => {
     [['lease', 'k', '--worker', 'w', '--ttl', '0'], /--ttl takes/],
     [['lease', 'k', '--worker', 'w', '--wait', 'long'], /--wait takes/],
     [['release', '--force'], /--force needs to know what: a KEY, --worker NAME, or both/],
-    [['limit', 'k', '0'], /limit: how many at a time\? Not "0"/],
-    [['limit', 'k', 'two'], /limit: how many at a time\? Not "two"/],
+    [
+      ['limit', 'k', '0'],
+      /limit: how many at a time\? A whole number from 1 to 1,000,000, not "0"/,
+    ],
+    [['limit', 'k', 'two'], /1 to 1,000,000, not "two"/],
+    [['limit', 'k', '1e9'], /1 to 1,000,000, not "1e9"/],
+    [['limit', 'k', '1000001'], /1 to 1,000,000, not "1000001"/],
     [['pool', 'k'], /pool: something is missing/],
     [['leases', 'a', 'b'], /leases: too many words/],
     [['wait', 'k', '--ttl', '1'], /Unknown flag --ttl/],

@@ -362,7 +362,7 @@ describe('a lock that is lost ends the command, and is status 125', () => {
     const running = lock(t, [
       'lost',
       '--ttl',
-      String(patient(300)),
+      `${patient(300)}ms`,
       '--',
       ...victim('heed=SIGTERM:0'),
     ]);

@@ -133,6 +133,8 @@ test('flags: values, inline values, negations, words, what follows --', () => {
     '5',
     'word',
     '--grace=2s',
+    '--idle-timeout',
+    '70',
     '--no-require-ttl',
     '--debug',
     '-',
@@ -141,8 +143,16 @@ test('flags: values, inline values, negations, words, what follows --', () => {
   ];
   const parsed = options.parseFlags([...argv, '--', '--debug', 'x'], ['broker', 'start']);
   assert.deepEqual(parsed, {
-    options: { maxItems: 5, grace: 2000, requireTTL: false, debug: true, authentication: false },
+    options: {
+      maxItems: 5,
+      grace: 2000,
+      idleTimeout: 70,
+      requireTTL: false,
+      debug: true,
+      authentication: false,
+    },
     rest: ['word', '-', '-7'],
+    unitless: ['idleTimeout'],
     command: ['--debug', 'x'],
     errors: [],
   });

@@ -84,6 +84,10 @@ test('wherever a duration is taken, it may have a unit', async (t) => {
 test('a number in a text has no unit, and is refused', async (t) => {
   const { client, broker } = startPair(t);
   await assert.rejects(client.set('k', 1, '60000'), withCode('invalid_ttl', /'60s' or '5m'/));
+  const units = /in lower case \(ms, s, m, h, d\).*, not this string\.$/;
+  await assert.rejects(client.set('k', 1, '5M'), withCode('invalid_ttl', units));
+  const swapped = (error) => !error.message.includes('hunter2');
+  await assert.rejects(client.set('k', 60_000, 'hunter2'), swapped);
   await assert.rejects(client.get('k', { timeout: '60' }), withCode('invalid_request', /timeout/));
   await assert.rejects(
     client.acquireLock('k', { waitMs: '60' }),
@@ -133,9 +137,19 @@ test('over JSON lines 2^53 - 1 is as long as the broker', async (t) => {
   await line();
   await until(async () => {
     write('{"action":"get","key":"short"}');
-    const { error, ttl, expiredMsAgo } = await line();
-    return error === 'not_found' && ttl === 1 && Number.isInteger(expiredMsAgo);
+    const { error, message, ttl, expiredMsAgo } = await line();
+    if (error !== 'not_found') return false;
+    assert.equal(message, 'The key has expired.');
+    return ttl === 1 && Number.isInteger(expiredMsAgo);
   });
+  write('{"action":"get","key":"never"}');
+  assert.equal((await line()).message, 'The key does not exist or has expired.');
+  for (const ttl of ['"x"', '"60s"', '0', '-1', '[]']) {
+    write(`{"action":"set","key":"k","value":1,"ttl":${ttl}}`);
+    const refused = await line();
+    assert.equal(refused.error, 'invalid_ttl', ttl);
+    assert.match(refused.message, /^A TTL is a number of milliseconds greater than 0/);
+  }
   write(`{"action":"set","key":"k","value":"${'x'.repeat(300_000)}","ttl":1000}`);
   const { error, size, limit, option } = await line();
   assert.deepEqual(
@@ -161,7 +175,7 @@ test('who asks too late is told when it expired, and what its TTL was', async (t
   assert.equal(await client.get('token', { default: 7 }), 7);
   await client.set('token', 2, TTL);
   await client.del('token');
-  const bare = /: The key does not exist or has expired\.$/;
+  const bare = /: The key does not exist, and is none of the last 1,000 that expired\.$/;
   await assert.rejects(client.get('token'), withCode('not_found', bare));
 });
 
