@@ -131,7 +131,10 @@ export type Storable<T> = unknown extends T
       ? never
       : Json<T>;
 
-/** The keys of a schema, an interface that has a value's type for each key; without one: any. */
+/**
+ * The keys of a schema, an interface that has for each key the type of its value; of a pool, that of its
+ * elements, and of a key whose numbers or permits are leased, number. Without a schema: any.
+ */
 export type KeyOf<Schema> = Extract<keyof Schema, string>;
 /** What is stored under a key, unless the caller says T (which is not inferred from what it is put into). */
 export type ValueOf<Schema, K, T = never> = [T] extends [never]
@@ -678,32 +681,38 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    * `max_memory`, `not_found` (waited for a value that is gone by then), `worker_already_has_lease`
    * (the broker has the option `singleLease`).
    */
-  lease<T = any>(key: string, options?: LeaseOptions): Promise<T>;
-  lease<T = any>(
-    key: string,
+  lease<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options?: LeaseOptions,
+  ): Promise<ValueOf<Schema, K, T>>;
+  lease<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
     workerId: string | null | undefined,
     ttl?: Ttl | null,
     options?: LeaseOptions,
-  ): Promise<T>;
-  lease<T = any>(
-    key: string,
+  ): Promise<ValueOf<Schema, K, T>>;
+  lease<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
     workerId: string | null | undefined,
     options: LeaseOptions,
-  ): Promise<T>;
+  ): Promise<ValueOf<Schema, K, T>>;
 
   /** Like `lease`, and blocks the thread, also while it waits. Throws what `lease` rejects with. */
-  leaseSync<T = any>(key: string, options?: Omit<LeaseOptions, 'signal'>): T;
-  leaseSync<T = any>(
-    key: string,
+  leaseSync<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options?: Omit<LeaseOptions, 'signal'>,
+  ): ValueOf<Schema, K, T>;
+  leaseSync<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
     workerId: string | null | undefined,
     ttl?: Ttl | null,
     options?: Omit<LeaseOptions, 'signal'>,
-  ): T;
-  leaseSync<T = any>(
-    key: string,
+  ): ValueOf<Schema, K, T>;
+  leaseSync<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
     workerId: string | null | undefined,
     options: Omit<LeaseOptions, 'signal'>,
-  ): T;
+  ): ValueOf<Schema, K, T>;
 
   /** Extends all leases of a worker (default: the client's `workerId`) from now on. */
   renew(workerId?: string | null, options?: RenewOptions): Promise<Renewal>;
@@ -730,8 +739,14 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
     options: AcquireOptions & { kind: 'number'; count: number },
   ): Promise<Lease<number[]>>;
   acquire(key: string, options: AcquireOptions & { kind: 'number' }): Promise<Lease<number>>;
-  acquire<T = any>(key: string, options: AcquireOptions & { count: number }): Promise<Lease<T[]>>;
-  acquire<T = any>(key: string, options?: AcquireOptions): Promise<Lease<T>>;
+  acquire<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options: AcquireOptions & { count: number },
+  ): Promise<Lease<ValueOf<Schema, K, T>[]>>;
+  acquire<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    options?: AcquireOptions,
+  ): Promise<Lease<ValueOf<Schema, K, T>>>;
 
   /**
    * The lowest number from 0 that is free, as a handle: a port's offset, a database's shard. The key
@@ -744,11 +759,14 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    * Runs `fn` with what `acquire` gives, releases it whatever happens, and resolves what `fn` resolves.
    * Rejects with what `fn` rejects with; else `lease_lost` or `broker_gone` when it was lost meanwhile.
    */
-  withLease<R, T = any>(key: string, fn: (value: T, lease: Lease<T>) => R): Promise<Awaited<R>>;
-  withLease<R, T = any>(
-    key: string,
+  withLease<R, T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
+    fn: (value: ValueOf<Schema, K, T>, lease: Lease<ValueOf<Schema, K, T>>) => R,
+  ): Promise<Awaited<R>>;
+  withLease<R, T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    key: K,
     options: AcquireOptions | undefined,
-    fn: (value: T, lease: Lease<T>) => R,
+    fn: (value: ValueOf<Schema, K, T>, lease: Lease<ValueOf<Schema, K, T>>) => R,
   ): Promise<Awaited<R>>;
 
   /** `withLease` of a lock. Locks have names of their own, apart from keys. */
@@ -768,10 +786,10 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    * A key that is named several times gives as many different things, in one lease: each handle has the
    * value of its place, and they share the token and end together. `conflict` when there are fewer.
    */
-  acquireAll<T = any>(
-    keys: readonly string[],
+  acquireAll<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
+    keys: readonly K[],
     options?: Omit<AcquireOptions, 'count'>,
-  ): Promise<Leases<T>>;
+  ): Promise<Leases<ValueOf<Schema, K, T>>>;
 
   /**
    * Makes a key a pool of these elements (any JSON values or bytes, all different); what was given
@@ -779,13 +797,21 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    * whatever order: of the list it was defined by, or of what it has now. Another list is a `conflict`,
    * unless the options say `replace` or `ifAbsent`. `invalid_value`, `kind_mismatch`, `max_memory`.
    */
-  pool(key: string, values: readonly Value[], options?: DefineOptions): Promise<boolean>;
+  pool<K extends KeyOf<Schema>>(
+    key: K,
+    values: readonly ValueOf<Schema, K>[],
+    options?: DefineOptions,
+  ): Promise<boolean>;
 
   /**
    * Adds elements to a pool, or makes one. Resolves how many it has now. `conflict` when it has one of
    * them; `invalid_value`, `kind_mismatch`, `max_memory`.
    */
-  poolAdd(key: string, values: readonly Value[], options?: CallOptions): Promise<number>;
+  poolAdd<K extends KeyOf<Schema>>(
+    key: K,
+    values: readonly ValueOf<Schema, K>[],
+    options?: CallOptions,
+  ): Promise<number>;
 
   /**
    * Makes a key a semaphore of n permits, 1 to 1,000,000. Resolves true, or false when it is one of n
@@ -800,7 +826,11 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    * its keys in the order of the pool's. What a lease gave is known however it was written:
    * `release({ discard: [element] })`.
    */
-  discard(key: string, value: Value, options?: CallOptions): Promise<true>;
+  discard<K extends KeyOf<Schema>>(
+    key: K,
+    value: ValueOf<Schema, K>,
+    options?: CallOptions,
+  ): Promise<true>;
 
   /**
    * Deletes what a run has left under keys that start so: values, pools, semaphores and rate limits.

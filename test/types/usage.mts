@@ -212,6 +212,49 @@ await typed.set('job:1', 5, 1000);
 // @ts-expect-error: a user is no number
 export const wrong: number = await typed.get('user');
 
+interface Leased {
+  accounts: Account;
+  worker: number;
+}
+const pools = new PipeClient<Leased>('/p');
+export const leasedAccount: Account = await pools.lease('accounts', 'w', '60s');
+export const leasedNumber: number = pools.leaseSync('worker');
+export const heldAccount: Lease<Account> = await pools.acquire('accounts');
+export const heldTwo: Lease<Account[]> = await pools.acquire('accounts', { count: 2 });
+export const named: string = await pools.withLease('accounts', ({ user: u }) => u);
+export const waited: string = await pools.withLease('accounts', { ttl: '1m' }, (a) => a.user);
+export const both: Leases<Account | number> = await pools.acquireAll(['accounts', 'worker']);
+export const port: Lease<number> = await pools.acquire('port', { kind: 'number' });
+export const asked: User = await pools.lease<User>('accounts');
+await pools.pool('accounts', [{ user: 'x' }]);
+await pools.poolAdd('accounts', [{ user: 'y' }]);
+await pools.discard('accounts', heldAccount.value);
+await heldTwo.release({ discard: [heldTwo.value[0]] });
+// @ts-expect-error: no such key
+await pools.acquire('acounts');
+// @ts-expect-error: no such key
+await pools.lease('acounts');
+// @ts-expect-error: an element is an account
+await pools.pool('accounts', [5]);
+// @ts-expect-error: an account is no number
+export const notNumber: Lease<number> = await pools.acquire('accounts');
+
+await new PipeClient('/p', { waitNoticeMs: '10s', timeout: '60s' }).get('x', { timeout: '5s' });
+await client.acquire('x', { waitMs: '60s', ttl: '5m', waitNoticeMs: 0 });
+// @ts-expect-error: a unit is in lower case
+await client.acquire('x', { waitMs: '60S' });
+try {
+  await client.acquire('x', { waitMs: 0 });
+} catch (error) {
+  if (!(error instanceof BrokerError)) throw error;
+  for (const { workerId, pid, heldMs, token } of error.holders ?? []) {
+    const facts2: [string, number | null, number, number | null] = [workerId, pid, heldMs, token];
+    console.log(facts2, error.place ?? 0, error.waiting ?? 0);
+  }
+  // @ts-expect-error: read only
+  error.holders = [];
+}
+
 const facts = await client.stats();
 // @ts-expect-error: no such figure
 export const typo: number = facts.item;
