@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -386,12 +387,30 @@ mapping_flags(const void *address, char *flags, size_t size_bytes)
     }
 }
 
+/* What can't be locked here shows in the test that limits it to nothing. The sanitizers'
+ * mlock() does nothing and succeeds. */
+static void
+skip_unless_lockable(size_t size_bytes)
+{
+    void *memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    cr_assert_neq(memory, MAP_FAILED);
+    bool locked = syscall(SYS_mlock, memory, size_bytes) == 0;
+    cr_assert_eq(munmap(memory, size_bytes), 0);
+    if (!locked) {
+        cr_skip("the limit of locking is below %zu bytes", size_bytes);
+    }
+}
+
 Test(mem, chunks_are_locked_and_left_out_of_dumps_and_forks)
 {
+    char flags[512];
+    struct epb_mem_stats stats;
+
+    skip_unless_lockable((size_t)64 * 1024);
     struct epb_arena *arena = epb_arena_new(true);
     void *block = epb_arena_alloc(arena, 100);
-    struct epb_mem_stats stats;
-    char flags[512];
 
     mapping_flags(block, flags, sizeof flags);
     cr_assert_not_null(strstr(flags, " lo"), "%s", flags);
@@ -484,6 +503,7 @@ Test(mem, large_blocks_leave_room_to_lock_small_ones)
     struct epb_arena *arena;
     void *large[20];
 
+    skip_unless_lockable((size_t)4 * 1024 * 1024);
     limit_locking(4 * 1024 * 1024);
     arena = epb_arena_new(false);
     for (unsigned i = 0; i < 20; i++) {
@@ -511,6 +531,7 @@ Test(mem, what_must_be_locked_and_cannot_is_memory_that_is_out)
     struct epb_arena *arena;
     void *small;
 
+    skip_unless_lockable((size_t)256 * 1024);
     limit_locking(256 * 1024);
     arena = epb_arena_new(true);
     small = epb_arena_alloc(arena, 100);
