@@ -243,7 +243,7 @@ function lossOfClass(value) {
 function named(value) {
   const name = value.constructor?.name;
   if (typeof name !== 'string' || !NAME.test(name) || name === 'Object') {
-    return 'an object with a prototype of its own';
+    return 'an object with its own prototype';
   }
   return `${/^[AEIO]/i.test(name) ? 'an' : 'a'} ${name}`;
 }

@@ -5,10 +5,10 @@
  * kept.
  *
  * Work is bounded twice: a search looks at some thousands of names, and all searches of a
- * budget together at so many a millisecond. A search that could not look at all of them
+ * budget together at a number a millisecond. A search that could not look at all of them
  * is not begun. So a client that asks for a name again and again until it is there pays
  * for a search now and then, and not more for each request the more is stored; and a
- * person who mistypes a name, after a time without errors, is told.
+ * person who mistypes a name, after a time without errors, gets the hint.
  */
 #ifndef EPB_CORE_NEAR_H
 #define EPB_CORE_NEAR_H
@@ -45,8 +45,8 @@ struct epb_near {
     unsigned count;
 };
 
-/* Begins a search among so many names; `wanted` and the budget are borrowed. False: there
- * is no budget for it. */
+/* Begins a search among that many names; `wanted` and the budget are borrowed. False:
+ * there is no budget for it. */
 bool
 epb_near_begin(struct epb_near *near, struct epb_near_budget *budget,
                struct epb_bytes wanted, uint64_t names, uint64_t now_mono_ms);

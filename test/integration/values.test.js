@@ -156,7 +156,7 @@ const LOSSES = [
   [new URLSearchParams('a=1'), 'a URLSearchParams. '],
   [new User(), 'a User. '],
   [List.from([1]), 'a List. '],
-  [Object.create({ inherited: 1 }), 'an object with a prototype of its own. '],
+  [Object.create({ inherited: 1 }), 'an object with its own prototype. '],
   [{ [Symbol('s')]: 1 }, 'an object whose only keys are symbols. '],
 ];
 
