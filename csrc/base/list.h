@@ -53,6 +53,19 @@ epb_list_remove(struct epb_list *node)
     epb_list_init(node);
 }
 
+/* Moves everything to the end of another list. */
+static inline void
+epb_list_append_all(struct epb_list *from, struct epb_list *to)
+{
+    if (epb_list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    epb_list_init(from);
+}
+
 /* Moves everything to an empty list. */
 static inline void
 epb_list_take_all(struct epb_list *from, struct epb_list *to)

@@ -447,6 +447,12 @@ epb_map_count(const struct epb_map *map)
     return map->now.count + map->old.count;
 }
 
+bool
+epb_map_is_moving(const struct epb_map *map)
+{
+    return map->old.slots != NULL;
+}
+
 size_t
 epb_map_bytes(const struct epb_map *map)
 {

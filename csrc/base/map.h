@@ -45,6 +45,10 @@ epb_map_find(const struct epb_map *map, struct epb_bytes key);
 /* The key must not be in the map. EPB_INTERNAL when memory is out: nothing changed. */
 EPB_MUST_USE enum epb_status
 epb_map_insert(struct epb_map *map, void *item);
+/* Whether insertions and removals take a part of another table along: each then takes
+ * some microseconds. */
+bool
+epb_map_is_moving(const struct epb_map *map);
 /* Replaces the item that has the same key. It must be there. */
 void
 epb_map_replace(struct epb_map *map, void *old_item, void *item);

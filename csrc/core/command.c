@@ -61,7 +61,8 @@ bool
 epb_command_is_long(const struct epb_command *command)
 {
     return command->action == EPB_ACTION_LIST || command->action == EPB_ACTION_LEASES ||
-           command->action == EPB_ACTION_CLEAR;
+           command->action == EPB_ACTION_CLEAR || command->action == EPB_ACTION_POOL ||
+           command->action == EPB_ACTION_POOL_ADD;
 }
 
 /* The request's fields as bits of the table's columns. */

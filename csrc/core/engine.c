@@ -175,6 +175,7 @@ epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
     party->leaving = true;
     epb_list_append(&engine->leaving, &party->of_leaving);
     (void)go_on_leaving(engine, now, &budget);
+    epb_leases_settle_pools(engine->leases, now);
 }
 
 void
@@ -427,9 +428,11 @@ epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
     due->lease_mono_ms = earlier(
         due->lease_mono_ms, epb_throttles_sweep(engine->throttles, then, SWEEP_LIMIT));
     if (!go_on_leaving(engine, then, &budget) ||
-        !epb_jobs_sweep(&engine->jobs, &budget)) {
+        !epb_jobs_sweep(&engine->jobs, &budget) ||
+        !epb_leases_tidy(engine->leases, &budget)) {
         due->lease_mono_ms = earlier(due->lease_mono_ms, now->mono_ms);
     }
+    epb_leases_settle_pools(engine->leases, then);
 }
 
 void

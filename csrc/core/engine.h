@@ -57,8 +57,8 @@ bool
 epb_engine_next(struct epb_engine *engine, struct epb_party *party,
                 const struct epb_time *now, struct epb_reply *reply);
 /* Whether there may be something to take, or to work on. A request that takes long (list,
- * leases, clear) is deferred, and every epb_engine_next does a slice of its work (job.h),
- * well below a millisecond, also when it returns false. */
+ * leases, clear, pool, poolAdd) is deferred, and every epb_engine_next does a slice of
+ * its work (job.h), well below a millisecond, also when it returns false. */
 bool
 epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *party);
 /* Whether the party has such a request. Its later requests are to be kept back until its

@@ -127,6 +127,9 @@ answer(struct epb_engine *engine, struct epb_job *job, enum epb_status status,
     if (reply->status != EPB_OK) {
         *reply = (struct epb_reply){.status = reply->status, .id = job->id};
         job->rest_bytes = 0;
+        if (status != EPB_OK && job->kind->refuse != NULL) {
+            job->kind->refuse(job, reply);
+        }
     }
     reply->rest_bytes = job->rest_bytes;
     job_stop(engine, job);
@@ -213,6 +216,14 @@ job_new(struct epb_engine *engine, struct epb_party *party,
     job->prefix_bytes = request->key.size_bytes;
     if (job->prefix_bytes > 0) {
         memcpy(job->prefix, request->key.data, job->prefix_bytes);
+    }
+    if (kind->accept != NULL) {
+        enum epb_status status = kind->accept(engine, job, request);
+
+        if (status != EPB_OK) {
+            epb_mem_free(job);
+            return status;
+        }
     }
     epb_list_init(&job->of_jobs);
     epb_list_append(&engine->jobs.working, &job->of_jobs);

@@ -33,6 +33,10 @@ struct epb_job;
 
 struct epb_job_kind {
     size_t size_bytes; /* of the struct, which is zero-filled */
+    /* Takes what it needs of the request, but for its key; an error is the reply, and
+     * nothing is taken. NULL: it needs nothing. */
+    enum epb_status (*accept)(struct epb_engine *engine, struct epb_job *job,
+                              const struct epb_request *request);
     /* Its first slice is about to begin; what it shows is as of now (`began`). */
     void (*begin)(struct epb_engine *engine, struct epb_job *job);
     /* Goes on until the job is done or the budget is spent. *done with EPB_OK: `reply` is
@@ -42,6 +46,8 @@ struct epb_job_kind {
                             bool *done);
     /* Fills in the reply, but for its body; its body's size goes to *body_bytes. */
     void (*reply)(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes);
+    /* Says more of an error that is the reply. NULL: there is nothing to be said. */
+    void (*refuse)(const struct epb_job *job, struct epb_reply *reply);
     /* Appends the next piece of the body, whole entries. NULL: it never has one. */
     enum epb_status (*take)(struct epb_job *job, struct epb_buf *out);
     /* It has begun, and works no more: what others know of it is taken back. */

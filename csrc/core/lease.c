@@ -57,6 +57,8 @@ epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_wait
     epb_tree_init(&leases->wishes, leases->seed ^ 1);
     epb_tree_init(&leases->defined, leases->seed ^ 2);
     epb_list_init(&leases->resized);
+    epb_list_init(&leases->unsettled);
+    epb_list_init(&leases->debris);
     epb_list_init(&leases->losses);
     epb_list_init(&leases->walks);
     return leases;
@@ -74,11 +76,13 @@ void
 epb_leases_free(struct epb_leases *leases)
 {
     const struct epb_time any = {0, 0, 0};
+    struct epb_budget whole = {SIZE_MAX};
     struct epb_grant *grant;
 
     if (leases == NULL) {
         return;
     }
+    epb_leases_settle_pools(leases, &any);
     while ((grant = first_due(leases)) != NULL) {
         epb_grant_end(leases, grant, EPB_ENDING_RELEASE, &any);
     }
@@ -90,7 +94,9 @@ epb_leases_free(struct epb_leases *leases)
         epb_resource_undefine(leases, EPB_TREE_ITEM(leases->defined.first,
                                                     struct epb_resource, of_defined));
     }
-    EPB_ASSERT(epb_map_count(leases->stakes) == 0);
+    (void)epb_leases_tidy(leases, &whole);
+    EPB_ASSERT(epb_map_count(leases->stakes) == 0 && leases->filling == NULL &&
+               epb_map_count(leases->elements) == 0);
     maps_free(leases);
     epb_mem_table_free(leases);
 }

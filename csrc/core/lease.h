@@ -260,19 +260,79 @@ enum epb_defining {
     EPB_DEFINE_IF_ABSENT /* it stays as it is */
 };
 
-/* Defines a pool, or changes it; `elements` is packed as in msg.h. A list is the same
- * when it has the elements of the list that the pool was defined by, or those that it has
- * now, in any order. *changed: it is defined, or has been replaced. EPB_KIND_MISMATCH,
- * EPB_INVALID_VALUE (malformed, no element, or equal elements; an element has at least
- * one byte unless it is of bytes), EPB_CONFLICT (another list; or, of those to be added,
- * one is in the pool), EPB_MAX_MEMORY, EPB_INTERNAL. Nothing changes then. *size:
- * elements it has now. */
+/* A set of elements, in no order: how many, and the sum of their keyed hashes. */
+struct epb_elements_mark {
+    uint64_t count;
+    uint64_t sum;
+};
+
+/* A place in a packed list of elements. */
+struct epb_unpack {
+    const uint8_t *at;
+    size_t left_bytes;
+    bool is_binary;
+    struct epb_bytes value;
+};
+
+/* Defines a pool, or changes it, in parts. */
+struct epb_lease_filling {
+    struct epb_bytes key;      /* borrowed until it is done, or dropped */
+    struct epb_bytes elements; /* the same; packed as in msg.h */
+    enum epb_defining how;
+    uint64_t element_max_bytes; /* 0: no limit */
+    bool room_made;             /* after `wants_room` */
+    /* What came of it. */
+    bool wants_room; /* the quota is used up: something else may go before the next part
+                      */
+    bool changed;    /* the pool is defined, or has been replaced */
+    uint64_t size;   /* elements it has now */
+    uint64_t too_large_bytes; /* the element's, of EPB_TOO_LARGE */
+    /* The leases'. */
+    int step;
+    enum epb_status status;
+    bool committed;
+    struct epb_unpack unpack;
+    struct epb_elements_mark mark;  /* of the list */
+    struct epb_elements_mark grown; /* of those that the pool doesn't have */
+    struct epb_resource *pool;      /* once elements are staged */
+    uint64_t number;
+    struct epb_list added;
+    uint64_t added_count;
+    struct epb_list kept;
+    struct epb_list *free_at;  /* the element that pruning looks at next */
+    struct epb_list *grant_at; /* the same, of grants */
+};
+/* The rest is zero. */
+void
+epb_lease_fill_begin(struct epb_lease_filling *filling);
+/* Goes on until it is done or the budget is spent. A list is the same when it has the
+ * elements of the list that the pool was defined by, or those that it has now, in any
+ * order. EPB_KIND_MISMATCH, EPB_INVALID_VALUE (malformed, no element, or equal elements;
+ * an element has at least one byte unless it is of bytes, else it is UTF-8),
+ * EPB_TOO_LARGE, EPB_CONFLICT (another list; or, of those to be added, one is in the
+ * pool), EPB_MAX_MEMORY, EPB_INTERNAL. Nothing changes then. While it is at work, the
+ * pool can't be deleted; what is discarded has left, whether the list has it or not; and
+ * what a replacement takes away leaves after the new elements have come. One at a time;
+ * what another one that was dropped has left is ended first. */
 EPB_MUST_USE enum epb_status
-epb_lease_pool(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes elements,
-               enum epb_defining how, bool has_value, const struct epb_time *now,
-               bool *changed, uint64_t *size);
-/* A semaphore: n from 1 to EPB_PERMITS_MAX, else EPB_INVALID_REQUEST. The same otherwise.
- * One that is replaced by a smaller one grants nothing until fewer are held. */
+epb_lease_fill(struct epb_leases *leases, struct epb_lease_filling *filling,
+               bool has_value, const struct epb_time *now, struct epb_budget *budget,
+               bool *done);
+/* It is given up, unless it is done: what it has staged goes, or, once the elements have
+ * come in, it goes on. True: nothing is left to do here; then epb_leases_settle_pools is
+ * due. */
+bool
+epb_lease_fill_drop(struct epb_leases *leases, struct epb_lease_filling *filling,
+                    struct epb_budget *budget);
+/* The queues of pools whose filling was dropped go on. */
+void
+epb_leases_settle_pools(struct epb_leases *leases, const struct epb_time *now);
+/* Frees the elements of pools that were deleted, as far as the budget goes; true: all. */
+bool
+epb_leases_tidy(struct epb_leases *leases, struct epb_budget *budget);
+/* A semaphore: n from 1 to EPB_PERMITS_MAX, else EPB_INVALID_REQUEST. As with a pool,
+ * otherwise, but at once. One that is replaced by a smaller one grants nothing until
+ * fewer are held. */
 EPB_MUST_USE enum epb_status
 epb_lease_limit(struct epb_leases *leases, struct epb_bytes key, int64_t n,
                 enum epb_defining how, bool has_value, const struct epb_time *now,
@@ -294,7 +354,8 @@ EPB_MUST_USE enum epb_status
 epb_lease_discard(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes value,
                   uint32_t value_flags, const struct epb_time *now);
 /* Deletes the definition of a pool or semaphore. EPB_NOT_FOUND: there is none;
- * EPB_LEASE_HELD: something of it is held or waited for. */
+ * EPB_LEASE_HELD: something of it is held or waited for, or it is being filled. The rest
+ * of many elements is for epb_leases_tidy. */
 EPB_MUST_USE enum epb_status
 epb_lease_undefine(struct epb_leases *leases, struct epb_bytes key,
                    const struct epb_time *now);

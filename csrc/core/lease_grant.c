@@ -48,6 +48,7 @@ epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
     }
     resource = block;
     epb_list_init(&resource->of_resized);
+    epb_list_init(&resource->of_unsettled);
     epb_list_init(&resource->grants);
     epb_list_init(&resource->free_elements);
     epb_list_init(&resource->named);
@@ -70,7 +71,7 @@ void
 epb_resource_free_unused(struct epb_leases *leases, struct epb_resource *resource)
 {
     EPB_MARK_CHECK(resource, EPB_MARK_RESOURCE);
-    if (!resource->defined && resource->stakes == 0) {
+    if (!resource->defined && resource->stakes == 0 && resource->pins == 0) {
         EPB_ASSERT(!resource->counted && epb_list_empty(&resource->grants) &&
                    epb_list_empty(&resource->free_elements) &&
                    resource->queue.count == 0);
@@ -337,13 +338,13 @@ is_numbered(const struct epb_resource *resource)
 }
 
 static void
-take_things(struct epb_grant *grant)
+take_things(const struct epb_leases *leases, struct epb_grant *grant)
 {
     struct epb_resource *resource = grant->stake->resource;
 
     for (uint32_t i = 0; i < grant->count; i++) {
         if (resource->kind == EPB_KIND_POOL) {
-            grant->things[i].element = epb_element_take(resource, grant);
+            grant->things[i].element = epb_element_take(leases, resource, grant);
         } else if (is_numbered(resource)) {
             grant->things[i].number = epb_slots_take(&resource->slots);
         }
@@ -376,7 +377,7 @@ epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
     struct epb_stake *stake = grant->stake;
 
     epb_flow_drop(leases, grant);
-    take_things(grant);
+    take_things(leases, grant);
     grant->live = true;
     grant->token = leases->next_token++;
     grant->since_mono_ms = now->mono_ms;
@@ -411,6 +412,7 @@ stop(struct epb_leases *leases, struct epb_grant *grant)
     epb_walks_see_grant(leases, grant);
     epb_tree_remove(&leases->tokens, &grant->by_token);
     epb_tree_remove(&leases->deadlines, &grant->by_due);
+    epb_filling_passes(leases->filling, &grant->of_resource);
     epb_list_remove(&grant->of_resource);
     epb_list_remove(&grant->of_stake);
     epb_list_remove(&grant->of_holder);

@@ -206,7 +206,7 @@ discard_things(const struct release *release, const struct epb_grant *grant)
     for (uint32_t i = 0; i < grant->count; i++) {
         struct epb_element *element = grant->things[i].element;
 
-        if (release->chosen == 0 || element->batch == release->chosen) {
+        if (release->chosen == 0 || element->chosen == release->chosen) {
             epb_element_discard(release->leases, pool, element);
         }
     }

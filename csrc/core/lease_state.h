@@ -57,7 +57,7 @@ struct epb_leases {
     struct epb_map *workers;                    /* by id */
     struct epb_map *holders;                    /* by name */
     struct epb_map *stakes;                     /* by name */
-    struct epb_map *elements;  /* of all pools, by pool, flag and bytes */
+    struct epb_map *elements;  /* of all pools, by pool, kind and bytes */
     struct epb_tree tokens;    /* live grants */
     struct epb_tree deadlines; /* the same, by due time and token */
     struct epb_tree wishes;    /* those in queues, by their waits' serial numbers */
@@ -69,21 +69,20 @@ struct epb_leases {
     struct epb_grant *shown; /* the loss that epb_lease_next_loss has shown last */
     uint64_t loss_count;
     uint64_t next_token;
-    uint64_t last_batch; /* of elements added together */
+    uint64_t last_batch;               /* of elements added, or discarded, together */
+    uint64_t last_pool;                /* the number of the latest one */
+    struct epb_lease_filling *filling; /* that has staged elements; NULL: none */
+    struct epb_list unsettled;         /* pools whose filling was given up at its end */
+    struct epb_list debris;            /* elements of pools that were deleted */
     uint64_t search_round;
     struct epb_cycle cycle; /* of the last refusal, until the next call */
     struct epb_lease_stats stats;
 };
 
-/* A set of elements, in no order: how many, and the sum of their keyed hashes. */
-struct epb_elements_mark {
-    uint64_t count;
-    uint64_t sum;
-};
-
 struct epb_resource {
     struct epb_tree_node of_defined;
     struct epb_list of_resized;
+    struct epb_list of_unsettled;
     struct epb_list grants;        /* live, by token */
     struct epb_list free_elements; /* pool: given back longest ago first */
     struct epb_tree queue;         /* wishes, by their waits' serial numbers */
@@ -94,8 +93,10 @@ struct epb_resource {
     struct epb_elements_mark elements;   /* pool: those not discarded */
     struct epb_elements_mark definition; /* pool: the list it was defined by */
     uint64_t free_count;                 /* pool: of free_elements */
+    uint64_t number;                     /* pool: that no other has had */
     uint64_t wide;                       /* wishes in the queue for more than one thing */
     uint64_t stakes;
+    uint64_t pins; /* fillings of it */
     enum epb_lease_space space;
     enum epb_lease_kind kind; /* while it exists, see epb_resource_exists */
     uint32_t mark;
@@ -144,14 +145,16 @@ struct epb_stake {
     uint32_t mark;
 };
 
-/* An element's name in the map is its pool's address, its kind, and its bytes. */
-#define EPB_ELEMENT_NAME_BYTES (sizeof(struct epb_resource *) + 1)
+/* An element's name in the map is its pool's number, its kind, and its bytes. */
+#define EPB_ELEMENT_NAME_BYTES (sizeof(uint64_t) + 1)
 
 struct epb_element {
-    struct epb_list of_free; /* its pool's, while it is free */
+    struct epb_list of_free; /* its pool's, while it is free; or a filling's */
     struct epb_grant *grant; /* that holds it; NULL: none */
-    uint64_t batch;
+    uint64_t batch;          /* the latest list that had it */
+    uint64_t chosen;         /* by the latest release that named it */
     uint32_t value_bytes;
+    bool fresh;     /* its batch brought it */
     bool discarded; /* leaves when its grant ends */
     uint8_t name[]; /* the value is the end of it */
 };
@@ -442,9 +445,26 @@ struct epb_bytes
 epb_element_value(const struct epb_element *element);
 uint32_t
 epb_element_value_flags(const struct epb_element *element);
+/* The keyed hash of a value of this kind, whatever pool it is in. */
+uint64_t
+epb_element_hash_of(const struct epb_leases *leases, bool is_binary,
+                    struct epb_bytes value);
+uint64_t
+epb_element_hash(const struct epb_leases *leases, const struct epb_element *element);
+/* A block of EPB_ELEMENT_NAME_BYTES more than the value becomes an element. */
+void
+epb_element_fill(struct epb_element *element, const struct epb_resource *pool,
+                 bool is_binary, struct epb_bytes value);
+/* Gives back the memory of one that nothing refers to. */
+void
+epb_element_release(struct epb_leases *leases, struct epb_element *element);
+/* Out of everything. */
+void
+epb_element_remove(struct epb_leases *leases, struct epb_element *element);
 /* Takes the first free one for a grant; there must be one. */
 struct epb_element *
-epb_element_take(struct epb_resource *pool, struct epb_grant *grant);
+epb_element_take(const struct epb_leases *leases, struct epb_resource *pool,
+                 struct epb_grant *grant);
 /* Gives it back, or frees it when it was discarded. */
 void
 epb_element_give(struct epb_leases *leases, struct epb_resource *pool,
@@ -458,9 +478,49 @@ epb_element_discard(struct epb_leases *leases, struct epb_resource *pool,
  * EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_elements_choose(struct epb_leases *leases, const struct epb_grant *grant,
-                    struct epb_bytes elements, uint64_t *batch);
-/* A defined resource of which nothing is held or waited for. */
+                    struct epb_bytes elements, uint64_t *chosen);
+/* Whether the key can be defined as this kind, or is. */
+bool
+epb_resource_can_be(const struct epb_resource *resource, enum epb_lease_kind kind,
+                    bool has_value);
+/* It is none yet. */
+void
+epb_resource_define(struct epb_leases *leases, struct epb_resource *resource,
+                    enum epb_lease_kind kind);
+/* A defined resource of which nothing is held or waited for, and which is not pinned. Its
+ * elements become debris. */
 void
 epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource);
+
+/* lease_fill.c: lists of elements */
+
+struct epb_unpack
+epb_unpack_of(struct epb_bytes elements);
+/* False at the end, and where it is malformed (left_bytes isn't 0 then). */
+bool
+epb_unpack_next(struct epb_unpack *unpack);
+bool
+epb_elements_are_well_formed(struct epb_bytes elements);
+
+/* For all of these, the filling may be NULL. Whether the element is to come into its pool
+ * by it, and hasn't yet. */
+bool
+epb_filling_stages(const struct epb_lease_filling *filling,
+                   const struct epb_element *element);
+/* A discarded element has been given back: whether it keeps it, to come in after all. */
+bool
+epb_filling_keeps(struct epb_lease_filling *filling, struct epb_element *element);
+/* Whether an element that has just been given back is to go. */
+bool
+epb_filling_prunes(const struct epb_lease_filling *filling,
+                   const struct epb_resource *pool, const struct epb_element *element);
+/* The node, of a free element or of a live grant, is about to leave its list. */
+void
+epb_filling_passes(struct epb_lease_filling *filling, const struct epb_list *node);
+/* Ends what a filling that was given up has left, as far as the budget goes; true: all
+ * of it. No other may be at work. */
+bool
+epb_filling_settle(struct epb_leases *leases, const struct epb_time *now,
+                   struct epb_budget *budget);
 
 #endif

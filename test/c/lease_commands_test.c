@@ -264,6 +264,10 @@ Test(lease_commands, elements_are_values)
     table_open();
     cr_assert_eq(ask(&table.a, pool_of(EPB_ACTION_POOL, "pool", large, 1)),
                  EPB_TOO_LARGE);
+    cr_assert_eq(table.reply.flags, EPB_F_COUNT | EPB_F_BURST);
+    cr_assert_eq(table.reply.count, 5);
+    cr_assert_eq(table.reply.burst, 4);
+    cr_assert_eq(epb_bytes_compare(table.reply.body, bytes_of("maxValueSize")), 0);
     cr_assert_eq(ask(&table.a, to(EPB_ACTION_DEL, "pool")), EPB_OK);
     cr_assert_eq(table.reply.count, 0);
 }

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "core/lease.h"
+#include "fill_help.h"
 #include "helpers.h"
 #include "walk_help.h"
 
@@ -268,9 +269,9 @@ define(struct office *office, const char *key, const char *elements,
 {
     struct packed packed = packed_of(elements);
 
-    return epb_lease_pool(office->leases, bytes_of(key),
-                          (struct epb_bytes){packed.bytes, packed.size_bytes}, how, false,
-                          &office->now, changed, size);
+    return fill_whole(office->leases, bytes_of(key),
+                      (struct epb_bytes){packed.bytes, packed.size_bytes}, how, false,
+                      &office->now, changed, size);
 }
 
 static inline enum epb_status

@@ -355,9 +355,9 @@ op_pool(struct run *run, const struct op *op)
     enum epb_status status;
 
     arm(run, op);
-    status = epb_lease_pool(run->leases, run_key_name(op->key),
-                            (struct epb_bytes){list.packed, list.size_bytes - malformed},
-                            how, run->has_value[op->key], &run->now, &changed[0], &size);
+    status = fill_whole(run->leases, run_key_name(op->key),
+                        (struct epb_bytes){list.packed, list.size_bytes - malformed}, how,
+                        run->has_value[op->key], &run->now, &changed[0], &size);
     if (has_failed(run, op, status)) {
         return;
     }

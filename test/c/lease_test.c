@@ -89,9 +89,9 @@ Test(lease, elements_are_equal_when_kind_and_bytes_are)
 
     office_open(&office);
     a = enter(&office);
-    cr_assert_eq(epb_lease_pool(office.leases, bytes_of("p"),
-                                (struct epb_bytes){packed, sizeof packed},
-                                EPB_DEFINE_ONCE, false, &office.now, &created, &size),
+    cr_assert_eq(fill_whole(office.leases, bytes_of("p"),
+                            (struct epb_bytes){packed, sizeof packed}, EPB_DEFINE_ONCE,
+                            false, &office.now, &created, &size),
                  EPB_OK);
     cr_assert_eq(size, 3);
     grant = gets(&office, a, "p", "w1", at_once);
@@ -175,8 +175,8 @@ Test(lease, a_key_is_of_one_kind)
     cr_assert_eq(limit(&office, "pool", 1), EPB_KIND_MISMATCH);
     cr_assert_eq(pool(&office, "sem", "1", false, &size), EPB_KIND_MISMATCH);
     cr_assert_eq(pool(&office, "sem", "1", true, &size), EPB_KIND_MISMATCH);
-    cr_assert_eq(epb_lease_pool(office.leases, bytes_of("stored"), elements,
-                                EPB_DEFINE_ONCE, true, &office.now, &created, &size),
+    cr_assert_eq(fill_whole(office.leases, bytes_of("stored"), elements, EPB_DEFINE_ONCE,
+                            true, &office.now, &created, &size),
                  EPB_KIND_MISMATCH, "a value is stored there");
     cr_assert_eq(epb_lease_limit(office.leases, bytes_of("stored"), 1, EPB_DEFINE_ONCE,
                                  true, &office.now, &created),
@@ -252,9 +252,9 @@ Test(lease, a_malformed_list_of_elements_is_refused)
 
     office_open(&office);
     for (unsigned i = 0; i < 6; i++) {
-        cr_assert_eq(epb_lease_pool(office.leases, bytes_of("p"),
-                                    (struct epb_bytes){texts[i], sizes[i]},
-                                    EPB_DEFINE_ONCE, false, &office.now, &created, &size),
+        cr_assert_eq(fill_whole(office.leases, bytes_of("p"),
+                                (struct epb_bytes){texts[i], sizes[i]}, EPB_DEFINE_ONCE,
+                                false, &office.now, &created, &size),
                      EPB_INVALID_VALUE, "%u", i);
     }
     cr_assert_eq(pool(&office, "p", "", false, &size), EPB_INVALID_VALUE);

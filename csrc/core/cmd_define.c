@@ -1,0 +1,187 @@
+/* Handlers of the commands that define pools and semaphores. A pool is filled by a job,
+ * since its list may be long. */
+#include "command.h"
+#include "state.h"
+
+/* What a job takes besides its elements: its key some times over, and the parts around.
+ */
+#define ROOM_BYTES ((size_t)4 * 1024)
+
+/* What the request wants where there is a definition; false: two things at once. */
+static bool
+defining(const struct epb_request *request, enum epb_defining *how)
+{
+    bool if_absent = (request->flags & EPB_F_IF_ABSENT) != 0;
+    bool anew = (request->flags & EPB_F_FORCE) != 0;
+
+    *how = anew ? EPB_DEFINE_ANEW : if_absent ? EPB_DEFINE_IF_ABSENT : EPB_DEFINE_ONCE;
+    if (request->action == EPB_ACTION_POOL_ADD) {
+        *how = EPB_DEFINE_MORE;
+    }
+    return !if_absent || !anew;
+}
+
+/* Filling */
+
+struct pool_job {
+    struct epb_job job;
+    struct epb_engine *engine;
+    struct epb_lease_filling filling;
+    void *elements; /* the request's, in the arena */
+};
+
+static struct pool_job *
+pool_of(struct epb_job *job)
+{
+    return (struct pool_job *)job; /* its first member */
+}
+
+static enum epb_status
+pool_accept(struct epb_engine *engine, struct epb_job *job,
+            const struct epb_request *request)
+{
+    struct pool_job *pool = pool_of(job);
+    struct epb_lease_filling *filling = &pool->filling;
+
+    if (!defining(request, &filling->how)) {
+        return EPB_INVALID_REQUEST;
+    }
+    pool->elements = epb_arena_alloc(engine->arena, request->value.size_bytes);
+    if (pool->elements == NULL) {
+        return EPB_INTERNAL;
+    }
+    memcpy(pool->elements, request->value.data, request->value.size_bytes);
+    pool->engine = engine;
+    filling->key = epb_job_prefix(job);
+    filling->elements = (struct epb_bytes){pool->elements, request->value.size_bytes};
+    filling->element_max_bytes = engine->options.max_value_bytes;
+    return EPB_OK;
+}
+
+static void
+pool_begin(struct epb_engine *engine, struct epb_job *job)
+{
+    (void)engine;
+    epb_lease_fill_begin(&pool_of(job)->filling);
+}
+
+static enum epb_status
+pool_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time *now,
+          struct epb_budget *budget, bool *done)
+{
+    struct epb_lease_filling *filling = &pool_of(job)->filling;
+    struct epb_item_view view;
+    bool has_value = epb_store_peek(engine->store, filling->key, now, &view) == EPB_OK;
+    enum epb_status status =
+        epb_lease_fill(engine->leases, filling, has_value, now, budget, done);
+
+    if (filling->wants_room) {
+        filling->room_made = true;
+        (void)epb_store_make_room(engine->store,
+                                  ROOM_BYTES + 8 * filling->elements.size_bytes, now);
+        /* The next slice comes at once. */
+        return epb_lease_fill(engine->leases, filling, has_value, now, budget, done);
+    }
+    return status;
+}
+
+static void
+pool_reply(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes)
+{
+    const struct epb_lease_filling *filling = &((const struct pool_job *)job)->filling;
+
+    reply->flags = EPB_F_COUNT;
+    reply->count =
+        filling->how == EPB_DEFINE_MORE ? (int64_t)filling->size : filling->changed;
+    *body_bytes = 0;
+}
+
+static void
+pool_refuse(const struct epb_job *job, struct epb_reply *reply)
+{
+    const struct epb_lease_filling *filling = &((const struct pool_job *)job)->filling;
+
+    if (reply->status == EPB_TOO_LARGE) {
+        epb_reply_too_large(reply, filling->too_large_bytes, filling->element_max_bytes,
+                            "maxValueSize");
+    }
+}
+
+static void
+pool_stop(struct epb_engine *engine, struct epb_job *job)
+{
+    (void)engine;
+    (void)job; /* the next filling ends what this one leaves, if `drop` hasn't before */
+}
+
+static bool
+pool_drop(struct epb_job *job, struct epb_budget *budget)
+{
+    struct pool_job *pool = pool_of(job);
+
+    if (!epb_lease_fill_drop(pool->engine->leases, &pool->filling, budget)) {
+        return false;
+    }
+    epb_arena_release(pool->engine->arena, pool->elements,
+                      pool->filling.elements.size_bytes);
+    return true;
+}
+
+static size_t
+pool_held(const struct epb_job *job)
+{
+    return ((const struct pool_job *)job)->filling.elements.size_bytes;
+}
+
+void
+epb_cmd_pool(struct epb_engine *engine, struct epb_party *party,
+             const struct epb_request *request, const struct epb_time *now,
+             struct epb_reply *reply)
+{
+    static const struct epb_job_kind kind = {
+        .size_bytes = sizeof(struct pool_job),
+        .accept = pool_accept,
+        .begin = pool_begin,
+        .work = pool_work,
+        .reply = pool_reply,
+        .refuse = pool_refuse,
+        .stop = pool_stop,
+        .drop = pool_drop,
+        .held = pool_held,
+    };
+
+    epb_job_run(engine, party, request, now, &kind, reply);
+}
+
+/* What is small */
+
+void
+epb_cmd_limit(struct epb_engine *engine, struct epb_party *party,
+              const struct epb_request *request, const struct epb_time *now,
+              struct epb_reply *reply)
+{
+    struct epb_item_view view;
+    bool has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
+    enum epb_defining how;
+    bool changed = false;
+
+    (void)party;
+    reply->status = defining(request, &how)
+                        ? epb_lease_limit(engine->leases, request->key, request->count,
+                                          how, has_value, now, &changed)
+                        : EPB_INVALID_REQUEST;
+    if (reply->status == EPB_OK) {
+        reply->flags = EPB_F_COUNT;
+        reply->count = changed;
+    }
+}
+
+void
+epb_cmd_discard(struct epb_engine *engine, struct epb_party *party,
+                const struct epb_request *request, const struct epb_time *now,
+                struct epb_reply *reply)
+{
+    (void)party;
+    reply->status = epb_lease_discard(engine->leases, request->key, request->value,
+                                      request->flags & EPB_F_BINARY, now);
+}

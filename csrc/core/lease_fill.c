@@ -1,0 +1,612 @@
+/*
+ * Putting a list of elements into a pool, in parts (epb_lease_fill).
+ *
+ *   checking -> deciding -> staging -> committing -> pruning -> finishing
+ *                              '-> undoing
+ *
+ * Checking looks at the list alone, and sums it up. Whether it is the list of a pool's
+ * definition, or of the elements it has now, is told by the number of elements and the
+ * sum of their hashes: what was discarded is not kept for that, and the order doesn't
+ * matter. A hash has 64 bits, and a key that nobody knows.
+ *
+ * Staging makes the elements and puts them into the map of all, and nobody gets them.
+ * An element that was discarded and is still held is only noted; given back meanwhile, it
+ * is staged. Committing is one step: what was staged is free from then on. When a list is
+ * replaced, pruning then discards the others, first those that are free, then those that
+ * are held; what is given back meanwhile is looked at, too. Waiting requests are granted
+ * what they wait for at the end.
+ *
+ * Invariants:
+ * - one filling at a time has staged something, and it is leases->filling until it has
+ *   finished, or has undone that; its pool is pinned;
+ * - what leaves a list in which pruning has a place moves the place (epb_filling_passes);
+ * - one that is given up is undone before it has committed, and finished afterwards.
+ */
+#include "../base/utf8.h"
+#include "lease_state.h"
+
+enum step {
+    STEP_CHECK,
+    STEP_DECIDE,
+    STEP_STAGE,
+    STEP_COMMIT,
+    STEP_PRUNE_FREE,
+    STEP_PRUNE_HELD,
+    STEP_FINISH,
+    STEP_UNDO,
+    STEP_DONE
+};
+
+/* So many bytes of an element take a unit. */
+#define BYTES_A_UNIT 512U
+/* To look at an element of the list, and to insert it into the map of all while that
+ * grows.
+ */
+#define UNITS_CHECK 2U
+#define UNITS_MOVING 32U
+
+/* The list, as a request packs it */
+
+bool
+epb_unpack_next(struct epb_unpack *unpack)
+{
+    uint32_t size_bytes;
+
+    if (unpack->left_bytes < EPB_ELEMENT_HEADER_BYTES || unpack->at[4] > 1) {
+        return false;
+    }
+    size_bytes = epb_get_u32(unpack->at);
+    if (size_bytes > unpack->left_bytes - EPB_ELEMENT_HEADER_BYTES ||
+        (size_bytes == 0 && unpack->at[4] == 0)) {
+        return false;
+    }
+    unpack->is_binary = unpack->at[4] == 1;
+    unpack->value = (struct epb_bytes){unpack->at + EPB_ELEMENT_HEADER_BYTES, size_bytes};
+    unpack->at += EPB_ELEMENT_HEADER_BYTES + size_bytes;
+    unpack->left_bytes -= EPB_ELEMENT_HEADER_BYTES + size_bytes;
+    return true;
+}
+
+struct epb_unpack
+epb_unpack_of(struct epb_bytes elements)
+{
+    return (struct epb_unpack){.at = elements.data, .left_bytes = elements.size_bytes};
+}
+
+bool
+epb_elements_are_well_formed(struct epb_bytes elements)
+{
+    struct epb_unpack unpack = epb_unpack_of(elements);
+
+    while (epb_unpack_next(&unpack)) {
+    }
+    return unpack.left_bytes == 0 && elements.size_bytes > 0;
+}
+
+static void
+spend(struct epb_budget *budget, size_t units, struct epb_bytes value)
+{
+    epb_budget_spend(budget, units + value.size_bytes / BYTES_A_UNIT);
+}
+
+/* What others ask */
+
+bool
+epb_filling_stages(const struct epb_lease_filling *filling,
+                   const struct epb_element *element)
+{
+    return filling != NULL && !filling->committed && element->fresh &&
+           element->batch == filling->number;
+}
+
+bool
+epb_filling_keeps(struct epb_lease_filling *filling, struct epb_element *element)
+{
+    if (epb_list_empty(&element->of_free)) {
+        return false;
+    }
+    EPB_ASSERT(filling != NULL && !filling->committed);
+    epb_list_remove(&element->of_free);
+    element->discarded = false;
+    element->fresh = true;
+    element->batch = filling->number;
+    epb_list_append(&filling->added, &element->of_free);
+    filling->added_count++;
+    return true;
+}
+
+bool
+epb_filling_prunes(const struct epb_lease_filling *filling,
+                   const struct epb_resource *pool, const struct epb_element *element)
+{
+    return filling != NULL && filling->committed && filling->pool == pool &&
+           filling->how == EPB_DEFINE_ANEW && element->batch != filling->number;
+}
+
+void
+epb_filling_passes(struct epb_lease_filling *filling, const struct epb_list *node)
+{
+    if (filling != NULL && filling->free_at == node) {
+        filling->free_at = node->next;
+    }
+    if (filling != NULL && filling->grant_at == node) {
+        filling->grant_at = node->next;
+    }
+}
+
+/* Steps. Each is done when `step` is another one. */
+
+static void
+fail(struct epb_lease_filling *filling, enum epb_status status)
+{
+    filling->status = status;
+    filling->step = filling->pool == NULL ? STEP_DONE : STEP_UNDO;
+}
+
+static void
+check_on(const struct epb_leases *leases, struct epb_lease_filling *filling,
+         struct epb_budget *budget)
+{
+    struct epb_unpack *unpack = &filling->unpack;
+
+    while (!epb_budget_spent(budget)) {
+        if (!epb_unpack_next(unpack)) {
+            filling->step = STEP_DECIDE;
+            if (unpack->left_bytes != 0 || filling->mark.count == 0) {
+                fail(filling, EPB_INVALID_VALUE);
+            }
+            return;
+        }
+        spend(budget, UNITS_CHECK, unpack->value);
+        if (filling->element_max_bytes != 0 &&
+            unpack->value.size_bytes > filling->element_max_bytes) {
+            filling->too_large_bytes = unpack->value.size_bytes;
+            fail(filling, EPB_TOO_LARGE);
+            return;
+        }
+        if (!unpack->is_binary && !epb_utf8_valid(unpack->value)) {
+            fail(filling, EPB_INVALID_VALUE);
+            return;
+        }
+        filling->mark.count++;
+        filling->mark.sum +=
+            epb_element_hash_of(leases, unpack->is_binary, unpack->value);
+    }
+}
+
+static bool
+is_same(const struct epb_elements_mark *left, const struct epb_elements_mark *right)
+{
+    return left->count == right->count && left->sum == right->sum;
+}
+
+/* What a second definition is to a pool: *done when nothing is left to do. */
+static enum epb_status
+redefine(struct epb_resource *pool, const struct epb_lease_filling *filling, bool *done)
+{
+    const struct epb_elements_mark *mark = &filling->mark;
+    bool is_now = is_same(mark, &pool->elements);
+
+    *done = filling->how == EPB_DEFINE_IF_ABSENT || is_now;
+    switch (filling->how) {
+    case EPB_DEFINE_ONCE:
+        *done = true;
+        return is_now || is_same(mark, &pool->definition) ? EPB_OK : EPB_CONFLICT;
+    case EPB_DEFINE_ANEW:
+        if (is_now) {
+            pool->definition = *mark;
+        }
+        return EPB_OK;
+    case EPB_DEFINE_MORE:
+        *done = false;
+        return EPB_OK;
+    case EPB_DEFINE_IF_ABSENT:
+        break;
+    }
+    return EPB_OK;
+}
+
+static void
+stage_begin(struct epb_leases *leases, struct epb_lease_filling *filling,
+            struct epb_resource *pool)
+{
+    leases->filling = filling;
+    pool->pins++;
+    if (!pool->defined) {
+        pool->number = ++leases->last_pool;
+    }
+    filling->pool = pool;
+    filling->number = ++leases->last_batch;
+    filling->unpack = epb_unpack_of(filling->elements);
+    epb_list_init(&filling->added);
+    epb_list_init(&filling->kept);
+    filling->step = STEP_STAGE;
+}
+
+static void
+decide(struct epb_leases *leases, struct epb_lease_filling *filling, bool has_value)
+{
+    struct epb_resource *pool;
+    bool done = false;
+    enum epb_status status = epb_resource_get(leases, EPB_SPACE_KEY, filling->key, &pool);
+
+    if (status != EPB_OK) {
+        fail(filling, status);
+        return;
+    }
+    if (!epb_resource_can_be(pool, EPB_KIND_POOL, has_value)) {
+        status = EPB_KIND_MISMATCH;
+    } else if (pool->defined) {
+        status = redefine(pool, filling, &done);
+    }
+    if (status == EPB_OK && !done) {
+        stage_begin(leases, filling, pool);
+        return;
+    }
+    filling->size = pool->elements.count;
+    filling->status = status;
+    filling->step = STEP_DONE;
+    epb_resource_free_unused(leases, pool);
+}
+
+static void
+count_in(const struct epb_leases *leases, struct epb_lease_filling *filling,
+         const struct epb_element *element)
+{
+    filling->grown.count++;
+    filling->grown.sum += epb_element_hash(leases, element);
+}
+
+/* One that its pool has, or had, and that is still held. */
+static enum epb_status
+stage_known(const struct epb_leases *leases, struct epb_lease_filling *filling,
+            struct epb_element *known)
+{
+    bool is_kept = known->discarded && !epb_list_empty(&known->of_free);
+
+    if (known->batch == filling->number || is_kept) {
+        return EPB_INVALID_VALUE;
+    }
+    if (known->discarded) {
+        epb_list_append(&filling->kept, &known->of_free);
+        count_in(leases, filling, known);
+    } else if (filling->how != EPB_DEFINE_ANEW) {
+        return EPB_CONFLICT;
+    }
+    known->fresh = false;
+    known->batch = filling->number;
+    return EPB_OK;
+}
+
+static enum epb_status
+stage_new(struct epb_leases *leases, struct epb_lease_filling *filling,
+          struct epb_element *element)
+{
+    struct epb_element *known = epb_map_find(leases->elements, epb_element_key(element));
+    enum epb_status status;
+
+    if (known != NULL) {
+        epb_element_release(leases, element);
+        return stage_known(leases, filling, known);
+    }
+    status = epb_map_insert(leases->elements, element);
+    if (status != EPB_OK) {
+        epb_element_release(leases, element);
+        return status;
+    }
+    element->fresh = true;
+    element->batch = filling->number;
+    epb_list_append(&filling->added, &element->of_free);
+    filling->added_count++;
+    count_in(leases, filling, element);
+    return EPB_OK;
+}
+
+static enum epb_status
+stage(struct epb_leases *leases, struct epb_lease_filling *filling,
+      const struct epb_unpack *unpack)
+{
+    struct epb_element *element;
+    void *block;
+    enum epb_status status = epb_quota_alloc(
+        leases->quota, leases->arena,
+        sizeof *element + EPB_ELEMENT_NAME_BYTES + unpack->value.size_bytes, &block);
+
+    if (status != EPB_OK) {
+        return status;
+    }
+    element = block;
+    epb_element_fill(element, filling->pool, unpack->is_binary, unpack->value);
+    return stage_new(leases, filling, element);
+}
+
+static void
+stage_on(struct epb_leases *leases, struct epb_lease_filling *filling,
+         struct epb_budget *budget)
+{
+    while (!epb_budget_spent(budget)) {
+        struct epb_unpack unpack = filling->unpack;
+        enum epb_status status;
+
+        if (!epb_unpack_next(&unpack)) {
+            filling->step = STEP_COMMIT;
+            return;
+        }
+        spend(budget,
+              epb_map_is_moving(leases->elements) ? UNITS_MOVING : EPB_UNITS_VISIT,
+              unpack.value);
+        status = stage(leases, filling, &unpack);
+        if (status == EPB_MAX_MEMORY && !filling->room_made) {
+            filling->wants_room = true;
+            return;
+        }
+        if (status != EPB_OK) {
+            fail(filling, status);
+            return;
+        }
+        filling->unpack = unpack;
+    }
+}
+
+static struct epb_element *
+first_of(const struct epb_list *list)
+{
+    return epb_list_empty(list) ? NULL
+                                : EPB_LIST_ITEM(list->next, struct epb_element, of_free);
+}
+
+/* As many as are held, at most. */
+static void
+commit_kept(struct epb_lease_filling *filling)
+{
+    struct epb_element *element;
+
+    while ((element = first_of(&filling->kept)) != NULL) {
+        epb_list_remove(&element->of_free);
+        element->discarded = false;
+    }
+}
+
+static void
+commit(struct epb_leases *leases, struct epb_lease_filling *filling, bool has_value)
+{
+    struct epb_resource *pool = filling->pool;
+    bool is_anew = filling->how == EPB_DEFINE_ANEW;
+
+    if (!epb_resource_can_be(pool, EPB_KIND_POOL, has_value)) {
+        fail(filling, EPB_KIND_MISMATCH);
+        return;
+    }
+    commit_kept(filling);
+    epb_list_append_all(&filling->added, &pool->free_elements);
+    pool->free_count += filling->added_count;
+    pool->elements.count += filling->grown.count;
+    pool->elements.sum += filling->grown.sum;
+    leases->stats.elements += filling->grown.count;
+    epb_pool_resized(leases, pool);
+    filling->committed = true;
+    filling->changed = !pool->defined || is_anew;
+    if (filling->changed) {
+        pool->definition = filling->mark;
+    }
+    if (!pool->defined) {
+        epb_resource_define(leases, pool, EPB_KIND_POOL);
+    }
+    filling->free_at = pool->free_elements.next;
+    filling->step = is_anew ? STEP_PRUNE_FREE : STEP_FINISH;
+}
+
+/* What is not in the list leaves the pool. Behind those that were free before are those
+ * that have come, and what was given back since then. */
+static void
+prune_free(struct epb_leases *leases, struct epb_lease_filling *filling,
+           struct epb_budget *budget)
+{
+    const struct epb_list *end = &filling->pool->free_elements;
+
+    while (!epb_budget_spent(budget)) {
+        struct epb_element *element =
+            EPB_LIST_ITEM(filling->free_at, struct epb_element, of_free);
+
+        if (filling->free_at == end ||
+            (element->fresh && element->batch == filling->number)) {
+            filling->free_at = NULL;
+            filling->grant_at = filling->pool->grants.next;
+            filling->step = STEP_PRUNE_HELD;
+            return;
+        }
+        epb_budget_spend(budget, EPB_UNITS_VISIT);
+        filling->free_at = filling->free_at->next;
+        if (element->batch != filling->number) {
+            epb_element_discard(leases, filling->pool, element);
+        }
+    }
+}
+
+static void
+prune_held(struct epb_leases *leases, struct epb_lease_filling *filling,
+           struct epb_budget *budget)
+{
+    const struct epb_list *end = &filling->pool->grants;
+
+    while (filling->grant_at != end && !epb_budget_spent(budget)) {
+        const struct epb_grant *grant =
+            EPB_LIST_ITEM(filling->grant_at, const struct epb_grant, of_resource);
+
+        for (uint32_t i = 0; i < grant->count; i++) {
+            if (grant->things[i].element->batch != filling->number) {
+                epb_element_discard(leases, filling->pool, grant->things[i].element);
+            }
+        }
+        epb_budget_spend(budget, EPB_UNITS_VISIT * (size_t)grant->count);
+        filling->grant_at = filling->grant_at->next;
+    }
+    if (filling->grant_at == end) {
+        filling->grant_at = NULL;
+        filling->step = STEP_FINISH;
+    }
+}
+
+static void
+undo_on(struct epb_leases *leases, struct epb_lease_filling *filling,
+        struct epb_budget *budget)
+{
+    struct epb_resource *pool = filling->pool;
+    struct epb_element *element;
+
+    while (!epb_budget_spent(budget)) {
+        epb_budget_spend(budget, EPB_UNITS_VISIT);
+        if ((element = first_of(&filling->added)) != NULL) {
+            epb_element_remove(leases, element);
+        } else if ((element = first_of(&filling->kept)) != NULL) {
+            epb_list_remove(&element->of_free);
+            element->batch = 0;
+        } else {
+            leases->filling = NULL;
+            pool->pins--;
+            epb_resource_free_unused(leases, pool);
+            filling->step = STEP_DONE;
+            return;
+        }
+    }
+}
+
+/* All of the pool is as it shall be: its queue goes on. */
+static void
+settle_pool(struct epb_leases *leases, struct epb_resource *pool,
+            const struct epb_time *now)
+{
+    epb_queue_refuse(leases, pool);
+    epb_resource_go_on(leases, pool, now);
+    epb_pools_refuse_stuck(leases, now);
+    pool->pins--;
+    epb_resource_free_unused(leases, pool);
+}
+
+static void
+finish(struct epb_leases *leases, struct epb_lease_filling *filling,
+       const struct epb_time *now)
+{
+    leases->filling = NULL;
+    filling->size = filling->pool->elements.count;
+    filling->step = STEP_DONE;
+    settle_pool(leases, filling->pool, now);
+}
+
+/* What is due has ended before. */
+static bool
+needs_time(const struct epb_lease_filling *filling)
+{
+    return filling->step == STEP_DECIDE || filling->step == STEP_COMMIT ||
+           filling->step == STEP_FINISH;
+}
+
+/* Of the other steps. */
+static void
+step_on(struct epb_leases *leases, struct epb_lease_filling *filling,
+        struct epb_budget *budget)
+{
+    switch ((enum step)filling->step) {
+    case STEP_CHECK:
+        check_on(leases, filling, budget);
+        break;
+    case STEP_STAGE:
+        stage_on(leases, filling, budget);
+        break;
+    case STEP_PRUNE_FREE:
+        prune_free(leases, filling, budget);
+        break;
+    case STEP_PRUNE_HELD:
+        prune_held(leases, filling, budget);
+        break;
+    case STEP_UNDO:
+        undo_on(leases, filling, budget);
+        break;
+    case STEP_DECIDE:
+    case STEP_COMMIT:
+    case STEP_FINISH:
+    case STEP_DONE:
+        break;
+    }
+}
+
+/* The whole */
+
+void
+epb_lease_fill_begin(struct epb_lease_filling *filling)
+{
+    filling->unpack = epb_unpack_of(filling->elements);
+    filling->step = STEP_CHECK;
+}
+
+enum epb_status
+epb_lease_fill(struct epb_leases *leases, struct epb_lease_filling *filling,
+               bool has_value, const struct epb_time *now, struct epb_budget *budget,
+               bool *done)
+{
+    filling->wants_room = false;
+    while (filling->step != STEP_DONE && !filling->wants_room &&
+           !epb_budget_spent(budget)) {
+        if (needs_time(filling)) {
+            epb_leases_settle(leases, now);
+        }
+        if (filling->step == STEP_DECIDE) {
+            if (epb_filling_settle(leases, now, budget)) {
+                decide(leases, filling, has_value);
+            }
+        } else if (filling->step == STEP_COMMIT) {
+            commit(leases, filling, has_value);
+        } else if (filling->step == STEP_FINISH) {
+            finish(leases, filling, now);
+        } else {
+            step_on(leases, filling, budget);
+        }
+    }
+    *done = filling->step == STEP_DONE;
+    return *done ? filling->status : EPB_OK;
+}
+
+bool
+epb_lease_fill_drop(struct epb_leases *leases, struct epb_lease_filling *filling,
+                    struct epb_budget *budget)
+{
+    if (leases->filling != filling) {
+        return true;
+    }
+    if (!filling->committed) {
+        filling->step = STEP_UNDO;
+    }
+    while (leases->filling == filling && filling->step != STEP_FINISH &&
+           !epb_budget_spent(budget)) {
+        step_on(leases, filling, budget);
+    }
+    if (leases->filling == filling && filling->step == STEP_FINISH) {
+        leases->filling = NULL;
+        epb_list_append(&leases->unsettled, &filling->pool->of_unsettled);
+    }
+    return leases->filling != filling;
+}
+
+void
+epb_leases_settle_pools(struct epb_leases *leases, const struct epb_time *now)
+{
+    while (!epb_list_empty(&leases->unsettled)) {
+        struct epb_resource *pool =
+            EPB_LIST_ITEM(leases->unsettled.next, struct epb_resource, of_unsettled);
+
+        epb_list_remove(&pool->of_unsettled);
+        settle_pool(leases, pool, now);
+    }
+}
+
+bool
+epb_filling_settle(struct epb_leases *leases, const struct epb_time *now,
+                   struct epb_budget *budget)
+{
+    if (leases->filling != NULL &&
+        !epb_lease_fill_drop(leases, leases->filling, budget)) {
+        return false;
+    }
+    epb_leases_settle_pools(leases, now);
+    return true;
+}
