@@ -94,11 +94,13 @@ const noValue = (call, { near, gone }) =>
   gone === null ? UNKNOWN + otherNames(call, near) : describeGone(gone);
 
 /** @type {Explained} */
-const tooLarge = (_call, { large }) => {
+const tooLarge = (call, { large }) => {
   if (large === null) return sentence('too_large');
   const { size, limit, option } = large;
-  const what = option === 'maxValueSize' ? 'value' : 'request';
-  return `The ${what} has ${size} bytes, and the broker takes ${limit} (${option}).`;
+  const isPool = call.operation === 'pool' || call.operation === 'poolAdd';
+  const subject = isPool ? 'An element' : 'The value';
+  const what = option === 'maxValueSize' ? subject : 'The request';
+  return `${what} has ${size} bytes, and the broker takes ${limit} (${option}).`;
 };
 
 /**

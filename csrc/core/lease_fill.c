@@ -5,9 +5,9 @@
  *                              '-> undoing
  *
  * Checking looks at the list alone, and sums it up. Whether it is the list of a pool's
- * definition, or of the elements it has now, is told by the number of elements and the
+ * definition, or of the elements it has now, follows from the number of elements and the
  * sum of their hashes: what was discarded is not kept for that, and the order doesn't
- * matter. A hash has 64 bits, and a key that nobody knows.
+ * matter. A hash has 64 bits, and a secret key.
  *
  * Staging makes the elements and puts them into the map of all, and nobody gets them.
  * An element that was discarded and is still held is only noted; given back meanwhile, it

@@ -14,25 +14,6 @@ input_front(struct epb_session *session)
     return session->in.memory + session->in.start;
 }
 
-/* Looks at each byte once, however the line arrives. */
-static enum epb_session_found
-find_line(struct epb_session *session, size_t *line_bytes)
-{
-    size_t size_bytes = epb_buf_size(&session->in);
-    const uint8_t *newline = NULL;
-    if (size_bytes > session->scanned_bytes) {
-        newline = memchr(input_front(session) + session->scanned_bytes, '\n',
-                         size_bytes - session->scanned_bytes);
-    }
-    session->scanned_bytes = size_bytes;
-    *line_bytes = newline == NULL ? size_bytes : (size_t)(newline - input_front(session));
-    if (*line_bytes > session->request_limit_bytes) {
-        epb_session_refuse_request(session, 0, EPB_TOO_LARGE);
-        return EPB_FOUND_END;
-    }
-    return newline == NULL ? EPB_FOUND_NOTHING : EPB_FOUND_REQUEST;
-}
-
 /* With a secret, nothing of a line is looked at before its signature holds. */
 static bool
 line_is_proven(struct epb_session *session, uint8_t *line, size_t *line_bytes)
@@ -69,6 +50,39 @@ say(struct epb_session *session, const struct epb_command *command, struct epb_b
                epb_jsonl_encode_error(&session->out, id, status) != EPB_OK) {
         epb_session_abandon(session);
     }
+}
+
+/* So much has come of a line, which may have no end. */
+static void
+refuse_long(struct epb_session *session, size_t come_bytes)
+{
+    static const struct epb_bytes no_id = {NULL, 0};
+    struct epb_reply reply = {.id = 0};
+    epb_engine_count_refusal(session->config->engine, EPB_TOO_LARGE);
+    epb_session_tell(session, "refused", NULL, EPB_TOO_LARGE);
+    epb_reply_too_large(&reply, come_bytes, session->request_limit_bytes,
+                        "maxRequestSize");
+    say(session, NULL, no_id, &reply);
+    epb_session_abandon(session);
+}
+
+/* Looks at each byte once, however the line arrives. */
+static enum epb_session_found
+find_line(struct epb_session *session, size_t *line_bytes)
+{
+    size_t size_bytes = epb_buf_size(&session->in);
+    const uint8_t *newline = NULL;
+    if (size_bytes > session->scanned_bytes) {
+        newline = memchr(input_front(session) + session->scanned_bytes, '\n',
+                         size_bytes - session->scanned_bytes);
+    }
+    session->scanned_bytes = size_bytes;
+    *line_bytes = newline == NULL ? size_bytes : (size_t)(newline - input_front(session));
+    if (*line_bytes > session->request_limit_bytes) {
+        refuse_long(session, *line_bytes);
+        return EPB_FOUND_END;
+    }
+    return newline == NULL ? EPB_FOUND_NOTHING : EPB_FOUND_REQUEST;
 }
 
 enum epb_status

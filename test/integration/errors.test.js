@@ -318,7 +318,10 @@ describe('JSON lines', () => {
     await whileServing(client, async () => {
       const raw = await rawConnection(t, broker.pipe);
       raw.write(`{"action":"set","key":"k","value":"${'x'.repeat(5000)}`);
-      assert.equal((await raw.line()).error, 'too_large');
+      const { ok, error, size, limit, option } = await raw.line();
+      assert.deepEqual([ok, error, limit], [false, 'too_large', 4096]);
+      assert.equal(option, 'maxRequestSize');
+      assert.ok(size > 4096 && size <= 5050, `${size}`);
       assert.equal(await raw.line(), null);
     });
   });

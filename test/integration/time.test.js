@@ -211,6 +211,10 @@ test('too_large has both numbers, and the option', async (t) => {
   const client = startClient(t, broker);
   const request = /The request has 50\d\d bytes, and the broker takes 4096 \(maxRequestSize\)\.$/;
   await assert.rejects(client.set('k', 'x'.repeat(5000), TTL), withCode('too_large', request));
+  const element = /An element has 2002 bytes, and the broker takes 1000 \(maxValueSize\)\.$/;
+  const elements = ['a', 'x'.repeat(2000)];
+  await assert.rejects(client.pool('p', elements), withCode('too_large', element));
+  await assert.rejects(client.poolAdd('p', elements), withCode('too_large', element));
 });
 
 const SHORT = `
