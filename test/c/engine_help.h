@@ -95,10 +95,9 @@ ask(struct peer *peer, struct epb_request request)
     cr_assert_eq(table.reply.id, request.id);
     if (table.reply.status != EPB_OK || table.reply.deferred) {
         cr_assert(table.reply.flags == 0 || table.reply.status == EPB_TOO_LARGE);
-        cr_assert(table.reply.body.size_bytes == 0 ||
-                  table.reply.status == EPB_TOO_LARGE ||
-                  table.reply.status == EPB_LEASE_HELD ||
-                  table.reply.status == EPB_DEADLOCK);
+        cr_assert(
+            table.reply.body.size_bytes == 0 || table.reply.status == EPB_TOO_LARGE ||
+            table.reply.status == EPB_LEASE_HELD || table.reply.status == EPB_DEADLOCK);
     }
     return table.reply.deferred ? DEFERRED : table.reply.status;
 }
