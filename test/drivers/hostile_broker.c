@@ -9,6 +9,7 @@
 
 #include "drive.h"
 #include "io/client.h"
+#include "io/own_frame.h"
 
 #define TURNS 400U
 #define EXCHANGES 300U
