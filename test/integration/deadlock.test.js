@@ -236,6 +236,8 @@ test('in JSON lines a request says itself what it holds', async (t) => {
     refused.cycle.map(({ key, workerId, token: held }) => [key, workerId, held]),
     [['a', 'w', token]],
   );
+  const full = [...Array(63).fill(1), token];
+  assert.equal((await ask({ ...again, holding: full })).error, 'deadlock', 'the 64th counts');
   assert.equal((await ask({ ...again, holding: ['x'] })).error, 'invalid_request');
   assert.equal((await ask({ ...again, holding: Array(65).fill(1) })).error, 'too_large');
   assert.equal((await ask({ ...again, value: 1 })).error, 'invalid_request');
