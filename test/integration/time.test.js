@@ -201,6 +201,25 @@ test('get of a pool or a semaphore says that it is to be leased', async (t) => {
   }
 });
 
+test('over JSON lines, too, a key that is not there names keys near it', async (t) => {
+  const broker = startBroker(t);
+  const client = startClient(t, broker);
+  await client.pool('accounts', ['a', 'b']);
+  await client.set('account', 1, TTL);
+  const raw = await rawConnection(t, broker.pipe);
+  for (const request of [{ action: 'get' }, { action: 'acquire', workerId: 'w' }]) {
+    raw.write(`${JSON.stringify({ ...request, key: 'acount' })}\n`);
+    const { error, near } = await raw.line();
+    assert.equal(error, 'not_found');
+    assert.deepEqual(near, [
+      { key: 'account', kind: 'value' },
+      { key: 'accounts', kind: 'pool' },
+    ]);
+  }
+  raw.write('{"action":"get","key":"nothing like it"}\n');
+  assert.equal((await raw.line()).near, undefined);
+});
+
 test('too_large has both numbers, and the option', async (t) => {
   const broker = startBroker(t, { maxValueSize: 1000, maxRequestSize: 4096 });
   for (const compression of [false, true]) {
