@@ -95,6 +95,7 @@ struct epb_conn {
     struct epb_list timed;
     struct epb_list surplus; /* of its process, when it is beyond the limit */
     struct epb_process *process;
+    bool is_proven; /* within the limit, and counted by its process */
     bool is_surplus;
     bool renews;          /* and has said what it is there for */
     uint64_t deadline_ms; /* mono_ms; UINT64_MAX: none */

@@ -66,8 +66,9 @@ note_progress(struct epb_server *server, struct epb_conn *conn)
     if (!epb_list_empty(&conn->unproven) && !epb_session_unproven(conn->session)) {
         epb_list_remove(&conn->unproven);
         server->unproven_count--;
-        if (!conn->is_surplus)
-            conn->process->proven++;
+        /* One that is refused has proven nothing. */
+        conn->is_proven = !conn->is_surplus && !epb_session_closing(conn->session);
+        conn->process->proven += conn->is_proven;
         accept_now(server);
     }
     if (conn->is_surplus && !conn->renews && epb_session_renews(conn->session)) {
@@ -125,7 +126,7 @@ leave_process(struct epb_server *server, struct epb_conn *conn)
         server->surplus_count--;
         if (!conn->renews)
             count_refusal(server);
-    } else if (epb_list_empty(&conn->unproven) && --process->proven == 0) {
+    } else if (conn->is_proven && --process->proven == 0) {
         end_surplus(server, process);
     }
     conn->process = NULL;
