@@ -43,13 +43,29 @@ function builtin(name) {
 /** When garbage was collected last, by this. */
 let collectedAt = -Infinity;
 
+/**
+ * What a new realm has where Node was told to give it; the flag is as before afterwards.
+ * @returns {() => void}
+ */
+function collector() {
+  const vm = builtin('node:vm');
+  const given = vm.runInNewContext('globalThis.gc');
+  if (given !== undefined) return given;
+  const v8 = builtin('node:v8');
+  v8.setFlagsFromString('--expose-gc');
+  try {
+    return vm.runInNewContext('gc');
+  } finally {
+    v8.setFlagsFromString('--no-expose-gc');
+  }
+}
+
 /** Has garbage collected soon, from the event loop, if this Node can be told to; not all the time. */
 function collectGarbage() {
   if (now() - collectedAt < PAUSE_MS) return;
   collectedAt = now();
   try {
-    builtin('node:v8').setFlagsFromString('--expose-gc');
-    load().collect(builtin('node:vm').runInNewContext('gc'));
+    load().collect(collector());
   } catch {
     // Then what waits for nothing is found when there is garbage enough.
   }
