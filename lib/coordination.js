@@ -164,6 +164,8 @@ class Computation {
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : '';
       if (code === 'fenced') return false;
+      // It went with its broker: to ask for its release would wait for the next one.
+      if (code === 'broker_gone') throw error;
       await this.#release(token, UNANSWERED.has(code) ? null : reasonOf(error));
       throw error;
     }
