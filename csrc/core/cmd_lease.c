@@ -421,6 +421,14 @@ epb_cmd_renew(struct epb_engine *engine, struct epb_party *party,
     epb_state_list_reply(engine, reply);
 }
 
+void
+epb_cmd_take(struct epb_engine *engine, struct epb_party *party,
+             const struct epb_request *request, const struct epb_time *now,
+             struct epb_reply *reply)
+{
+    reply->status = epb_lease_take(engine->leases, party, request->fence, now);
+}
+
 /* Releasing */
 
 /* A release that tells why its computation failed. */

@@ -312,16 +312,27 @@ ask_anew(struct epb_leases *leases, struct epb_party *party, struct epb_stake *s
     return status;
 }
 
-/* The holder's own again, renewed: this party has it now, too. */
+/* A live grant that the party's session has: this party has it now, too. */
 static enum epb_status
-ask_standing(struct epb_leases *leases, struct epb_party *party,
-             struct epb_grant *standing, uint64_t ttl_ms, const struct epb_time *now)
+share(struct epb_leases *leases, struct epb_party *party, struct epb_grant *standing)
 {
     struct epb_take *take;
     enum epb_status status = epb_take_new(leases, standing->stake, party, &take);
 
     if (status == EPB_OK) {
         epb_take_add(leases, standing, take);
+    }
+    return status;
+}
+
+/* The holder's own again, renewed. */
+static enum epb_status
+ask_standing(struct epb_leases *leases, struct epb_party *party,
+             struct epb_grant *standing, uint64_t ttl_ms, const struct epb_time *now)
+{
+    enum epb_status status = share(leases, party, standing);
+
+    if (status == EPB_OK) {
         epb_grant_renew(leases, standing, ttl_ms, now);
         standing->taken = true;
     }
@@ -462,22 +473,40 @@ epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
     return true;
 }
 
+/* The live grant of this token, if the party may have it. */
+static enum epb_status
+find_own(struct epb_leases *leases, const struct epb_party *party, uint64_t token,
+         const struct epb_time *now, struct epb_grant **out)
+{
+    epb_leases_settle(leases, now);
+    *out = epb_lease_find(leases, token, now);
+    if (*out == NULL) {
+        return EPB_LEASE_LOST;
+    }
+    return epb_grant_is_for(*out, party) ? EPB_OK : EPB_LEASE_HELD;
+}
+
 enum epb_status
 epb_lease_renew_token(struct epb_leases *leases, const struct epb_party *party,
                       uint64_t token, uint64_t ttl_ms, const struct epb_time *now)
 {
     struct epb_grant *grant;
+    enum epb_status status = find_own(leases, party, token, now, &grant);
 
-    epb_leases_settle(leases, now);
-    grant = epb_lease_find(leases, token, now);
-    if (grant == NULL) {
-        return EPB_LEASE_LOST;
+    if (status == EPB_OK) {
+        epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
     }
-    if (!epb_grant_is_for(grant, party)) {
-        return EPB_LEASE_HELD;
-    }
-    epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
-    return EPB_OK;
+    return status;
+}
+
+enum epb_status
+epb_lease_take(struct epb_leases *leases, struct epb_party *party, uint64_t token,
+               const struct epb_time *now)
+{
+    struct epb_grant *grant;
+    enum epb_status status = find_own(leases, party, token, now, &grant);
+
+    return status == EPB_OK ? share(leases, party, grant) : status;
 }
 
 void

@@ -195,6 +195,11 @@ epb_lease_find(const struct epb_leases *leases, uint64_t token,
 EPB_MUST_USE enum epb_status
 epb_lease_renew_token(struct epb_leases *leases, const struct epb_party *party,
                       uint64_t token, uint64_t ttl_ms, const struct epb_time *now);
+/* The party has taken this grant of its session, too; its TTL runs on. Statuses as
+ * above, and those of memory. */
+EPB_MUST_USE enum epb_status
+epb_lease_take(struct epb_leases *leases, struct epb_party *party, uint64_t token,
+               const struct epb_time *now);
 /* All grants of the holder, or those of one key (key may be empty) of the spaces of keys
  * and locks; `ttl_ms` 0: each its own. What the holder lost in these spaces by TTL or
  * force since it was last told is visited, oldest first, and forgotten; when `lost`

@@ -60,6 +60,7 @@ ACTIONS = {
     "clear": 31,
     "acquire": 32,
     "number": 33,
+    "take": 34,
 }
 
 STATUSES = [

@@ -159,6 +159,8 @@ struct model_grant *
 model_find(struct model *model, uint64_t token);
 enum epb_status
 model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t ttl);
+enum epb_status
+model_take_token(struct model *model, unsigned party, uint64_t token);
 unsigned
 model_renew_worker(struct model *model, unsigned place, unsigned worker, unsigned key,
                    uint64_t ttl);

@@ -163,6 +163,23 @@ model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t 
     return EPB_OK;
 }
 
+enum epb_status
+model_take_token(struct model *model, unsigned party, uint64_t token)
+{
+    struct model_grant *grant;
+
+    model_settle(model);
+    grant = model_find(model, token);
+    if (grant == NULL) {
+        return EPB_LEASE_LOST;
+    }
+    if (is_others(model, grant, party)) {
+        return EPB_LEASE_HELD;
+    }
+    model_take(model, token, party);
+    return EPB_OK;
+}
+
 static bool
 is_named(const struct model_grant *grant, unsigned place, unsigned worker, unsigned key)
 {

@@ -16,17 +16,17 @@ static const char *const op_names[OP_KINDS] = {
     "pool", "limit",       "discard",      "undefine",      "cancel",
     "pop",  "leave/join",  "time",         "sweep",         "computed",
     "fail", "losses",      "value",        "drain",         "end",
-    "join", "clear",
+    "join", "clear",       "take",
 };
 
 /* In how many of 256 operations. */
-static const uint8_t op_weights[OP_KINDS] = {66, 8,  10, 10, 12, 8, 4,  5, 3, 6,  36,
-                                             5,  24, 12, 5,  5,  8, 10, 1, 6, 10, 2};
+static const uint8_t op_weights[OP_KINDS] = {62, 8,  10, 10, 12, 8,  4, 5, 3,  6, 36, 5,
+                                             24, 12, 5,  5,  8,  10, 1, 6, 10, 2, 4};
 
 /* The same in histories that tie knots: much is waited for, by flows that hold something,
  * pools change their size, and computed values go again. */
 static const uint8_t knot_weights[OP_KINDS] = {116, 2, 2, 12, 2, 22, 4, 22, 1, 3, 34,
-                                               1,   4, 2, 20, 2, 2,  2, 0,  2, 1};
+                                               1,   4, 2, 20, 2, 2,  2, 0,  2, 1, 0};
 
 /* Histories */
 

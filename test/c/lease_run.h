@@ -30,6 +30,7 @@ enum op_kind {
     OP_END,
     OP_JOIN,
     OP_CLEAR,
+    OP_TAKE,
     OP_KINDS
 };
 

@@ -239,6 +239,15 @@ op_renew_token(struct run *run, const struct op *op)
                     model_renew_token(&run->model, op->party, token, run_choose_ttl(op)));
 }
 
+static void
+op_take(struct run *run, const struct op *op)
+{
+    uint64_t token = choose_token(run, op);
+
+    EXPECT(run, epb_lease_take(run->leases, run->parties[op->party], token, &run->now) ==
+                    model_take_token(&run->model, op->party, token));
+}
+
 struct telling {
     struct run *run;
     unsigned worker, place, left;
@@ -701,5 +710,5 @@ void (*const run_op_calls[OP_KINDS])(struct run *run, const struct op *op) = {
     op_pool, op_limit,       op_discard,      op_undefine,      op_cancel,
     op_pop,  op_leave,       op_time,         op_sweep,         op_computed,
     op_fail, op_losses,      op_value,        op_drain,         op_end,
-    op_join, op_clear,
+    op_join, op_clear,       op_take,
 };

@@ -126,6 +126,34 @@ Test(lease_session, what_a_connection_took_ends_with_it_unless_another_took_it_t
     office_close(&office);
 }
 
+Test(lease_session, one_may_take_by_token_what_another_connection_was_granted)
+{
+    struct office office;
+    struct epb_party *a;
+    struct epb_party *keeper;
+    struct epb_party *stranger;
+    uint64_t token;
+
+    office_open(&office);
+    a = enter_as(&office, 1);
+    keeper = enter_as(&office, 1);
+    stranger = enter(&office);
+    token = gets(&office, a, "k", "w", value).token;
+    cr_assert_eq(epb_lease_take(office.leases, stranger, token, &office.now),
+                 EPB_LEASE_HELD);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(epb_lease_take(office.leases, keeper, token, &office.now), EPB_OK);
+    }
+    leave(&office, a);
+    cr_assert(is_live(&office, token), "the other has it");
+    pass(&office, 1000);
+    cr_assert_eq(epb_lease_take(office.leases, keeper, token, &office.now),
+                 EPB_LEASE_LOST, "its TTL is what it was");
+    leave(&office, keeper);
+    leave(&office, stranger);
+    office_close(&office);
+}
+
 Test(lease_session, one_that_only_renews_takes_nothing)
 {
     struct office office;
