@@ -37,6 +37,10 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {(kept: number) => void} unkeep
  * @property {(kept: number) => number | null} keptAgo ms since it was last sent (or since `keep`); null:
  *   it is not kept any more
+ * @property {(token: number, intervalMs: number, isRenewed: boolean) => boolean} hold a lease is the
+ *   thread's, whatever becomes of the connection; false: not connected
+ * @property {(token: number) => boolean} holds whether it is
+ * @property {(token: number) => boolean} drop not by this connection any more; whether nothing else of this thread claims it
  * @property {() => void} close
  *
  * @typedef {object} NativeBroker

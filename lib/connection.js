@@ -75,6 +75,8 @@ const IDLE_CHECKS = 2;
 const SIBLINGS_MS = 20;
 const SIBLINGS_MAX_MS = 10_000;
 const SIBLINGS_KEYS = 8;
+/** So long a client that is closed waits for what it gives back. */
+const GIVE_BACK_MS = 1000;
 /** How soon it is tried again to wait by the event loop, where the system has nothing left to wait with. */
 const ARM_AGAIN_MS = 10;
 
@@ -154,6 +156,9 @@ function noticeAt({ noticeMs, notices, since, waitMs }) {
   return isNever ? Infinity : since + noticeMs * NOTICES[notices];
 }
 
+/** @param {number} ttl */
+const renewalIntervalMs = (ttl) => Math.max(1, Math.floor(ttl / RENEWALS_A_TTL));
+
 class Connection {
   #binding = load();
   /** @type {import('./binding').NativeChannel} */
@@ -222,8 +227,10 @@ class Connection {
     this.pipe = pipe;
     this.#connectTimeout = connectTimeout === 0 ? Infinity : connectTimeout;
     this.session = new Session({
-      start: (token) => this.renewByToken(token, LEASE_TTL.ms),
-      stop: (kept) => this.unkeep(kept),
+      hold: (token, isRenewed) => {
+        return this.#channel.hold(token, renewalIntervalMs(LEASE_TTL.ms), isRenewed);
+      },
+      drop: (token) => this.#channel.drop(token),
     });
     this.actions = this.#binding.actions;
     const { commands, flags } = this.#binding;
@@ -411,11 +418,16 @@ class Connection {
    * @param {number} timeout
    */
   giveBack(token, timeout) {
+    this.#tell('release', timeout, this.#releaseRequest(token));
+  }
+
+  /** @param {number} token */
+  #releaseRequest(token) {
     const request = new frame.Request();
     request.action = this.actions.release;
     request.fence = token;
     request.flags = frame.FLAGS.fence;
-    this.#tell('release', timeout, request);
+    return request;
   }
 
   /**
@@ -429,8 +441,7 @@ class Connection {
     request.action = this.actions.renew;
     request.fence = token;
     request.flags = frame.FLAGS.fence;
-    const intervalMs = Math.max(1, Math.floor(ttl / RENEWALS_A_TTL));
-    return this.#channel.keep(frame.silentFrame(request), intervalMs);
+    return this.#channel.keep(frame.silentFrame(request), renewalIntervalMs(ttl));
   }
 
   /** @param {number} kept */
@@ -642,7 +653,8 @@ class Connection {
           line.key === key &&
           line.state === 'held' &&
           line.session === this.#channel.session &&
-          !this.session.holds(Number(line.token)),
+          !this.session.holds(Number(line.token)) &&
+          !this.#channel.holds(Number(line.token)),
       );
     });
     if (!isSiblings) return false;
@@ -1090,7 +1102,7 @@ class Connection {
   }
 
   /**
-   * The last user waits until what was asked is answered, then closes.
+   * The last user waits until what was asked is answered, gives everything back, then closes.
    * @returns {Promise<void>}
    */
   async release() {
@@ -1102,11 +1114,27 @@ class Connection {
         this.#onDrained.push(() => resolve(undefined));
       });
     }
+    await this.#giveGrantsBack();
     this.end();
   }
 
-  /** Ends everything here, and gives back all that was taken. What is asked for later connects again. */
+  /** What the thread holds would not end with this connection. */
+  async #giveGrantsBack() {
+    const tokens = this.session.takeGrants();
+    if (!this.#connected) return;
+    const released = tokens.map((token) => {
+      const request = this.#releaseRequest(token);
+      return this.ask('release', undefined, GIVE_BACK_MS, request, () => undefined);
+    });
+    await Promise.allSettled(released);
+  }
+
+  /**
+   * Ends everything here, and gives back what was taken, but for what the thread holds: that is the
+   * worker's until the thread ends. What is asked for later connects again.
+   */
   end() {
+    this.session.leave();
     this.#expireAt = this.#armAt = this.#idleAt = this.#siblingsAt = Infinity;
     this.#noticeAt = Infinity;
     this.#backoff.end();

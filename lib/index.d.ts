@@ -904,7 +904,10 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    */
   namespace<Name extends string>(name: Name): PipeClient<NamesIn<Schema, Name>, DefaultTtl>;
 
-  /** Waits for the answers that are due, then closes; later calls reject with `invalid_request`. */
+  /**
+   * Waits for the answers that are due, gives back what was leased and acquired, then closes; later calls
+   * reject with `invalid_request`.
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

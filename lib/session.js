@@ -7,7 +7,8 @@
  * Invariants:
  * - what a reply gives is here before its promise settles, so that an event right behind the reply
  *   finds it;
- * - a grant without a TTL is renewed by native code while it is here, and not afterwards;
+ * - a grant is the thread's while it is here (see `hold` in binding.js), and renewed when it has no TTL;
+ *   afterwards only where this copy of the module ends and leaves it to the thread;
  * - a grant that ended with a connection is told once: in the next renewal of its worker.
  */
 
@@ -17,7 +18,9 @@ const packed = require('./packed');
  * @typedef {import('./lease').Lease} Lease
  * @typedef {import('./watch').Watch} Watch
  * @typedef {{ key: string, workerId: string }} Grant
- * @typedef {{ start: (token: number) => number, stop: (kept: number) => void }} Renewal by native code
+ * @typedef {object} Holding by native code
+ * @property {(token: number, isRenewed: boolean) => boolean} hold
+ * @property {(token: number) => boolean} drop
  */
 
 /** Like the broker: a worker that never renews does not cost more than this. */
@@ -79,15 +82,15 @@ class Session {
   #watches = new Map();
   /** @type {Map<number, Grant>} by token */
   #grants = new Map();
-  /** @type {Map<number, number>} what renews a grant, by token */
-  #kept = new Map();
+  /** @type {Set<number>} which of them the thread holds, by token */
+  #held = new Set();
   /** @type {Map<number, Grant>} that ended with a connection, by token */
   #losses = new Map();
-  #renewal;
+  #holding;
 
-  /** @param {Renewal} renewal */
-  constructor(renewal) {
-    this.#renewal = renewal;
+  /** @param {Holding} holding */
+  constructor(holding) {
+    this.#holding = holding;
   }
 
   /** Whether there is somebody to be told of events. */
@@ -144,33 +147,42 @@ class Session {
   /**
    * @param {number} token that may be here already: the holder asked again
    * @param {Grant} grant
-   * @param {boolean} isKept it has no TTL
+   * @param {boolean} isRenewed it has no TTL
    */
-  addGrant(token, grant, isKept) {
+  addGrant(token, grant, isRenewed) {
     // There is one at a time: an earlier one has ended, by another copy's release perhaps.
     const others = this.#holders.tokens(grant.workerId, grant.key);
     for (const other of others) if (other !== token) this.#removeGrant(other);
     this.#grants.set(token, grant);
     this.#holders.add(grant, token);
-    if (!isKept) this.#unkeep(token);
-    else if (!this.#kept.has(token)) this.#kept.set(token, this.#renewal.start(token));
+    this.#hold(token, isRenewed);
+  }
+
+  /**
+   * @param {number} token
+   * @param {boolean} isRenewed
+   */
+  #hold(token, isRenewed) {
+    const isHeld = this.#held.has(token);
+    // Each time: another copy may have asked otherwise meanwhile.
+    if (!this.#holding.hold(token, isRenewed)) return;
+    this.#held.add(token);
+    // One claim is enough.
+    if (isHeld) this.#holding.drop(token);
   }
 
   /** @param {number} token */
   #removeGrant(token) {
     const grant = this.#grants.get(token);
     if (grant === undefined) return;
-    this.#unkeep(token);
+    this.#drop(token);
     this.#grants.delete(token);
     this.#holders.remove(grant, token);
   }
 
   /** @param {number} token */
-  #unkeep(token) {
-    const kept = this.#kept.get(token);
-    if (kept === undefined) return;
-    this.#kept.delete(token);
-    this.#renewal.stop(kept);
+  #drop(token) {
+    if (this.#held.delete(token)) this.#holding.drop(token);
   }
 
   /**
@@ -179,7 +191,9 @@ class Session {
    * @param {string} key '': of any
    */
   limited(workerId, key) {
-    for (const token of this.#holders.tokens(workerId, key)) this.#unkeep(token);
+    for (const token of this.#holders.tokens(workerId, key)) {
+      if (this.#held.has(token)) this.#hold(token, false);
+    }
   }
 
   /**
@@ -243,9 +257,26 @@ class Session {
     return true;
   }
 
+  /** This copy of the module ends: what it got by `lease()` is left to the thread. */
+  leave() {
+    this.#held.clear();
+    for (const [token, grant] of this.#grants) this.#holders.remove(grant, token);
+    this.#grants.clear();
+  }
+
+  /**
+   * Its client is closed, and what it got by `lease()` is to be given back.
+   * @returns {number[]} tokens of what nothing else of this thread has got, too
+   */
+  takeGrants() {
+    const tokens = [...this.#held].filter((token) => this.#holding.drop(token));
+    this.leave();
+    return tokens;
+  }
+
   /** The connection is gone. */
   end() {
-    for (const token of [...this.#kept.keys()]) this.#unkeep(token);
+    for (const token of [...this.#held]) this.#drop(token);
     for (const [token, grant] of this.#grants) this.#losses.set(token, grant);
     this.#grants.clear();
     for (const token of this.#losses.keys()) {

@@ -8,9 +8,12 @@
  * `keep` has a frame sent every so often from native code, by a separate connection,
  * whatever the thread of JavaScript is busy with; it ends with this connection.
  *
+ * `hold` makes a lease the thread's: it lasts until `drop`, or until the environment
+ * ends, whatever becomes of the Channel.
+ *
  * All Channels of a thread to a broker are one session there, however many copies of the
- * JavaScript made them; `session` is its number. What a Channel took at the broker ends
- * with it, by `close` or by being collected.
+ * JavaScript made them; `session` is its number. What else a Channel took at the broker
+ * ends with it, by `close` or by being collected.
  *
  * `alarm` and `turn` are the clock of JavaScript's side of the connection, and its way to
  * the next round of the event loop: programs that test themselves replace those of Node.
@@ -62,6 +65,9 @@ class Channel : public Napi::ObjectWrap<Channel>, public Waker, public Spared<Ch
     Napi::Value Keep(const Napi::CallbackInfo &info);
     void Unkeep(const Napi::CallbackInfo &info);
     Napi::Value KeptAgo(const Napi::CallbackInfo &info);
+    Napi::Value Hold(const Napi::CallbackInfo &info);
+    Napi::Value Holds(const Napi::CallbackInfo &info);
+    Napi::Value Drop(const Napi::CallbackInfo &info);
     Napi::Value Open(const Napi::CallbackInfo &info);
     void WakeSiblings(const Napi::CallbackInfo &info);
     Napi::Value Siblings(const Napi::CallbackInfo &info);
@@ -106,6 +112,9 @@ Channel::Define(Napi::Env env, Napi::Object exports)
              InstanceMethod<&Channel::Safe<&Channel::Keep>>("keep"),
              InstanceMethod<&Channel::Safe<&Channel::Unkeep>>("unkeep"),
              InstanceMethod<&Channel::Safe<&Channel::KeptAgo>>("keptAgo"),
+             InstanceMethod<&Channel::Safe<&Channel::Hold>>("hold"),
+             InstanceMethod<&Channel::Safe<&Channel::Holds>>("holds"),
+             InstanceMethod<&Channel::Safe<&Channel::Drop>>("drop"),
              InstanceAccessor<&Channel::Open>("open"),
              InstanceMethod<&Channel::Safe<&Channel::WakeSiblings>>("wakeSiblings"),
              InstanceAccessor<&Channel::Siblings>("siblings"),
@@ -388,6 +397,57 @@ Channel::KeptAgo(const Napi::CallbackInfo &info)
     if (!epb_client_kept_ago(client_, id, &ago_ms))
         return env.Null();
     return Napi::Number::New(env, static_cast<double>(ago_ms));
+}
+
+/* hold(token, intervalMs, isRenewed) -> whether the session holds it: not when there is
+ * no connection. */
+Napi::Value
+Channel::Hold(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    uint64_t token = 0;
+    uint64_t interval_ms = 0;
+    bool is_renewed = false;
+
+    if (!ToWhole(env, info[0], "token", &token) ||
+        !ToWhole(env, info[1], "intervalMs", &interval_ms) ||
+        !ToBoolean(env, info[2], "isRenewed", &is_renewed)) {
+        return env.Undefined();
+    }
+    switch (epb_client_hold(client_, token, interval_ms, is_renewed)) {
+    case EPB_OK:
+        return Napi::Boolean::New(env, true);
+    case EPB_BROKER_GONE:
+        return Napi::Boolean::New(env, false);
+    case EPB_INVALID_REQUEST:
+        ThrowType(env, "intervalMs must be at least 1");
+        return env.Undefined();
+    default:
+        ThrowError(env, "internal", epb_status_message(EPB_INTERNAL));
+        return env.Undefined();
+    }
+}
+
+/* holds(token) -> whether the session does. */
+Napi::Value
+Channel::Holds(const Napi::CallbackInfo &info)
+{
+    uint64_t token = 0;
+
+    if (!ToWhole(info.Env(), info[0], "token", &token))
+        return info.Env().Undefined();
+    return Napi::Boolean::New(info.Env(), epb_client_holds(client_, token));
+}
+
+/* drop(token) -> whether nothing else of this thread claims it. */
+Napi::Value
+Channel::Drop(const Napi::CallbackInfo &info)
+{
+    uint64_t token = 0;
+
+    if (!ToWhole(info.Env(), info[0], "token", &token))
+        return info.Env().Undefined();
+    return Napi::Boolean::New(info.Env(), epb_client_drop(client_, token));
 }
 
 Napi::Value

@@ -2,6 +2,10 @@
 
 #include "convert.h"
 
+extern "C" {
+#include "io/holds.h"
+}
+
 namespace epb {
 
 Waker::Waker()
@@ -140,6 +144,8 @@ Wakes::OnRing(Napi::Env env, News *)
 void
 Wakes::OnTeardown()
 {
+    /* First, so that no connection waits for what it held to be the session's. */
+    epb_holds_end_thread();
     while (!epb_list_empty(&wakers_)) {
         Waker *waker = EPB_LIST_ITEM(wakers_.next, Waker::Node, list)->waker;
         waker->OnTeardown();

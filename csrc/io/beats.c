@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "own_frame.h"
 
 /* What a node of the heap belongs to. */
 enum {
@@ -20,6 +21,7 @@ struct keep {
     uint64_t due_ms; /* when it is, or was, due */
     uint64_t interval_ms;
     uint64_t sent_ms;
+    bool answered;
     size_t frame_bytes;
     uint8_t frame[];
 };
@@ -88,6 +90,13 @@ epb_beats_user_init(struct epb_beats_user *user)
 
 /* --- Keeps --- */
 
+/* Of the four billionth keep there is nothing to be heard. */
+static uint32_t
+frame_id(uint64_t id)
+{
+    return id < EPB_OWN_ID ? (uint32_t)id : 0;
+}
+
 /* The user has its place in the heap as long as it may have a turn. */
 static enum epb_status
 seat(struct epb_beats *beats, struct epb_beats_user *user)
@@ -121,6 +130,7 @@ new_keep(struct epb_bytes frame, uint64_t interval_ms, uint64_t now_ms)
     keep->interval_ms = interval_ms;
     keep->due_ms = after(now_ms, interval_ms);
     keep->sent_ms = now_ms;
+    keep->answered = false;
     keep->frame_bytes = frame.size_bytes;
     memcpy(keep->frame, frame.data, frame.size_bytes);
     return keep;
@@ -148,6 +158,7 @@ epb_beats_add(struct epb_beats *beats, struct epb_beats_user *user,
         return status;
     }
     beats->last_id++;
+    epb_frames_set_id(keep->frame, keep->frame_bytes, frame_id(keep->id));
     keep->user = user;
     epb_list_append(&user->keeps, &keep->of_user);
     epb_heap_insert(&beats->heap, &keep->planned,
@@ -172,6 +183,47 @@ find_keep(const struct epb_beats *beats, const struct epb_beats_user *user, uint
     struct keep *keep = epb_map_find(beats->by_id, key_of_id(&id));
 
     return keep != NULL && keep->user == user ? keep : NULL;
+}
+
+void
+epb_beats_hasten(struct epb_beats *beats, struct epb_beats_user *user, uint64_t id,
+                 uint64_t now_ms)
+{
+    struct keep *keep = find_keep(beats, user, id);
+
+    if (keep == NULL || user->dead || !epb_list_empty(&keep->of_batch))
+        return;
+    keep->due_ms = now_ms;
+    epb_heap_change(&beats->heap, &keep->planned, now_ms);
+}
+
+void
+epb_beats_answered(struct epb_beats *beats, uint32_t id)
+{
+    const uint64_t whole_id = id;
+    struct keep *keep = epb_map_find(beats->by_id, key_of_id(&whole_id));
+
+    if (keep != NULL)
+        keep->answered = true;
+}
+
+void
+epb_beats_end(struct epb_beats *beats, uint32_t id)
+{
+    const uint64_t whole_id = id;
+    struct keep *keep = epb_map_find(beats->by_id, key_of_id(&whole_id));
+
+    if (keep != NULL)
+        remove_keep(beats, keep);
+}
+
+bool
+epb_beats_unanswered(const struct epb_beats *beats, const struct epb_beats_user *user,
+                     uint64_t id)
+{
+    const struct keep *keep = find_keep(beats, user, id);
+
+    return keep != NULL && !user->dead && !keep->answered;
 }
 
 bool

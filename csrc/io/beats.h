@@ -17,6 +17,9 @@
  * - a user with something due is in `ready`, or will be tried again (`again`), or its
  *   batch is being sent, or it is dead.
  *
+ * The frames of a keep have an id by which their answers tell of it: when it was answered
+ * first, and that it is to end, since what it keeps has.
+ *
  * Everything is O(log n) in the number of keeps, for each keep concerned.
  */
 #ifndef EPB_IO_BEATS_H
@@ -64,12 +67,26 @@ epb_beats_fini(struct epb_beats *beats);
 void
 epb_beats_user_init(struct epb_beats_user *user);
 
-/* Copies the frame; it is first due in `interval_ms` (1 or more) from now. *id: above 0,
- * never used again. EPB_INTERNAL: memory is out, nothing has changed. */
+/* Copies the frame, or several; it is first due in `interval_ms` (1 or more) from now.
+ * *id: above 0, never used again. EPB_INTERNAL: memory is out, nothing has changed. */
 EPB_MUST_USE enum epb_status
 epb_beats_add(struct epb_beats *beats, struct epb_beats_user *user,
               struct epb_bytes frame, uint64_t interval_ms, uint64_t now_ms,
               uint64_t *id);
+/* It is due now, and an interval after that. Unknown ids are no fault, here and below. */
+void
+epb_beats_hasten(struct epb_beats *beats, struct epb_beats_user *user, uint64_t id,
+                 uint64_t now_ms);
+/* An answer to one of its frames has come. */
+void
+epb_beats_answered(struct epb_beats *beats, uint32_t frame_id);
+/* What it keeps has ended: the keep goes, whoever's it is. */
+void
+epb_beats_end(struct epb_beats *beats, uint32_t frame_id);
+/* Whether an answer is still to come. */
+bool
+epb_beats_unanswered(const struct epb_beats *beats, const struct epb_beats_user *user,
+                     uint64_t id);
 /* Whether the user had such a keep. */
 bool
 epb_beats_remove(struct epb_beats *beats, struct epb_beats_user *user, uint64_t id);

@@ -8,6 +8,7 @@
 #include "../base/sys.h"
 #include "../wire/channel.h"
 #include "../wire/frame.h"
+#include "holds.h"
 #include "keeper.h"
 #include "look.h"
 #include "own_frame.h"
@@ -36,6 +37,8 @@ struct epb_client {
     struct epb_keeper_user kept;
     struct epb_renewal renewal; /* the keeper's thread's, while anything is kept */
     uint8_t *session_key;       /* NULL: it shares no session */
+    struct epb_holds *holds;    /* of that session */
+    bool has_held;              /* since it connected */
 
     struct epb_channel *channel;     /* NULL: not connected */
     struct epb_transport *transport; /* NULL: not connected */
@@ -108,6 +111,7 @@ epb_client_free(struct epb_client *client)
         return;
     epb_client_close(client);
     epb_list_remove(&client->of_thread);
+    epb_holds_leave(client->holds);
     if (is_ours(client)) {
         epb_mem_free(client->secret);
         epb_mem_free(client->session_key);
@@ -125,10 +129,14 @@ epb_client_share(struct epb_client *client)
     if (key == NULL)
         return EPB_INTERNAL;
     enum epb_status status = epb_session_key(client->path, secret, key);
-    if (status != EPB_OK) {
+    struct epb_holds *holds =
+        status == EPB_OK ? epb_holds_enter(client->path, secret, key) : NULL;
+    if (holds == NULL) {
         epb_mem_free(key);
-        return status;
+        return EPB_INTERNAL;
     }
+    epb_holds_leave(client->holds);
+    client->holds = holds;
     epb_mem_free(client->session_key);
     client->session_key = key;
     if (sharing.next == NULL)
@@ -175,6 +183,10 @@ epb_client_siblings(const struct epb_client *client, epb_client_fn visit)
 void
 epb_client_close(struct epb_client *client)
 {
+    /* What the session is to hold must be its before this connection ends. */
+    if (client->has_held)
+        epb_holds_await(client->holds);
+    client->has_held = false;
     epb_keeper_forget(&client->kept);
     if (is_ours(client))
         epb_renewal_let_go(&client->renewal);
@@ -643,4 +655,31 @@ bool
 epb_client_kept_ago(struct epb_client *client, uint64_t id, uint64_t *ago_ms)
 {
     return epb_keeper_ago(&client->kept, id, ago_ms);
+}
+
+/* --- What the session holds --- */
+
+enum epb_status
+epb_client_hold(struct epb_client *client, uint64_t token, uint64_t interval_ms,
+                bool is_renewed)
+{
+    if (client->transport == NULL || !is_ours(client))
+        return EPB_BROKER_GONE;
+    if (interval_ms == 0 || client->holds == NULL)
+        return EPB_INVALID_REQUEST;
+    enum epb_status status = epb_holds_add(client->holds, token, interval_ms, is_renewed);
+    client->has_held = client->has_held || status == EPB_OK;
+    return status;
+}
+
+bool
+epb_client_holds(const struct epb_client *client, uint64_t token)
+{
+    return client->holds != NULL && epb_holds_has(client->holds, token);
+}
+
+bool
+epb_client_drop(struct epb_client *client, uint64_t token)
+{
+    return client->holds == NULL || epb_holds_drop(client->holds, token);
 }

@@ -21,8 +21,11 @@
  *
  * A kept frame is sent again every interval by the keeper's thread (keeper.h), by a
  * connection that has nothing to do with this one but the session (renewal.h): this is
- * how leases are renewed, whatever the client's own thread is busy with. They are
- * requests that want no reply (id 0), and end with the client's connection.
+ * how leases are renewed, whatever the client's own thread is busy with. The client's
+ * caller hears nothing of the replies. It ends with the client's connection, and where
+ * the reply is that the lease has ended (`lease_lost`, `lease_held`).
+ *
+ * What a client holds is the session's, and outlives the client (holds.h).
  *
  * Thread safety: a client belongs to one thread; `on_ready` comes from another. In a
  * forked child only epb_client_free may be called.
@@ -125,5 +128,17 @@ epb_client_unkeep(struct epb_client *client, uint64_t id);
  */
 bool
 epb_client_kept_ago(struct epb_client *client, uint64_t id, uint64_t *ago_ms);
+
+/* The thread's session holds a lease that this client was granted: see epb_holds_add.
+ * EPB_BROKER_GONE and EPB_INVALID_REQUEST as above. */
+EPB_MUST_USE enum epb_status
+epb_client_hold(struct epb_client *client, uint64_t token, uint64_t interval_ms,
+                bool is_renewed);
+/* Whether it does. */
+bool
+epb_client_holds(const struct epb_client *client, uint64_t token);
+/* See epb_holds_drop. */
+bool
+epb_client_drop(struct epb_client *client, uint64_t token);
 
 #endif

@@ -134,9 +134,9 @@ start(void)
     return EPB_OK;
 }
 
-enum epb_status
-epb_keeper_add(struct epb_keeper_user *user, struct epb_bytes frame, uint64_t interval_ms,
-               uint64_t *id)
+static enum epb_status
+add(struct epb_keeper_user *user, struct epb_bytes frame, uint64_t interval_ms,
+    bool at_once, uint64_t *id)
 {
     if (!present())
         return EPB_INTERNAL;
@@ -145,11 +145,66 @@ epb_keeper_add(struct epb_keeper_user *user, struct epb_bytes frame, uint64_t in
     if (status == EPB_OK) {
         status = epb_beats_add(&beats, &user->beats, frame, interval_ms, now_ms(), id);
     }
+    if (status == EPB_OK && at_once)
+        epb_beats_hasten(&beats, &user->beats, *id, now_ms());
     if (epb_beats_due(&beats) < wake_ms)
         uv_cond_signal(&wake);
     uv_mutex_unlock(&lock);
     user->known = user->known || status == EPB_OK;
     return status;
+}
+
+enum epb_status
+epb_keeper_add(struct epb_keeper_user *user, struct epb_bytes frame, uint64_t interval_ms,
+               uint64_t *id)
+{
+    return add(user, frame, interval_ms, false, id);
+}
+
+enum epb_status
+epb_keeper_add_now(struct epb_keeper_user *user, struct epb_bytes frame,
+                   uint64_t interval_ms, uint64_t *id)
+{
+    return add(user, frame, interval_ms, true, id);
+}
+
+void
+epb_keeper_answered(uint32_t frame_id, bool ended)
+{
+    uv_mutex_lock(&lock);
+    if (ended) {
+        epb_beats_end(&beats, frame_id);
+    } else {
+        epb_beats_answered(&beats, frame_id);
+    }
+    uv_cond_broadcast(&done);
+    uv_mutex_unlock(&lock);
+}
+
+void
+epb_keeper_await(struct epb_keeper_user *user, uint64_t id, uint64_t timeout_ms)
+{
+    if (!user->known || !present())
+        return;
+    uint64_t until_ms = now_ms() + timeout_ms;
+    uv_mutex_lock(&lock);
+    uint64_t now = now_ms();
+    while (now < until_ms && epb_beats_unanswered(&beats, &user->beats, id)) {
+        (void)uv_cond_timedwait(&done, &lock, (until_ms - now) * 1000000U);
+        now = now_ms();
+    }
+    uv_mutex_unlock(&lock);
+}
+
+bool
+epb_keeper_is_dead(struct epb_keeper_user *user)
+{
+    if (!user->known || !present())
+        return false;
+    uv_mutex_lock(&lock);
+    bool dead = user->beats.dead;
+    uv_mutex_unlock(&lock);
+    return dead;
 }
 
 /* Takes the lock at a moment when the user's `send` is not being called. */

@@ -24,7 +24,8 @@
 #include "beats.h"
 
 /* Hands over frames, none when only what waits is to be moved on, and tells what became
- * of them and of those before. Must not call the keeper. */
+ * of them and of those before. Must call nothing of the keeper but epb_keeper_answered.
+ */
 typedef enum epb_beats_sent (*epb_keeper_send_fn)(void *context, struct epb_bytes frames);
 
 /* Embedded in who has keeps. */
@@ -43,6 +44,21 @@ epb_keeper_user_init(struct epb_keeper_user *user, epb_keeper_send_fn send,
 EPB_MUST_USE enum epb_status
 epb_keeper_add(struct epb_keeper_user *user, struct epb_bytes frame, uint64_t interval_ms,
                uint64_t *id);
+/* The same, but it is first due at once. */
+EPB_MUST_USE enum epb_status
+epb_keeper_add_now(struct epb_keeper_user *user, struct epb_bytes frame,
+                   uint64_t interval_ms, uint64_t *id);
+/* An answer has come to a frame with this id. `ended`: what it keeps has ended, and so
+ * has the keep. */
+void
+epb_keeper_answered(uint32_t frame_id, bool ended);
+/* Waits until an answer to the keep has come, or the keep has ended, or for `timeout_ms`.
+ */
+void
+epb_keeper_await(struct epb_keeper_user *user, uint64_t id, uint64_t timeout_ms);
+/* Nothing that was kept can be sent any more: the broker has ended. */
+bool
+epb_keeper_is_dead(struct epb_keeper_user *user);
 /* An id that the user does not have is no fault. Whether it has others; if not, it is
  * forgotten. */
 bool

@@ -10,21 +10,24 @@
 #include "../base/sys.h"
 #include "../wire/channel.h"
 #include "../wire/frame.h"
+#include "keeper.h"
 #include "own_frame.h"
 #include "transport.h"
 
-/* The time that a new connection's handshake is waited for; then it is looked at with
- * every beat. */
-#define OPEN_WAIT_MS 20U
+/* The time that a new connection's handshake, and the answers to a beat, are waited for;
+ * then they are looked at with every beat. */
+#define ANSWER_WAIT_MS 20U
+/* No answer is longer. */
+#define ANSWER_MAX_BYTES 4096U
 /* From one try to connect to the next: doubled each time up to this. */
 #define RETRY_MIN_MS 25U
 #define RETRY_MAX_MS 1000U
 
 struct epb_renewal_link {
     struct epb_list of_all; /* this and `users` are guarded by the lock */
-    unsigned users;         /* clients that keep something there */
+    unsigned users;         /* who keep something there */
     char *path;
-    uint8_t *secret;
+    uint8_t *secret; /* and, behind it, the session's key */
     size_t secret_bytes;
 
     /* The keeper's thread's, while it sends for one of the users. */
@@ -32,9 +35,12 @@ struct epb_renewal_link {
     struct epb_transport *transport; /* NULL: not connected */
     uint64_t connection;             /* how many there have been */
     bool is_open;
-    uint64_t sent_bytes; /* over this connection */
-    uint64_t retry_ms;   /* no try before; 0: at once */
-    uint64_t delay_ms;   /* the last one */
+    bool is_gone;        /* the last try has shown that there is no broker any more */
+    uint64_t sent_bytes; /* over this connection, as are the next two */
+    uint64_t asked;      /* frames that are answered */
+    uint64_t answered;
+    uint64_t retry_ms; /* no try before; 0: at once */
+    uint64_t delay_ms; /* the last one */
 };
 
 static uv_once_t once = UV_ONCE_INIT;
@@ -89,14 +95,14 @@ link_new(const struct epb_renewal *renewal)
     epb_list_init(&link->of_all);
     link->secret_bytes = renewal->secret.size_bytes;
     link->path = epb_mem_table_text(renewal->path);
-    /* One more, since there is nothing to be had for nothing. */
-    link->secret = epb_mem_alloc(link->secret_bytes + 1);
+    link->secret = epb_mem_alloc(link->secret_bytes + EPB_SESSION_KEY_BYTES);
     if (link->path == NULL || link->secret == NULL) {
         link_free(link);
         return NULL;
     }
     if (link->secret_bytes != 0)
         memcpy(link->secret, renewal->secret.data, link->secret_bytes);
+    memcpy(link->secret + link->secret_bytes, renewal->key, EPB_SESSION_KEY_BYTES);
     return link;
 }
 
@@ -106,7 +112,9 @@ leads_to(const struct epb_renewal_link *link, const struct epb_renewal *renewal)
     return strcmp(link->path, renewal->path) == 0 &&
            link->secret_bytes == renewal->secret.size_bytes &&
            (link->secret_bytes == 0 ||
-            epb_mem_equal(link->secret, renewal->secret.data, link->secret_bytes));
+            epb_mem_equal(link->secret, renewal->secret.data, link->secret_bytes)) &&
+           epb_mem_equal(link->secret + link->secret_bytes, renewal->key,
+                         EPB_SESSION_KEY_BYTES);
 }
 
 /* With the lock held. */
@@ -199,8 +207,22 @@ flush(struct epb_renewal_link *link)
     }
 }
 
-/* Takes what has come: the answer to the first request, and that it has ended. Nothing
- * else is of interest. False: it has. */
+/* Its first request is answered whatever came of it; the others tell of a lease. */
+static void
+take_answer(struct epb_renewal_link *link, struct epb_bytes frame)
+{
+    struct epb_reply reply;
+
+    if (epb_frame_id(frame) == EPB_OWN_ID) {
+        link->is_open = true;
+    } else if (epb_frame_decode_reply(frame, &reply) == EPB_OK && reply.id != 0) {
+        link->answered++;
+        epb_keeper_answered(reply.id, reply.status == EPB_LEASE_LOST ||
+                                          reply.status == EPB_LEASE_HELD);
+    }
+}
+
+/* Takes what has come. False: the connection has ended. */
 static bool
 hear(struct epb_renewal_link *link)
 {
@@ -216,10 +238,9 @@ hear(struct epb_renewal_link *link)
             return false;
         struct epb_bytes stream = epb_channel_stream(link->channel);
         size_t frame_bytes = 0;
-        while (epb_frame_scan(stream, EPB_OWN_FRAME_MAX_BYTES, &frame_bytes) ==
+        while (epb_frame_scan(stream, ANSWER_MAX_BYTES, &frame_bytes) ==
                EPB_FRAME_COMPLETE) {
-            if (epb_frame_id(stream) == EPB_OWN_ID)
-                link->is_open = true;
+            take_answer(link, (struct epb_bytes){stream.data, frame_bytes});
             epb_channel_consume(link->channel, frame_bytes);
             stream = epb_channel_stream(link->channel);
         }
@@ -240,20 +261,12 @@ send_own(struct epb_renewal_link *link, const struct epb_request *request)
     return sent;
 }
 
-/* Which session the frames behind it are of. */
-static bool
-send_join(struct epb_renewal_link *link, const struct epb_renewal *renewal)
-{
-    struct epb_request join = epb_own_join(renewal->key);
-
-    return send_own(link, &join);
-}
-
 /* It joins first, without a reply: so a broker that is full knows what it is there for.
  * The request behind that is sent with the handshake, and answered after it. */
 static bool
-dial(struct epb_renewal_link *link, const struct epb_renewal *renewal)
+dial(struct epb_renewal_link *link)
 {
+    const struct epb_request join = epb_own_join(link->secret + link->secret_bytes);
     const struct epb_request ping = {.action = EPB_ACTION_PING, .id = EPB_OWN_ID};
 
     link->channel = epb_channel_new((struct epb_bytes){link->secret, link->secret_bytes});
@@ -261,17 +274,20 @@ dial(struct epb_renewal_link *link, const struct epb_renewal *renewal)
         return false;
     link->connection++;
     link->sent_bytes = 0;
-    return epb_transport_open(link->path, ignore_ready, NULL, &link->transport) == 0 &&
-           send_join(link, renewal) && send_own(link, &ping) && flush(link);
+    link->asked = 0;
+    link->answered = 0;
+    int error = epb_transport_open(link->path, ignore_ready, NULL, &link->transport);
+    link->is_gone = error == UV_ENOENT || error == UV_ECONNREFUSED;
+    return error == 0 && send_own(link, &join) && send_own(link, &ping) && flush(link);
 }
 
-/* Waits a little for a new connection to open. False: it has failed. */
+/* Waits a little for a new connection to open, or for answers. False: it has ended. */
 static bool
-await_open(struct epb_renewal_link *link)
+await_answers(struct epb_renewal_link *link)
 {
-    uint64_t until_ms = now_ms() + OPEN_WAIT_MS;
+    uint64_t until_ms = now_ms() + ANSWER_WAIT_MS;
 
-    while (!link->is_open) {
+    while (!link->is_open || link->answered < link->asked) {
         uint64_t now = now_ms();
         if (now >= until_ms)
             return true;
@@ -284,7 +300,7 @@ await_open(struct epb_renewal_link *link)
 
 /* Sees to it that there is an open connection; false: there is none now. */
 static bool
-advance(struct epb_renewal_link *link, const struct epb_renewal *renewal)
+advance(struct epb_renewal_link *link)
 {
     bool was_open = link->is_open;
 
@@ -299,26 +315,40 @@ advance(struct epb_renewal_link *link, const struct epb_renewal *renewal)
     }
     if (now_ms() < link->retry_ms)
         return false;
-    if (!dial(link, renewal) || !await_open(link))
+    if (!dial(link) || !await_answers(link))
         give_up(link);
     return link->is_open;
 }
 
 /* --- Sending --- */
 
+static void
+count_asked(struct epb_renewal_link *link, struct epb_bytes frames)
+{
+    size_t frame_bytes = 0;
+
+    while (epb_frame_scan(frames, frames.size_bytes, &frame_bytes) ==
+           EPB_FRAME_COMPLETE) {
+        struct epb_bytes frame = {frames.data, frame_bytes};
+        link->asked += epb_frame_id(frame) != 0;
+        frames.data += frame_bytes;
+        frames.size_bytes -= frame_bytes;
+    }
+}
+
 enum epb_beats_sent
 epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
 {
     struct epb_renewal_link *link = renewal->link;
 
-    if (!advance(link, renewal))
-        return EPB_BEATS_REFUSED;
+    if (!advance(link))
+        return link->is_gone ? EPB_BEATS_DEAD : EPB_BEATS_REFUSED;
     link->retry_ms = 0;
     link->delay_ms = 0;
     if (frames.size_bytes != 0) {
-        if (!send_join(link, renewal) ||
-            epb_channel_send(link->channel, frames) != EPB_OK)
+        if (epb_channel_send(link->channel, frames) != EPB_OK)
             return EPB_BEATS_REFUSED;
+        count_asked(link, frames);
         renewal->connection = link->connection;
         renewal->mark = link->sent_bytes + epb_channel_output(link->channel).size_bytes;
     } else if (renewal->connection != link->connection) {
@@ -329,5 +359,10 @@ epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
         hang_up(link);
         return EPB_BEATS_REFUSED;
     }
-    return link->sent_bytes >= renewal->mark ? EPB_BEATS_LEFT : EPB_BEATS_WAITS;
+    if (link->sent_bytes < renewal->mark)
+        return EPB_BEATS_WAITS;
+    if (await_answers(link))
+        return EPB_BEATS_LEFT;
+    hang_up(link);
+    return EPB_BEATS_REFUSED;
 }

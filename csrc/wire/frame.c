@@ -29,6 +29,21 @@ epb_frame_id(struct epb_bytes frame)
     return frame.size_bytes < EPB_FRAME_ID_END_BYTES ? 0 : epb_get_u32(frame.data + 8);
 }
 
+void
+epb_frames_set_id(uint8_t *frames, size_t size_bytes, uint32_t id)
+{
+    size_t frame_bytes = 0;
+
+    for (size_t at = 0; at < size_bytes; at += frame_bytes) {
+        struct epb_bytes rest = {frames + at, size_bytes - at};
+        if (epb_frame_scan(rest, rest.size_bytes, &frame_bytes) != EPB_FRAME_COMPLETE ||
+            frame_bytes < EPB_FRAME_ID_END_BYTES) {
+            return;
+        }
+        epb_put_u32(frames + at + 8, id);
+    }
+}
+
 /* Most frames have no number or one: loops over the flags of numbers go from one that is
  * set to the next. */
 static uint32_t

@@ -36,6 +36,9 @@ epb_frame_scan(struct epb_bytes input, size_t limit_bytes, size_t *size_bytes);
 uint32_t
 epb_frame_id(struct epb_bytes frame);
 #define EPB_FRAME_ID_END_BYTES 12U
+/* Gives this id to each of the whole frames at the front of the memory. */
+void
+epb_frames_set_id(uint8_t *frames, size_t size_bytes, uint32_t id);
 
 /* Decodes one complete frame. EPB_VERSION_MISMATCH; EPB_INVALID_REQUEST when the lengths
  * inside contradict the frame's; of a reply also when a flag is set that no reply has,

@@ -82,9 +82,9 @@ epb_session_free(struct epb_session *session, const struct epb_time *now);
 
 /* Right after its begin: the broker has as many connections as it may, and this is one in
  * surplus. It may do nothing but renew what its process holds: its first request is a
- * `join` that wants no reply, which has to come soon, and after that there is `join` and
- * `renew` without replies, and `ping`. Anything else is refused with
- * EPB_MAX_CONNECTIONS, and ends it. */
+ * `join` that wants no reply, which has to come soon, and after that there is `renew` by
+ * token or without a reply, `take`, `ping`, and `join` without a reply. Anything else is
+ * refused with EPB_MAX_CONNECTIONS, and ends it. */
 void
 epb_session_restrict(struct epb_session *session, const struct epb_time *now);
 /* Of one in surplus: it has joined, in order to renew. */

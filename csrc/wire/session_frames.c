@@ -174,9 +174,14 @@ is_renewal(const struct epb_session *session, const struct epb_request *request,
 {
     if (request->action == EPB_ACTION_JOIN)
         return !has_reply;
-    if (request->action == EPB_ACTION_RENEW)
-        return !has_reply && session->renews;
-    return request->action == EPB_ACTION_PING && session->renews;
+    /* The reply to one that has no token may be long. */
+    if (request->action == EPB_ACTION_RENEW && has_reply &&
+        (request->flags & EPB_F_FENCE) == 0) {
+        return false;
+    }
+    return session->renews &&
+           (request->action == EPB_ACTION_RENEW || request->action == EPB_ACTION_TAKE ||
+            request->action == EPB_ACTION_PING);
 }
 
 static void

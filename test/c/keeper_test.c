@@ -3,8 +3,10 @@
 #include <sys/wait.h>
 
 #include "io/client.h"
+#include "io/holds.h"
 #include "io/keeper.h"
 #include "io/own_frame.h"
+#include "io/renewal.h"
 #include "io_help.h"
 
 /* --- The keeper, with something that records what is handed over --- */
@@ -407,9 +409,9 @@ take_magic(int fd)
 }
 
 static void
-answer(int fd, uint32_t id)
+answer(int fd, uint32_t id, enum epb_status status)
 {
-    const struct epb_reply ok = {.id = id};
+    const struct epb_reply ok = {.id = id, .status = status};
     struct epb_buf reply;
 
     epb_buf_init(&reply, 100);
@@ -418,15 +420,30 @@ answer(int fd, uint32_t id)
     epb_buf_fini(&reply);
 }
 
-/* Accepts the connection that renews, and lets it be open. */
-static int
-accept_renewer(void)
+static enum epb_beats_sent
+send_renewal(void *context, struct epb_bytes frames)
 {
+    return epb_renewal_send(context, frames);
+}
+
+/* Accepts the connection that renews in the name of a session, and lets it be open. */
+static int
+accept_renewer_of(const uint8_t *key)
+{
+    struct epb_request request;
+    struct epb_buf frame;
     int fd = accept_one();
 
+    epb_buf_init(&frame, 1);
     take_magic(fd);
+    cr_assert(next_request(fd, &request, &frame));
+    cr_assert_eq(request.action, EPB_ACTION_JOIN);
+    cr_assert_eq(request.id, 0);
+    cr_assert(key == NULL ||
+              bytes_equal(request.value, (struct epb_bytes){key, EPB_SESSION_KEY_BYTES}));
+    epb_buf_fini(&frame);
     cr_assert_eq(next_action(fd), EPB_ACTION_PING);
-    answer(fd, EPB_OWN_ID);
+    answer(fd, EPB_OWN_ID, EPB_OK);
     return fd;
 }
 
@@ -443,20 +460,19 @@ keep_renewal(uint64_t interval_ms)
     return id;
 }
 
-/* The next beat: the session's key, and the frames that were kept. */
+/* The next beat, which is answered. */
 static void
-expect_beat(int fd, const uint8_t *key)
+expect_beat(int fd, enum epb_status status)
 {
     struct epb_request request;
     struct epb_buf frame;
 
     epb_buf_init(&frame, 1);
     cr_assert(next_request(fd, &request, &frame));
-    cr_assert_eq(request.action, EPB_ACTION_JOIN);
-    cr_assert_eq(request.id, 0);
-    cr_assert(bytes_equal(request.value, (struct epb_bytes){key, EPB_SESSION_KEY_BYTES}));
+    cr_assert_eq(request.action, EPB_ACTION_RENEW);
+    cr_assert_neq(request.id, 0);
+    answer(fd, request.id, status);
     epb_buf_fini(&frame);
-    cr_assert_eq(next_action(fd), EPB_ACTION_RENEW);
 }
 
 /* The client's own connection says first which session it is of, in the write of the
@@ -498,9 +514,9 @@ Test(keeper, beats_leave_by_a_connection_of_their_own_and_end_with_unkeep)
     send_get();
     expect_first_request(fd, key);
     uint64_t id = keep_renewal(1);
-    int renewer = accept_renewer();
+    int renewer = accept_renewer_of(key);
     for (unsigned i = 0; i < 5; i++)
-        expect_beat(renewer, key);
+        expect_beat(renewer, EPB_OK);
     epb_client_unkeep(client, id);
     cr_assert_not(epb_client_kept_ago(client, id, &ago_ms));
     while (next_action(renewer) != 0) {
@@ -528,9 +544,9 @@ Test(keeper, what_the_client_has_not_sent_does_not_hold_up_its_beats)
     cr_assert_eq(send_frames(bytes_in(&large)), EPB_OK);
     cr_assert_gt(epb_client_unsent(client), 0);
     keep_renewal(1);
-    int renewer = accept_renewer();
+    int renewer = accept_renewer_of(key);
     for (unsigned i = 0; i < 5; i++)
-        expect_beat(renewer, key);
+        expect_beat(renewer, EPB_OK);
     cr_assert_gt(epb_client_unsent(client), 0);
     epb_client_free(client);
     epb_buf_fini(&large);
@@ -553,7 +569,7 @@ Test(keeper, a_connection_that_takes_nothing_holds_one_beat)
     encode(&frame, EPB_ACTION_SET, 0, EPB_CLIENT_KEPT_MAX_BYTES - 1000);
     for (unsigned i = 0; i < 20; i++)
         cr_assert_eq(epb_client_keep(client, bytes_in(&frame), 1, &id), EPB_OK);
-    int renewer = accept_renewer();
+    int renewer = accept_renewer_of(NULL);
     /* Long enough for many. */
     while (ago_ms < 4 * EPB_BEATS_AGAIN_MS) {
         cr_assert_not(epb_client_wait(client, 10));
@@ -582,8 +598,8 @@ Test(keeper, beats_go_on_by_another_connection_when_theirs_ends)
     expect_first_request(fd, key);
     keep_renewal(1);
     for (unsigned i = 0; i < 5; i++) {
-        int renewer = accept_renewer();
-        expect_beat(renewer, key);
+        int renewer = accept_renewer_of(key);
+        expect_beat(renewer, EPB_OK);
         close(renewer);
     }
     /* One that is refused, too. */
@@ -595,8 +611,8 @@ Test(keeper, beats_go_on_by_another_connection_when_theirs_ends)
     cr_assert_eq(epb_frame_encode_reply(&reply, &refusal), EPB_OK);
     peer_send(refused, epb_buf_data(&reply), epb_buf_size(&reply));
     close(refused);
-    int renewer = accept_renewer();
-    expect_beat(renewer, key);
+    int renewer = accept_renewer_of(key);
+    expect_beat(renewer, EPB_OK);
     epb_client_free(client);
     epb_buf_fini(&reply);
     close(renewer);
@@ -613,8 +629,8 @@ Test(keeper, beats_end_with_their_clients_connection)
     send_get();
     expect_first_request(fd, key);
     uint64_t id = keep_renewal(1);
-    int renewer = accept_renewer();
-    expect_beat(renewer, key);
+    int renewer = accept_renewer_of(key);
+    expect_beat(renewer, EPB_OK);
     close(fd);
     while (send_frames((struct epb_bytes){NULL, 0}) == EPB_OK) {
         cr_assert(epb_client_wait(client, PATIENCE_S * 1000));
@@ -626,6 +642,114 @@ Test(keeper, beats_end_with_their_clients_connection)
     epb_client_unkeep(client, id);
     epb_client_free(client);
     close(renewer);
+    stop_listening();
+}
+
+Test(keeper, a_keep_ends_with_what_it_keeps)
+{
+    const enum epb_status endings[] = {EPB_LEASE_LOST, EPB_LEASE_HELD};
+    uint8_t key[EPB_SESSION_KEY_BYTES];
+    uint64_t ago_ms = 0;
+
+    int fd = accept_client();
+    send_get();
+    expect_first_request(fd, key);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t id = keep_renewal(1);
+        int renewer = accept_renewer_of(key);
+        expect_beat(renewer, EPB_OK);
+        expect_beat(renewer, endings[i]);
+        /* Each beat is answered before the next, so there is none. */
+        while (epb_client_kept_ago(client, id, &ago_ms))
+            cr_assert_not(epb_client_wait(client, 1));
+        epb_client_unkeep(client, id);
+        cr_assert_eq(next_action(renewer), 0);
+        close(renewer);
+    }
+    epb_client_free(client);
+    close(fd);
+    stop_listening();
+}
+
+Test(keeper, nothing_is_kept_at_a_broker_that_has_ended)
+{
+    uint8_t key[EPB_SESSION_KEY_BYTES];
+
+    int fd = accept_client();
+    send_get();
+    expect_first_request(fd, key);
+    struct epb_keeper_user user;
+    struct epb_renewal renewal = {.path = "/nowhere/there", .key = key};
+    epb_keeper_user_init(&user, send_renewal, &renewal);
+    cr_assert_eq(epb_renewal_hold(&renewal), EPB_OK);
+    uint64_t id = 0;
+    cr_assert_eq(epb_keeper_add_now(&user, bytes_of("x"), 1, &id), EPB_OK);
+    epb_keeper_await(&user, id, PATIENCE_S * 1000);
+    cr_assert(epb_keeper_is_dead(&user));
+    epb_keeper_forget(&user);
+    cr_assert_not(epb_keeper_is_dead(&user));
+    epb_renewal_let_go(&renewal);
+    epb_client_free(client);
+    close(fd);
+    stop_listening();
+}
+
+/* What a beat of a hold has to say. */
+static void
+expect_hold(int fd, uint64_t token, bool is_renewed)
+{
+    const enum epb_action actions[] = {EPB_ACTION_TAKE, EPB_ACTION_RENEW};
+    struct epb_request request;
+    struct epb_buf frame;
+
+    epb_buf_init(&frame, 1);
+    for (unsigned i = 0; i < 1U + is_renewed; i++) {
+        cr_assert(next_request(fd, &request, &frame));
+        cr_assert_eq(request.action, actions[i]);
+        cr_assert_eq(request.flags, EPB_F_FENCE);
+        cr_assert_eq(request.fence, token);
+        answer(fd, request.id, EPB_OK);
+    }
+    epb_buf_fini(&frame);
+}
+
+Test(keeper, what_a_client_holds_outlives_it)
+{
+    uint8_t key[EPB_SESSION_KEY_BYTES];
+    const uint64_t rarely_ms = 60 * 60 * 1000;
+
+    int fd = accept_client();
+    send_get();
+    expect_first_request(fd, key);
+    cr_assert_eq(epb_client_hold(client, 7, 1, true), EPB_OK);
+    int renewer = accept_renewer_of(key);
+    expect_hold(renewer, 7, true);
+    cr_assert(epb_client_holds(client, 7));
+    /* It ends when the broker knows who has it now. */
+    epb_client_free(client);
+    cr_assert_eq(next_action(fd), 0);
+    close(fd);
+    for (unsigned i = 0; i < 5; i++)
+        expect_hold(renewer, 7, true);
+    /* The next client of the thread finds it, and claims it, too, with a TTL. */
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/raw.sock", own_directory());
+    connect_client(path, "");
+    fd = accept_one();
+    cr_assert(epb_client_holds(client, 7));
+    cr_assert_eq(epb_client_hold(client, 7, rarely_ms, false), EPB_OK);
+    cr_assert_eq(epb_client_hold(client, 8, rarely_ms, false), EPB_OK);
+    epb_client_close(client);
+    cr_assert_eq(epb_client_hold(client, 9, 1, true), EPB_BROKER_GONE);
+    cr_assert(epb_client_drop(client, 8));
+    cr_assert_not(epb_client_drop(client, 7), "the first never dropped it");
+    epb_holds_end_thread();
+    while (next_action(renewer) != 0) {
+    }
+    cr_assert_not(epb_client_holds(client, 7));
+    epb_client_free(client);
+    close(renewer);
+    close(fd);
     stop_listening();
 }
 
@@ -646,15 +770,15 @@ Test(keeper, clients_of_one_broker_renew_by_one_connection)
     expect_first_request(other, again);
     cr_assert_eq(memcmp(key, again, sizeof(key)), 0, "one thread, one session");
     keep_renewal(1);
-    int renewer = accept_renewer();
-    expect_beat(renewer, key);
+    int renewer = accept_renewer_of(key);
+    expect_beat(renewer, EPB_OK);
     struct epb_client *second = client;
     client = first;
     keep_renewal(1);
     epb_client_free(second);
     cr_assert_eq(next_action(other), 0);
     for (unsigned i = 0; i < 5; i++)
-        expect_beat(renewer, key);
+        expect_beat(renewer, EPB_OK);
     cr_assert_eq(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
     cr_assert_lt(accept(listener, NULL, NULL), 0, "there was another connection");
     epb_client_free(first);

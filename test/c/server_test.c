@@ -209,6 +209,17 @@ Test(server, a_full_broker_takes_the_connection_that_renews, .init = begin_full,
     lease.ttl_ms = 60000;
     cr_assert_eq(peer_ask(within[0], &lease).status, EPB_OK);
     int surplus = open_surplus();
+    /* It may name one by its token; of this one there is none. */
+    const struct epb_request take = {.action = EPB_ACTION_TAKE,
+                                     .id = 6,
+                                     .flags = EPB_F_FENCE,
+                                     .fence = UINT64_C(1) << 50};
+    cr_assert_eq(peer_ask(surplus, &take).status, EPB_LEASE_LOST);
+    const struct epb_request by_token = {.action = EPB_ACTION_RENEW,
+                                         .id = 7,
+                                         .flags = EPB_F_FENCE,
+                                         .fence = UINT64_C(1) << 50};
+    cr_assert_eq(peer_ask(surplus, &by_token).status, EPB_LEASE_LOST);
     /* To a TTL that is soon over: that is how the test sees it. */
     renew.ttl_ms = 1;
     peer_request(surplus, &renew);

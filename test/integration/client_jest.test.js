@@ -145,6 +145,65 @@ test('a worker gets the same in each file', async (t) => {
   assert.equal(error, null, stderr);
 });
 
+/** A module of tests that notes what its worker has, and leaves something else behind. */
+const suiteOfWorker = (/** @type {number} */ number) => `
+  const { threadId } = require('node:worker_threads');
+  const { PipeClient } = require(${JSON.stringify(ROOT)});
+  const client = new PipeClient();
+  test('x', async () => {
+    await client.pool('accounts', ['ann', 'bob', 'eve'], { ifAbsent: true });
+    await client.pool('rooms', [1, 2, 3], { ifAbsent: true });
+    const has = [await client.lease('port'), await client.lease('accounts')];
+    has.push(client.leaseSync('shard'), await client.lease('timed', { ttl: 600000 }));
+    await client.acquire('rooms', { ttl: 3600000, waitMs: 60000 });
+    const worker = [process.env.JEST_WORKER_ID, process.pid, threadId].join(' ');
+    require('fs').appendFileSync('log', JSON.stringify([worker, ...has]) + '\\n');
+    // Files of all lengths, so that workers change places.
+    await client.waitFor('none', { timeoutMs: ${10 + 60 * (number % 4)} }).catch(() => {});
+    if (${number} % 3 === 0) throw new Error('with what it holds');
+  }, 60000);
+`;
+
+/** What the workers of a run had: one thing of each, the same in all files, and each its own. */
+function checkWorkers(/** @type {string} */ log, /** @type {number} */ count) {
+  const lines = log.trim().split('\n');
+  assert.equal(lines.length, count, log);
+  const workers = new Map(lines.map((line) => [JSON.parse(line)[0], line]));
+  assert.equal(new Set(lines).size, workers.size, `a worker had several:\n${log}`);
+  for (const at of [1, 2, 3, 4]) {
+    const had = [...workers.values()].map((line) => JSON.parse(line)[at]);
+    assert.equal(new Set(had).size, workers.size, `two workers had the same:\n${log}`);
+  }
+}
+
+for (const [name, args, nodeArgs] of /** @type {[string, string[], string[]][]} */ ([
+  ['processes', [], []],
+  ['threads', ['--workerThreads'], []],
+  ['processes, ESM', [], ['--experimental-vm-modules']],
+])) {
+  test(`each of three ${name} has its own in all of its files`, async (t) => {
+    const names = Array.from(
+      { length: 12 },
+      (_, i) => `t${i}.test.${nodeArgs.length ? 'm' : ''}js`,
+    );
+    const esm = (/** @type {string} */ text) =>
+      text.replace(/const (\{[^}]+\}) = require\(([^)]+)\);/g, 'import $1 from $2;');
+    const suite = (/** @type {number} */ i) =>
+      nodeArgs.length
+        ? `import fs from 'fs';${esm(suiteOfWorker(i)).replace("require('fs')", 'fs')}`
+        : suiteOfWorker(i);
+    const files = Object.fromEntries(names.map((file, i) => [file, suite(i)]));
+    const { broker, project, stderr } = await runJest(t, files, {
+      args: ['-w', '3', ...args],
+      nodeArgs,
+      config: nodeArgs.length ? { testMatch: ['**/*.test.mjs'], transform: {} } : {},
+    });
+    assert.match(stderr, /^Tests: +4 failed, 8 passed, 12 total$/m, stderr);
+    checkWorkers(fs.readFileSync(path.join(project, 'log'), 'utf8'), names.length);
+    assert.deepEqual(await startClient(t, broker).leases(), [], 'all went with the workers');
+  });
+}
+
 test('what a failed file held is free for the next', async (t) => {
   const suite = `
     const { PipeClient } = require(${JSON.stringify(ROOT)});
@@ -252,7 +311,9 @@ test('an environment ends the clients of its file', async (t) => {
     const client = new PipeClient();
     test('has what the file before had', async () => {
       await client.limit('one', 1);
-      expect((await client.leases()).length).toBe(0);
+      // What has a handle ended with the file before; what its worker leased is its worker's.
+      expect((await client.leases('one')).length).toBe(0);
+      expect((await client.leases('number-')).length).toBe(${number} - 1);
       await client.acquire('one', { waitMs: 0 });
       await client.lease('number-${number}');
     });

@@ -91,11 +91,24 @@ describe('how long it lasts', () => {
   });
 
   test('what native code renews is what is held', () => {
-    const kept = new Set();
-    const start = (token) => kept.add(token) && token;
-    const session = new Session({ start, stop: (token) => assert.ok(kept.delete(token)) });
+    /** Of each token how many claims there are, and whether it is renewed. */
+    const claims = new Map();
+    const hold = (token, isRenewed) => {
+      claims.set(token, { count: (claims.get(token)?.count ?? 0) + 1, isRenewed });
+      return true;
+    };
+    const drop = (token) => {
+      const left = --claims.get(token).count;
+      if (left === 0) claims.delete(token);
+      return left === 0;
+    };
+    const session = new Session({ hold, drop });
     const grant = (key, workerId = 'w') => ({ workerId, key });
-    const isKept = (...tokens) => assert.deepEqual([...kept].sort(), tokens);
+    const isKept = (...tokens) => {
+      const kept = [...claims].filter(([, { isRenewed }]) => isRenewed).map(([token]) => token);
+      assert.deepEqual(kept.sort(), tokens);
+      assert.ok([...claims.values()].every(({ count }) => count === 1));
+    };
     session.addGrant(1, grant('a'), true);
     session.addGrant(1, grant('a'), true);
     isKept(1);
@@ -107,14 +120,25 @@ describe('how long it lasts', () => {
     isKept(2, 4, 5);
     session.limited('w', 'c');
     isKept(2, 5);
+    assert.deepEqual([...claims.keys()].sort(), [2, 3, 4, 5], 'what is not renewed is held');
     session.addGrant(4, grant('c'), true);
     session.lost(2);
     session.released('', 'c');
     isKept();
     session.addGrant(6, grant('d'), true);
     session.end();
-    isKept();
+    assert.equal(claims.size, 0);
     session.end();
+    session.addGrant(7, grant('d'), true);
+    assert.ok(hold(7, true), 'another copy has it, too');
+    session.addGrant(8, grant('e'), true);
+    assert.deepEqual(session.takeGrants(), [8]);
+    isKept(7);
+    session.addGrant(9, grant('f'), true);
+    session.leave();
+    session.end();
+    assert.deepEqual(session.takeLosses('w', 'f'), [], 'it is the thread that has it');
+    isKept(7, 9);
   });
 });
 

@@ -137,6 +137,60 @@ test('and for one that does not wait', async (t) => {
   assert.equal(code, 'lease_held', 'one that is in use is not taken away');
 });
 
+test("what a dropped copy leased is the worker's in the next copy", async (t) => {
+  const broker = startBroker(t);
+  const [renewed, held, had, left, flag] = await shown(
+    broker,
+    `await (async () => {
+       const orphan = newClient();
+       await orphan.pool('accounts', ['ann']);
+       await orphan.limit('one', 1);
+       await orphan.lease('accounts');
+       await orphan.lease('timed', { ttl: 3600000 });
+       await orphan.acquire('one', { ttl: 3600000 });
+     })();
+     const client = newClient();
+     // The permit shows that the copy is gone, by a collection of garbage.
+     await client.acquire('one', { waitMs: 60000 });
+     show((await client.renew()).renewed);
+     const stranger = newClient({ workerId: 'stranger' });
+     show(await stranger.lease('accounts').catch(({ code }) => code));
+     show([await client.lease('accounts'), await client.lease('timed')]);
+     await client.release('w', 'accounts');
+     show(await stranger.lease('accounts'));
+     show(require('node:vm').runInNewContext('typeof gc'));
+     await Promise.all([client.close(), stranger.close()]);`,
+  );
+  assert.equal(renewed, 3);
+  assert.equal(held, 'lease_held');
+  assert.deepEqual(had, ['ann', 0]);
+  assert.equal(left, 'ann');
+  assert.equal(flag, 'undefined', 'a flag of V8 was left set');
+});
+
+test('what is released by another copy is renewed no more', async (t) => {
+  const broker = startBroker(t);
+  const [first, second] = await shown(
+    broker,
+    `const one = newClient();
+     const two = newClient();
+     await one.lease('port');
+     await two.release('w', 'port');
+     // Granted anew, with a TTL: what the first copy keeps is not this.
+     await two.lease('port', 'w', 1000);
+     const gone = async () => {
+       for (;;) if ((await two.leases('port')).length === 0) return true;
+     };
+     show(await gone());
+     await two.lease('port', 'w', 1000);
+     await one.lease('port', 'w');
+     await two.lease('port', 'w', 500);
+     show(await gone());
+     await Promise.all([one.close(), two.close()]);`,
+  );
+  assert.ok(first && second);
+});
+
 test('worker threads and child processes are sessions of their own', async (t) => {
   const broker = startBroker(t);
   const values = await shown(
