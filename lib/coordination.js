@@ -17,6 +17,8 @@ const COMPUTE_OPTIONS = [...CLAIM_OPTIONS, 'computeTtlMs', 'refreshAheadMs', 'wa
 // As the broker has them.
 const BARRIER_MAX = 100_000;
 const UNITS_MAX = 1_000_000;
+const PERIOD_MAX_MS = 365 * 24 * 3_600_000;
+const RESET_MAX_MS = (Number.MAX_SAFE_INTEGER - 1) / 2;
 const THROTTLE_OPTIONS = ['timeout', 'signal', 'limit', 'periodMs', 'burst', 'cost', 'waitMs'];
 const COMPUTE_TTL_MS = 60_000;
 const REASON_MAX_BYTES = 1024;
@@ -305,6 +307,13 @@ const decodeThrottled = (_buffer, reply) => ({
   resetAfterMs: reply.period,
 });
 
+/** @param {unknown} duration */
+function checkedPeriod(duration) {
+  const ms = check.checkedMs('periodMs', duration, 1);
+  if (ms <= PERIOD_MAX_MS) return ms;
+  throw check.refusal('invalid_request', "periodMs is at most 365 days ('365d').");
+}
+
 /**
  * @param {Asker} asker
  * @param {string} key
@@ -318,7 +327,7 @@ function throttle(asker, key, options) {
     /** @type {import('./call').Call} */ call,
   ) => {
     request.count = check.checkedNumber('limit', given.limit, 1, UNITS_MAX);
-    request.period = check.checkedMs('periodMs', given.periodMs, 1);
+    request.period = checkedPeriod(given.periodMs);
     request.flags |= FLAGS.count | FLAGS.period;
     if (given.burst !== undefined) {
       request.burst = check.checkedNumber('burst', given.burst, 1, UNITS_MAX);
@@ -330,6 +339,10 @@ function throttle(asker, key, options) {
     }
     if ((given.cost ?? 1) > (given.burst ?? given.limit)) {
       const message = 'cost is more than burst (default: limit): it would never be allowed.';
+      throw check.refusal('invalid_request', message);
+    }
+    if (((given.burst ?? given.limit) / given.limit) * request.period > RESET_MAX_MS) {
+      const message = 'burst * periodMs / limit is too long: no reply could tell such a time.';
       throw check.refusal('invalid_request', message);
     }
     if (given.waitMs !== undefined) asker.putWait(request, call, 'waitMs', given.waitMs);

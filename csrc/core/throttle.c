@@ -117,6 +117,13 @@ span_convert(struct span span, uint64_t from_limit, uint64_t limit)
 
 /* Requests */
 
+/* Else a time until it is allowed again might be none that a reply can tell. */
+static bool
+is_tellable(const struct ask *ask)
+{
+    return ask->burst * ask->period_ms / ask->limit <= EPB_NUMBER_MAX / 2;
+}
+
 static bool
 ask_read(const struct epb_request *request, struct ask *ask)
 {
@@ -130,7 +137,7 @@ ask_read(const struct epb_request *request, struct ask *ask)
     /* What costs more than the burst would never be allowed. */
     return ask->cost <= ask->burst && ask->period_ms >= 1 &&
            ask->period_ms <= EPB_THROTTLE_PERIOD_MAX_MS && ask->burst >= 1 &&
-           ask->burst <= EPB_THROTTLE_UNITS_MAX;
+           ask->burst <= EPB_THROTTLE_UNITS_MAX && is_tellable(ask);
 }
 
 /* How far the TAT is ahead of now, in parts of the request's limit. */

@@ -177,7 +177,10 @@ Test(throttle, numbers_beyond_the_bounds_are_refused)
     cr_assert_eq(take(request_of("k", 1, 31536000001)), EPB_INVALID_REQUEST);
     cr_assert_eq(take(with_burst(good, 0)), EPB_INVALID_REQUEST);
     cr_assert_eq(take(with_burst(good, 1000001)), EPB_INVALID_REQUEST);
+    cr_assert_eq(take(with_burst(request_of("k", 1, 31536000000), 1000000)),
+                 EPB_INVALID_REQUEST, "a time that no reply can tell");
     cr_assert_eq(epb_throttles_count(throttles), 0);
+    cr_assert_eq(take(with_burst(request_of("long", 1, 31536000000), 100000)), EPB_OK);
     cr_assert(allowed(with_burst(good, 1000000)));
     cr_assert_eq(answer.remaining, 999999);
     cr_assert_eq(take(with_cost(good, UINT64_MAX)), EPB_INVALID_REQUEST);
@@ -363,6 +366,10 @@ some_request(struct random *random, unsigned key)
                                          some_number(random, 31536000000)),
                               some_number(random, 1000000));
 
+    if (request.burst * request.period_ms / (uint64_t)request.count >
+        EPB_NUMBER_MAX / 2) {
+        request.burst = (uint64_t)request.count;
+    }
     switch (random_below(random, 6)) {
     case 0:
         return with_cost(request, 0);

@@ -520,6 +520,35 @@ describe('throttle', () => {
     assert.ok(performance.now() - start >= 5 * 30 - 1, 'one at once, the others 30 ms apart');
   });
 
+  test('retryAfterMs is finite at the bounds, and beyond them the call is refused', async (t) => {
+    const { client } = startThree(t);
+    const year = { limit: 1, periodMs: '365d', burst: 100_000, cost: 100_000 };
+    assert.equal((await client.throttle('year', year)).allowed, true);
+    const { allowed, retryAfterMs, resetAfterMs } = await client.throttle('year', year);
+    assert.equal(allowed, false);
+    for (const ms of [retryAfterMs, resetAfterMs]) {
+      assert.ok(Number.isSafeInteger(ms) && ms > 365 * 86_400_000 * 99_999, String(ms));
+    }
+    const endless = { ...year, burst: 1_000_000 };
+    const untold = withCode('invalid_request', /no reply could tell such a time/);
+    await assert.rejects(client.throttle('endless', endless), untold);
+    for (const periodMs of ['366d', 2 ** 53 - 1]) {
+      const refused = withCode('invalid_request', /periodMs is at most 365 days/);
+      await assert.rejects(client.throttle('long', { limit: 1, periodMs }), refused);
+    }
+    for (const more of [
+      { periodMs: Infinity },
+      { periodMs: 2 ** 53 },
+      { cost: 2 },
+      { waitMs: 2 ** 60 },
+    ]) {
+      const asked = client.throttle('far', { limit: 1, periodMs: 1000, ...more });
+      await assert.rejects(asked, withCode('invalid_request'));
+    }
+    const late = client.throttle('year', { ...year, waitMs: 1000 });
+    await assert.rejects(late, withCode('wait_timeout', /Its turn would not come within/));
+  });
+
   test('wrong arguments', async (t) => {
     const { client } = startThree(t);
     const wrong = [
