@@ -38,6 +38,8 @@ SERVER_NONCE = bytes(range(0xA0, 0xC0))
 CHOICE_AES = b"\2"
 # Of EPB3: what a client offers, and a broker chooses one of.
 CHACHA20, AES, MAC = 1, 2, 4
+# Of a lease.
+TOKEN = (1700000000123 << 10) + 5
 
 
 # ChaCha20-Poly1305 (RFC 8439), slowly and from the RFC's own description: Python's standard library
@@ -186,7 +188,7 @@ def seal_record(cipher, key: bytes, sequence: int, plain: bytes) -> bytes:
 def lease_frames() -> "dict[str, bytes]":
     """Leases and what waits: requests, replies that came at once or later, and events."""
     action = ACTIONS
-    token = (1700000000123 << 10) + 5
+    token = TOKEN
     key = b"accounts"
     return {
         "request_pool": encode_request(
@@ -268,6 +270,61 @@ def lease_frames() -> "dict[str, bytes]":
     }
 
 
+def key_frames() -> "dict[str, bytes]":
+    """Several of one key at once, a lease that another connection takes, what keys are."""
+    action = ACTIONS
+    key = b"accounts"
+    return {
+        "request_acquire": encode_request(
+            Request(
+                action["acquire"],
+                18,
+                key,
+                b"w1",
+                struct.pack("<Q", TOKEN),
+                {"ttl": 30000, "count": 2, "wait": 5000},
+            )
+        ),
+        "reply_acquire": encode_reply(
+            Reply(
+                0,
+                18,
+                encode_elements([(b'"anna"', 0), (b"\x00\xff", BINARY)]),
+                {"ttl": 30000, "fence": TOKEN + 2, "burst": 2},
+            )
+        ),
+        "reply_acquire_too_many": encode_reply(
+            Reply(STATUSES.index("conflict"), 18, b"", {"count": 1})
+        ),
+        "reply_acquire_not_found": encode_reply(
+            Reply(
+                STATUSES.index("not_found"),
+                18,
+                struct.pack("<BH", 3, 8) + b"Accounts" + struct.pack("<BH", 4, 7) + b"account",
+            )
+        ),
+        "request_number": encode_request(
+            Request(action["number"], 19, b"port", b"w1", b"", {"count": 3})
+        ),
+        "reply_number": encode_reply(
+            Reply(
+                0,
+                19,
+                struct.pack("<QQQ", 0, 2, 3),
+                {"ttl": 60000, "fence": TOKEN + 3, "count": 0, "burst": 3},
+            )
+        ),
+        "request_take": encode_request(
+            Request(action["take"], 20, b"", b"", b"", {"fence": TOKEN})
+        ),
+        "reply_take": encode_reply(Reply(0, 20)),
+        "request_describe": encode_request(Request(action["describe"], 21, key)),
+        "reply_describe": encode_reply(Reply(0, 21, struct.pack("<BQQQ", 3, 5, 3, 1))),
+        "request_clear": encode_request(Request(action["clear"], 22, b"run:")),
+        "reply_clear": encode_reply(Reply(0, 22, b"", {"count": 12, "burst": 1})),
+    }
+
+
 def frames() -> "dict[str, bytes]":
     action = ACTIONS
     return {
@@ -293,6 +350,7 @@ def frames() -> "dict[str, bytes]":
             Request(action["incr"], 5, b"n", b"", b"", {"count": -2})
         ),
         **lease_frames(),
+        **key_frames(),
         "reply_ping": encode_reply(Reply(0, 1, b"", {"count": 1700000000123})),
         "reply_get": encode_reply(Reply(0, 2, b'{"id":7}')),
         "reply_set": encode_reply(Reply(0, 3, b"", {"version": 13})),

@@ -9,6 +9,7 @@ import threading
 import unittest
 
 import ephemeral_pipe
+import make_vectors
 from ephemeral_pipe import BrokerError, PipeClient
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -229,6 +230,46 @@ class ClientCases:
         self.assertIn(kept.token, self.client.lost_tokens)
         self.assertEqual(self.client.get("result"), 1)
         self.assertIn((kept.token, "kept"), self.client.renew("w1").lost)
+
+    def test_replies_are_those_of_the_worked_bytes(self):
+        """But for ids and tokens."""
+        made = make_vectors.key_frames()
+
+        def assert_reply(reply, name):
+            expected = ephemeral_pipe.decode_reply(made[name][4:])
+            numbers = {n: v for n, v in expected.numbers.items() if n != "fence"}
+            told = {n: v for n, v in reply.numbers.items() if n != "fence"}
+            self.assertEqual((told, reply.body), (numbers, expected.body), name)
+            self.assertEqual("fence" in reply.numbers, "fence" in expected.numbers, name)
+
+        ask = self.client._ask
+        self.client.pool("worked", ["anna", b"\x00\xff"])
+        acquired = ask("acquire", "worked", worker="w1", ttl=30_000, count=2)
+        assert_reply(acquired, "reply_acquire")
+        assert_reply(ask("take", fence=acquired.numbers["fence"]), "reply_take")
+        lowest = ask("number", "worked port", worker="w2")
+        ask("number", "worked port", worker="w2")
+        self.client.release(token=lowest.numbers["fence"])
+        assert_reply(ask("number", "worked port", worker="w1", count=3), "reply_number")
+        for number in range(12):
+            self.client.set(f"worked run:{number}", number, ttl_ms=60_000)
+        self.client.limit("worked run:held", 1)
+        ask("acquire", "worked run:held", worker="w1")
+        assert_reply(ask("clear", "worked run:"), "reply_clear")
+
+    def test_a_description_is_as_in_the_worked_bytes(self):
+        expected = ephemeral_pipe.decode_reply(make_vectors.key_frames()["reply_describe"][4:])
+        self.client.pool("described", [1, 2, 3, 4, 5])
+        self.client._ask("acquire", "described", worker="w1", count=2)
+        waiting = self.another()
+        asked = {"worker": "w2", "count": 5, "wait": PATIENCE_S * 1000}
+        thread = threading.Thread(target=waiting._ask, args=("acquire", "described"), kwargs=asked)
+        thread.start()
+        while self.client._ask("describe", "described").body != expected.body:
+            self.assertTrue(thread.is_alive())
+        self.client.release("w1")
+        thread.join(PATIENCE_S)
+        self.assertFalse(thread.is_alive())
 
     def test_locks(self):
         other = self.another(worker_id="other")

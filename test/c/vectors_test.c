@@ -152,6 +152,38 @@ Test(vectors, requests_of_leases)
                                         .count = 4242});
 }
 
+Test(vectors, requests_of_keys)
+{
+    uint8_t held[8];
+    epb_put_u64(held, TOKEN);
+    assert_request("request_acquire",
+                   (struct epb_request){.action = EPB_ACTION_ACQUIRE,
+                                        .flags = EPB_F_TTL | EPB_F_COUNT | EPB_F_WAIT,
+                                        .id = 18,
+                                        .key = LITERAL("accounts"),
+                                        .worker = LITERAL("w1"),
+                                        .value = {held, sizeof held},
+                                        .ttl_ms = 30000,
+                                        .count = 2,
+                                        .wait_ms = 5000});
+    assert_request("request_number", (struct epb_request){.action = EPB_ACTION_NUMBER,
+                                                          .flags = EPB_F_COUNT,
+                                                          .id = 19,
+                                                          .key = LITERAL("port"),
+                                                          .worker = LITERAL("w1"),
+                                                          .count = 3});
+    assert_request("request_take", (struct epb_request){.action = EPB_ACTION_TAKE,
+                                                        .flags = EPB_F_FENCE,
+                                                        .id = 20,
+                                                        .fence = TOKEN});
+    assert_request("request_describe", (struct epb_request){.action = EPB_ACTION_DESCRIBE,
+                                                            .id = 21,
+                                                            .key = LITERAL("accounts")});
+    assert_request("request_clear", (struct epb_request){.action = EPB_ACTION_CLEAR,
+                                                         .id = 22,
+                                                         .key = LITERAL("run:")});
+}
+
 static void
 assert_reply(const char *name, struct epb_reply reply)
 {
@@ -248,6 +280,47 @@ Test(vectors, replies_of_leases_and_events)
                                                         .flags = EPB_F_FENCE,
                                                         .fence = TOKEN,
                                                         .body = LITERAL("accounts")});
+}
+
+Test(vectors, replies_of_keys)
+{
+    uint8_t numbers[24];
+    epb_put_u64(numbers, 0);
+    epb_put_u64(numbers + 8, 2);
+    epb_put_u64(numbers + 16, 3);
+    uint8_t description[EPB_DESCRIPTION_BYTES] = {EPB_KIND_POOL};
+    epb_put_u64(description + 1, 5);
+    epb_put_u64(description + 9, 3);
+    epb_put_u64(description + 17, 1);
+    uint32_t granted = EPB_F_TTL | EPB_F_FENCE | EPB_F_BURST;
+    assert_reply("reply_acquire",
+                 (struct epb_reply){.flags = granted,
+                                    .id = 18,
+                                    .ttl_ms = 30000,
+                                    .fence = TOKEN + 2,
+                                    .burst = 2,
+                                    .body = LITERAL("\6\0\0\0\0\"anna\""
+                                                    "\2\0\0\0\1\0\xFF")});
+    assert_reply("reply_acquire_too_many",
+                 (struct epb_reply){
+                     .status = EPB_CONFLICT, .flags = EPB_F_COUNT, .id = 18, .count = 1});
+    assert_reply("reply_acquire_not_found",
+                 (struct epb_reply){.status = EPB_NOT_FOUND,
+                                    .id = 18,
+                                    .body = LITERAL("\3\10\0Accounts\4\7\0account")});
+    assert_reply("reply_number", (struct epb_reply){.flags = granted | EPB_F_COUNT,
+                                                    .id = 19,
+                                                    .ttl_ms = 60000,
+                                                    .fence = TOKEN + 3,
+                                                    .burst = 3,
+                                                    .body = {numbers, sizeof numbers}});
+    assert_reply("reply_take", (struct epb_reply){.id = 20});
+    assert_reply("reply_describe",
+                 (struct epb_reply){.id = 21, .body = {description, sizeof description}});
+    assert_reply("reply_clear", (struct epb_reply){.flags = EPB_F_COUNT | EPB_F_BURST,
+                                                   .id = 22,
+                                                   .count = 12,
+                                                   .burst = 1});
 }
 
 static void
