@@ -179,6 +179,7 @@ const GOALS = [
       'values of 256 KiB',
       'lists of 100,000 items',
       'watches left unread',
+      'pools of 130,000 elements',
     ].flatMap((kind) => [
       politeBeside(peer, kind, 'all anywhere'),
       politeBeside(peer, kind, 'floods on a CPU of their own'),

@@ -18,6 +18,8 @@ const HUGE_BYTES = 256 * 1024;
 const LISTED = 'bench:listed:';
 const LISTED_ITEMS = 100_000;
 const WATCHES = 200;
+const POOL = 'bench:pool';
+const ELEMENTS = 130_000;
 const PATIENT = { timeout: 600_000 };
 /** What the floods ask for, and how much of it is under way at a time. */
 const KINDS = {
@@ -38,7 +40,20 @@ const KINDS = {
     },
     ask: (client, number) => client.set(`bench:watched:${number % 100}`, number, TTL_MS, PATIENT),
   },
+  'pools of 130,000 elements': { underWay: 1, ask: changePool },
 };
+
+/**
+ * Defines a pool of this flood, then gives it another list, of which it has half, then deletes it,
+ * over and over.
+ */
+function changePool(client, number) {
+  const key = `${POOL}:${process.pid}`;
+  if (number % 3 === 2) return client.del(key, PATIENT);
+  const first = (number % 3) * (ELEMENTS / 2);
+  const elements = Array.from({ length: ELEMENTS }, (_, i) => first + i);
+  return client.pool(key, elements, { ...PATIENT, replace: true });
+}
 
 async function prepare({ client }, { kind }) {
   await client.set(ITEM, 'x'.repeat(100), TTL_MS);
