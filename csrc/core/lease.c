@@ -174,6 +174,7 @@ wait_drop(void *keeper, struct epb_wait *wait)
         epb_reason_let_go(leases, wait->reason);
     }
     wish->wait = NULL;
+    epb_flow_drop(leases, wish);
     epb_grant_free_unused(leases, wish);
 }
 

@@ -11,8 +11,10 @@
  *
  * Nothing else is an edge: not what the worker of the wait holds besides, since another
  * flow of it may give that back at any time. A wait that has ended, or whose time is
- * over, names nothing; a grant that has ended is not named any more. A wait for more
- * elements than its pool has waits until some are added: it is not stuck.
+ * over, names nothing; a grant that has ended is not named any more. Names are kept until
+ * the request has its answer: one that was granted a computation, and lost it before it
+ * had that answer, waits again with the same names. A wait for more elements than its
+ * pool has waits until some are added: it is not stuck.
  *
  * The method is the reduction of a general resource graph (R. C. Holt, Some deadlock
  * properties of computer systems, 1972): of the waits that can be reached from one, those

@@ -376,7 +376,6 @@ epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
 {
     struct epb_stake *stake = grant->stake;
 
-    epb_flow_drop(leases, grant);
     take_things(leases, grant);
     grant->live = true;
     grant->token = leases->next_token++;

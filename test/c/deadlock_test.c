@@ -162,6 +162,28 @@ Test(deadlock, what_is_over_is_no_edge)
     (void)waits(&office, a, "l", "w1", holding(lock, first, 0));
 }
 
+Test(deadlock, who_asks_again_holds_what_it_held)
+{
+    uint64_t held = gets(&office, a, "k", "w1", lock).token;
+    uint64_t computation = gets(&office, b, "c", "w2", compute).token;
+    struct wish short_turn = holding(compute, held, 0);
+    struct epb_wait *wait;
+
+    short_turn.ttl_ms = 10;
+    (void)waits(&office, a, "c", "w1", short_turn);
+    /* Its turn comes, and is over before it hears of it. */
+    gives_back(&office, b, computation);
+    pass(&office, 10);
+    computation = gets(&office, b, "c", "w2", compute).token;
+    (void)waits(&office, b, "k", "w2", holding(lock, computation, 0));
+    wait = epb_wait_pop(office.waits, a);
+    cr_assert_not(epb_lease_ask_again(office.leases, wait, &office.now));
+    hears(&office, a, EPB_DEADLOCK);
+    cycle_is("k w1;c w2;");
+    gives_back(&office, a, held);
+    (void)takes(&office, b);
+}
+
 Test(deadlock, a_pool_that_shrinks_refuses_who_waits)
 {
     uint64_t token;
