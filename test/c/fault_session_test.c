@@ -108,6 +108,8 @@ static const struct step steps[] = {
     LINE("\"describe\",\"key\":\"sem\""),
     DO(B, NUMBER, KEY("n"), WORKER("b")),
     LINE("\"number\",\"key\":\"n\",\"workerId\":\"c\""),
+    DO(B, TAKE, .flags = EPB_F_FENCE, .fence = 999),
+    LINE("\"take\",\"token\":999"),
     DO(A, CLEAR, KEY("l")),
     LINE("\"clear\",\"prefix\":\"x\""),
     /* Reports, and the end. */

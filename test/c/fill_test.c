@@ -29,10 +29,8 @@ many(uint32_t first, uint32_t count)
 static struct epb_request
 fills(uint8_t action, uint32_t flags, struct epb_bytes elements)
 {
-    return (struct epb_request){.action = action,
-                                .flags = flags,
-                                .key = bytes_of("pool"),
-                                .value = elements};
+    return (struct epb_request){
+        .action = action, .flags = flags, .key = bytes_of("pool"), .value = elements};
 }
 
 static uint64_t
