@@ -135,6 +135,26 @@ epb_gone_forget(struct epb_gone *gone, struct epb_bytes key)
     }
 }
 
+size_t
+epb_gone_clear(struct epb_gone *gone, struct epb_bytes prefix)
+{
+    struct epb_list *node = gone->names.next;
+    size_t looked_at = 0;
+
+    while (node != &gone->names) {
+        struct name *name = EPB_LIST_ITEM(node, struct name, by_age);
+
+        node = node->next;
+        looked_at++;
+        if (name->key_bytes >= prefix.size_bytes &&
+            (prefix.size_bytes == 0 ||
+             memcmp(name->key, prefix.data, prefix.size_bytes) == 0)) {
+            name_remove(gone, name);
+        }
+    }
+    return looked_at;
+}
+
 bool
 epb_gone_find(const struct epb_gone *gone, struct epb_bytes key, uint64_t now_boot_ms,
               struct epb_gone_view *view)

@@ -1,8 +1,8 @@
 /*
  * Keys whose value expired or was evicted, for those who ask too late: which of the two,
  * when, and what TTL it had. The latest EPB_GONE_MAX are kept, the names alone, in the
- * arena; what leaves is wiped. A key that was deleted is wiped at once: it is not
- * remembered.
+ * arena; what leaves is wiped. A key that was deleted or cleared is not remembered, not
+ * even an earlier loss of it.
  *
  * A key is remembered once, by its latest loss. One that got a value again stays: a
  * request that finds a value does not ask. A key that there is no memory for is not
@@ -40,6 +40,9 @@ epb_gone_put(struct epb_gone *gone, struct epb_bytes key, enum epb_event_kind ki
              uint64_t at_boot_ms, uint64_t ttl_ms);
 void
 epb_gone_forget(struct epb_gone *gone, struct epb_bytes key);
+/* Forgets the keys with this prefix; how many it looked at. */
+size_t
+epb_gone_clear(struct epb_gone *gone, struct epb_bytes prefix);
 bool
 epb_gone_find(const struct epb_gone *gone, struct epb_bytes key, uint64_t now_boot_ms,
               struct epb_gone_view *view);

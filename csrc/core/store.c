@@ -291,11 +291,11 @@ epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_ti
 {
     struct epb_item *item = epb_store_find_live(store, key, now);
 
+    epb_gone_forget(store->gone, key);
     if (item == NULL) {
         return false;
     }
     epb_store_tell(store, EPB_EVENT_DEL, item);
-    epb_gone_forget(store->gone, key);
     epb_item_remove(store, item);
     return true;
 }

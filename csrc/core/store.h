@@ -102,7 +102,7 @@ epb_store_peek(const struct epb_store *store, struct epb_bytes key,
 EPB_MUST_USE enum epb_status
 epb_store_set(struct epb_store *store, const struct epb_write *write,
               const struct epb_time *now, uint64_t *version);
-/* Whether there was something to delete. */
+/* Whether there was something to delete. epb_store_gone forgets the key either way. */
 bool
 epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_time *now);
 /* Adds to the integer that the value's JSON text is; a missing key counts as 0 and is
@@ -160,7 +160,8 @@ void
 epb_store_walk_end(struct epb_store_walk *walk);
 /* Deletes the items with the prefix whose version is at most `version`, but for those
  * that must not be evicted; *cursor is 0 at first. True: all of them. *deleted grows by
- * those that were live. */
+ * those that were live. At the end forgets the keys with the prefix that epb_store_gone
+ * knows. */
 bool
 epb_store_clear(struct epb_store *store, struct epb_bytes prefix, uint64_t version,
                 const struct epb_time *now, uint64_t *cursor, struct epb_budget *budget,

@@ -179,6 +179,8 @@ epb_store_clear(struct epb_store *store, struct epb_bytes prefix, uint64_t versi
         if (found.count < CLEAR_ITEMS) {
             *cursor = next;
             if (!more) {
+                epb_budget_spend(budget,
+                                 EPB_UNITS_VISIT * epb_gone_clear(store->gone, prefix));
                 return true;
             }
         }

@@ -282,6 +282,45 @@ Test(store, names_that_expired_are_remembered_for_a_while)
                  "forgotten names are wiped");
 }
 
+/* An earlier loss of the key is forgotten, too, whether or not there is a value now. */
+Test(store, names_that_were_deleted_or_cleared_are_forgotten)
+{
+    static const char *const names[] = {"run-1", "run-2", "run-3", "other"};
+    struct epb_budget budget = {SIZE_MAX};
+    struct epb_gone_view view;
+    uint64_t cursor = 0;
+    uint64_t deleted = 0;
+
+    open_store();
+    for (size_t i = 0; i < 4; i++) {
+        set(names[i], "value", 10);
+    }
+    now = time_at(1010);
+    cr_assert_eq(epb_store_sweep(store, &now, 10), UINT64_MAX);
+    cr_assert_not(epb_store_del(store, bytes_of("run-1"), &now));
+    cr_assert_not(epb_store_gone(store, bytes_of("run-1"), &now, &view));
+    set("run-2", "value", 10);
+    cr_assert(epb_store_clear(store, bytes_of("run-"), epb_store_version(store), &now,
+                              &cursor, &budget, &deleted));
+    cr_assert_eq(deleted, 1);
+    cr_assert_not(epb_store_gone(store, bytes_of("run-2"), &now, &view));
+    cr_assert_not(epb_store_gone(store, bytes_of("run-3"), &now, &view));
+    assert_gone("other", EPB_EVENT_EXPIRE, 0, 10);
+    cr_assert_eq(times_in_memory(arena, "run-", 4), 0, "forgotten names are wiped");
+    cr_assert_eq(times_in_memory(arena, "other", 5), 1, "the names are in the arena");
+    cursor = 0;
+    cr_assert(epb_store_clear(store, bytes_of(""), epb_store_version(store), &now,
+                              &cursor, &budget, &deleted));
+    cr_assert_not(epb_store_gone(store, bytes_of("other"), &now, &view));
+    set("last", "value", 10);
+    now = time_at(1020);
+    cr_assert_eq(epb_store_sweep(store, &now, 10), UINT64_MAX);
+    assert_gone("last", EPB_EVENT_EXPIRE, 0, 10);
+    epb_store_free(store);
+    store = NULL;
+    cr_assert_eq(times_in_memory(arena, "last", 4), 0, "the end wipes them");
+}
+
 Test(store, names_that_were_evicted_are_remembered)
 {
     options.max_items = 1;

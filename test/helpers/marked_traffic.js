@@ -54,23 +54,28 @@ async function crowds(client, marks) {
   await client.del(key);
 }
 
+/** The names of what expired or was evicted are remembered until they are deleted or cleared. */
 async function expiry(client, marks) {
   const before = await count(client, 'expired');
-  for (const size of SIZES) {
-    // The names of the last that expired are remembered, for those who ask for them.
-    await client.set(`${size} expired`, marks.text('expi', size), SHORT_TTL);
+  const keys = SIZES.map((size) => `${size}${marks.text('kexp', 100)}`);
+  for (const [i, size] of SIZES.entries()) {
+    await client.set(keys[i], marks.text('expi', size), SHORT_TTL);
   }
   const all = async () => (await count(client, 'expired')) === before + SIZES.length;
   await until(all, 'all has expired');
+  await assert.rejects(client.get(keys[0]), /expired/);
+  for (const key of keys) assert.equal(await client.del(key), false);
 }
 
 /** Needs a broker that evicts: more than it has room for. */
 async function eviction(client, marks, maxItems) {
+  const prefix = marks.text('kevi', 48);
   for (let i = 0; i < maxItems + 20; i++) {
-    await client.set(`${i}evicted`, marks.text('evic', 100 + i), TTL);
+    await client.set(`${prefix}${i}`, marks.text('evic', 100 + i), TTL);
   }
   assert.ok((await count(client, 'evicted')) > 0);
-  for (const { key } of await client.list()) await client.del(key);
+  await assert.rejects(client.get(`${prefix}0`), /evicted/);
+  await client.clear(prefix);
 }
 
 async function refusals(client, marks) {
@@ -332,11 +337,13 @@ async function lineLeases(lines, marks) {
 async function lineExpiry(lines, marks) {
   const expired = async () => (await lines.does({ action: 'stats' })).stats.expired;
   const before = await expired();
+  const prefix = marks.text('jkex', 100);
   for (const size of SIZES) {
-    const key = `${size} expired`;
-    await lines.does({ action: 'set', key, value: marks.text('jexp', size), ttl: SHORT_TTL });
+    const value = marks.text('jexp', size);
+    await lines.does({ action: 'set', key: `${prefix}${size}`, value, ttl: SHORT_TTL });
   }
   await until(async () => (await expired()) === before + SIZES.length, 'all has expired');
+  await lines.does({ action: 'clear', prefix });
 }
 
 /** All that lines have of their own. */
