@@ -1,9 +1,10 @@
 /*
  * Waiting, watching, meeting and computing against a model that is small enough to be
  * obviously right: arrays, searched from end to end. Random histories of writes, waitFor,
- * watch, barrier, getOrSet, cancels, failures, connections that come and go, and time
- * that passes; after every step, each connection must be told exactly what the model
- * says, in its order, and be said to be ready exactly when there is something.
+ * watch, barrier, getOrSet, a throttle that is waited for, cancels, failures, connections
+ * that come and go, and time that passes; after every step, each connection must be told
+ * exactly what the model says, in its order, and be said to be ready exactly when there
+ * is something.
  *
  * Leases themselves have a model of their own; here a computation is a token that its
  * holder has or not.
@@ -15,6 +16,8 @@
 #define PARTIES 5U /* the last one has no session */
 #define KEYS 6U
 #define BARRIERS 2U
+#define THROTTLE_MS 2U /* for one unit */
+#define THROTTLE_BURST 3U
 #define WAITS 600U
 #define WATCHERS 8U /* of a party */
 #define EVENTS \
@@ -24,7 +27,8 @@
 enum kind {
     WAIT_FOR,
     COMPUTE,
-    BARRIER
+    BARRIER,
+    THROTTLE
 };
 
 enum place {
@@ -46,7 +50,9 @@ struct wait {
     uint64_t ttl_ms; /* of a computation */
     enum epb_status status;
     int64_t number;
-    bool granted; /* the computation of its key is its own */
+    uint64_t cost;     /* of a throttle */
+    uint64_t reset_ms; /* what it was told of that at its grant */
+    bool granted;      /* the computation of its key is its own */
     char reason;
 };
 
@@ -110,7 +116,9 @@ static struct {
     uint64_t version, order, finished, granted, last_token, lost;
     uint64_t shown; /* the loss that was told last, until something else is asked for */
     uint32_t last_id;
+    uint64_t tat_ms; /* of the throttle: when its full burst is there again */
     unsigned told, taken_over, failed, again; /* what the history has seen */
+    unsigned let_in, too_late;                /* by the throttle, after a wait; not */
 } run;
 
 #define CHECK(condition)                                                        \
@@ -237,7 +245,7 @@ wrote(unsigned key)
         for (unsigned i = 0; i < WAITS; i++) {
             struct wait *wait = &run.waits[i];
 
-            if (wait->place == QUEUED && wait->kind != BARRIER && wait->key == key &&
+            if (wait->place == QUEUED && wait->kind < BARRIER && wait->key == key &&
                 (first == NULL || wait->kind > first->kind ||
                  (wait->kind == first->kind && wait->queued < first->queued))) {
                 first = wait;
@@ -529,6 +537,110 @@ step_barrier(unsigned party, unsigned barrier)
     }
 }
 
+/* Moves the throttle's time if a request of this cost is allowed in that ms. */
+static bool
+throttle_allows(uint64_t *tat_ms, uint64_t cost, uint64_t ms)
+{
+    uint64_t after_ms = (*tat_ms > ms ? *tat_ms : ms) + cost * THROTTLE_MS;
+    bool allows = after_ms <= ms + (uint64_t)THROTTLE_BURST * THROTTLE_MS;
+
+    if (allows) {
+        *tat_ms = after_ms;
+    }
+    return allows;
+}
+
+/* The first that waits for the throttle and came after that order; NULL: none. */
+static struct wait *
+next_of_throttle(uint64_t order)
+{
+    struct wait *next = NULL;
+
+    for (unsigned i = 0; i < WAITS; i++) {
+        struct wait *wait = &run.waits[i];
+
+        if (wait->place == QUEUED && wait->kind == THROTTLE && wait->order > order &&
+            (next == NULL || wait->order < next->order)) {
+            next = wait;
+        }
+    }
+    return next;
+}
+
+static void
+throttle_go_on(void)
+{
+    struct wait *first = next_of_throttle(0);
+
+    while (first != NULL && throttle_allows(&run.tat_ms, first->cost, run.now_ms)) {
+        finish(first, EPB_OK);
+        first->reset_ms = run.tat_ms - run.now_ms;
+        run.let_in++;
+        first = next_of_throttle(0);
+    }
+}
+
+/* When a request that comes now is allowed if nothing else happens. */
+static uint64_t
+throttle_comes_ms(uint64_t cost)
+{
+    uint64_t tat_ms = run.tat_ms;
+    uint64_t ms = run.now_ms;
+
+    for (struct wait *wait = next_of_throttle(0); wait != NULL;
+         wait = next_of_throttle(wait->order)) {
+        while (!throttle_allows(&tat_ms, wait->cost, ms)) {
+            ms++;
+        }
+    }
+    while (!throttle_allows(&tat_ms, cost, ms)) {
+        ms++;
+    }
+    return ms;
+}
+
+static void
+check_throttle(bool allowed, uint64_t retry_ms, uint64_t reset_ms)
+{
+    CHECK(table.reply.flags == (EPB_F_COUNT | EPB_F_BURST | EPB_F_PERIOD | EPB_F_WAIT));
+    CHECK(table.reply.count == allowed);
+    CHECK(table.reply.wait_ms == retry_ms);
+    CHECK(!allowed || table.reply.period_ms == reset_ms);
+}
+
+static void
+step_throttle(unsigned party)
+{
+    struct epb_request request = counting(to(EPB_ACTION_THROTTLE, "t"), 1);
+    uint64_t cost = 1 + below(THROTTLE_BURST);
+    uint64_t wait_ms = some_wait();
+    uint64_t comes_ms;
+    enum epb_status status;
+    bool at_once;
+
+    request.flags |= EPB_F_PERIOD | EPB_F_BURST | EPB_F_COST;
+    request.period_ms = THROTTLE_MS;
+    request.burst = THROTTLE_BURST;
+    request.cost = cost;
+    throttle_go_on();
+    comes_ms = throttle_comes_ms(cost);
+    status = ask(run.seats[party].peer, waiting(request, wait_ms));
+    at_once = next_of_throttle(0) == NULL && comes_ms == run.now_ms;
+    if (at_once) {
+        CHECK(status == EPB_OK && throttle_allows(&run.tat_ms, cost, run.now_ms));
+        check_throttle(true, 0, run.tat_ms - run.now_ms);
+    } else if (wait_ms == 0) {
+        CHECK(status == EPB_OK);
+        check_throttle(false, comes_ms - run.now_ms, 0);
+    } else if (wait_ms != EPB_NUMBER_MAX && comes_ms > run.now_ms + wait_ms) {
+        CHECK(status == EPB_WAIT_TIMEOUT);
+        run.too_late++;
+    } else {
+        CHECK(status == DEFERRED);
+        new_wait(party, THROTTLE, 0, wait_ms)->cost = cost;
+    }
+}
+
 static void
 step_watch(unsigned party)
 {
@@ -691,6 +803,8 @@ waits_expire(void)
         if (first == NULL) {
             return;
         }
+        /* One that could not come in time was refused. */
+        CHECK(first->kind != THROTTLE);
         first->place = FREE;
         if (first->kind == COMPUTE) {
             /* Those behind it move up first. */
@@ -712,6 +826,7 @@ step_time(void)
         }
     }
     computations_expire();
+    throttle_go_on();
     waits_expire();
 }
 
@@ -775,7 +890,7 @@ expect_finished(struct wait *wait)
 {
     const struct value *value = &run.values[wait->key];
 
-    if (wait->status != EPB_OK || wait->kind == BARRIER || value->exists) {
+    if (wait->status != EPB_OK || wait->kind >= BARRIER || value->exists) {
         return true;
     }
     if (wait->kind == COMPUTE && wait->granted) {
@@ -810,6 +925,8 @@ check_finished(struct wait *wait)
                (wait->kind == COMPUTE && wait->status == EPB_WAIT_TIMEOUT)));
     } else if (wait->kind == BARRIER) {
         CHECK(table.reply.count == wait->number);
+    } else if (wait->kind == THROTTLE) {
+        check_throttle(true, 0, wait->reset_ms);
     } else if (run.values[wait->key].exists) {
         check_entry(wait->key);
         /* The right to compute is of no use any more. */
@@ -943,14 +1060,16 @@ step(void)
         step_set(party, key);
     } else if (choice < 12) {
         step_del(party, key);
-    } else if (choice < 24) {
+    } else if (choice < 23) {
         step_wait_for(party, key);
-    } else if (choice < 40) {
+    } else if (choice < 39) {
         step_compute(party, key);
-    } else if (choice < 44) {
+    } else if (choice < 43) {
         step_give_up(key);
-    } else if (choice < 50) {
+    } else if (choice < 48) {
         step_barrier(party, below(BARRIERS));
+    } else if (choice < 51) {
+        step_throttle(party);
     } else if (choice < 55) {
         step_watch(party);
     } else if (choice < 59) {
@@ -992,7 +1111,8 @@ history(uint64_t seed, unsigned steps)
     cr_log_info("%u events, %u takeovers, %u failures, %u woken in vain", run.told,
                 run.taken_over, run.failed, run.again);
     CHECK(run.told > steps / 100 && run.taken_over > steps / 1000 &&
-          run.failed > steps / 1000 && run.again > steps / 1000);
+          run.failed > steps / 1000 && run.again > steps / 1000 &&
+          run.let_in > steps / 1000 && run.too_late > steps / 1000);
     peer_leave(&run.extra);
     table_close();
 }

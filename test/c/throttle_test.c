@@ -512,6 +512,41 @@ Test(throttle, who_leaves_lets_the_others_come_earlier)
     party->leaving = false;
 }
 
+/* In parts of this many units; how many were cleared. */
+static uint64_t
+clear(const char *prefix, size_t units)
+{
+    uint64_t cursor = 0;
+    uint64_t cleared = 0;
+    struct epb_budget budget;
+
+    do {
+        budget.units = units;
+    } while (
+        !epb_throttles_clear(throttles, bytes_of(prefix), &cursor, &budget, &cleared));
+    return cleared;
+}
+
+Test(throttle, clear_forgets_what_has_the_prefix_and_is_not_waited_for)
+{
+    char key[16];
+
+    for (unsigned i = 0; i < 300; i++) {
+        (void)snprintf(key, sizeof key, "%s-%u", i % 3 == 0 ? "other" : "run", i);
+        cr_assert(allowed(request_of(key, 1, 1000)));
+    }
+    cr_assert(allowed(request_of("run-waited", 1, 1000)));
+    cr_assert_eq(wait_for(request_of("run-waited", 1, 1000), 5000), EPB_OK);
+    cr_assert_eq(clear("none", 1), 0);
+    cr_assert_eq(clear("run-", 1), 200);
+    cr_assert_eq(epb_throttles_count(throttles), 101);
+    cr_assert(allowed(request_of("run-1", 1, 1000)), "it begins anew");
+    cr_assert_not(allowed(request_of("other-0", 1, 1000)), "it is as it was");
+    cr_assert_eq(granted_at(now.mono_ms + 1000), last_id, "who waits is not left alone");
+    cr_assert_eq(clear("", 50), 102);
+    cr_assert_eq(epb_throttles_count(throttles), 0);
+}
+
 /* Waiting requests against a model that goes through every ms. Times are in halves of a
  * ms: an interval is 2.5 ms. */
 
