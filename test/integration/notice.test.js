@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
+const { notice } = require('../../lib/notice');
 const { startPair, startStranger, until, untilWaiting, withCode } = require('../helpers/broker');
+const { dice } = require('../helpers/dice');
 
 const TTL = 60_000;
 const SOON = { waitNoticeMs: 20 };
@@ -174,5 +176,105 @@ describe('an error', () => {
       return true;
     });
     await Promise.all(held.map((one) => one.release()));
+  });
+});
+
+describe('the cycle of a warning', () => {
+  const LISTS = 3000;
+  const OURS = 1;
+  const OPERATIONS = { pool: 'acquire', lock: 'acquireLock' };
+  const thing = ({ kind, key }) => `${kind} ${key}`;
+  const sameThing = (line) => (other) => thing(other) === thing(line);
+  const who = ({ pid, workerId }) => `${workerId} ${pid}`;
+
+  /** Lines of `leases` as they may come: of a session or, rarely, of none. */
+  function lineOf(state, { below, oneIn, pick }) {
+    const session = oneIn(20) ? null : pick([OURS, OURS, OURS, OURS, 2]);
+    return {
+      state,
+      kind: pick(['pool', 'lock']),
+      key: `k${below(2)}`,
+      workerId: `w${below(3)}`,
+      session,
+      pid: session === null ? null : 1000 + session,
+      since: 0,
+    };
+  }
+
+  /** By definition: the largest set of waits each of which waits only for holders that wait in it. */
+  function stuckOf(waiting, held) {
+    const stuck = new Set();
+    for (let bits = 0; bits < 2 ** waiting.length; bits++) {
+      const set = waiting.filter((_, i) => (bits >> i) % 2 === 1);
+      const isIn = (holder) => set.some((line) => who(line) === who(holder));
+      const waitsInSet = (line) => {
+        const holders = held.filter((other) => thing(other) === thing(line));
+        return line.session !== null && holders.length > 0 && holders.every(isIn);
+      };
+      if (set.every(waitsInSet)) set.forEach((line) => stuck.add(line));
+    }
+    return [...stuck];
+  }
+
+  /** Over how many holders the wait comes back to its own; 0: it doesn't. */
+  function stepsBack(mine, waiting, held) {
+    const stuck = stuckOf(waiting, held);
+    let lines = stuck.filter((line) => line === mine);
+    for (let steps = 1; steps <= held.length; steps++) {
+      const things = lines.map(thing);
+      const holders = held.filter((line) => things.includes(thing(line))).map(who);
+      if (holders.includes(who(mine))) return steps;
+      lines = stuck.filter((line) => holders.includes(who(line)));
+    }
+    return 0;
+  }
+
+  /** The warning of that wait, when the broker tells these lines. */
+  async function warningOf(mine, lines, texts) {
+    const call = { operation: OPERATIONS[mine.kind], key: mine.key, workerId: mine.workerId };
+    const connection = { actions: { leases: 0 }, sessionNumber: OURS, ask: async () => lines };
+    await notice(connection, [{ call, waitedMs: 5000 }], 1000);
+    return texts.pop();
+  }
+
+  /** Each of the named holds that, and waits for what the next one holds. */
+  function assertTrue(named, mine, waiting, held) {
+    const pattern = /^worker "(w\d)" \(pid (\d+)\) holds "(k\d)" and waits for "(k\d)"$/;
+    const steps = named.map((text) => pattern.exec(text).slice(1));
+    assert.equal(`${steps[0][0]} ${steps[0][1]}`, who(mine));
+    steps.forEach(([workerId, pid, key, next], i) => {
+      const is = (line) => who(line) === `${workerId} ${pid}`;
+      assert.ok(held.some((line) => is(line) && line.key === key));
+      assert.ok(waiting.some((line) => is(line) && line.key === next));
+      assert.equal(steps[(i + 1) % steps.length][2], next);
+    });
+  }
+
+  test('is named exactly when there is one, by a shortest way', async (t) => {
+    const random = dice(t);
+    const texts = [];
+    t.mock.method(process, 'emitWarning', (text) => texts.push(text));
+    let cycles = 0;
+    let none = 0;
+    for (let i = 0; i < LISTS; i++) {
+      const most = random.oneIn(2) ? 1 : 2;
+      const held = random
+        .times(1 + random.below(6), () => lineOf('held', random))
+        .filter((line, at, all) => all.slice(0, at).filter(sameThing(line)).length < most);
+      const waiting = random.times(2 + random.below(7), () => lineOf('waiting', random));
+      const own = waiting.filter(({ session }) => session === OURS);
+      if (own.length === 0) continue;
+      const chosen = random.pick(own);
+      const same = (line) => thing(line) === thing(chosen) && who(line) === who(chosen);
+      const mine = waiting.find(same);
+      const text = await warningOf(mine, [...held, ...waiting], texts);
+      const steps = stepsBack(mine, waiting, held);
+      const named = /They wait for each other: (.*)\.$/.exec(text)?.[1].split('; ') ?? [];
+      assert.equal(named.length, steps, `${text}\n${JSON.stringify({ held, waiting })}`);
+      if (steps > 0) assertTrue(named, mine, waiting, held);
+      cycles += steps > 1;
+      none += steps === 0;
+    }
+    assert.ok(cycles > LISTS / 100 && none > LISTS / 50, `${cycles} cycles, ${none} without`);
   });
 });
