@@ -59,7 +59,8 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {Record<string, number>} flags
  * @property {{ action: number, name: string, shape: string, needs: number, takes: number }[]} commands
  * @property {new (path: string, secret: Uint8Array | null, onWake: (what: number) => void) => NativeChannel} Channel
- * @property {(gc: () => void) => void} collect calls it from the event loop, with no JavaScript below it
+ * @property {(gc: () => void) => boolean} collect calls it from the event loop, with no JavaScript below it;
+ *   false: another is to be called already
  * @property {new (options: object, secret: Uint8Array | null, onEvent: (type: string, json: string) => void) => NativeBroker} Broker
  * @property {() => number} now milliseconds of a clock that only goes forward
  * @property {(view: DataView, at: number, end: number) => boolean} isPlain see csrc/base/utf8.h

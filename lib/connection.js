@@ -639,9 +639,10 @@ class Connection {
    * its connection, which gives back what it took.
    * @param {string} key
    * @param {number} timeout
+   * @param {() => void} [onCollected] of that collection, if another copy has the key
    * @returns {Promise<boolean>} whether another copy has it, so that it may be free soon
    */
-  async freeFromSiblings(key, timeout) {
+  async freeFromSiblings(key, timeout, onCollected) {
     if (this.#channel.siblings === 0) return false;
     const request = new frame.Request();
     request.action = this.actions.leases;
@@ -659,8 +660,13 @@ class Connection {
     });
     if (!isSiblings) return false;
     this.#channel.wakeSiblings();
-    collectGarbage();
+    collectGarbage(onCollected);
     return true;
+  }
+
+  /** How many other copies of this module are connected in this thread. */
+  get siblings() {
+    return this.#channel.siblings;
   }
 
   /** See idle.js. */

@@ -60,15 +60,23 @@ function collector() {
   }
 }
 
-/** Has garbage collected soon, from the event loop, if this Node can be told to; not all the time. */
-function collectGarbage() {
-  if (now() - collectedAt < PAUSE_MS) return;
-  collectedAt = now();
-  try {
-    load().collect(collector());
-  } catch {
-    // Then what waits for nothing is found when there is garbage enough.
+/**
+ * Has garbage collected soon, from the event loop, if this Node can be told to; not all the time.
+ * @param {() => void} [onOver] called when that is over, or when there is nothing to wait for; it keeps
+ *   what it refers to from being collected
+ */
+function collectGarbage(onOver) {
+  let isSoon = false;
+  if (now() - collectedAt >= PAUSE_MS) {
+    collectedAt = now();
+    try {
+      const collect = collector();
+      isSoon = load().collect(onOver === undefined ? collect : () => (collect(), onOver()));
+    } catch {
+      // Then what waits for nothing is found when there is garbage enough.
+    }
   }
+  if (!isSoon) onOver?.();
 }
 
 module.exports = { collectGarbage, isOnlyWaiting };

@@ -35,8 +35,8 @@ const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
 // As the broker has them.
 const COUNT_MAX = 10_000;
 const PERMITS_MAX = 1_000_000;
-/** How long what a collection of garbage gives back is waited for. */
-const SOON_FREE_MS = 500;
+/** How long a collection of garbage has to close the connection of another copy of this module. */
+const SOON_CLOSED_MS = 500;
 
 /**
  * @typedef {import('./asker').Asker} Asker
@@ -155,7 +155,8 @@ function lease(asker, key, rest, sync) {
 
 /**
  * What is held by another copy of this module, in which no code can use it any more, is free soon
- * (connection.js): then it is asked for once more.
+ * (connection.js): then it is asked for once more. The native code closes what was collected from the
+ * event loop, so that a wait sees it; once it is closed, the broker has only to learn that.
  * @param {Asker} asker
  * @param {any} error of the first time
  * @param {any} options
@@ -164,12 +165,35 @@ function lease(asker, key, rest, sync) {
  */
 async function askAgain(asker, error, options, ask) {
   if (error?.code !== 'lease_held' || error.key === undefined) throw error;
-  const { timeout } = asker.options;
-  const isSoonFree = await asker.connection().freeFromSiblings(error.key, timeout);
-  if (!isSoonFree) throw error;
-  return ask({ ...options, waitMs: SOON_FREE_MS }).catch(() => {
+  const connection = asker.connection();
+  const { siblings } = connection;
+  if (!(await isCollected(connection, error.key, asker.options.timeout))) throw error;
+  try {
+    return await ask({ ...options, waitMs: SOON_CLOSED_MS });
+  } catch {
+    if (connection.siblings >= siblings) throw error;
+  }
+  return ask({ ...options, waitMs: asker.options.timeout }).catch(() => {
     throw error;
   });
+}
+
+/**
+ * Waits until garbage was collected, if another copy of this module has the key.
+ * @param {import('./connection').Connection} connection
+ * @param {string} key
+ * @param {number} timeout
+ */
+async function isCollected(connection, key, timeout) {
+  let onCollected = () => {};
+  const collected = new Promise((resolve) => {
+    onCollected = () => resolve(undefined);
+  });
+  if (!(await connection.freeFromSiblings(key, timeout, onCollected))) return false;
+  connection.hold();
+  await collected;
+  connection.unhold();
+  return true;
 }
 
 /**

@@ -499,7 +499,7 @@ Channel::Errno(const Napi::CallbackInfo &info)
     return Napi::String::New(info.Env(), epb_os_error_name(os_error_));
 }
 
-/* collect(gc): calls it from the event loop (wakes.h). */
+/* collect(gc): calls it from the event loop (wakes.h) -> whether it does. */
 static Napi::Value
 Collect(const Napi::CallbackInfo &info)
 {
@@ -509,9 +509,7 @@ Collect(const Napi::CallbackInfo &info)
     if (!ToFunction(env, info[0], "gc", &collect))
         return env.Undefined();
     Wakes *wakes = Wakes::Of(env);
-    if (wakes != nullptr)
-        wakes->Collect(collect);
-    return env.Undefined();
+    return Napi::Boolean::New(env, wakes != nullptr && wakes->Collect(collect));
 }
 
 void

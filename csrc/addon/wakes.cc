@@ -92,13 +92,14 @@ Wakes::CountKeeper(bool keeping)
     }
 }
 
-void
+bool
 Wakes::Collect(Napi::Function collect)
 {
     if (!collect_.IsEmpty() || bell_ == nullptr)
-        return;
+        return false;
     collect_ = Napi::Persistent(collect);
     bell_->Ring(nullptr);
+    return true;
 }
 
 Waker *

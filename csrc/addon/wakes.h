@@ -73,8 +73,8 @@ class Wakes : public Bell::Owner {
   public:
     /* Of this environment, made if need be; NULL with a pending exception. */
     static Wakes *Of(Napi::Env env);
-    /* Calls `collect` soon, once, however often it is asked. */
-    void Collect(Napi::Function collect);
+    /* Calls `collect` soon, once; false: another is to be called already. */
+    bool Collect(Napi::Function collect);
 
     void OnRing(Napi::Env env, News *news) override;
     void OnTeardown() override;

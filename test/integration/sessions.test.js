@@ -137,6 +137,28 @@ test('and for one that does not wait', async (t) => {
   assert.equal(code, 'lease_held', 'one that is in use is not taken away');
 });
 
+test('and it is, however long the collection of garbage takes', async (t) => {
+  const broker = startBroker(t);
+  const [value] = await shown(
+    broker,
+    `${ORPHAN}
+     const vm = require('node:vm');
+     const { runInNewContext } = vm;
+     vm.runInNewContext = (...rest) => {
+       const collect = runInNewContext(...rest);
+       if (collect === undefined) return collect;
+       return () => {
+         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+         collect();
+       };
+     };
+     const lease = await client.acquire('one', { waitMs: 0 });
+     show(lease.value);
+     await client.close();`,
+  );
+  assert.equal(value, 0);
+});
+
 test("what a dropped copy leased is the worker's in the next copy", async (t) => {
   const broker = startBroker(t);
   const [renewed, held, had, left, flag] = await shown(
