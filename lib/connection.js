@@ -190,7 +190,7 @@ class Connection {
   #backoff = new Backoff();
   /** There was a connection: its broker is worth waiting for. */
   #wasOpen = false;
-  /** When the first connecting began; Infinity: it has not, or is over. */
+  /** When connecting began; Infinity: it has not, or is over. */
   #connectingSince = Infinity;
 
   #turns = new Turns({
@@ -977,7 +977,7 @@ class Connection {
   /** @returns {boolean} whether it is connected now; if not, that is being seen to */
   #connect() {
     if (this.#connected) return true;
-    if (!this.#wasOpen && this.#connectingSince === Infinity) {
+    if (this.#connectingSince === Infinity) {
       this.#connectingSince = this.#now;
       this.#setAlarm();
     }
@@ -1010,13 +1010,14 @@ class Connection {
     this.#backoff.reset();
   }
 
-  /** Whether the first connecting has taken long enough, as it fails. */
+  /** Whether connecting has taken long enough, as it fails. */
   #isGivenUp() {
-    const missing = isMissing(this.#errno) ? MISSING_MS : Infinity;
+    const isMissed = !this.#wasOpen && isMissing(this.#errno);
+    const missing = isMissed ? MISSING_MS : Infinity;
     return this.#now - this.#connectingSince >= Math.min(missing, this.#connectTimeout);
   }
 
-  /** The first connecting has taken too long, whatever it waits for. */
+  /** Connecting has taken too long, whatever it waits for. */
   #giveUp() {
     const message = `No broker at ${this.pipe}: it has not let us in within ${this.#connectTimeout} ms.`;
     this.#backoff.end();

@@ -542,9 +542,9 @@ export interface ClientOptions {
    */
   waitNoticeMs?: Duration;
   /**
-   * Bounds the first connecting, with the proof of the secret: `broker_gone`. Milliseconds; default 0:
-   * no other bound than `timeout`. A pipe that does not exist, or that refuses, is given up within 100 ms
-   * anyway.
+   * Bounds connecting, with the proof of the secret: `broker_gone`. Milliseconds; default 0: no other
+   * bound than `timeout`. The first time, a pipe that does not exist, or that refuses, is given up within
+   * 100 ms anyway. Later, calls wait so long for the next broker at that path.
    */
   connectTimeout?: Duration;
   /** TTL of writes without one. Milliseconds; default 0: none, each write says its own. */

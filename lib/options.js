@@ -256,8 +256,8 @@ const rows = [
     zeroMeans: 'no other bound than timeout',
     flag: null,
     help:
-      'Bounds the first connecting, with the proof of the secret. A pipe that does not exist, or that ' +
-      'refuses, is given up within 100 ms anyway.',
+      'Bounds connecting, with the proof of the secret. The first time, a pipe that does not exist, or that ' +
+      'refuses, is given up within 100 ms anyway; later, calls wait so long for the next broker there.',
   },
   {
     name: 'defaultTtl',

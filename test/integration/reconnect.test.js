@@ -60,8 +60,8 @@ async function briefBroker(options) {
 }
 
 /** A client whose broker has ended, long enough ago that its connection is looked at before it is used. */
-async function abandoned(t, broker, pipe) {
-  const client = clientOf(t, pipe, { timeout: 30_000 });
+async function abandoned(t, broker, pipe, options = { timeout: 30_000 }) {
+  const client = clientOf(t, pipe, options);
   await client.ping();
   await broker.stop();
   await new Promise((resolve) => {
@@ -104,6 +104,17 @@ test('of a broker that was there, calls wait for the next one', async (t) => {
   });
   startBroker(t, options);
   assert.deepEqual(await calls, [true, 2, 1]);
+});
+
+test('or no longer than connectTimeout', async (t) => {
+  const options = sameName();
+  const { broker, pipe } = await briefBroker(options);
+  const client = await abandoned(t, broker, pipe, { timeout: 3_600_000, connectTimeout: 50 });
+  for (const call of [() => client.get('k'), async () => client.getSync('k')]) {
+    await assert.rejects(call(), withCode('broker_gone', /No broker at /));
+  }
+  startBroker(t, options);
+  assert.equal(await client.set('k', 1, TTL), true);
 });
 
 test('no broker: broker_gone, naming the pipe and what to do', async (t) => {
