@@ -39,11 +39,8 @@ enum step {
 
 /* So many bytes of an element take a unit. */
 #define BYTES_A_UNIT 512U
-/* To look at an element of the list, and to insert it into the map of all while that
- * grows.
- */
+/* To look at an element of the list. */
 #define UNITS_CHECK 2U
-#define UNITS_MOVING 32U
 
 /* The list, as a request packs it */
 
@@ -332,9 +329,7 @@ stage_on(struct epb_leases *leases, struct epb_lease_filling *filling,
             filling->step = STEP_COMMIT;
             return;
         }
-        spend(budget,
-              epb_map_is_moving(leases->elements) ? UNITS_MOVING : EPB_UNITS_VISIT,
-              unpack.value);
+        spend(budget, epb_element_units(leases), unpack.value);
         status = stage(leases, filling, &unpack);
         if (status == EPB_MAX_MEMORY && !filling->room_made) {
             filling->wants_room = true;
@@ -415,9 +410,11 @@ prune_free(struct epb_leases *leases, struct epb_lease_filling *filling,
             filling->step = STEP_PRUNE_HELD;
             return;
         }
-        epb_budget_spend(budget, EPB_UNITS_VISIT);
+        bool is_listed = element->batch == filling->number;
+
+        epb_budget_spend(budget, is_listed ? EPB_UNITS_VISIT : epb_element_units(leases));
         filling->free_at = filling->free_at->next;
-        if (element->batch != filling->number) {
+        if (!is_listed) {
             epb_element_discard(leases, filling->pool, element);
         }
     }
@@ -455,7 +452,7 @@ undo_on(struct epb_leases *leases, struct epb_lease_filling *filling,
     struct epb_element *element;
 
     while (!epb_budget_spent(budget)) {
-        epb_budget_spend(budget, EPB_UNITS_VISIT);
+        epb_budget_spend(budget, epb_element_units(leases));
         if ((element = first_of(&filling->added)) != NULL) {
             epb_element_remove(leases, element);
         } else if ((element = first_of(&filling->kept)) != NULL) {

@@ -9,6 +9,10 @@
  */
 #include "lease_state.h"
 
+/* To put one into the map of all, or to take it out, while that is resized: each time,
+ * the map takes some others along. */
+#define UNITS_MOVING 32U
+
 /* Elements */
 
 static size_t
@@ -74,6 +78,12 @@ epb_element_release(struct epb_leases *leases, struct epb_element *element)
 {
     epb_quota_release(leases->quota, leases->arena, element,
                       sizeof *element + name_bytes(element));
+}
+
+size_t
+epb_element_units(const struct epb_leases *leases)
+{
+    return epb_map_is_moving(leases->elements) ? UNITS_MOVING : EPB_UNITS_VISIT;
 }
 
 void
@@ -305,7 +315,7 @@ bool
 epb_leases_tidy(struct epb_leases *leases, struct epb_budget *budget)
 {
     while (!epb_list_empty(&leases->debris) && !epb_budget_spent(budget)) {
-        epb_budget_spend(budget, EPB_UNITS_VISIT);
+        epb_budget_spend(budget, epb_element_units(leases));
         epb_element_remove(
             leases, EPB_LIST_ITEM(leases->debris.next, struct epb_element, of_free));
     }

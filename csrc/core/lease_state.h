@@ -458,6 +458,9 @@ epb_element_fill(struct epb_element *element, const struct epb_resource *pool,
 /* Gives back the memory of one that nothing refers to. */
 void
 epb_element_release(struct epb_leases *leases, struct epb_element *element);
+/* Of work, to put one into the map of all, or to take it out. */
+size_t
+epb_element_units(const struct epb_leases *leases);
 /* Out of everything. */
 void
 epb_element_remove(struct epb_leases *leases, struct epb_element *element);

@@ -1,4 +1,5 @@
 /* What others do in the pauses of a filling, with pauses wherever there can be one. */
+#include "core/lease_state.h"
 #include "lease_help.h"
 
 static struct office office;
@@ -186,4 +187,87 @@ Test(fill_pauses, a_pool_that_is_being_filled_is_not_deleted)
                  EPB_LEASE_HELD);
     cr_assert(goes_on(1000));
     cr_assert_eq(epb_lease_undefine(office.leases, bytes_of("p"), &office.now), EPB_OK);
+}
+
+/* A map that is resized takes others along with each element that goes. */
+
+#define MANY 20000U
+#define UNITS 320U
+
+static void
+define_many(void)
+{
+    static uint8_t packed[MANY * (EPB_ELEMENT_HEADER_BYTES + 4)];
+    uint64_t size;
+    bool changed;
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        uint8_t *at = packed + (size_t)i * (EPB_ELEMENT_HEADER_BYTES + 4);
+
+        epb_put_u32(at, 4);
+        at[4] = 1;
+        epb_put_u32(at + EPB_ELEMENT_HEADER_BYTES, i);
+    }
+    cr_assert_eq(fill_whole(office.leases, bytes_of("p"),
+                            (struct epb_bytes){packed, sizeof packed}, EPB_DEFINE_ONCE,
+                            false, &office.now, &changed, &size),
+                 EPB_OK);
+    cr_assert_eq(size, MANY);
+}
+
+/* Slices of these elements' way out. Returns how many of them were all within a move. */
+static unsigned
+slices_within_moves(bool (*slice)(struct epb_budget *budget))
+{
+    const struct epb_map *map = office.leases->elements;
+    unsigned within = 0;
+    bool done = false;
+
+    while (!done) {
+        struct epb_budget budget = {UNITS};
+        size_t before = epb_map_count(map);
+        bool was_moving = epb_map_is_moving(map);
+
+        done = slice(&budget);
+        if (was_moving && epb_map_is_moving(map) && epb_map_count(map) < before) {
+            cr_assert_leq(before - epb_map_count(map), UNITS / 32U);
+            within++;
+        }
+    }
+    return within;
+}
+
+static bool
+replace_slice(struct epb_budget *budget)
+{
+    bool done;
+
+    cr_assert_eq(
+        epb_lease_fill(office.leases, &filling, false, &office.now, budget, &done),
+        EPB_OK);
+    return done;
+}
+
+static bool
+tidy_slice(struct epb_budget *budget)
+{
+    return epb_leases_tidy(office.leases, budget);
+}
+
+Test(fill_pauses, fewer_are_replaced_in_a_slice_while_their_map_is_resized)
+{
+    const struct packed packed = packed_of("1");
+
+    define_many();
+    begin_filling(&packed, EPB_DEFINE_ANEW);
+    cr_assert_gt(slices_within_moves(replace_slice), 10);
+    cr_assert_eq(description().size, 1);
+}
+
+Test(fill_pauses, fewer_of_a_deleted_pool_go_in_a_slice_while_their_map_is_resized)
+{
+    define_many();
+    cr_assert_eq(epb_lease_undefine(office.leases, bytes_of("p"), &office.now), EPB_OK);
+    cr_assert_gt(slices_within_moves(tidy_slice), 10);
+    cr_assert_eq(epb_map_count(office.leases->elements), 0);
 }
