@@ -5,6 +5,7 @@
 
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
+const path = require('node:path');
 const { describe, test } = require('node:test');
 const { promisify } = require('node:util');
 const { SECRET, startBroker, startClient, until } = require('../helpers/broker');
@@ -280,4 +281,38 @@ test('programs of theirs go on after changing the import, with one warning', asy
   assert.equal(warnings.length, 1);
   const left = /leaves out .*compression \(.*, logLevel \(.*, structuredLogging \(.*, metrics \(/;
   assert.match(warnings[0].message, left);
+});
+
+/** Each option that the reference's classes have, in its types or with a default, as a program would give it. */
+const OPTIONS = `
+  const fs = require('node:fs');
+  const { Broker, Client } = require(${JSON.stringify(require.resolve('../..'))});
+  const warnings = [];
+  process.on('warning', ({ code, message }) => warnings.push({ code, message }));
+  const GIVEN = { pipeId: 'compat', secret: 'a secret', metrics: true, logLevel: 'warn' };
+  const folder = ${JSON.stringify(path.join(__dirname, '../../node_modules/@ephemeral-broker/core/src/'))};
+  (async () => {
+    const theirs = await import('@ephemeral-broker/core');
+    const tried = {};
+    const defaults = { broker: new theirs.Broker().options, client: new theirs.Client('none').options };
+    for (const [kind, make] of [
+      ['broker', (options) => new Broker(options)],
+      ['client', (options) => new Client('none', options)],
+    ]) {
+      const types = fs.readFileSync(folder + kind + '.d.ts', 'utf8');
+      const declared = /interface \\w+Options \\{([^}]*)\\}/.exec(types)[1].match(/\\w+(?=\\?:)/g);
+      tried[kind] = [...new Set([...declared, ...Object.keys(defaults[kind])])].sort();
+      for (const name of tried[kind]) make({ [name]: GIVEN[name] ?? defaults[kind][name] });
+      make(defaults[kind]);
+    }
+    await new Promise(setImmediate);
+    console.log(JSON.stringify({ tried, warnings }));
+  })();`;
+
+test('each option of theirs is taken, or left out, with one warning in all', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', OPTIONS]);
+  const { tried, warnings } = JSON.parse(stdout);
+  assert.ok(tried.broker.length >= 17, tried.broker.join());
+  assert.ok(tried.client.length >= 6, tried.client.join());
+  assert.equal(warnings.filter(({ code }) => code === 'EPB_OPTION').length, 1);
 });
