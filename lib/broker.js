@@ -332,8 +332,11 @@ function startNative(native, pipeId) {
         hint === undefined ? '' : `. Its socket is made in TMPDIR, or else in /tmp. ${hint}`;
       throw new BrokerError('internal', message + place, { operation: 'start', cause });
     }
+    const left = isWindows
+      ? ''
+      : ` If none runs, here or on a machine that shares the folder, one ran before a restart: remove broker-${pipeId}.sock.`;
     const taken = `Another broker has the pipe id ${JSON.stringify(pipeId)}: end it, or take another.`;
-    throw new BrokerError('conflict', taken, { operation: 'start', cause });
+    throw new BrokerError('conflict', taken + left, { operation: 'start', cause });
   }
 }
 

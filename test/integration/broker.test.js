@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { once } = require('node:events');
 const { test } = require('node:test');
@@ -107,6 +108,26 @@ test('stop answers whoever asked before: with the result, or that it is too late
   await stopped;
   await client.close();
 });
+
+test(
+  'a fixed name that is left from before a restart of the machine is not taken, and named',
+  { skip: process.platform === 'win32' },
+  (t) => {
+    const pipeId = `left-${process.pid}`;
+    const [socket, lock] = ['sock', 'lock'].map((end) =>
+      path.join(os.tmpdir(), `broker-${pipeId}.${end}`),
+    );
+    fs.writeFileSync(lock, `epb ${'0'.repeat(32)}\n`);
+    fs.writeFileSync(socket, '');
+    t.after(() => [socket, lock].forEach((file) => fs.rmSync(file)));
+    const broker = new Broker({ exportEnv: false, secret: null, pipeId });
+    assert.throws(
+      () => broker.startSync(),
+      withCode('conflict', new RegExp(`restart: remove broker-${pipeId}\\.sock`)),
+    );
+    assert.ok(fs.existsSync(socket));
+  },
+);
 
 test('a stopped broker has forgotten everything, also under the same name', async (t) => {
   const options = { exportEnv: false, secret: null, pipeId: `test-${process.pid}` };
