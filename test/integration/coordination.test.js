@@ -4,6 +4,7 @@
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
 const {
+  PipeClient,
   SECRET,
   startClient,
   startPair,
@@ -14,6 +15,8 @@ const {
   untilWaiting,
   withCode,
 } = require('../helpers/broker');
+const { startProgram } = require('../helpers/program');
+const { Asker } = require('../../lib/asker');
 
 const TTL = 60_000;
 
@@ -108,6 +111,23 @@ describe('getOrSet', () => {
     t.diagnostic(`taken over after ${(performance.now() - killedAt).toFixed(1)} ms`);
     told.push(await others[0].told(), await others[1].told(), await others[2].told());
     assert.deepEqual(told, ['computing', { value: 'of b' }, { value: 'of b' }, { value: 'of b' }]);
+  });
+
+  test('of a broker that died meanwhile, nothing but the value is asked', async (t) => {
+    const program = await startProgram(t);
+    const client = new PipeClient(program.pipe, { timeout: 3_600_000, connectTimeout: 20 });
+    const { ask } = Asker.prototype;
+    const asked = [];
+    t.mock.method(Asker.prototype, 'ask', function record(operation, ...rest) {
+      asked.push(operation);
+      return ask.call(this, operation, ...rest);
+    });
+    const compute = async () => {
+      await program.kill();
+      return 'late';
+    };
+    await assert.rejects(client.getOrSet('k', TTL, compute), withCode('broker_gone'));
+    assert.deepEqual(asked, ['getOrSet', 'set'], 'a release would wait once more');
   });
 
   test('a value that is there is given, and nothing computed', async (t) => {
