@@ -126,6 +126,7 @@ Channel::Define(Napi::Env env, Napi::Object exports)
 
 Channel::Channel(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Channel>(info)
 {
+    epb_alarm_init(&alarm_, OnDue, this);
     if (InSpare()) {
         ThrowFailure(info.Env());
         return;
@@ -156,7 +157,6 @@ Channel::ReadArguments(const Napi::CallbackInfo &info)
         ThrowError(env, "internal", epb_status_message(EPB_INTERNAL));
         return;
     }
-    epb_alarm_init(&alarm_, OnDue, this);
     (void)Join(env);
 }
 
