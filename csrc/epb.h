@@ -3,7 +3,7 @@
  *
  * A broker is a state machine that knows neither sockets nor clocks nor threads.
  * Bytes become requests in wire/, requests become replies here, and replies become
- * bytes in wire/ again; io/ owns the sockets and tells the time.
+ * bytes in wire/ again; server/ owns the sockets and tells the time.
  *
  *     struct epb_time now;
  *     epb_sys_now(&now);

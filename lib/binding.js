@@ -15,7 +15,7 @@ const PREBUILDS = `prebuilds/${process.platform}-${process.arch}`;
 const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.glibc' : ''}.node`;
 
 /**
- * @typedef {object} NativeChannel one connection to a broker; see csrc/io/client.h
+ * @typedef {object} NativeChannel one connection to a broker; see csrc/client/client.h
  * @property {() => number} connect a status; `errno` says why when it is not 0
  * @property {string | null} errno
  * @property {(out: Uint8Array | null, outSize: number, into: Uint8Array | null, spinUs: number) => number} exchange

@@ -1,7 +1,7 @@
 'use strict';
 /**
  * Broker: the native engine with checked options, as an object of the program it runs in. It never ends
- * the process, and takes no signal from it (csrc/io/ending.h).
+ * the process, and takes no signal from it (csrc/server/ending.h).
  */
 
 const { load } = require('./binding');

@@ -2,7 +2,7 @@
 // builds can't disagree: node scripts/sources.js <part> [linux|mac|win]
 //
 // Files are found by pattern. A suffix ties a file to a platform: _win.c to Windows, _posix.c to
-// everything else, _linux.c and _epoll.c, _mac.c and _kqueue.c to one system. libuv has no such
+// everything else, _linux.c and _mac.c to one system. libuv has no such
 // rule: its lists are those of its own build for the three systems.
 'use strict';
 
@@ -27,15 +27,13 @@ function below(folder, extension) {
 }
 
 function isFor(file, platform) {
-  const suffix = /_(win|posix|linux|epoll|mac|kqueue)\.(?:c|cc)$/.exec(file);
+  const suffix = /_(win|posix|linux|mac)\.(?:c|cc)$/.exec(file);
   if (suffix === null) return true;
   return {
     win: platform === 'win',
     posix: platform !== 'win',
     linux: platform === 'linux',
-    epoll: platform === 'linux',
     mac: platform === 'mac',
-    kqueue: platform === 'mac',
   }[suffix[1]];
 }
 
@@ -70,7 +68,7 @@ const PARTS = {
     LIBSODIUM.split(' ').flatMap((part) => below(`deps/libsodium/src/libsodium/${part}`, '.c')),
   cjson: () => ['deps/cjson/cJSON.c'],
   libuv,
-  core: (platform) => ours(['base', 'core', 'wire', 'io'], '.c', platform),
+  core: (platform) => ours(['base', 'core', 'wire', 'os', 'server', 'client'], '.c', platform),
   addon: (platform) => ours(['addon'], '.cc', platform),
 };
 

@@ -14,7 +14,7 @@
 
 #include "base/mem.h"
 #include "core/engine.h"
-#include "io/conn.h"
+#include "server/conn.h"
 #include "wire/channel.h"
 #include "wire/frame.h"
 #include "wire/session.h"

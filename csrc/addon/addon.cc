@@ -22,7 +22,7 @@ extern "C" {
 #include "base/sys.h"
 #include "base/utf8.h"
 #include "core/command.h"
-#include "io/oserror.h"
+#include "os/oserror.h"
 #include "wire/frame.h"
 }
 

@@ -1,5 +1,5 @@
 /*
- * class Broker: a server (io/server.h), its options, and its events.
+ * class Broker: a server (server/server.h), its options, and its events.
  *
  * A started Broker stays alive, and keeps the process alive unless it is unref'd; one
  * that has not started, or has stopped, can be collected. onEvent is kept as a property
@@ -23,8 +23,8 @@
 #include "safe.h"
 
 extern "C" {
-#include "io/oserror.h"
-#include "io/server.h"
+#include "os/oserror.h"
+#include "server/server.h"
 }
 
 namespace epb {

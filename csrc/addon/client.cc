@@ -1,5 +1,6 @@
 /*
- * class Channel: the client's connection (io/client.h) on the thread of its JavaScript.
+ * class Channel: the client's connection (client/client.h) on the thread of its
+ * JavaScript.
  *
  * `exchange` is the hot path: one crossing sends a batch of requests and takes the
  * replies that have come. Only when there are none is the connection armed, and `onWake`
@@ -30,9 +31,9 @@
 #include "wakes.h"
 
 extern "C" {
-#include "io/alarm.h"
-#include "io/client.h"
-#include "io/oserror.h"
+#include "client/alarm.h"
+#include "client/client.h"
+#include "os/oserror.h"
 }
 
 namespace epb {

@@ -35,7 +35,7 @@ extern "C" {
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/sys.h"
-#include "io/oserror.h"
+#include "os/oserror.h"
 }
 
 namespace epb {

@@ -3,7 +3,7 @@
 #include "convert.h"
 
 extern "C" {
-#include "io/holds.h"
+#include "client/holds.h"
 }
 
 namespace epb {

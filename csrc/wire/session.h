@@ -29,7 +29,7 @@
  * millisecond. Requests behind it wait until it has been answered, in both encodings.
  *
  * A peer of frames may ask for pipes, and say that it goes over to them, or back to the
- * socket (io/conn.h): the session answers, and tells its owner, who has them.
+ * socket (server/conn.h): the session answers, and tells its owner, who has them.
  *
  * A session may be one too many: see epb_session_restrict.
  *

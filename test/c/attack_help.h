@@ -4,8 +4,8 @@
 
 #include <dirent.h>
 
-#include "io/endpoint.h"
 #include "io_help.h"
+#include "server/endpoint.h"
 
 #define NAME "broker-attacked.sock"
 

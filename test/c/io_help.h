@@ -1,8 +1,8 @@
 /*
- * What the tests of io/ share: a running broker whose events can be waited for, and raw
- * peers, which can misbehave as no client of ours would. Blocking calls give up after a
- * generous time, so that a fault shows as a failure and not as a run that hangs; nothing
- * sleeps.
+ * What the tests of server/ and client/ share: a running broker whose events can be
+ * waited for, and raw peers, which can misbehave as no client of ours would. Blocking
+ * calls give up after a generous time, so that a fault shows as a failure and not as a
+ * run that hangs; nothing sleeps.
  */
 #ifndef EPB_TEST_IO_HELP_H
 #define EPB_TEST_IO_HELP_H
@@ -22,11 +22,11 @@
 #include <uv.h>
 
 #include "helpers.h"
-#include "io/oserror.h"
-#include "io/rights.h"
-#include "io/server.h"
-#include "io/socket.h"
-#include "io/stale.h"
+#include "os/oserror.h"
+#include "os/rights.h"
+#include "os/socket.h"
+#include "server/server.h"
+#include "server/stale.h"
 #include "wire/auth.h"
 #include "wire/frame.h"
 

@@ -1,11 +1,11 @@
 /*
- * Our clients (io/client.h) against our broker, changing their way again and again,
+ * Our clients (client/client.h) against our broker, changing their way again and again,
  * keeping frames, closing and connecting anew, while the keeper's and the waiter's
  * threads work. Every request is answered, and every wake-up comes. The threads of odd
  * number talk to a broker with a secret.
  */
+#include "client/client.h"
 #include "drive.h"
-#include "io/client.h"
 
 #define CLIENTS 3U
 #define EXCHANGES 1200U

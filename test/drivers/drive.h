@@ -26,7 +26,7 @@
 #include "../c/helpers.h"
 #include "base/buf.h"
 #include "core/options.h"
-#include "io/server.h"
+#include "server/server.h"
 #include "wire/auth.h"
 #include "wire/frame.h"
 

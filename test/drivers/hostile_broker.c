@@ -1,15 +1,15 @@
 /*
- * A hostile broker against our client (io/client.h): replies of any form and to anybody,
- * descriptors that are no pipes or come unasked, pipes that end, rubbish in both. The
- * client must not crash, hang, or keep a descriptor.
+ * A hostile broker against our client (client/client.h): replies of any form and to
+ * anybody, descriptors that are no pipes or come unasked, pipes that end, rubbish in
+ * both. The client must not crash, hang, or keep a descriptor.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 
+#include "client/client.h"
+#include "client/own_frame.h"
 #include "drive.h"
-#include "io/client.h"
-#include "io/own_frame.h"
 
 #define TURNS 400U
 #define EXCHANGES 300U

@@ -1,7 +1,7 @@
 /*
  * What the fuzz targets share. A target is a function of bytes: it does with them what
  * they say, and aborts when something does not hold that must. libFuzzer finds the bytes
- * (main.c); the C suite replays those that are kept (test/c/fuzz_replay_test.c).
+ * (main.c); the C suite replays those that are kept (test/c/wire/fuzz_replay_test.c).
  *
  * A target leaves nothing behind, so that an input means the same after any other.
  */

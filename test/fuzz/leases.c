@@ -1,8 +1,8 @@
 /* Leases: a history of operations, read from the input, played against the model that the
- * C suite plays random histories against (test/c/lease_model.h). */
+ * C suite plays random histories against (test/c/core/lease_model.h). */
 #include "fuzz.h"
 
-#include "../c/lease_run.h"
+#include "../c/core/lease_run.h"
 
 #define OPS_MAX 400U
 

@@ -26,7 +26,7 @@ function noise(state, size) {
 
 /** Every JSON line that a C test has in one string literal. */
 function lines() {
-  const folder = path.join(ROOT, 'test/c');
+  const folder = path.join(ROOT, 'test/c/wire');
   const files = fs.readdirSync(folder).filter((file) => /^(jsonl|session_).*_test\.c$/.test(file));
   const texts = files.sort().flatMap((file) => {
     const source = fs.readFileSync(path.join(folder, file), 'utf8');

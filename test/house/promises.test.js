@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 
-const { ROOT } = require('../../scripts/files.js');
+const { ROOT, find } = require('../../scripts/files.js');
 
 const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
 
@@ -45,10 +45,8 @@ let defined = null;
 /** "suite, test" of every test in C. */
 function definitions() {
   defined ??= new Set(
-    fs
-      .readdirSync(path.join(ROOT, 'test/c'))
-      .filter((file) => file.endsWith('_test.c'))
-      .flatMap((file) => [...read(`test/c/${file}`).matchAll(/^[A-Za-z]*Test\((\w+, \w+)/gm)])
+    find('test/c', /_test\.c$/)
+      .flatMap((file) => [...read(file).matchAll(/^[A-Za-z]*Test\((\w+, \w+)/gm)])
       .map(([, name]) => name),
   );
   return defined;

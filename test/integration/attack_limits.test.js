@@ -2,7 +2,7 @@
 
 // Floods, bombs and slowness against a broker in a process of its own, while a polite client uses it:
 // the polite one is answered correctly all the time, and the broker's memory stays within bounds.
-// What can be counted exactly is counted without Node (test/c/attack_server_test.c).
+// What can be counted exactly is counted without Node (test/c/server/attack_server_test.c).
 const assert = require('node:assert/strict');
 const net = require('node:net');
 const zlib = require('node:zlib');

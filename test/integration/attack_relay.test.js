@@ -2,7 +2,7 @@
 
 // Somebody between a client and its broker who forwards what both say: reads along, changes, cuts,
 // repeats, sends back, and replays it later. Every position of every byte is tried without sockets
-// (test/c/attack_session_test.c); here are real clients, sockets and a real broker.
+// (test/c/wire/attack_session_test.c); here are real clients, sockets and a real broker.
 const assert = require('node:assert/strict');
 const net = require('node:net');
 const path = require('node:path');

@@ -1,0 +1,635 @@
+/* See conn.h. */
+#include "conn.h"
+
+#include "../base/mem.h"
+#include "../base/sys.h"
+#include "../os/room.h"
+#include "endpoint.h"
+
+/* A session bounds its own output well below. */
+#define UNSENT_LIMIT_BYTES (256U * 1024U * 1024U)
+#define DISCARD_MAX_BYTES (4U * 1024U * 1024U)
+
+struct epb_conn_pipes {
+    uv_pipe_t in;
+    uv_pipe_t out;
+};
+
+struct epb_conn *
+epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
+{
+    struct epb_conn *conn = epb_mem_table_alloc(sizeof(*conn));
+
+    if (conn == NULL)
+        return NULL;
+    if (uv_pipe_init(loop, &conn->socket, 0) != 0) {
+        epb_mem_table_free(conn);
+        return NULL;
+    }
+    conn->owner = owner;
+    conn->socket.data = conn;
+    conn->in = &conn->socket;
+    conn->out = &conn->socket;
+    conn->handles = 1;
+    conn->ends = EPB_PIPE_NO_ENDS;
+    conn->deadline_ms = UINT64_MAX;
+    conn->turns_in_row = 1;
+    epb_list_init(&conn->all);
+    epb_list_init(&conn->queued);
+    epb_list_init(&conn->unproven);
+    epb_list_init(&conn->timed);
+    epb_list_init(&conn->surplus);
+    epb_buf_init(&conn->unsent, UNSENT_LIMIT_BYTES);
+    return conn;
+}
+
+static size_t
+unsent_bytes(const struct epb_conn *conn)
+{
+    return epb_buf_size(&conn->unsent) + epb_session_output(conn->session).size_bytes;
+}
+
+static void
+ask_for_turn(struct epb_conn *conn)
+{
+    EPB_ASSERT(!conn->closed);
+    conn->owner->ready(conn->owner->context, conn);
+}
+
+/* --- Reading --- */
+
+/* How much may be read now, and where to. */
+static size_t
+offer_room(struct epb_conn *conn, uint8_t **memory)
+{
+    size_t size_bytes = 0;
+
+    if (!conn->owner->may_take(conn->owner->context))
+        return 0;
+    epb_session_input(conn->session, memory, &size_bytes);
+    conn->owner->input_held(conn->owner->context, conn);
+    return size_bytes;
+}
+
+static bool
+is_guarded(const struct epb_conn *conn, const void *handle)
+{
+    return conn->guarded && handle == &conn->socket;
+}
+
+/* libuv would have descriptors that come with the bytes closed on this thread. So a
+ * guarded socket is read from here, where libuv asks for a place to read into; it gets
+ * none, and says so in on_read (UV_ENOBUFS), which finds here what there was. */
+static uv_buf_t
+offer_place(struct epb_conn *conn, const void *handle, void *memory, size_t size_bytes)
+{
+    if (size_bytes > UINT32_MAX / 2)
+        size_bytes = UINT32_MAX / 2;
+    if (!is_guarded(conn, handle) || size_bytes == 0) {
+        conn->guarded_read = UV_ENOBUFS;
+        return uv_buf_init(memory, (unsigned)size_bytes);
+    }
+    conn->guarded_read = epb_endpoint_read_guarded(&conn->socket, memory, size_bytes);
+    return uv_buf_init(NULL, 0);
+}
+
+static void
+on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
+{
+    struct epb_conn *conn = pipe->data;
+    uint8_t *memory = conn->owner->discarded;
+    size_t size_bytes = sizeof(conn->owner->discarded);
+
+    (void)suggested;
+    EPB_ASSERT(!conn->closed);
+    if (!conn->lingering)
+        size_bytes = offer_room(conn, &memory);
+    *out = offer_place(conn, pipe, memory, size_bytes);
+}
+
+static void
+stop_reading(struct epb_conn *conn)
+{
+    conn->reading = false;
+    (void)uv_read_stop((uv_stream_t *)conn->in);
+}
+
+static void
+take_input(struct epb_conn *conn, size_t size_bytes)
+{
+    conn->owner->bytes_in += size_bytes;
+    if (conn->lingering) {
+        epb_mem_wipe(conn->owner->discarded, size_bytes);
+        conn->discarded += size_bytes;
+        if (conn->discarded <= DISCARD_MAX_BYTES)
+            return;
+        conn->broken = true;
+        stop_reading(conn);
+    } else {
+        epb_session_received(conn->session, size_bytes);
+    }
+    ask_for_turn(conn);
+}
+
+static void
+on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
+{
+    struct epb_conn *conn = pipe->data;
+
+    (void)buffer;
+    EPB_ASSERT(!conn->closed);
+    if (size == UV_ENOBUFS)
+        size = conn->guarded_read;
+    if (size == 0)
+        return;
+    if (size > 0) {
+        take_input(conn, (size_t)size);
+        return;
+    }
+    stop_reading(conn);
+    /* No room now: the next turn makes some and reads on. */
+    if (size == UV_ENOBUFS) {
+        ask_for_turn(conn);
+        return;
+    }
+    /* The session hears of it in a turn: what it held may take long to give back. */
+    if (size == UV_EOF && !conn->lingering) {
+        conn->ended = true;
+    } else {
+        conn->broken = true;
+    }
+    ask_for_turn(conn);
+}
+
+/* What came, if anything; of an end or an error the loop tells. */
+static size_t
+read_now(struct epb_conn *conn, uint8_t *memory, size_t room_bytes)
+{
+    if (!is_guarded(conn, conn->in))
+        return epb_endpoint_read(conn->in, memory, room_bytes);
+    int got = epb_endpoint_read_guarded(conn->in, memory, room_bytes);
+    if (got < 0 && got != UV_EOF) {
+        conn->broken = true;
+        ask_for_turn(conn);
+    }
+    return got > 0 ? (size_t)got : 0;
+}
+
+bool
+epb_conn_glance(struct epb_conn *conn)
+{
+    uint8_t *memory = NULL;
+
+    if (!conn->reading || conn->lingering)
+        return false;
+    size_t room_bytes = offer_room(conn, &memory);
+    if (room_bytes == 0) {
+        if (epb_session_closing(conn->session))
+            ask_for_turn(conn);
+        return false;
+    }
+    size_t size_bytes = read_now(conn, memory, room_bytes);
+    if (size_bytes != 0) {
+        take_input(conn, size_bytes);
+        return true;
+    }
+    epb_session_received(conn->session, 0);
+    conn->owner->input_held(conn->owner->context, conn);
+    return true;
+}
+
+static void
+resume_reading(struct epb_conn *conn)
+{
+    if (conn->reading || conn->ended || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES)
+        return;
+    /* A session that closes takes nothing more; once all is written, lingering does. */
+    if (!conn->lingering && epb_session_closing(conn->session))
+        return;
+    if (epb_room_for_pipe(conn->in) == 0 &&
+        uv_read_start((uv_stream_t *)conn->in, on_alloc, on_read) == 0) {
+        conn->reading = true;
+    } else {
+        conn->broken = true;
+    }
+}
+
+/* --- Writing --- */
+
+/* What libuv wrote at once, or failed to, it tells in its next round with that result: by
+ * then the connection may be closed, and on its way to be freed. */
+static void
+on_written(uv_write_t *write, int error)
+{
+    struct epb_conn *conn = write->data;
+
+    if (conn->closed)
+        return;
+    conn->writing = false;
+    if (error != 0)
+        conn->broken = true;
+    epb_buf_consume(&conn->unsent, epb_buf_size(&conn->unsent));
+    epb_buf_trim(&conn->unsent, 0);
+    ask_for_turn(conn);
+}
+
+/* The rest goes through libuv, from memory that stays where it is meanwhile. */
+static bool
+write_later(struct epb_conn *conn, struct epb_bytes rest)
+{
+    if (epb_room_for_pipe(conn->out) != 0)
+        return false;
+    if (epb_buf_append(&conn->unsent, rest.data, rest.size_bytes) != EPB_OK)
+        return false;
+    epb_session_sent(conn->session, rest.size_bytes);
+    union {
+        const uint8_t *in;
+        char *out;
+    } data = {.in = epb_buf_data(&conn->unsent)};
+    uv_buf_t buffer = uv_buf_init(data.out, (unsigned)rest.size_bytes);
+    conn->write.data = conn;
+    conn->writing = true;
+    return uv_write(&conn->write, (uv_stream_t *)conn->out, &buffer, 1, on_written) == 0;
+}
+
+/* How much the socket took; negative when it failed. libuv does not change what it
+ * writes, but takes it without const. */
+static int
+try_write(struct epb_conn *conn, struct epb_bytes bytes)
+{
+    union {
+        const uint8_t *in;
+        char *out;
+    } data = {.in = bytes.data};
+    size_t size_bytes = bytes.size_bytes < INT32_MAX ? bytes.size_bytes : INT32_MAX;
+    uv_buf_t buffer = uv_buf_init(data.out, (unsigned)size_bytes);
+    int written = uv_try_write((uv_stream_t *)conn->out, &buffer, 1);
+
+    return written == UV_EAGAIN ? 0 : written;
+}
+
+static bool
+flush(struct epb_conn *conn)
+{
+    if (conn->writing)
+        return true;
+    struct epb_bytes output = epb_session_output(conn->session);
+    if (output.size_bytes == 0)
+        return true;
+    int written = try_write(conn, output);
+    if (written < 0)
+        return false;
+    conn->owner->bytes_out += output.size_bytes;
+    epb_session_sent(conn->session, (size_t)written);
+    output = epb_session_output(conn->session);
+    return output.size_bytes == 0 || write_later(conn, output);
+}
+
+void
+epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes)
+{
+    (void)try_write(conn, bytes);
+}
+
+/* --- Pipes --- */
+
+/* Passes the ends of new pipes with what there is to write. When it can't, the peer gets
+ * its reply without them. */
+static void
+pass_pipes(struct epb_conn *conn)
+{
+    struct epb_pipe_ends peers = EPB_PIPE_NO_ENDS;
+    int sent = 0;
+
+    if (conn->pipes != NULL || conn->writing ||
+        conn->owner->piped_count == EPB_CONN_PIPED_MAX ||
+        epb_pipes_make(&conn->ends, &peers) != 0) {
+        return;
+    }
+    uv_loop_t *loop = conn->socket.loop;
+    conn->pipes = epb_mem_table_alloc(sizeof(*conn->pipes));
+    if (conn->pipes != NULL && epb_room_for_fd(loop, conn->ends.in) == 0 &&
+        epb_room_for_fd(loop, conn->ends.out) == 0) {
+        sent = epb_pipes_pass(&conn->socket, epb_session_output(conn->session), &peers);
+    }
+    epb_pipes_close(&peers);
+    if (sent <= 0) {
+        epb_pipes_close(&conn->ends);
+        epb_mem_table_free(conn->pipes);
+        conn->pipes = NULL;
+        return;
+    }
+    conn->owner->piped_count++;
+    conn->owner->bytes_out += (size_t)sent;
+    epb_session_sent(conn->session, (size_t)sent);
+    epb_session_pipes_passed(conn->session);
+}
+
+static void
+on_socket_alloc(uv_handle_t *socket, size_t suggested, uv_buf_t *out)
+{
+    struct epb_conn *conn = socket->data;
+
+    (void)suggested;
+    *out = offer_place(conn, socket, conn->owner->discarded, 1);
+}
+
+/* A peer that says something there has broken the protocol. */
+static void
+on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
+{
+    struct epb_conn *conn = socket->data;
+
+    (void)buffer;
+    EPB_ASSERT(!conn->closed);
+    if (size == UV_ENOBUFS)
+        size = conn->guarded_read;
+    if (size == 0)
+        return;
+    (void)uv_read_stop(socket);
+    epb_mem_wipe(conn->owner->discarded, 1);
+    if (size == UV_EOF) {
+        conn->gone = true;
+    } else {
+        conn->broken = true;
+    }
+    ask_for_turn(conn);
+}
+
+static bool
+is_on_pipes(const struct epb_conn *conn)
+{
+    return conn->in != &conn->socket;
+}
+
+/* The handle has the end from now on, if that succeeds. */
+static bool
+open_end(struct epb_conn *conn, uv_pipe_t *pipe, int *end)
+{
+    EPB_ASSERT(uv_pipe_init(conn->socket.loop, pipe, 0) == 0);
+    pipe->data = conn;
+    conn->handles++;
+    if (uv_pipe_open(pipe, *end) != 0)
+        return false;
+    *end = -1;
+    return true;
+}
+
+/* The first time. */
+static bool
+open_ends(struct epb_conn *conn)
+{
+    bool in = open_end(conn, &conn->pipes->in, &conn->ends.in);
+    bool out = open_end(conn, &conn->pipes->out, &conn->ends.out);
+
+    return in && out;
+}
+
+/* The socket may have ended meanwhile: then it is known to be gone already. */
+static bool
+go_over(struct epb_conn *conn)
+{
+    if (conn->handles == 1 && !open_ends(conn))
+        return false;
+    conn->in = &conn->pipes->in;
+    conn->out = &conn->pipes->out;
+    conn->gone = conn->ended;
+    conn->ended = false;
+    return conn->gone || (epb_room_for_pipe(&conn->socket) == 0 &&
+                          uv_read_start((uv_stream_t *)&conn->socket, on_socket_alloc,
+                                        on_socket_read) == 0);
+}
+
+/* The pipes stay open, for the next time. */
+static void
+go_back(struct epb_conn *conn)
+{
+    conn->in = &conn->socket;
+    conn->out = &conn->socket;
+    conn->ended = conn->ended || conn->gone;
+    conn->gone = false;
+}
+
+/* Once all that belongs to the one way is written, before which there are no more turns;
+ * the next one is the other's. */
+static enum epb_conn_next
+change_way(struct epb_conn *conn)
+{
+    bool changed = true;
+
+    EPB_ASSERT(conn->pipes != NULL);
+    if (unsent_bytes(conn) != 0)
+        return EPB_CONN_WAIT;
+    conn->changing = false;
+    if (conn->reading)
+        stop_reading(conn);
+    if (is_on_pipes(conn)) {
+        go_back(conn);
+    } else {
+        changed = go_over(conn);
+    }
+    return changed ? EPB_CONN_MORE : EPB_CONN_DONE;
+}
+
+/* The peer may have its reply, and go on by the other way, before we know that: what it
+ * says there can wait, and is no fault. */
+static void
+begin_change(struct epb_conn *conn)
+{
+    conn->changing = true;
+    if (is_on_pipes(conn))
+        (void)uv_read_stop((uv_stream_t *)&conn->socket);
+}
+
+static void
+heed_wishes(struct epb_conn *conn)
+{
+    switch (epb_session_asks(conn->session)) {
+    case EPB_SESSION_ASKS_FOR_PIPES:
+        pass_pipes(conn);
+        break;
+    case EPB_SESSION_CHANGES_WAY:
+        begin_change(conn);
+        break;
+    case EPB_SESSION_ASKS_NOTHING:
+        break;
+    }
+}
+
+/* The peer's process has gone; whatever it wrote before that is in the pipe. */
+static bool
+has_left_all(const struct epb_conn *conn)
+{
+    return conn->gone && !conn->ended && epb_pipes_drained(conn->in);
+}
+
+/* --- Life --- */
+
+enum epb_status
+epb_conn_begin(struct epb_conn *conn)
+{
+    conn->guarded = epb_endpoint_guarded(&conn->socket);
+    conn->session = epb_session_new(&conn->owner->sessions, conn,
+                                    conn->owner->now(conn->owner->context));
+    if (conn->session == NULL)
+        return EPB_INTERNAL;
+    resume_reading(conn);
+    return conn->broken ? EPB_INTERNAL : EPB_OK;
+}
+
+static void
+on_shutdown(uv_shutdown_t *request, int error)
+{
+    struct epb_conn *conn = request->data;
+
+    if (error == 0 || conn->closed)
+        return;
+    conn->broken = true;
+    ask_for_turn(conn);
+}
+
+/* All is said. A peer that will send no more needs no waiting for. */
+static enum epb_conn_next
+finish(struct epb_conn *conn, const struct epb_time *now)
+{
+    /* What is in a pipe stays there until it is read. */
+    if (conn->ended || is_on_pipes(conn))
+        return EPB_CONN_DONE;
+    conn->lingering = true;
+    conn->linger_ms = now->mono_ms + EPB_CONN_LINGER_MS;
+    conn->shutdown.data = conn;
+    if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->socket, on_shutdown) != 0) {
+        return EPB_CONN_DONE;
+    }
+    resume_reading(conn);
+    return conn->broken ? EPB_CONN_DONE : EPB_CONN_WAIT;
+}
+
+/* Turns in a row, while nobody else waits; whether it could go on at once. */
+static bool
+take_turns(struct epb_conn *conn, const struct epb_time *now)
+{
+    size_t before_bytes = unsent_bytes(conn);
+    unsigned left = conn->turns_in_row;
+    uint64_t until_ns = 0;
+    bool more;
+
+    if (left > 1)
+        until_ns = epb_sys_ticks_ns() + EPB_CONN_ALONE_US * UINT64_C(1000);
+    do {
+        more = epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES,
+                                EPB_CONN_TURN_BYTES);
+    } while (more && --left > 0 &&
+             unsent_bytes(conn) - before_bytes < EPB_CONN_TURN_BYTES &&
+             conn->owner->alone(conn->owner->context) && epb_sys_ticks_ns() < until_ns);
+    if (!more) {
+        conn->turns_in_row = 1;
+    } else if (conn->turns_in_row < EPB_CONN_ALONE_TURNS) {
+        conn->turns_in_row *= 2;
+    }
+    return more;
+}
+
+/* Lets the session work; whether it could go on at once. */
+static bool
+work(struct epb_conn *conn, const struct epb_time *now)
+{
+    if (conn->ended && !conn->end_told) {
+        conn->end_told = true;
+        epb_session_end_of_input(conn->session, now);
+    }
+    bool more = take_turns(conn, now);
+    heed_wishes(conn);
+    /* The session stops at its own bound of output; it goes on once that has moved
+     * here. */
+    return more || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;
+}
+
+enum epb_conn_next
+epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
+{
+    /* With too much unsent a turn leaves the session alone; what it left stays to be
+     * done. */
+    bool more = true;
+
+    if (conn->broken)
+        return EPB_CONN_DONE;
+    if (conn->lingering)
+        return EPB_CONN_WAIT;
+    if (conn->half_open && epb_endpoint_peer_gone(&conn->socket))
+        return EPB_CONN_DONE;
+    if (!conn->changing && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES)
+        more = work(conn, now);
+    if (!flush(conn))
+        return EPB_CONN_DONE;
+    if (conn->changing)
+        return change_way(conn);
+    if (epb_session_closing(conn->session) && unsent_bytes(conn) == 0)
+        return finish(conn, now);
+    if (conn->end_told && !more && !conn->half_open) {
+        conn->half_open = true;
+        if (epb_endpoint_peer_gone(&conn->socket))
+            return EPB_CONN_DONE;
+    }
+    /* Without a peer nobody reads what waits. */
+    if (conn->gone && unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES)
+        return EPB_CONN_DONE;
+    if (!more && has_left_all(conn)) {
+        conn->ended = true;
+        return EPB_CONN_MORE;
+    }
+    resume_reading(conn);
+    if (conn->broken)
+        return EPB_CONN_DONE;
+    /* With too much unsent, the next turn comes when it is written. */
+    return more && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES ? EPB_CONN_MORE
+                                                              : EPB_CONN_WAIT;
+}
+
+bool
+epb_conn_quiet(const struct epb_conn *conn)
+{
+    return !conn->writing && epb_list_empty(&conn->queued) && unsent_bytes(conn) == 0 &&
+           !epb_session_occupied(conn->session);
+}
+
+static bool
+in_no_list(const struct epb_conn *conn)
+{
+    return epb_list_empty(&conn->all) && epb_list_empty(&conn->queued) &&
+           epb_list_empty(&conn->unproven) && epb_list_empty(&conn->timed) &&
+           epb_list_empty(&conn->surplus);
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+    struct epb_conn *conn = handle->data;
+
+    EPB_ASSERT(conn->closed && conn->handles != 0);
+    if (--conn->handles != 0)
+        return;
+    EPB_ASSERT(in_no_list(conn));
+    epb_buf_fini(&conn->unsent);
+    epb_mem_table_free(conn->pipes);
+    epb_mem_table_free(conn);
+}
+
+void
+epb_conn_close(struct epb_conn *conn)
+{
+    EPB_ASSERT(!conn->closed && in_no_list(conn));
+    conn->closed = true;
+    epb_session_free(conn->session, conn->owner->now(conn->owner->context));
+    conn->session = NULL;
+    if (conn->pipes != NULL)
+        conn->owner->piped_count--;
+    epb_pipes_close(&conn->ends);
+    if (conn->handles != 1) {
+        uv_close((uv_handle_t *)&conn->pipes->in, on_closed);
+        uv_close((uv_handle_t *)&conn->pipes->out, on_closed);
+    }
+    if (conn->guarded)
+        epb_endpoint_drain(&conn->socket);
+    uv_close((uv_handle_t *)&conn->socket, on_closed);
+}
