@@ -4,7 +4,7 @@
 // about: { workload, place?, peers? }, measure(report), beside?: { what, unit, measure } }`; `measure`
 // returns null for what was not measured. What is told beside a figure says what it can be at most, or
 // what of it isn't ours.
-const { median } = require('./common');
+const { median } = require('./common.js');
 
 const [REDIS, OURS, SEALED] = ['redis + ioredis', 'broker', 'broker, secret'];
 const [BLOCKING, SPINNING, CIPHER] = ['C, blocking', 'C, spinning', 'C, cipher'];

@@ -4,7 +4,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
-const { appears, missingCommand, pinned, versionOf } = require('./common');
+const { appears, missingCommand, pinned, versionOf } = require('./common.js');
 
 const LOCK_MS = 60_000;
 /** Deletes a lock only while it is still the caller's. */

@@ -3,8 +3,8 @@
 // Figures to a summary (which is also the JSON) and to Markdown. The first peer is the measure: a
 // ratio is the median, over the slots of all rounds, of a peer's figure by the first peer's of the same
 // slot.
-const { deviationPercent, median } = require('./common');
-const { judge } = require('./goals');
+const { deviationPercent, median } = require('./common.js');
+const { judge } = require('./goals.js');
 
 const PERCENTILES = ['p50', 'p95', 'p99'];
 

@@ -5,7 +5,7 @@
 // first each time: the CPUs of a virtual machine are half as fast for some tenths of a second when
 // their host has other work, and what disturbs the machine is to hit all.
 const fs = require('node:fs');
-const { openClient, signalAll, stop, sum, within } = require('./common');
+const { openClient, signalAll, stop, sum, within } = require('./common.js');
 
 const CROWD = 8;
 /** A process's first workload warms up so many times as long: its code is to be compiled. */

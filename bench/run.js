@@ -10,11 +10,11 @@ const os = require('node:os');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const { parseArgs } = require('node:util');
-const { killAll, load, within } = require('./common');
-const { GOALS } = require('./goals');
-const { markdown, merge, summarise } = require('./report');
-const { placements, playRounds, say } = require('./rounds');
-const { write } = require('./write');
+const { killAll, load, within } = require('./common.js');
+const { GOALS } = require('./goals.js');
+const { markdown, merge, summarise } = require('./report.js');
+const { placements, playRounds, say } = require('./rounds.js');
+const { write } = require('./write.js');
 
 /** Rounds of so many milliseconds for each workload, in so many slots (see rounds.js). */
 const FULL = { rounds: 5, ms: 400, warmMs: 150, slots: 10 };

@@ -3,8 +3,8 @@
 // A client process. Its first message says which peer to connect to; every further one is a job for
 // a workload: warm up, measure, answer operations, milliseconds, this process's CPU time an operation
 // and the percentiles of the laps; or one of the workload's own tasks.
-const { Clock } = require('./clock');
-const { load } = require('./common');
+const { Clock } = require('./clock.js');
+const { load } = require('./common.js');
 
 const workloadOf = (job) => load('workloads').find(({ name }) => name === job.workload);
 

@@ -4,9 +4,9 @@
 // report or for a plot) and bench/plots.
 const fs = require('node:fs');
 const path = require('node:path');
-const { GOALS } = require('./goals');
-const { draw } = require('./plots');
-const { sections } = require('./report');
+const { GOALS } = require('./goals.js');
+const { draw } = require('./plots.js');
+const { sections } = require('./report.js');
 
 const TEMPLATE = path.join(__dirname, 'BENCHMARKS.template.md');
 const ROOT = path.join(__dirname, '..');

@@ -1,24 +1,24 @@
-'use strict';
 /**
  * What a PipeClient asks through: its options, its prefix and its share of a connection. Arguments
  * become requests here; whatever is wrong with them rejects.
  */
+'use strict';
 
-const { Call } = require('./call');
-const check = require('./check');
-const { connect } = require('./connection');
-const { inContext } = require('./error');
-const { FOREVER_MS } = require('./duration');
-const { holding } = require('./flow');
-const { FLAGS, Request } = require('./frame');
+const { Call } = require('./call.js');
+const check = require('./check.js');
+const { connect } = require('./connection.js');
+const { inContext } = require('./error.js');
+const { FOREVER_MS } = require('./duration.js');
+const { holding } = require('./flow.js');
+const { FLAGS, Request } = require('./frame.js');
 const {
   checkNames,
   defaultWorkerId,
   resolve: resolveOptions,
   resolveSecret,
   workerFromEnv,
-} = require('./options');
-const values = require('./values');
+} = require('./options.js');
+const values = require('./values.js');
 
 /**
  * @typedef {import('./call').Decode} Decode

@@ -1,8 +1,8 @@
-'use strict';
 /**
  * Loads the native binding, at the first call: a program that only imports the package pays nothing.
  * What it offers is described here, as types; the C++ is in csrc/addon.
  */
+'use strict';
 
 const fs = require('node:fs');
 const path = require('node:path');

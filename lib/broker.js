@@ -1,15 +1,15 @@
-'use strict';
 /**
  * Broker: the native engine with checked options, as an object of the program it runs in. It never ends
  * the process, and takes no signal from it (csrc/server/ending.h).
  */
+'use strict';
 
-const { load } = require('./binding');
-const { checkedMs } = require('./check');
-const { here } = require('./context');
-const { BrokerError, inContext } = require('./error');
-const { environmentBefore, exportVariables, withdrawVariables } = require('./exported');
-const { checkNames, resolve, resolveSecret } = require('./options');
+const { load } = require('./binding.js');
+const { checkedMs } = require('./check.js');
+const { here } = require('./context.js');
+const { BrokerError, inContext } = require('./error.js');
+const { environmentBefore, exportVariables, withdrawVariables } = require('./exported.js');
+const { checkNames, resolve, resolveSecret } = require('./options.js');
 
 /** A secret with fewer bytes than this can be guessed. */
 const SECRET_STRONG_BYTES = 16;
@@ -215,7 +215,7 @@ class Broker {
    * @returns {import('./client').PipeClient}
    */
   client(options = {}) {
-    const { PipeClient } = require('./client');
+    const { PipeClient } = require('./client.js');
     return new PipeClient(this.#running('client'), { ...options, secret: this.#secret });
   }
 

@@ -1,14 +1,14 @@
-'use strict';
 /** A request that waits for its reply: what to do with that, until when, and where its bytes are. */
+'use strict';
 
-const { load } = require('./binding');
-const { endless } = require('./duration');
-const { BrokerError, inContext, sentence } = require('./error');
-const { explain } = require('./explain');
-const { FLAGS } = require('./frame');
-const { eventName, getNear, getObstacle } = require('./packed');
-const { heed, unheed } = require('./signals');
-const { atSite, rejectedForWaiter } = require('./stack');
+const { load } = require('./binding.js');
+const { endless } = require('./duration.js');
+const { BrokerError, inContext, sentence } = require('./error.js');
+const { explain } = require('./explain.js');
+const { FLAGS } = require('./frame.js');
+const { eventName, getNear, getObstacle } = require('./packed.js');
+const { heed, unheed } = require('./signals.js');
+const { atSite, rejectedForWaiter } = require('./stack.js');
 
 /**
  * @callback Decode the value of a reply that is ok

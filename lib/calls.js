@@ -1,10 +1,10 @@
-'use strict';
 /**
  * The calls of a connection that wait for their replies.
  *
  * Invariant: an id is in use from the request until its reply, also when the caller has given up; and
  * that of a watch, until it ends.
  */
+'use strict';
 
 /** What V8 keeps in a word without a box; the protocol would take one bit more. */
 const ID_MAX = 0x7fffffff;

@@ -1,21 +1,21 @@
-'use strict';
 /**
  * PipeClient: arguments to requests, replies to values. Everything that can be wrong with an
  * argument is found on the way (lib/asker.js), and rejects; no method throws before it returns its
  * promise, except `watch`, which returns none, and the ones that end in Sync.
  */
+'use strict';
 
-const { Asker, CALL_OPTIONS } = require('./asker');
-const { now } = require('./binding');
-const { checkedNumber, refusal } = require('./check');
-const coordination = require('./coordination');
-const { SHORT_TTL_MS, endless, warnOfShortTtl } = require('./duration');
-const { BrokerError } = require('./error');
-const { FLAGS } = require('./frame');
-const leasing = require('./leasing');
-const { getEntries } = require('./packed');
-const values = require('./values');
-const { Watch } = require('./watch');
+const { Asker, CALL_OPTIONS } = require('./asker.js');
+const { now } = require('./binding.js');
+const { checkedNumber, refusal } = require('./check.js');
+const coordination = require('./coordination.js');
+const { SHORT_TTL_MS, endless, warnOfShortTtl } = require('./duration.js');
+const { BrokerError } = require('./error.js');
+const { FLAGS } = require('./frame.js');
+const leasing = require('./leasing.js');
+const { getEntries } = require('./packed.js');
+const values = require('./values.js');
+const { Watch } = require('./watch.js');
 
 /**
  * @typedef {import('./call').Decode} Decode

@@ -1,4 +1,3 @@
-'use strict';
 /**
  * One connection of this thread to a broker, shared by every PipeClient with the same pipe and
  * secret.
@@ -26,24 +25,25 @@
  * - native code keeps no connection alive: while something is waited for or held, that is among the
  *   connections of its realm (`globalThis`), which are collected with it, and closed by that.
  */
+'use strict';
 
 const { isSet } = require('node:util/types');
-const { load, now } = require('./binding');
-const { Call, codeOf } = require('./call');
-const { Calls } = require('./calls');
-const { nowhere } = require('./context');
-const { BrokerError, sentence } = require('./error');
-const frame = require('./frame');
-const { sameSecret } = require('./options');
-const { collectGarbage, isOnlyWaiting } = require('./idle');
-const packed = require('./packed');
-const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox');
-const { Backoff, isMissing, isPassing, unreachable } = require('./reach');
-const { endWithRealm } = require('./realm');
-const { LEASE_TTL, RENEWALS_A_TTL } = require('./lease_ttl');
-const { Session } = require('./session');
-const { callSite } = require('./stack');
-const { Turns } = require('./turns');
+const { load, now } = require('./binding.js');
+const { Call, codeOf } = require('./call.js');
+const { Calls } = require('./calls.js');
+const { nowhere } = require('./context.js');
+const { BrokerError, sentence } = require('./error.js');
+const frame = require('./frame.js');
+const { sameSecret } = require('./options.js');
+const { collectGarbage, isOnlyWaiting } = require('./idle.js');
+const packed = require('./packed.js');
+const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox.js');
+const { Backoff, isMissing, isPassing, unreachable } = require('./reach.js');
+const { endWithRealm } = require('./realm.js');
+const { LEASE_TTL, RENEWALS_A_TTL } = require('./lease_ttl.js');
+const { Session } = require('./session.js');
+const { callSite } = require('./stack.js');
+const { Turns } = require('./turns.js');
 
 const KIB = 1024;
 /** While the channel holds more than this, batches wait here. */
@@ -554,7 +554,7 @@ class Connection {
       }
       this.#noticeBy(noticeAt(patience));
     }
-    if (due.length > 0) void require('./notice').notice(this, due, due[0].call.timeout);
+    if (due.length > 0) void require('./notice.js').notice(this, due, due[0].call.timeout);
   }
 
   /** The number of this thread's session at the broker; null: not known. */

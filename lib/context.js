@@ -1,4 +1,3 @@
-'use strict';
 /**
  * Async contexts: what AsyncLocalStorage gives, and the domain. Two needs are served here.
  *
@@ -13,6 +12,7 @@
  * stands for no context. Should a version of Node have it elsewhere, the context stays: one a
  * thread, of the first call.
  */
+'use strict';
 
 /** @typedef {import('node:async_hooks').AsyncResource} Place */
 

@@ -1,15 +1,15 @@
-'use strict';
 /** The requests of PipeClient by which workers agree: compute once, wait, meet, take turns. */
+'use strict';
 
-const { now } = require('./binding');
-const check = require('./check');
-const { BrokerError, inContext } = require('./error');
-const { inFlow } = require('./flow');
-const { FLAGS } = require('./frame');
-const { checkNames } = require('./options');
-const { endless, warnOfShortTtl } = require('./duration');
-const { heed, unheed } = require('./signals');
-const values = require('./values');
+const { now } = require('./binding.js');
+const check = require('./check.js');
+const { BrokerError, inContext } = require('./error.js');
+const { inFlow } = require('./flow.js');
+const { FLAGS } = require('./frame.js');
+const { checkNames } = require('./options.js');
+const { endless, warnOfShortTtl } = require('./duration.js');
+const { heed, unheed } = require('./signals.js');
+const values = require('./values.js');
 
 const WAIT_OPTIONS = ['timeout', 'signal', 'waitNoticeMs', 'timeoutMs'];
 const CLAIM_OPTIONS = ['timeout', 'signal', 'waitNoticeMs'];

@@ -1,8 +1,8 @@
-'use strict';
 /**
  * Durations: milliseconds, or text with a unit ('250ms', '60s', '1.5h'). A number in a text without one
  * is refused: it came from an environment variable or a form, where seconds are as likely.
  */
+'use strict';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -1,13 +1,13 @@
-'use strict';
 /**
  * The one error class. `code` is the wire string of csrc/base/status.def; the sentences come from
  * that table too (through the native binding), so that both sides say the same.
  *
  * Invariant: a message names operations, keys, options and paths, never a value or a secret.
  */
+'use strict';
 
-const { load } = require('./binding');
-const { hideOurs, setFrameLimit, withOurs } = require('./stack');
+const { load } = require('./binding.js');
+const { hideOurs, setFrameLimit, withOurs } = require('./stack.js');
 
 const KEY_SHOWN_CHARS = 80;
 

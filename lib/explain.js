@@ -1,12 +1,12 @@
-'use strict';
 /**
  * What to tell a person who was refused: per operation and code, naming the worker and what to do.
  * Where nothing is said here, the sentence of the status table is.
  */
+'use strict';
 
-const { describeMs } = require('./duration');
-const { quoteKey, sentence } = require('./error');
-const { circle, heldBy, heldFor, placeOf } = require('./holders');
+const { describeMs } = require('./duration.js');
+const { quoteKey, sentence } = require('./error.js');
+const { circle, heldBy, heldFor, placeOf } = require('./holders.js');
 
 /**
  * @typedef {import('./call').Call} Call

@@ -1,10 +1,10 @@
-'use strict';
 /**
  * The variables by which child processes, and clients of this one, find the brokers of this process.
  * The broker that was started last has its variables in process.env. When it ends, those of the one
  * before come back, or what was there before the first; a broker that ends earlier changes nothing.
  * A program that has set EPHEMERAL_PIPE to something else meanwhile keeps that.
  */
+'use strict';
 
 /** CLIENT_SECRET is put aside: with another one a client would refuse to choose. */
 const NAMES = ['EPHEMERAL_PIPE', 'EPHEMERAL_SECRET', 'EPHEMERAL_BROKER_PID', 'CLIENT_SECRET'];

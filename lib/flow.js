@@ -1,4 +1,3 @@
-'use strict';
 /**
  * What the code that runs now holds: inside the functions of `withLease`, `lock` and `getOrSet`, and in
  * all that these call and await, the leases that those functions were called for. A request that may
@@ -16,9 +15,10 @@
  *
  * A command that `epb lock` runs is in a flow from its start: the environment names it.
  */
+'use strict';
 
-const { load } = require('./binding');
-const { putNumber } = require('./frame');
+const { load } = require('./binding.js');
+const { putNumber } = require('./frame.js');
 
 const SHARED = Symbol.for('ephemeral-pipe-broker.flows');
 const VARIABLE = 'EPHEMERAL_FLOW';

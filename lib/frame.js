@@ -1,4 +1,3 @@
-'use strict';
 /**
  * The binary encoding, from the client's side: requests are appended to a buffer, replies are read
  * from one. The layout is that of csrc/wire/frame.h; a test holds the numbers here to the native
@@ -6,8 +5,9 @@
  *
  * Nothing here allocates but what is handed to the caller: this is the path of every call.
  */
+'use strict';
 
-const { load } = require('./binding');
+const { load } = require('./binding.js');
 
 const VERSION = 1;
 /** With the length field, which does not count itself. */

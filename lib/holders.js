@@ -1,7 +1,7 @@
-'use strict';
 /** Who holds what, and who waits for whom, in words. */
+'use strict';
 
-const { quoteKey } = require('./error');
+const { quoteKey } = require('./error.js');
 
 /** As far as the broker counts. */
 const COUNTED_MAX = 100;

@@ -1,4 +1,3 @@
-'use strict';
 /**
  * When garbage is collected for what it may be holding: connections of copies of this module that
  * no code can use any more are closed by that, and what they took at the broker is given back.
@@ -8,8 +7,9 @@
  * ends such connections with the realm they belong to, and the process can end. In an ordinary program
  * it changes nothing. See connection.js for what is held by another copy in the same thread.
  */
+'use strict';
 
-const { load, now } = require('./binding');
+const { load, now } = require('./binding.js');
 
 /** From one collection to the next. */
 const PAUSE_MS = 500;

@@ -1,6 +1,6 @@
 'use strict';
 
-const { PipeClient, Client, BrokerError } = require('./client');
+const { PipeClient, Client, BrokerError } = require('./client.js');
 
 /**
  * The class of ./broker, whose code is loaded with the first object: most processes are clients alone,
@@ -12,7 +12,7 @@ class Broker {
 
   /** @param {object} [options] */
   constructor(options) {
-    const { Broker: Own } = require('./broker');
+    const { Broker: Own } = require('./broker.js');
     this.#own = new Own(options);
     this.#own.shownAs = this;
   }

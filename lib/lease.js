@@ -1,4 +1,3 @@
-'use strict';
 /**
  * Lease: the handle of something held. It is renewed by the native channel, told of its loss by the
  * connection's session, and ended by `release`.
@@ -9,17 +8,18 @@
  * - `signal` aborts from the event loop, never inside the connection, and in the async context of the
  *   code that first asked for it: that adds its listeners there.
  */
+'use strict';
 
 const { isDeepStrictEqual } = require('node:util');
-const { now } = require('./binding');
-const { checkedMs } = require('./check');
-const { here } = require('./context');
-const { BrokerError } = require('./error');
-const { FLAGS, Request } = require('./frame');
-const { checkNames } = require('./options');
-const { putElements } = require('./packed');
-const { decodeEncoded, encode } = require('./values');
-const { afterwards } = require('./turns');
+const { now } = require('./binding.js');
+const { checkedMs } = require('./check.js');
+const { here } = require('./context.js');
+const { BrokerError } = require('./error.js');
+const { FLAGS, Request } = require('./frame.js');
+const { checkNames } = require('./options.js');
+const { putElements } = require('./packed.js');
+const { decodeEncoded, encode } = require('./values.js');
+const { afterwards } = require('./turns.js');
 
 const LOSSES = {
   lease_lost:

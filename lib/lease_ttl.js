@@ -1,5 +1,5 @@
-'use strict';
 /** How long a lease lasts when its holder names no TTL. */
+'use strict';
 
 /** A renewal may be late by as much again, and still be in time. */
 const RENEWALS_A_TTL = 3;

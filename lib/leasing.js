@@ -1,18 +1,18 @@
-'use strict';
 /** The requests of PipeClient about leases, pools and locks. */
+'use strict';
 
-const { CALL_OPTIONS } = require('./asker');
-const { now } = require('./binding');
-const check = require('./check');
-const { inContext } = require('./error');
-const { FLAGS } = require('./frame');
-const { inFlow } = require('./flow');
-const { Lease, whileHeld } = require('./lease');
-const { LEASE_TTL } = require('./lease_ttl');
+const { CALL_OPTIONS } = require('./asker.js');
+const { now } = require('./binding.js');
+const check = require('./check.js');
+const { inContext } = require('./error.js');
+const { FLAGS } = require('./frame.js');
+const { inFlow } = require('./flow.js');
+const { Lease, whileHeld } = require('./lease.js');
+const { LEASE_TTL } = require('./lease_ttl.js');
 /** @typedef {import('./lease').LeasePart} LeasePart */
-const { checkNames } = require('./options');
-const packed = require('./packed');
-const values = require('./values');
+const { checkNames } = require('./options.js');
+const packed = require('./packed.js');
+const values = require('./values.js');
 
 const LEASE_OPTIONS = [
   'timeout',

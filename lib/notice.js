@@ -1,4 +1,3 @@
-'use strict';
 /**
  * The warning of a call that waits for long: who waits for what, who holds that, and since when.
  *
@@ -6,11 +5,12 @@
  * leases of no flow (plain `acquire`) is found here, by what each holder, a worker in a session, holds
  * and waits for: nothing of that is refused, since the holder may give it back at any time.
  */
+'use strict';
 
-const { Request } = require('./frame');
-const { circle, duration, heldBy, placeOf } = require('./holders');
-const { quoteKey } = require('./error');
-const packed = require('./packed');
+const { Request } = require('./frame.js');
+const { circle, duration, heldBy, placeOf } = require('./holders.js');
+const { quoteKey } = require('./error.js');
+const packed = require('./packed.js');
 
 /** So many warnings at a time; the rest is counted. */
 const SHOWN_MAX = 8;

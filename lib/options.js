@@ -1,4 +1,3 @@
-'use strict';
 /**
  * The one option table. Each row makes the option of `new Broker()` or `new PipeClient()`, its
  * environment variable, its flag, its line of --help and its row in the README.
@@ -7,6 +6,7 @@
  * and wrong is refused, never replaced by a default: BrokerError `invalid_request`, naming the
  * option and what it takes.
  */
+'use strict';
 
 const {
   DURATION_HELP,
@@ -16,8 +16,8 @@ const {
   UNITS_MS,
   milliseconds,
   warnOfShortTtl,
-} = require('./duration');
-const { BrokerError, describeType } = require('./error');
+} = require('./duration.js');
+const { BrokerError, describeType } = require('./error.js');
 
 /**
  * @typedef {'bytes' | 'ms' | 'count' | 'boolean' | 'enum' | 'string' | 'function'} OptionType

@@ -1,13 +1,13 @@
-'use strict';
 /**
  * Requests that are encoded and not with the channel yet. They leave in batches: the open one, to which
  * is appended, and before it those that were full.
  *
  * Invariant: bytes are wiped when they were handed over, moved, or are not to leave any more.
  */
+'use strict';
 
-const { BrokerError, sentence } = require('./error');
-const frame = require('./frame');
+const { BrokerError, sentence } = require('./error.js');
+const frame = require('./frame.js');
 
 const KIB = 1024;
 const FIRST_BUFFER_BYTES = 16 * KIB;

@@ -1,13 +1,13 @@
-'use strict';
 /**
  * The bodies of frames that are lists: pool elements in requests; entries, losses, leases and events
  * in replies. The layouts are those of csrc/core/msg.h.
  *
  * A list that is malformed gives null: the other side speaks another version of the protocol.
  */
+'use strict';
 
-const { endless } = require('./duration');
-const { FLAGS, getNumber, getU32, putU32 } = require('./frame');
+const { endless } = require('./duration.js');
+const { FLAGS, getNumber, getU32, putU32 } = require('./frame.js');
 
 const LIST_ENTRY_HEADER_BYTES = 22;
 const ELEMENT_HEADER_BYTES = 5;

@@ -1,4 +1,3 @@
-'use strict';
 /**
  * The end of the realm (`globalThis`) that this copy of the module belongs to, where a runner of tests
  * tells of it. Jest makes a realm for each test file, and what the file leaves behind may be kept for as
@@ -6,6 +5,7 @@
  * collection of garbage does not always end what no code can use any more. Jest's runner (jest-circus)
  * tells handlers in the realm when all tests and hooks of the file have run; nothing of it runs later.
  */
+'use strict';
 
 const HANDLERS = Symbol.for('EVENT_HANDLERS');
 const LAST_EVENT = 'run_finish';

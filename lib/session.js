@@ -1,4 +1,3 @@
-'use strict';
 /**
  * What this thread holds at a broker through one connection: leases, watches, and the grants that
  * `lease()` got, which have no handle. All of that ends with the connection. The broker's events are
@@ -11,8 +10,9 @@
  *   afterwards only where this copy of the module ends and leaves it to the thread;
  * - a grant that ended with a connection is told once: in the next renewal of its worker.
  */
+'use strict';
 
-const packed = require('./packed');
+const packed = require('./packed.js');
 
 /**
  * @typedef {import('./lease').Lease} Lease

@@ -1,8 +1,8 @@
-'use strict';
 /**
  * Abort signals. However many calls heed one signal, it has one listener of ours: Node warns of a leak
  * when an object has more than ten.
  */
+'use strict';
 
 /** @type {WeakMap<AbortSignal, { callbacks: Set<() => void>, listener: () => void }>} */
 const heeded = new WeakMap();

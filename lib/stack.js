@@ -1,4 +1,3 @@
-'use strict';
 /**
  * Whose call an error ends: its stack names the function that made the call, and none of ours above.
  *
@@ -12,6 +11,7 @@
  *   for: there the engine finds the async functions that await it. This costs a call that
  *   succeeds nothing.
  */
+'use strict';
 
 const path = require('node:path');
 

@@ -1,4 +1,3 @@
-'use strict';
 /**
  * When a connection has its next turn: when the microtasks of this moment have run, so that what is
  * asked together leaves together, and a loop of awaited calls does not have to wait for the event loop.
@@ -8,6 +7,7 @@
  * test, which call nothing until the test says so. So a turn stands back behind the microtasks that are
  * due a few times, and as long as these ask for more.
  */
+'use strict';
 
 /** Of the engine itself, whatever stands in for Promise. */
 const settled = (async () => {})();

@@ -1,4 +1,3 @@
-'use strict';
 /**
  * Values to the bytes that are stored, and back. A value is JSON text, or bytes; either may be
  * compressed. What JSON would lose without a word is refused (lib/whole.js, lib/loss.js), so that what was
@@ -7,12 +6,13 @@
  * `undefined` is no value, and still what a computation may have to say: getOrSet stores it as JSON's
  * null with a space before it, which JSON.stringify never writes.
  */
+'use strict';
 
 const { isUint8Array } = require('node:util/types');
-const { BrokerError } = require('./error');
-const { FLAGS } = require('./frame');
-const { textOf } = require('./loss');
-const { isWhole } = require('./whole');
+const { BrokerError } = require('./error.js');
+const { FLAGS } = require('./frame.js');
+const { textOf } = require('./loss.js');
+const { isWhole } = require('./whole.js');
 
 /** What is read may not inflate beyond this, whoever wrote it. */
 const INFLATED_MAX_BYTES = 64 * 1024 * 1024;

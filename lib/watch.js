@@ -1,4 +1,3 @@
-'use strict';
 /**
  * Watch: the events of `watch()` as an async iterator. They come when they come, and wait here until
  * somebody asks; the buffer is bounded as the broker's own is.
@@ -8,11 +7,12 @@
  * - events are in the order of the changes; where some are missing stands one overflow;
  * - the connection is told to keep the process alive exactly while callers wait and it is watching.
  */
+'use strict';
 
-const { checkedSignal } = require('./check');
-const { Call } = require('./call');
-const { BrokerError } = require('./error');
-const { heed, unheed } = require('./signals');
+const { checkedSignal } = require('./check.js');
+const { Call } = require('./call.js');
+const { BrokerError } = require('./error.js');
+const { heed, unheed } = require('./signals.js');
 
 const BUFFERED_MAX = 1024;
 

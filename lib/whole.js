@@ -1,4 +1,3 @@
-'use strict';
 /**
  * Whether JSON.stringify keeps the whole of a value. It is asked of every value that is set, so it only says
  * yes or not sure; what it is not sure of is left to lib/loss.js, which is exact. As a replacer the same
@@ -7,6 +6,7 @@
  * JSON's way, and no loss: a property that is undefined or not enumerable, a symbol as one key among
  * others, what an array has besides its elements, a valid Date.
  */
+'use strict';
 
 const { getOwnPropertySymbols, getPrototypeOf } = Object;
 const objectPrototype = Object.prototype;

@@ -24,8 +24,9 @@ now_us(void)
 static void
 check(enum epb_status status)
 {
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         return;
+    }
     fprintf(stderr, "cipher: status %d\n", (int)status);
     exit(1);
 }
@@ -46,8 +47,9 @@ main(int argc, char **argv)
     double open_us = 0;
     long passes = 0;
 
-    if (argc != 3 || sender == NULL || receiver == NULL || value == NULL)
+    if (argc != 3 || sender == NULL || receiver == NULL || value == NULL) {
         return 2;
+    }
     epb_buf_init(&buffer, 4 * (size + 1024));
     do {
         double began;

@@ -25,13 +25,15 @@ main(int argc, char **argv)
     double until = last + (argc == 2 ? atof(argv[1]) : 0);
     double longest = 0;
 
-    if (argc != 2)
+    if (argc != 2) {
         return 2;
+    }
     while (last < until) {
         double now = now_ms();
 
-        if (now - last > longest)
+        if (now - last > longest) {
             longest = now - last;
+        }
         last = now;
     }
     printf("{\"longest\":%.3f}\n", longest);

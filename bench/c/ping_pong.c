@@ -55,15 +55,17 @@ pin(const char *cpu)
 
     CPU_ZERO(&set);
     CPU_SET(atoi(cpu), &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0)
+    if (sched_setaffinity(0, sizeof(set), &set) != 0) {
         die("sched_setaffinity");
+    }
 }
 
 static void
 send_message(struct ends ends, const char *message)
 {
-    if (write(ends.out, message, MESSAGE_BYTES) != MESSAGE_BYTES)
+    if (write(ends.out, message, MESSAGE_BYTES) != MESSAGE_BYTES) {
         die("write");
+    }
 }
 
 /* False at the end of the other side. */
@@ -75,12 +77,13 @@ receive_message(struct ends ends, char *message)
     while (have < MESSAGE_BYTES) {
         ssize_t got = read(ends.in, message + have, MESSAGE_BYTES - have);
 
-        if (got > 0)
+        if (got > 0) {
             have += (size_t)got;
-        else if (got == 0)
+        } else if (got == 0) {
             return false;
-        else if (errno != EAGAIN && errno != EINTR)
+        } else if (errno != EAGAIN && errno != EINTR) {
             die("read");
+        }
     }
     return true;
 }
@@ -91,8 +94,9 @@ echo(struct ends ends)
     char message[MESSAGE_BYTES];
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    while (receive_message(ends, message))
+    while (receive_message(ends, message)) {
         send_message(ends, message);
+    }
     exit(0);
 }
 
@@ -110,11 +114,13 @@ ask(struct ends ends, double ms, float *laps)
         double now;
 
         send_message(ends, message);
-        if (!receive_message(ends, message))
+        if (!receive_message(ends, message)) {
             die("the other side ended");
+        }
         now = now_us();
-        if (count < LAPS_MAX)
+        if (count < LAPS_MAX) {
             laps[count] = (float)(now - last);
+        }
         count++;
         last = now;
     }
@@ -135,7 +141,7 @@ report(size_t count, double ms, float *laps)
 {
     size_t kept = count < LAPS_MAX ? count : LAPS_MAX;
 
-    qsort(laps, kept, sizeof *laps, compare);
+    qsort(laps, kept, sizeof(*laps), compare);
     printf("{\"operations\":%zu,\"ms\":%.3f,\"percentiles\":{\"p50\":%.2f,\"p95\":%.2f,"
            "\"p99\":%.2f}}\n",
            count, ms, (double)laps[kept / 2], (double)laps[kept * 95 / 100],
@@ -147,8 +153,9 @@ open_sockets(bool spin, struct ends *one, struct ends *other)
 {
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | (spin ? SOCK_NONBLOCK : 0), 0, fds) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | (spin ? SOCK_NONBLOCK : 0), 0, fds) != 0) {
         die("socketpair");
+    }
     *one = (struct ends){.in = fds[0], .out = fds[0]};
     *other = (struct ends){.in = fds[1], .out = fds[1]};
 }
@@ -160,8 +167,9 @@ open_pipes(bool spin, struct ends *one, struct ends *other)
     int back[2];
     int flags = spin ? O_NONBLOCK : 0;
 
-    if (pipe2(there, flags) != 0 || pipe2(back, flags) != 0)
+    if (pipe2(there, flags) != 0 || pipe2(back, flags) != 0) {
         die("pipe2");
+    }
     *one = (struct ends){.in = back[0], .out = there[1]};
     *other = (struct ends){.in = there[0], .out = back[1]};
 }
@@ -170,8 +178,9 @@ static void
 close_ends(struct ends ends)
 {
     close(ends.in);
-    if (ends.out != ends.in)
+    if (ends.out != ends.in) {
         close(ends.out);
+    }
 }
 
 int
@@ -179,17 +188,19 @@ main(int argc, char **argv)
 {
     struct ends own;
     struct ends other;
-    float *laps = calloc(LAPS_MAX, sizeof *laps);
+    float *laps = calloc(LAPS_MAX, sizeof(*laps));
     double began;
     size_t count;
 
-    if (argc != 7 || laps == NULL)
+    if (argc != 7 || laps == NULL) {
         return 2;
+    }
     bool spin = strcmp(argv[2], "spin") == 0;
-    if (strcmp(argv[1], "pipes") == 0)
+    if (strcmp(argv[1], "pipes") == 0) {
         open_pipes(spin, &own, &other);
-    else
+    } else {
         open_sockets(spin, &own, &other);
+    }
     if (fork() == 0) {
         close_ends(own);
         pin(argv[4]);

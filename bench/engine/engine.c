@@ -39,8 +39,9 @@ struct bench {
 static void
 must(bool holds, const char *what)
 {
-    if (holds)
+    if (holds) {
         return;
+    }
     (void)fprintf(stderr, "engine: %s\n", what);
     exit(1);
 }
@@ -59,7 +60,7 @@ add_request(struct bench *bench, unsigned action)
     struct epb_request request = {
         .action = (uint8_t)action,
         .id = 1,
-        .key = {(const uint8_t *)KEY, sizeof KEY - 1},
+        .key = {(const uint8_t *)KEY, sizeof(KEY) - 1},
     };
 
     if (action == EPB_ACTION_SET) {
@@ -85,8 +86,9 @@ broker_side(struct bench *bench)
         uint8_t *memory;
         size_t room_bytes;
         epb_session_input(bench->session, &memory, &room_bytes);
-        if (room_bytes > said.size_bytes)
+        if (room_bytes > said.size_bytes) {
             room_bytes = said.size_bytes;
+        }
         if (room_bytes > 0) {
             memcpy(memory, said.data, room_bytes);
             said.data += room_bytes;
@@ -108,8 +110,9 @@ client_side(struct bench *bench)
         uint8_t *memory;
         size_t room_bytes;
         must(epb_channel_input(bench->channel, &memory, &room_bytes) == EPB_OK, "input");
-        if (room_bytes > said.size_bytes)
+        if (room_bytes > said.size_bytes) {
             room_bytes = said.size_bytes;
+        }
         memcpy(memory, said.data, room_bytes);
         said.data += room_bytes;
         said.size_bytes -= room_bytes;
@@ -130,6 +133,7 @@ static uint64_t
 exchange(struct bench *bench)
 {
     uint64_t began_ns = epb_sys_ticks_ns();
+
     broker_side(bench);
     uint64_t took_ns = epb_sys_ticks_ns() - began_ns;
     client_side(bench);
@@ -158,8 +162,9 @@ open_session(struct bench *bench, bool sealed)
     bench->now = (struct epb_time){.mono_ms = 1000, .boot_ms = 1000, .wall_ms = 1000};
     bench->config.engine = epb_engine_new(&options, &bench->now, epb_session_wake, NULL);
     bench->config.on_wake = on_wake;
-    if (sealed)
-        bench->config.secret = (struct epb_bytes){secret, sizeof secret};
+    if (sealed) {
+        bench->config.secret = (struct epb_bytes){secret, sizeof(secret)};
+    }
     must(bench->config.engine != NULL, "memory for the engine");
     bench->session = epb_session_new(&bench->config, NULL, &bench->now);
     bench->channel = epb_channel_new(bench->config.secret);
@@ -169,8 +174,9 @@ open_session(struct bench *bench, bool sealed)
     struct epb_bytes first = {epb_buf_data(&bench->batch), epb_buf_size(&bench->batch)};
     must(epb_channel_send(bench->channel, first) == EPB_OK, "the first request");
     epb_buf_consume(&bench->batch, first.size_bytes);
-    while (epb_channel_output(bench->channel).size_bytes > 0)
+    while (epb_channel_output(bench->channel).size_bytes > 0) {
         (void)exchange(bench);
+    }
     must(!epb_session_closing(bench->session), "a session");
 }
 
@@ -187,17 +193,18 @@ close_session(struct bench *bench)
 static void
 measure(struct bench *bench)
 {
-    uint64_t *times_ns = calloc(bench->batches, sizeof *times_ns);
+    uint64_t *times_ns = calloc(bench->batches, sizeof(*times_ns));
 
     must(times_ns != NULL, "memory");
-    for (unsigned i = 0; i < bench->requests; i++)
+    for (unsigned i = 0; i < bench->requests; i++) {
         add_request(bench, bench->action);
+    }
     struct epb_bytes all = {epb_buf_data(&bench->batch), epb_buf_size(&bench->batch)};
     for (unsigned i = 0; i < bench->batches; i++) {
         must(epb_channel_send(bench->channel, all) == EPB_OK, "a batch");
         times_ns[i] = exchange(bench);
     }
-    qsort(times_ns, bench->batches, sizeof *times_ns, compare);
+    qsort(times_ns, bench->batches, sizeof(*times_ns), compare);
     printf("%.1f\n", (double)times_ns[bench->batches / 10] / bench->requests);
     free(times_ns);
 }
@@ -217,10 +224,12 @@ number(int count, char **texts, int at, const char *otherwise)
 static unsigned
 action_named(const char *name)
 {
-    if (strcmp(name, "get") == 0)
+    if (strcmp(name, "get") == 0) {
         return EPB_ACTION_GET;
-    if (strcmp(name, "incr") == 0)
+    }
+    if (strcmp(name, "incr") == 0) {
         return EPB_ACTION_INCR;
+    }
     must(strcmp(name, "set") == 0, "get, set or incr");
     return EPB_ACTION_SET;
 }

@@ -5,7 +5,7 @@
 // pinned. Its limits are raised to what the largest workload needs.
 const crypto = require('node:crypto');
 const fs = require('node:fs');
-const { beServer, serveFile } = require('../common');
+const { beServer, serveFile } = require('../common.js');
 
 const ROOT = '../..';
 const TTL_MS = 600_000;

@@ -4,7 +4,7 @@
 // are no store; a request and its reply are the same to them, whatever it is about.
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
-const { compile, missingCommand } = require('../common');
+const { compile, missingCommand } = require('../common.js');
 
 const execute = promisify(execFile);
 

@@ -6,7 +6,7 @@ const { execFile } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
-const { compile, missingCommand } = require('../common');
+const { compile, missingCommand } = require('../common.js');
 
 const ROOT = path.join(__dirname, '../..');
 const ARCHIVES = ['core', 'mbedtls', 'libsodium', 'cjson', 'libuv'].map((name) =>

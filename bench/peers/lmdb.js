@@ -4,7 +4,7 @@
 // memory. It has no TTL, no authentication and no leases, and whoever may write can break all of it.
 const fs = require('node:fs');
 const path = require('node:path');
-const { versionOf } = require('../common');
+const { versionOf } = require('../common.js');
 
 const SHARED_MEMORY = '/dev/shm';
 const FILE = 'items.mdb';

@@ -5,7 +5,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const { promisify } = require('node:util');
-const { appears, missingCommand, pinned, versionOf } = require('../common');
+const { appears, missingCommand, pinned, versionOf } = require('../common.js');
 
 // The client looks for a port at the end of whatever it is given, and takes it for part of the path.
 const SOCKET = 'memcached.sock:11211';

@@ -5,7 +5,7 @@
 const net = require('node:net');
 const path = require('node:path');
 const { once } = require('node:events');
-const { beServer, serveFile } = require('../common');
+const { beServer, serveFile } = require('../common.js');
 
 const OK = 'ok';
 

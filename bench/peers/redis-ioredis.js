@@ -5,7 +5,7 @@
 // the rates, while our items always have a TTL.
 const crypto = require('node:crypto');
 const { once } = require('node:events');
-const redisServer = require('../redis-server');
+const redisServer = require('../redis-server.js');
 
 async function connect(socket, options) {
   const { Redis } = require('ioredis');

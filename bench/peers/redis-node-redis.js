@@ -1,7 +1,7 @@
 'use strict';
 
 // redis-server with node-redis (`redis` on npm), which collects a tick's commands by itself.
-const redisServer = require('../redis-server');
+const redisServer = require('../redis-server.js');
 
 async function connect(path) {
   const { createClient } = require('redis');

@@ -2,7 +2,7 @@
 
 // @ephemeral-broker/core, the package whose idea this one takes up: JSON lines, a connection a
 // request. Without a limit of items, because it counts all of them at each new one.
-const { beServer, serveFile, versionOf } = require('../common');
+const { beServer, serveFile, versionOf } = require('../common.js');
 
 const PACKAGE = '@ephemeral-broker/core';
 const TTL_MS = 600_000;

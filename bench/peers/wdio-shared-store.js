@@ -2,7 +2,7 @@
 
 // @wdio/shared-store-service: what WebdriverIO brings for the same purpose, an HTTP server in the
 // launcher and requests with fetch. The port travels in the capabilities, as it does in a run.
-const { beServer, serveFile, versionOf } = require('../common');
+const { beServer, serveFile, versionOf } = require('../common.js');
 
 const PACKAGE = '@wdio/shared-store-service';
 const CAPABILITY = 'wdio:sharedStoreServicePort';

@@ -3,7 +3,7 @@
 // What requests cost processes that have work of their own: eight compute a fixed amount on two CPUs
 // and ask for a value between the parts of it. Looking for a reply a little before going to sleep,
 // as the broker and its clients do, must not take that time from the others.
-const { cpuTimeMs, openClient, spread, stop, sum } = require('../common');
+const { cpuTimeMs, openClient, spread, stop, sum } = require('../common.js');
 
 const NAME = "eight processes' own work";
 const PARTS = 100;

@@ -7,8 +7,8 @@
 const { execFile } = require('node:child_process');
 const { setTimeout: delay } = require('node:timers/promises');
 const { promisify } = require('node:util');
-const { Clock } = require('../clock');
-const { compile, openClient, rowOrFailure, signalAll, spread, stop } = require('../common');
+const { Clock } = require('../clock.js');
+const { compile, openClient, rowOrFailure, signalAll, spread, stop } = require('../common.js');
 
 const NAME = 'longest pause while 100,000 items expire';
 const ITEMS = 100_000;

@@ -3,8 +3,8 @@
 // What a polite client feels while four others pipeline without end: sequential gets of a process of
 // its own, alone and beside the floods. A flood has always so many requests under way, and reads its
 // replies.
-const { Clock } = require('../clock');
-const { openClient, stop } = require('../common');
+const { Clock } = require('../clock.js');
+const { openClient, stop } = require('../common.js');
 
 const NAME = 'four floods beside a polite client';
 const FLOODS = 4;

@@ -3,7 +3,7 @@
 // How cost grows: with the number of items, of connections, and with the size of a value. All peers'
 // servers are there at the same time, and at each point each peer is measured in turn, round after
 // round. Figures are microseconds a request.
-const { openClient, spread, stop, textOf } = require('../common');
+const { openClient, spread, stop, textOf } = require('../common.js');
 
 const NAME = 'growth';
 const ITEMS = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];

@@ -4,7 +4,7 @@
 // The first half of the rounds on an idle machine, the others while every CPU has something to do.
 const { spawn } = require('node:child_process');
 const { setTimeout: delay } = require('node:timers/promises');
-const { openClient, quantile, stop } = require('../common');
+const { openClient, quantile, stop } = require('../common.js');
 
 const NAME = 'from a SIGKILL to the next grant';
 const DEATHS_A_ROUND = 10;

@@ -13,7 +13,7 @@ const {
   sleeps,
   spread,
   stop,
-} = require('../common');
+} = require('../common.js');
 
 const NAME = 'idle';
 const ROOT = path.join(__dirname, '../..');

@@ -4,7 +4,7 @@
 // requests wait for one permit: microseconds an operation, client included, on one CPU, and the CPU
 // time of the broker alone. Lots of ten requests are made in one tick, so they have one wake-up of the
 // broker between them; a lot of gets shows what of a figure is the way there and back.
-const { cpuTimeMs, median, openClient, stop } = require('../common');
+const { cpuTimeMs, median, openClient, stop } = require('../common.js');
 
 const NAME = 'cost of a lease';
 const COUNTS = [10, 100, 1_000, 10_000];

@@ -4,7 +4,7 @@
 // and by the server's own count. Our items always have a TTL; every peer is measured without (where
 // it can) and with one.
 const { setTimeout: delay } = require('node:timers/promises');
-const { openClient, residentBytes, rowOrFailure, spread, stop, within } = require('../common');
+const { openClient, residentBytes, rowOrFailure, spread, stop, within } = require('../common.js');
 
 const NAME = 'bytes an item';
 const ITEMS = 100_000;

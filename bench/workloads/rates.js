@@ -1,7 +1,7 @@
 'use strict';
 
 // Operations a second. Each `run` returns how many it finished and checks what comes back.
-const { textOf } = require('../common');
+const { textOf } = require('../common.js');
 
 const KEY = 'bench:item';
 // How many operations pass between two looks at the clock where a lap is not one operation.

@@ -5,7 +5,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
-const { openClient, spread, stop } = require('../common');
+const { openClient, spread, stop } = require('../common.js');
 
 const START = 'start -- true';
 const COLD = 'a cold worker gets a value';

@@ -13,7 +13,7 @@ const {
   residentBytes,
   sleeps,
   stop,
-} = require('../common');
+} = require('../common.js');
 
 const CRASH = '10,000 waiters killed at once';
 const IDLE = 'waiting costs nothing';

@@ -187,8 +187,9 @@ IsPlain(const Napi::CallbackInfo &info)
         ThrowType(env, "view must be a DataView");
         return env.Undefined();
     }
-    if (!ToWhole(env, info[1], "at", &at) || !ToWhole(env, info[2], "end", &end))
+    if (!ToWhole(env, info[1], "at", &at) || !ToWhole(env, info[2], "end", &end)) {
         return env.Undefined();
+    }
     Napi::DataView view = info[0].As<Napi::DataView>();
     if (end > view.ByteLength() || at > end) {
         ThrowType(env, "at and end must be within the view");

@@ -100,8 +100,9 @@ Bell::Teardown(void *data)
     Owner *owner = bell->owner_;
 
     bell->owner_ = nullptr;
-    if (owner != nullptr)
+    if (owner != nullptr) {
         owner->OnTeardown();
+    }
 }
 
 } // namespace epb

@@ -135,8 +135,9 @@ Broker::Broker(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Broker>(info)
         return;
     }
     /* The thread is being terminated: it could not be tied to its object any more. */
-    if (IsEmpty())
+    if (IsEmpty()) {
         return;
+    }
     (void)Caught(info.Env(), [&] { ReadArguments(info); });
 }
 
@@ -156,8 +157,9 @@ Broker::ReadArguments(const Napi::CallbackInfo &info)
         !ToFunction(env, info[2], "onEvent", &on_event)) {
         return;
     }
-    if (secret.size_bytes != 0)
+    if (secret.size_bytes != 0) {
         secret_ = Napi::Persistent(info[1].As<Napi::Uint8Array>());
+    }
     Value().DefineProperty(
         Napi::PropertyDescriptor::Value(kOnEvent, on_event, napi_default));
 }
@@ -175,11 +177,13 @@ Broker::End()
 
     epb_server_stop(server_);
     server_ = nullptr;
-    if (bell_ != nullptr)
+    if (bell_ != nullptr) {
         bell_->Close();
+    }
     bell_ = nullptr;
-    if (started)
+    if (started) {
         (void)Unref();
+    }
 }
 
 void
@@ -194,17 +198,21 @@ Broker::OnTeardown()
 Broker::ServerNews *
 Broker::MakeNews(enum epb_server_event event, struct epb_bytes json)
 {
-    if (event == EPB_SERVER_IDLE)
+    if (event == EPB_SERVER_IDLE) {
         return idle_news_.release();
-    if (event == EPB_SERVER_STOPPED)
+    }
+    if (event == EPB_SERVER_STOPPED) {
         return stopped_news_.release();
+    }
     std::unique_ptr<ServerNews> news(new (std::nothrow) ServerNews);
-    if (news == nullptr)
+    if (news == nullptr) {
         return nullptr;
+    }
     news->event = event;
     news->json.reset(new (std::nothrow) char[json.size_bytes]);
-    if (news->json == nullptr)
+    if (news->json == nullptr) {
         return nullptr;
+    }
     memcpy(news->json.get(), json.data, json.size_bytes);
     news->json_bytes = json.size_bytes;
     return news.release();
@@ -223,8 +231,9 @@ Broker::OnEvent(void *context, enum epb_server_event event, struct epb_bytes jso
     }
     ServerNews *news = broker->MakeNews(event, json);
     if (news == nullptr) {
-        if (event == EPB_SERVER_LOG)
+        if (event == EPB_SERVER_LOG) {
             broker->pending_.fetch_sub(1);
+        }
         broker->left_out_.fetch_add(1);
         return;
     }
@@ -264,25 +273,28 @@ Broker::OnRing(Napi::Env env, News *news)
         }
         return;
     }
-    if (server_news->event == EPB_SERVER_LOG)
+    if (server_news->event == EPB_SERVER_LOG) {
         pending_.fetch_sub(1);
+    }
     Napi::String json =
         server_news->json == nullptr
             ? Napi::String::New(env, "{}")
             : Napi::String::New(env, server_news->json.get(), server_news->json_bytes);
     Napi::Value found = self.Get(kOnEvent);
     /* While its environment ends, there is nothing to be had from it. */
-    if (!found.IsFunction())
+    if (!found.IsFunction()) {
         return;
+    }
     Napi::Function on_event = found.As<Napi::Function>();
     on_event.Call(self, {Napi::String::New(env, EventName(server_news->event)), json});
     uint64_t left_out = left_out_.exchange(0);
-    if (left_out == 0)
+    if (left_out == 0) {
         return;
+    }
     ReportThrown(env);
     char line[128];
     (void)snprintf(
-        line, sizeof line,
+        line, sizeof(line),
         "{\"level\":\"warn\",\"event\":\"log_lines_left_out\",\"count\":%" PRIu64 "}",
         left_out);
     on_event.Call(self, {Napi::String::New(env, "log"), Napi::String::New(env, line)});
@@ -302,8 +314,9 @@ Broker::ThrowStart(Napi::Env env, enum epb_status status, int os_error)
     }
     std::string message =
         std::string("The broker can't listen: ") + epb_os_error_message(os_error);
-    if (has_pipe_id_ || has_path_)
+    if (has_pipe_id_ || has_path_) {
         message += " (" + (has_path_ ? path_option_ : pipe_id_) + ")";
+    }
     ThrowError(env, epb_os_error_name(os_error), message);
 }
 
@@ -327,8 +340,9 @@ Broker::Start(const Napi::CallbackInfo &info)
     /* So that stopping needs no memory. */
     on_stopped_.reserve(1);
     bell_ = Bell::Open(env, "epb.broker", this);
-    if (bell_ == nullptr)
+    if (bell_ == nullptr) {
         return env.Undefined();
+    }
     options_.secret = secret;
     options_.path = has_path_ ? path_option_.c_str() : nullptr;
     options_.pipe_id = has_pipe_id_ ? pipe_id_.c_str() : nullptr;
@@ -375,22 +389,25 @@ Broker::StopSync(const Napi::CallbackInfo &)
 void
 Broker::RefProcess(const Napi::CallbackInfo &)
 {
-    if (bell_ != nullptr)
+    if (bell_ != nullptr) {
         bell_->Ref();
+    }
 }
 
 void
 Broker::UnrefProcess(const Napi::CallbackInfo &)
 {
-    if (bell_ != nullptr)
+    if (bell_ != nullptr) {
         bell_->Unref();
+    }
 }
 
 Napi::Value
 Broker::Path(const Napi::CallbackInfo &info)
 {
-    if (server_ == nullptr)
+    if (server_ == nullptr) {
         return info.Env().Null();
+    }
     return Napi::String::New(info.Env(), epb_server_path(server_));
 }
 

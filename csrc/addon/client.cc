@@ -133,8 +133,9 @@ Channel::Channel(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Channel>(inf
         return;
     }
     /* The thread is being terminated: it could not be tied to its object any more. */
-    if (IsEmpty())
+    if (IsEmpty()) {
         return;
+    }
     (void)Caught(info.Env(), [&] { ReadArguments(info); });
 }
 
@@ -173,8 +174,9 @@ Channel::~Channel()
 void
 Channel::CloseAll()
 {
-    if (client_ != nullptr)
+    if (client_ != nullptr) {
         epb_client_close(client_);
+    }
     armed_ = false;
     KeepProcess();
 }
@@ -182,8 +184,9 @@ Channel::CloseAll()
 void
 Channel::OnTeardown()
 {
-    if (client_ == nullptr)
+    if (client_ == nullptr) {
         return;
+    }
     epb_client_close(client_);
     epb_alarm_clear(&alarm_);
 }
@@ -207,18 +210,23 @@ Channel::OnWake(Napi::Env, unsigned what)
 {
     Napi::Object self = Value();
 
-    if (!armed_)
+    if (!armed_) {
         what &= ~static_cast<unsigned>(kReady);
-    if (what & kReady)
+    }
+    if (what & kReady) {
         armed_ = false;
-    if (what & kDue)
+    }
+    if (what & kDue) {
         alarm_keeps_ = false;
-    if (what & kTurn)
+    }
+    if (what & kTurn) {
         turning_ = false;
+    }
     KeepProcess();
     /* Nothing keeps it alive: it may be about to be freed. */
-    if (self.IsEmpty() || what == 0)
+    if (self.IsEmpty() || what == 0) {
         return;
+    }
     Napi::Value on_wake = self.Get(kOnWake);
     if (on_wake.IsFunction()) {
         (void)on_wake.As<Napi::Function>().Call(self, {Napi::Number::New(Env(), what)});
@@ -276,22 +284,25 @@ Channel::Wait(const Napi::CallbackInfo &info)
 {
     uint64_t timeout_ms = 0;
 
-    if (!ToWhole(info.Env(), info[0], "timeoutMs", &timeout_ms))
+    if (!ToWhole(info.Env(), info[0], "timeoutMs", &timeout_ms)) {
         return info.Env().Undefined();
+    }
     return Napi::Boolean::New(info.Env(), epb_client_wait(client_, timeout_ms));
 }
 
 void
 Channel::Arm(const Napi::CallbackInfo &info)
 {
-    if (!epb_client_connected(client_))
+    if (!epb_client_connected(client_)) {
         return;
+    }
     armed_ = true;
     enum epb_status status = epb_client_arm(client_);
     armed_ = status == EPB_OK;
     KeepProcess();
-    if (armed_)
+    if (armed_) {
         return;
+    }
     ThrowError(info.Env(), "internal", "The system can't wait for the broker's answer");
 }
 
@@ -381,8 +392,9 @@ Channel::Unkeep(const Napi::CallbackInfo &info)
 {
     uint64_t id = 0;
 
-    if (ToWhole(info.Env(), info[0], "id", &id))
+    if (ToWhole(info.Env(), info[0], "id", &id)) {
         epb_client_unkeep(client_, id);
+    }
 }
 
 /* keptAgo(id) -> ms; null when the keep has ended. */
@@ -393,10 +405,12 @@ Channel::KeptAgo(const Napi::CallbackInfo &info)
     uint64_t id = 0;
     uint64_t ago_ms = 0;
 
-    if (!ToWhole(env, info[0], "id", &id))
+    if (!ToWhole(env, info[0], "id", &id)) {
         return env.Undefined();
-    if (!epb_client_kept_ago(client_, id, &ago_ms))
+    }
+    if (!epb_client_kept_ago(client_, id, &ago_ms)) {
         return env.Null();
+    }
     return Napi::Number::New(env, static_cast<double>(ago_ms));
 }
 
@@ -435,8 +449,9 @@ Channel::Holds(const Napi::CallbackInfo &info)
 {
     uint64_t token = 0;
 
-    if (!ToWhole(info.Env(), info[0], "token", &token))
+    if (!ToWhole(info.Env(), info[0], "token", &token)) {
         return info.Env().Undefined();
+    }
     return Napi::Boolean::New(info.Env(), epb_client_holds(client_, token));
 }
 
@@ -446,8 +461,9 @@ Channel::Drop(const Napi::CallbackInfo &info)
 {
     uint64_t token = 0;
 
-    if (!ToWhole(info.Env(), info[0], "token", &token))
+    if (!ToWhole(info.Env(), info[0], "token", &token)) {
         return info.Env().Undefined();
+    }
     return Napi::Boolean::New(info.Env(), epb_client_drop(client_, token));
 }
 
@@ -495,8 +511,9 @@ Channel::Needed(const Napi::CallbackInfo &info)
 Napi::Value
 Channel::Errno(const Napi::CallbackInfo &info)
 {
-    if (os_error_ == 0)
+    if (os_error_ == 0) {
         return info.Env().Null();
+    }
     return Napi::String::New(info.Env(), epb_os_error_name(os_error_));
 }
 
@@ -507,8 +524,9 @@ Collect(const Napi::CallbackInfo &info)
     Napi::Env env = info.Env();
     Napi::Function collect;
 
-    if (!ToFunction(env, info[0], "gc", &collect))
+    if (!ToFunction(env, info[0], "gc", &collect)) {
         return env.Undefined();
+    }
     Wakes *wakes = Wakes::Of(env);
     return Napi::Boolean::New(env, wakes != nullptr && wakes->Collect(collect));
 }

@@ -30,8 +30,9 @@ ToWhole(Napi::Env env, const Napi::Value &value, const char *what, uint64_t *out
     (void)napi_get_value_double(env, value, &number);
     if (number >= 0.0 && number <= kMaxWhole) {
         *out = static_cast<uint64_t>(number);
-        if (static_cast<double>(*out) == number)
+        if (static_cast<double>(*out) == number) {
             return true;
+        }
     }
     return Wrong(env, what, "a whole number, 0 or more");
 }
@@ -46,12 +47,14 @@ ToBoolean(Napi::Env env, const Napi::Value &value, const char *what, bool *out)
 bool
 ToText(Napi::Env env, const Napi::Value &value, const char *what, std::string *out)
 {
-    if (!value.IsString())
+    if (!value.IsString()) {
         return Wrong(env, what, "a string");
+    }
     *out = value.As<Napi::String>().Utf8Value();
     /* It ends up as a C string: what follows a NUL would be lost silently. */
-    if (out->find('\0') != std::string::npos)
+    if (out->find('\0') != std::string::npos) {
         return Wrong(env, what, "without NUL characters");
+    }
     return true;
 }
 
@@ -59,13 +62,15 @@ bool
 ToTexts(Napi::Env env, const Napi::Value &value, const char *what,
         std::vector<std::string> *out)
 {
-    if (!value.IsArray())
+    if (!value.IsArray()) {
         return Wrong(env, what, "an array of strings");
+    }
     Napi::Array array = value.As<Napi::Array>();
     for (uint32_t i = 0; i < array.Length(); i++) {
         std::string text;
-        if (!ToText(env, array.Get(i), what, &text))
+        if (!ToText(env, array.Get(i), what, &text)) {
             return false;
+        }
         out->push_back(text);
     }
     return true;
@@ -74,8 +79,9 @@ ToTexts(Napi::Env env, const Napi::Value &value, const char *what,
 bool
 ToFunction(Napi::Env env, const Napi::Value &value, const char *what, Napi::Function *out)
 {
-    if (!value.IsFunction())
+    if (!value.IsFunction()) {
         return Wrong(env, what, "a function");
+    }
     *out = value.As<Napi::Function>();
     return true;
 }
@@ -134,10 +140,12 @@ ReportThrown(napi_env env)
     bool pending = false;
     napi_value thrown = nullptr;
 
-    if (napi_is_exception_pending(env, &pending) != napi_ok || !pending)
+    if (napi_is_exception_pending(env, &pending) != napi_ok || !pending) {
         return;
-    if (napi_get_and_clear_last_exception(env, &thrown) != napi_ok)
+    }
+    if (napi_get_and_clear_last_exception(env, &thrown) != napi_ok) {
         return;
+    }
     (void)napi_fatal_exception(env, thrown);
 }
 

@@ -48,8 +48,9 @@ class Alarm {
     Alarm() : event_(CreateEventW(nullptr, TRUE, FALSE, nullptr)) {}
     ~Alarm()
     {
-        if (event_ != nullptr)
+        if (event_ != nullptr) {
             (void)CloseHandle(event_);
+        }
     }
     Alarm(const Alarm &) = delete;
     bool made() const { return event_ != nullptr; }
@@ -64,8 +65,9 @@ static bool
 PointAtNothing(int fd)
 {
     int nothing = _open("NUL", _O_WRONLY);
-    if (nothing < 0)
+    if (nothing < 0) {
         return false;
+    }
     bool done = _dup2(nothing, fd) == 0;
     (void)_close(nothing);
     return done;
@@ -84,15 +86,17 @@ class Alarm {
 #else
         made_ = pipe(ends_) == 0;
         for (int end : ends_) {
-            if (made_)
+            if (made_) {
                 (void)fcntl(end, F_SETFD, FD_CLOEXEC);
+            }
         }
 #endif
     }
     ~Alarm()
     {
-        if (!made_)
+        if (!made_) {
             return;
+        }
         Ring();
         (void)close(ends_[0]);
     }
@@ -107,8 +111,9 @@ class Alarm {
     }
     void Ring()
     {
-        if (ends_[1] >= 0)
+        if (ends_[1] >= 0) {
             (void)close(ends_[1]);
+        }
         ends_[1] = -1;
     }
 
@@ -121,8 +126,9 @@ static bool
 PointAtNothing(int fd)
 {
     int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (nothing < 0)
+    if (nothing < 0) {
         return false;
+    }
     bool done = dup2(nothing, fd) == fd;
     (void)close(nothing);
     return done;
@@ -166,8 +172,9 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
     bool Open(Napi::Env env, const char *name, Napi::Function callback, Deliver deliver)
     {
         bell_ = Bell::Open(env, name, this);
-        if (bell_ == nullptr)
+        if (bell_ == nullptr) {
             return false;
+        }
         callback_ = Napi::Persistent(callback);
         deliver_ = deliver;
         self_ = shared_from_this();
@@ -196,8 +203,9 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
     void Close()
     {
         Bell *bell = Detach();
-        if (bell != nullptr)
+        if (bell != nullptr) {
             bell->Close();
+        }
         Forget();
     }
 
@@ -229,8 +237,9 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
     {
         std::shared_ptr<Mailbox> keep = std::move(self_);
         callback_.Reset();
-        if (alarm_ != nullptr)
+        if (alarm_ != nullptr) {
             alarm_->Ring();
+        }
     }
 
     std::mutex mutex_;
@@ -241,7 +250,7 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
     std::shared_ptr<Mailbox> self_; /* the environment's share */
 };
 
-/* --- spawn --- */
+/* spawn */
 
 struct ExitNews : News {
     int exit_status = -1;
@@ -274,8 +283,9 @@ Pointers(const std::string *first, const std::vector<std::string> &texts)
 {
     std::vector<const char *> pointers;
 
-    if (first != nullptr)
+    if (first != nullptr) {
         pointers.push_back(first->c_str());
+    }
     for (const std::string &text : texts) {
         pointers.push_back(text.c_str());
     }
@@ -303,8 +313,9 @@ StartCommand(Command *command)
 static void
 RunCommand(std::shared_ptr<Command> command, std::shared_ptr<Mailbox> mailbox)
 {
-    if (!StartCommand(command.get()))
+    if (!StartCommand(command.get())) {
         return;
+    }
     ExitNews *news = command->news.get();
     /* On failure both stay -1: it is gone, nobody knows how. */
     enum epb_status status =
@@ -316,8 +327,9 @@ RunCommand(std::shared_ptr<Command> command, std::shared_ptr<Mailbox> mailbox)
 static Napi::Value
 NumberOrNull(Napi::Env env, int number)
 {
-    if (number < 0)
+    if (number < 0) {
         return env.Null();
+    }
     return Napi::Number::New(env, number);
 }
 
@@ -384,8 +396,9 @@ Spawn(const Napi::CallbackInfo &info)
     std::unique_lock<std::mutex> lock(command->mutex);
     StartThread(mailbox, RunCommand, command);
     command->started.wait(lock, [&command] { return command->tried; });
-    if (command->status == EPB_OK)
+    if (command->status == EPB_OK) {
         return Napi::Number::New(env, command->pid);
+    }
     mailbox->Close();
     int error = epb_os_error_from(command->os_error);
     ThrowError(env, command->os_error == 0 ? "internal" : epb_os_error_name(error),
@@ -394,7 +407,7 @@ Spawn(const Napi::CallbackInfo &info)
     return env.Undefined();
 }
 
-/* --- The rest --- */
+/* The rest */
 
 /* kill(pid, group, signalNumber): whether it was still there. */
 static Napi::Value
@@ -441,8 +454,9 @@ static void
 RunWatch(std::shared_ptr<Watch> watch, std::shared_ptr<Alarm> alarm,
          std::shared_ptr<Mailbox> mailbox)
 {
-    if (WatchOnce(watch->pids, *alarm, &watch->news->pid) == EPB_PROC_DIED)
+    if (WatchOnce(watch->pids, *alarm, &watch->news->pid) == EPB_PROC_DIED) {
         mailbox->Post(watch->news.release());
+    }
 }
 
 static bool
@@ -456,8 +470,9 @@ ToPids(Napi::Env env, const Napi::Value &value, std::vector<uint32_t> *pids)
     Napi::Array array = value.As<Napi::Array>();
     for (uint32_t i = 0; i < array.Length(); i++) {
         uint64_t pid = 0;
-        if (!ToWhole(env, array.Get(i), "pid", &pid))
+        if (!ToWhole(env, array.Get(i), "pid", &pid)) {
             return false;
+        }
         pids->push_back(static_cast<uint32_t>(pid));
     }
     return true;
@@ -470,8 +485,9 @@ CanWatch(const std::vector<uint32_t> &pids)
     Alarm ringing;
     uint32_t died = 0;
 
-    if (!ringing.made())
+    if (!ringing.made()) {
         return false;
+    }
     ringing.Ring();
     return WatchOnce(pids, ringing, &died) != EPB_PROC_UNSUPPORTED;
 }
@@ -490,11 +506,13 @@ WatchAncestors(const Napi::CallbackInfo &info)
         return env.Undefined();
     }
     std::shared_ptr<Alarm> alarm = std::make_shared<Alarm>();
-    if (!alarm->made() || !CanWatch(watch->pids))
+    if (!alarm->made() || !CanWatch(watch->pids)) {
         return Napi::Boolean::New(env, false);
+    }
     std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>();
-    if (!mailbox->Open(env, "epb.ancestors", on_death, DeliverDeath))
+    if (!mailbox->Open(env, "epb.ancestors", on_death, DeliverDeath)) {
         return env.Undefined();
+    }
     mailbox->Unref();
     mailbox->RingWhenClosed(alarm);
     StartThread(mailbox, RunWatch, watch, alarm);
@@ -512,10 +530,11 @@ DescribeProcess(const Napi::CallbackInfo &info)
     char arguments[4096];
     size_t length = 0;
 
-    if (!ToWhole(env, info[0], "pid", &pid))
+    if (!ToWhole(env, info[0], "pid", &pid)) {
         return env.Undefined();
+    }
     if (pid > UINT32_MAX || !epb_proc_describe(static_cast<uint32_t>(pid), &parent,
-                                               arguments, sizeof arguments, &length)) {
+                                               arguments, sizeof(arguments), &length)) {
         return env.Null();
     }
     Napi::Object found = Napi::Object::New(env);
@@ -527,8 +546,9 @@ DescribeProcess(const Napi::CallbackInfo &info)
 static void
 HardenProcess(const Napi::CallbackInfo &info)
 {
-    if (epb_sys_harden_process() == EPB_OK)
+    if (epb_sys_harden_process() == EPB_OK) {
         return;
+    }
     ThrowError(info.Env(), "internal",
                "The system refuses to forbid core dumps and tracing");
 }
@@ -541,19 +561,19 @@ MakeSecret(const Napi::CallbackInfo &info)
     static const char digits[] = "0123456789abcdef";
     Napi::Env env = info.Env();
     uint8_t bytes[32];
-    char text[2 * sizeof bytes];
+    char text[2 * sizeof(bytes)];
 
-    if (epb_sys_random(bytes, sizeof bytes) != EPB_OK) {
+    if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK) {
         ThrowError(env, "internal", "The system gives no random bytes");
         return env.Undefined();
     }
-    for (size_t i = 0; i < sizeof bytes; i++) {
+    for (size_t i = 0; i < sizeof(bytes); i++) {
         text[2 * i] = digits[bytes[i] >> 4];
         text[2 * i + 1] = digits[bytes[i] & 15];
     }
-    Napi::String secret = Napi::String::New(env, text, sizeof text);
-    epb_mem_wipe(bytes, sizeof bytes);
-    epb_mem_wipe(text, sizeof text);
+    Napi::String secret = Napi::String::New(env, text, sizeof(text));
+    epb_mem_wipe(bytes, sizeof(bytes));
+    epb_mem_wipe(text, sizeof(text));
     return secret;
 }
 
@@ -565,8 +585,9 @@ Discard(const Napi::CallbackInfo &info)
     Napi::Env env = info.Env();
     uint64_t fd = 0;
 
-    if (!ToWhole(env, info[0], "fd", &fd))
+    if (!ToWhole(env, info[0], "fd", &fd)) {
         return env.Undefined();
+    }
     if (fd != 1 && fd != 2) {
         ThrowType(env, "fd must be 1 or 2");
         return env.Undefined();

@@ -80,8 +80,9 @@ template <class T> class Spared {
     static void *operator new(size_t size_bytes)
     {
         void *memory = std::malloc(size_bytes);
-        if (memory != nullptr)
+        if (memory != nullptr) {
             return memory;
+        }
         Lock().lock();
         return Place();
     }

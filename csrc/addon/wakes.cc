@@ -23,8 +23,9 @@ bool
 Waker::Join(Napi::Env env)
 {
     wakes_ = Wakes::Of(env);
-    if (wakes_ == nullptr)
+    if (wakes_ == nullptr) {
         return false;
+    }
     epb_list_append(&wakes_->wakers_, &node_.list);
     return true;
 }
@@ -32,8 +33,9 @@ Waker::Join(Napi::Env env)
 void
 Waker::Leave()
 {
-    if (wakes_ == nullptr)
+    if (wakes_ == nullptr) {
         return;
+    }
     SetKeeping(false);
     epb_list_remove(&node_.list);
     wakes_ = nullptr;
@@ -42,15 +44,17 @@ Waker::Leave()
 void
 Waker::Ring(What what)
 {
-    if (wakes_ != nullptr && rung_.fetch_or(what) == 0)
+    if (wakes_ != nullptr && rung_.fetch_or(what) == 0) {
         wakes_->bell_->Ring(nullptr);
+    }
 }
 
 void
 Waker::SetKeeping(bool keeping)
 {
-    if (keeping == keeping_ || wakes_ == nullptr)
+    if (keeping == keeping_ || wakes_ == nullptr) {
         return;
+    }
     keeping_ = keeping;
     wakes_->CountKeeper(keeping);
 }
@@ -72,8 +76,9 @@ Wakes::Of(Napi::Env env)
     }
     if (wakes->bell_ == nullptr) {
         wakes->bell_ = Bell::Open(env, "epb.wakes", wakes);
-        if (wakes->bell_ == nullptr)
+        if (wakes->bell_ == nullptr) {
             return nullptr;
+        }
         wakes->bell_->Unref();
     }
     return wakes;
@@ -83,8 +88,9 @@ void
 Wakes::CountKeeper(bool keeping)
 {
     keepers_ += keeping ? 1 : -1U;
-    if (bell_ == nullptr)
+    if (bell_ == nullptr) {
         return;
+    }
     if (keeping && keepers_ == 1) {
         bell_->Ref();
     } else if (!keeping && keepers_ == 0) {
@@ -95,8 +101,9 @@ Wakes::CountKeeper(bool keeping)
 bool
 Wakes::Collect(Napi::Function collect)
 {
-    if (!collect_.IsEmpty() || bell_ == nullptr)
+    if (!collect_.IsEmpty() || bell_ == nullptr) {
         return false;
+    }
     collect_ = Napi::Persistent(collect);
     bell_->Ring(nullptr);
     return true;
@@ -108,8 +115,9 @@ Wakes::FirstRung(unsigned *what)
     for (struct epb_list *node = wakers_.next; node != &wakers_; node = node->next) {
         Waker *waker = EPB_LIST_ITEM(node, Waker::Node, list)->waker;
         *what = waker->rung_.exchange(0);
-        if (*what != 0)
+        if (*what != 0) {
             return waker;
+        }
     }
     return nullptr;
 }
@@ -124,15 +132,17 @@ Wakes::OnRing(Napi::Env env, News *)
 
     while (bell_ != nullptr) {
         Waker *waker = FirstRung(&what);
-        if (waker == nullptr)
+        if (waker == nullptr) {
             break;
+        }
         Napi::HandleScope scope(env);
         woken = true;
         waker->OnWake(env, what);
         ReportThrown(env);
     }
-    if (collect_.IsEmpty() || bell_ == nullptr)
+    if (collect_.IsEmpty() || bell_ == nullptr) {
         return;
+    }
     if (woken) {
         bell_->Ring(nullptr);
         return;

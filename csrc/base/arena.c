@@ -493,7 +493,7 @@ slab_free(struct epb_arena *arena, struct slab *slab)
     UNPOISON(slab, span_bytes);
     for (uint32_t i = 0; i < slab->cut; i++) {
         memset((uint8_t *)slab + SLAB_HEADER_BYTES + (size_t)i * slab->block_bytes, 0,
-               sizeof slab->free);
+               sizeof(slab->free));
     }
     memset(slab, 0, SLAB_HEADER_BYTES);
     POISON(slab, span_bytes);
@@ -515,9 +515,9 @@ slab_take(struct epb_arena *arena, size_t size_bytes)
     }
     if (slab->free != NULL) {
         block = slab->free;
-        UNPOISON(block, sizeof slab->free);
-        memcpy(&slab->free, block, sizeof slab->free);
-        memset(block, 0, sizeof slab->free);
+        UNPOISON(block, sizeof(slab->free));
+        memcpy(&slab->free, block, sizeof(slab->free));
+        memset(block, 0, sizeof(slab->free));
     } else {
         block =
             (uint8_t *)slab + SLAB_HEADER_BYTES + (size_t)slab->cut * slab->block_bytes;
@@ -542,7 +542,7 @@ slab_give(struct epb_arena *arena, void *block, size_t size_bytes)
     EPB_ASSERT(slab->block_bytes == block_bytes && slab->used > 0);
     UNPOISON(block, block_bytes);
     epb_mem_wipe(block, block_bytes);
-    memcpy(block, &slab->free, sizeof slab->free);
+    memcpy(block, &slab->free, sizeof(slab->free));
     slab->free = block;
     POISON(block, block_bytes);
     slab->used--;
@@ -591,13 +591,13 @@ run_give(struct epb_arena *arena, void *block, size_t size_bytes)
 struct epb_arena *
 epb_arena_new(bool require_lock)
 {
-    struct epb_arena *arena = epb_mem_table_alloc(sizeof *arena);
+    struct epb_arena *arena = epb_mem_table_alloc(sizeof(*arena));
 
     if (arena == NULL) {
         return NULL;
     }
     arena->require_lock = require_lock;
-    arena->totals.reserved_bytes = sizeof *arena;
+    arena->totals.reserved_bytes = sizeof(*arena);
     /* Now, so that a lock that can't be had shows before anything is stored. */
     const struct chunk *first = chunk_new(arena, CHUNK_OF_SLABS, CHUNK_MIN_BYTES);
 

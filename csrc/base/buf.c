@@ -1,3 +1,4 @@
+/* See buf.h. */
 #include "buf.h"
 
 #include <stdarg.h>

@@ -57,8 +57,9 @@ epb_list_remove(struct epb_list *node)
 static inline void
 epb_list_append_all(struct epb_list *from, struct epb_list *to)
 {
-    if (epb_list_empty(from))
+    if (epb_list_empty(from)) {
         return;
+    }
     from->next->prev = to->prev;
     to->prev->next = from->next;
     from->prev->next = to;
@@ -71,8 +72,9 @@ static inline void
 epb_list_take_all(struct epb_list *from, struct epb_list *to)
 {
     epb_list_init(to);
-    if (epb_list_empty(from))
+    if (epb_list_empty(from)) {
         return;
+    }
     to->next = from->next;
     to->prev = from->prev;
     to->next->prev = to;

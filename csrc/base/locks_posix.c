@@ -31,15 +31,17 @@ give(unsigned lock)
 static void
 before_fork(void)
 {
-    for (unsigned i = 0; i < EPB_LOCK_COUNT; i++)
+    for (unsigned i = 0; i < EPB_LOCK_COUNT; i++) {
         take(i);
+    }
 }
 
 static void
 after_fork(void)
 {
-    for (unsigned i = EPB_LOCK_COUNT; i != 0; i--)
+    for (unsigned i = EPB_LOCK_COUNT; i != 0; i--) {
         give(i - 1);
+    }
 }
 
 /* Without it a child may find them held: that takes a lack of memory and bad luck. */

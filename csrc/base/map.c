@@ -416,12 +416,12 @@ shrink_if_sparse(struct epb_map *map)
 struct epb_map *
 epb_map_new(epb_map_key_fn key_of)
 {
-    struct epb_map *map = epb_mem_table_alloc(sizeof *map);
+    struct epb_map *map = epb_mem_table_alloc(sizeof(*map));
 
     if (map == NULL) {
         return NULL;
     }
-    if (epb_sys_random(map->seed, sizeof map->seed) != EPB_OK) {
+    if (epb_sys_random(map->seed, sizeof(map->seed)) != EPB_OK) {
         epb_mem_table_free(map);
         return NULL;
     }
@@ -437,7 +437,7 @@ epb_map_free(struct epb_map *map)
     }
     table_fini(&map->now);
     table_fini(&map->old);
-    epb_mem_wipe(map->seed, sizeof map->seed);
+    epb_mem_wipe(map->seed, sizeof(map->seed));
     epb_mem_table_free(map);
 }
 
@@ -457,7 +457,7 @@ size_t
 epb_map_bytes(const struct epb_map *map)
 {
     return (table_slots(&map->now) + table_slots(&map->old)) * sizeof(uint64_t) +
-           sizeof *map;
+           sizeof(*map);
 }
 
 uint64_t

@@ -220,7 +220,8 @@ epb_mem_table_text(const char *text)
     size_t size_bytes = strlen(text) + 1;
     char *copy = epb_mem_table_alloc(size_bytes);
 
-    if (copy != NULL)
+    if (copy != NULL) {
         memcpy(copy, text, size_bytes);
+    }
     return copy;
 }

@@ -34,10 +34,12 @@ epb_once_begin(struct epb_once *once, uint32_t pid)
 static inline void
 epb_once(struct epb_once *once, void (*work)(void))
 {
-    if (atomic_load_explicit(&once->done, memory_order_acquire))
+    if (atomic_load_explicit(&once->done, memory_order_acquire)) {
         return;
-    while (!epb_once_begin(once, epb_sys_pid()))
+    }
+    while (!epb_once_begin(once, epb_sys_pid())) {
         epb_sys_yield();
+    }
     if (!atomic_load_explicit(&once->done, memory_order_relaxed)) {
         work();
         atomic_store_explicit(&once->done, true, memory_order_release);

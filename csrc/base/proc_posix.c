@@ -124,7 +124,7 @@ plan_make(struct plan *plan, const struct epb_spawn *spec)
     while (spec->argv[count] != NULL) {
         count++;
     }
-    plan->argv = calloc(count + 3, sizeof *plan->argv);
+    plan->argv = calloc(count + 3, sizeof(*plan->argv));
     if (plan->argv == NULL || !plan_paths(plan)) {
         free(plan->argv);
         return false;
@@ -151,7 +151,7 @@ child_signals(void)
     struct sigaction standard;
     sigset_t none;
 
-    memset(&standard, 0, sizeof standard);
+    memset(&standard, 0, sizeof(standard));
     standard.sa_handler = SIG_DFL;
     for (int number = 1; number < SIGNAL_END; number++) {
         (void)sigaction(number, &standard, NULL);
@@ -222,7 +222,7 @@ child_run(const struct plan *plan, int report)
     } else {
         error = child_exec(plan);
     }
-    ignored = write(report, &error, sizeof error);
+    ignored = write(report, &error, sizeof(error));
     (void)ignored;
     _exit(127);
 }
@@ -312,9 +312,9 @@ report_read(int report)
     ssize_t got;
 
     do {
-        got = read(report, &error, sizeof error);
+        got = read(report, &error, sizeof(error));
     } while (got < 0 && errno == EINTR);
-    return got == (ssize_t)sizeof error ? error : 0;
+    return got == (ssize_t)sizeof(error) ? error : 0;
 }
 
 static int
@@ -424,12 +424,14 @@ read_about(uint32_t pid, const char *name, char *out, size_t room)
 
     (void)snprintf(path, sizeof(path), "/proc/%" PRIu32 "/%s", pid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         return 0;
+    }
     do {
         got = read(fd, out + size, room - size);
-        if (got > 0)
+        if (got > 0) {
             size += (size_t)got;
+        }
     } while (size < room && (got > 0 || (got < 0 && errno == EINTR)));
     (void)close(fd);
     return size;
@@ -442,12 +444,14 @@ epb_proc_describe(uint32_t pid, uint32_t *parent, char *arguments, size_t room,
     char stat[512];
 
     size_t size = read_about(pid, "stat", stat, sizeof(stat) - 1);
+
     stat[size] = '\0';
     /* The name in parentheses may hold anything, so count from the last one: ") S ppid".
      */
     const char *name_end = strrchr(stat, ')');
-    if (name_end == NULL || strlen(name_end) < 5)
+    if (name_end == NULL || strlen(name_end) < 5) {
         return false;
+    }
     *parent = (uint32_t)strtoul(name_end + 4, NULL, 10);
     *length = read_about(pid, "cmdline", arguments, room);
     return true;

@@ -44,7 +44,7 @@ static wchar_t *
 widen(const char *text)
 {
     int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, NULL, 0);
-    wchar_t *wide = length > 0 ? calloc((size_t)length, sizeof *wide) : NULL;
+    wchar_t *wide = length > 0 ? calloc((size_t)length, sizeof(*wide)) : NULL;
 
     if (wide != NULL) {
         MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, wide, length);
@@ -120,7 +120,7 @@ environment_block(const char *const *envp)
         /* UTF-16 never needs more units than UTF-8 needs bytes. */
         length += strlen(envp[i]) + 1;
     }
-    block = calloc(length + 1, sizeof *block);
+    block = calloc(length + 1, sizeof(*block));
     if (block == NULL) {
         return NULL;
     }
@@ -156,6 +156,7 @@ find_program(const struct epb_spawn *spec)
     wchar_t *name = widen(spec->file);
     wchar_t *path = NULL;
     wchar_t *found = NULL;
+
     DWORD length = 0;
 
     if (name == NULL) {
@@ -166,7 +167,7 @@ find_program(const struct epb_spawn *spec)
     }
     length = SearchPathW(path, name, L".exe", 0, NULL, NULL);
     if (length > 0) {
-        found = calloc((size_t)length + 1, sizeof *found);
+        found = calloc((size_t)length + 1, sizeof(*found));
     }
     if (found != NULL && SearchPathW(path, name, L".exe", length + 1, found, NULL) == 0) {
         free(found);
@@ -196,11 +197,11 @@ job_new(void)
     if (job == NULL) {
         return NULL;
     }
-    memset(&limits, 0, sizeof limits);
+    memset(&limits, 0, sizeof(limits));
     limits.BasicLimitInformation.LimitFlags =
         JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK;
     if (!SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits,
-                                 sizeof limits)) {
+                                 sizeof(limits))) {
         CloseHandle(job);
         return NULL;
     }
@@ -236,8 +237,8 @@ start_in_job(const wchar_t *program, wchar_t *line, wchar_t *block, const wchar_
     if (job == NULL) {
         return EAGAIN;
     }
-    memset(&startup, 0, sizeof startup);
-    startup.cb = sizeof startup;
+    memset(&startup, 0, sizeof(startup));
+    startup.cb = sizeof(startup);
     startup.dwFlags = STARTF_USESTDHANDLES;
     startup.hStdInput = GetStdHandle(STD_INPUT_HANDLE);
     startup.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
@@ -312,6 +313,7 @@ enum epb_status
 epb_proc_wait(uint32_t pid, int *exit_status, int *term_signal)
 {
     struct command *command;
+
     HANDLE process = NULL;
     HANDLE job = NULL;
     DWORD code = 0;
@@ -347,6 +349,7 @@ epb_proc_kill(uint32_t pid, bool group, int signal_number)
 {
     enum epb_status status = EPB_NOT_FOUND;
     struct command *command;
+
     BOOL done;
 
     AcquireSRWLockShared(&commands_lock);

@@ -1,3 +1,4 @@
+/* See status.h. */
 #include "status.h"
 
 #include <stdio.h>
@@ -37,7 +38,7 @@ epb_status_message(enum epb_status status)
 unsigned
 epb_status_count(void)
 {
-    return (unsigned)(sizeof rows / sizeof rows[0]);
+    return (unsigned)(sizeof(rows) / sizeof(rows[0]));
 }
 
 bool

@@ -180,8 +180,9 @@ epb_sys_set_slice(uint64_t slice_ns)
 {
     struct scheduling scheduling;
 
-    if (!read_scheduling(&scheduling))
+    if (!read_scheduling(&scheduling)) {
         return false;
+    }
     scheduling.runtime_ns = slice_ns;
     return syscall(SYS_sched_setattr, 0, &scheduling, 0) == 0;
 }
@@ -191,8 +192,9 @@ epb_sys_processors(void)
 {
     cpu_set_t allowed;
 
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
         return errno == EINVAL ? CPU_SETSIZE : 1; /* more than a set holds */
+    }
     return (unsigned)CPU_COUNT(&allowed);
 }
 
@@ -327,12 +329,14 @@ epb_sys_pid(void)
 {
     uint32_t pid = atomic_load_explicit(&known_pid, memory_order_relaxed);
 
-    if (pid != 0)
+    if (pid != 0) {
         return pid;
+    }
     (void)pthread_once(&fork_once, see_forks);
     pid = (uint32_t)getpid();
-    if (forks_are_seen)
+    if (forks_are_seen) {
         atomic_store_explicit(&known_pid, pid, memory_order_relaxed);
+    }
     return pid;
 }
 

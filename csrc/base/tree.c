@@ -1,3 +1,4 @@
+/* See tree.h. */
 #include "tree.h"
 
 #include <stdbool.h>

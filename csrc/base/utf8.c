@@ -73,7 +73,7 @@ block_is_ascii(const uint8_t *text)
 
     for (size_t i = 0; i < BLOCK_WORDS; i++) {
         uint64_t word;
-        memcpy(&word, text + i * sizeof word, sizeof word);
+        memcpy(&word, text + i * sizeof(word), sizeof(word));
         all |= word;
     }
     return (all & HIGH_BITS) == 0;
@@ -94,9 +94,9 @@ epb_utf8_valid(struct epb_bytes text)
         if (text.size_bytes - at >= sizeof(uint64_t)) {
             uint64_t word;
 
-            memcpy(&word, text.data + at, sizeof word);
+            memcpy(&word, text.data + at, sizeof(word));
             if ((word & HIGH_BITS) == 0) {
-                at += sizeof word;
+                at += sizeof(word);
                 continue;
             }
         }
@@ -126,8 +126,9 @@ block_is_odd(const uint8_t *text)
 {
     uint8_t odd = 0;
 
-    for (size_t i = 0; i < BLOCK_BYTES; i++)
+    for (size_t i = 0; i < BLOCK_BYTES; i++) {
         odd |= is_odd(text[i]);
+    }
     return odd != 0;
 }
 
@@ -136,8 +137,9 @@ large_block_is_odd(const uint8_t *text)
 {
     uint8_t odd = 0;
 
-    for (size_t i = 0; i < LARGE_BLOCK_BYTES; i++)
+    for (size_t i = 0; i < LARGE_BLOCK_BYTES; i++) {
         odd |= is_odd(text[i]);
+    }
     return odd != 0;
 }
 
@@ -147,16 +149,19 @@ epb_utf8_is_plain(struct epb_bytes text)
     size_t at = 0;
 
     for (; text.size_bytes - at >= LARGE_BLOCK_BYTES; at += LARGE_BLOCK_BYTES) {
-        if (large_block_is_odd(text.data + at))
+        if (large_block_is_odd(text.data + at)) {
             return false;
+        }
     }
     for (; text.size_bytes - at >= BLOCK_BYTES; at += BLOCK_BYTES) {
-        if (block_is_odd(text.data + at))
+        if (block_is_odd(text.data + at)) {
             return false;
+        }
     }
     for (; at < text.size_bytes; at++) {
-        if (is_odd(text.data[at]) != 0)
+        if (is_odd(text.data[at]) != 0) {
             return false;
+        }
     }
     return true;
 }

@@ -34,11 +34,13 @@ init_once(void)
 {
     owner_pid = epb_sys_pid();
     epb_heap_init(&alarms);
-    if (uv_mutex_init(&lock) != 0)
+    if (uv_mutex_init(&lock) != 0) {
         return;
+    }
     usable = uv_cond_init(&wake) == 0;
-    if (!usable)
+    if (!usable) {
         uv_mutex_destroy(&lock);
+    }
 }
 
 /* Whether there are alarms in this process. */
@@ -60,8 +62,9 @@ sleep_until(uint64_t due_ms)
 {
     uint64_t now = now_ms();
 
-    if (due_ms <= now)
+    if (due_ms <= now) {
         return;
+    }
     wake_ms = due_ms;
     if (due_ms == NEVER_MS) {
         uv_cond_wait(&wake, &lock);
@@ -95,10 +98,12 @@ start(void)
 {
     uv_thread_t thread;
 
-    if (running)
+    if (running) {
         return EPB_OK;
-    if (epb_thread_start(&thread, run_alarms, NULL) != 0)
+    }
+    if (epb_thread_start(&thread, run_alarms, NULL) != 0) {
         return EPB_INTERNAL;
+    }
     epb_thread_detach(&thread);
     running = true;
     return EPB_OK;
@@ -109,18 +114,21 @@ set_locked(struct epb_alarm *alarm, uint64_t due_ms)
 {
     enum epb_status status = start();
 
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     if (alarm->node.index != EPB_HEAP_NOWHERE) {
         epb_heap_change(&alarms, &alarm->node, due_ms);
     } else {
         status = epb_heap_reserve(&alarms);
-        if (status != EPB_OK)
+        if (status != EPB_OK) {
             return status;
+        }
         epb_heap_insert(&alarms, &alarm->node, due_ms);
     }
-    if (due_ms < wake_ms)
+    if (due_ms < wake_ms) {
         uv_cond_signal(&wake);
+    }
     return EPB_OK;
 }
 
@@ -134,8 +142,9 @@ epb_alarm_init(struct epb_alarm *alarm, epb_alarm_fn on_due, void *context)
 enum epb_status
 epb_alarm_set(struct epb_alarm *alarm, uint64_t in_ms)
 {
-    if (!present())
+    if (!present()) {
         return EPB_INTERNAL;
+    }
     uint64_t now = now_ms();
     uint64_t due_ms = in_ms < NEVER_MS - now ? now + in_ms : NEVER_MS - 1U;
     uv_mutex_lock(&lock);
@@ -147,10 +156,12 @@ epb_alarm_set(struct epb_alarm *alarm, uint64_t in_ms)
 void
 epb_alarm_clear(struct epb_alarm *alarm)
 {
-    if (!present())
+    if (!present()) {
         return;
+    }
     uv_mutex_lock(&lock);
-    if (alarm->node.index != EPB_HEAP_NOWHERE)
+    if (alarm->node.index != EPB_HEAP_NOWHERE) {
         epb_heap_remove(&alarms, &alarm->node);
+    }
     uv_mutex_unlock(&lock);
 }

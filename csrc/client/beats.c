@@ -57,7 +57,7 @@ after(uint64_t time_ms, uint64_t span_ms)
                                                   : EPB_BEATS_NEVER_MS;
 }
 
-/* --- Life --- */
+/* Life */
 
 enum epb_status
 epb_beats_init(struct epb_beats *beats)
@@ -88,7 +88,7 @@ epb_beats_user_init(struct epb_beats_user *user)
     user->dead = false;
 }
 
-/* --- Keeps --- */
+/* Keeps */
 
 /* Of the four billionth keep there is nothing to be heard. */
 static uint32_t
@@ -101,19 +101,22 @@ frame_id(uint64_t id)
 static enum epb_status
 seat(struct epb_beats *beats, struct epb_beats_user *user)
 {
-    if (user->again.index != EPB_HEAP_NOWHERE)
+    if (user->again.index != EPB_HEAP_NOWHERE) {
         return EPB_OK;
+    }
     enum epb_status status = epb_heap_reserve(&beats->heap);
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         epb_heap_insert(&beats->heap, &user->again, EPB_BEATS_NEVER_MS);
+    }
     return status;
 }
 
 static void
 unseat(struct epb_beats *beats, struct epb_beats_user *user)
 {
-    if (user->again.index != EPB_HEAP_NOWHERE)
+    if (user->again.index != EPB_HEAP_NOWHERE) {
         epb_heap_remove(&beats->heap, &user->again);
+    }
     epb_list_remove(&user->ready);
 }
 
@@ -122,8 +125,9 @@ new_keep(struct epb_bytes frame, uint64_t interval_ms, uint64_t now_ms)
 {
     struct keep *keep = epb_mem_alloc(sizeof(*keep) + frame.size_bytes);
 
-    if (keep == NULL)
+    if (keep == NULL) {
         return NULL;
+    }
     epb_list_init(&keep->of_user);
     epb_list_init(&keep->of_batch);
     keep->planned = (struct epb_heap_node){.index = EPB_HEAP_NOWHERE, .tag = TAG_KEEP};
@@ -143,17 +147,21 @@ epb_beats_add(struct epb_beats *beats, struct epb_beats_user *user,
     enum epb_status status = EPB_INTERNAL;
     struct keep *keep = new_keep(frame, interval_ms, now_ms);
 
-    if (keep == NULL)
+    if (keep == NULL) {
         return EPB_INTERNAL;
+    }
     status = seat(beats, user);
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         status = epb_heap_reserve(&beats->heap);
+    }
     keep->id = beats->last_id + 1;
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         status = epb_map_insert(beats->by_id, keep);
+    }
     if (status != EPB_OK) {
-        if (epb_list_empty(&user->keeps))
+        if (epb_list_empty(&user->keeps)) {
             unseat(beats, user);
+        }
         epb_mem_free(keep);
         return status;
     }
@@ -191,8 +199,9 @@ epb_beats_hasten(struct epb_beats *beats, struct epb_beats_user *user, uint64_t 
 {
     struct keep *keep = find_keep(beats, user, id);
 
-    if (keep == NULL || user->dead || !epb_list_empty(&keep->of_batch))
+    if (keep == NULL || user->dead || !epb_list_empty(&keep->of_batch)) {
         return;
+    }
     keep->due_ms = now_ms;
     epb_heap_change(&beats->heap, &keep->planned, now_ms);
 }
@@ -203,8 +212,9 @@ epb_beats_answered(struct epb_beats *beats, uint32_t id)
     const uint64_t whole_id = id;
     struct keep *keep = epb_map_find(beats->by_id, key_of_id(&whole_id));
 
-    if (keep != NULL)
+    if (keep != NULL) {
         keep->answered = true;
+    }
 }
 
 void
@@ -213,8 +223,9 @@ epb_beats_end(struct epb_beats *beats, uint32_t id)
     const uint64_t whole_id = id;
     struct keep *keep = epb_map_find(beats->by_id, key_of_id(&whole_id));
 
-    if (keep != NULL)
+    if (keep != NULL) {
         remove_keep(beats, keep);
+    }
 }
 
 bool
@@ -231,8 +242,9 @@ epb_beats_remove(struct epb_beats *beats, struct epb_beats_user *user, uint64_t 
 {
     struct keep *keep = find_keep(beats, user, id);
 
-    if (keep == NULL)
+    if (keep == NULL) {
         return false;
+    }
     remove_keep(beats, keep);
     return true;
 }
@@ -253,29 +265,32 @@ epb_beats_ago(const struct epb_beats *beats, const struct epb_beats_user *user,
 {
     const struct keep *keep = find_keep(beats, user, id);
 
-    if (keep == NULL)
+    if (keep == NULL) {
         return false;
+    }
     *ago_ms = now_ms > keep->sent_ms ? now_ms - keep->sent_ms : 0;
     return true;
 }
 
-/* --- Turns --- */
+/* Turns */
 
 uint64_t
 epb_beats_due(const struct epb_beats *beats)
 {
     const struct epb_heap_node *first = epb_heap_first(&beats->heap);
 
-    if (!epb_list_empty(&beats->ready))
+    if (!epb_list_empty(&beats->ready)) {
         return 0;
+    }
     return first == NULL ? EPB_BEATS_NEVER_MS : first->due_ms;
 }
 
 static void
 get_ready(struct epb_beats *beats, struct epb_beats_user *user)
 {
-    if (!user->dead && epb_list_empty(&user->ready))
+    if (!user->dead && epb_list_empty(&user->ready)) {
         epb_list_append(&beats->ready, &user->ready);
+    }
 }
 
 /* Moves everything that is due to where its user's turn finds it. */
@@ -292,8 +307,9 @@ collect(struct epb_beats *beats, uint64_t now_ms)
             struct keep *keep = keep_of_heap(first);
             epb_list_append(&keep->user->due, &keep->of_batch);
             /* Who waits for its socket has a turn then. */
-            if (keep->user->again.due_ms == EPB_BEATS_NEVER_MS)
+            if (keep->user->again.due_ms == EPB_BEATS_NEVER_MS) {
                 get_ready(beats, keep->user);
+            }
         }
         first = epb_heap_first(&beats->heap);
     }
@@ -303,8 +319,9 @@ struct epb_beats_user *
 epb_beats_next(struct epb_beats *beats, uint64_t now_ms)
 {
     collect(beats, now_ms);
-    if (epb_list_empty(&beats->ready))
+    if (epb_list_empty(&beats->ready)) {
         return NULL;
+    }
     struct epb_beats_user *user =
         EPB_LIST_ITEM(beats->ready.next, struct epb_beats_user, ready);
     epb_list_remove(&user->ready);
@@ -314,12 +331,14 @@ epb_beats_next(struct epb_beats *beats, uint64_t now_ms)
 void
 epb_beats_take(struct epb_beats_user *user, struct epb_buf *batch)
 {
-    if (!epb_list_empty(&user->leaving))
+    if (!epb_list_empty(&user->leaving)) {
         return;
+    }
     while (!epb_list_empty(&user->due)) {
         struct keep *keep = keep_of_batch(user->due.next);
-        if (epb_buf_append(batch, keep->frame, keep->frame_bytes) != EPB_OK)
+        if (epb_buf_append(batch, keep->frame, keep->frame_bytes) != EPB_OK) {
             break;
+        }
         epb_list_remove(&keep->of_batch);
         epb_list_append(&user->leaving, &keep->of_batch);
     }
@@ -330,8 +349,9 @@ plan_next(struct epb_beats *beats, struct keep *keep, uint64_t now_ms)
 {
     keep->sent_ms = now_ms;
     keep->due_ms = after(keep->due_ms, keep->interval_ms);
-    if (keep->due_ms <= now_ms)
+    if (keep->due_ms <= now_ms) {
         keep->due_ms = after(now_ms, keep->interval_ms);
+    }
     epb_heap_change(&beats->heap, &keep->planned, keep->due_ms);
 }
 
@@ -353,8 +373,9 @@ give_back(struct epb_beats_user *user)
 static void
 try_again(struct epb_beats *beats, struct epb_beats_user *user, uint64_t now_ms)
 {
-    if (user->again.index != EPB_HEAP_NOWHERE)
+    if (user->again.index != EPB_HEAP_NOWHERE) {
         epb_heap_change(&beats->heap, &user->again, after(now_ms, EPB_BEATS_AGAIN_MS));
+    }
 }
 
 static void
@@ -367,8 +388,9 @@ settle_left(struct epb_beats *beats, struct epb_beats_user *user, uint64_t now_m
         epb_list_remove(&keep->of_batch);
         plan_next(beats, keep, now_ms);
     }
-    if (epb_list_empty(&user->due))
+    if (epb_list_empty(&user->due)) {
         return;
+    }
     if (any) {
         get_ready(beats, user);
     } else {

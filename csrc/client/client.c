@@ -80,20 +80,23 @@ epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready
 {
     struct epb_client *client = epb_mem_table_alloc(sizeof(*client));
 
-    if (client == NULL)
+    if (client == NULL) {
         return NULL;
+    }
     epb_list_init(&client->of_thread);
     epb_keeper_user_init(&client->kept, send_kept, &client->renewal);
     client->pid = epb_sys_pid();
     client->on_ready = on_ready;
     client->context = context;
     client->path = epb_mem_table_text(path);
-    if (client->path == NULL)
+    if (client->path == NULL) {
         goto failed;
+    }
     if (secret.size_bytes != 0) {
         client->secret = epb_mem_alloc(secret.size_bytes);
-        if (client->secret == NULL)
+        if (client->secret == NULL) {
             goto failed;
+        }
         memcpy(client->secret, secret.data, secret.size_bytes);
         client->secret_bytes = secret.size_bytes;
     }
@@ -107,8 +110,9 @@ failed:
 void
 epb_client_free(struct epb_client *client)
 {
-    if (client == NULL)
+    if (client == NULL) {
         return;
+    }
     epb_client_close(client);
     epb_list_remove(&client->of_thread);
     epb_holds_leave(client->holds);
@@ -126,8 +130,9 @@ epb_client_share(struct epb_client *client)
     const struct epb_bytes secret = {client->secret, client->secret_bytes};
     uint8_t *key = epb_mem_alloc(EPB_SESSION_KEY_BYTES);
 
-    if (key == NULL)
+    if (key == NULL) {
         return EPB_INTERNAL;
+    }
     enum epb_status status = epb_session_key(client->path, secret, key);
     struct epb_holds *holds =
         status == EPB_OK ? epb_holds_enter(client->path, secret, key) : NULL;
@@ -139,8 +144,9 @@ epb_client_share(struct epb_client *client)
     client->holds = holds;
     epb_mem_free(client->session_key);
     client->session_key = key;
-    if (sharing.next == NULL)
+    if (sharing.next == NULL) {
         epb_list_init(&sharing);
+    }
     epb_list_remove(&client->of_thread);
     epb_list_append(&sharing, &client->of_thread);
     client->renewal =
@@ -166,16 +172,19 @@ epb_client_siblings(const struct epb_client *client, epb_client_fn visit)
 {
     unsigned count = 0;
 
-    if (client->session_key == NULL)
+    if (client->session_key == NULL) {
         return 0;
+    }
     for (struct epb_list *node = sharing.next; node != &sharing; node = node->next) {
         const struct epb_client *other =
             EPB_LIST_ITEM(node, struct epb_client, of_thread);
-        if (!are_siblings(client, other))
+        if (!are_siblings(client, other)) {
             continue;
+        }
         count++;
-        if (visit != NULL)
+        if (visit != NULL) {
             visit(other->context);
+        }
     }
     return count;
 }
@@ -184,15 +193,18 @@ void
 epb_client_close(struct epb_client *client)
 {
     /* What the session is to hold must be its before this connection ends. */
-    if (client->has_held)
+    if (client->has_held) {
         epb_holds_await(client->holds);
+    }
     client->has_held = false;
     epb_keeper_forget(&client->kept);
-    if (is_ours(client))
+    if (is_ours(client)) {
         epb_renewal_let_go(&client->renewal);
+    }
     epb_transport_close(client->transport);
-    if (is_ours(client))
+    if (is_ours(client)) {
         epb_channel_free(client->channel);
+    }
     client->transport = NULL;
     client->channel = NULL;
 }
@@ -214,13 +226,15 @@ enum epb_status
 epb_client_connect(struct epb_client *client, int *os_error)
 {
     *os_error = 0;
-    if (!is_ours(client))
+    if (!is_ours(client)) {
         return EPB_INTERNAL;
+    }
     epb_client_close(client);
     struct epb_bytes secret = {client->secret, client->secret_bytes};
     client->channel = epb_channel_new(secret);
-    if (client->channel == NULL)
+    if (client->channel == NULL) {
         return EPB_INTERNAL;
+    }
     *os_error = epb_transport_open(client->path, client->on_ready, client->context,
                                    &client->transport);
     if (*os_error != 0) {
@@ -242,19 +256,21 @@ epb_client_connect(struct epb_client *client, int *os_error)
     return EPB_OK;
 }
 
-/* --- Sending --- */
+/* Sending */
 
 /* What may be written now. A broker that refuses says why before it closes: failing to
  * write is no reason not to read. */
 static struct epb_bytes
 sendable(const struct epb_client *client)
 {
-    if (client->write_failed)
+    if (client->write_failed) {
         return (struct epb_bytes){NULL, 0};
+    }
     struct epb_bytes output = epb_channel_output(client->channel);
     uint64_t left_bytes = client->last_mark - client->sent_bytes;
-    if (client->way == WAY_CHANGING && output.size_bytes > left_bytes)
+    if (client->way == WAY_CHANGING && output.size_bytes > left_bytes) {
         output.size_bytes = (size_t)left_bytes;
+    }
     return output;
 }
 
@@ -263,14 +279,17 @@ flush(struct epb_client *client)
 {
     for (;;) {
         struct epb_bytes output = sendable(client);
-        if (output.size_bytes == 0)
+        if (output.size_bytes == 0) {
             return;
+        }
         int written =
             epb_transport_write(client->transport, output.data, output.size_bytes);
-        if (written < 0)
+        if (written < 0) {
             client->write_failed = true;
-        if (written <= 0)
+        }
+        if (written <= 0) {
             return;
+        }
         epb_channel_sent(client->channel, (size_t)written);
         client->sent_bytes += (size_t)written;
     }
@@ -305,22 +324,25 @@ join(struct epb_client *client)
 static enum epb_status
 send_frames(struct epb_client *client, struct epb_bytes frames)
 {
-    if (frames.size_bytes == 0 || client->write_failed)
+    if (frames.size_bytes == 0 || client->write_failed) {
         return EPB_OK;
-    if (!client->has_joined && !join(client))
+    }
+    if (!client->has_joined && !join(client)) {
         return EPB_INTERNAL;
+    }
     return epb_channel_send(client->channel, frames);
 }
 
 size_t
 epb_client_unsent(struct epb_client *client)
 {
-    if (!is_ours(client) || client->channel == NULL || client->write_failed)
+    if (!is_ours(client) || client->channel == NULL || client->write_failed) {
         return 0;
+    }
     return epb_channel_output(client->channel).size_bytes;
 }
 
-/* --- Pipes --- */
+/* Pipes */
 
 /* One of the requests for pipes: to have them (no flags), or to go by one way (the
  * count). */
@@ -346,8 +368,9 @@ static void
 change_way(struct epb_client *client)
 {
     client->way = WAY_CHOSEN;
-    if (!send_wish(client, EPB_F_COUNT, client->on_pipes ? 0 : 1))
+    if (!send_wish(client, EPB_F_COUNT, client->on_pipes ? 0 : 1)) {
         return;
+    }
     client->way = WAY_CHANGING;
     client->last_mark =
         client->sent_bytes + epb_channel_output(client->channel).size_bytes;
@@ -378,11 +401,13 @@ should_change(const struct epb_client *client)
 static void
 consider_way(struct epb_client *client, const struct epb_exchange *exchange)
 {
-    if (client->way == WAY_FIXED || exchange->out.size_bytes == 0)
+    if (client->way == WAY_FIXED || exchange->out.size_bytes == 0) {
         return;
+    }
     note_size(client, exchange->out.size_bytes);
-    if (!should_change(client))
+    if (!should_change(client)) {
         return;
+    }
     if (client->way == WAY_SOCKET) {
         ask_for_pipes(client);
     } else if (client->way == WAY_CHOSEN) {
@@ -410,8 +435,9 @@ take_own_reply(struct epb_client *client, struct epb_bytes frame)
 {
     struct epb_reply reply;
 
-    if (epb_frame_decode_reply(frame, &reply) != EPB_OK)
+    if (epb_frame_decode_reply(frame, &reply) != EPB_OK) {
         reply = (struct epb_reply){.status = EPB_INTERNAL};
+    }
     bool granted = reply.status == EPB_OK;
     if (client->is_joining) {
         take_session(client, &reply);
@@ -419,16 +445,18 @@ take_own_reply(struct epb_client *client, struct epb_bytes frame)
     }
     if (client->way == WAY_ASKED) {
         client->way = WAY_FIXED;
-        if (epb_transport_settle_pipes(client->transport, granted))
+        if (epb_transport_settle_pipes(client->transport, granted)) {
             change_way(client);
+        }
     } else if (granted) {
         client->way = WAY_CHOSEN;
         client->on_pipes = !client->on_pipes;
         epb_transport_use_pipes(client->transport, client->on_pipes);
     } else {
         client->way = WAY_FIXED;
-        if (!client->on_pipes)
+        if (!client->on_pipes) {
             (void)epb_transport_settle_pipes(client->transport, false);
+        }
     }
     flush(client);
 }
@@ -441,7 +469,7 @@ is_own_reply(const struct epb_client *client, struct epb_bytes frame)
            epb_frame_id(frame) == EPB_OWN_ID;
 }
 
-/* --- Receiving --- */
+/* Receiving */
 
 /* Reads what is there; tells whether that was anything. */
 static bool
@@ -453,12 +481,14 @@ fill(struct epb_client *client)
 
     while (client->closed == EPB_OK) {
         client->closed = epb_channel_input(client->channel, &memory, &room);
-        if (client->closed != EPB_OK)
+        if (client->closed != EPB_OK) {
             break;
+        }
         int size = epb_transport_read(client->transport, memory, room);
         if (size == 0) {
-            if (client->write_failed)
+            if (client->write_failed) {
                 client->closed = EPB_BROKER_GONE;
+            }
             break;
         }
         if (size < 0) {
@@ -468,8 +498,9 @@ fill(struct epb_client *client)
         any = true;
         client->closed = epb_channel_received(client->channel, (size_t)size);
         /* Less than there was room for: it is empty now. */
-        if ((size_t)size < room)
+        if ((size_t)size < room) {
             break;
+        }
     }
     return any;
 }
@@ -485,26 +516,31 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
     for (;;) {
         struct epb_bytes rest = {stream.data + whole, stream.size_bytes - whole};
         size_t size_bytes = 0;
-        if (rest.size_bytes == 0)
+        if (rest.size_bytes == 0) {
             break;
+        }
         enum epb_frame_state state =
             epb_frame_scan(rest, EPB_CLIENT_FRAME_MAX_BYTES, &size_bytes);
-        if (state == EPB_FRAME_TOO_LARGE)
+        if (state == EPB_FRAME_TOO_LARGE) {
             client->closed = EPB_TOO_LARGE;
-        if (state != EPB_FRAME_COMPLETE)
+        }
+        if (state != EPB_FRAME_COMPLETE) {
             break;
+        }
         rest.size_bytes = size_bytes;
         if (is_own_reply(client, rest)) {
-            if (whole != 0)
+            if (whole != 0) {
                 break;
+            }
             take_own_reply(client, rest);
             epb_channel_consume(client->channel, size_bytes);
             stream = epb_channel_stream(client->channel);
             continue;
         }
         if (size_bytes > exchange->into_bytes - whole) {
-            if (whole == 0)
+            if (whole == 0) {
                 exchange->needed_bytes = size_bytes;
+            }
             break;
         }
         whole += size_bytes;
@@ -533,15 +569,17 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
         flush(client);
         bool any = fill(client);
         found = deliver(client, exchange);
-        if (found || client->closed != EPB_OK)
+        if (found || client->closed != EPB_OK) {
             break;
+        }
         now_ns = epb_sys_ticks_ns();
         if (any) {
             since_ns = now_ns;
             wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
         }
-        if (now_ns >= wall_ns || now_ns - since_ns >= exchange->look_us * 1000U)
+        if (now_ns >= wall_ns || now_ns - since_ns >= exchange->look_us * 1000U) {
             break;
+        }
     }
     epb_look_done(&client->look, found);
     return found;
@@ -553,12 +591,14 @@ trade(struct epb_client *client, struct epb_exchange *exchange)
 {
     enum epb_status status = send_frames(client, exchange->out);
 
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     consider_way(client, exchange);
     flush(client);
-    if (exchange->into == NULL || deliver(client, exchange))
+    if (exchange->into == NULL || deliver(client, exchange)) {
         return EPB_OK;
+    }
     /* The answer to what has just left can't be there yet: give way before looking. */
     bool found = false;
     bool look = exchange->look_us != 0;
@@ -581,15 +621,17 @@ epb_client_exchange(struct epb_client *client, struct epb_exchange *exchange)
 {
     exchange->received_bytes = 0;
     exchange->needed_bytes = 0;
-    if (client->transport == NULL || !is_ours(client))
+    if (client->transport == NULL || !is_ours(client)) {
         return EPB_BROKER_GONE;
+    }
     enum epb_status status = trade(client, exchange);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         epb_client_close(client);
+    }
     return status;
 }
 
-/* --- Waiting --- */
+/* Waiting */
 
 bool
 epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
@@ -599,12 +641,14 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
     while (client->transport != NULL && is_ours(client)) {
         flush(client);
         bool or_write = sendable(client).size_bytes != 0;
-        if (epb_transport_wait(client->transport, or_write, timeout_ms) <= 0)
+        if (epb_transport_wait(client->transport, or_write, timeout_ms) <= 0) {
             return false;
+        }
         /* It may have become writable only: then what could be written is, and we wait
          * on. */
-        if (!or_write || epb_transport_wait(client->transport, false, 0) != 0)
+        if (!or_write || epb_transport_wait(client->transport, false, 0) != 0) {
             return true;
+        }
         uint64_t now_ns = epb_sys_ticks_ns();
         timeout_ms = now_ns < until_ns ? (until_ns - now_ns + 999999U) / 1000000U : 0;
     }
@@ -614,15 +658,16 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
 enum epb_status
 epb_client_arm(struct epb_client *client)
 {
-    if (client->transport == NULL || !is_ours(client))
+    if (client->transport == NULL || !is_ours(client)) {
         return EPB_BROKER_GONE;
+    }
     bool or_write = sendable(client).size_bytes != 0;
     int error = epb_transport_arm(client->transport, or_write);
 
     return error == 0 ? EPB_OK : EPB_INTERNAL;
 }
 
-/* --- Kept frames --- */
+/* Kept frames */
 
 enum epb_status
 epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t interval_ms,
@@ -630,8 +675,9 @@ epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t inte
 {
     size_t size_bytes = 0;
 
-    if (client->transport == NULL || !is_ours(client))
+    if (client->transport == NULL || !is_ours(client)) {
         return EPB_BROKER_GONE;
+    }
     if (interval_ms == 0 || frame.size_bytes == 0 || client->session_key == NULL ||
         epb_frame_scan(frame, EPB_CLIENT_KEPT_MAX_BYTES, &size_bytes) !=
             EPB_FRAME_COMPLETE ||
@@ -639,16 +685,18 @@ epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t inte
         return EPB_INVALID_REQUEST;
     }
     enum epb_status status = epb_renewal_hold(&client->renewal);
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         status = epb_keeper_add(&client->kept, frame, interval_ms, id);
+    }
     return status;
 }
 
 void
 epb_client_unkeep(struct epb_client *client, uint64_t id)
 {
-    if (!epb_keeper_remove(&client->kept, id) && is_ours(client))
+    if (!epb_keeper_remove(&client->kept, id) && is_ours(client)) {
         epb_renewal_let_go(&client->renewal);
+    }
 }
 
 bool
@@ -657,16 +705,18 @@ epb_client_kept_ago(struct epb_client *client, uint64_t id, uint64_t *ago_ms)
     return epb_keeper_ago(&client->kept, id, ago_ms);
 }
 
-/* --- What the session holds --- */
+/* What the session holds */
 
 enum epb_status
 epb_client_hold(struct epb_client *client, uint64_t token, uint64_t interval_ms,
                 bool is_renewed)
 {
-    if (client->transport == NULL || !is_ours(client))
+    if (client->transport == NULL || !is_ours(client)) {
         return EPB_BROKER_GONE;
-    if (interval_ms == 0 || client->holds == NULL)
+    }
+    if (interval_ms == 0 || client->holds == NULL) {
         return EPB_INVALID_REQUEST;
+    }
     enum epb_status status = epb_holds_add(client->holds, token, interval_ms, is_renewed);
     client->has_held = client->has_held || status == EPB_OK;
     return status;

@@ -44,7 +44,7 @@ key_of_hold(const void *item)
 {
     const struct hold *hold = item;
 
-    return (struct epb_bytes){(const uint8_t *)&hold->token, sizeof hold->token};
+    return (struct epb_bytes){(const uint8_t *)&hold->token, sizeof(hold->token)};
 }
 
 static enum epb_beats_sent
@@ -59,7 +59,7 @@ is_ours(const struct epb_holds *holds)
     return holds->pid == epb_sys_pid();
 }
 
-/* --- Life --- */
+/* Life */
 
 static bool
 free_hold(void *context, void *item)
@@ -75,8 +75,9 @@ empty(struct epb_holds *holds)
 {
     epb_keeper_forget(&holds->kept);
     epb_renewal_let_go(&holds->renewal);
-    if (holds->by_token != NULL)
+    if (holds->by_token != NULL) {
         epb_map_each(holds->by_token, free_hold, NULL);
+    }
     epb_map_free(holds->by_token);
     holds->by_token = NULL;
 }
@@ -98,8 +99,9 @@ holds_new(const char *path, struct epb_bytes secret, const uint8_t *key)
 {
     struct epb_holds *holds = epb_mem_table_alloc(sizeof(*holds));
 
-    if (holds == NULL)
+    if (holds == NULL) {
         return NULL;
+    }
     epb_list_init(&holds->of_thread);
     epb_keeper_user_init(&holds->kept, send_kept, &holds->renewal);
     holds->pid = epb_sys_pid();
@@ -110,8 +112,9 @@ holds_new(const char *path, struct epb_bytes secret, const uint8_t *key)
         return NULL;
     }
     holds->secret_bytes = secret.size_bytes;
-    if (secret.size_bytes != 0)
+    if (secret.size_bytes != 0) {
         memcpy(holds->secret, secret.data, secret.size_bytes);
+    }
     memcpy(holds->secret + secret.size_bytes, key, EPB_SESSION_KEY_BYTES);
     holds->renewal = (struct epb_renewal){.path = holds->path,
                                           .secret = {holds->secret, holds->secret_bytes},
@@ -132,18 +135,21 @@ epb_holds_enter(const char *path, struct epb_bytes secret, const uint8_t *key)
 {
     struct epb_holds *holds = NULL;
 
-    if (all.next == NULL)
+    if (all.next == NULL) {
         epb_list_init(&all);
+    }
     for (struct epb_list *node = all.next; node != &all; node = node->next) {
         holds = EPB_LIST_ITEM(node, struct epb_holds, of_thread);
-        if (is_for(holds, key))
+        if (is_for(holds, key)) {
             break;
+        }
         holds = NULL;
     }
     if (holds == NULL) {
         holds = holds_new(path, secret, key);
-        if (holds == NULL)
+        if (holds == NULL) {
             return NULL;
+        }
         epb_list_append(&all, &holds->of_thread);
     }
     holds->users++;
@@ -162,8 +168,9 @@ free_unused(struct epb_holds *holds)
 void
 epb_holds_leave(struct epb_holds *holds)
 {
-    if (holds == NULL)
+    if (holds == NULL) {
         return;
+    }
     holds->users--;
     free_unused(holds);
 }
@@ -173,19 +180,21 @@ epb_holds_end_thread(void)
 {
     struct epb_list *next;
 
-    if (all.next == NULL)
+    if (all.next == NULL) {
         return;
+    }
     for (struct epb_list *node = all.next; node != &all; node = next) {
         struct epb_holds *holds = EPB_LIST_ITEM(node, struct epb_holds, of_thread);
         next = node->next;
-        if (!is_ours(holds))
+        if (!is_ours(holds)) {
             continue;
+        }
         empty(holds);
         free_unused(holds);
     }
 }
 
-/* --- What is held --- */
+/* What is held */
 
 static struct hold *
 find_hold(const struct epb_holds *holds, uint64_t token)
@@ -213,18 +222,21 @@ keep(struct epb_holds *holds, struct hold *hold, uint64_t interval_ms)
 
     epb_buf_init(&frames, 2 * EPB_OWN_FRAME_MAX_BYTES);
     enum epb_status status = put(&frames, EPB_ACTION_TAKE, hold->token);
-    if (status == EPB_OK && hold->is_renewed)
+    if (status == EPB_OK && hold->is_renewed) {
         status = put(&frames, EPB_ACTION_RENEW, hold->token);
-    if (status == EPB_OK)
+    }
+    if (status == EPB_OK) {
         status = epb_renewal_hold(&holds->renewal);
+    }
     if (status == EPB_OK) {
         status = epb_keeper_add_now(
             &holds->kept,
             (struct epb_bytes){epb_buf_data(&frames), epb_buf_size(&frames)}, interval_ms,
             &hold->kept);
     }
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         holds->last = hold->kept;
+    }
     epb_buf_fini(&frames);
     return status == EPB_OK ? EPB_OK : EPB_INTERNAL;
 }
@@ -232,8 +244,9 @@ keep(struct epb_holds *holds, struct hold *hold, uint64_t interval_ms)
 static void
 unkeep(struct epb_holds *holds, struct hold *hold)
 {
-    if (!epb_keeper_remove(&holds->kept, hold->kept))
+    if (!epb_keeper_remove(&holds->kept, hold->kept)) {
         epb_renewal_let_go(&holds->renewal);
+    }
 }
 
 /* In the map, and not kept yet. */
@@ -242,13 +255,16 @@ new_hold(struct epb_holds *holds, uint64_t token)
 {
     struct hold *hold = epb_mem_table_alloc(sizeof(*hold));
 
-    if (hold == NULL)
+    if (hold == NULL) {
         return NULL;
+    }
     hold->token = token;
-    if (holds->by_token == NULL)
+    if (holds->by_token == NULL) {
         holds->by_token = epb_map_new(key_of_hold);
-    if (holds->by_token != NULL && epb_map_insert(holds->by_token, hold) == EPB_OK)
+    }
+    if (holds->by_token != NULL && epb_map_insert(holds->by_token, hold) == EPB_OK) {
         return hold;
+    }
     epb_mem_table_free(hold);
     return NULL;
 }
@@ -266,23 +282,28 @@ epb_holds_add(struct epb_holds *holds, uint64_t token, uint64_t interval_ms,
 {
     enum epb_status status = EPB_OK;
 
-    if (!is_ours(holds))
+    if (!is_ours(holds)) {
         return EPB_INTERNAL;
+    }
     /* What was held at a broker that has ended went with it. */
-    if (epb_keeper_is_dead(&holds->kept))
+    if (epb_keeper_is_dead(&holds->kept)) {
         empty(holds);
+    }
     struct hold *hold = find_hold(holds, token);
-    if (hold == NULL)
+    if (hold == NULL) {
         hold = new_hold(holds, token);
-    if (hold == NULL)
+    }
+    if (hold == NULL) {
         return EPB_INTERNAL;
+    }
     if (hold->claims == 0 || hold->is_renewed != is_renewed) {
         uint64_t kept = hold->kept;
         hold->is_renewed = is_renewed;
         status = keep(holds, hold, interval_ms);
         /* Only now, lest the connection that has taken it be closed. */
-        if (kept != 0)
+        if (kept != 0) {
             (void)epb_keeper_remove(&holds->kept, kept);
+        }
     }
     if (status == EPB_OK) {
         hold->claims++;
@@ -297,11 +318,13 @@ epb_holds_drop(struct epb_holds *holds, uint64_t token)
 {
     struct hold *hold = is_ours(holds) ? find_hold(holds, token) : NULL;
 
-    if (hold == NULL)
+    if (hold == NULL) {
         return true;
+    }
     hold->claims--;
-    if (hold->claims > 0)
+    if (hold->claims > 0) {
         return false;
+    }
     unkeep(holds, hold);
     remove_hold(holds, hold);
     return true;
@@ -316,6 +339,7 @@ epb_holds_has(const struct epb_holds *holds, uint64_t token)
 void
 epb_holds_await(struct epb_holds *holds)
 {
-    if (is_ours(holds))
+    if (is_ours(holds)) {
         epb_keeper_await(&holds->kept, holds->last, AWAIT_MS);
+    }
 }

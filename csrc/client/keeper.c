@@ -33,15 +33,19 @@ static void
 init_once(void)
 {
     owner_pid = epb_sys_pid();
-    if (uv_mutex_init(&lock) != 0)
+    if (uv_mutex_init(&lock) != 0) {
         return;
-    if (uv_cond_init(&wake) != 0)
+    }
+    if (uv_cond_init(&wake) != 0) {
         goto no_wake;
-    if (uv_cond_init(&done) != 0)
+    }
+    if (uv_cond_init(&done) != 0) {
         goto no_done;
+    }
     usable = epb_beats_init(&beats) == EPB_OK;
-    if (usable)
+    if (usable) {
         return;
+    }
     uv_cond_destroy(&done);
 no_done:
     uv_cond_destroy(&wake);
@@ -57,7 +61,7 @@ present(void)
     return usable && owner_pid == epb_sys_pid();
 }
 
-/* --- The thread --- */
+/* The thread */
 
 /* With the lock held, which is given away meanwhile. */
 static void
@@ -83,8 +87,9 @@ sleep_until(uint64_t due_ms)
 {
     uint64_t now = now_ms();
 
-    if (due_ms <= now)
+    if (due_ms <= now) {
         return;
+    }
     wake_ms = due_ms;
     if (due_ms == EPB_BEATS_NEVER_MS) {
         uv_cond_wait(&wake, &lock);
@@ -111,7 +116,7 @@ run_keeper(void *context)
     }
 }
 
-/* --- Users --- */
+/* Users */
 
 void
 epb_keeper_user_init(struct epb_keeper_user *user, epb_keeper_send_fn send, void *context)
@@ -125,10 +130,12 @@ start(void)
 {
     uv_thread_t thread;
 
-    if (running)
+    if (running) {
         return EPB_OK;
-    if (epb_thread_start(&thread, run_keeper, NULL) != 0)
+    }
+    if (epb_thread_start(&thread, run_keeper, NULL) != 0) {
         return EPB_INTERNAL;
+    }
     epb_thread_detach(&thread);
     running = true;
     return EPB_OK;
@@ -138,17 +145,20 @@ static enum epb_status
 add(struct epb_keeper_user *user, struct epb_bytes frame, uint64_t interval_ms,
     bool at_once, uint64_t *id)
 {
-    if (!present())
+    if (!present()) {
         return EPB_INTERNAL;
+    }
     uv_mutex_lock(&lock);
     enum epb_status status = start();
     if (status == EPB_OK) {
         status = epb_beats_add(&beats, &user->beats, frame, interval_ms, now_ms(), id);
     }
-    if (status == EPB_OK && at_once)
+    if (status == EPB_OK && at_once) {
         epb_beats_hasten(&beats, &user->beats, *id, now_ms());
-    if (epb_beats_due(&beats) < wake_ms)
+    }
+    if (epb_beats_due(&beats) < wake_ms) {
         uv_cond_signal(&wake);
+    }
     uv_mutex_unlock(&lock);
     user->known = user->known || status == EPB_OK;
     return status;
@@ -184,8 +194,9 @@ epb_keeper_answered(uint32_t frame_id, bool ended)
 void
 epb_keeper_await(struct epb_keeper_user *user, uint64_t id, uint64_t timeout_ms)
 {
-    if (!user->known || !present())
+    if (!user->known || !present()) {
         return;
+    }
     uint64_t until_ms = now_ms() + timeout_ms;
     uv_mutex_lock(&lock);
     uint64_t now = now_ms();
@@ -199,8 +210,9 @@ epb_keeper_await(struct epb_keeper_user *user, uint64_t id, uint64_t timeout_ms)
 bool
 epb_keeper_is_dead(struct epb_keeper_user *user)
 {
-    if (!user->known || !present())
+    if (!user->known || !present()) {
         return false;
+    }
     uv_mutex_lock(&lock);
     bool dead = user->beats.dead;
     uv_mutex_unlock(&lock);
@@ -220,14 +232,16 @@ lock_idle(struct epb_keeper_user *user)
 bool
 epb_keeper_remove(struct epb_keeper_user *user, uint64_t id)
 {
-    if (!user->known || !present())
+    if (!user->known || !present()) {
         return false;
+    }
     lock_idle(user);
     (void)epb_beats_remove(&beats, &user->beats, id);
     user->known = !epb_list_empty(&user->beats.keeps);
     /* Nor has it a turn to come. */
-    if (!user->known)
+    if (!user->known) {
         epb_beats_forget(&beats, &user->beats);
+    }
     uv_mutex_unlock(&lock);
     return user->known;
 }
@@ -235,8 +249,9 @@ epb_keeper_remove(struct epb_keeper_user *user, uint64_t id)
 void
 epb_keeper_forget(struct epb_keeper_user *user)
 {
-    if (!user->known || !present())
+    if (!user->known || !present()) {
         return;
+    }
     lock_idle(user);
     epb_beats_forget(&beats, &user->beats);
     uv_mutex_unlock(&lock);
@@ -246,8 +261,9 @@ epb_keeper_forget(struct epb_keeper_user *user)
 bool
 epb_keeper_ago(struct epb_keeper_user *user, uint64_t id, uint64_t *ago_ms)
 {
-    if (!user->known || !present())
+    if (!user->known || !present()) {
         return false;
+    }
     uv_mutex_lock(&lock);
     bool found = epb_beats_ago(&beats, &user->beats, id, now_ms(), ago_ms);
     uv_mutex_unlock(&lock);

@@ -33,10 +33,12 @@ epb_poller_arm(int poller, int fd, uint64_t tag, unsigned what)
 {
     uint32_t events = 0;
 
-    if ((what & EPB_POLLER_READ) != 0)
+    if ((what & EPB_POLLER_READ) != 0) {
         events |= (uint32_t)EPOLLIN;
-    if ((what & EPB_POLLER_WRITE) != 0)
+    }
+    if ((what & EPB_POLLER_WRITE) != 0) {
         events |= (uint32_t)EPOLLOUT;
+    }
     return control(poller, EPOLL_CTL_MOD, fd, events, tag);
 }
 

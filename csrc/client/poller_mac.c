@@ -14,8 +14,9 @@ epb_poller_open(void)
 {
     int poller = kqueue();
 
-    if (poller < 0)
+    if (poller < 0) {
         return -errno;
+    }
     (void)fcntl(poller, F_SETFD, FD_CLOEXEC);
     return poller;
 }
@@ -38,10 +39,12 @@ epb_poller_arm(int poller, int fd, uint64_t tag, unsigned what)
      */
     void *data = (void *)(uintptr_t)tag;
 
-    if ((what & EPB_POLLER_READ) != 0)
+    if ((what & EPB_POLLER_READ) != 0) {
         EV_SET(&changes[count++], fd, EVFILT_READ, EV_ADD | EV_ONESHOT, 0, 0, data);
-    if ((what & EPB_POLLER_WRITE) != 0)
+    }
+    if ((what & EPB_POLLER_WRITE) != 0) {
         EV_SET(&changes[count++], fd, EVFILT_WRITE, EV_ADD | EV_ONESHOT, 0, 0, data);
+    }
     return kevent(poller, changes, count, NULL, 0, NULL) == 0 ? 0 : -errno;
 }
 

@@ -64,7 +64,7 @@ now_ms(void)
     return now.mono_ms;
 }
 
-/* --- The links of the process --- */
+/* The links of the process */
 
 static void
 hang_up(struct epb_renewal_link *link)
@@ -90,8 +90,9 @@ link_new(const struct epb_renewal *renewal)
 {
     struct epb_renewal_link *link = epb_mem_table_alloc(sizeof(*link));
 
-    if (link == NULL)
+    if (link == NULL) {
         return NULL;
+    }
     epb_list_init(&link->of_all);
     link->secret_bytes = renewal->secret.size_bytes;
     link->path = epb_mem_table_text(renewal->path);
@@ -100,8 +101,9 @@ link_new(const struct epb_renewal *renewal)
         link_free(link);
         return NULL;
     }
-    if (link->secret_bytes != 0)
+    if (link->secret_bytes != 0) {
         memcpy(link->secret, renewal->secret.data, link->secret_bytes);
+    }
     memcpy(link->secret + link->secret_bytes, renewal->key, EPB_SESSION_KEY_BYTES);
     return link;
 }
@@ -124,8 +126,9 @@ find_link(const struct epb_renewal *renewal)
     for (struct epb_list *node = links.next; node != &links; node = node->next) {
         struct epb_renewal_link *link =
             EPB_LIST_ITEM(node, struct epb_renewal_link, of_all);
-        if (leads_to(link, renewal))
+        if (leads_to(link, renewal)) {
             return link;
+        }
     }
     return NULL;
 }
@@ -133,20 +136,24 @@ find_link(const struct epb_renewal *renewal)
 enum epb_status
 epb_renewal_hold(struct epb_renewal *renewal)
 {
-    if (renewal->link != NULL)
+    if (renewal->link != NULL) {
         return EPB_OK;
+    }
     uv_once(&once, init_once);
-    if (!usable)
+    if (!usable) {
         return EPB_INTERNAL;
+    }
     uv_mutex_lock(&lock);
     struct epb_renewal_link *link = find_link(renewal);
     if (link == NULL) {
         link = link_new(renewal);
-        if (link != NULL)
+        if (link != NULL) {
             epb_list_append(&links, &link->of_all);
+        }
     }
-    if (link != NULL)
+    if (link != NULL) {
         link->users++;
+    }
     uv_mutex_unlock(&lock);
     renewal->link = link;
     return link == NULL ? EPB_INTERNAL : EPB_OK;
@@ -157,22 +164,25 @@ epb_renewal_let_go(struct epb_renewal *renewal)
 {
     struct epb_renewal_link *link = renewal->link;
 
-    if (link == NULL)
+    if (link == NULL) {
         return;
+    }
     renewal->link = NULL;
     renewal->connection = 0;
     renewal->mark = 0;
     uv_mutex_lock(&lock);
     link->users--;
     bool is_last = link->users == 0;
-    if (is_last)
+    if (is_last) {
         epb_list_remove(&link->of_all);
+    }
     uv_mutex_unlock(&lock);
-    if (is_last)
+    if (is_last) {
         link_free(link);
+    }
 }
 
-/* --- One connection --- */
+/* One connection */
 
 static void
 ignore_ready(void *context)
@@ -185,8 +195,9 @@ give_up(struct epb_renewal_link *link)
 {
     hang_up(link);
     link->delay_ms = link->delay_ms == 0 ? RETRY_MIN_MS : 2 * link->delay_ms;
-    if (link->delay_ms > RETRY_MAX_MS)
+    if (link->delay_ms > RETRY_MAX_MS) {
         link->delay_ms = RETRY_MAX_MS;
+    }
     link->retry_ms = now_ms() + link->delay_ms;
 }
 
@@ -196,12 +207,14 @@ flush(struct epb_renewal_link *link)
 {
     for (;;) {
         struct epb_bytes output = epb_channel_output(link->channel);
-        if (output.size_bytes == 0)
+        if (output.size_bytes == 0) {
             return true;
+        }
         int written =
             epb_transport_write(link->transport, output.data, output.size_bytes);
-        if (written <= 0)
+        if (written <= 0) {
             return written == 0;
+        }
         epb_channel_sent(link->channel, (size_t)written);
         link->sent_bytes += (size_t)written;
     }
@@ -229,13 +242,16 @@ hear(struct epb_renewal_link *link)
     for (;;) {
         uint8_t *memory;
         size_t room;
-        if (epb_channel_input(link->channel, &memory, &room) != EPB_OK)
+        if (epb_channel_input(link->channel, &memory, &room) != EPB_OK) {
             return false;
+        }
         int size = epb_transport_read(link->transport, memory, room);
-        if (size == 0)
+        if (size == 0) {
             return true;
-        if (size < 0 || epb_channel_received(link->channel, (size_t)size) != EPB_OK)
+        }
+        if (size < 0 || epb_channel_received(link->channel, (size_t)size) != EPB_OK) {
             return false;
+        }
         struct epb_bytes stream = epb_channel_stream(link->channel);
         size_t frame_bytes = 0;
         while (epb_frame_scan(stream, ANSWER_MAX_BYTES, &frame_bytes) ==
@@ -270,8 +286,9 @@ dial(struct epb_renewal_link *link)
     const struct epb_request ping = {.action = EPB_ACTION_PING, .id = EPB_OWN_ID};
 
     link->channel = epb_channel_new((struct epb_bytes){link->secret, link->secret_bytes});
-    if (link->channel == NULL)
+    if (link->channel == NULL) {
         return false;
+    }
     link->connection++;
     link->sent_bytes = 0;
     link->asked = 0;
@@ -289,11 +306,13 @@ await_answers(struct epb_renewal_link *link)
 
     while (!link->is_open || link->answered < link->asked) {
         uint64_t now = now_ms();
-        if (now >= until_ms)
+        if (now >= until_ms) {
             return true;
+        }
         int ready = epb_transport_wait(link->transport, false, until_ms - now);
-        if (ready != 0 && (!hear(link) || !flush(link)))
+        if (ready != 0 && (!hear(link) || !flush(link))) {
             return false;
+        }
     }
     return true;
 }
@@ -305,22 +324,25 @@ advance(struct epb_renewal_link *link)
     bool was_open = link->is_open;
 
     if (link->transport != NULL) {
-        if (hear(link) && flush(link))
+        if (hear(link) && flush(link)) {
             return link->is_open;
+        }
         if (was_open) {
             hang_up(link);
         } else {
             give_up(link);
         }
     }
-    if (now_ms() < link->retry_ms)
+    if (now_ms() < link->retry_ms) {
         return false;
-    if (!dial(link) || !await_answers(link))
+    }
+    if (!dial(link) || !await_answers(link)) {
         give_up(link);
+    }
     return link->is_open;
 }
 
-/* --- Sending --- */
+/* Sending */
 
 static void
 count_asked(struct epb_renewal_link *link, struct epb_bytes frames)
@@ -341,13 +363,15 @@ epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
 {
     struct epb_renewal_link *link = renewal->link;
 
-    if (!advance(link))
+    if (!advance(link)) {
         return link->is_gone ? EPB_BEATS_DEAD : EPB_BEATS_REFUSED;
+    }
     link->retry_ms = 0;
     link->delay_ms = 0;
     if (frames.size_bytes != 0) {
-        if (epb_channel_send(link->channel, frames) != EPB_OK)
+        if (epb_channel_send(link->channel, frames) != EPB_OK) {
             return EPB_BEATS_REFUSED;
+        }
         count_asked(link, frames);
         renewal->connection = link->connection;
         renewal->mark = link->sent_bytes + epb_channel_output(link->channel).size_bytes;
@@ -359,10 +383,12 @@ epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
         hang_up(link);
         return EPB_BEATS_REFUSED;
     }
-    if (link->sent_bytes < renewal->mark)
+    if (link->sent_bytes < renewal->mark) {
         return EPB_BEATS_WAITS;
-    if (await_answers(link))
+    }
+    if (await_answers(link)) {
         return EPB_BEATS_LEFT;
+    }
     hang_up(link);
     return EPB_BEATS_REFUSED;
 }

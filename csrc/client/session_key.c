@@ -20,11 +20,13 @@ draw(void)
 {
     uint32_t pid = epb_sys_pid();
 
-    if (seed.pid == pid)
+    if (seed.pid == pid) {
         return EPB_OK;
+    }
     enum epb_status status = epb_sys_random(seed.bytes, sizeof(seed.bytes));
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         seed.pid = pid;
+    }
     return status;
 }
 
@@ -36,10 +38,12 @@ epb_session_key(const char *path, struct epb_bytes secret,
     struct epb_hmac hmac;
     enum epb_status status = draw();
 
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         status = epb_hmac_init(&hmac, (struct epb_bytes){seed.bytes, sizeof(seed.bytes)});
-    if (status != EPB_OK)
+    }
+    if (status != EPB_OK) {
         return status;
+    }
     epb_hmac_begin(&hmac);
     /* With its NUL, so that path and secret can't be mistaken for each other. */
     epb_hmac_add(&hmac, path, strlen(path) + 1);

@@ -52,15 +52,17 @@ epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
     int fd = -1;
     int error = epb_socket_connect(path, &fd);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     struct epb_transport *transport = NULL;
     if (!epb_socket_peer_trusted(fd)) {
         error = UV_EPERM;
     } else {
         transport = epb_mem_table_alloc(sizeof(*transport));
-        if (transport == NULL)
+        if (transport == NULL) {
             error = UV_ENOMEM;
+        }
     }
     if (error != 0) {
         epb_socket_close(fd);
@@ -81,8 +83,9 @@ epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
 static int
 result_of(ssize_t moved)
 {
-    if (moved >= 0)
+    if (moved >= 0) {
         return (int)moved;
+    }
     return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
 }
 
@@ -91,8 +94,9 @@ read_guarded(struct epb_transport *transport, void *memory, size_t size_bytes)
 {
     int got = epb_rights_read(transport->socket, memory, size_bytes);
 
-    if (got == UV_EAGAIN)
+    if (got == UV_EAGAIN) {
         return 0;
+    }
     return got == 0 ? UV_EOF : got;
 }
 
@@ -101,8 +105,9 @@ read_expecting(struct epb_transport *transport, void *memory, size_t size_bytes)
 {
     int got = epb_pipes_receive(transport->socket, memory, size_bytes, &transport->pipes);
 
-    if (got == UV_EAGAIN)
+    if (got == UV_EAGAIN) {
         return 0;
+    }
     return got == 0 ? UV_EOF : got;
 }
 
@@ -111,12 +116,15 @@ epb_transport_read(struct epb_transport *transport, void *memory, size_t size_by
 {
     ssize_t moved = 0;
 
-    if (size_bytes > INT32_MAX)
+    if (size_bytes > INT32_MAX) {
         size_bytes = INT32_MAX;
-    if (transport->expects_pipes)
+    }
+    if (transport->expects_pipes) {
         return read_expecting(transport, memory, size_bytes);
-    if (transport->guarded && !on_pipes(transport))
+    }
+    if (transport->guarded && !on_pipes(transport)) {
         return read_guarded(transport, memory, size_bytes);
+    }
     do {
         moved = read(transport->in.fd, memory, size_bytes);
     } while (moved < 0 && errno == EINTR);
@@ -128,8 +136,9 @@ epb_transport_write(struct epb_transport *transport, const void *data, size_t si
 {
     ssize_t moved = 0;
 
-    if (size_bytes > INT32_MAX)
+    if (size_bytes > INT32_MAX) {
         size_bytes = INT32_MAX;
+    }
     do {
         moved = on_pipes(transport)
                     ? write(transport->out.fd, data, size_bytes)
@@ -148,10 +157,12 @@ epb_transport_wait(struct epb_transport *transport, bool or_write, uint64_t time
     for (;;) {
         int wait_ms = timeout_ms < INT32_MAX ? (int)timeout_ms : INT32_MAX;
         int count = poll(descriptors, or_write ? 2 : 1, wait_ms);
-        if (count >= 0)
+        if (count >= 0) {
             return count != 0;
-        if (errno != EINTR)
+        }
+        if (errno != EINTR) {
             return -errno;
+        }
         uint64_t now_ns = epb_sys_ticks_ns();
         timeout_ms = now_ns < until_ns ? (until_ns - now_ns + 999999U) / 1000000U : 0;
     }
@@ -163,8 +174,9 @@ arm_side(struct epb_transport *transport, struct side *side, unsigned what)
     if (!side->registered) {
         int error = epb_waiter_add(side->fd, transport->on_ready, transport->context,
                                    &side->handle);
-        if (error != 0)
+        if (error != 0) {
             return error;
+        }
         side->registered = true;
     }
     return epb_waiter_arm(side->handle, what);
@@ -175,19 +187,22 @@ epb_transport_arm(struct epb_transport *transport, bool or_write)
 {
     unsigned what = EPB_POLLER_READ;
 
-    if (or_write && !on_pipes(transport))
+    if (or_write && !on_pipes(transport)) {
         what |= EPB_POLLER_WRITE;
+    }
     int error = arm_side(transport, &transport->in, what);
-    if (error == 0 && or_write && on_pipes(transport))
+    if (error == 0 && or_write && on_pipes(transport)) {
         error = arm_side(transport, &transport->out, EPB_POLLER_WRITE);
+    }
     return error;
 }
 
 static void
 unregister(struct side *side)
 {
-    if (side->registered)
+    if (side->registered) {
         epb_waiter_remove(side->handle);
+    }
     side->registered = false;
 }
 
@@ -208,8 +223,9 @@ epb_transport_settle_pipes(struct epb_transport *transport, bool wanted)
 {
     transport->expects_pipes = false;
     (void)epb_rights_refuse(transport->socket);
-    if (!wanted)
+    if (!wanted) {
         epb_pipes_close(&transport->pipes);
+    }
     return epb_pipes_any(&transport->pipes);
 }
 
@@ -222,20 +238,23 @@ epb_transport_use_pipes(struct epb_transport *transport, bool use)
     unregister(&transport->out);
     transport->in.fd = use ? transport->pipes.in : transport->socket;
     transport->out.fd = use ? transport->pipes.out : transport->socket;
-    if (watched)
+    if (watched) {
         transport->on_ready(transport->context);
+    }
 }
 
 void
 epb_transport_close(struct epb_transport *transport)
 {
-    if (transport == NULL)
+    if (transport == NULL) {
         return;
+    }
     unregister(&transport->in);
     unregister(&transport->out);
     epb_pipes_close(&transport->pipes);
-    if (transport->guarded && transport->pid == epb_sys_pid())
+    if (transport->guarded && transport->pid == epb_sys_pid()) {
         epb_rights_drain(transport->socket);
+    }
     epb_socket_close(transport->socket);
     epb_mem_table_free(transport);
 }

@@ -47,8 +47,9 @@ stream_init(struct stream *stream)
 static void
 stream_fini(struct stream *stream)
 {
-    if (stream->overlapped.hEvent != NULL)
+    if (stream->overlapped.hEvent != NULL) {
         (void)CloseHandle(stream->overlapped.hEvent);
+    }
     epb_mem_free(stream->buffer);
 }
 
@@ -73,13 +74,15 @@ translate(DWORD error)
 static int
 open_pipe(const char *path, HANDLE *out)
 {
-    if (strncmp(path, PIPE_PREFIX, strlen(PIPE_PREFIX)) != 0)
+    if (strncmp(path, PIPE_PREFIX, strlen(PIPE_PREFIX)) != 0) {
         return UV_EINVAL;
+    }
     HANDLE pipe = CreateFileA(
         path, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
         FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
-    if (pipe == INVALID_HANDLE_VALUE)
+    if (pipe == INVALID_HANDLE_VALUE) {
         return translate(GetLastError());
+    }
     if (!epb_security_owner_trusted(pipe)) {
         (void)CloseHandle(pipe);
         return UV_EPERM;
@@ -94,15 +97,17 @@ epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
 {
     struct epb_transport *transport = calloc(1, sizeof(*transport));
 
-    if (transport == NULL)
+    if (transport == NULL) {
         return UV_ENOMEM;
+    }
     transport->pipe = INVALID_HANDLE_VALUE;
     transport->on_ready = on_ready;
     transport->context = context;
     int error =
         stream_init(&transport->in) && stream_init(&transport->out) ? 0 : UV_ENOMEM;
-    if (error == 0)
+    if (error == 0) {
         error = open_pipe(path, &transport->pipe);
+    }
     if (error != 0) {
         epb_transport_close(transport);
         return error;
@@ -118,11 +123,13 @@ settle(struct epb_transport *transport, struct stream *stream, int *error)
     DWORD moved = 0;
 
     *error = 0;
-    if (!stream->busy)
+    if (!stream->busy) {
         return true;
+    }
     if (!GetOverlappedResult(transport->pipe, &stream->overlapped, &moved, FALSE)) {
-        if (GetLastError() == ERROR_IO_INCOMPLETE)
+        if (GetLastError() == ERROR_IO_INCOMPLETE) {
             return false;
+        }
         *error = translate(GetLastError());
     }
     stream->busy = false;
@@ -153,14 +160,17 @@ epb_transport_read(struct epb_transport *transport, void *memory, size_t size_by
     struct stream *in = &transport->in;
     int error = 0;
 
-    if (!settle(transport, in, &error))
+    if (!settle(transport, in, &error)) {
         return 0;
-    if (error != 0)
+    }
+    if (error != 0) {
         return error;
+    }
     if (in->taken == in->size) {
         error = start_read(transport);
-        if (error != 0 || !settle(transport, in, &error) || error != 0)
+        if (error != 0 || !settle(transport, in, &error) || error != 0) {
             return error;
+        }
     }
     DWORD rest = in->size - in->taken;
     DWORD part = size_bytes < rest ? (DWORD)size_bytes : rest;
@@ -176,10 +186,12 @@ epb_transport_write(struct epb_transport *transport, const void *data, size_t si
     struct stream *out = &transport->out;
     int error = 0;
 
-    if (!settle(transport, out, &error))
+    if (!settle(transport, out, &error)) {
         return 0;
-    if (error != 0)
+    }
+    if (error != 0) {
         return error == UV_EOF ? UV_EPIPE : error;
+    }
     DWORD part = size_bytes < BUFFER_BYTES ? (DWORD)size_bytes : BUFFER_BYTES;
     memcpy(out->buffer, data, part);
     out->busy = true;
@@ -197,8 +209,9 @@ watch_input(struct epb_transport *transport)
 {
     struct stream *in = &transport->in;
 
-    if (in->busy || in->taken != in->size)
+    if (in->busy || in->taken != in->size) {
         return 0;
+    }
     return start_read(transport);
 }
 
@@ -210,8 +223,9 @@ epb_transport_wait(struct epb_transport *transport, bool or_write, uint64_t time
     DWORD wait_ms = timeout_ms < INFINITE ? (DWORD)timeout_ms : INFINITE - 1;
 
     /* An error is for the next read to tell. */
-    if (watch_input(transport) != 0)
+    if (watch_input(transport) != 0) {
         return 1;
+    }
     DWORD got = WaitForMultipleObjects(or_write ? 2 : 1, events, FALSE, wait_ms);
     return got == WAIT_TIMEOUT ? 0 : 1;
 }
@@ -222,16 +236,18 @@ on_event(void *context, BOOLEAN timed_out)
     struct epb_transport *transport = context;
 
     (void)timed_out;
-    if (InterlockedExchange(&transport->rung, 1) == 0)
+    if (InterlockedExchange(&transport->rung, 1) == 0) {
         transport->on_ready(transport->context);
+    }
 }
 
 /* Waits for a call that is under way. */
 static void
 disarm(struct stream *stream)
 {
-    if (stream->wait == NULL)
+    if (stream->wait == NULL) {
         return;
+    }
     (void)UnregisterWaitEx(stream->wait, INVALID_HANDLE_VALUE);
     stream->wait = NULL;
 }
@@ -254,8 +270,10 @@ epb_transport_arm(struct epb_transport *transport, bool or_write)
         on_event(transport, FALSE);
         return 0;
     }
-    if (arm(transport, &transport->in) && (!or_write || arm(transport, &transport->out)))
+    if (arm(transport, &transport->in) &&
+        (!or_write || arm(transport, &transport->out))) {
         return 0;
+    }
     return translate(GetLastError());
 }
 
@@ -264,8 +282,9 @@ cancel(struct epb_transport *transport, struct stream *stream)
 {
     DWORD moved = 0;
 
-    if (!stream->busy)
+    if (!stream->busy) {
         return;
+    }
     (void)CancelIoEx(transport->pipe, &stream->overlapped);
     /* The buffer is the system's until this returns. */
     (void)GetOverlappedResult(transport->pipe, &stream->overlapped, &moved, TRUE);
@@ -296,8 +315,9 @@ epb_transport_use_pipes(struct epb_transport *transport, bool use)
 void
 epb_transport_close(struct epb_transport *transport)
 {
-    if (transport == NULL)
+    if (transport == NULL) {
         return;
+    }
     disarm(&transport->in);
     disarm(&transport->out);
     if (transport->pipe != INVALID_HANDLE_VALUE) {

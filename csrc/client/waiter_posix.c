@@ -41,8 +41,9 @@ find_slot(uint64_t handle)
 {
     uint32_t index = (uint32_t)handle;
 
-    if (index >= slot_count || slots[index].on_ready == NULL)
+    if (index >= slot_count || slots[index].on_ready == NULL) {
         return NULL;
+    }
     return slots[index].generation == (uint32_t)(handle >> 32) ? &slots[index] : NULL;
 }
 
@@ -78,11 +79,13 @@ start(void)
 {
     uv_thread_t thread;
 
-    if (poller >= 0)
+    if (poller >= 0) {
         return owner_pid == epb_sys_pid() ? 0 : UV_ENOSYS;
+    }
     int opened = epb_poller_open();
-    if (opened < 0)
+    if (opened < 0) {
         return opened;
+    }
     poller = opened;
     owner_pid = epb_sys_pid();
     int error = epb_thread_start(&thread, run_waiter, &poller);
@@ -101,8 +104,9 @@ grow(void)
     uint32_t count = slot_count == 0 ? 16 : slot_count * 2;
     struct slot *grown = epb_mem_table_resize(slots, count * sizeof(*slots));
 
-    if (grown == NULL)
+    if (grown == NULL) {
         return UV_ENOMEM;
+    }
     for (uint32_t i = slot_count; i < count; i++) {
         grown[i] = (struct slot){.generation = 1, .next_free = first_free};
         first_free = i;
@@ -117,15 +121,18 @@ add_locked(int fd, epb_waiter_fn on_ready, void *context, uint64_t *handle)
 {
     int error = start();
 
-    if (error == 0 && first_free == NO_SLOT)
+    if (error == 0 && first_free == NO_SLOT) {
         error = grow();
-    if (error != 0)
+    }
+    if (error != 0) {
         return error;
+    }
     uint32_t index = first_free;
     struct slot *slot = &slots[index];
     error = epb_poller_add(poller, fd, handle_of(index));
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     first_free = slot->next_free;
     slot->on_ready = on_ready;
     slot->context = context;
@@ -166,8 +173,9 @@ epb_waiter_remove(uint64_t handle)
     struct slot *slot = find_slot(handle);
     if (slot != NULL) {
         /* A forked child shares the kernel's table with its parent: leave it alone. */
-        if (owner_pid == epb_sys_pid())
+        if (owner_pid == epb_sys_pid()) {
             epb_poller_remove(poller, slot->fd);
+        }
         slot->on_ready = NULL;
         slot->context = NULL;
         slot->generation++;

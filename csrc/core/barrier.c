@@ -1,3 +1,4 @@
+/* See barrier.h. */
 #include "barrier.h"
 
 #include "../base/map.h"
@@ -28,7 +29,7 @@ key_of(const void *item)
 static size_t
 barrier_bytes(const struct barrier *barrier)
 {
-    return sizeof *barrier + barrier->key_bytes;
+    return sizeof(*barrier) + barrier->key_bytes;
 }
 
 static enum epb_status
@@ -39,7 +40,7 @@ barrier_new(struct epb_barriers *barriers, const struct epb_request *request,
     void *block;
     enum epb_status status =
         epb_quota_alloc(barriers->quota, barriers->arena,
-                        sizeof *barrier + request->key.size_bytes, &block);
+                        sizeof(*barrier) + request->key.size_bytes, &block);
 
     if (status != EPB_OK) {
         return status;
@@ -198,7 +199,7 @@ struct epb_barriers *
 epb_barriers_new(struct epb_arena *arena, struct epb_quota *quota,
                  struct epb_waits *waits)
 {
-    struct epb_barriers *barriers = epb_mem_table_alloc(sizeof *barriers);
+    struct epb_barriers *barriers = epb_mem_table_alloc(sizeof(*barriers));
 
     if (barriers == NULL) {
         return NULL;
@@ -224,5 +225,5 @@ epb_barriers_free(struct epb_barriers *barriers)
 size_t
 epb_barriers_table_bytes(const struct epb_barriers *barriers)
 {
-    return sizeof *barriers + epb_map_bytes(barriers->map);
+    return sizeof(*barriers) + epb_map_bytes(barriers->map);
 }

@@ -50,11 +50,11 @@ static enum epb_status
 pack_number(struct epb_buf *list, uint64_t number)
 {
     uint8_t *out;
-    enum epb_status status = epb_buf_reserve(list, sizeof number, &out);
+    enum epb_status status = epb_buf_reserve(list, sizeof(number), &out);
 
     if (status == EPB_OK) {
         epb_put_u64(out, number);
-        epb_buf_commit(list, sizeof number);
+        epb_buf_commit(list, sizeof(number));
     }
     return status;
 }

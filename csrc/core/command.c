@@ -1,3 +1,4 @@
+/* See command.h. */
 #include "command.h"
 
 #include "../base/utf8.h"
@@ -26,7 +27,7 @@ static const uint8_t row_after[] = {
 unsigned
 epb_command_count(void)
 {
-    return (unsigned)(sizeof commands / sizeof commands[0]);
+    return (unsigned)(sizeof(commands) / sizeof(commands[0]));
 }
 
 const struct epb_command *
@@ -39,7 +40,7 @@ epb_command_at(unsigned index)
 const struct epb_command *
 epb_command_find(unsigned action)
 {
-    if (action >= sizeof row_after / sizeof row_after[0] || row_after[action] == 0) {
+    if (action >= sizeof(row_after) / sizeof(row_after[0]) || row_after[action] == 0) {
         return NULL;
     }
     return &commands[row_after[action] - 1];

@@ -1,3 +1,4 @@
+/* See engine.h. */
 #include "engine.h"
 
 #include "command.h"
@@ -71,7 +72,7 @@ struct epb_engine *
 epb_engine_new(const struct epb_options *options, const struct epb_time *now,
                epb_engine_ready_fn on_ready, void *context)
 {
-    struct epb_engine *engine = epb_mem_table_alloc(sizeof *engine);
+    struct epb_engine *engine = epb_mem_table_alloc(sizeof(*engine));
 
     if (engine == NULL) {
         return NULL;
@@ -259,7 +260,7 @@ epb_engine_run(struct epb_engine *engine, struct epb_party *party,
                struct epb_reply *reply)
 {
     forget_reply(engine);
-    epb_zero(reply, sizeof *reply);
+    epb_zero(reply, sizeof(*reply));
     reply->status = EPB_OK;
     reply->id = request->id;
     engine->requests++;

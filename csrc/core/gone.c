@@ -1,3 +1,4 @@
+/* See gone.h. */
 #include "gone.h"
 
 #include "../base/list.h"
@@ -29,7 +30,7 @@ key_of(const void *item)
 static size_t
 asked_bytes(const struct name *name)
 {
-    return sizeof *name + name->key_bytes;
+    return sizeof(*name) + name->key_bytes;
 }
 
 static void
@@ -56,7 +57,7 @@ name_remove(struct epb_gone *gone, struct name *name)
 static struct name *
 name_new(struct epb_gone *gone, struct epb_bytes key)
 {
-    struct name *name = epb_arena_alloc(gone->arena, sizeof *name + key.size_bytes);
+    struct name *name = epb_arena_alloc(gone->arena, sizeof(*name) + key.size_bytes);
 
     if (name == NULL) {
         return NULL;
@@ -78,7 +79,7 @@ name_new(struct epb_gone *gone, struct epb_bytes key)
 struct epb_gone *
 epb_gone_new(struct epb_arena *arena)
 {
-    struct epb_gone *gone = epb_mem_table_alloc(sizeof *gone);
+    struct epb_gone *gone = epb_mem_table_alloc(sizeof(*gone));
 
     if (gone == NULL) {
         return NULL;
@@ -175,5 +176,5 @@ epb_gone_find(const struct epb_gone *gone, struct epb_bytes key, uint64_t now_bo
 size_t
 epb_gone_bytes(const struct epb_gone *gone)
 {
-    return sizeof *gone + epb_map_bytes(gone->map);
+    return sizeof(*gone) + epb_map_bytes(gone->map);
 }

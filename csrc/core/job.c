@@ -1,3 +1,4 @@
+/* See job.h. */
 #include "job.h"
 
 #include "state.h"

@@ -36,13 +36,13 @@ struct epb_leases *
 epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_waits *waits,
                bool single_lease, const struct epb_time *now)
 {
-    struct epb_leases *leases = epb_mem_table_alloc(sizeof *leases);
+    struct epb_leases *leases = epb_mem_table_alloc(sizeof(*leases));
 
     if (leases == NULL) {
         return NULL;
     }
     if (!maps_new(leases) ||
-        epb_sys_random(&leases->seed, sizeof leases->seed) != EPB_OK) {
+        epb_sys_random(&leases->seed, sizeof(leases->seed)) != EPB_OK) {
         maps_free(leases);
         epb_mem_table_free(leases);
         return NULL;

@@ -19,7 +19,7 @@ reason_free_unused(struct epb_leases *leases, struct epb_reason *reason)
 {
     if (reason->waits == 0) {
         epb_quota_release(leases->quota, leases->arena, reason,
-                          sizeof *reason + reason->size_bytes);
+                          sizeof(*reason) + reason->size_bytes);
     }
 }
 
@@ -36,7 +36,7 @@ reason_new(struct epb_leases *leases, struct epb_bytes text, struct epb_reason *
     struct epb_reason *reason;
     void *block;
     enum epb_status status = epb_quota_alloc(leases->quota, leases->arena,
-                                             sizeof *reason + text.size_bytes, &block);
+                                             sizeof(*reason) + text.size_bytes, &block);
 
     if (status != EPB_OK) {
         return status;
@@ -58,7 +58,7 @@ epb_reason_set_cycle(struct epb_leases *leases, struct epb_wait *wait,
     void *block;
     size_t size_bytes = epb_lease_cycle_pack(leases, now, NULL);
 
-    if (epb_quota_alloc(leases->quota, leases->arena, sizeof *reason + size_bytes,
+    if (epb_quota_alloc(leases->quota, leases->arena, sizeof(*reason) + size_bytes,
                         &block) != EPB_OK) {
         return;
     }

@@ -94,7 +94,7 @@ epb_flow_set(struct epb_leases *leases, struct epb_grant *wish, struct epb_bytes
     flow = block;
     flow->room = room;
     for (size_t i = 0; i < room; i++) {
-        uint64_t token = epb_get_u64(tokens.data + i * sizeof token);
+        uint64_t token = epb_get_u64(tokens.data + i * sizeof(token));
         struct epb_grant *grant = epb_lease_find(leases, token, now);
 
         if (grant != NULL) {

@@ -307,7 +307,7 @@ stage(struct epb_leases *leases, struct epb_lease_filling *filling,
     void *block;
     enum epb_status status = epb_quota_alloc(
         leases->quota, leases->arena,
-        sizeof *element + EPB_ELEMENT_NAME_BYTES + unpack->value.size_bytes, &block);
+        sizeof(*element) + EPB_ELEMENT_NAME_BYTES + unpack->value.size_bytes, &block);
 
     if (status != EPB_OK) {
         return status;

@@ -25,7 +25,7 @@ resource_release(struct epb_leases *leases, struct epb_resource *resource)
 {
     epb_slots_fini(&resource->slots, leases->arena, leases->quota);
     epb_quota_release(leases->quota, leases->arena, resource,
-                      sizeof *resource + resource->key_bytes);
+                      sizeof(*resource) + resource->key_bytes);
 }
 
 enum epb_status
@@ -42,7 +42,7 @@ epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
     }
     EPB_ASSERT(key.size_bytes > 0 && key.size_bytes <= EPB_KEY_MAX_BYTES);
     status = epb_quota_alloc(leases->quota, leases->arena,
-                             sizeof *resource + key.size_bytes, &block);
+                             sizeof(*resource) + key.size_bytes, &block);
     if (status != EPB_OK) {
         return status;
     }

@@ -15,7 +15,7 @@ epb_holder_key(const void *item)
 {
     const struct epb_holder *holder = item;
 
-    return (struct epb_bytes){(const uint8_t *)&holder->name, sizeof holder->name};
+    return (struct epb_bytes){(const uint8_t *)&holder->name, sizeof(holder->name)};
 }
 
 struct epb_bytes
@@ -23,7 +23,7 @@ epb_stake_key(const void *item)
 {
     const struct epb_stake *stake = item;
 
-    return (struct epb_bytes){(const uint8_t *)&stake->name, sizeof stake->name};
+    return (struct epb_bytes){(const uint8_t *)&stake->name, sizeof(stake->name)};
 }
 _Static_assert(sizeof(struct epb_holder_name) == sizeof(void *) + sizeof(uint64_t) &&
                    sizeof(struct epb_stake_name) == 2 * sizeof(void *),
@@ -35,7 +35,7 @@ static void
 worker_release(struct epb_leases *leases, struct epb_worker *worker)
 {
     epb_quota_release(leases->quota, leases->arena, worker,
-                      sizeof *worker + worker->id_bytes);
+                      sizeof(*worker) + worker->id_bytes);
 }
 
 static void
@@ -59,8 +59,8 @@ worker_get(struct epb_leases *leases, struct epb_bytes id, struct epb_worker **o
         return EPB_OK;
     }
     EPB_ASSERT(id.size_bytes > 0 && id.size_bytes <= EPB_WORKER_MAX_BYTES);
-    status = epb_quota_alloc(leases->quota, leases->arena, sizeof *worker + id.size_bytes,
-                             &block);
+    status = epb_quota_alloc(leases->quota, leases->arena,
+                             sizeof(*worker) + id.size_bytes, &block);
     if (status != EPB_OK) {
         return status;
     }
@@ -92,7 +92,7 @@ epb_holder_of(const struct epb_leases *leases, const struct epb_worker *worker,
     const struct epb_holder_name name = {worker, session};
 
     return epb_map_find(leases->holders,
-                        (struct epb_bytes){(const uint8_t *)&name, sizeof name});
+                        (struct epb_bytes){(const uint8_t *)&name, sizeof(name)});
 }
 
 struct epb_worker *
@@ -121,7 +121,7 @@ holder_free_unused(struct epb_leases *leases, struct epb_holder *holder)
         epb_map_remove(leases->holders, holder);
         epb_list_remove(&holder->of_worker);
         epb_list_remove(&holder->of_group);
-        epb_quota_release(leases->quota, leases->arena, holder, sizeof *holder);
+        epb_quota_release(leases->quota, leases->arena, holder, sizeof(*holder));
         worker_free_unused(leases, worker);
     }
 }
@@ -133,7 +133,7 @@ holder_new(struct epb_leases *leases, struct epb_worker *worker,
     struct epb_holder *holder;
     void *block;
     enum epb_status status =
-        epb_quota_alloc(leases->quota, leases->arena, sizeof *holder, &block);
+        epb_quota_alloc(leases->quota, leases->arena, sizeof(*holder), &block);
 
     if (status != EPB_OK) {
         return status;
@@ -147,7 +147,7 @@ holder_new(struct epb_leases *leases, struct epb_worker *worker,
     epb_list_init(&holder->losses);
     status = epb_map_insert(leases->holders, holder);
     if (status != EPB_OK) {
-        epb_quota_release(leases->quota, leases->arena, holder, sizeof *holder);
+        epb_quota_release(leases->quota, leases->arena, holder, sizeof(*holder));
         return status;
     }
     epb_mark_set(&holder->mark, EPB_MARK_HOLDER);
@@ -210,7 +210,7 @@ stake_of(const struct epb_leases *leases, const struct epb_holder *holder,
     const struct epb_stake_name name = {holder, resource};
 
     return epb_map_find(leases->stakes,
-                        (struct epb_bytes){(const uint8_t *)&name, sizeof name});
+                        (struct epb_bytes){(const uint8_t *)&name, sizeof(name)});
 }
 
 /* The holder's stake in the key or lock of this name, NULL when it has none. */
@@ -236,7 +236,7 @@ epb_stake_free_unused(struct epb_leases *leases, struct epb_stake *stake)
     EPB_ASSERT(epb_list_empty(&stake->grants) && stake->grant_count == 0);
     epb_mark_clear(&stake->mark, EPB_MARK_STAKE);
     epb_map_remove(leases->stakes, stake);
-    epb_quota_release(leases->quota, leases->arena, stake, sizeof *stake);
+    epb_quota_release(leases->quota, leases->arena, stake, sizeof(*stake));
     holder->stakes--;
     holder_free_unused(leases, holder);
     resource->stakes--;
@@ -250,7 +250,7 @@ stake_new(struct epb_leases *leases, struct epb_holder *holder,
     struct epb_stake *stake;
     void *block;
     enum epb_status status =
-        epb_quota_alloc(leases->quota, leases->arena, sizeof *stake, &block);
+        epb_quota_alloc(leases->quota, leases->arena, sizeof(*stake), &block);
 
     if (status != EPB_OK) {
         return status;
@@ -262,7 +262,7 @@ stake_new(struct epb_leases *leases, struct epb_holder *holder,
     epb_list_init(&stake->grants);
     status = epb_map_insert(leases->stakes, stake);
     if (status != EPB_OK) {
-        epb_quota_release(leases->quota, leases->arena, stake, sizeof *stake);
+        epb_quota_release(leases->quota, leases->arena, stake, sizeof(*stake));
         return status;
     }
     epb_mark_set(&stake->mark, EPB_MARK_STAKE);

@@ -48,7 +48,7 @@ epb_element_fill(struct epb_element *element, const struct epb_resource *pool,
 {
     epb_list_init(&element->of_free);
     element->value_bytes = (uint32_t)value.size_bytes;
-    memcpy(element->name, &pool->number, sizeof pool->number);
+    memcpy(element->name, &pool->number, sizeof(pool->number));
     element->name[EPB_ELEMENT_NAME_BYTES - 1] = is_binary ? 1 : 0;
     if (value.size_bytes > 0) {
         memcpy(element->name + EPB_ELEMENT_NAME_BYTES, value.data, value.size_bytes);
@@ -77,7 +77,7 @@ void
 epb_element_release(struct epb_leases *leases, struct epb_element *element)
 {
     epb_quota_release(leases->quota, leases->arena, element,
-                      sizeof *element + name_bytes(element));
+                      sizeof(*element) + name_bytes(element));
 }
 
 size_t
@@ -153,7 +153,7 @@ element_find(const struct epb_leases *leases, const struct epb_resource *pool,
              bool is_binary, struct epb_bytes value, struct epb_element **out)
 {
     struct epb_element *wanted;
-    size_t size_bytes = sizeof *wanted + EPB_ELEMENT_NAME_BYTES + value.size_bytes;
+    size_t size_bytes = sizeof(*wanted) + EPB_ELEMENT_NAME_BYTES + value.size_bytes;
 
     wanted = epb_arena_alloc(leases->arena, size_bytes);
     if (wanted == NULL) {

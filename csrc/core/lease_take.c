@@ -17,7 +17,7 @@ epb_take_new(struct epb_leases *leases, const struct epb_stake *stake,
         return EPB_OK;
     }
     EPB_ASSERT(stake->holder->group == party->group);
-    status = epb_quota_alloc(leases->quota, leases->arena, sizeof *take, &block);
+    status = epb_quota_alloc(leases->quota, leases->arena, sizeof(*take), &block);
     if (status != EPB_OK) {
         return status;
     }
@@ -37,7 +37,7 @@ epb_take_free(struct epb_leases *leases, struct epb_take *take)
     }
     epb_list_remove(&take->of_grant);
     epb_list_remove(&take->of_party);
-    epb_quota_release(leases->quota, leases->arena, take, sizeof *take);
+    epb_quota_release(leases->quota, leases->arena, take, sizeof(*take));
 }
 
 static bool

@@ -1,3 +1,4 @@
+/* See listing.h. */
 #include "listing.h"
 
 #include "../base/mem.h"
@@ -26,7 +27,7 @@ chunk_add(struct epb_listing *listing)
     if (listing->chunk_count == listing->chunk_room) {
         size_t room = listing->chunk_room == 0 ? ROOM_LEAST : 2 * listing->chunk_room;
         uint8_t **chunks =
-            epb_mem_table_resize(listing->chunks, room * sizeof *listing->chunks);
+            epb_mem_table_resize(listing->chunks, room * sizeof(*listing->chunks));
 
         if (chunks == NULL) {
             return EPB_INTERNAL;
@@ -52,7 +53,7 @@ ref_room(struct epb_listing *listing)
     if (listing->count < listing->ref_room) {
         return EPB_OK;
     }
-    refs = epb_mem_table_resize(listing->refs, room * sizeof *refs);
+    refs = epb_mem_table_resize(listing->refs, room * sizeof(*refs));
     if (refs == NULL) {
         return EPB_INTERNAL;
     }
@@ -256,5 +257,5 @@ size_t
 epb_listing_bytes(const struct epb_listing *listing)
 {
     return listing->chunk_count * CHUNK_BYTES +
-           2 * listing->ref_room * sizeof *listing->refs;
+           2 * listing->ref_room * sizeof(*listing->refs);
 }

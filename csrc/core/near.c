@@ -1,3 +1,4 @@
+/* See near.h. */
 #include "near.h"
 
 /* What a search may cost. A name costs one, and one more for each 16 of its bytes: some

@@ -1,3 +1,4 @@
+/* See slots.h. */
 #include "slots.h"
 
 #include <string.h>

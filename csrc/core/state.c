@@ -1,3 +1,4 @@
+/* See state.h. */
 #include "state.h"
 
 /* The store tells of changes */
@@ -164,8 +165,8 @@ epb_state_stats(const struct epb_engine *engine, const struct epb_time *now,
         .requests = engine->requests,
         .draining = engine->draining,
     };
-    memcpy(stats->by_action, engine->by_action, sizeof stats->by_action);
-    memcpy(stats->by_status, engine->by_status, sizeof stats->by_status);
+    memcpy(stats->by_action, engine->by_action, sizeof(stats->by_action));
+    memcpy(stats->by_status, engine->by_status, sizeof(stats->by_status));
     stats->waiting = epb_waits_count(engine->waits) - stats->watchers;
     epb_store_stats(engine->store, &stats->store);
     epb_leases_stats(engine->leases, &stats->leases);

@@ -189,7 +189,7 @@ struct epb_store *
 epb_store_new(const struct epb_options *options, struct epb_arena *arena,
               struct epb_quota *quota, const struct epb_store_hooks *hooks)
 {
-    struct epb_store *store = epb_mem_table_alloc(sizeof *store);
+    struct epb_store *store = epb_mem_table_alloc(sizeof(*store));
 
     if (store == NULL) {
         return NULL;
@@ -352,9 +352,9 @@ epb_store_incr(struct epb_store *store, struct epb_bytes key, int64_t by, uint64
     if (!number_add(number, by, &number)) {
         return EPB_NOT_A_NUMBER;
     }
-    int length = snprintf(text, sizeof text, "%" PRId64, number);
+    int length = snprintf(text, sizeof(text), "%" PRId64, number);
 
-    EPB_ASSERT(length > 0 && (size_t)length < sizeof text);
+    EPB_ASSERT(length > 0 && (size_t)length < sizeof(text));
     const struct epb_write write = {
         .key = key,
         .value = {(const uint8_t *)text, (size_t)length},
@@ -362,7 +362,7 @@ epb_store_incr(struct epb_store *store, struct epb_bytes key, int64_t by, uint64
     };
 
     status = put(store, &write, now, &item);
-    epb_mem_wipe(text, sizeof text);
+    epb_mem_wipe(text, sizeof(text));
     if (status == EPB_OK) {
         epb_store_tell(store, EPB_EVENT_SET, item);
         *result = number;

@@ -178,7 +178,7 @@ throttle_new(struct epb_throttles *throttles, struct epb_bytes key, struct throt
 
     if (status == EPB_OK) {
         status = epb_quota_alloc(throttles->quota, throttles->arena,
-                                 sizeof *throttle + key.size_bytes, &block);
+                                 sizeof(*throttle) + key.size_bytes, &block);
     }
     if (status != EPB_OK) {
         return status;
@@ -189,7 +189,7 @@ throttle_new(struct epb_throttles *throttles, struct epb_bytes key, struct throt
     status = epb_map_insert(throttles->map, throttle);
     if (status != EPB_OK) {
         epb_quota_release(throttles->quota, throttles->arena, throttle,
-                          sizeof *throttle + throttle->key_bytes);
+                          sizeof(*throttle) + throttle->key_bytes);
         return status;
     }
     throttle->wake.index = EPB_HEAP_NOWHERE;
@@ -207,7 +207,7 @@ throttle_free(struct epb_throttles *throttles, struct throttle *throttle)
     epb_heap_remove(&throttles->heap, &throttle->due);
     epb_map_remove(throttles->map, throttle);
     epb_quota_release(throttles->quota, throttles->arena, throttle,
-                      sizeof *throttle + throttle->key_bytes);
+                      sizeof(*throttle) + throttle->key_bytes);
 }
 
 static void
@@ -502,7 +502,7 @@ struct epb_throttles *
 epb_throttles_new(struct epb_arena *arena, struct epb_quota *quota,
                   struct epb_waits *waits)
 {
-    struct epb_throttles *throttles = epb_mem_table_alloc(sizeof *throttles);
+    struct epb_throttles *throttles = epb_mem_table_alloc(sizeof(*throttles));
 
     if (throttles == NULL) {
         return NULL;
@@ -640,6 +640,6 @@ epb_throttles_count(const struct epb_throttles *throttles)
 size_t
 epb_throttles_table_bytes(const struct epb_throttles *throttles)
 {
-    return sizeof *throttles + epb_map_bytes(throttles->map) +
+    return sizeof(*throttles) + epb_map_bytes(throttles->map) +
            epb_heap_bytes(&throttles->heap) + epb_heap_bytes(&throttles->wakes);
 }

@@ -25,21 +25,21 @@ key_of_group(const void *item)
 {
     const struct epb_group *group = item;
 
-    return (struct epb_bytes){group->key, sizeof group->key};
+    return (struct epb_bytes){group->key, sizeof(group->key)};
 }
 
 struct epb_waits *
 epb_waits_new(struct epb_arena *arena, struct epb_quota *quota, uint64_t max_waits,
               void (*on_ready)(void *context, void *user), void *context)
 {
-    struct epb_waits *waits = epb_mem_table_alloc(sizeof *waits);
+    struct epb_waits *waits = epb_mem_table_alloc(sizeof(*waits));
 
     if (waits == NULL) {
         return NULL;
     }
     waits->keyed = epb_map_new(key_of_group);
     if (waits->keyed == NULL ||
-        epb_sys_random(&waits->seed, sizeof waits->seed) != EPB_OK) {
+        epb_sys_random(&waits->seed, sizeof(waits->seed)) != EPB_OK) {
         epb_map_free(waits->keyed);
         epb_mem_table_free(waits);
         return NULL;
@@ -69,7 +69,7 @@ epb_waits_free(struct epb_waits *waits)
 static struct epb_group *
 group_new(struct epb_waits *waits)
 {
-    struct epb_group *group = epb_arena_alloc(waits->arena, sizeof *group);
+    struct epb_group *group = epb_arena_alloc(waits->arena, sizeof(*group));
 
     if (group != NULL) {
         group->session = ++waits->last_session;
@@ -89,7 +89,7 @@ group_free_unused(struct epb_waits *waits, struct epb_group *group)
     if (group->keyed) {
         epb_map_remove(waits->keyed, group);
     }
-    epb_arena_release(waits->arena, group, sizeof *group);
+    epb_arena_release(waits->arena, group, sizeof(*group));
 }
 
 enum epb_status
@@ -109,7 +109,7 @@ epb_group_get(struct epb_waits *waits, const uint8_t key[EPB_SESSION_KEY_BYTES],
         return EPB_INTERNAL;
     }
     group->pid = pid;
-    memcpy(group->key, key, sizeof group->key);
+    memcpy(group->key, key, sizeof(group->key));
     status = epb_map_insert(waits->keyed, group);
     group->keyed = status == EPB_OK;
     if (status != EPB_OK) {
@@ -145,7 +145,7 @@ epb_party_join(struct epb_waits *waits, struct epb_party *party, struct epb_grou
 struct epb_party *
 epb_party_new(struct epb_waits *waits, void *user, bool sessionless)
 {
-    struct epb_party *party = epb_mem_table_alloc(sizeof *party);
+    struct epb_party *party = epb_mem_table_alloc(sizeof(*party));
 
     if (party == NULL) {
         return NULL;
@@ -298,7 +298,7 @@ epb_wait_new(struct epb_waits *waits, struct epb_party *party,
     if (is_full(waits)) {
         return EPB_MAX_WAITERS;
     }
-    status = epb_quota_alloc(waits->quota, waits->arena, sizeof *wait, &block);
+    status = epb_quota_alloc(waits->quota, waits->arena, sizeof(*wait), &block);
     if (status != EPB_OK) {
         return status;
     }
@@ -362,7 +362,7 @@ epb_wait_free(struct epb_waits *waits, struct epb_wait *wait)
     EPB_ASSERT(epb_list_empty(&wait->of_party) && epb_list_empty(&wait->of_queue));
     epb_mark_clear(&wait->mark, EPB_MARK_WAIT);
     epb_tree_remove(&wait->party->ids, &wait->by_id);
-    epb_quota_release(waits->quota, waits->arena, wait, sizeof *wait);
+    epb_quota_release(waits->quota, waits->arena, wait, sizeof(*wait));
 }
 
 bool

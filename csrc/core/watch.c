@@ -1,3 +1,4 @@
+/* See watch.h. */
 #include "watch.h"
 
 #include "../base/buf.h"
@@ -78,7 +79,7 @@ watcher_key(const void *item)
 {
     const struct watcher *watcher = item;
 
-    return (struct epb_bytes){(const uint8_t *)&watcher->name, sizeof watcher->name};
+    return (struct epb_bytes){(const uint8_t *)&watcher->name, sizeof(watcher->name)};
 }
 
 /* Requests that wait for a key */
@@ -92,7 +93,7 @@ group_of(const struct epb_wait *wait)
 static size_t
 group_bytes(const struct group *group)
 {
-    return sizeof *group + group->key_bytes;
+    return sizeof(*group) + group->key_bytes;
 }
 
 static void
@@ -117,7 +118,7 @@ group_get(struct epb_watches *watches, struct epb_bytes key, struct group **out)
         return EPB_OK;
     }
     status = epb_quota_alloc(watches->quota, watches->arena,
-                             sizeof *group + key.size_bytes, &block);
+                             sizeof(*group) + key.size_bytes, &block);
     if (status != EPB_OK) {
         return status;
     }
@@ -233,7 +234,7 @@ prefix_free_unused(struct epb_watches *watches, struct prefix *prefix)
     if (epb_list_empty(&prefix->watchers) && epb_list_empty(&prefix->silent)) {
         epb_map_remove(watches->prefixes, prefix);
         epb_quota_release(watches->quota, watches->arena, prefix,
-                          sizeof *prefix + prefix->size_bytes);
+                          sizeof(*prefix) + prefix->size_bytes);
     }
 }
 
@@ -249,7 +250,7 @@ prefix_get(struct epb_watches *watches, struct epb_bytes bytes, struct prefix **
         return EPB_OK;
     }
     status = epb_quota_alloc(watches->quota, watches->arena,
-                             sizeof *prefix + bytes.size_bytes, &block);
+                             sizeof(*prefix) + bytes.size_bytes, &block);
     if (status != EPB_OK) {
         return status;
     }
@@ -263,7 +264,7 @@ prefix_get(struct epb_watches *watches, struct epb_bytes bytes, struct prefix **
     status = epb_map_insert(watches->prefixes, prefix);
     if (status != EPB_OK) {
         epb_quota_release(watches->quota, watches->arena, prefix,
-                          sizeof *prefix + prefix->size_bytes);
+                          sizeof(*prefix) + prefix->size_bytes);
         return status;
     }
     *out = prefix;
@@ -305,7 +306,7 @@ watcher_find(const struct epb_watches *watches, const struct epb_party *party,
     const struct name name = {party, id};
 
     return epb_map_find(watches->watchers,
-                        (struct epb_bytes){(const uint8_t *)&name, sizeof name});
+                        (struct epb_bytes){(const uint8_t *)&name, sizeof(name)});
 }
 
 /* A watcher in the map, without a prefix yet. */
@@ -316,7 +317,7 @@ watcher_new(struct epb_watches *watches, struct epb_party *party, uint32_t id,
     struct watcher *watcher;
     void *block;
     enum epb_status status =
-        epb_quota_alloc(watches->quota, watches->arena, sizeof *watcher, &block);
+        epb_quota_alloc(watches->quota, watches->arena, sizeof(*watcher), &block);
 
     if (status != EPB_OK) {
         return status;
@@ -339,7 +340,7 @@ watcher_new(struct epb_watches *watches, struct epb_party *party, uint32_t id,
         }
         epb_map_remove(watches->watchers, watcher);
     }
-    epb_quota_release(watches->quota, watches->arena, watcher, sizeof *watcher);
+    epb_quota_release(watches->quota, watches->arena, watcher, sizeof(*watcher));
     return status;
 }
 
@@ -376,7 +377,7 @@ watcher_free(struct epb_watches *watches, struct watcher *watcher)
         watcher_hush(watches, watcher);
         prefix_free_unused(watches, watcher->prefix);
     }
-    epb_quota_release(watches->quota, watches->arena, watcher, sizeof *watcher);
+    epb_quota_release(watches->quota, watches->arena, watcher, sizeof(*watcher));
 }
 
 enum epb_status
@@ -583,7 +584,7 @@ watcher_take(struct epb_watches *watches, struct watcher *watcher, size_t max_by
     if (watcher->overflowed) {
         watcher->overflowed = false;
         watcher_listen(watches, watcher);
-        return (struct epb_bytes){overflow, sizeof overflow};
+        return (struct epb_bytes){overflow, sizeof(overflow)};
     }
     watches->taken = watcher;
     watches->taken_bytes = queue_front(watcher, max_bytes, &count);
@@ -632,7 +633,7 @@ epb_watch_forget(struct epb_watches *watches)
 struct epb_watches *
 epb_watches_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_waits *waits)
 {
-    struct epb_watches *watches = epb_mem_table_alloc(sizeof *watches);
+    struct epb_watches *watches = epb_mem_table_alloc(sizeof(*watches));
 
     if (watches == NULL) {
         return NULL;
@@ -672,6 +673,6 @@ epb_watches_count(const struct epb_watches *watches)
 size_t
 epb_watches_table_bytes(const struct epb_watches *watches)
 {
-    return sizeof *watches + epb_map_bytes(watches->groups) +
+    return sizeof(*watches) + epb_map_bytes(watches->groups) +
            epb_map_bytes(watches->prefixes) + epb_map_bytes(watches->watchers);
 }

@@ -52,10 +52,12 @@ epb_look_give_way(struct epb_look *look, uint64_t *now_ns)
     uint64_t since_ns = *now_ns;
     epb_sys_yield();
     *now_ns = epb_sys_ticks_ns();
-    if (*now_ns - since_ns >= EPB_LOOK_ALONE_NS)
+    if (*now_ns - since_ns >= EPB_LOOK_ALONE_NS) {
         return *now_ns - since_ns;
-    if (!look->favoured)
+    }
+    if (!look->favoured) {
         look->alone = EPB_LOOK_ALONE_ROUNDS;
+    }
     return 0;
 }
 
@@ -63,8 +65,9 @@ epb_look_give_way(struct epb_look *look, uint64_t *now_ns)
 static inline bool
 epb_look_worth(struct epb_look *look)
 {
-    if (look->skips == 0)
+    if (look->skips == 0) {
         return true;
+    }
     look->skips--;
     return false;
 }
@@ -77,8 +80,9 @@ epb_look_done(struct epb_look *look, bool found)
         return;
     }
     look->misses++;
-    if (look->misses < EPB_LOOK_PATIENCE)
+    if (look->misses < EPB_LOOK_PATIENCE) {
         return;
+    }
     unsigned skips = look->misses - EPB_LOOK_PATIENCE + 1;
     look->skips = skips < EPB_LOOK_MAX_SKIPS ? skips : EPB_LOOK_MAX_SKIPS;
 }

@@ -26,8 +26,9 @@ union control {
 static void
 close_end(int *end)
 {
-    if (*end >= 0)
+    if (*end >= 0) {
         epb_socket_close(*end);
+    }
     *end = -1;
 }
 
@@ -38,7 +39,7 @@ epb_pipes_close(struct epb_pipe_ends *ends)
     close_end(&ends->out);
 }
 
-/* --- Making them --- */
+/* Making them */
 
 /* The same pipe once more, by a file description of its own. */
 static int
@@ -74,8 +75,9 @@ epb_pipes_make(struct epb_pipe_ends *own, struct epb_pipe_ends *peers)
     } else {
         both_ways = open_both_ways(from_peer[1]);
         error = both_ways < 0 ? both_ways : 0;
-        if (error == 0 && !leaves_enough(both_ways))
+        if (error == 0 && !leaves_enough(both_ways)) {
             error = UV_EMFILE;
+        }
     }
     close_end(&from_peer[1]);
     *own = (struct epb_pipe_ends){.in = from_peer[0], .out = to_peer[1]};
@@ -101,7 +103,7 @@ epb_pipes_drained(const uv_pipe_t *in)
            ioctl(fd, FIONREAD, &waiting_bytes) != 0 || waiting_bytes == 0;
 }
 
-/* --- Passing them --- */
+/* Passing them */
 
 int
 epb_pipes_pass(const uv_pipe_t *socket, struct epb_bytes bytes,
@@ -120,8 +122,9 @@ epb_pipes_pass(const uv_pipe_t *socket, struct epb_bytes bytes,
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof(control.bytes)};
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     memset(&control, 0, sizeof(control));
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
@@ -132,12 +135,13 @@ epb_pipes_pass(const uv_pipe_t *socket, struct epb_bytes bytes,
     do {
         sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (sent < 0 && errno == EINTR);
-    if (sent >= 0)
+    if (sent >= 0) {
         return (int)sent;
+    }
     return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
 }
 
-/* --- Taking them --- */
+/* Taking them */
 
 /* A pipe's end, opened for this, which doesn't block. */
 static bool
@@ -164,8 +168,9 @@ epb_pipes_receive(int socket, void *memory, size_t size_bytes, struct epb_pipe_e
     struct epb_rights rights;
     int got = epb_rights_receive(socket, memory, size_bytes, &rights);
 
-    if (got < 0)
+    if (got < 0) {
         return got;
+    }
     if (!epb_pipes_any(ends) && are_ends(&rights)) {
         *ends = (struct epb_pipe_ends){.in = rights.fds[0], .out = rights.fds[1]};
     } else {

@@ -40,7 +40,7 @@ struct batch {
 static struct batch *first;
 static unsigned closers;
 
-/* --- Refusing --- */
+/* Refusing */
 
 #ifdef SO_PASSRIGHTS
 
@@ -95,13 +95,14 @@ epb_rights_may_come(int socket)
 
 #endif
 
-/* --- Closing them --- */
+/* Closing them */
 
 static void
 close_batch(struct batch *batch)
 {
-    for (size_t i = 0; i < batch->count; i++)
+    for (size_t i = 0; i < batch->count; i++) {
         epb_socket_close(batch->fds[i]);
+    }
     epb_mem_table_free(batch);
 }
 
@@ -127,8 +128,9 @@ start_closer(void)
 {
     uv_thread_t thread;
 
-    if (closers == CLOSERS_MAX || epb_thread_start(&thread, run_closer, NULL) != 0)
+    if (closers == CLOSERS_MAX || epb_thread_start(&thread, run_closer, NULL) != 0) {
         return;
+    }
     epb_thread_detach(&thread);
     closers++;
 }
@@ -138,12 +140,14 @@ epb_rights_close(struct epb_rights *rights)
 {
     size_t size_bytes = rights->count * sizeof(rights->fds[0]);
 
-    if (rights->count == 0)
+    if (rights->count == 0) {
         return;
+    }
     struct batch *batch = epb_mem_table_alloc(sizeof(*batch) + size_bytes);
     /* Without memory they stay open. */
-    if (batch == NULL)
+    if (batch == NULL) {
         return;
+    }
     batch->count = rights->count;
     memcpy(batch->fds, rights->fds, size_bytes);
     rights->count = 0;
@@ -154,7 +158,7 @@ epb_rights_close(struct epb_rights *rights)
     epb_unlock(EPB_LOCK_RIGHTS);
 }
 
-/* --- Taking them --- */
+/* Taking them */
 
 union control {
     struct cmsghdr header; /* for its alignment */
@@ -177,13 +181,15 @@ take_all(struct msghdr *message, struct epb_rights *rights)
 {
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
          header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
             take(header, rights);
+        }
     }
     rights->whole = (message->msg_flags & MSG_CTRUNC) == 0;
 #ifndef MSG_CMSG_CLOEXEC
-    for (size_t i = 0; i < rights->count; i++)
+    for (size_t i = 0; i < rights->count; i++) {
         (void)fcntl(rights->fds[i], F_SETFD, FD_CLOEXEC);
+    }
 #endif
 }
 
@@ -206,8 +212,9 @@ receive(int socket, void *memory, size_t size_bytes, int flags, struct epb_right
     do {
         got = recvmsg(socket, &message, flags);
     } while (got < 0 && errno == EINTR);
-    if (got < 0)
+    if (got < 0) {
         return errno == EWOULDBLOCK ? UV_EAGAIN : -errno;
+    }
     take_all(&message, rights);
     return (int)got;
 }
@@ -224,8 +231,9 @@ epb_rights_read(int socket, void *memory, size_t size_bytes)
     struct epb_rights rights;
     int got = receive(socket, memory, size_bytes, MSG_DONTWAIT, &rights);
 
-    if (got < 0 || (rights.count == 0 && rights.whole))
+    if (got < 0 || (rights.count == 0 && rights.whole)) {
         return got;
+    }
     epb_rights_close(&rights);
     return UV_EPROTO;
 }
@@ -240,7 +248,8 @@ epb_rights_drain(int socket)
     /* Its peer sends no more; what is there stays. macOS would drop it. */
     (void)shutdown(socket, SHUT_RD);
 #endif
-    for (unsigned i = 0; i < DRAIN_READS_MAX && (got > 0 || got == UV_EPROTO); i++)
+    for (unsigned i = 0; i < DRAIN_READS_MAX && (got > 0 || got == UV_EPROTO); i++) {
         got = epb_rights_read(socket, place, sizeof(place));
+    }
     epb_mem_wipe(place, sizeof(place));
 }

@@ -45,13 +45,14 @@ static struct {
     bool given; /* libuv has it */
 } first_array;
 
-/* --- libuv's memory --- */
+/* libuv's memory */
 
 static void *
 alloc_zeroed(size_t count, size_t size_bytes)
 {
-    if (size_bytes != 0 && count > SIZE_MAX / size_bytes)
+    if (size_bytes != 0 && count > SIZE_MAX / size_bytes) {
         return NULL;
+    }
     return epb_mem_table_alloc(count * size_bytes);
 }
 
@@ -109,7 +110,7 @@ init_once(void)
                                     epb_mem_table_free) == 0);
 }
 
-/* --- The table of a loop --- */
+/* The table of a loop */
 
 /* As many slots as libuv would make for this descriptor. */
 static unsigned
@@ -117,22 +118,25 @@ slots_for(int fd)
 {
     unsigned slots = SLOTS_MIN;
 
-    while (slots < (unsigned)fd + 1 + EXTRA_SLOTS)
+    while (slots < (unsigned)fd + 1 + EXTRA_SLOTS) {
         slots *= 2;
+    }
     return slots - EXTRA_SLOTS;
 }
 
 static int
 grow(uv_loop_t *loop, int fd)
 {
-    if ((unsigned)fd < loop->nwatchers)
+    if ((unsigned)fd < loop->nwatchers) {
         return 0;
+    }
     unsigned before = loop->nwatchers;
     unsigned count = slots_for(fd);
     struct uv__io_s **grown =
         epb_mem_table_resize(loop->watchers, (count + EXTRA_SLOTS) * SLOT_BYTES);
-    if (grown == NULL)
+    if (grown == NULL) {
         return UV_ENOMEM;
+    }
     /* Those behind move to the new end; an array that wasn't there has none. */
     size_t extra_bytes = EXTRA_SLOTS * SLOT_BYTES;
     if (before != 0) {
@@ -146,7 +150,7 @@ grow(uv_loop_t *loop, int fd)
     return 0;
 }
 
-/* --- Making a loop --- */
+/* Making a loop */
 
 /* Whether a loop's descriptors are to be had, and the highest number among them. */
 static int
@@ -159,13 +163,15 @@ probe(int *highest)
     *highest = 0;
     while (count < LOOP_FDS && error == 0) {
         error = epb_socket_new(&fds[count]);
-        if (error != 0)
+        if (error != 0) {
             break;
+        }
         *highest = fds[count] > *highest ? fds[count] : *highest;
         count++;
     }
-    while (count != 0)
+    while (count != 0) {
         epb_socket_close(fds[--count]);
+    }
     return error;
 }
 
@@ -175,13 +181,15 @@ init_with_room(uv_loop_t *loop)
     int highest = 0;
     int error = probe(&highest);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     /* Other threads open descriptors meanwhile: room for a few more. */
     size_t size_bytes = (slots_for(highest + (int)SLOTS_MIN) + EXTRA_SLOTS) * SLOT_BYTES;
     void *block = epb_mem_table_alloc(size_bytes);
-    if (block == NULL)
+    if (block == NULL) {
         return UV_ENOMEM;
+    }
     offer_first_array(block, size_bytes);
     error = uv_loop_init(loop);
     withdraw_first_array();
@@ -198,21 +206,24 @@ epb_room_loop_init(uv_loop_t *loop)
     return error;
 }
 
-/* --- Descriptors --- */
+/* Descriptors */
 
 int
 epb_room_for_fd(uv_loop_t *loop, int fd)
 {
     int error = grow(loop, fd);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
 #ifdef __linux__
     /* libuv finds it there and changes what it is watched for. */
     struct epoll_event event = {.events = 0, .data = {.fd = fd}};
 
-    if (epoll_ctl(uv_backend_fd(loop), EPOLL_CTL_ADD, fd, &event) != 0 && errno != EEXIST)
+    if (epoll_ctl(uv_backend_fd(loop), EPOLL_CTL_ADD, fd, &event) != 0 &&
+        errno != EEXIST) {
         return -errno;
+    }
 #endif
     return 0;
 }

@@ -14,11 +14,13 @@ epb_security_user(void)
     DWORD size = 0;
     TOKEN_USER *user = NULL;
 
-    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
         return NULL;
+    }
     (void)GetTokenInformation(token, TokenUser, NULL, 0, &size);
-    if (size != 0)
+    if (size != 0) {
         user = malloc(size);
+    }
     if (user != NULL && !GetTokenInformation(token, TokenUser, user, size, &size)) {
         free(user);
         user = NULL;
@@ -42,8 +44,9 @@ epb_security_owner_trusted(HANDLE pipe)
                   IsWellKnownSid(owner, WinLocalSystemSid) ||
                   IsWellKnownSid(owner, WinBuiltinAdministratorsSid);
     }
-    if (descriptor != NULL)
+    if (descriptor != NULL) {
         (void)LocalFree(descriptor);
+    }
     free(user);
     return trusted;
 }
@@ -75,6 +78,7 @@ epb_security_restrict(HANDLE pipe)
     char text[256];
     char *sid = NULL;
     bool done = false;
+
     TOKEN_USER *user = epb_security_user();
 
     if (user != NULL && ConvertSidToStringSidA(user->User.Sid, &sid)) {

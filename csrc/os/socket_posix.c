@@ -35,10 +35,12 @@ make_address(const char *path, struct sockaddr_un *address)
 {
     size_t size = strlen(path);
 
-    if (size == 0)
+    if (size == 0) {
         return UV_EINVAL;
-    if (size > epb_socket_path_max())
+    }
+    if (size > epb_socket_path_max()) {
         return UV_ENAMETOOLONG;
+    }
     memset(address, 0, sizeof(*address));
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, path, size);
@@ -50,14 +52,16 @@ epb_socket_new(int *fd)
 {
 #ifdef __linux__
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*fd < 0)
+    if (*fd < 0) {
         return -errno;
+    }
     (void)epb_rights_refuse(*fd);
     return 0;
 #else
     *fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (*fd < 0)
+    if (*fd < 0) {
         return -errno;
+    }
     int on = 1;
     if (fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(*fd, F_SETFL, O_NONBLOCK) == 0 &&
         setsockopt(*fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof(on)) == 0) {
@@ -75,8 +79,9 @@ epb_socket_bind(int fd, const char *path)
     struct sockaddr_un address;
     int error = make_address(path, &address);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     return bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : -errno;
 }
 
@@ -105,10 +110,12 @@ await_connection(int fd)
     do {
         count = poll(&descriptor, 1, CONNECT_WAIT_MS);
     } while (count < 0 && errno == EINTR);
-    if (count == 0)
+    if (count == 0) {
         return UV_EAGAIN;
-    if (count < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+    }
+    if (count < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
         return -errno;
+    }
     return -error;
 }
 
@@ -120,12 +127,15 @@ connect_whole(int fd, const struct sockaddr_un *address)
     bool interrupted = false;
 
     while (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0) {
-        if (interrupted && errno == EISCONN)
+        if (interrupted && errno == EISCONN) {
             return 0;
-        if (interrupted && errno == EALREADY)
+        }
+        if (interrupted && errno == EALREADY) {
             return await_connection(fd);
-        if (errno != EINTR)
+        }
+        if (errno != EINTR) {
             return -errno;
+        }
         interrupted = true;
     }
     return 0;
@@ -138,11 +148,13 @@ epb_socket_connect(const char *path, int *fd)
     int connected = -1;
     int error = make_address(path, &address);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     error = epb_socket_new(&connected);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     error = connect_whole(connected, &address);
     if (error != 0) {
         error = refine_refusal(path, error);
@@ -167,8 +179,9 @@ read_numbers(const char *path, unsigned long numbers[3])
     char text[128];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0)
+    if (fd < 0) {
         return 0;
+    }
     ssize_t size = read(fd, text, sizeof(text) - 1);
     epb_socket_close(fd);
     text[size > 0 ? size : 0] = '\0';
@@ -176,8 +189,9 @@ read_numbers(const char *path, unsigned long numbers[3])
     for (int count = 0; count < 3; count++) {
         char *end = at;
         numbers[count] = strtoul(at, &end, 10);
-        if (end == at)
+        if (end == at) {
             return count;
+        }
         at = end;
     }
     return 3;
@@ -222,14 +236,16 @@ epb_socket_peer_trusted(int fd)
     struct ucred peer;
     socklen_t size = sizeof(peer);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
         return false;
+    }
     uid = peer.uid;
 #else
     gid_t gid = 0;
 
-    if (getpeereid(fd, &uid, &gid) != 0)
+    if (getpeereid(fd, &uid, &gid) != 0) {
         return false;
+    }
 #endif
     return uid == 0 || epb_socket_own_uid(uid);
 }
@@ -241,15 +257,17 @@ epb_socket_peer_pid(int fd)
     struct ucred peer;
     socklen_t size = sizeof(peer);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
         return 0;
+    }
     return (uint32_t)peer.pid;
 #elif defined(LOCAL_PEERPID)
     pid_t pid = 0;
     socklen_t size = sizeof(pid);
 
-    if (getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &pid, &size) != 0)
+    if (getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &pid, &size) != 0) {
         return 0;
+    }
     return (uint32_t)pid;
 #else
     (void)fd;

@@ -14,8 +14,9 @@ epb_thread_start(uv_thread_t *thread, uv_thread_cb run, void *context)
 
     sigfillset(&all);
     int error = pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (error != 0)
+    if (error != 0) {
         return uv_translate_sys_error(error);
+    }
     int result = uv_thread_create(thread, run, context);
     error = pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result != 0 ? result : uv_translate_sys_error(error);

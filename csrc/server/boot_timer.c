@@ -33,8 +33,9 @@ on_due(uv_poll_t *poll, int status, int events)
     (void)events;
     EPB_ASSERT(timer->fd >= 0);
     /* When that fails it is told again. */
-    if (read(timer->fd, &times, sizeof(times)) == (ssize_t)sizeof(times))
+    if (read(timer->fd, &times, sizeof(times)) == (ssize_t)sizeof(times)) {
         timer->armed_ms = UINT64_MAX;
+    }
 }
 
 int
@@ -42,8 +43,9 @@ epb_boot_timer_open(struct epb_boot_timer *timer, uv_loop_t *loop)
 {
     int fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 
-    if (fd < 0)
+    if (fd < 0) {
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+    }
     int error = uv_poll_init(loop, &timer->poll, fd);
     if (error != 0) {
         (void)close(fd);
@@ -52,8 +54,9 @@ epb_boot_timer_open(struct epb_boot_timer *timer, uv_loop_t *loop)
     timer->fd = fd;
     timer->poll.data = timer;
     error = epb_room_for_fd(loop, fd);
-    if (error == 0)
+    if (error == 0) {
         error = uv_poll_start(&timer->poll, UV_READABLE, on_due);
+    }
     /* To start takes the descriptor out of the kernel's queue again. */
     return error == 0 ? epb_room_for_fd(loop, fd) : error;
 }
@@ -61,19 +64,22 @@ epb_boot_timer_open(struct epb_boot_timer *timer, uv_loop_t *loop)
 void
 epb_boot_timer_arm(struct epb_boot_timer *timer, uint64_t due_ms)
 {
-    if (timer->fd < 0 || due_ms >= timer->armed_ms)
+    if (timer->fd < 0 || due_ms >= timer->armed_ms) {
         return;
+    }
     struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due_ms / MS_A_S),
                                            .tv_nsec = (long)(due_ms % MS_A_S * NS_A_MS)}};
-    if (timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &when, NULL) == 0)
+    if (timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &when, NULL) == 0) {
         timer->armed_ms = due_ms;
+    }
 }
 
 void
 epb_boot_timer_close(struct epb_boot_timer *timer)
 {
-    if (timer->fd < 0)
+    if (timer->fd < 0) {
         return;
+    }
     uv_close((uv_handle_t *)&timer->poll, NULL);
     (void)close(timer->fd);
     timer->fd = -1;

@@ -20,8 +20,9 @@ epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
 {
     struct epb_conn *conn = epb_mem_table_alloc(sizeof(*conn));
 
-    if (conn == NULL)
+    if (conn == NULL) {
         return NULL;
+    }
     if (uv_pipe_init(loop, &conn->socket, 0) != 0) {
         epb_mem_table_free(conn);
         return NULL;
@@ -56,7 +57,7 @@ ask_for_turn(struct epb_conn *conn)
     conn->owner->ready(conn->owner->context, conn);
 }
 
-/* --- Reading --- */
+/* Reading */
 
 /* How much may be read now, and where to. */
 static size_t
@@ -64,8 +65,9 @@ offer_room(struct epb_conn *conn, uint8_t **memory)
 {
     size_t size_bytes = 0;
 
-    if (!conn->owner->may_take(conn->owner->context))
+    if (!conn->owner->may_take(conn->owner->context)) {
         return 0;
+    }
     epb_session_input(conn->session, memory, &size_bytes);
     conn->owner->input_held(conn->owner->context, conn);
     return size_bytes;
@@ -83,8 +85,9 @@ is_guarded(const struct epb_conn *conn, const void *handle)
 static uv_buf_t
 offer_place(struct epb_conn *conn, const void *handle, void *memory, size_t size_bytes)
 {
-    if (size_bytes > UINT32_MAX / 2)
+    if (size_bytes > UINT32_MAX / 2) {
         size_bytes = UINT32_MAX / 2;
+    }
     if (!is_guarded(conn, handle) || size_bytes == 0) {
         conn->guarded_read = UV_ENOBUFS;
         return uv_buf_init(memory, (unsigned)size_bytes);
@@ -102,8 +105,9 @@ on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
 
     (void)suggested;
     EPB_ASSERT(!conn->closed);
-    if (!conn->lingering)
+    if (!conn->lingering) {
         size_bytes = offer_room(conn, &memory);
+    }
     *out = offer_place(conn, pipe, memory, size_bytes);
 }
 
@@ -121,8 +125,9 @@ take_input(struct epb_conn *conn, size_t size_bytes)
     if (conn->lingering) {
         epb_mem_wipe(conn->owner->discarded, size_bytes);
         conn->discarded += size_bytes;
-        if (conn->discarded <= DISCARD_MAX_BYTES)
+        if (conn->discarded <= DISCARD_MAX_BYTES) {
             return;
+        }
         conn->broken = true;
         stop_reading(conn);
     } else {
@@ -138,10 +143,12 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
 
     (void)buffer;
     EPB_ASSERT(!conn->closed);
-    if (size == UV_ENOBUFS)
+    if (size == UV_ENOBUFS) {
         size = conn->guarded_read;
-    if (size == 0)
+    }
+    if (size == 0) {
         return;
+    }
     if (size > 0) {
         take_input(conn, (size_t)size);
         return;
@@ -165,8 +172,9 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
 static size_t
 read_now(struct epb_conn *conn, uint8_t *memory, size_t room_bytes)
 {
-    if (!is_guarded(conn, conn->in))
+    if (!is_guarded(conn, conn->in)) {
         return epb_endpoint_read(conn->in, memory, room_bytes);
+    }
     int got = epb_endpoint_read_guarded(conn->in, memory, room_bytes);
     if (got < 0 && got != UV_EOF) {
         conn->broken = true;
@@ -180,12 +188,14 @@ epb_conn_glance(struct epb_conn *conn)
 {
     uint8_t *memory = NULL;
 
-    if (!conn->reading || conn->lingering)
+    if (!conn->reading || conn->lingering) {
         return false;
+    }
     size_t room_bytes = offer_room(conn, &memory);
     if (room_bytes == 0) {
-        if (epb_session_closing(conn->session))
+        if (epb_session_closing(conn->session)) {
             ask_for_turn(conn);
+        }
         return false;
     }
     size_t size_bytes = read_now(conn, memory, room_bytes);
@@ -201,11 +211,13 @@ epb_conn_glance(struct epb_conn *conn)
 static void
 resume_reading(struct epb_conn *conn)
 {
-    if (conn->reading || conn->ended || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES)
+    if (conn->reading || conn->ended || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES) {
         return;
+    }
     /* A session that closes takes nothing more; once all is written, lingering does. */
-    if (!conn->lingering && epb_session_closing(conn->session))
+    if (!conn->lingering && epb_session_closing(conn->session)) {
         return;
+    }
     if (epb_room_for_pipe(conn->in) == 0 &&
         uv_read_start((uv_stream_t *)conn->in, on_alloc, on_read) == 0) {
         conn->reading = true;
@@ -214,7 +226,7 @@ resume_reading(struct epb_conn *conn)
     }
 }
 
-/* --- Writing --- */
+/* Writing */
 
 /* What libuv wrote at once, or failed to, it tells in its next round with that result: by
  * then the connection may be closed, and on its way to be freed. */
@@ -223,11 +235,13 @@ on_written(uv_write_t *write, int error)
 {
     struct epb_conn *conn = write->data;
 
-    if (conn->closed)
+    if (conn->closed) {
         return;
+    }
     conn->writing = false;
-    if (error != 0)
+    if (error != 0) {
         conn->broken = true;
+    }
     epb_buf_consume(&conn->unsent, epb_buf_size(&conn->unsent));
     epb_buf_trim(&conn->unsent, 0);
     ask_for_turn(conn);
@@ -237,10 +251,12 @@ on_written(uv_write_t *write, int error)
 static bool
 write_later(struct epb_conn *conn, struct epb_bytes rest)
 {
-    if (epb_room_for_pipe(conn->out) != 0)
+    if (epb_room_for_pipe(conn->out) != 0) {
         return false;
-    if (epb_buf_append(&conn->unsent, rest.data, rest.size_bytes) != EPB_OK)
+    }
+    if (epb_buf_append(&conn->unsent, rest.data, rest.size_bytes) != EPB_OK) {
         return false;
+    }
     epb_session_sent(conn->session, rest.size_bytes);
     union {
         const uint8_t *in;
@@ -271,14 +287,17 @@ try_write(struct epb_conn *conn, struct epb_bytes bytes)
 static bool
 flush(struct epb_conn *conn)
 {
-    if (conn->writing)
+    if (conn->writing) {
         return true;
+    }
     struct epb_bytes output = epb_session_output(conn->session);
-    if (output.size_bytes == 0)
+    if (output.size_bytes == 0) {
         return true;
+    }
     int written = try_write(conn, output);
-    if (written < 0)
+    if (written < 0) {
         return false;
+    }
     conn->owner->bytes_out += output.size_bytes;
     epb_session_sent(conn->session, (size_t)written);
     output = epb_session_output(conn->session);
@@ -291,7 +310,7 @@ epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes)
     (void)try_write(conn, bytes);
 }
 
-/* --- Pipes --- */
+/* Pipes */
 
 /* Passes the ends of new pipes with what there is to write. When it can't, the peer gets
  * its reply without them. */
@@ -342,10 +361,12 @@ on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
 
     (void)buffer;
     EPB_ASSERT(!conn->closed);
-    if (size == UV_ENOBUFS)
+    if (size == UV_ENOBUFS) {
         size = conn->guarded_read;
-    if (size == 0)
+    }
+    if (size == 0) {
         return;
+    }
     (void)uv_read_stop(socket);
     epb_mem_wipe(conn->owner->discarded, 1);
     if (size == UV_EOF) {
@@ -369,8 +390,9 @@ open_end(struct epb_conn *conn, uv_pipe_t *pipe, int *end)
     EPB_ASSERT(uv_pipe_init(conn->socket.loop, pipe, 0) == 0);
     pipe->data = conn;
     conn->handles++;
-    if (uv_pipe_open(pipe, *end) != 0)
+    if (uv_pipe_open(pipe, *end) != 0) {
         return false;
+    }
     *end = -1;
     return true;
 }
@@ -389,8 +411,9 @@ open_ends(struct epb_conn *conn)
 static bool
 go_over(struct epb_conn *conn)
 {
-    if (conn->handles == 1 && !open_ends(conn))
+    if (conn->handles == 1 && !open_ends(conn)) {
         return false;
+    }
     conn->in = &conn->pipes->in;
     conn->out = &conn->pipes->out;
     conn->gone = conn->ended;
@@ -418,11 +441,13 @@ change_way(struct epb_conn *conn)
     bool changed = true;
 
     EPB_ASSERT(conn->pipes != NULL);
-    if (unsent_bytes(conn) != 0)
+    if (unsent_bytes(conn) != 0) {
         return EPB_CONN_WAIT;
+    }
     conn->changing = false;
-    if (conn->reading)
+    if (conn->reading) {
         stop_reading(conn);
+    }
     if (is_on_pipes(conn)) {
         go_back(conn);
     } else {
@@ -437,8 +462,9 @@ static void
 begin_change(struct epb_conn *conn)
 {
     conn->changing = true;
-    if (is_on_pipes(conn))
+    if (is_on_pipes(conn)) {
         (void)uv_read_stop((uv_stream_t *)&conn->socket);
+    }
 }
 
 static void
@@ -463,7 +489,7 @@ has_left_all(const struct epb_conn *conn)
     return conn->gone && !conn->ended && epb_pipes_drained(conn->in);
 }
 
-/* --- Life --- */
+/* Life */
 
 enum epb_status
 epb_conn_begin(struct epb_conn *conn)
@@ -471,8 +497,9 @@ epb_conn_begin(struct epb_conn *conn)
     conn->guarded = epb_endpoint_guarded(&conn->socket);
     conn->session = epb_session_new(&conn->owner->sessions, conn,
                                     conn->owner->now(conn->owner->context));
-    if (conn->session == NULL)
+    if (conn->session == NULL) {
         return EPB_INTERNAL;
+    }
     resume_reading(conn);
     return conn->broken ? EPB_INTERNAL : EPB_OK;
 }
@@ -482,8 +509,9 @@ on_shutdown(uv_shutdown_t *request, int error)
 {
     struct epb_conn *conn = request->data;
 
-    if (error == 0 || conn->closed)
+    if (error == 0 || conn->closed) {
         return;
+    }
     conn->broken = true;
     ask_for_turn(conn);
 }
@@ -493,8 +521,9 @@ static enum epb_conn_next
 finish(struct epb_conn *conn, const struct epb_time *now)
 {
     /* What is in a pipe stays there until it is read. */
-    if (conn->ended || is_on_pipes(conn))
+    if (conn->ended || is_on_pipes(conn)) {
         return EPB_CONN_DONE;
+    }
     conn->lingering = true;
     conn->linger_ms = now->mono_ms + EPB_CONN_LINGER_MS;
     conn->shutdown.data = conn;
@@ -514,8 +543,9 @@ take_turns(struct epb_conn *conn, const struct epb_time *now)
     uint64_t until_ns = 0;
     bool more;
 
-    if (left > 1)
+    if (left > 1) {
         until_ns = epb_sys_ticks_ns() + EPB_CONN_ALONE_US * UINT64_C(1000);
+    }
     do {
         more = epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES,
                                 EPB_CONN_TURN_BYTES);
@@ -552,35 +582,45 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
      * done. */
     bool more = true;
 
-    if (conn->broken)
+    if (conn->broken) {
         return EPB_CONN_DONE;
-    if (conn->lingering)
+    }
+    if (conn->lingering) {
         return EPB_CONN_WAIT;
-    if (conn->half_open && epb_endpoint_peer_gone(&conn->socket))
+    }
+    if (conn->half_open && epb_endpoint_peer_gone(&conn->socket)) {
         return EPB_CONN_DONE;
-    if (!conn->changing && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES)
+    }
+    if (!conn->changing && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES) {
         more = work(conn, now);
-    if (!flush(conn))
+    }
+    if (!flush(conn)) {
         return EPB_CONN_DONE;
-    if (conn->changing)
+    }
+    if (conn->changing) {
         return change_way(conn);
-    if (epb_session_closing(conn->session) && unsent_bytes(conn) == 0)
+    }
+    if (epb_session_closing(conn->session) && unsent_bytes(conn) == 0) {
         return finish(conn, now);
+    }
     if (conn->end_told && !more && !conn->half_open) {
         conn->half_open = true;
-        if (epb_endpoint_peer_gone(&conn->socket))
+        if (epb_endpoint_peer_gone(&conn->socket)) {
             return EPB_CONN_DONE;
+        }
     }
     /* Without a peer nobody reads what waits. */
-    if (conn->gone && unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES)
+    if (conn->gone && unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES) {
         return EPB_CONN_DONE;
+    }
     if (!more && has_left_all(conn)) {
         conn->ended = true;
         return EPB_CONN_MORE;
     }
     resume_reading(conn);
-    if (conn->broken)
+    if (conn->broken) {
         return EPB_CONN_DONE;
+    }
     /* With too much unsent, the next turn comes when it is written. */
     return more && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES ? EPB_CONN_MORE
                                                               : EPB_CONN_WAIT;
@@ -607,8 +647,9 @@ on_closed(uv_handle_t *handle)
     struct epb_conn *conn = handle->data;
 
     EPB_ASSERT(conn->closed && conn->handles != 0);
-    if (--conn->handles != 0)
+    if (--conn->handles != 0) {
         return;
+    }
     EPB_ASSERT(in_no_list(conn));
     epb_buf_fini(&conn->unsent);
     epb_mem_table_free(conn->pipes);
@@ -622,14 +663,16 @@ epb_conn_close(struct epb_conn *conn)
     conn->closed = true;
     epb_session_free(conn->session, conn->owner->now(conn->owner->context));
     conn->session = NULL;
-    if (conn->pipes != NULL)
+    if (conn->pipes != NULL) {
         conn->owner->piped_count--;
+    }
     epb_pipes_close(&conn->ends);
     if (conn->handles != 1) {
         uv_close((uv_handle_t *)&conn->pipes->in, on_closed);
         uv_close((uv_handle_t *)&conn->pipes->out, on_closed);
     }
-    if (conn->guarded)
+    if (conn->guarded) {
         epb_endpoint_drain(&conn->socket);
+    }
     uv_close((uv_handle_t *)&conn->socket, on_closed);
 }

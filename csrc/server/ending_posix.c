@@ -27,8 +27,9 @@ on_fatal(int number)
     int error = errno;
 
     for (size_t i = 0; i < FATAL_COUNT; i++) {
-        if (fatal[i] == number)
+        if (fatal[i] == number) {
             (void)sigaction(number, &actions[i], NULL);
+        }
     }
     at_the_end();
     /* Blocked until we return, and then it ends us. */
@@ -39,8 +40,9 @@ on_fatal(int number)
 static bool
 is_unheeded(const struct sigaction *action)
 {
-    if (action->sa_handler == SIG_DFL)
+    if (action->sa_handler == SIG_DFL) {
         return true;
+    }
     return action->sa_handler != SIG_IGN &&
            ((unsigned)action->sa_flags & (unsigned)SA_RESETHAND) != 0;
 }
@@ -51,8 +53,9 @@ watch(size_t index)
     struct sigaction action = {.sa_handler = on_fatal, .sa_flags = SA_ONSTACK};
     struct sigaction before;
 
-    if (sigaction(fatal[index], NULL, &before) != 0 || !is_unheeded(&before))
+    if (sigaction(fatal[index], NULL, &before) != 0 || !is_unheeded(&before)) {
         return;
+    }
     actions[index] = before;
     (void)sigfillset(&action.sa_mask);
     (void)sigaction(fatal[index], &action, NULL);
@@ -66,7 +69,8 @@ epb_ending_watch(void (*tidy)(void))
         at_the_end = tidy;
         (void)atexit(tidy);
     }
-    for (size_t i = 0; i < FATAL_COUNT; i++)
+    for (size_t i = 0; i < FATAL_COUNT; i++) {
         watch(i);
+    }
     epb_unlock(EPB_LOCK_ENDING);
 }

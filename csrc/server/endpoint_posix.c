@@ -55,7 +55,7 @@ struct epb_endpoint {
 static _Atomic uint32_t list_taken;
 static struct epb_list open_endpoints = {&open_endpoints, &open_endpoints};
 
-/* --- Names --- */
+/* Names */
 
 static int
 print_path(char *out, size_t room, const char *directory, const char *id,
@@ -63,8 +63,9 @@ print_path(char *out, size_t room, const char *directory, const char *id,
 {
     int size = snprintf(out, room, "%s/broker-%s%s", directory, id, suffix);
 
-    if (size < 0)
+    if (size < 0) {
         return UV_EINVAL;
+    }
     return (size_t)size > epb_socket_path_max() || (size_t)size >= room ? UV_ENAMETOOLONG
                                                                         : 0;
 }
@@ -75,8 +76,9 @@ random_hex(char out[EPB_SOCKET_NAME_HEX + 1])
     static const char digits[] = "0123456789abcdef";
     uint8_t bytes[EPB_SOCKET_NAME_HEX / 2];
 
-    if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK)
+    if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK) {
         return UV_EIO;
+    }
     for (size_t i = 0; i < sizeof(bytes); i++) {
         out[2 * i] = digits[bytes[i] >> 4];
         out[2 * i + 1] = digits[bytes[i] & 15U];
@@ -92,8 +94,9 @@ random_name(char out[EPB_SOCKET_NAME_HEX + 1])
     char boot[EPB_BOOT_HEX + 1];
     int error = random_hex(out);
 
-    if (error == 0 && epb_stale_boot(boot))
+    if (error == 0 && epb_stale_boot(boot)) {
         memcpy(out, boot, EPB_SOCKET_BOOT_HEX);
+    }
     return error;
 }
 
@@ -114,10 +117,12 @@ split_directory(struct epb_endpoint *endpoint, const char *path)
     const char *slash = strrchr(path, '/');
     size_t size = slash == NULL ? 0 : (size_t)(slash - path);
 
-    if (strlen(path) > epb_socket_path_max())
+    if (strlen(path) > epb_socket_path_max()) {
         return UV_ENAMETOOLONG;
-    if (path[0] == '\0' || (slash != NULL && slash[1] == '\0'))
+    }
+    if (path[0] == '\0' || (slash != NULL && slash[1] == '\0')) {
         return UV_EINVAL;
+    }
     memcpy(endpoint->path, path, strlen(path) + 1);
     if (slash == NULL) {
         endpoint->directory[0] = '.';
@@ -137,8 +142,9 @@ choose_directory(struct epb_endpoint *endpoint, const char *id)
     const char *wanted = getenv("TMPDIR");
     size_t size = wanted == NULL ? 0 : strlen(wanted);
 
-    while (size > 1 && wanted[size - 1] == '/')
+    while (size > 1 && wanted[size - 1] == '/') {
         size--;
+    }
     if (size > 1 && wanted[0] == '/' && size < sizeof(endpoint->directory)) {
         memcpy(endpoint->directory, wanted, size);
         endpoint->directory[size] = '\0';
@@ -160,18 +166,22 @@ choose_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec
 
     if (spec->path != NULL) {
         int error = split_directory(endpoint, spec->path);
-        if (error != 0)
+        if (error != 0) {
             return error;
+        }
         stem = strlen(endpoint->path);
     } else {
-        if (spec->pipe_id != NULL && !is_pipe_id(spec->pipe_id))
+        if (spec->pipe_id != NULL && !is_pipe_id(spec->pipe_id)) {
             return UV_EINVAL;
+        }
         int error = random_name(hex);
-        if (error != 0)
+        if (error != 0) {
             return error;
+        }
         error = choose_directory(endpoint, spec->pipe_id != NULL ? spec->pipe_id : hex);
-        if (error != 0 || spec->pipe_id == NULL)
+        if (error != 0 || spec->pipe_id == NULL) {
             return error;
+        }
         stem = strlen(endpoint->path) - strlen(".sock");
     }
     (void)snprintf(endpoint->lock_path, sizeof(endpoint->lock_path), "%.*s.lock",
@@ -179,7 +189,7 @@ choose_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec
     return 0;
 }
 
-/* --- The lock of a fixed name --- */
+/* The lock of a fixed name */
 
 static bool
 same_file(const struct stat *left, const struct stat *right)
@@ -192,14 +202,17 @@ same_file(const struct stat *left, const struct stat *right)
 static int
 check_lock_file(int fd, struct stat *opened)
 {
-    if (fstat(fd, opened) != 0)
+    if (fstat(fd, opened) != 0) {
         return -errno;
+    }
     if (opened->st_nlink > 1 || !S_ISREG(opened->st_mode) ||
-        !epb_socket_own_uid(opened->st_uid))
+        !epb_socket_own_uid(opened->st_uid)) {
         return UV_EPERM;
+    }
     /* A umask may take the owner's rights too; the next broker has to open it. */
-    if ((opened->st_mode & 0600) != 0600 && fchmod(fd, 0600) != 0)
+    if ((opened->st_mode & 0600) != 0600 && fchmod(fd, 0600) != 0) {
         return -errno;
+    }
     return 0;
 }
 
@@ -211,13 +224,16 @@ try_lock(const char *path, int *fd)
     struct stat named;
     int locked = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-    if (locked < 0)
+    if (locked < 0) {
         return -errno;
+    }
     int error = check_lock_file(locked, &opened);
-    if (error == 0 && flock(locked, LOCK_EX | LOCK_NB) != 0)
+    if (error == 0 && flock(locked, LOCK_EX | LOCK_NB) != 0) {
         error = errno == EWOULDBLOCK ? UV_EADDRINUSE : -errno;
-    if (error == 0 && (lstat(path, &named) != 0 || !same_file(&opened, &named)))
+    }
+    if (error == 0 && (lstat(path, &named) != 0 || !same_file(&opened, &named))) {
         error = UV_EAGAIN;
+    }
     if (error == 0) {
         *fd = locked;
     } else {
@@ -243,11 +259,13 @@ is_record(const char *text, size_t size)
 static int
 write_record(int fd, const char *record)
 {
-    if (ftruncate(fd, 0) != 0)
+    if (ftruncate(fd, 0) != 0) {
         return -errno;
+    }
     ssize_t written = pwrite(fd, record, RECORD_BYTES, 0);
-    if (written > 0 && written < (ssize_t)RECORD_BYTES && ftruncate(fd, 0) != 0)
+    if (written > 0 && written < (ssize_t)RECORD_BYTES && ftruncate(fd, 0) != 0) {
         return -errno;
+    }
     return 0;
 }
 
@@ -264,16 +282,20 @@ claim_lock(struct epb_endpoint *endpoint)
 
     (void)snprintf(record, sizeof(record), RECORD_FORMAT, known ? boot : "");
     ssize_t size = pread(endpoint->lock_fd, found, sizeof(found) - 1, 0);
-    if (size < 0)
+    if (size < 0) {
         return -errno;
-    if (size != 0 && !is_record(found, (size_t)size))
+    }
+    if (size != 0 && !is_record(found, (size_t)size)) {
         return UV_EPERM;
+    }
     endpoint->inherits = known && size != 0 && memcmp(found, record, RECORD_BYTES) == 0;
     endpoint->lock_ours = endpoint->inherits || size == 0;
-    if (endpoint->inherits)
+    if (endpoint->inherits) {
         return 0;
-    if (lstat(endpoint->path, &status) == 0)
+    }
+    if (lstat(endpoint->path, &status) == 0) {
         return UV_EADDRINUSE;
+    }
     endpoint->lock_ours = true;
     return known ? write_record(endpoint->lock_fd, record) : 0;
 }
@@ -287,12 +309,13 @@ take_lock(struct epb_endpoint *endpoint)
     for (int round = 0; round < 16 && error == UV_EAGAIN; round++) {
         error = try_lock(endpoint->lock_path, &endpoint->lock_fd);
     }
-    if (error == 0)
+    if (error == 0) {
         return claim_lock(endpoint);
+    }
     return error == UV_EAGAIN ? UV_EADDRINUSE : error;
 }
 
-/* --- Making the socket --- */
+/* Making the socket */
 
 /* Notes which file the bound socket is. */
 static int
@@ -300,10 +323,12 @@ note_identity(struct epb_endpoint *endpoint, const char *path)
 {
     struct stat status;
 
-    if (lstat(path, &status) != 0)
+    if (lstat(path, &status) != 0) {
         return -errno;
-    if (!S_ISSOCK(status.st_mode))
+    }
+    if (!S_ISSOCK(status.st_mode)) {
         return UV_EADDRINUSE;
+    }
     endpoint->device = status.st_dev;
     endpoint->inode = status.st_ino;
     return 0;
@@ -322,12 +347,15 @@ static int
 publish(struct epb_endpoint *endpoint, const char *temporary)
 {
     for (int round = 0; round < 2; round++) {
-        if (link(temporary, endpoint->path) == 0)
+        if (link(temporary, endpoint->path) == 0) {
             return 0;
-        if (errno != EEXIST)
+        }
+        if (errno != EEXIST) {
             break;
-        if (!take_over(endpoint))
+        }
+        if (!take_over(endpoint)) {
             return UV_EADDRINUSE;
+        }
     }
     /* File systems without hard links. The name is random, or ours by the lock. */
     if (errno != EPERM && errno != ENOTSUP && errno != EOPNOTSUPP && errno != ENOSYS &&
@@ -353,8 +381,9 @@ ensure_mode(const char *path)
     char by_descriptor[64];
     int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-    if (fd < 0)
+    if (fd < 0) {
         return -errno;
+    }
     int error = 0;
     if (fstat(fd, &status) != 0) {
         error = -errno;
@@ -362,8 +391,9 @@ ensure_mode(const char *path)
         error = UV_EADDRINUSE;
     } else if ((status.st_mode & 0777) != 0700) {
         (void)snprintf(by_descriptor, sizeof(by_descriptor), "/proc/self/fd/%d", fd);
-        if (chmod(by_descriptor, 0700) != 0)
+        if (chmod(by_descriptor, 0700) != 0) {
             error = -errno;
+        }
     }
     epb_socket_close(fd);
     return error;
@@ -376,28 +406,36 @@ bind_and_listen(struct epb_endpoint *endpoint)
     char temporary[EPB_SOCKET_PATH_BYTES];
     int error = random_hex(hex);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     /* Short, so that it fits wherever the final name does. */
     hex[EPB_TEMPORARY_HEX] = '\0';
     int size = snprintf(temporary, sizeof(temporary), "%s/" EPB_TEMPORARY_PREFIX "%s",
                         endpoint->directory, hex);
-    if (size < 0 || (size_t)size >= sizeof(temporary))
+    if (size < 0 || (size_t)size >= sizeof(temporary)) {
         return UV_ENAMETOOLONG;
-    if (fchmod(endpoint->fd, 0700) != 0)
+    }
+    if (fchmod(endpoint->fd, 0700) != 0) {
         return -errno;
+    }
     error = epb_socket_bind(endpoint->fd, temporary);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     error = ensure_mode(temporary);
-    if (error == 0)
+    if (error == 0) {
         error = note_identity(endpoint, temporary);
-    if (error == 0 && listen(endpoint->fd, BACKLOG) != 0)
+    }
+    if (error == 0 && listen(endpoint->fd, BACKLOG) != 0) {
         error = -errno;
-    if (error == 0)
+    }
+    if (error == 0) {
         error = publish(endpoint, temporary);
-    if (unlink(temporary) != 0 && errno != ENOENT && error == 0)
+    }
+    if (unlink(temporary) != 0 && errno != ENOENT && error == 0) {
         error = -errno;
+    }
     return error;
 }
 
@@ -411,21 +449,27 @@ bind_and_listen(struct epb_endpoint *endpoint)
     int size = snprintf(private_directory, sizeof(private_directory),
                         "%s/" EPB_TEMPORARY_PREFIX "XXXXXX", endpoint->directory);
 
-    if (size < 0 || (size_t)size + 2 >= sizeof(temporary))
+    if (size < 0 || (size_t)size + 2 >= sizeof(temporary)) {
         return UV_ENAMETOOLONG;
-    if (mkdtemp(private_directory) == NULL)
+    }
+    if (mkdtemp(private_directory) == NULL) {
         return -errno;
+    }
     memcpy(temporary, private_directory, (size_t)size);
     memcpy(temporary + size, "/" EPB_TEMPORARY_SOCKET, 3);
     int error = epb_socket_bind(endpoint->fd, temporary);
-    if (error == 0 && chmod(temporary, 0700) != 0)
+    if (error == 0 && chmod(temporary, 0700) != 0) {
         error = -errno;
-    if (error == 0)
+    }
+    if (error == 0) {
         error = note_identity(endpoint, temporary);
-    if (error == 0 && listen(endpoint->fd, BACKLOG) != 0)
+    }
+    if (error == 0 && listen(endpoint->fd, BACKLOG) != 0) {
         error = -errno;
-    if (error == 0)
+    }
+    if (error == 0) {
         error = publish(endpoint, temporary);
+    }
     (void)unlink(temporary);
     (void)rmdir(private_directory);
     return error;
@@ -441,17 +485,19 @@ make_socket(struct epb_endpoint *endpoint)
     int error = UV_ENOENT;
 
     for (int round = 0; round < MAKE_ROUNDS && error == UV_ENOENT; round++) {
-        if (endpoint->fd >= 0)
+        if (endpoint->fd >= 0) {
             epb_socket_close(endpoint->fd);
+        }
         endpoint->fd = -1;
         error = epb_socket_new(&endpoint->fd);
-        if (error == 0)
+        if (error == 0) {
             error = bind_and_listen(endpoint);
+        }
     }
     return error;
 }
 
-/* --- The list of names to remove at the end --- */
+/* The list of names to remove at the end */
 
 static bool
 try_list(void)
@@ -466,16 +512,18 @@ try_list(void)
     }
     /* A thread of the parent's had it at the fork, in whatever state: none of it is ours.
      */
-    if (taken != 0)
+    if (taken != 0) {
         epb_list_init(&open_endpoints);
+    }
     return true;
 }
 
 static void
 take_list(void)
 {
-    while (!try_list())
+    while (!try_list()) {
         epb_sys_yield();
+    }
 }
 
 static void
@@ -491,8 +539,9 @@ remove_names(struct epb_endpoint *endpoint)
     struct stat status;
     struct stat opened;
 
-    if (endpoint->pid != epb_sys_pid())
+    if (endpoint->pid != epb_sys_pid()) {
         return;
+    }
     if (endpoint->visible && lstat(endpoint->path, &status) == 0 &&
         status.st_dev == endpoint->device && status.st_ino == endpoint->inode) {
         (void)unlink(endpoint->path);
@@ -511,8 +560,9 @@ static void
 remove_all_names(void)
 {
     /* Whoever has the list may be what the signal has interrupted. */
-    if (!try_list())
+    if (!try_list()) {
         return;
+    }
     for (struct epb_list *node = open_endpoints.next; node != &open_endpoints;
          node = node->next) {
         remove_names(EPB_LIST_ITEM(node, struct epb_endpoint, open));
@@ -539,19 +589,21 @@ forget(struct epb_endpoint *endpoint)
     leave_list();
 }
 
-/* --- Life --- */
+/* Life */
 
 static int
 open_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
 {
     int error = choose_names(endpoint, spec);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     if (endpoint->lock_path[0] != '\0') {
         error = take_lock(endpoint);
-        if (error != 0)
+        if (error != 0) {
             return error;
+        }
     }
     endpoint->stale = epb_stale_collect(endpoint->directory);
     error = make_socket(endpoint);
@@ -564,8 +616,9 @@ epb_endpoint_open(const struct epb_endpoint_spec *spec, struct epb_endpoint **ou
 {
     struct epb_endpoint *endpoint = epb_mem_table_alloc(sizeof(*endpoint));
 
-    if (endpoint == NULL)
+    if (endpoint == NULL) {
         return UV_ENOMEM;
+    }
     endpoint->fd = -1;
     endpoint->lock_fd = -1;
     endpoint->pid = epb_sys_pid();
@@ -598,8 +651,9 @@ on_poll(uv_poll_t *poll, int error, int events)
     struct epb_endpoint *endpoint = poll->data;
 
     (void)events;
-    if (error == 0)
+    if (error == 0) {
         endpoint->on_connection(endpoint->context);
+    }
 }
 
 static int
@@ -617,8 +671,9 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
     endpoint->on_connection = on_connection;
     endpoint->context = context;
     int error = uv_poll_init(loop, &endpoint->poll, endpoint->fd);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     endpoint->poll.data = endpoint;
     endpoint->listening = true;
     return resume(endpoint);
@@ -629,8 +684,9 @@ epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
 {
     int fd = -1;
 
-    if (uv_fileno((const uv_handle_t *)pipe, &fd) != 0)
+    if (uv_fileno((const uv_handle_t *)pipe, &fd) != 0) {
         return 0;
+    }
     ssize_t moved = read(fd, memory, size_bytes);
     return moved > 0 ? (size_t)moved : 0;
 }
@@ -649,11 +705,13 @@ epb_endpoint_read_guarded(const uv_pipe_t *pipe, void *memory, size_t size_bytes
     int fd = -1;
     int error = uv_fileno((const uv_handle_t *)pipe, &fd);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     int got = epb_rights_read(fd, memory, size_bytes);
-    if (got == UV_EAGAIN)
+    if (got == UV_EAGAIN) {
         return 0;
+    }
     return got == 0 ? UV_EOF : got;
 }
 
@@ -662,8 +720,9 @@ epb_endpoint_drain(const uv_pipe_t *pipe)
 {
     int fd = -1;
 
-    if (uv_fileno((const uv_handle_t *)pipe, &fd) == 0)
+    if (uv_fileno((const uv_handle_t *)pipe, &fd) == 0) {
         epb_rights_drain(fd);
+    }
 }
 
 uint32_t
@@ -725,10 +784,12 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
         return exhausted ? EPB_ACCEPT_EXHAUSTED : EPB_ACCEPT_NONE;
     }
     bool trusted = epb_socket_peer_trusted(fd);
-    if (trusted && uv_pipe_open(into, fd) == 0)
+    if (trusted && uv_pipe_open(into, fd) == 0) {
         return EPB_ACCEPT_ONE;
-    if (epb_rights_may_come(fd))
+    }
+    if (epb_rights_may_come(fd)) {
         epb_rights_drain(fd);
+    }
     epb_socket_close(fd);
     return trusted ? EPB_ACCEPT_NONE : EPB_ACCEPT_STRANGER;
 }
@@ -736,10 +797,12 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
 static void
 close_fds(const struct epb_endpoint *endpoint)
 {
-    if (endpoint->fd >= 0)
+    if (endpoint->fd >= 0) {
         epb_socket_close(endpoint->fd);
-    if (endpoint->lock_fd >= 0)
+    }
+    if (endpoint->lock_fd >= 0) {
         epb_socket_close(endpoint->lock_fd);
+    }
 }
 
 static void
@@ -759,8 +822,9 @@ on_closed(uv_handle_t *poll)
 void
 epb_endpoint_close(struct epb_endpoint *endpoint)
 {
-    if (endpoint == NULL)
+    if (endpoint == NULL) {
         return;
+    }
     if (endpoint->pid != epb_sys_pid()) {
         /* Its place in the list stays, and so does its memory. */
         close_fds(endpoint);

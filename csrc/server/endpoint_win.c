@@ -47,17 +47,20 @@ choose_path(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
     int size = 0;
 
     if (spec->path != NULL) {
-        if (strncmp(spec->path, PIPE_PREFIX, strlen(PIPE_PREFIX)) != 0)
+        if (strncmp(spec->path, PIPE_PREFIX, strlen(PIPE_PREFIX)) != 0) {
             return UV_EINVAL;
+        }
         size = snprintf(endpoint->path, PATH_BYTES, "%s", spec->path);
     } else if (spec->pipe_id != NULL) {
-        if (!is_pipe_id(spec->pipe_id))
+        if (!is_pipe_id(spec->pipe_id)) {
             return UV_EINVAL;
+        }
         size =
             snprintf(endpoint->path, PATH_BYTES, PIPE_PREFIX "broker-%s", spec->pipe_id);
     } else {
-        if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK)
+        if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK) {
             return UV_EIO;
+        }
         for (size_t i = 0; i < sizeof(bytes); i++) {
             (void)snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
         }
@@ -71,8 +74,9 @@ epb_endpoint_open(const struct epb_endpoint_spec *spec, struct epb_endpoint **ou
 {
     struct epb_endpoint *endpoint = calloc(1, sizeof(*endpoint));
 
-    if (endpoint == NULL)
+    if (endpoint == NULL) {
         return UV_ENOMEM;
+    }
     int error = choose_path(endpoint, spec);
     if (error != 0) {
         free(endpoint);
@@ -100,11 +104,13 @@ on_pending(uv_stream_t *listener, int error)
 {
     struct epb_endpoint *endpoint = listener->data;
 
-    if (error != 0)
+    if (error != 0) {
         return;
+    }
     endpoint->waiting++;
-    if (!endpoint->paused)
+    if (!endpoint->paused) {
         endpoint->on_connection(endpoint->context);
+    }
 }
 
 int
@@ -114,23 +120,27 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
     endpoint->on_connection = on_connection;
     endpoint->context = context;
     int error = uv_pipe_init(loop, &endpoint->listener, 0);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     endpoint->listening = true;
     endpoint->listener.data = endpoint;
     error = uv_pipe_bind(&endpoint->listener, endpoint->path);
-    if (error != 0)
+    if (error != 0) {
         return error == UV_EACCES ? UV_EADDRINUSE : error;
-    if (!epb_security_restrict(endpoint->listener.pipe.serv.accept_reqs[0].pipeHandle))
+    }
+    if (!epb_security_restrict(endpoint->listener.pipe.serv.accept_reqs[0].pipeHandle)) {
         return UV_EACCES;
+    }
     return uv_listen((uv_stream_t *)&endpoint->listener, BACKLOG, on_pending);
 }
 
 enum epb_accept
 epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
 {
-    if (endpoint->waiting != 0)
+    if (endpoint->waiting != 0) {
         endpoint->waiting--;
+    }
     int error = uv_accept((uv_stream_t *)&endpoint->listener, (uv_stream_t *)into);
 
     return error == 0 ? EPB_ACCEPT_ONE : EPB_ACCEPT_NONE;
@@ -211,8 +221,9 @@ on_closed(uv_handle_t *listener)
 void
 epb_endpoint_close(struct epb_endpoint *endpoint)
 {
-    if (endpoint == NULL)
+    if (endpoint == NULL) {
         return;
+    }
     if (endpoint->listening) {
         uv_close((uv_handle_t *)&endpoint->listener, on_closed);
     } else {

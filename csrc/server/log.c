@@ -10,8 +10,9 @@
 static void
 check(struct epb_buf *line, enum epb_status status)
 {
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         return;
+    }
     epb_buf_truncate(line, epb_buf_size(line));
     line->limit_bytes = 0;
 }
@@ -62,8 +63,9 @@ append_escaped(struct epb_buf *line, struct epb_bytes text)
 
     for (size_t i = 0; i < text.size_bytes; i += size_bytes) {
         uint32_t character = character_at(text.data + i, &size_bytes);
-        if (!is_escaped(character))
+        if (!is_escaped(character)) {
             continue;
+        }
         append(line, text.data + plain, i - plain);
         check(line, epb_buf_printf(line, "\\u%04x", (unsigned)character));
         plain = i + size_bytes;

@@ -28,14 +28,17 @@ epb_loop_init(struct epb_loop *loop, const struct epb_loop_user *user)
 {
     *loop = (struct epb_loop){.user = *user};
     int error = epb_room_loop_init(&loop->uv);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     error = uv_mutex_init(&loop->lock);
-    if (error != 0)
+    if (error != 0) {
         goto no_lock;
+    }
     error = uv_async_init(&loop->uv, &loop->wake, run_inbox);
-    if (error != 0)
+    if (error != 0) {
         goto no_wake;
+    }
     loop->wake.data = loop;
     return 0;
 
@@ -52,8 +55,9 @@ no_lock:
 static void
 look(struct epb_loop *loop, uint64_t now_ns)
 {
-    if (now_ns - loop->looked_ns < GLANCES_NS && loop->user.glance(loop->user.context))
+    if (now_ns - loop->looked_ns < GLANCES_NS && loop->user.glance(loop->user.context)) {
         return;
+    }
     loop->looked_ns = now_ns;
     uv_run(&loop->uv, UV_RUN_NOWAIT);
 }
@@ -71,8 +75,9 @@ look_again(struct epb_loop *loop)
         until_ns += epb_look_give_way(&loop->look, &now_ns);
         look(loop, now_ns);
         next = loop->user.turn(loop->user.context);
-        if (next != EPB_LOOP_IDLE || loop->ending)
+        if (next != EPB_LOOP_IDLE || loop->ending) {
             break;
+        }
         now_ns = epb_sys_ticks_ns();
     }
     epb_look_done(&loop->look, next != EPB_LOOP_IDLE);
@@ -103,8 +108,9 @@ run_loop(void *context)
             continue;
         }
         bool sleep = next != EPB_LOOP_MORE && loop->user.rest(loop->user.context);
-        if (sleep)
+        if (sleep) {
             epb_sys_wipe_registers();
+        }
         uv_run(&loop->uv, sleep ? UV_RUN_ONCE : UV_RUN_NOWAIT);
         next = loop->user.turn(loop->user.context);
     }
@@ -115,6 +121,7 @@ int
 epb_loop_start(struct epb_loop *loop)
 {
     int error = epb_thread_start(&loop->thread, run_loop, loop);
+
     loop->started = error == 0;
     return error;
 }

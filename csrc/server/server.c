@@ -11,13 +11,14 @@
 /* Who alone had so many turns in a row is likely to have the next, too. */
 #define REGULAR_TURNS 4U
 
-/* --- Turns --- */
+/* Turns */
 
 static void
 close_timers(struct epb_server *server)
 {
-    if (server->timer_open)
+    if (server->timer_open) {
         uv_close((uv_handle_t *)&server->timer, NULL);
+    }
     server->timer_open = false;
     epb_boot_timer_close(&server->boot_timer);
 }
@@ -26,8 +27,9 @@ close_timers(struct epb_server *server)
 static void
 end(struct epb_server *server)
 {
-    if (server->ended)
+    if (server->ended) {
         return;
+    }
     server->ended = true;
     epb_endpoint_close(server->endpoint);
     server->endpoint = NULL;
@@ -47,8 +49,9 @@ all_quiet(const struct epb_server *server)
 {
     for (struct epb_list *node = server->all.next; node != &server->all;
          node = node->next) {
-        if (!epb_conn_quiet(EPB_LIST_ITEM(node, struct epb_conn, all)))
+        if (!epb_conn_quiet(EPB_LIST_ITEM(node, struct epb_conn, all))) {
             return false;
+        }
     }
     return true;
 }
@@ -58,8 +61,9 @@ all_quiet(const struct epb_server *server)
 static enum epb_loop_next
 check_drained(struct epb_server *server, enum epb_loop_next next)
 {
-    if (server->drain_until_ms == UINT64_MAX)
+    if (server->drain_until_ms == UINT64_MAX) {
         return next;
+    }
     bool late = epb_server_now(server)->mono_ms >= server->drain_until_ms;
     bool quiet = next == EPB_LOOP_IDLE && all_quiet(server);
     if (late || (quiet && server->drain_quiet)) {
@@ -95,8 +99,9 @@ serve(struct epb_server *server, struct epb_conn *conn)
         return;
     }
     epb_server_account(server, conn);
-    if (next == EPB_CONN_MORE)
+    if (next == EPB_CONN_MORE) {
         epb_server_on_ready(server, conn);
+    }
     epb_server_enforce_totals(server);
 }
 
@@ -106,13 +111,15 @@ serve(struct epb_server *server, struct epb_conn *conn)
 static void
 serve_ending(struct epb_server *server)
 {
-    if (epb_list_empty(&server->ending))
+    if (epb_list_empty(&server->ending)) {
         return;
+    }
     uint64_t until_ns = epb_sys_ticks_ns() + ENDING_TURN_US * UINT64_C(1000);
     while (!epb_list_empty(&server->ending)) {
         serve(server, EPB_LIST_ITEM(server->ending.next, struct epb_conn, queued));
-        if (epb_sys_ticks_ns() >= until_ns)
+        if (epb_sys_ticks_ns() >= until_ns) {
             return;
+        }
     }
 }
 
@@ -123,8 +130,9 @@ note_regular(struct epb_server *server)
     struct epb_list *first = server->queued.next;
     struct epb_conn *only = NULL;
 
-    if (first != &server->queued && first->next == &server->queued)
+    if (first != &server->queued && first->next == &server->queued) {
         only = EPB_LIST_ITEM(first, struct epb_conn, queued);
+    }
     server->regular_turns = only == server->regular ? server->regular_turns + 1 : 0;
     server->regular = only;
 }
@@ -187,8 +195,9 @@ serve_queued(struct epb_server *server)
         serve(server, EPB_LIST_ITEM(server->serving.next, struct epb_conn, queued));
         served++;
     }
-    if (epb_crowd_note(&server->crowd, served))
+    if (epb_crowd_note(&server->crowd, served)) {
         heed_crowd(server);
+    }
     serve_ending(server);
     server->traffic->bytes_in = server->conns.bytes_in;
     server->traffic->bytes_out = server->conns.bytes_out;
@@ -201,8 +210,9 @@ look_at_due_meanwhile(struct epb_server *server)
 {
     uint64_t now_ms = epb_server_now(server)->mono_ms;
 
-    if (now_ms >= server->due_looked_ms + DUE_REST_MS || now_ms >= server->lease_due_ms)
+    if (now_ms >= server->due_looked_ms + DUE_REST_MS || now_ms >= server->lease_due_ms) {
         (void)epb_server_look_at_due(server);
+    }
 }
 
 static enum epb_loop_next
@@ -211,16 +221,19 @@ on_turn(void *context)
     struct epb_server *server = context;
     enum epb_loop_next next = EPB_LOOP_IDLE;
 
-    if (server->ended)
+    if (server->ended) {
         return next;
+    }
     if (has_queued(server)) {
         next = serve_queued(server);
         look_at_due_meanwhile(server);
     }
-    if (server->accept_again_ms == 0)
+    if (server->accept_again_ms == 0) {
         (void)epb_server_check_accepting(server, 0);
-    if (has_queued(server))
+    }
+    if (has_queued(server)) {
         next = EPB_LOOP_MORE;
+    }
     next = check_drained(server, next);
     /* The next look at the sockets may take long. */
     server->now_known = false;
@@ -232,15 +245,16 @@ on_rest(void *context)
 {
     struct epb_server *server = context;
 
-    if (server->ended)
+    if (server->ended) {
         return false;
+    }
     /* What was due may have woken connections. */
     bool rest = epb_server_look_at_due(server) && !has_queued(server);
     server->now_known = false;
     return rest;
 }
 
-/* --- Life --- */
+/* Life */
 
 static const struct epb_time *
 on_now(void *context)
@@ -259,8 +273,9 @@ run_drain(void *context)
 {
     struct epb_server *server = context;
 
-    if (server->ended)
+    if (server->ended) {
         return;
+    }
     epb_engine_drain(server->engine, epb_server_now(server));
     epb_endpoint_pause(server->endpoint);
     server->accept_again_ms = UINT64_MAX;
@@ -299,8 +314,9 @@ new_server(const struct epb_server_options *options)
 {
     struct epb_server *server = epb_mem_table_alloc(sizeof(*server));
 
-    if (server == NULL)
+    if (server == NULL) {
         return NULL;
+    }
     server->pid = epb_sys_pid();
     epb_list_init(&server->all);
     epb_list_init(&server->queued);
@@ -349,8 +365,9 @@ make_engine(struct epb_server *server, const struct epb_options *options)
     server->active_ms = now->mono_ms;
     server->heartbeat_at_ms = now->mono_ms + server->heartbeat_ms;
     server->engine = epb_engine_new(options, now, epb_session_wake, NULL);
-    if (server->engine == NULL)
+    if (server->engine == NULL) {
         return EPB_INTERNAL;
+    }
     server->traffic = epb_engine_traffic(server->engine);
     server->conns.sessions.engine = server->engine;
     return EPB_OK;
@@ -363,24 +380,29 @@ begin_listening(struct epb_server *server, const struct epb_server_options *opti
 {
     int error = uv_timer_init(&server->loop.uv, &server->timer);
 
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     server->timer_open = true;
     server->timer.data = server;
     error = epb_boot_timer_open(&server->boot_timer, &server->loop.uv);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     struct epb_endpoint_spec spec = {.path = options->path, .pipe_id = options->pipe_id};
     error = epb_endpoint_open(&spec, &server->endpoint);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     server->path = epb_mem_table_text(epb_endpoint_path(server->endpoint));
-    if (server->path == NULL)
+    if (server->path == NULL) {
         return UV_ENOMEM;
+    }
     error = epb_endpoint_listen(server->endpoint, &server->loop.uv,
                                 epb_server_on_connection, server);
-    if (error != 0)
+    if (error != 0) {
         return error;
+    }
     epb_server_say_started(server);
     return epb_loop_start(&server->loop);
 }
@@ -391,17 +413,20 @@ epb_server_start(const struct epb_server_options *options, struct epb_server **o
 {
     *os_error = 0;
     struct epb_server *server = new_server(options);
-    if (server == NULL)
+    if (server == NULL) {
         return EPB_INTERNAL;
+    }
     enum epb_status status = make_engine(server, &options->engine);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         goto failed;
+    }
     struct epb_loop_user user = {
         .context = server, .turn = on_turn, .rest = on_rest, .glance = on_glance};
     *os_error = epb_loop_init(&server->loop, &user);
     status = *os_error == 0 ? EPB_OK : EPB_BROKER_GONE;
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         goto failed;
+    }
     *os_error = begin_listening(server, options);
     if (*os_error == 0) {
         *out = server;
@@ -427,8 +452,9 @@ epb_server_path(const struct epb_server *server)
 void
 epb_server_drain(struct epb_server *server, uint64_t drain_ms)
 {
-    if (server->pid != epb_sys_pid() || server->draining_asked)
+    if (server->pid != epb_sys_pid() || server->draining_asked) {
         return;
+    }
     server->draining_asked = true;
     server->drain_ms = drain_ms;
     epb_loop_post(&server->loop, &server->drain_task);
@@ -437,8 +463,9 @@ epb_server_drain(struct epb_server *server, uint64_t drain_ms)
 void
 epb_server_stop(struct epb_server *server)
 {
-    if (server == NULL || server->pid != epb_sys_pid())
+    if (server == NULL || server->pid != epb_sys_pid()) {
         return;
+    }
     epb_loop_post(&server->loop, &server->stop_task);
     epb_loop_fini(&server->loop);
     free_server(server);

@@ -3,7 +3,7 @@
 #include "../wire/frame.h"
 #include "server_state.h"
 
-/* --- Turns --- */
+/* Turns */
 
 void
 epb_server_on_ready(void *context, struct epb_conn *conn)
@@ -13,10 +13,12 @@ epb_server_on_ready(void *context, struct epb_conn *conn)
 
     EPB_ASSERT(!epb_list_empty(&conn->all));
     /* It may have been queued while its peer was still there. */
-    if (ending)
+    if (ending) {
         epb_list_remove(&conn->queued);
-    if (epb_list_empty(&conn->queued))
+    }
+    if (epb_list_empty(&conn->queued)) {
         epb_list_append(ending ? &server->ending : &server->queued, &conn->queued);
+    }
 }
 
 void
@@ -25,14 +27,15 @@ epb_server_on_wake(void *context, void *owner)
     epb_server_on_ready(context, owner);
 }
 
-/* --- What they hold --- */
+/* What they hold */
 
 /* What accepting waited for may be there: a descriptor, a place. */
 static void
 accept_now(struct epb_server *server)
 {
-    if (server->accept_again_ms != UINT64_MAX)
+    if (server->accept_again_ms != UINT64_MAX) {
         server->accept_again_ms = 0;
+    }
 }
 
 bool
@@ -124,8 +127,9 @@ leave_process(struct epb_server *server, struct epb_conn *conn)
         epb_list_remove(&conn->surplus);
         process->surplus_count--;
         server->surplus_count--;
-        if (!conn->renews)
+        if (!conn->renews) {
             count_refusal(server);
+        }
     } else if (conn->is_proven && --process->proven == 0) {
         end_surplus(server, process);
     }
@@ -140,10 +144,12 @@ epb_server_drop(struct epb_server *server, struct epb_conn *conn)
     server->held_input -= conn->held_input;
     server->held_output -= conn->held_output;
     leave_process(server, conn);
-    if (!epb_list_empty(&conn->unproven))
+    if (!epb_list_empty(&conn->unproven)) {
         server->unproven_count--;
-    if (server->regular == conn)
+    }
+    if (server->regular == conn) {
         server->regular = NULL;
+    }
     epb_list_remove(&conn->all);
     epb_list_remove(&conn->queued);
     epb_list_remove(&conn->unproven);
@@ -171,8 +177,9 @@ find_largest(struct epb_server *server, bool output)
          node = node->next) {
         struct epb_conn *conn = EPB_LIST_ITEM(node, struct epb_conn, all);
         size_t held = output ? conn->held_output : conn->held_input;
-        if (held < most || held == 0)
+        if (held < most || held == 0) {
             continue;
+        }
         most = held;
         largest = conn;
     }
@@ -229,8 +236,9 @@ pause_exhausted(struct epb_server *server)
 static bool
 has_unproven_place(struct epb_server *server)
 {
-    if (server->unproven_count < EPB_UNPROVEN_MAX)
+    if (server->unproven_count < EPB_UNPROVEN_MAX) {
         return true;
+    }
     struct epb_conn *oldest =
         EPB_LIST_ITEM(server->unproven.next, struct epb_conn, unproven);
     uint64_t until_ms = oldest->since_ms + EPB_UNPROVEN_REST_MS;
@@ -260,12 +268,15 @@ begin(struct epb_server *server, struct epb_conn *conn)
     bool is_surplus = is_full(server);
     enum epb_status status = EPB_OK;
 
-    if (process == NULL)
+    if (process == NULL) {
         return EPB_INTERNAL;
-    if (is_surplus && !epb_process_may_have_surplus(process))
+    }
+    if (is_surplus && !epb_process_may_have_surplus(process)) {
         status = EPB_MAX_CONNECTIONS;
-    if (status == EPB_OK)
+    }
+    if (status == EPB_OK) {
         status = epb_conn_begin(conn);
+    }
     if (status != EPB_OK) {
         epb_process_leave(process);
         return status;
@@ -312,8 +323,9 @@ epb_server_on_connection(void *context)
     struct epb_server *server = context;
 
     EPB_ASSERT(!server->ended);
-    if (!has_unproven_place(server))
+    if (!has_unproven_place(server)) {
         return;
+    }
     struct epb_conn *conn = epb_conn_new(&server->loop.uv, &server->conns);
     if (conn == NULL) {
         pause_exhausted(server);
@@ -337,7 +349,7 @@ epb_server_on_connection(void *context)
     epb_conn_close(conn);
 }
 
-/* --- Time --- */
+/* Time */
 
 uint64_t
 epb_server_expire_conns(struct epb_server *server, uint64_t now_ms)
@@ -371,12 +383,15 @@ epb_server_expire_conns(struct epb_server *server, uint64_t now_ms)
 uint64_t
 epb_server_check_accepting(struct epb_server *server, uint64_t now_ms)
 {
-    if (server->accept_again_ms == UINT64_MAX)
+    if (server->accept_again_ms == UINT64_MAX) {
         return UINT64_MAX;
-    if (now_ms < server->accept_again_ms)
+    }
+    if (now_ms < server->accept_again_ms) {
         return server->accept_again_ms;
+    }
     server->accept_again_ms = UINT64_MAX;
-    if (!epb_endpoint_resume(server->endpoint))
+    if (!epb_endpoint_resume(server->endpoint)) {
         pause_exhausted(server);
+    }
     return server->accept_again_ms;
 }

@@ -26,10 +26,12 @@ item_wait_ms(struct epb_server *server, uint64_t item_due_ms, const struct epb_t
 {
     uint64_t next_ms = epb_sweeper_next(&server->sweeper, item_due_ms, now->boot_ms);
 
-    if (next_ms == UINT64_MAX)
+    if (next_ms == UINT64_MAX) {
         return UINT64_MAX;
-    if (next_ms <= now->boot_ms)
+    }
+    if (next_ms <= now->boot_ms) {
         return 0;
+    }
     epb_boot_timer_arm(&server->boot_timer, next_ms);
     return earlier(next_ms - now->boot_ms, server->sweeper_interval_ms);
 }
@@ -45,8 +47,9 @@ sweep(struct epb_server *server)
     epb_engine_sweep(server->engine, now, &due);
     server->lease_due_ms = due.lease_mono_ms;
     uint64_t wait_ms = item_wait_ms(server, due.item_boot_ms, now);
-    if (due.lease_mono_ms == UINT64_MAX)
+    if (due.lease_mono_ms == UINT64_MAX) {
         return wait_ms;
+    }
     uint64_t lease_wait_ms =
         due.lease_mono_ms > now->mono_ms ? due.lease_mono_ms - now->mono_ms : 0;
     return earlier(wait_ms, lease_wait_ms);
@@ -70,8 +73,9 @@ beat(struct epb_server *server)
 static uint64_t
 check_heartbeat(struct epb_server *server, uint64_t now_ms)
 {
-    if (server->heartbeat_ms == 0)
+    if (server->heartbeat_ms == 0) {
         return UINT64_MAX;
+    }
     if (now_ms >= server->heartbeat_at_ms) {
         beat(server);
         server->heartbeat_at_ms = now_ms + server->heartbeat_ms;
@@ -82,14 +86,17 @@ check_heartbeat(struct epb_server *server, uint64_t now_ms)
 static uint64_t
 check_idle(struct epb_server *server, uint64_t now_ms)
 {
-    if (server->idle_timeout_ms == 0 || server->idle_said)
+    if (server->idle_timeout_ms == 0 || server->idle_said) {
         return UINT64_MAX;
+    }
     /* Who holds a lease or waits for one uses the broker, however quietly. */
-    if (epb_engine_engaged(server->engine))
+    if (epb_engine_engaged(server->engine)) {
         server->active_ms = now_ms;
+    }
     uint64_t due_ms = server->active_ms + server->idle_timeout_ms;
-    if (now_ms < due_ms)
+    if (now_ms < due_ms) {
         return due_ms;
+    }
     server->idle_said = true;
     epb_server_say(server, EPB_SERVER_IDLE, (struct epb_bytes){(const uint8_t *)"{}", 2});
     return UINT64_MAX;
@@ -98,8 +105,9 @@ check_idle(struct epb_server *server, uint64_t now_ms)
 static void
 arm_timer(struct epb_server *server, uint64_t due_ms, uint64_t now_ms)
 {
-    if (due_ms == server->armed_ms)
+    if (due_ms == server->armed_ms) {
         return;
+    }
     server->armed_ms = due_ms;
     if (due_ms == UINT64_MAX) {
         (void)uv_timer_stop(&server->timer);
@@ -124,10 +132,12 @@ epb_server_look_at_due(struct epb_server *server)
     due_ms = earlier(due_ms, epb_server_check_accepting(server, now_ms));
     due_ms = earlier(due_ms, server->drain_until_ms);
     uint64_t sweep_wait_ms = sweep(server);
-    if (sweep_wait_ms == 0)
+    if (sweep_wait_ms == 0) {
         return false;
-    if (sweep_wait_ms != UINT64_MAX)
+    }
+    if (sweep_wait_ms != UINT64_MAX) {
         due_ms = earlier(due_ms, now_ms + sweep_wait_ms);
+    }
     arm_timer(server, due_ms, now_ms);
     return true;
 }

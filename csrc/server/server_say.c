@@ -79,13 +79,16 @@ epb_server_on_session_event(void *context, const struct epb_session_event *event
                         unsigned_lines ? "JSON lines need --no-auth or --legacy-hmac"
                                        : epb_status_name(event->status));
     }
-    if (!server->debug)
+    if (!server->debug) {
         return;
+    }
     begin_line(server, &line, "debug", event->name);
-    if (event->action != NULL)
+    if (event->action != NULL) {
         epb_log_string(&line, "action", event->action);
-    if (event->key.size_bytes != 0)
+    }
+    if (event->key.size_bytes != 0) {
         epb_log_text(&line, "key", event->key);
+    }
     epb_log_string(&line, "status", epb_status_name(event->status));
     end_line(server, &line);
 }
@@ -101,8 +104,9 @@ epb_server_say_started(struct epb_server *server)
         epb_log_number(&line, "count", stale);
         end_line(server, &line);
     }
-    if (!server->debug)
+    if (!server->debug) {
         return;
+    }
     begin_line(server, &line, "info", "listening");
     epb_log_string(&line, "path", server->path);
     epb_log_number(&line, "pid", server->pid);
@@ -115,13 +119,15 @@ epb_server_check_lock(struct epb_server *server, uint64_t now_ms)
     struct epb_mem_stats shared;
     struct epb_stats stats;
 
-    if (server->lock_warned || now_ms < server->lock_look_ms)
+    if (server->lock_warned || now_ms < server->lock_look_ms) {
         return;
+    }
     server->lock_look_ms = now_ms + LOCK_LOOK_MS;
     epb_mem_shared_stats(&shared);
     epb_engine_stats(server->engine, epb_server_now(server), &stats);
-    if (!shared.lock_failed && !stats.memory.lock_failed)
+    if (!shared.lock_failed && !stats.memory.lock_failed) {
         return;
+    }
     server->lock_warned = true;
     struct epb_buf line;
     begin_line(server, &line, "warn", "mlock_failed");

@@ -86,7 +86,7 @@ struct epb_server {
     uint64_t drain_ms;
 };
 
-/* --- server_say.c --- */
+/* server_say.c */
 
 /* The clocks, read at most once a look at the sockets. */
 const struct epb_time *
@@ -106,7 +106,7 @@ epb_server_check_lock(struct epb_server *server, uint64_t now_ms);
 void
 epb_server_on_session_event(void *context, const struct epb_session_event *event);
 
-/* --- server_conns.c --- */
+/* server_conns.c */
 
 /* A connection asks for a turn. */
 void
@@ -140,7 +140,7 @@ epb_server_expire_conns(struct epb_server *server, uint64_t now_ms);
 uint64_t
 epb_server_check_accepting(struct epb_server *server, uint64_t now_ms);
 
-/* --- server_due.c --- */
+/* server_due.c */
 
 /* Does what is due and arms the timer for the rest. False: something is due again at
  * once. Connections may be queued by it. */

@@ -36,7 +36,7 @@ enum kind {
     KIND_TEMPORARY_DIRECTORY /* .epb-<6 characters>: where it was made (elsewhere) */
 };
 
-/* --- The boot --- */
+/* The boot */
 
 #define BOOT_TEXT_BYTES 64U
 
@@ -51,8 +51,9 @@ read_boot(char text[BOOT_TEXT_BYTES])
 #else
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0)
+    if (fd < 0) {
         return false;
+    }
     ssize_t size = read(fd, text, BOOT_TEXT_BYTES - 1);
     epb_socket_close(fd);
     text[size > 0 ? size : 0] = '\0';
@@ -66,17 +67,19 @@ epb_stale_boot(char out[EPB_BOOT_HEX + 1])
     char text[BOOT_TEXT_BYTES];
     size_t count = 0;
 
-    if (!read_boot(text))
+    if (!read_boot(text)) {
         return false;
+    }
     for (const char *at = text; *at != '\0' && count < EPB_BOOT_HEX; at++) {
-        if (isxdigit((unsigned char)*at))
+        if (isxdigit((unsigned char)*at)) {
             out[count++] = (char)tolower((unsigned char)*at);
+        }
     }
     out[count] = '\0';
     return count == EPB_BOOT_HEX;
 }
 
-/* --- Names --- */
+/* Names */
 
 /* NULL for `boot`: that isn't known, and no name is one. */
 static bool
@@ -85,13 +88,16 @@ is_socket_name(const char *name, const char *boot)
     static const char prefix[] = "broker-";
     static const char suffix[] = ".sock";
 
-    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0) {
         return false;
+    }
     name += sizeof(prefix) - 1;
-    if (strspn(name, "0123456789abcdef") != EPB_SOCKET_NAME_HEX)
+    if (strspn(name, "0123456789abcdef") != EPB_SOCKET_NAME_HEX) {
         return false;
-    if (boot == NULL || strncmp(name, boot, EPB_SOCKET_BOOT_HEX) != 0)
+    }
+    if (boot == NULL || strncmp(name, boot, EPB_SOCKET_BOOT_HEX) != 0) {
         return false;
+    }
     return strcmp(name + EPB_SOCKET_NAME_HEX, suffix) == 0;
 }
 
@@ -101,14 +107,17 @@ kind_of(const char *name, const char *boot)
     static const char prefix[] = EPB_TEMPORARY_PREFIX;
     size_t prefix_bytes = sizeof(prefix) - 1;
 
-    if (is_socket_name(name, boot))
+    if (is_socket_name(name, boot)) {
         return KIND_SOCKET;
-    if (strncmp(name, prefix, prefix_bytes) != 0)
+    }
+    if (strncmp(name, prefix, prefix_bytes) != 0) {
         return KIND_OTHER;
+    }
     name += prefix_bytes;
     size_t size = strlen(name);
-    if (size == EPB_TEMPORARY_HEX && strspn(name, "0123456789abcdef") == size)
+    if (size == EPB_TEMPORARY_HEX && strspn(name, "0123456789abcdef") == size) {
         return KIND_TEMPORARY_SOCKET;
+    }
     return size == EPB_TEMPORARY_RANDOM ? KIND_TEMPORARY_DIRECTORY : KIND_OTHER;
 }
 
@@ -128,11 +137,13 @@ is_dead(const char *path, const struct stat *status)
 {
     int fd = -1;
 
-    if (!S_ISSOCK(status->st_mode) || !epb_socket_own_uid(status->st_uid))
+    if (!S_ISSOCK(status->st_mode) || !epb_socket_own_uid(status->st_uid)) {
         return false;
+    }
     int error = epb_socket_connect(path, &fd);
-    if (error == 0)
+    if (error == 0) {
         epb_socket_close(fd);
+    }
     return error == UV_ECONNREFUSED;
 }
 
@@ -151,8 +162,9 @@ remove_directory(const char *path)
     char inside[EPB_SOCKET_PATH_BYTES];
     int size = snprintf(inside, sizeof(inside), "%s/%s", path, EPB_TEMPORARY_SOCKET);
 
-    if (size > 0 && (size_t)size < sizeof(inside))
+    if (size > 0 && (size_t)size < sizeof(inside)) {
         (void)epb_stale_remove(inside);
+    }
     return rmdir(path) == 0;
 }
 
@@ -161,10 +173,12 @@ remove_temporary(const char *path, enum kind kind)
 {
     struct stat status;
 
-    if (lstat(path, &status) != 0 || !has_rested(&status))
+    if (lstat(path, &status) != 0 || !has_rested(&status)) {
         return false;
-    if (kind == KIND_TEMPORARY_SOCKET)
+    }
+    if (kind == KIND_TEMPORARY_SOCKET) {
         return is_dead(path, &status) && unlink(path) == 0;
+    }
     return S_ISDIR(status.st_mode) && epb_socket_own_uid(status.st_uid) &&
            remove_directory(path);
 }
@@ -178,19 +192,23 @@ epb_stale_collect(const char *directory)
     const char *boot = epb_stale_boot(text) ? text : NULL;
     DIR *entries = opendir(directory);
 
-    if (entries == NULL)
+    if (entries == NULL) {
         return 0;
+    }
     for (unsigned seen = 0; seen < ENTRIES_MAX && probes < PROBES_MAX; seen++) {
         const struct dirent *entry = readdir(entries);
-        if (entry == NULL)
+        if (entry == NULL) {
             break;
+        }
         enum kind kind = kind_of(entry->d_name, boot);
-        if (kind == KIND_OTHER)
+        if (kind == KIND_OTHER) {
             continue;
+        }
         char path[EPB_SOCKET_PATH_BYTES];
         int size = snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-        if (size < 0 || (size_t)size >= sizeof(path))
+        if (size < 0 || (size_t)size >= sizeof(path)) {
             continue;
+        }
         probes++;
         removed +=
             kind == KIND_SOCKET ? epb_stale_remove(path) : remove_temporary(path, kind);

@@ -10,12 +10,14 @@ epb_sweeper_init(struct epb_sweeper *sweeper)
 uint64_t
 epb_sweeper_next(struct epb_sweeper *sweeper, uint64_t due_ms, uint64_t now_ms)
 {
-    if (sweeper->due_ms <= now_ms)
+    if (sweeper->due_ms <= now_ms) {
         sweeper->swept_ms = now_ms;
+    }
     sweeper->due_ms = due_ms;
     /* More was due than a sweep removes: that does not wait. */
-    if (due_ms <= now_ms)
+    if (due_ms <= now_ms) {
         return due_ms;
+    }
     uint64_t rested_ms = sweeper->swept_ms + EPB_SWEEP_REST_MS;
     return due_ms > rested_ms ? due_ms : rested_ms;
 }

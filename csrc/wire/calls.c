@@ -15,7 +15,8 @@ static struct epb_bytes
 number_of(const void *item)
 {
     const struct epb_call *call = item;
-    return (struct epb_bytes){(const uint8_t *)&call->number, sizeof call->number};
+
+    return (struct epb_bytes){(const uint8_t *)&call->number, sizeof(call->number)};
 }
 
 static struct epb_bytes
@@ -27,9 +28,11 @@ id_of(const void *item)
 struct epb_calls *
 epb_calls_new(void)
 {
-    struct epb_calls *calls = epb_mem_alloc(sizeof *calls);
-    if (calls == NULL)
+    struct epb_calls *calls = epb_mem_alloc(sizeof(*calls));
+
+    if (calls == NULL) {
         return NULL;
+    }
     epb_list_init(&calls->all);
     calls->by_number = epb_map_new(number_of);
     calls->by_id = epb_map_new(id_of);
@@ -43,8 +46,9 @@ epb_calls_new(void)
 void
 epb_calls_free(struct epb_calls *calls)
 {
-    if (calls == NULL)
+    if (calls == NULL) {
         return;
+    }
     while (!epb_list_empty(&calls->all)) {
         epb_calls_remove(calls, EPB_LIST_ITEM(calls->all.next, struct epb_call, in_all));
     }
@@ -67,14 +71,17 @@ struct epb_call *
 epb_calls_add(struct epb_calls *calls, const struct epb_command *command,
               struct epb_bytes id)
 {
-    struct epb_call *call = epb_mem_alloc(sizeof *call + id.size_bytes);
-    if (call == NULL)
+    struct epb_call *call = epb_mem_alloc(sizeof(*call) + id.size_bytes);
+
+    if (call == NULL) {
         return NULL;
+    }
     call->command = command;
     call->number = unused_number(calls);
     call->id_bytes = id.size_bytes;
-    if (id.size_bytes > 0)
+    if (id.size_bytes > 0) {
         memcpy(call->id, id.data, id.size_bytes);
+    }
     if (epb_map_insert(calls->by_number, call) != EPB_OK) {
         epb_mem_free(call);
         return NULL;
@@ -93,25 +100,28 @@ epb_calls_remove(struct epb_calls *calls, struct epb_call *call)
 {
     epb_list_remove(&call->in_all);
     epb_map_remove(calls->by_number, call);
-    if (call->id_bytes > 0)
+    if (call->id_bytes > 0) {
         epb_map_remove(calls->by_id, call);
+    }
     epb_mem_free(call);
 }
 
 struct epb_call *
 epb_calls_numbered(const struct epb_calls *calls, uint32_t number)
 {
-    if (calls == NULL)
+    if (calls == NULL) {
         return NULL;
-    struct epb_bytes key = {(const uint8_t *)&number, sizeof number};
+    }
+    struct epb_bytes key = {(const uint8_t *)&number, sizeof(number)};
     return epb_map_find(calls->by_number, key);
 }
 
 struct epb_call *
 epb_calls_named(const struct epb_calls *calls, struct epb_bytes id)
 {
-    if (calls == NULL || id.size_bytes == 0)
+    if (calls == NULL || id.size_bytes == 0) {
         return NULL;
+    }
     return epb_map_find(calls->by_id, id);
 }
 

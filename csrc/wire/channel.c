@@ -46,24 +46,28 @@ static enum epb_status
 say_hello(struct epb_channel *channel, struct epb_bytes secret, uint32_t offered)
 {
     uint8_t *hello;
+
     if (secret.size_bytes == 0) {
         channel->receiving = epb_record_new(EPB_RECORD_PLAIN, NULL);
         channel->sending = epb_record_new(EPB_RECORD_PLAIN, NULL);
-        if (channel->receiving == NULL || channel->sending == NULL)
+        if (channel->receiving == NULL || channel->sending == NULL) {
             return EPB_INTERNAL;
+        }
         channel->stage = STAGE_FIRST;
         return epb_buf_append(&channel->out, EPB_MAGIC_PLAIN, EPB_MAGIC_BYTES);
     }
     channel->handshake = epb_handshake_new(secret);
-    if (channel->handshake == NULL)
+    if (channel->handshake == NULL) {
         return EPB_INTERNAL;
+    }
     enum epb_status status =
         epb_buf_reserve(&channel->out, EPB_CLIENT_HELLO_BYTES, &hello);
     if (status == EPB_OK) {
         status = epb_handshake_client_hello(channel->handshake, offered, hello);
     }
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         epb_buf_commit(&channel->out, EPB_CLIENT_HELLO_BYTES);
+    }
     channel->stage = STAGE_HELLO;
     return status;
 }
@@ -71,9 +75,11 @@ say_hello(struct epb_channel *channel, struct epb_bytes secret, uint32_t offered
 static struct epb_channel *
 channel_new(struct epb_bytes secret, uint32_t offered)
 {
-    struct epb_channel *channel = epb_mem_alloc(sizeof *channel);
-    if (channel == NULL)
+    struct epb_channel *channel = epb_mem_alloc(sizeof(*channel));
+
+    if (channel == NULL) {
         return NULL;
+    }
     /* Headers and tags come on top of what may wait. */
     epb_buf_init(&channel->out, 2 * WAITING_LIMIT_BYTES);
     epb_buf_init(&channel->waiting, WAITING_LIMIT_BYTES);
@@ -96,14 +102,16 @@ struct epb_channel *
 epb_channel_new(struct epb_bytes secret)
 {
     uint32_t aes = epb_cipher_has_aes() ? EPB_OFFER_AES : 0;
+
     return channel_new(secret, EPB_OFFER_CHACHA20 | aes);
 }
 
 void
 epb_channel_free(struct epb_channel *channel)
 {
-    if (channel == NULL)
+    if (channel == NULL) {
         return;
+    }
     epb_buf_fini(&channel->out);
     epb_buf_fini(&channel->waiting);
     epb_buf_fini(&channel->in);
@@ -117,22 +125,26 @@ static enum epb_status
 send_now(struct epb_channel *channel, struct epb_bytes frames)
 {
     enum epb_status status = epb_record_begin(channel->sending, &channel->out);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return status;
+    }
     status = epb_buf_append(&channel->out, frames.data, frames.size_bytes);
     enum epb_status ended = epb_record_end(channel->sending, &channel->out);
     /* A record that was begun and failed is gone without a trace, unless sealing itself
      * failed. */
-    if (ended != EPB_OK)
+    if (ended != EPB_OK) {
         return die(channel, EPB_INTERNAL);
+    }
     return status;
 }
 
 enum epb_status
 epb_channel_send(struct epb_channel *channel, struct epb_bytes frames)
 {
-    if (channel->stage == STAGE_DEAD)
+    if (channel->stage == STAGE_DEAD) {
         return channel->death;
+    }
     if (channel->stage == STAGE_HELLO) {
         return epb_buf_append(&channel->waiting, frames.data, frames.size_bytes);
     }
@@ -154,22 +166,26 @@ void
 epb_channel_sent(struct epb_channel *channel, size_t size_bytes)
 {
     epb_buf_consume(&channel->out, size_bytes);
-    if (epb_buf_size(&channel->out) == 0)
+    if (epb_buf_size(&channel->out) == 0) {
         epb_buf_trim(&channel->out, KEEP_BYTES);
+    }
 }
 
 enum epb_status
 epb_channel_input(struct epb_channel *channel, uint8_t **memory, size_t *size_bytes)
 {
-    if (channel->stage == STAGE_DEAD)
+    if (channel->stage == STAGE_DEAD) {
         return channel->death;
+    }
     size_t held_bytes = epb_buf_size(&channel->in);
     *size_bytes = held_bytes < READ_LEAST_BYTES ? READ_LEAST_BYTES : held_bytes;
-    if (*size_bytes > READ_MOST_BYTES)
+    if (*size_bytes > READ_MOST_BYTES) {
         *size_bytes = READ_MOST_BYTES;
+    }
     enum epb_status status = epb_buf_reserve(&channel->in, *size_bytes, memory);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return die(channel, status);
+    }
     channel->offered_bytes = *size_bytes;
     return EPB_OK;
 }
@@ -180,6 +196,7 @@ static bool
 is_refusal(struct epb_bytes bytes, enum epb_status *why)
 {
     struct epb_reply reply;
+
     if (bytes.data == NULL || bytes.size_bytes != REFUSAL_BYTES ||
         epb_get_u32(bytes.data) != REFUSAL_BYTES - EPB_FRAME_LENGTH_BYTES ||
         epb_frame_decode_reply(bytes, &reply) != EPB_OK) {
@@ -199,6 +216,7 @@ hello_size(const struct epb_channel *channel, size_t *size_bytes)
     bool may_refuse = held.data != NULL && held.size_bytes > 0 &&
                       held.size_bytes <= REFUSAL_BYTES &&
                       held.data[0] != EPB_MAGIC_OFFER[0];
+
     return may_refuse ? EPB_OK : status;
 }
 
@@ -208,10 +226,13 @@ finish_handshake(struct epb_channel *channel)
 {
     size_t hello_bytes;
     enum epb_status status = hello_size(channel, &hello_bytes);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return die(channel, status);
-    if (hello_bytes == 0 || epb_buf_size(&channel->in) < hello_bytes)
+    }
+    if (hello_bytes == 0 || epb_buf_size(&channel->in) < hello_bytes) {
         return EPB_OK;
+    }
     struct epb_session_keys keys;
     enum epb_record_mode mode;
     uint8_t *proof;
@@ -221,13 +242,14 @@ finish_handshake(struct epb_channel *channel)
         status =
             epb_handshake_client_finish(channel->handshake, hello, proof, &keys, &mode);
     }
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return die(channel, status);
+    }
     epb_buf_commit(&channel->out, EPB_PROOF_BYTES);
     epb_buf_consume(&channel->in, hello_bytes);
     channel->sending = epb_record_new(mode, keys.client_to_server);
     channel->receiving = epb_record_new(mode, keys.server_to_client);
-    epb_mem_wipe(&keys, sizeof keys);
+    epb_mem_wipe(&keys, sizeof(keys));
     epb_handshake_free(channel->handshake);
     channel->handshake = NULL;
     if (channel->sending == NULL || channel->receiving == NULL) {
@@ -247,11 +269,14 @@ check_first(struct epb_channel *channel)
 {
     struct epb_bytes first = {epb_buf_data(&channel->in), epb_buf_size(&channel->in)};
     enum epb_status why;
-    if (first.size_bytes < REFUSAL_BYTES)
+
+    if (first.size_bytes < REFUSAL_BYTES) {
         return EPB_OK;
+    }
     first.size_bytes = REFUSAL_BYTES;
-    if (is_refusal(first, &why))
+    if (is_refusal(first, &why)) {
         return die(channel, why);
+    }
     channel->stage = STAGE_OPEN;
     return EPB_OK;
 }
@@ -261,16 +286,20 @@ epb_channel_received(struct epb_channel *channel, size_t size_bytes)
 {
     EPB_ASSERT(size_bytes <= channel->offered_bytes);
     channel->offered_bytes = 0;
-    if (channel->stage == STAGE_DEAD)
+    if (channel->stage == STAGE_DEAD) {
         return channel->death;
+    }
     epb_buf_commit(&channel->in, size_bytes);
     enum epb_status status = EPB_OK;
-    if (channel->stage == STAGE_HELLO)
+    if (channel->stage == STAGE_HELLO) {
         status = finish_handshake(channel);
-    if (channel->stage == STAGE_FIRST)
+    }
+    if (channel->stage == STAGE_FIRST) {
         status = check_first(channel);
-    if (channel->stage != STAGE_OPEN)
+    }
+    if (channel->stage != STAGE_OPEN) {
         return status;
+    }
     status = epb_record_open(channel->receiving, &channel->in, SIZE_MAX);
     return status == EPB_OK ? EPB_OK : die(channel, status);
 }
@@ -278,8 +307,9 @@ epb_channel_received(struct epb_channel *channel, size_t size_bytes)
 enum epb_status
 epb_channel_closed(struct epb_channel *channel)
 {
-    if (channel->stage == STAGE_DEAD)
+    if (channel->stage == STAGE_DEAD) {
         return channel->death;
+    }
     enum epb_status why = EPB_BROKER_GONE;
     struct epb_bytes said = {epb_buf_data(&channel->in), epb_buf_size(&channel->in)};
     if (channel->stage == STAGE_HELLO && said.size_bytes > 0 && !is_refusal(said, &why)) {
@@ -297,8 +327,9 @@ epb_channel_open(const struct epb_channel *channel)
 struct epb_bytes
 epb_channel_stream(const struct epb_channel *channel)
 {
-    if (channel->receiving == NULL)
+    if (channel->receiving == NULL) {
         return (struct epb_bytes){NULL, 0};
+    }
     return epb_record_stream(channel->receiving, &channel->in);
 }
 
@@ -306,6 +337,7 @@ void
 epb_channel_consume(struct epb_channel *channel, size_t size_bytes)
 {
     epb_record_consume(channel->receiving, &channel->in, size_bytes);
-    if (epb_buf_size(&channel->in) == 0)
+    if (epb_buf_size(&channel->in) == 0) {
         epb_buf_trim(&channel->in, KEEP_BYTES);
+    }
 }

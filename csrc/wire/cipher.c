@@ -35,8 +35,9 @@ epb_cipher_misuse(void)
 void
 epb_cipher_random(void *const out, const size_t size_bytes)
 {
-    if (epb_sys_random(out, size_bytes) != EPB_OK)
+    if (epb_sys_random(out, size_bytes) != EPB_OK) {
         abort();
+    }
 }
 
 /* Until this is done, libsodium works without vectors, and knows of no AES. */
@@ -62,14 +63,16 @@ static EPB_NOINLINE void
 wipe_stack_of_chacha20(void)
 {
     uint8_t stack[CHACHA20_STACK_BYTES];
-    epb_mem_wipe(stack, sizeof stack);
+
+    epb_mem_wipe(stack, sizeof(stack));
 }
 
 static EPB_NOINLINE void
 wipe_stack_of_aes(void)
 {
     uint8_t stack[AES_STACK_BYTES];
-    epb_mem_wipe(stack, sizeof stack);
+
+    epb_mem_wipe(stack, sizeof(stack));
 }
 
 bool
@@ -97,7 +100,7 @@ epb_cipher_init(struct epb_cipher *cipher, enum epb_cipher_kind kind,
         (void)crypto_aead_aes256gcm_beforenm(state, key);
         wipe_stack_of_aes();
     } else {
-        memcpy(cipher->key.chacha20, key, sizeof cipher->key.chacha20);
+        memcpy(cipher->key.chacha20, key, sizeof(cipher->key.chacha20));
     }
 }
 
@@ -125,6 +128,7 @@ epb_cipher_open(const struct epb_cipher *cipher,
                 uint8_t *body, size_t body_bytes, const uint8_t tag[EPB_CIPHER_TAG_BYTES])
 {
     int failed;
+
     if (cipher->kind == EPB_CIPHER_AES_256_GCM) {
         failed = crypto_aead_aes256gcm_decrypt_detached_afternm(
             body, NULL, body, body_bytes, tag, header.data, header.size_bytes, nonce,

@@ -14,11 +14,13 @@ enum epb_frame_state
 epb_frame_scan(struct epb_bytes input, size_t limit_bytes, size_t *size_bytes)
 {
     *size_bytes = EPB_FRAME_LENGTH_BYTES;
-    if (input.size_bytes < EPB_FRAME_LENGTH_BYTES)
+    if (input.size_bytes < EPB_FRAME_LENGTH_BYTES) {
         return EPB_FRAME_PARTIAL;
+    }
     uint32_t length = epb_get_u32(input.data);
-    if (length > limit_bytes)
+    if (length > limit_bytes) {
         return EPB_FRAME_TOO_LARGE;
+    }
     *size_bytes = EPB_FRAME_LENGTH_BYTES + (size_t)length;
     return input.size_bytes < *size_bytes ? EPB_FRAME_PARTIAL : EPB_FRAME_COMPLETE;
 }
@@ -56,8 +58,10 @@ static size_t
 numbers_bytes(uint32_t flags)
 {
     size_t count = 0;
-    for (uint32_t rest = flags & NUMBER_FLAGS; rest != 0; rest &= rest - 1)
+
+    for (uint32_t rest = flags & NUMBER_FLAGS; rest != 0; rest &= rest - 1) {
         count++;
+    }
     return count * NUMBER_BYTES;
 }
 
@@ -170,6 +174,7 @@ static struct epb_bytes
 take(struct epb_bytes *rest, size_t size_bytes)
 {
     struct epb_bytes taken = {rest->data, size_bytes};
+
     rest->data += size_bytes;
     rest->size_bytes -= size_bytes;
     return taken;
@@ -180,12 +185,15 @@ static enum epb_status
 decode_start(struct epb_bytes frame, size_t header_bytes, uint32_t *flags, uint32_t *id)
 {
     *id = epb_frame_id(frame);
-    if (frame.size_bytes <= EPB_FRAME_LENGTH_BYTES)
+    if (frame.size_bytes <= EPB_FRAME_LENGTH_BYTES) {
         return EPB_INVALID_REQUEST;
-    if (frame.data[4] != EPB_FRAME_VERSION)
+    }
+    if (frame.data[4] != EPB_FRAME_VERSION) {
         return EPB_VERSION_MISMATCH;
-    if (frame.size_bytes < header_bytes)
+    }
+    if (frame.size_bytes < header_bytes) {
         return EPB_INVALID_REQUEST;
+    }
     *flags = epb_get_u16(frame.data + 6);
     return EPB_OK;
 }
@@ -193,11 +201,12 @@ decode_start(struct epb_bytes frame, size_t header_bytes, uint32_t *flags, uint3
 enum epb_status
 epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request)
 {
-    epb_zero(request, sizeof *request);
+    epb_zero(request, sizeof(*request));
     enum epb_status status =
         decode_start(frame, EPB_REQUEST_HEADER_BYTES, &request->flags, &request->id);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     request->action = frame.data[5];
     size_t key_bytes = epb_get_u16(frame.data + 12);
     size_t worker_bytes = epb_get_u16(frame.data + 14);
@@ -219,12 +228,13 @@ epb_frame_decode_request(struct epb_bytes frame, struct epb_request *request)
 enum epb_status
 epb_frame_decode_reply(struct epb_bytes frame, struct epb_reply *reply)
 {
-    epb_zero(reply, sizeof *reply);
+    epb_zero(reply, sizeof(*reply));
     reply->status = EPB_INTERNAL;
     enum epb_status status =
         decode_start(frame, EPB_REPLY_HEADER_BYTES, &reply->flags, &reply->id);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     unsigned number = frame.data[5];
     if ((reply->flags & ~REPLY_FLAGS) != 0 || !epb_status_known(number)) {
         return EPB_INVALID_REQUEST;
@@ -232,8 +242,9 @@ epb_frame_decode_reply(struct epb_bytes frame, struct epb_reply *reply)
     reply->status = (enum epb_status)number;
     struct epb_bytes rest = frame;
     (void)take(&rest, EPB_REPLY_HEADER_BYTES);
-    if (rest.size_bytes < numbers_bytes(reply->flags))
+    if (rest.size_bytes < numbers_bytes(reply->flags)) {
         return EPB_INVALID_REQUEST;
+    }
     for (uint32_t left = reply->flags & NUMBER_FLAGS; left != 0; left &= left - 1) {
         set_reply_number(reply, lowest(left),
                          epb_get_u64(take(&rest, NUMBER_BYTES).data));
@@ -264,6 +275,7 @@ epb_frame_encode_request(struct epb_buf *out, const struct epb_request *request)
 {
     size_t start_bytes = EPB_REQUEST_HEADER_BYTES + numbers_bytes(request->flags) +
                          request->key.size_bytes + request->worker.size_bytes;
+
     if (request->key.size_bytes > UINT16_MAX || request->worker.size_bytes > UINT16_MAX ||
         request->value.size_bytes > UINT32_MAX - start_bytes) {
         return EPB_TOO_LARGE;
@@ -271,8 +283,9 @@ epb_frame_encode_request(struct epb_buf *out, const struct epb_request *request)
     size_t size_bytes = start_bytes + request->value.size_bytes;
     uint8_t *frame;
     enum epb_status status = epb_buf_reserve(out, size_bytes, &frame);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
 
     put_start(frame, size_bytes, request->action, request->flags, request->id);
     epb_put_u16(frame + 12, (uint16_t)request->key.size_bytes);
@@ -294,13 +307,15 @@ epb_frame_encode_reply(struct epb_buf *out, const struct epb_reply *reply)
 {
     EPB_ASSERT((reply->flags & ~REPLY_FLAGS) == 0);
     size_t start_bytes = EPB_REPLY_HEADER_BYTES + numbers_bytes(reply->flags);
-    if (reply->body.size_bytes + reply->rest_bytes > UINT32_MAX - start_bytes)
+    if (reply->body.size_bytes + reply->rest_bytes > UINT32_MAX - start_bytes) {
         return EPB_TOO_LARGE;
+    }
     size_t size_bytes = start_bytes + reply->body.size_bytes;
     uint8_t *frame;
     enum epb_status status = epb_buf_reserve(out, size_bytes, &frame);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
 
     put_start(frame, size_bytes + reply->rest_bytes, (uint8_t)reply->status, reply->flags,
               reply->id);

@@ -1,3 +1,4 @@
+/* See json.h. */
 #include "json.h"
 
 #include "../base/status.h"
@@ -24,8 +25,9 @@ bool
 epb_json_take(struct epb_json_scan *scan, uint8_t character)
 {
     skip_space(scan);
-    if (scan->at == scan->end || *scan->at != character)
+    if (scan->at == scan->end || *scan->at != character) {
         return false;
+    }
     scan->at++;
     return true;
 }
@@ -40,12 +42,15 @@ epb_json_ended(struct epb_json_scan *scan)
 static int
 hex_value(uint8_t character)
 {
-    if (character >= '0' && character <= '9')
+    if (character >= '0' && character <= '9') {
         return character - '0';
-    if (character >= 'a' && character <= 'f')
+    }
+    if (character >= 'a' && character <= 'f') {
         return character - 'a' + 10;
-    if (character >= 'A' && character <= 'F')
+    }
+    if (character >= 'A' && character <= 'F') {
         return character - 'A' + 10;
+    }
     return -1;
 }
 
@@ -53,13 +58,15 @@ hex_value(uint8_t character)
 static int32_t
 hex_unit(const uint8_t *at, const uint8_t *end)
 {
-    if (end - at < 4)
+    if (end - at < 4) {
         return -1;
+    }
     int32_t unit = 0;
     for (int i = 0; i < 4; i++) {
         int value = hex_value(at[i]);
-        if (value < 0)
+        if (value < 0) {
             return -1;
+        }
         unit = unit * 16 + value;
     }
     return unit;
@@ -81,8 +88,9 @@ is_low_surrogate(int32_t unit)
 static int32_t
 escaped_unit(const uint8_t *at, const uint8_t *end)
 {
-    if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
+    if (end - at < 6 || at[0] != '\\' || at[1] != 'u') {
         return -1;
+    }
     return hex_unit(at + 2, end);
 }
 
@@ -90,14 +98,17 @@ escaped_unit(const uint8_t *at, const uint8_t *end)
 static bool
 scan_escape(struct epb_json_scan *scan)
 {
-    if (scan->at == scan->end)
+    if (scan->at == scan->end) {
         return false;
+    }
     uint8_t character = *scan->at++;
-    if (character != 'u')
+    if (character != 'u') {
         return character != 0 && strchr("\"\\/bfnrt", character) != NULL;
+    }
     int32_t unit = hex_unit(scan->at, scan->end);
-    if (unit < 0)
+    if (unit < 0) {
         return false;
+    }
     scan->at += 4;
     if (is_high_surrogate(unit) && is_low_surrogate(escaped_unit(scan->at, scan->end))) {
         scan->at += 6;
@@ -113,12 +124,15 @@ scan_string(struct epb_json_scan *scan)
 {
     while (scan->at < scan->end) {
         uint8_t character = *scan->at++;
-        if (character == '"')
+        if (character == '"') {
             return true;
-        if (character < 0x20)
+        }
+        if (character < 0x20) {
             return false;
-        if (character == '\\' && !scan_escape(scan))
+        }
+        if (character == '\\' && !scan_escape(scan)) {
             return false;
+        }
     }
     return false;
 }
@@ -127,8 +141,10 @@ static bool
 scan_digits(struct epb_json_scan *scan)
 {
     const uint8_t *start = scan->at;
-    while (scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9')
+
+    while (scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9') {
         scan->at++;
+    }
     return scan->at > start;
 }
 
@@ -141,8 +157,9 @@ next_is(const struct epb_json_scan *scan, char character)
 static bool
 scan_number(struct epb_json_scan *scan)
 {
-    if (next_is(scan, '-'))
+    if (next_is(scan, '-')) {
         scan->at++;
+    }
     if (next_is(scan, '0')) {
         scan->at++;
     } else if (!scan_digits(scan)) {
@@ -150,15 +167,18 @@ scan_number(struct epb_json_scan *scan)
     }
     if (next_is(scan, '.')) {
         scan->at++;
-        if (!scan_digits(scan))
+        if (!scan_digits(scan)) {
             return false;
+        }
     }
     if (next_is(scan, 'e') || next_is(scan, 'E')) {
         scan->at++;
-        if (next_is(scan, '+') || next_is(scan, '-'))
+        if (next_is(scan, '+') || next_is(scan, '-')) {
             scan->at++;
-        if (!scan_digits(scan))
+        }
+        if (!scan_digits(scan)) {
             return false;
+        }
     }
     return true;
 }
@@ -167,10 +187,13 @@ static bool
 scan_word(struct epb_json_scan *scan, const char *word)
 {
     size_t size_bytes = strlen(word);
-    if ((size_t)(scan->end - scan->at) < size_bytes)
+
+    if ((size_t)(scan->end - scan->at) < size_bytes) {
         return false;
-    if (memcmp(scan->at, word, size_bytes) != 0)
+    }
+    if (memcmp(scan->at, word, size_bytes) != 0) {
         return false;
+    }
     scan->at += size_bytes;
     return true;
 }
@@ -185,8 +208,9 @@ struct nesting {
 static bool
 push(struct nesting *nesting, bool object)
 {
-    if (nesting->depth == nesting->depth_max)
+    if (nesting->depth == nesting->depth_max) {
         return false;
+    }
     uint8_t *byte = &nesting->bits[nesting->depth / 8];
     uint8_t bit = (uint8_t)(1U << (nesting->depth % 8));
     *byte = object ? (uint8_t)(*byte | bit) : (uint8_t)(*byte & ~bit);
@@ -198,6 +222,7 @@ static bool
 in_object(const struct nesting *nesting)
 {
     unsigned level = nesting->depth - 1;
+
     return ((unsigned)nesting->bits[level / 8] >> (level % 8) & 1U) != 0;
 }
 
@@ -217,8 +242,9 @@ enum step {
 static enum step
 open_container(struct epb_json_scan *scan, struct nesting *nesting, bool object)
 {
-    if (!push(nesting, object))
+    if (!push(nesting, object)) {
         return STEP_BAD;
+    }
     if (epb_json_take(scan, object ? '}' : ']')) {
         nesting->depth--;
         return STEP_AFTER;
@@ -231,10 +257,13 @@ static enum step
 go_on(struct epb_json_scan *scan, struct nesting *nesting)
 {
     bool object = in_object(nesting);
-    if (epb_json_take(scan, ','))
+
+    if (epb_json_take(scan, ',')) {
         return !object || scan_name(scan) ? STEP_VALUE : STEP_BAD;
-    if (!epb_json_take(scan, object ? '}' : ']'))
+    }
+    if (!epb_json_take(scan, object ? '}' : ']')) {
         return STEP_BAD;
+    }
     nesting->depth--;
     return STEP_AFTER;
 }
@@ -322,9 +351,11 @@ static uint32_t
 take_code(const uint8_t **at, const uint8_t *end)
 {
     int32_t unit = escaped_unit(*at, end);
+
     *at += 6;
-    if (!is_high_surrogate(unit))
+    if (!is_high_surrogate(unit)) {
         return (uint32_t)unit;
+    }
     int32_t low = escaped_unit(*at, end);
     *at += 6;
     return 0x10000U + ((uint32_t)(unit - 0xD800) << 10) + (uint32_t)(low - 0xDC00);
@@ -338,6 +369,7 @@ epb_json_unescape(uint8_t *text, size_t size_bytes)
     const uint8_t *at = text;
     const uint8_t *end = text + size_bytes;
     uint8_t *out = text;
+
     while (at < end) {
         if (*at != '\\') {
             *out++ = *at++;

@@ -44,6 +44,7 @@ string_content(struct decoding *decoding, const struct epb_json_span *span)
     size_t inside = (size_t)(span->text.data - decoding->line) + 1;
     uint8_t *content = decoding->line + inside;
     size_t size_bytes = epb_json_unescape(content, span->text.size_bytes - 2);
+
     return (struct epb_bytes){content, size_bytes};
 }
 
@@ -54,7 +55,7 @@ bytes_are(struct epb_bytes bytes, const char *text)
            memcmp(bytes.data, text, bytes.size_bytes) == 0;
 }
 
-/* --- Members by kind --- */
+/* Members by kind */
 
 static void *
 field_of(struct decoding *decoding, const struct member *member)
@@ -66,10 +67,11 @@ static enum epb_status
 read_text(struct decoding *decoding, const struct member *member,
           const struct epb_json_span *span)
 {
-    if (span->kind != EPB_JSON_STRING || span->lone_surrogate)
+    if (span->kind != EPB_JSON_STRING || span->lone_surrogate) {
         return member->bad;
+    }
     struct epb_bytes content = string_content(decoding, span);
-    memcpy(field_of(decoding, member), &content, sizeof content);
+    memcpy(field_of(decoding, member), &content, sizeof(content));
     return EPB_OK;
 }
 
@@ -104,12 +106,14 @@ static enum epb_status
 read_action(struct decoding *decoding, const struct member *member,
             const struct epb_json_span *span)
 {
-    if (span->kind != EPB_JSON_STRING || span->lone_surrogate)
+    if (span->kind != EPB_JSON_STRING || span->lone_surrogate) {
         return member->bad;
+    }
     struct epb_jsonl_request *out = decoding->out;
     out->command = epb_command_by_name(string_content(decoding, span));
-    if (out->command == NULL)
+    if (out->command == NULL) {
         return EPB_UNKNOWN_ACTION;
+    }
     out->request.action = out->command->action;
     return EPB_OK;
 }
@@ -120,8 +124,10 @@ read_signed(struct decoding *decoding, const struct member *member,
 {
     int64_t integer;
     enum epb_status status = epb_jsonl_integer(span, member->bad, &integer);
-    if (status == EPB_OK)
-        memcpy(field_of(decoding, member), &integer, sizeof integer);
+
+    if (status == EPB_OK) {
+        memcpy(field_of(decoding, member), &integer, sizeof(integer));
+    }
     return status;
 }
 
@@ -131,12 +137,15 @@ read_unsigned(struct decoding *decoding, const struct member *member,
 {
     int64_t integer;
     enum epb_status status = epb_jsonl_integer(span, member->bad, &integer);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return status;
-    if (integer < 0)
+    }
+    if (integer < 0) {
         return member->bad;
+    }
     uint64_t number = (uint64_t)integer;
-    memcpy(field_of(decoding, member), &number, sizeof number);
+    memcpy(field_of(decoding, member), &number, sizeof(number));
     return EPB_OK;
 }
 
@@ -146,8 +155,10 @@ read_period(struct decoding *decoding, const struct member *member,
 {
     uint64_t period_ms;
     enum epb_status status = epb_jsonl_milliseconds(span, member->bad, false, &period_ms);
-    if (status == EPB_OK)
-        memcpy(field_of(decoding, member), &period_ms, sizeof period_ms);
+
+    if (status == EPB_OK) {
+        memcpy(field_of(decoding, member), &period_ms, sizeof(period_ms));
+    }
     return status;
 }
 
@@ -156,8 +167,10 @@ read_ttl(struct decoding *decoding, const struct member *member,
          const struct epb_json_span *span)
 {
     enum epb_status status = read_period(decoding, member, span);
-    if (status == EPB_OK && decoding->out->request.ttl_ms == 0)
+
+    if (status == EPB_OK && decoding->out->request.ttl_ms == 0) {
         return member->bad;
+    }
     return status;
 }
 
@@ -175,10 +188,12 @@ static enum epb_status
 read_truth(struct decoding *decoding, const struct member *member,
            const struct epb_json_span *span)
 {
-    if (span->kind != EPB_JSON_TRUE && span->kind != EPB_JSON_FALSE)
+    if (span->kind != EPB_JSON_TRUE && span->kind != EPB_JSON_FALSE) {
         return member->bad;
-    if (span->kind == EPB_JSON_TRUE)
+    }
+    if (span->kind == EPB_JSON_TRUE) {
         decoding->out->request.flags |= member->field;
+    }
     return EPB_OK;
 }
 
@@ -199,8 +214,9 @@ static bool
 decode_base64(struct decoding *decoding, const struct epb_json_span *span,
               struct epb_bytes *content)
 {
-    if (span->kind != EPB_JSON_STRING || span->lone_surrogate)
+    if (span->kind != EPB_JSON_STRING || span->lone_surrogate) {
         return false;
+    }
     struct epb_bytes text = string_content(decoding, span);
     uint8_t *bytes = decoding->line + (text.data - decoding->line);
     content->data = bytes;
@@ -212,8 +228,10 @@ read_value(struct decoding *decoding, const struct member *member,
            const struct epb_json_span *span)
 {
     struct epb_request *request = &decoding->out->request;
-    if (span->lone_surrogate)
+
+    if (span->lone_surrogate) {
         return member->bad;
+    }
     if ((request->flags & EPB_VALUE_FLAGS) == 0) {
         request->value = span->text;
         return EPB_OK;
@@ -226,13 +244,16 @@ pack_element(struct decoding *decoding, const struct member *member,
              const struct epb_json_span *span, bool binary)
 {
     struct epb_bytes content = span->text;
-    if (binary && !decode_base64(decoding, span, &content))
+
+    if (binary && !decode_base64(decoding, span, &content)) {
         return member->bad;
+    }
     uint8_t *element;
     size_t size_bytes = EPB_ELEMENT_HEADER_BYTES + content.size_bytes;
     enum epb_status status = epb_buf_reserve(decoding->scratch, size_bytes, &element);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     epb_put_u32(element, (uint32_t)content.size_bytes);
     element[4] = binary;
     memcpy(element + EPB_ELEMENT_HEADER_BYTES, content.data, content.size_bytes);
@@ -249,16 +270,20 @@ read_values(struct decoding *decoding, const struct member *member,
     struct epb_request *request = &decoding->out->request;
     bool binary = (request->flags & EPB_F_BINARY) != 0;
     struct epb_json_scan scan = epb_json_scan(span->text);
+
     request->flags &= ~EPB_F_BINARY;
-    if (span->lone_surrogate || !epb_json_take(&scan, '['))
+    if (span->lone_surrogate || !epb_json_take(&scan, '[')) {
         return member->bad;
+    }
     struct epb_json_span element;
     while (epb_json_value(&scan, EPB_JSONL_DEPTH, &element)) {
         enum epb_status status = pack_element(decoding, member, &element, binary);
-        if (status != EPB_OK)
+        if (status != EPB_OK) {
             return status;
-        if (!epb_json_take(&scan, ','))
+        }
+        if (!epb_json_take(&scan, ',')) {
             break;
+        }
     }
     request->value = (struct epb_bytes){epb_buf_data(decoding->scratch),
                                         epb_buf_size(decoding->scratch)};
@@ -271,30 +296,36 @@ read_holding(struct decoding *decoding, const struct member *member,
              const struct epb_json_span *span)
 {
     struct epb_json_scan scan = epb_json_scan(span->text);
-    if (span->kind != EPB_JSON_ARRAY || !epb_json_take(&scan, '['))
+
+    if (span->kind != EPB_JSON_ARRAY || !epb_json_take(&scan, '[')) {
         return member->bad;
+    }
     struct epb_json_span token;
     while (epb_json_value(&scan, EPB_JSONL_DEPTH, &token)) {
         int64_t number;
         uint8_t *out;
         enum epb_status status = epb_jsonl_integer(&token, member->bad, &number);
-        if (status == EPB_OK && number < 0)
+        if (status == EPB_OK && number < 0) {
             status = member->bad;
-        if (status == EPB_OK)
-            status = epb_buf_reserve(decoding->scratch, sizeof number, &out);
-        if (status != EPB_OK)
+        }
+        if (status == EPB_OK) {
+            status = epb_buf_reserve(decoding->scratch, sizeof(number), &out);
+        }
+        if (status != EPB_OK) {
             return status;
+        }
         epb_put_u64(out, (uint64_t)number);
-        epb_buf_commit(decoding->scratch, sizeof number);
-        if (!epb_json_take(&scan, ','))
+        epb_buf_commit(decoding->scratch, sizeof(number));
+        if (!epb_json_take(&scan, ',')) {
             break;
+        }
     }
     decoding->out->request.value = (struct epb_bytes){epb_buf_data(decoding->scratch),
                                                       epb_buf_size(decoding->scratch)};
     return EPB_OK;
 }
 
-/* --- The table --- */
+/* The table */
 
 #define ONLY(NAME) (UINT64_C(1) << EPB_ACTION_##NAME)
 #define TAKES_PREFIX (ONLY(LIST) | ONLY(LEASES) | ONLY(WATCH) | ONLY(CLEAR))
@@ -345,17 +376,19 @@ static const struct member members[] = {
      TAKES_HOLDING},
 };
 
-#define MEMBER_COUNT (sizeof members / sizeof members[0])
+#define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
 _Static_assert(MEMBER_COUNT <= MEMBERS_MAX, "a place for each member");
 
-/* --- Where the members are --- */
+/* Where the members are */
 
 static size_t
 member_called(struct epb_bytes name)
 {
     size_t i = 0;
-    while (i < MEMBER_COUNT && !bytes_are(name, members[i].name))
+
+    while (i < MEMBER_COUNT && !bytes_are(name, members[i].name)) {
         i++;
+    }
     return i;
 }
 
@@ -365,17 +398,21 @@ scan_member(struct epb_json_scan *scan, struct decoding *decoding)
 {
     struct epb_json_span name;
     struct epb_json_span value;
+
     if (!epb_json_value(scan, 0, &name) || name.kind != EPB_JSON_STRING ||
         !epb_json_take(scan, ':') || !epb_json_value(scan, EPB_JSONL_DEPTH - 1, &value)) {
         return EPB_INVALID_JSON;
     }
-    if (name.lone_surrogate)
+    if (name.lone_surrogate) {
         return EPB_OK;
+    }
     size_t member = member_called(string_content(decoding, &name));
-    if (member == MEMBER_COUNT)
+    if (member == MEMBER_COUNT) {
         return EPB_OK;
-    if (decoding->spans[member].text.size_bytes > 0)
+    }
+    if (decoding->spans[member].text.size_bytes > 0) {
         return EPB_INVALID_JSON;
+    }
     decoding->spans[member] = value;
     return EPB_OK;
 }
@@ -385,8 +422,10 @@ static enum epb_status
 scan_other(struct epb_json_scan *scan)
 {
     struct epb_json_span span;
-    if (epb_json_ended(scan))
+
+    if (epb_json_ended(scan)) {
         return EPB_INVALID_REQUEST;
+    }
     bool good = epb_json_value(scan, EPB_JSONL_DEPTH, &span) && epb_json_ended(scan);
     return good ? EPB_INVALID_REQUEST : EPB_INVALID_JSON;
 }
@@ -395,31 +434,37 @@ static enum epb_status
 scan_line(struct decoding *decoding, size_t size_bytes)
 {
     struct epb_bytes line = {decoding->line, size_bytes};
-    if (!epb_utf8_valid(line))
+
+    if (!epb_utf8_valid(line)) {
         return EPB_INVALID_JSON;
+    }
     struct epb_json_scan scan = epb_json_scan(line);
-    if (!epb_json_take(&scan, '{'))
+    if (!epb_json_take(&scan, '{')) {
         return scan_other(&scan);
+    }
     if (!epb_json_take(&scan, '}')) {
         do {
             enum epb_status status = scan_member(&scan, decoding);
-            if (status != EPB_OK)
+            if (status != EPB_OK) {
                 return status;
+            }
         } while (epb_json_take(&scan, ','));
-        if (!epb_json_take(&scan, '}'))
+        if (!epb_json_take(&scan, '}')) {
             return EPB_INVALID_JSON;
+        }
     }
     return epb_json_ended(&scan) ? EPB_OK : EPB_INVALID_JSON;
 }
 
-/* --- From members to a request --- */
+/* From members to a request */
 
 /* Null is a value like any other; elsewhere it means nothing. */
 static bool
 is_given(const struct member *member, const struct epb_json_span *span)
 {
-    if (span->text.size_bytes == 0)
+    if (span->text.size_bytes == 0) {
         return false;
+    }
     return span->kind != EPB_JSON_NULL || member->read == read_value;
 }
 
@@ -428,17 +473,22 @@ read_member(struct decoding *decoding, const struct member *member,
             const struct epb_json_span *span)
 {
     uint64_t action = UINT64_C(1) << decoding->out->request.action;
-    if (member->actions != 0 && (member->actions & action) == 0)
+
+    if (member->actions != 0 && (member->actions & action) == 0) {
         return EPB_INVALID_REQUEST;
+    }
     /* Two names for one field: `token` and `fence`. */
-    if ((decoding->seen & member->field) != 0)
+    if ((decoding->seen & member->field) != 0) {
         return EPB_INVALID_REQUEST;
+    }
     enum epb_status status = member->read(decoding, member, span);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     decoding->seen |= member->field;
-    if ((member->field & EPB_NUMBER_FLAGS) != 0)
+    if ((member->field & EPB_NUMBER_FLAGS) != 0) {
         decoding->out->request.flags |= member->field;
+    }
     return EPB_OK;
 }
 
@@ -446,7 +496,7 @@ enum epb_status
 epb_jsonl_decode(uint8_t *line, size_t size_bytes, struct epb_buf *scratch,
                  struct epb_jsonl_request *out)
 {
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     struct decoding decoding = {.out = out, .line = line, .scratch = scratch};
     enum epb_status status = scan_line(&decoding, size_bytes);
     for (size_t i = 0; i < MEMBER_COUNT && status == EPB_OK; i++) {
@@ -456,10 +506,12 @@ epb_jsonl_decode(uint8_t *line, size_t size_bytes, struct epb_buf *scratch,
             status = EPB_INVALID_REQUEST;
         }
     }
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     /* An empty value is one of bytes as far as the core can tell. */
-    if ((out->command->needs & ~decoding.seen & EPB_HAS_VALUE) != 0)
+    if ((out->command->needs & ~decoding.seen & EPB_HAS_VALUE) != 0) {
         return EPB_INVALID_VALUE;
+    }
     return EPB_OK;
 }

@@ -13,6 +13,7 @@ static void
 give_cjson_our_allocator(void)
 {
     cJSON_Hooks hooks = {.malloc_fn = epb_mem_alloc, .free_fn = epb_mem_free};
+
     cJSON_InitHooks(&hooks);
 }
 
@@ -32,8 +33,9 @@ read_number(const struct epb_json_span *span, enum epb_status bad, double *numbe
     epb_once(&cjson_ready, give_cjson_our_allocator);
     cJSON *item =
         cJSON_ParseWithLength((const char *)span->text.data, span->text.size_bytes);
-    if (item == NULL)
+    if (item == NULL) {
         return EPB_INTERNAL; /* it is well-formed, so memory is out */
+    }
     *number = item->valuedouble;
     cJSON_Delete(item);
     return EPB_OK;
@@ -44,10 +46,13 @@ epb_jsonl_integer(const struct epb_json_span *span, enum epb_status bad, int64_t
 {
     double number = 0;
     enum epb_status status = read_number(span, bad, &number);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return status;
-    if (!(number >= -(double)EPB_NUMBER_MAX && number <= (double)EPB_NUMBER_MAX))
+    }
+    if (!(number >= -(double)EPB_NUMBER_MAX && number <= (double)EPB_NUMBER_MAX)) {
         return bad;
+    }
     *integer = (int64_t)number;
     return (double)*integer < number || (double)*integer > number ? bad : EPB_OK;
 }
@@ -58,16 +63,20 @@ epb_jsonl_milliseconds(const struct epb_json_span *span, enum epb_status bad, bo
 {
     double number = 0;
     enum epb_status status = read_number(span, bad, &number);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return status;
-    if (!(number >= 0))
+    }
+    if (!(number >= 0)) {
         return bad;
+    }
     if (number > (double)EPB_NUMBER_MAX) {
         *milliseconds = EPB_NUMBER_MAX;
         return clamp ? EPB_OK : bad;
     }
     *milliseconds = (uint64_t)number;
-    if ((double)*milliseconds < number)
+    if ((double)*milliseconds < number) {
         (*milliseconds)++;
+    }
     return EPB_OK;
 }

@@ -35,9 +35,11 @@ put_entries(struct epb_text *text, struct epb_bytes rest, uint64_t wall_ms,
             void (*put)(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms))
 {
     bool first = true;
+
     while (rest.size_bytes > 0 && text->status == EPB_OK) {
-        if (!first)
+        if (!first) {
             epb_text_put(text, ",");
+        }
         first = false;
         put(text, &rest, wall_ms);
     }
@@ -48,6 +50,7 @@ put_item(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
 {
     const uint8_t *entry = take(rest, EPB_LIST_ENTRY_HEADER_BYTES).data;
     uint64_t ttl_ms = epb_get_u64(entry);
+
     epb_text_put_json_string(text, take(rest, epb_get_u16(entry + 20)));
     epb_jsonl_put_number(text, ":{\"expires\":", wall_ms + ttl_ms);
     epb_jsonl_put_number(text, ",\"hasValue\":true,\"ttl\":", ttl_ms);
@@ -83,6 +86,7 @@ kind_name(uint8_t kind)
         [EPB_KIND_POOL] = "pool",       [EPB_KIND_VALUE] = "value",
         [EPB_KIND_LOCK] = "lock",       [EPB_KIND_COMPUTE] = "compute",
     };
+
     EPB_ASSERT(kind >= EPB_KIND_NUMBERS && kind <= EPB_KIND_COMPUTE);
     return names[kind];
 }
@@ -150,6 +154,7 @@ put_lease(struct epb_text *text, struct epb_bytes *rest, uint64_t wall_ms)
     uint64_t left_ms = epb_get_u64(lease + 19);
     uint64_t age_ms = epb_get_u64(lease + 27);
     uint32_t pid = epb_get_u32(lease + 35);
+
     epb_text_put(text, "{\"key\":");
     epb_text_put_json_string(text, key);
     epb_text_put(text, ",\"kind\":\"");
@@ -196,9 +201,11 @@ epb_jsonl_put_obstacle(struct epb_text *text, struct epb_bytes packed, bool is_c
 {
     const uint8_t *header = take(&packed, EPB_OBSTACLE_HEADER_BYTES).data;
     uint32_t place = epb_get_u32(header);
+
     if (!is_cycle) {
-        if (place != 0)
+        if (place != 0) {
             epb_jsonl_put_number(text, ",\"place\":", place);
+        }
         epb_jsonl_put_number(text, ",\"waiting\":", epb_get_u32(header + 4));
     }
     epb_text_put(text, is_cycle ? ",\"cycle\":[" : ",\"holders\":[");
@@ -214,6 +221,7 @@ event_name(uint8_t kind)
         [EPB_EVENT_EXPIRE] = "expire",     [EPB_EVENT_EVICT] = "evict",
         [EPB_EVENT_OVERFLOW] = "overflow",
     };
+
     EPB_ASSERT(kind >= EPB_EVENT_SET && kind <= EPB_EVENT_OVERFLOW);
     return names[kind];
 }
@@ -222,6 +230,7 @@ enum epb_status
 epb_jsonl_encode_events(struct epb_buf *out, struct epb_bytes id, struct epb_bytes packed)
 {
     struct epb_text text = epb_text_begin(out);
+
     while (packed.size_bytes > 0 && text.status == EPB_OK) {
         const uint8_t *event = take(&packed, EPB_EVENT_HEADER_BYTES).data;
         struct epb_bytes key = take(&packed, epb_get_u16(event + 9));

@@ -10,8 +10,9 @@ static void
 put_start(struct epb_text *text, bool ok, struct epb_bytes id)
 {
     epb_text_put(text, ok ? "{\"ok\":true" : "{\"ok\":false");
-    if (id.size_bytes == 0)
+    if (id.size_bytes == 0) {
         return;
+    }
     epb_text_put(text, ",\"id\":");
     epb_text_put_bytes(text, id);
 }
@@ -21,18 +22,21 @@ put_json_text(struct epb_text *text, struct epb_bytes body)
 {
     struct epb_json_scan scan = epb_json_scan(body);
     struct epb_json_span span;
+
     if (!epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) || !epb_json_ended(&scan)) {
         epb_text_note(text, EPB_INVALID_VALUE);
         return;
     }
     epb_text_put_bytes(text, body);
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     /* In JSON text a line break can only be white space; here it would end the line. */
     uint8_t *copy = text->out->memory + text->out->end - body.size_bytes;
     for (size_t i = 0; i < body.size_bytes; i++) {
-        if (copy[i] == '\n' || copy[i] == '\r')
+        if (copy[i] == '\n' || copy[i] == '\r') {
             copy[i] = ' ';
+        }
     }
 }
 
@@ -47,13 +51,16 @@ put_bare_value(struct epb_text *text, const struct epb_reply *reply)
         return;
     }
     epb_text_put(text, "\"");
-    if (text->status == EPB_OK)
+    if (text->status == EPB_OK) {
         text->status = epb_base64_encode(text->out, reply->body);
+    }
     epb_text_put(text, "\"");
-    if ((reply->flags & EPB_F_BINARY) != 0)
+    if ((reply->flags & EPB_F_BINARY) != 0) {
         epb_text_put(text, ",\"encoding\":\"base64\"");
-    if ((reply->flags & EPB_F_GZIP) != 0)
+    }
+    if ((reply->flags & EPB_F_GZIP) != 0) {
         epb_text_put(text, ",\"compressed\":true");
+    }
 }
 
 static void
@@ -68,10 +75,13 @@ static void
 put_health(struct epb_text *text, const struct epb_stats *stats)
 {
     size_t at = epb_buf_size(text->out);
-    if (text->status == EPB_OK)
+
+    if (text->status == EPB_OK) {
         text->status = epb_report_health(text->out, stats);
-    if (text->status != EPB_OK)
+    }
+    if (text->status != EPB_OK) {
         return;
+    }
     text->out->memory[text->out->start + at] = ','; /* where its brace was */
     epb_buf_truncate(text->out, 1);                 /* its last one */
 }
@@ -80,6 +90,7 @@ static void
 put_metrics(struct epb_text *text, const struct epb_stats *stats)
 {
     struct epb_buf metrics;
+
     epb_buf_init(&metrics, text->out->limit_bytes);
     epb_text_note(text, epb_report_metrics(&metrics, stats));
     epb_text_put(text, ",\"metrics\":");
@@ -93,8 +104,9 @@ static void
 put_stats(struct epb_text *text, const struct epb_stats *stats)
 {
     epb_text_put(text, ",\"stats\":");
-    if (text->status == EPB_OK)
+    if (text->status == EPB_OK) {
         text->status = epb_report_stats(text->out, stats);
+    }
 }
 
 static void
@@ -133,10 +145,12 @@ put_things(struct epb_text *text, const struct epb_reply *reply)
 {
     struct epb_bytes rest = reply->body;
     bool first = true;
+
     epb_text_put(text, ",\"values\":[");
     while (rest.size_bytes > 0 && text->status == EPB_OK) {
-        if (!first)
+        if (!first) {
             epb_text_put(text, ",");
+        }
         first = false;
         put_thing(text, &rest, (reply->flags & EPB_F_COUNT) != 0);
     }
@@ -167,13 +181,17 @@ static void
 put_compute(struct epb_text *text, const struct epb_reply *reply)
 {
     bool has_value = (reply->flags & EPB_F_VERSION) != 0;
-    if (has_value)
+
+    if (has_value) {
         put_entry(text, reply);
-    if ((reply->flags & EPB_F_FENCE) == 0)
+    }
+    if ((reply->flags & EPB_F_FENCE) == 0) {
         return;
+    }
     epb_jsonl_put_number(text, ",\"compute\":true,\"token\":", reply->fence);
-    if (!has_value)
+    if (!has_value) {
         epb_jsonl_put_number(text, ",\"computeTtl\":", reply->ttl_ms);
+    }
 }
 
 static void
@@ -194,12 +212,15 @@ static void
 put_boolean(struct epb_text *text, uint8_t action, bool truth)
 {
     const char *before = ",\"created\":";
-    if (action == EPB_ACTION_DEL)
+    if (action == EPB_ACTION_DEL) {
         before = ",\"deleted\":";
-    if (action == EPB_ACTION_HAS)
+    }
+    if (action == EPB_ACTION_HAS) {
         before = ",\"exists\":";
-    if (action == EPB_ACTION_CANCEL)
+    }
+    if (action == EPB_ACTION_CANCEL) {
         before = ",\"cancelled\":";
+    }
     epb_jsonl_put_truth(text, before, truth);
 }
 
@@ -207,8 +228,9 @@ static void
 put_count(struct epb_text *text, uint8_t action, int64_t count)
 {
     const char *before = ",\"value\":";
-    if (action == EPB_ACTION_POOL_ADD)
+    if (action == EPB_ACTION_POOL_ADD) {
         before = ",\"size\":";
+    }
     if (action == EPB_ACTION_RELEASE) {
         epb_jsonl_put_truth(text, ",\"released\":", count != 0);
         before = ",\"count\":";
@@ -223,8 +245,9 @@ put_renewal(struct epb_text *text, const struct epb_reply *reply)
     epb_text_put(text, ",\"renewed\":");
     epb_text_put_signed(text, reply->count);
     epb_jsonl_put_losses(text, reply->body);
-    if ((reply->flags & EPB_F_TTL) != 0)
+    if ((reply->flags & EPB_F_TTL) != 0) {
         epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
+    }
 }
 
 /* A list, or the first piece of it. */
@@ -233,8 +256,9 @@ put_list(struct epb_text *text, enum epb_shape shape, const struct epb_reply *re
 {
     epb_jsonl_put_list_front(text, shape);
     epb_jsonl_put_entries(text, shape, reply->body, reply->as_of_wall_ms);
-    if (reply->rest_bytes == 0)
+    if (reply->rest_bytes == 0) {
         epb_jsonl_put_list_back(text, shape);
+    }
 }
 
 static void
@@ -243,8 +267,9 @@ put_members(struct epb_text *text, const struct epb_command *command,
 {
     switch (command->shape) {
     case EPB_SHAPE_NOTHING:
-        if ((reply->flags & EPB_F_VERSION) != 0)
+        if ((reply->flags & EPB_F_VERSION) != 0) {
             epb_jsonl_put_number(text, ",\"version\":", reply->version);
+        }
         break;
     case EPB_SHAPE_WATCH:
         break;
@@ -318,8 +343,9 @@ put_not_found(struct epb_text *text, const struct epb_reply *reply)
                              reply->period_ms);
         epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
     }
-    if (reply->body.size_bytes > 0)
+    if (reply->body.size_bytes > 0) {
         epb_jsonl_put_near(text, reply->body);
+    }
 }
 
 static bool
@@ -369,6 +395,7 @@ static struct epb_text
 begin_failure(struct epb_buf *out, struct epb_bytes id, const struct epb_reply *reply)
 {
     struct epb_text text = epb_text_begin(out);
+
     put_start(&text, false, id);
     epb_text_put(&text, ",\"error\":\"");
     epb_text_put(&text, epb_status_name(reply->status));
@@ -383,6 +410,7 @@ epb_jsonl_encode(struct epb_buf *out, const struct epb_command *command,
                  struct epb_bytes id, const struct epb_reply *reply)
 {
     struct epb_text text;
+
     if (reply->status == EPB_OK) {
         text = epb_text_begin(out);
         put_start(&text, true, id);
@@ -391,8 +419,9 @@ epb_jsonl_encode(struct epb_buf *out, const struct epb_command *command,
         text = begin_failure(out, id, reply);
         put_details(&text, reply);
     }
-    if (reply->rest_bytes == 0)
+    if (reply->rest_bytes == 0) {
         epb_text_put(&text, "}\n");
+    }
     return epb_text_end(&text);
 }
 
@@ -401,6 +430,7 @@ epb_jsonl_encode_piece(struct epb_buf *out, const struct epb_command *command,
                        struct epb_bytes piece, uint64_t wall_ms, bool last)
 {
     struct epb_text text = epb_text_begin(out);
+
     epb_text_put(&text, ",");
     epb_jsonl_put_entries(&text, command->shape, piece, wall_ms);
     if (last) {
@@ -415,6 +445,7 @@ epb_jsonl_encode_error(struct epb_buf *out, struct epb_bytes id, enum epb_status
 {
     struct epb_reply reply = {.status = status};
     struct epb_text text = begin_failure(out, id, &reply);
+
     epb_text_put(&text, "}\n");
     return epb_text_end(&text);
 }

@@ -4,19 +4,22 @@
 void
 epb_pool_fini(struct epb_pool *pool)
 {
-    while (pool->count > 0)
+    while (pool->count > 0) {
         epb_buf_fini(&pool->spares[--pool->count]);
+    }
     pool->held_bytes = 0;
 }
 
 void
 epb_pool_take(struct epb_pool *pool, struct epb_buf *buf)
 {
-    if (buf->memory != NULL || pool->count == 0)
+    if (buf->memory != NULL || pool->count == 0) {
         return;
+    }
     size_t limit_bytes = buf->limit_bytes;
-    if (pool->spares[pool->count - 1].capacity_bytes > limit_bytes)
+    if (pool->spares[pool->count - 1].capacity_bytes > limit_bytes) {
         return;
+    }
     *buf = pool->spares[--pool->count];
     pool->held_bytes -= buf->capacity_bytes;
     buf->limit_bytes = limit_bytes;
@@ -26,8 +29,9 @@ void
 epb_pool_give(struct epb_pool *pool, struct epb_buf *buf)
 {
     EPB_ASSERT(epb_buf_size(buf) == 0);
-    if (buf->memory == NULL)
+    if (buf->memory == NULL) {
         return;
+    }
     if (pool->count == EPB_POOL_SPARES ||
         pool->held_bytes + buf->capacity_bytes > EPB_POOL_MOST_BYTES) {
         epb_buf_fini(buf);

@@ -34,9 +34,11 @@ struct epb_record {
 struct epb_record *
 epb_record_new(enum epb_record_mode mode, const uint8_t *key)
 {
-    struct epb_record *record = epb_mem_alloc(sizeof *record);
-    if (record == NULL)
+    struct epb_record *record = epb_mem_alloc(sizeof(*record));
+
+    if (record == NULL) {
         return NULL;
+    }
     record->mode = mode;
     if (mode == EPB_RECORD_CHACHA20) {
         epb_cipher_init(&record->key.cipher, EPB_CIPHER_CHACHA20_POLY1305, key);
@@ -56,10 +58,12 @@ epb_record_new(enum epb_record_mode mode, const uint8_t *key)
 void
 epb_record_free(struct epb_record *record)
 {
-    if (record == NULL)
+    if (record == NULL) {
         return;
-    if (record->mode == EPB_RECORD_MAC)
+    }
+    if (record->mode == EPB_RECORD_MAC) {
         epb_hmac_fini(&record->key.hmac);
+    }
     epb_mem_free(record);
 }
 
@@ -86,8 +90,9 @@ front(struct epb_buf *buf)
 static enum epb_status
 draw_seq(struct epb_record *record, uint64_t *seq)
 {
-    if (record->exhausted)
+    if (record->exhausted) {
         return EPB_INTERNAL;
+    }
     *seq = record->seq;
     if (record->seq == UINT64_MAX) {
         record->exhausted = true;
@@ -109,9 +114,10 @@ mac(struct epb_record *record, uint64_t seq, const uint8_t *header, size_t body_
     uint8_t out[EPB_RECORD_MAC_BYTES])
 {
     uint8_t number[8];
+
     epb_put_u64(number, seq);
     epb_hmac_begin(&record->key.hmac);
-    epb_hmac_add(&record->key.hmac, number, sizeof number);
+    epb_hmac_add(&record->key.hmac, number, sizeof(number));
     epb_hmac_add(&record->key.hmac, header, EPB_RECORD_HEADER_BYTES + body_bytes);
     epb_hmac_end(&record->key.hmac, out);
 }
@@ -122,8 +128,10 @@ seal(struct epb_record *record, uint8_t *header, size_t body_bytes)
 {
     uint64_t seq;
     enum epb_status status = draw_seq(record, &seq);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return status;
+    }
     uint8_t *body = header + EPB_RECORD_HEADER_BYTES;
     epb_put_u32(header, (uint32_t)(body_bytes + tag_bytes(record)));
     if (record->mode == EPB_RECORD_MAC) {
@@ -144,14 +152,16 @@ unseal(struct epb_record *record, uint8_t *header, size_t body_bytes)
 {
     uint64_t seq;
     enum epb_status status = draw_seq(record, &seq);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return status;
+    }
     uint8_t *body = header + EPB_RECORD_HEADER_BYTES;
     if (record->mode == EPB_RECORD_MAC) {
         uint8_t expected[EPB_RECORD_MAC_BYTES];
         mac(record, seq, header, body_bytes, expected);
-        bool same = epb_mem_equal(expected, body + body_bytes, sizeof expected);
-        epb_mem_wipe(expected, sizeof expected);
+        bool same = epb_mem_equal(expected, body + body_bytes, sizeof(expected));
+        epb_mem_wipe(expected, sizeof(expected));
         return same ? EPB_OK : EPB_AUTH_FAILED;
     }
     uint8_t nonce[EPB_CIPHER_NONCE_BYTES];
@@ -165,12 +175,14 @@ enum epb_status
 epb_record_begin(struct epb_record *record, struct epb_buf *out)
 {
     record->mark_bytes = epb_buf_size(out);
-    if (record->mode == EPB_RECORD_PLAIN)
+    if (record->mode == EPB_RECORD_PLAIN) {
         return EPB_OK;
+    }
     uint8_t *header;
     enum epb_status status = epb_buf_reserve(out, EPB_RECORD_HEADER_BYTES, &header);
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         epb_buf_commit(out, EPB_RECORD_HEADER_BYTES);
+    }
     return status;
 }
 
@@ -183,6 +195,7 @@ seal_all(struct epb_record *record, uint8_t *first_header, size_t body_bytes,
     size_t whole_bytes =
         EPB_RECORD_HEADER_BYTES + EPB_RECORD_SEND_BYTES + tag_bytes(record);
     size_t last_bytes = body_bytes - (count - 1) * EPB_RECORD_SEND_BYTES;
+
     for (size_t i = count - 1; i > 0; i--) {
         memmove(first_header + i * whole_bytes + EPB_RECORD_HEADER_BYTES,
                 first_header + EPB_RECORD_HEADER_BYTES + i * EPB_RECORD_SEND_BYTES,
@@ -192,8 +205,9 @@ seal_all(struct epb_record *record, uint8_t *first_header, size_t body_bytes,
         enum epb_status status =
             seal(record, first_header + i * whole_bytes,
                  i == count - 1 ? last_bytes : EPB_RECORD_SEND_BYTES);
-        if (status != EPB_OK)
+        if (status != EPB_OK) {
             return status;
+        }
     }
     return EPB_OK;
 }
@@ -201,8 +215,9 @@ seal_all(struct epb_record *record, uint8_t *first_header, size_t body_bytes,
 enum epb_status
 epb_record_end(struct epb_record *record, struct epb_buf *out)
 {
-    if (record->mode == EPB_RECORD_PLAIN)
+    if (record->mode == EPB_RECORD_PLAIN) {
         return EPB_OK;
+    }
     EPB_ASSERT(epb_buf_size(out) >= record->mark_bytes + EPB_RECORD_HEADER_BYTES);
     size_t body_bytes = epb_buf_size(out) - record->mark_bytes - EPB_RECORD_HEADER_BYTES;
     if (body_bytes == 0) {
@@ -217,8 +232,9 @@ epb_record_end(struct epb_record *record, struct epb_buf *out)
         epb_buf_commit(out, more_bytes);
         status = seal_all(record, front(out) + record->mark_bytes, body_bytes, count);
     }
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         epb_buf_truncate(out, epb_buf_size(out) - record->mark_bytes);
+    }
     return status;
 }
 
@@ -226,8 +242,10 @@ static void
 close_gap(struct epb_record *record, struct epb_buf *in)
 {
     size_t raw_bytes = epb_buf_size(in) - record->opened_bytes - record->gap_bytes;
-    if (record->gap_bytes < GAP_TOLERATED_BYTES || record->gap_bytes < raw_bytes)
+
+    if (record->gap_bytes < GAP_TOLERATED_BYTES || record->gap_bytes < raw_bytes) {
         return;
+    }
     uint8_t *gap = front(in) + record->opened_bytes;
     memmove(gap, gap + record->gap_bytes, raw_bytes);
     epb_buf_truncate(in, record->gap_bytes);
@@ -260,20 +278,25 @@ epb_record_open(struct epb_record *record, struct epb_buf *in, size_t enough)
     while (record->opened_bytes < enough) {
         size_t before_bytes = record->opened_bytes + record->gap_bytes;
         size_t raw_bytes = epb_buf_size(in) - before_bytes;
-        if (raw_bytes < EPB_RECORD_HEADER_BYTES)
+        if (raw_bytes < EPB_RECORD_HEADER_BYTES) {
             return EPB_OK;
+        }
         uint8_t *header = front(in) + before_bytes;
         size_t length = epb_get_u32(header);
-        if (length <= tag_bytes(record))
+        if (length <= tag_bytes(record)) {
             return EPB_AUTH_FAILED;
+        }
         size_t body_bytes = length - tag_bytes(record);
-        if (body_bytes > EPB_RECORD_MAX_BYTES)
+        if (body_bytes > EPB_RECORD_MAX_BYTES) {
             return EPB_TOO_LARGE;
-        if (raw_bytes < EPB_RECORD_HEADER_BYTES + length)
+        }
+        if (raw_bytes < EPB_RECORD_HEADER_BYTES + length) {
             return EPB_OK;
+        }
         enum epb_status status = unseal(record, header, body_bytes);
-        if (status != EPB_OK)
+        if (status != EPB_OK) {
             return status;
+        }
         join(record, in, header, body_bytes);
     }
     return EPB_OK;

@@ -16,10 +16,12 @@ struct fullness {
 static unsigned
 percent_of(uint64_t used, uint64_t limit)
 {
-    if (limit == 0)
+    if (limit == 0) {
         return 0;
-    if (used >= limit)
+    }
+    if (used >= limit) {
         return 100;
+    }
     return (unsigned)((double)used * 100.0 / (double)limit);
 }
 
@@ -28,6 +30,7 @@ fullness_of(const struct epb_stats *stats)
 {
     unsigned items = percent_of(stats->store.items, stats->options->max_items);
     unsigned memory = percent_of(stats->used_bytes, stats->options->max_memory_bytes);
+
     return (struct fullness){.percent = items > memory ? items : memory,
                              .items_percent = items};
 }
@@ -36,9 +39,11 @@ static uint64_t
 errors_of(const struct epb_stats *stats)
 {
     uint64_t errors = 0;
+
     for (unsigned i = 0; i < EPB_STATUS_SLOTS; i++) {
-        if (i != EPB_OK)
+        if (i != EPB_OK) {
             errors += stats->by_status[i];
+        }
     }
     return errors;
 }
@@ -97,6 +102,7 @@ epb_report_stats(struct epb_buf *out, const struct epb_stats *stats)
         {"draining", stats->draining},
     };
     struct epb_text text = epb_text_begin(out);
+
     epb_text_put(&text, "{");
     put_fields(&text, fields, COUNT_OF(fields));
     epb_text_put(&text, "}");
@@ -112,8 +118,9 @@ truth(bool condition)
 static void
 put_ratio(struct epb_text *text, const char *before, unsigned percent)
 {
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     text->status =
         epb_buf_printf(text->out, "%s%u.%02u", before, percent / 100U, percent % 100U);
 }
@@ -126,8 +133,10 @@ put_capacity(struct epb_text *text, const struct epb_stats *stats, unsigned perc
     const struct field fields[] = {{"items", stats->store.items},
                                    {"maxItems", stats->options->max_items}};
     const char *warning = "null";
-    if (percent >= 90)
+
+    if (percent >= 90) {
         warning = percent >= 100 ? "\"at_capacity\"" : "\"near_capacity\"";
+    }
     epb_text_put(text, ",\"capacity\":{");
     put_fields(text, fields, COUNT_OF(fields));
     put_ratio(text, ",\"utilization\":", percent);
@@ -145,10 +154,13 @@ epb_report_health(struct epb_buf *out, const struct epb_stats *stats)
 {
     struct fullness fullness = fullness_of(stats);
     const char *verdict = "healthy";
-    if (fullness.percent >= 90)
+
+    if (fullness.percent >= 90) {
         verdict = "warning";
-    if (fullness.percent >= 100 || stats->draining)
+    }
+    if (fullness.percent >= 100 || stats->draining) {
         verdict = "degraded";
+    }
     const struct field fields[] = {
         {"uptime", stats->uptime_ms},  {"timestamp", stats->wall_ms},
         {"items", stats->store.items}, {"maxItems", stats->options->max_items},
@@ -186,8 +198,9 @@ struct metric {
 static void
 put_head(struct epb_text *text, const char *name, const char *type, const char *help)
 {
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     text->status = epb_buf_printf(text->out,
                                   "# HELP " PREFIX "%s %s\n"
                                   "# TYPE " PREFIX "%s %s\n",
@@ -198,8 +211,9 @@ static void
 put_metric(struct epb_text *text, const struct metric *metric)
 {
     put_head(text, metric->name, metric->type, metric->help);
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     text->status = epb_buf_printf(text->out, PREFIX "%s %" PRIu64 "\n", metric->name,
                                   metric->number);
 }
@@ -208,8 +222,9 @@ static void
 put_labelled(struct epb_text *text, const char *name, const char *label,
              const char *value, uint64_t number)
 {
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     text->status = epb_buf_printf(text->out, PREFIX "%s{%s=\"%s\"} %" PRIu64 "\n", name,
                                   label, value, number);
 }
@@ -218,8 +233,9 @@ static void
 put_uptime(struct epb_text *text, uint64_t uptime_ms)
 {
     put_head(text, "uptime_seconds", "gauge", "Time since the broker started.");
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     text->status = epb_buf_printf(text->out, PREFIX "uptime_seconds %" PRIu64 ".%03u\n",
                                   uptime_ms / 1000U, (unsigned)(uptime_ms % 1000U));
 }
@@ -251,8 +267,10 @@ put_gauges(struct epb_text *text, const struct epb_stats *stats)
         {"connections", "gauge", "Connections open now.", stats->traffic.connections},
         {"draining", "gauge", "1 while the broker shuts down.", stats->draining},
     };
-    for (size_t i = 0; i < COUNT_OF(metrics); i++)
+
+    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
         put_metric(text, &metrics[i]);
+    }
 }
 
 static void
@@ -281,14 +299,17 @@ put_counters(struct epb_text *text, const struct epb_stats *stats)
         {"sent_bytes_total", "counter", "Bytes written to clients.",
          stats->traffic.bytes_out},
     };
-    for (size_t i = 0; i < COUNT_OF(metrics); i++)
+
+    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
         put_metric(text, &metrics[i]);
+    }
 }
 
 enum epb_status
 epb_report_metrics(struct epb_buf *out, const struct epb_stats *stats)
 {
     struct epb_text text = epb_text_begin(out);
+
     put_uptime(&text, stats->uptime_ms);
     put_gauges(&text, stats);
     put_counters(&text, stats);

@@ -34,15 +34,17 @@
 /* A reply without a body, its tag, and a line's id and sentence fit in this. */
 #define REPLY_ROOM_BYTES 1024U
 
-/* --- Life --- */
+/* Life */
 
 struct epb_session *
 epb_session_new(struct epb_session_config *config, void *owner,
                 const struct epb_time *now)
 {
-    struct epb_session *session = epb_mem_alloc(sizeof *session);
-    if (session == NULL)
+    struct epb_session *session = epb_mem_alloc(sizeof(*session));
+
+    if (session == NULL) {
         return NULL;
+    }
     uint64_t limit = epb_engine_options(config->engine)->max_request_bytes;
     session->config = config;
     session->owner = owner;
@@ -65,6 +67,7 @@ static void
 leave(struct epb_session *session, const struct epb_time *now)
 {
     struct epb_party *party = session->party;
+
     session->party = NULL;
     epb_engine_leave(session->config->engine, party, now);
     epb_calls_free(session->calls);
@@ -76,8 +79,9 @@ leave(struct epb_session *session, const struct epb_time *now)
 void
 epb_session_free(struct epb_session *session, const struct epb_time *now)
 {
-    if (session == NULL)
+    if (session == NULL) {
         return;
+    }
     leave(session, now);
     epb_buf_fini(&session->in);
     epb_buf_fini(&session->out);
@@ -113,9 +117,11 @@ void
 epb_session_wake(void *context, void *session)
 {
     const struct epb_session *woken = session;
+
     (void)context;
-    if (woken->in_turn || woken->party == NULL || woken->config->on_wake == NULL)
+    if (woken->in_turn || woken->party == NULL || woken->config->on_wake == NULL) {
         return;
+    }
     woken->config->on_wake(woken->config->wake_context, woken->owner);
 }
 
@@ -130,8 +136,10 @@ epb_session_tell(const struct epb_session *session, const char *name,
                  const struct epb_request *request, enum epb_status status)
 {
     const struct epb_session_config *config = session->config;
-    if (config->on_event == NULL)
+
+    if (config->on_event == NULL) {
         return;
+    }
     struct epb_session_event event = {
         .name = name,
         .status = status,
@@ -140,8 +148,10 @@ epb_session_tell(const struct epb_session *session, const char *name,
     if (request != NULL) {
         const struct epb_command *command = epb_command_find(request->action);
         event.action = command == NULL ? NULL : command->name;
-        if (request->key.size_bytes <= EPB_KEY_MAX_BYTES && epb_utf8_valid(request->key))
+        if (request->key.size_bytes <= EPB_KEY_MAX_BYTES &&
+            epb_utf8_valid(request->key)) {
             event.key = request->key;
+        }
     }
     config->on_event(config->event_context, &event);
 }
@@ -150,8 +160,9 @@ void
 epb_session_log(const struct epb_session *session, const struct epb_request *request,
                 const struct epb_reply *reply)
 {
-    if (!session->config->log_requests)
+    if (!session->config->log_requests) {
         return;
+    }
     epb_session_tell(session, reply->deferred ? "waiting" : "request", request,
                      reply->status);
 }
@@ -168,6 +179,7 @@ void
 epb_session_refuse(struct epb_session *session, uint32_t id, enum epb_status status)
 {
     enum epb_status encoded;
+
     if (session->stage == EPB_STAGE_LINES) {
         encoded =
             epb_jsonl_encode_error(&session->out, (struct epb_bytes){NULL, 0}, status);
@@ -176,8 +188,9 @@ epb_session_refuse(struct epb_session *session, uint32_t id, enum epb_status sta
         encoded = epb_frame_encode_reply(&session->out, &reply);
     }
     (void)encoded; /* without memory for a word of it, closing says it */
-    if (status == EPB_AUTH_FAILED)
+    if (status == EPB_AUTH_FAILED) {
         epb_engine_traffic(session->config->engine)->auth_failures++;
+    }
     epb_session_tell(session, "refused", NULL, status);
     epb_session_abandon(session);
 }
@@ -192,8 +205,9 @@ epb_session_turn_away(struct epb_session *session)
         return;
     }
     epb_session_refuse(session, 0, EPB_MAX_CONNECTIONS);
-    if (in_records && epb_record_end(session->sending, &session->out) != EPB_OK)
+    if (in_records && epb_record_end(session->sending, &session->out) != EPB_OK) {
         epb_session_abandon(session);
+    }
 }
 
 void
@@ -204,13 +218,14 @@ epb_session_refuse_request(struct epb_session *session, uint32_t id,
     epb_session_refuse(session, id, status);
 }
 
-/* --- To the engine, and from it --- */
+/* To the engine, and from it */
 
 /* Before anything may change, the room to say so is made sure of. */
 static bool
 has_reply_room(struct epb_session *session)
 {
     uint8_t *room;
+
     return epb_buf_reserve(&session->out, REPLY_ROOM_BYTES, &room) == EPB_OK;
 }
 
@@ -264,6 +279,7 @@ say_piece(struct epb_session *session)
     struct epb_bytes piece;
     enum epb_status status =
         epb_engine_piece(session->config->engine, session->party, &piece);
+
     if (status == EPB_OK) {
         EPB_ASSERT(piece.size_bytes <= session->rest_bytes);
         session->rest_bytes -= piece.size_bytes;
@@ -271,8 +287,9 @@ say_piece(struct epb_session *session)
                      ? epb_session_say_line_piece(session, piece)
                      : epb_session_say_frame_piece(session, piece);
     }
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         epb_session_abandon(session);
+    }
 }
 
 /* Takes one reply or event from the engine, and says it; false when there is none. */
@@ -280,20 +297,24 @@ static bool
 take_next(struct epb_session *session, const struct epb_time *now)
 {
     struct epb_reply reply;
+
     if (session->rest_bytes > 0) {
         say_piece(session);
         return true;
     }
-    if (!has_next(session))
+    if (!has_next(session)) {
         return false;
+    }
     if (!has_reply_room(session)) {
         epb_session_abandon(session);
         return false;
     }
-    if (!epb_engine_next(session->config->engine, session->party, now, &reply))
+    if (!epb_engine_next(session->config->engine, session->party, now, &reply)) {
         return false;
-    if (session->config->log_requests && reply.id != 0)
+    }
+    if (session->config->log_requests && reply.id != 0) {
         epb_session_tell(session, "answered", NULL, reply.status);
+    }
     if (session->stage == EPB_STAGE_LINES) {
         epb_session_say_line(session, &reply);
     } else {
@@ -302,13 +323,14 @@ take_next(struct epb_session *session, const struct epb_time *now)
     return true;
 }
 
-/* --- Turns --- */
+/* Turns */
 
 static enum epb_session_found
 serve_next(struct epb_session *session, const struct epb_time *now, size_t *size_bytes)
 {
-    if (session->stage == EPB_STAGE_LINES)
+    if (session->stage == EPB_STAGE_LINES) {
         return epb_session_serve_line(session, now, size_bytes);
+    }
     return epb_session_serve_frame(session, now, size_bytes);
 }
 
@@ -323,8 +345,10 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
     size_t done_bytes = 0;
     /* Large replies to small requests take their time, too: to copy, and to seal. */
     size_t most_bytes = epb_buf_size(&session->out) + max_bytes;
-    if (most_bytes > OUTPUT_BOUND_BYTES)
+
+    if (most_bytes > OUTPUT_BOUND_BYTES) {
         most_bytes = OUTPUT_BOUND_BYTES;
+    }
     session->has_more = true;
     while (served + taken < max_frames && done_bytes < max_bytes &&
            epb_buf_size(&session->out) < most_bytes &&
@@ -339,15 +363,17 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
                 break;
             }
             if (is_occupied(session)) {
-                if (took)
+                if (took) {
                     continue;
+                }
                 break;
             }
         }
         size_t size_bytes;
         enum epb_session_found found = serve_next(session, now, &size_bytes);
-        if (found == EPB_FOUND_END)
+        if (found == EPB_FOUND_END) {
             break;
+        }
         if (found == EPB_FOUND_REQUEST) {
             served++;
             done_bytes += size_bytes;
@@ -356,8 +382,9 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
             break;
         }
     }
-    if (epb_buf_size(&session->in) == 0 || session->stage == EPB_STAGE_CLOSING)
+    if (epb_buf_size(&session->in) == 0 || session->stage == EPB_STAGE_CLOSING) {
         session->has_more = false;
+    }
     return served;
 }
 
@@ -371,8 +398,9 @@ serve_frames(struct epb_session *session, const struct epb_time *now, unsigned m
         return 0;
     }
     unsigned served = serve(session, now, max_frames, max_bytes);
-    if (epb_record_end(session->sending, &session->out) != EPB_OK)
+    if (epb_record_end(session->sending, &session->out) != EPB_OK) {
         epb_session_abandon(session);
+    }
     return served;
 }
 
@@ -383,6 +411,7 @@ watch_partial(struct epb_session *session, const struct epb_time *now, unsigned 
 {
     bool begun = epb_buf_size(&session->in) > 0 || session->skip_bytes > 0;
     bool partial = begun && !session->has_more && !output_is_full(session);
+
     if (!partial) {
         session->partial_due_ms = EPB_SESSION_NEVER;
     } else if (served > 0 || session->partial_due_ms == EPB_SESSION_NEVER) {
@@ -414,8 +443,9 @@ take_turn(struct epb_session *session, const struct epb_time *now, unsigned max_
 {
     epb_session_advance(session);
     if (session->stage != EPB_STAGE_FRAMES && session->stage != EPB_STAGE_LINES) {
-        if (session->input_ended)
+        if (session->input_ended) {
             epb_session_abandon(session);
+        }
         return false;
     }
     if (output_is_full(session) || session->asks == EPB_SESSION_CHANGES_WAY) {
@@ -426,15 +456,19 @@ take_turn(struct epb_session *session, const struct epb_time *now, unsigned max_
     unsigned served = session->stage == EPB_STAGE_LINES
                           ? serve(session, now, max_frames, max_bytes)
                           : serve_frames(session, now, max_frames, max_bytes);
-    if (session->input_ended && !session->has_more && !is_occupied(session))
+    if (session->input_ended && !session->has_more && !is_occupied(session)) {
         end_input(session);
-    if (session->stage == EPB_STAGE_CLOSING)
+    }
+    if (session->stage == EPB_STAGE_CLOSING) {
         return false;
+    }
     watch_partial(session, now, served);
-    if (epb_buf_size(&session->in) == 0)
+    if (epb_buf_size(&session->in) == 0) {
         epb_pool_give(&session->config->pool, &session->in);
-    if (epb_buf_size(&session->out) == 0)
+    }
+    if (epb_buf_size(&session->out) == 0) {
         epb_pool_give(&session->config->pool, &session->out);
+    }
     bool more = session->has_more && session->holding == NULL && !is_occupied(session);
     return (more || session->rest_bytes > 0 || has_next(session)) &&
            !output_is_full(session);
@@ -455,12 +489,13 @@ epb_session_turn(struct epb_session *session, const struct epb_time *now,
     return more;
 }
 
-/* --- Pipes --- */
+/* Pipes */
 
 enum epb_session_asks
 epb_session_asks(struct epb_session *session)
 {
     enum epb_session_asks asks = session->asks;
+
     session->asks = EPB_SESSION_ASKS_NOTHING;
     return asks;
 }
@@ -471,13 +506,14 @@ epb_session_pipes_passed(struct epb_session *session)
     session->has_pipes = true;
 }
 
-/* --- Input and output --- */
+/* Input and output */
 
 static size_t
 clamp(size_t value, size_t least, size_t most)
 {
-    if (value < least)
+    if (value < least) {
         return least;
+    }
     return value > most ? most : value;
 }
 
@@ -486,22 +522,26 @@ static size_t
 room_for_input(const struct epb_session *session)
 {
     size_t held_bytes = epb_buf_size(&session->in);
+
     switch (session->stage) {
     case EPB_STAGE_CLOSING:
         return 0;
     case EPB_STAGE_SNIFF:
     case EPB_STAGE_HELLO:
     case EPB_STAGE_PROOF:
-        if (!epb_session_has_secret(session))
+        if (!epb_session_has_secret(session)) {
             break;
+        }
         return held_bytes < EPB_HELLO_MAX_BYTES ? EPB_HELLO_MAX_BYTES - held_bytes : 0;
     default:
         break;
     }
-    if (session->input_ended || output_is_full(session))
+    if (session->input_ended || output_is_full(session)) {
         return 0;
-    if (session->has_more && held_bytes >= BACKLOG_BYTES)
+    }
+    if (session->has_more && held_bytes >= BACKLOG_BYTES) {
         return 0;
+    }
     return session->read_bytes;
 }
 
@@ -510,8 +550,9 @@ epb_session_input(struct epb_session *session, uint8_t **memory, size_t *size_by
 {
     *memory = NULL;
     *size_bytes = room_for_input(session);
-    if (*size_bytes >= READ_LEAST_BYTES)
+    if (*size_bytes >= READ_LEAST_BYTES) {
         epb_pool_take(&session->config->pool, &session->in);
+    }
     if (*size_bytes > 0 && epb_buf_reserve(&session->in, *size_bytes, memory) != EPB_OK) {
         *size_bytes = 0;
         /* Outside a turn there is no record to say it in. */
@@ -527,8 +568,9 @@ epb_session_received(struct epb_session *session, size_t size_bytes)
     EPB_ASSERT(size_bytes <= session->offered_bytes);
     if (size_bytes == 0) {
         session->offered_bytes = 0;
-        if (epb_buf_size(&session->in) == 0)
+        if (epb_buf_size(&session->in) == 0) {
             epb_pool_give(&session->config->pool, &session->in);
+        }
         return;
     }
     epb_buf_commit(&session->in, size_bytes);
@@ -537,8 +579,9 @@ epb_session_received(struct epb_session *session, size_t size_bytes)
         size_t next_bytes = session->read_bytes;
         session->small_reads =
             size_bytes < session->offered_bytes / 4 ? session->small_reads + 1 : 0;
-        if (size_bytes == session->offered_bytes)
+        if (size_bytes == session->offered_bytes) {
             next_bytes *= 2;
+        }
         if (session->small_reads == SMALL_READS_MOST) {
             session->small_reads = 0;
             next_bytes /= 2;
@@ -558,19 +601,22 @@ void
 epb_session_sent(struct epb_session *session, size_t size_bytes)
 {
     epb_buf_consume(&session->out, size_bytes);
-    if (epb_buf_size(&session->out) == 0)
+    if (epb_buf_size(&session->out) == 0) {
         epb_pool_give(&session->config->pool, &session->out);
+    }
 }
 
 void
 epb_session_end_of_input(struct epb_session *session, const struct epb_time *now)
 {
     session->input_ended = true;
-    if (epb_buf_size(&session->in) > 0 || is_occupied(session))
+    if (epb_buf_size(&session->in) > 0 || is_occupied(session)) {
         return;
+    }
     end_input(session);
-    if (session->stage == EPB_STAGE_CLOSING)
+    if (session->stage == EPB_STAGE_CLOSING) {
         leave(session, now);
+    }
 }
 
 bool
@@ -588,8 +634,9 @@ epb_session_closing(const struct epb_session *session)
 bool
 epb_session_unproven(const struct epb_session *session)
 {
-    if (session->stage == EPB_STAGE_LINES)
+    if (session->stage == EPB_STAGE_LINES) {
         return epb_session_has_secret(session) && !session->proven;
+    }
     return session->stage < EPB_STAGE_FRAMES;
 }
 
@@ -603,8 +650,9 @@ awaits_renewal(const struct epb_session *session)
 uint64_t
 epb_session_deadline(const struct epb_session *session)
 {
-    if (epb_session_unproven(session) || awaits_renewal(session))
+    if (epb_session_unproven(session) || awaits_renewal(session)) {
         return session->handshake_due_ms;
+    }
     return session->partial_due_ms;
 }
 
@@ -629,7 +677,9 @@ size_t
 epb_session_held_output(const struct epb_session *session)
 {
     size_t held_bytes = session->out.capacity_bytes;
-    if (session->party != NULL)
+
+    if (session->party != NULL) {
         held_bytes += epb_engine_held_bytes(session->config->engine, session->party);
+    }
     return held_bytes;
 }

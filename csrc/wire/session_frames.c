@@ -22,12 +22,14 @@ skip(struct epb_session *session)
                 return EPB_FOUND_END;
             }
             stream = epb_record_stream(session->receiving, &session->in);
-            if (stream.size_bytes == 0)
+            if (stream.size_bytes == 0) {
                 return EPB_FOUND_NOTHING;
+            }
         }
         size_t dropped_bytes = stream.size_bytes;
-        if (dropped_bytes > session->skip_bytes)
+        if (dropped_bytes > session->skip_bytes) {
             dropped_bytes = session->skip_bytes;
+        }
         epb_record_consume(session->receiving, &session->in, dropped_bytes);
         session->skip_bytes -= dropped_bytes;
     }
@@ -40,16 +42,19 @@ static enum epb_session_found
 find_frame(struct epb_session *session, struct epb_bytes *frame, bool *too_large)
 {
     enum epb_session_found found = skip(session);
-    if (found != EPB_FOUND_REQUEST)
+
+    if (found != EPB_FOUND_REQUEST) {
         return found;
+    }
     for (;;) {
         size_t needed_bytes;
         struct epb_bytes stream = epb_record_stream(session->receiving, &session->in);
         enum epb_frame_state state =
             epb_frame_scan(stream, session->request_limit_bytes, &needed_bytes);
         *too_large = state == EPB_FRAME_TOO_LARGE;
-        if (*too_large)
+        if (*too_large) {
             needed_bytes = EPB_FRAME_ID_END_BYTES;
+        }
         if (state != EPB_FRAME_PARTIAL && stream.size_bytes >= needed_bytes) {
             *frame = (struct epb_bytes){stream.data, needed_bytes};
             return EPB_FOUND_REQUEST;
@@ -62,8 +67,9 @@ find_frame(struct epb_session *session, struct epb_bytes *frame, bool *too_large
         }
         size_t opened_bytes =
             epb_record_stream(session->receiving, &session->in).size_bytes;
-        if (opened_bytes == stream.size_bytes)
+        if (opened_bytes == stream.size_bytes) {
             return EPB_FOUND_NOTHING;
+        }
     }
 }
 
@@ -72,6 +78,7 @@ static enum epb_status
 encode_report(struct epb_session *session, enum epb_shape shape, struct epb_reply *reply)
 {
     struct epb_buf text;
+
     epb_buf_init(&text, EPB_SESSION_OUTPUT_LIMIT_BYTES);
     enum epb_status status = EPB_OK;
     switch (shape) {
@@ -97,8 +104,10 @@ static void
 say_failure(struct epb_session *session, uint32_t id, enum epb_status status)
 {
     struct epb_reply reply = {.status = status, .id = id};
-    if (epb_frame_encode_reply(&session->out, &reply) != EPB_OK)
+
+    if (epb_frame_encode_reply(&session->out, &reply) != EPB_OK) {
         epb_session_abandon(session);
+    }
 }
 
 static void
@@ -106,6 +115,7 @@ reply_frame(struct epb_session *session, const struct epb_request *request,
             struct epb_reply *reply)
 {
     enum epb_status status;
+
     if (reply->rest_bytes > 0) {
         epb_session_say_frame(session, reply);
         return;
@@ -115,14 +125,16 @@ reply_frame(struct epb_session *session, const struct epb_request *request,
     } else {
         status = epb_frame_encode_reply(&session->out, reply);
     }
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         say_failure(session, request->id, status);
+    }
 }
 
 void
 epb_session_say_frame(struct epb_session *session, const struct epb_reply *reply)
 {
     enum epb_status status = epb_frame_encode_reply(&session->out, reply);
+
     if (status == EPB_OK) {
         session->rest_bytes = reply->rest_bytes;
     } else if (reply->id != 0 && reply->rest_bytes == 0) {
@@ -150,8 +162,9 @@ wants_reply(struct epb_bytes frame)
 static enum epb_status
 check_pipes(const struct epb_session *session, const struct epb_request *request)
 {
-    if (request->action != EPB_ACTION_PIPES || (request->flags & EPB_F_COUNT) == 0)
+    if (request->action != EPB_ACTION_PIPES || (request->flags & EPB_F_COUNT) == 0) {
         return EPB_OK;
+    }
     bool is_change = request->count == (session->on_pipes ? 0 : 1);
     return is_change && session->has_pipes ? EPB_OK : EPB_INVALID_REQUEST;
 }
@@ -172,8 +185,9 @@ static bool
 is_renewal(const struct epb_session *session, const struct epb_request *request,
            bool has_reply)
 {
-    if (request->action == EPB_ACTION_JOIN)
+    if (request->action == EPB_ACTION_JOIN) {
         return !has_reply;
+    }
     /* The reply to one that has no token may be long. */
     if (request->action == EPB_ACTION_RENEW && has_reply &&
         (request->flags & EPB_F_FENCE) == 0) {
@@ -190,6 +204,7 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
     struct epb_request request;
     struct epb_reply reply;
     enum epb_status status = epb_frame_decode_request(frame, &request);
+
     if (status == EPB_VERSION_MISMATCH) {
         epb_session_refuse_request(session, request.id, status);
         return;
@@ -199,22 +214,27 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
         epb_session_refuse_request(session, request.id, EPB_MAX_CONNECTIONS);
         return;
     }
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         status = check_pipes(session, &request);
+    }
     if (status == EPB_OK) {
         status = epb_session_run(session, &request, now, &reply);
     } else {
         epb_engine_count_refusal(session->config->engine, status);
     }
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         reply = (struct epb_reply){.status = status, .id = request.id};
+    }
     epb_session_log(session, &request, &reply);
-    if (!reply.deferred && wants_reply(frame))
+    if (!reply.deferred && wants_reply(frame)) {
         reply_frame(session, &request, &reply);
-    if (reply.status == EPB_OK && request.action == EPB_ACTION_PIPES && request.id != 0)
+    }
+    if (reply.status == EPB_OK && request.action == EPB_ACTION_PIPES && request.id != 0) {
         note_pipes(session, &request);
-    if (session->is_surplus && reply.status == EPB_OK)
+    }
+    if (session->is_surplus && reply.status == EPB_OK) {
         session->renews = true;
+    }
 }
 
 /* `front` is as much of the frame as names it. */
@@ -223,6 +243,7 @@ refuse_frame(struct epb_session *session, struct epb_bytes front)
 {
     size_t frame_bytes = EPB_FRAME_LENGTH_BYTES + (size_t)epb_get_u32(front.data);
     uint32_t id = epb_frame_id(front);
+
     if (frame_bytes > SKIP_LIMIT_BYTES) {
         epb_session_refuse_request(session, id, EPB_TOO_LARGE);
         return;
@@ -245,8 +266,10 @@ epb_session_serve_frame(struct epb_session *session, const struct epb_time *now,
     struct epb_bytes frame = {NULL, 0};
     bool too_large;
     enum epb_session_found found = find_frame(session, &frame, &too_large);
-    if (found != EPB_FOUND_REQUEST)
+
+    if (found != EPB_FOUND_REQUEST) {
         return found;
+    }
     *size_bytes = frame.size_bytes;
     if (too_large) {
         refuse_frame(session, frame);

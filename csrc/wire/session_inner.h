@@ -63,7 +63,7 @@ struct epb_session {
     uint64_t telling_wall_ms;          /* and as of when it is */
 };
 
-/* --- session.c --- */
+/* session.c */
 
 bool
 epb_session_has_secret(const struct epb_session *session);
@@ -93,13 +93,13 @@ void
 epb_session_log(const struct epb_session *session, const struct epb_request *request,
                 const struct epb_reply *reply);
 
-/* --- session_open.c --- */
+/* session_open.c */
 
 /* Goes through the stages before FRAMES and LINES as far as the input allows. */
 void
 epb_session_advance(struct epb_session *session);
 
-/* --- session_frames.c, session_lines.c --- */
+/* session_frames.c, session_lines.c */
 
 /* Serves the request at the front of the input; *size_bytes is what it took. */
 enum epb_session_found

@@ -18,15 +18,17 @@ input_front(struct epb_session *session)
 static bool
 line_is_proven(struct epb_session *session, uint8_t *line, size_t *line_bytes)
 {
-    if (!epb_session_has_secret(session))
+    if (!epb_session_has_secret(session)) {
         return true;
+    }
     enum epb_status status = epb_jsonl_verify(&session->line_hmac, line, line_bytes);
     if (status != EPB_OK) {
         epb_session_refuse(session, 0, status);
         return false;
     }
-    if (session->proven)
+    if (session->proven) {
         return true;
+    }
     if (!epb_session_join(session)) {
         epb_session_refuse(session, 0, EPB_INTERNAL);
         return false;
@@ -42,6 +44,7 @@ say(struct epb_session *session, const struct epb_command *command, struct epb_b
     const struct epb_reply *reply)
 {
     enum epb_status status = epb_jsonl_encode(&session->out, command, id, reply);
+
     if (status == EPB_OK) {
         session->rest_bytes = reply->rest_bytes;
         session->telling = command;
@@ -58,6 +61,7 @@ refuse_long(struct epb_session *session, size_t come_bytes)
 {
     static const struct epb_bytes no_id = {NULL, 0};
     struct epb_reply reply = {.id = 0};
+
     epb_engine_count_refusal(session->config->engine, EPB_TOO_LARGE);
     epb_session_tell(session, "refused", NULL, EPB_TOO_LARGE);
     epb_reply_too_large(&reply, come_bytes, session->request_limit_bytes,
@@ -72,6 +76,7 @@ find_line(struct epb_session *session, size_t *line_bytes)
 {
     size_t size_bytes = epb_buf_size(&session->in);
     const uint8_t *newline = NULL;
+
     if (size_bytes > session->scanned_bytes) {
         newline = memchr(input_front(session) + session->scanned_bytes, '\n',
                          size_bytes - session->scanned_bytes);
@@ -97,6 +102,7 @@ static bool
 may_stay(const struct epb_jsonl_request *line)
 {
     const struct epb_request *request = &line->request;
+
     return line->command->shape == EPB_SHAPE_WATCH ||
            epb_command_is_long(line->command) ||
            ((request->flags & EPB_F_WAIT) != 0 && request->wait_ms > 0);
@@ -109,17 +115,22 @@ add_call(struct epb_session *session, struct epb_jsonl_request *line,
          struct epb_call **added)
 {
     struct epb_call *call = epb_calls_named(session->calls, line->id);
+
     if (call == NULL) {
         /* The events of a watch are told by its id. */
-        if (line->command->shape == EPB_SHAPE_WATCH && line->id.size_bytes == 0)
+        if (line->command->shape == EPB_SHAPE_WATCH && line->id.size_bytes == 0) {
             return EPB_INVALID_REQUEST;
-        if (session->calls == NULL)
+        }
+        if (session->calls == NULL) {
             session->calls = epb_calls_new();
-        if (session->calls == NULL)
+        }
+        if (session->calls == NULL) {
             return EPB_INTERNAL;
+        }
         call = epb_calls_add(session->calls, line->command, line->id);
-        if (call == NULL)
+        if (call == NULL) {
             return EPB_INTERNAL;
+        }
         *added = call;
     }
     line->request.id = call->number;
@@ -134,8 +145,9 @@ settle_call(struct epb_session *session, struct epb_call *added,
     if (added == NULL) {
         EPB_ASSERT(!reply->deferred);
     } else if (reply->deferred) {
-        if (added->id_bytes == 0)
+        if (added->id_bytes == 0) {
             session->holding = added;
+        }
     } else if (added->command->shape != EPB_SHAPE_WATCH || reply->status != EPB_OK) {
         epb_calls_remove(session->calls, added);
     }
@@ -147,8 +159,10 @@ run_line(struct epb_session *session, struct epb_jsonl_request *line,
 {
     struct epb_call *added = NULL;
     struct epb_call *target = epb_calls_named(session->calls, line->target);
-    if (target != NULL)
+
+    if (target != NULL) {
         line->request.count = target->number;
+    }
     if (may_stay(line)) {
         enum epb_status status = add_call(session, line, &added);
         if (status != EPB_OK) {
@@ -157,8 +171,9 @@ run_line(struct epb_session *session, struct epb_jsonl_request *line,
         }
     }
     enum epb_status status = epb_session_run(session, &line->request, now, reply);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         *reply = (struct epb_reply){.status = status};
+    }
     settle_call(session, added, reply);
     /* A request that waited still has its reply to come. */
     if (target != NULL && reply->status == EPB_OK && reply->count != 0 &&
@@ -172,10 +187,13 @@ static void
 serve(struct epb_session *session, size_t line_bytes, const struct epb_time *now)
 {
     uint8_t *text = input_front(session);
-    if (line_bytes > 0 && text[line_bytes - 1] == '\r')
+
+    if (line_bytes > 0 && text[line_bytes - 1] == '\r') {
         line_bytes--;
-    if (!line_is_proven(session, text, &line_bytes))
+    }
+    if (!line_is_proven(session, text, &line_bytes)) {
         return;
+    }
     struct epb_buf scratch;
     struct epb_jsonl_request line;
     struct epb_reply reply;
@@ -186,11 +204,13 @@ serve(struct epb_session *session, size_t line_bytes, const struct epb_time *now
     } else {
         epb_engine_count_refusal(session->config->engine, status);
     }
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         reply = (struct epb_reply){.status = status};
+    }
     epb_session_log(session, &line.request, &reply);
-    if (!reply.deferred)
+    if (!reply.deferred) {
         say(session, line.command, line.id, &reply);
+    }
     epb_buf_fini(&scratch);
 }
 
@@ -198,11 +218,13 @@ enum epb_session_found
 epb_session_serve_line(struct epb_session *session, const struct epb_time *now,
                        size_t *size_bytes)
 {
-    if (session->holding != NULL)
+    if (session->holding != NULL) {
         return EPB_FOUND_NOTHING;
+    }
     enum epb_session_found found = find_line(session, size_bytes);
-    if (found != EPB_FOUND_REQUEST)
+    if (found != EPB_FOUND_REQUEST) {
         return found;
+    }
     serve(session, *size_bytes, now);
     *size_bytes += 1;
     epb_buf_consume(&session->in, *size_bytes);
@@ -214,10 +236,13 @@ static void
 say_events(struct epb_session *session, const struct epb_reply *reply)
 {
     struct epb_call *call = epb_calls_numbered(session->calls, (uint32_t)reply->count);
+
     EPB_ASSERT(call != NULL);
     /* Events can't be missing unnoticed. */
-    if (epb_jsonl_encode_events(&session->out, epb_call_id(call), reply->body) != EPB_OK)
+    if (epb_jsonl_encode_events(&session->out, epb_call_id(call), reply->body) !=
+        EPB_OK) {
         epb_session_abandon(session);
+    }
 }
 
 void
@@ -230,7 +255,8 @@ epb_session_say_line(struct epb_session *session, const struct epb_reply *reply)
     struct epb_call *call = epb_calls_numbered(session->calls, reply->id);
     EPB_ASSERT(call != NULL);
     say(session, call->command, epb_call_id(call), reply);
-    if (session->holding == call)
+    if (session->holding == call) {
         session->holding = NULL;
+    }
     epb_calls_remove(session->calls, call);
 }

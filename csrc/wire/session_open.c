@@ -7,6 +7,7 @@ add_records(struct epb_session *session, enum epb_record_mode mode,
 {
     const uint8_t *in_key = keys == NULL ? NULL : keys->client_to_server;
     const uint8_t *out_key = keys == NULL ? NULL : keys->server_to_client;
+
     session->receiving = epb_record_new(mode, in_key);
     session->sending = epb_record_new(mode, out_key);
     return session->receiving != NULL && session->sending != NULL;
@@ -25,14 +26,16 @@ begin_lines(struct epb_session *session)
     } else if (session->config->legacy_hmac) {
         status = epb_hmac_init(&session->line_hmac, session->config->secret);
     }
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         epb_session_refuse(session, 0, status);
+    }
 }
 
 static void
 begin_frames(struct epb_session *session, enum epb_opening opening)
 {
     bool plain = opening == EPB_OPENING_PLAIN;
+
     if (opening == EPB_OPENING_UNKNOWN) {
         epb_session_refuse(session, 0, EPB_VERSION_MISMATCH);
     } else if (plain && epb_session_has_secret(session)) {
@@ -55,8 +58,10 @@ sniff(struct epb_session *session)
 {
     const uint8_t *data = epb_buf_data(&session->in);
     size_t size_bytes = epb_buf_size(&session->in);
-    if (size_bytes == 0)
+
+    if (size_bytes == 0) {
         return;
+    }
     if (data[0] == '{') {
         begin_lines(session);
     } else if (memcmp(data, EPB_MAGIC_PLAIN, size_bytes < 3 ? size_bytes : 3) != 0) {
@@ -72,17 +77,21 @@ answer(struct epb_session *session, struct epb_bytes hello, size_t *answer_bytes
 {
     uint8_t *memory;
     struct epb_bytes scope;
+
     session->handshake = epb_handshake_new(session->config->secret);
-    if (session->handshake == NULL)
+    if (session->handshake == NULL) {
         return EPB_INTERNAL;
+    }
     enum epb_status status =
         epb_buf_reserve(&session->out, EPB_SERVER_HELLO_BYTES, &memory);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     status = epb_handshake_server_hello(session->handshake, hello, memory, answer_bytes,
                                         &scope);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return status;
+    }
     /* A broker without scopes must not let in a client that asked for less. */
     return scope.size_bytes == 0 ? EPB_OK : EPB_VERSION_MISMATCH;
 }
@@ -94,9 +103,11 @@ answer_hello(struct epb_session *session)
     size_t hello_bytes;
     size_t answer_bytes = 0;
     enum epb_status status = epb_auth_client_hello_bytes(hello, &hello_bytes);
+
     if (status == EPB_OK) {
-        if (hello_bytes == 0 || hello.size_bytes < hello_bytes)
+        if (hello_bytes == 0 || hello.size_bytes < hello_bytes) {
             return;
+        }
         hello.size_bytes = hello_bytes;
         status = answer(session, hello, &answer_bytes);
     }
@@ -112,8 +123,9 @@ answer_hello(struct epb_session *session)
 static void
 check_proof(struct epb_session *session)
 {
-    if (epb_buf_size(&session->in) < EPB_PROOF_BYTES)
+    if (epb_buf_size(&session->in) < EPB_PROOF_BYTES) {
         return;
+    }
     struct epb_session_keys keys;
     enum epb_record_mode mode;
     enum epb_status status = epb_handshake_server_finish(
@@ -122,7 +134,7 @@ check_proof(struct epb_session *session)
         !(add_records(session, mode, &keys) && epb_session_join(session))) {
         status = EPB_INTERNAL;
     }
-    epb_mem_wipe(&keys, sizeof keys);
+    epb_mem_wipe(&keys, sizeof(keys));
     epb_handshake_free(session->handshake);
     session->handshake = NULL;
     if (status == EPB_INTERNAL) {
@@ -144,10 +156,13 @@ check_proof(struct epb_session *session)
 void
 epb_session_advance(struct epb_session *session)
 {
-    if (session->stage == EPB_STAGE_SNIFF)
+    if (session->stage == EPB_STAGE_SNIFF) {
         sniff(session);
-    if (session->stage == EPB_STAGE_HELLO)
+    }
+    if (session->stage == EPB_STAGE_HELLO) {
         answer_hello(session);
-    if (session->stage == EPB_STAGE_PROOF)
+    }
+    if (session->stage == EPB_STAGE_PROOF) {
         check_proof(session);
+    }
 }

@@ -1,3 +1,4 @@
+/* See text.h. */
 #include "text.h"
 
 #include <inttypes.h>
@@ -11,15 +12,17 @@ epb_text_begin(struct epb_buf *out)
 void
 epb_text_note(struct epb_text *text, enum epb_status status)
 {
-    if (text->status == EPB_OK)
+    if (text->status == EPB_OK) {
         text->status = status;
+    }
 }
 
 void
 epb_text_put_bytes(struct epb_text *text, struct epb_bytes bytes)
 {
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     text->status = epb_buf_append(text->out, bytes.data, bytes.size_bytes);
 }
 
@@ -32,24 +35,27 @@ epb_text_put(struct epb_text *text, const char *string)
 void
 epb_text_put_number(struct epb_text *text, uint64_t number)
 {
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     text->status = epb_buf_printf(text->out, "%" PRIu64, number);
 }
 
 void
 epb_text_put_signed(struct epb_text *text, int64_t number)
 {
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     text->status = epb_buf_printf(text->out, "%" PRId64, number);
 }
 
 static void
 put_escaped(struct epb_text *text, uint8_t character)
 {
-    if (text->status != EPB_OK)
+    if (text->status != EPB_OK) {
         return;
+    }
     const char *format = character == '"' || character == '\\' ? "\\%c" : "\\u%04x";
     text->status = epb_buf_printf(text->out, format, character);
 }
@@ -69,8 +75,9 @@ epb_text_put_json_string(struct epb_text *text, struct epb_bytes bytes)
             epb_text_put_bytes(text,
                                (struct epb_bytes){bytes.data + run_start, i - run_start});
         }
-        if (!end)
+        if (!end) {
             put_escaped(text, bytes.data[i]);
+        }
         run_start = i + 1;
     }
     epb_text_put(text, "\"");

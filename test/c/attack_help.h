@@ -34,8 +34,9 @@ connect_error(const char *path)
     int fd = -1;
     int error = epb_socket_connect(path, &fd);
 
-    if (error == 0)
+    if (error == 0) {
         epb_socket_close(fd);
+    }
     return error;
 }
 
@@ -58,8 +59,9 @@ each_name(void (*look)(void *context, const char *name), void *context)
     cr_assert_not_null(entries);
     for (struct dirent *entry = readdir(entries); entry != NULL;
          entry = readdir(entries)) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             look(context, entry->d_name);
+        }
     }
     closedir(entries);
 }
@@ -68,8 +70,9 @@ static inline void
 remove_name(void *context, const char *name)
 {
     (void)context;
-    if (unlink(in_directory(name)) != 0)
+    if (unlink(in_directory(name)) != 0) {
         (void)rmdir(in_directory(name));
+    }
 }
 
 static inline void

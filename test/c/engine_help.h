@@ -78,7 +78,7 @@ table_close(void)
 static inline void
 table_setup(void)
 {
-    memset(&table, 0, sizeof table);
+    memset(&table, 0, sizeof(table));
     epb_options_default(&table.options);
     table.options.require_ttl = false;
     table.now =
@@ -90,7 +90,7 @@ static inline enum epb_status
 ask(struct peer *peer, struct epb_request request)
 {
     request.id = ++peer->id;
-    memset(&table.reply, 0x55, sizeof table.reply);
+    memset(&table.reply, 0x55, sizeof(table.reply));
     epb_engine_run(table.engine, peer->party, &request, &table.now, &table.reply);
     cr_assert_eq(table.reply.id, request.id);
     if (table.reply.status != EPB_OK || table.reply.deferred) {
@@ -106,7 +106,7 @@ ask(struct peer *peer, struct epb_request request)
 static inline enum epb_status
 answer(struct peer *peer)
 {
-    memset(&table.reply, 0x55, sizeof table.reply);
+    memset(&table.reply, 0x55, sizeof(table.reply));
     if (!epb_engine_next(table.engine, peer->party, &table.now, &table.reply)) {
         return DEFERRED;
     }

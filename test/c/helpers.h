@@ -69,7 +69,7 @@ random_seed(const char *test)
 {
     uint64_t seed = 1;
 
-    if (epb_sys_random(&seed, sizeof seed) == EPB_OK) {
+    if (epb_sys_random(&seed, sizeof(seed)) == EPB_OK) {
         fprintf(stderr, "%s: random seed %llu\n", test, (unsigned long long)seed);
     }
     return seed;

@@ -32,7 +32,7 @@
 
 #define PATIENCE_S 600
 
-/* --- A directory for this test's sockets --- */
+/* A directory for this test's sockets */
 
 static char directory[64]; /* empty: not made */
 
@@ -55,7 +55,7 @@ remove_own_directory(void)
     directory[0] = '\0';
 }
 
-/* --- What a dead broker has left --- */
+/* What a dead broker has left */
 
 /* The name of a socket that this boot has made. */
 static inline const char *
@@ -91,7 +91,7 @@ leave_lock(const char *path)
     write_file(path, record);
 }
 
-/* --- A broker and its events --- */
+/* A broker and its events */
 
 struct broker {
     struct epb_server_options options;
@@ -146,6 +146,7 @@ broker_start(struct broker *broker)
 
     enum epb_status status =
         epb_server_start(&broker->options, &broker->server, &os_error);
+
     cr_assert_eq(status, EPB_OK, "%s %s", epb_status_name(status),
                  epb_os_error_name(os_error));
 }
@@ -194,7 +195,7 @@ broker_await_log(struct broker *broker, const char *part)
     pthread_mutex_unlock(&broker->lock);
 }
 
-/* --- A raw peer --- */
+/* A raw peer */
 
 static inline void
 make_blocking(int fd)
@@ -213,6 +214,7 @@ peer_connect(const struct broker *broker)
     int fd = -1;
 
     int error = epb_socket_connect(epb_server_path(broker->server), &fd);
+
     cr_assert_eq(error, 0, "%s", epb_os_error_name(error));
     epb_rights_admit(fd);
     make_blocking(fd);

@@ -27,7 +27,7 @@ static const enum epb_record_mode *const KEYED_MODES = MODES + 1;
 static inline size_t
 mode_count(void)
 {
-    return sizeof MODES / sizeof MODES[0] - (epb_cipher_has_aes() ? 0 : 1);
+    return sizeof(MODES) / sizeof(MODES[0]) - (epb_cipher_has_aes() ? 0 : 1);
 }
 
 static inline size_t
@@ -93,6 +93,7 @@ static inline void
 count_wake(void *context, void *owner)
 {
     struct broker *broker = owner;
+
     cr_assert_null(context);
     broker->wakes++;
 }
@@ -110,19 +111,21 @@ broker_connect(struct broker *broker)
 static inline void
 broker_start(struct broker *broker, const char *secret, const struct epb_options *options)
 {
-    memset(broker, 0, sizeof *broker);
+    memset(broker, 0, sizeof(*broker));
     broker->now =
         (struct epb_time){.boot_ms = 1000000, .mono_ms = 1000000, .wall_ms = 5000000};
     epb_options_default(&broker->options);
-    if (options != NULL)
+    if (options != NULL) {
         broker->options = *options;
+    }
     broker->engine =
         epb_engine_new(&broker->options, &broker->now, epb_session_wake, NULL);
     cr_assert_not_null(broker->engine);
     broker->config.engine = broker->engine;
     broker->config.on_wake = count_wake;
-    if (secret != NULL)
+    if (secret != NULL) {
         broker->config.secret = TEXT(secret);
+    }
     epb_buf_init(&broker->output, (size_t)1 << 30);
     broker_connect(broker);
 }
@@ -141,7 +144,7 @@ broker_stop(struct broker *broker)
 static inline void
 peer_start(struct broker *peer, const struct broker *broker)
 {
-    memset(peer, 0, sizeof *peer);
+    memset(peer, 0, sizeof(*peer));
     peer->options = broker->options;
     peer->now = broker->now;
     peer->engine = broker->engine;
@@ -163,6 +166,7 @@ static inline void
 broker_take_output(struct broker *broker)
 {
     struct epb_bytes output = epb_session_output(broker->session);
+
     put(&broker->output, output);
     epb_session_sent(broker->session, output.size_bytes);
 }
@@ -172,10 +176,12 @@ static inline void
 broker_work(struct broker *broker)
 {
     bool more = true;
+
     while (more) {
         more = epb_session_turn(broker->session, &broker->now, 32, 65536);
-        if (epb_session_output(broker->session).size_bytes >= 1048576)
+        if (epb_session_output(broker->session).size_bytes >= 1048576) {
             more = true;
+        }
         broker_take_output(broker);
     }
 }
@@ -186,18 +192,22 @@ static inline size_t
 broker_feed(struct broker *broker, struct epb_bytes bytes, size_t piece)
 {
     size_t fed = 0;
+
     while (fed < bytes.size_bytes && !epb_session_closing(broker->session)) {
         uint8_t *memory;
         size_t room;
         epb_session_input(broker->session, &memory, &room);
-        if (epb_session_closing(broker->session))
+        if (epb_session_closing(broker->session)) {
             break;
+        }
         cr_assert_gt(room, 0, "the session takes nothing though its output was taken");
         size_t size_bytes = bytes.size_bytes - fed;
-        if (size_bytes > piece)
+        if (size_bytes > piece) {
             size_bytes = piece;
-        if (size_bytes > room)
+        }
+        if (size_bytes > room) {
             size_bytes = room;
+        }
         memcpy(memory, bytes.data + fed, size_bytes);
         epb_session_received(broker->session, size_bytes);
         fed += size_bytes;
@@ -215,8 +225,10 @@ static inline bool
 next_reply(struct epb_bytes *stream, struct epb_reply *reply)
 {
     size_t size_bytes;
-    if (epb_frame_scan(*stream, UINT32_MAX, &size_bytes) != EPB_FRAME_COMPLETE)
+
+    if (epb_frame_scan(*stream, UINT32_MAX, &size_bytes) != EPB_FRAME_COMPLETE) {
         return false;
+    }
     struct epb_bytes frame = {stream->data, size_bytes};
     cr_assert_eq(epb_frame_decode_reply(frame, reply), EPB_OK);
     stream->data += size_bytes;
@@ -232,8 +244,9 @@ exchange(struct broker *broker, struct epb_channel *channel, size_t piece)
     for (;;) {
         struct epb_bytes out = epb_channel_output(channel);
         bool moved = out.size_bytes > 0;
-        if (out.size_bytes > piece)
+        if (out.size_bytes > piece) {
             out.size_bytes = piece;
+        }
         size_t taken = broker_feed(broker, out, piece);
         epb_channel_sent(channel, taken);
         struct epb_bytes said = bytes_of(&broker->output);
@@ -241,25 +254,31 @@ exchange(struct broker *broker, struct epb_channel *channel, size_t piece)
             uint8_t *memory;
             size_t room;
             enum epb_status status = epb_channel_input(channel, &memory, &room);
-            if (status != EPB_OK)
+            if (status != EPB_OK) {
                 return status;
+            }
             size_t size_bytes = said.size_bytes - at;
-            if (size_bytes > piece)
+            if (size_bytes > piece) {
                 size_bytes = piece;
-            if (size_bytes > room)
+            }
+            if (size_bytes > room) {
                 size_bytes = room;
+            }
             memcpy(memory, said.data + at, size_bytes);
             at += size_bytes;
             moved = true;
             status = epb_channel_received(channel, size_bytes);
-            if (status != EPB_OK)
+            if (status != EPB_OK) {
                 return status;
+            }
         }
         epb_buf_consume(&broker->output, said.size_bytes);
-        if (epb_session_closing(broker->session))
+        if (epb_session_closing(broker->session)) {
             return epb_channel_closed(channel);
-        if (!moved)
+        }
+        if (!moved) {
             return EPB_OK;
+        }
     }
 }
 

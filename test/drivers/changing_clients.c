@@ -72,8 +72,9 @@ static bool
 has_reply(const struct me *me, size_t size_bytes)
 {
     for (size_t at = 0; at < size_bytes; at += 4 + (size_t)epb_get_u32(me->room + at)) {
-        if (epb_get_u32(me->room + at + 8) == me->id)
+        if (epb_get_u32(me->room + at + 8) == me->id) {
             return true;
+        }
     }
     return false;
 }
@@ -86,8 +87,9 @@ await_something(struct me *me)
         return;
     }
     unsigned before = count_rings(me);
-    if (epb_client_arm(me->client) == EPB_OK)
+    if (epb_client_arm(me->client) == EPB_OK) {
         await_ring(me, before);
+    }
 }
 
 /* One request, and its reply. */
@@ -127,8 +129,9 @@ keep_or_unkeep(struct me *me)
     drive_add(&frame, &ping);
     struct epb_bytes bytes = {epb_buf_data(&frame), epb_buf_size(&frame)};
     uint64_t interval_ms = 1 + random_below(&me->random, 3);
-    if (epb_client_keep(me->client, bytes, interval_ms, &me->kept) != EPB_OK)
+    if (epb_client_keep(me->client, bytes, interval_ms, &me->kept) != EPB_OK) {
         me->kept = 0;
+    }
     epb_buf_fini(&frame);
 }
 
@@ -142,10 +145,12 @@ converse(struct me *me)
     me->kept = 0;
     for (unsigned i = 0; i < EXCHANGES && !drive_over(); i++) {
         struct epb_request request = {.id = ++me->id, .action = EPB_ACTION_HAS};
-        if (i % PHASE == 0)
+        if (i % PHASE == 0) {
             is_large = random_below(&me->random, 3) == 0;
-        if (i % 200 == 10)
+        }
+        if (i % 200 == 10) {
             keep_or_unkeep(me);
+        }
         request.key = bytes_of(keys[random_below(&me->random, 3)]);
         if (is_large) {
             request.action = EPB_ACTION_SET;
@@ -179,8 +184,9 @@ run_client(void *argument)
             atomic_fetch_add(&connections, 1);
             me.id = 0;
             converse(&me);
-            if (random_below(&me.random, 2) == 0)
+            if (random_below(&me.random, 2) == 0) {
                 epb_client_close(me.client);
+            }
         }
         epb_client_free(me.client);
     }
@@ -197,8 +203,9 @@ main(int argc, char **argv)
     drive_begin(argc, argv);
     for (unsigned i = 0; i < 2; i++) {
         struct epb_server_options options = drive_options();
-        if (i == 1)
+        if (i == 1) {
             options.secret = bytes_of(secret);
+        }
         servers[i] = drive_start(&options);
         (void)snprintf(paths[i], sizeof(paths[i]), "%s", epb_server_path(servers[i]));
     }

@@ -50,8 +50,9 @@ read_on(int fd)
         drive_add(&out, &get);
     }
     while (on && say(fd, &out)) {
-        for (unsigned i = 0; i < GETS && on; i++)
+        for (unsigned i = 0; i < GETS && on; i++) {
             on = recv(fd, place, sizeof(place), 0) > 0;
+        }
     }
     epb_buf_fini(&out);
 }
@@ -62,8 +63,9 @@ run_client(void *argument)
     int fd = drive_connect(path);
 
     (void)argument;
-    if (fd < 0)
+    if (fd < 0) {
         return NULL;
+    }
     store(fd);
     read_on(fd);
     close(fd);

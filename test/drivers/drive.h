@@ -99,7 +99,7 @@ drive_pause_us(unsigned us)
     (void)nanosleep(&span, NULL);
 }
 
-/* --- Brokers --- */
+/* Brokers */
 
 static inline void
 drive_on_event(void *context, enum epb_server_event event, struct epb_bytes json)
@@ -127,11 +127,12 @@ drive_start(const struct epb_server_options *options)
     int os_error = 0;
 
     enum epb_status status = epb_server_start(options, &server, &os_error);
+
     DRIVE_REQUIRE(status == EPB_OK, "%s %d", epb_status_name(status), os_error);
     return server;
 }
 
-/* --- Peers --- */
+/* Peers */
 
 /* Connected, or -1. */
 static inline int
@@ -140,11 +141,13 @@ drive_connect(const char *path)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0)
+    if (fd < 0) {
         return -1;
+    }
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
         return fd;
+    }
     close(fd);
     return -1;
 }
@@ -168,8 +171,9 @@ drive_threads(pthread_t *threads, unsigned count, void *(*run)(void *))
 static inline void
 drive_join(const pthread_t *threads, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         DRIVE_REQUIRE(pthread_join(threads[i], NULL) == 0, "join");
+    }
 }
 
 #endif

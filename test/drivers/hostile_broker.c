@@ -26,7 +26,7 @@ static atomic_ulong passed;
 static atomic_ulong granted;
 static atomic_ulong lives;
 
-/* --- The broker --- */
+/* The broker */
 
 struct played {
     struct random random;
@@ -61,8 +61,9 @@ make_reply(struct played *played, uint8_t status, uint16_t flags, uint32_t id,
     size_t size_bytes = 12;
 
     for (unsigned bit = 0; bit < 8; bit++) {
-        if ((flags >> bit & 1U) == 0)
+        if ((flags >> bit & 1U) == 0) {
             continue;
+        }
         epb_put_u64(out + size_bytes, random_next(&played->random));
         size_bytes += 8;
     }
@@ -107,8 +108,9 @@ pass(struct played *played, size_t size_bytes, const int *fds, size_t count)
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(count * sizeof(int));
     memcpy(CMSG_DATA(header), fds, count * sizeof(int));
-    if (sendmsg(played->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+    if (sendmsg(played->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {
         atomic_fetch_add(&passed, 1);
+    }
 }
 
 static void
@@ -116,8 +118,9 @@ pass_many(struct played *played, size_t size_bytes)
 {
     int fds[MANY];
 
-    for (unsigned i = 0; i < MANY; i++)
+    for (unsigned i = 0; i < MANY; i++) {
         fds[i] = played->to[0];
+    }
     pass(played, size_bytes, fds, MANY);
 }
 
@@ -127,8 +130,9 @@ pass_blocking(struct played *played, size_t size_bytes)
 {
     int ends[2];
 
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0) {
         return;
+    }
     pass(played, size_bytes, ends, 2);
     close(ends[0]);
     close(ends[1]);
@@ -139,8 +143,9 @@ make_pipes(struct played *played)
 {
     char name[40];
 
-    if (played->to[0] >= 0)
+    if (played->to[0] >= 0) {
         return true;
+    }
     if (pipe2(played->to, O_CLOEXEC | O_NONBLOCK) != 0 ||
         pipe2(played->from, O_CLOEXEC | O_NONBLOCK) != 0) {
         return false;
@@ -154,8 +159,9 @@ make_pipes(struct played *played)
 static void
 answer_wish(struct played *played, uint32_t id)
 {
-    if (!make_pipes(played))
+    if (!make_pipes(played)) {
         return;
+    }
     int good[2] = {played->to[0], played->end};
     size_t size_bytes = make_reply(played, one_in(played, 5) ? 7 : 0, 0, id, 0);
     switch (below(played, 14)) {
@@ -237,10 +243,11 @@ speak_up(struct played *played)
         say(played, 4 + below(played, 60));
         break;
     case 2:
-        for (unsigned i = 0; i < 8 && played->to[1] >= 0; i++)
+        for (unsigned i = 0; i < 8 && played->to[1] >= 0; i++) {
             say_by_pipe(played,
                         1 + below(played, (unsigned)make_reply(played, 0, 0,
                                                                played->last_id, 5000)));
+        }
         break;
     case 3:
         if (played->to[1] >= 0 && one_in(played, 3)) {
@@ -263,15 +270,19 @@ listen_to(struct played *played)
     (void)poll(&descriptor, 1, 2);
     ssize_t size =
         recv(played->socket, played->in + played->in_bytes, room, MSG_DONTWAIT);
-    if (size == 0)
+    if (size == 0) {
         return false;
-    if (size > 0)
+    }
+    if (size > 0) {
         played->in_bytes += (size_t)size;
+    }
     room = sizeof(played->in) - played->in_bytes;
-    if (played->from[0] >= 0)
+    if (played->from[0] >= 0) {
         size = read(played->from[0], played->in + played->in_bytes, room);
-    if (played->from[0] >= 0 && size > 0)
+    }
+    if (played->from[0] >= 0 && size > 0) {
         played->in_bytes += (size_t)size;
+    }
     return true;
 }
 
@@ -283,8 +294,9 @@ answer_all(struct played *played)
     while (at + 16 <= played->in_bytes) {
         const uint8_t *frame = played->in + at;
         size_t size_bytes = 4 + (size_t)epb_get_u32(frame);
-        if (size_bytes > played->in_bytes - at)
+        if (size_bytes > played->in_bytes - at) {
             break;
+        }
         answer(played, frame[5], epb_get_u16(frame + 6), epb_get_u32(frame + 8));
         at += size_bytes;
     }
@@ -296,8 +308,9 @@ static void
 close_pair(int pair[2])
 {
     for (unsigned i = 0; i < 2; i++) {
-        if (pair[i] >= 0)
+        if (pair[i] >= 0) {
             close(pair[i]);
+        }
     }
 }
 
@@ -306,16 +319,19 @@ serve(struct played *played)
 {
     uint8_t magic[EPB_MAGIC_BYTES];
 
-    if (recv(played->socket, magic, sizeof(magic), MSG_WAITALL) != sizeof(magic))
+    if (recv(played->socket, magic, sizeof(magic), MSG_WAITALL) != sizeof(magic)) {
         return;
+    }
     for (unsigned i = 0; i < TURNS && !atomic_load(&stop) && listen_to(played); i++) {
         answer_all(played);
         /* A client asks for pipes after some while of peace. */
-        if (played->polite && (played->to[0] < 0 || !one_in(played, 10)))
+        if (played->polite && (played->to[0] < 0 || !one_in(played, 10))) {
             continue;
+        }
         speak_up(played);
-        if (one_in(played, 160))
+        if (one_in(played, 160)) {
             return;
+        }
     }
 }
 
@@ -328,8 +344,9 @@ run_played(void *argument)
     close(played->socket);
     close_pair(played->to);
     close_pair(played->from);
-    if (played->end >= 0)
+    if (played->end >= 0) {
         close(played->end);
+    }
     free(played);
     atomic_fetch_sub(&serving, 1);
     return NULL;
@@ -343,8 +360,9 @@ run_broker(void *argument)
     unsigned count = 0;
 
     while (!atomic_load(&stop)) {
-        if (poll(&descriptor, 1, 50) <= 0)
+        if (poll(&descriptor, 1, 50) <= 0) {
             continue;
+        }
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         struct played *played = calloc(1, sizeof(*played));
         DRIVE_REQUIRE(fd >= 0 && played != NULL, "accept");
@@ -360,7 +378,7 @@ run_broker(void *argument)
     return argument;
 }
 
-/* --- The client --- */
+/* The client */
 
 static _Thread_local uint8_t room[1 << 20];
 
@@ -380,8 +398,9 @@ ping(struct epb_client *client, struct random *random, uint32_t id)
     epb_buf_init(&frame, 4096);
     drive_add(&frame, &request);
     struct epb_bytes out = {epb_buf_data(&frame), epb_buf_size(&frame)};
-    if (id == 4)
+    if (id == 4) {
         (void)!epb_client_keep(client, out, 1, &kept);
+    }
     size_t room_bytes =
         random_below(random, 4) == 0 ? 16 + random_below(random, 200) : sizeof(room);
     struct epb_exchange exchange = {.out = out,
@@ -417,8 +436,9 @@ live(struct random *random)
     DRIVE_REQUIRE(client != NULL, "memory");
     bool connected = epb_client_connect(client, &os_error) == EPB_OK;
     for (uint32_t id = 1; connected && id <= EXCHANGES; id++) {
-        if (ping(client, random, id) != EPB_OK)
+        if (ping(client, random, id) != EPB_OK) {
             break;
+        }
     }
     epb_client_free(client);
     return connected;
@@ -430,8 +450,9 @@ run_client(void *argument)
     struct random random = drive_random(1000000 + (unsigned)(uintptr_t)argument);
 
     while (!drive_over()) {
-        if (live(&random))
+        if (live(&random)) {
             atomic_fetch_add(&lives, 1);
+        }
     }
     return NULL;
 }
@@ -443,8 +464,9 @@ count_descriptors(void)
     DIR *folder = opendir("/proc/self/fd");
 
     DRIVE_REQUIRE(folder != NULL, "/proc");
-    while (readdir(folder) != NULL)
+    while (readdir(folder) != NULL) {
         count++;
+    }
     closedir(folder);
     return count;
 }
@@ -454,8 +476,9 @@ static void
 expect_no_leak(unsigned before)
 {
     for (unsigned i = 0; i < DRIVE_PATIENCE_S * 50; i++) {
-        if (atomic_load(&serving) == 0 && count_descriptors() <= before + SLACK)
+        if (atomic_load(&serving) == 0 && count_descriptors() <= before + SLACK) {
             return;
+        }
         drive_pause_us(10000);
     }
     DRIVE_REQUIRE(false, "%u descriptors, and %u before", count_descriptors(), before);

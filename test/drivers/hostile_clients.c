@@ -40,7 +40,7 @@ below(struct peer *peer, unsigned limit)
     return random_below(&peer->random, limit);
 }
 
-/* --- What it hears --- */
+/* What it hears */
 
 static void
 take_ends(struct peer *peer, struct msghdr *message)
@@ -48,8 +48,9 @@ take_ends(struct peer *peer, struct msghdr *message)
     int ends[2];
     struct cmsghdr *header = CMSG_FIRSTHDR(message);
 
-    if (header == NULL || header->cmsg_len != CMSG_LEN(sizeof(ends)))
+    if (header == NULL || header->cmsg_len != CMSG_LEN(sizeof(ends))) {
         return;
+    }
     memcpy(ends, CMSG_DATA(header), sizeof(ends));
     if (peer->in >= 0 || peer->out >= 0) {
         close(ends[0]);
@@ -75,13 +76,15 @@ hear(struct peer *peer)
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof(control.bytes)};
 
-    if (recvmsg(peer->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) >= 0)
+    if (recvmsg(peer->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) >= 0) {
         take_ends(peer, &message);
-    if (peer->in >= 0)
+    }
+    if (peer->in >= 0) {
         (void)!read(peer->in, place, sizeof(place));
+    }
 }
 
-/* --- What it says --- */
+/* What it says */
 
 /* In parts, now and then by the wrong way; what isn't taken in a while is left out. */
 static void
@@ -97,8 +100,9 @@ say(struct peer *peer, const uint8_t *data, size_t size_bytes)
                            ? write(peer->out, data, part)
                            : send(peer->socket, data, part, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0) {
-            if (errno != EAGAIN || one_in(peer, 4))
+            if (errno != EAGAIN || one_in(peer, 4)) {
                 return;
+            }
             hear(peer);
             drive_pause_us(20);
             continue;
@@ -125,13 +129,15 @@ choose_names(struct peer *peer, struct epb_request *request)
     static const char *const keys[] = {"a", "b", "user:1", "user:2", "p", "q", "zz"};
     static const char *const workers[] = {"w", "v", "w2"};
 
-    if (!one_in(peer, 4))
+    if (!one_in(peer, 4)) {
         request->key = bytes_of(keys[below(peer, 7)]);
+    }
     bool named =
         request->action == EPB_ACTION_LEASE || request->action == EPB_ACTION_RENEW ||
         request->action == EPB_ACTION_RELEASE || request->action == EPB_ACTION_GET_OR_SET;
-    if (named ? !one_in(peer, 8) : one_in(peer, 20))
+    if (named ? !one_in(peer, 8) : one_in(peer, 20)) {
         request->worker = bytes_of(workers[below(peer, 3)]);
+    }
 }
 
 static void
@@ -140,11 +146,13 @@ choose_value(struct peer *peer, struct epb_request *request, uint8_t elements[64
     if (request->action == EPB_ACTION_SET || one_in(peer, 30)) {
         size_t size_bytes = 1 + below(peer, one_in(peer, 4) ? VALUE_MAX_BYTES : 200);
         request->value = (struct epb_bytes){value, size_bytes};
-        if (one_in(peer, 2))
+        if (one_in(peer, 2)) {
             request->flags |= EPB_F_BINARY;
+        }
     }
-    if (request->action != EPB_ACTION_POOL && request->action != EPB_ACTION_POOL_ADD)
+    if (request->action != EPB_ACTION_POOL && request->action != EPB_ACTION_POOL_ADD) {
         return;
+    }
     size_t size_bytes = 0;
     for (unsigned i = 1 + below(peer, 4); i != 0; i--) {
         epb_put_u32(elements + size_bytes, 1);
@@ -169,15 +177,17 @@ choose_numbers(struct peer *peer, struct epb_request *request)
     if (one_in(peer, 3)) {
         request->flags |= EPB_F_COUNT;
         request->count = below(peer, 6);
-        if (request->action == EPB_ACTION_CANCEL && peer->id > 6)
+        if (request->action == EPB_ACTION_CANCEL && peer->id > 6) {
             request->count = (int64_t)peer->id - request->count;
+        }
     }
     if (one_in(peer, 10)) {
         request->flags |= EPB_F_PERIOD;
         request->period_ms = 1 + below(peer, 100);
     }
-    if (one_in(peer, 8))
+    if (one_in(peer, 8)) {
         request->flags |= 1U << (8 + below(peer, 8));
+    }
 }
 
 static void
@@ -198,7 +208,7 @@ add_request(struct peer *peer, struct epb_buf *out)
     drive_add(out, &request);
 }
 
-/* --- What it does --- */
+/* What it does */
 
 static void
 ask(struct peer *peer)
@@ -206,8 +216,9 @@ ask(struct peer *peer)
     struct epb_buf out;
 
     epb_buf_init(&out, 64U << 20);
-    for (unsigned i = 1 + below(peer, one_in(peer, 5) ? 80 : 4); i != 0; i--)
+    for (unsigned i = 1 + below(peer, one_in(peer, 5) ? 80 : 4); i != 0; i--) {
         add_request(peer, &out);
+    }
     say(peer, epb_buf_data(&out), epb_buf_size(&out));
     epb_buf_fini(&out);
 }
@@ -218,22 +229,25 @@ change_way(struct peer *peer)
 {
     struct epb_request wish = {.action = EPB_ACTION_PIPES, .id = ++peer->id};
 
-    if (peer->in < 0)
+    if (peer->in < 0) {
         say_request(peer, &wish);
+    }
     for (unsigned i = 0; i < 200 && peer->in < 0 && !atomic_load(&stop); i++) {
         hear(peer);
         drive_pause_us(20);
     }
-    if (peer->in < 0)
+    if (peer->in < 0) {
         return;
+    }
     wish = (struct epb_request){.action = EPB_ACTION_PIPES,
                                 .id = ++peer->id,
                                 .flags = EPB_F_COUNT,
                                 .count = peer->on_pipes ? 0 : 1};
     say_request(peer, &wish);
     atomic_fetch_add(&ways_changed, 1);
-    if (!one_in(peer, 3))
+    if (!one_in(peer, 3)) {
         drive_pause_us(100);
+    }
     hear(peer);
     peer->on_pipes = !peer->on_pipes;
 }
@@ -254,8 +268,9 @@ pass_descriptors(struct peer *peer)
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof(control.bytes)};
 
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0) {
         return;
+    }
     memcpy(CMSG_DATA(&control.header), ends, sizeof(ends));
     (void)sendmsg(peer->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(ends[0]);
@@ -267,8 +282,9 @@ say_rubbish(struct peer *peer)
 {
     uint8_t rubbish[40];
 
-    if (!one_in(peer, 6))
+    if (!one_in(peer, 6)) {
         return;
+    }
     random_fill(&peer->random, rubbish, sizeof(rubbish));
     say(peer, rubbish, 1 + below(peer, sizeof(rubbish)));
 }
@@ -276,34 +292,39 @@ say_rubbish(struct peer *peer)
 static void
 half_close(struct peer *peer)
 {
-    if (one_in(peer, 4))
+    if (one_in(peer, 4)) {
         (void)shutdown(peer->socket, SHUT_WR);
+    }
 }
 
 static void
 close_end(int *end)
 {
-    if (*end >= 0)
+    if (*end >= 0) {
         close(*end);
+    }
     *end = -1;
 }
 
 static void
 lose_an_end(struct peer *peer)
 {
-    if (one_in(peer, 6))
+    if (one_in(peer, 6)) {
         close_end(one_in(peer, 2) ? &peer->in : &peer->out);
+    }
 }
 
 /* What it does to its ends is its own affair. */
 static void
 spoil_an_end(struct peer *peer)
 {
-    if (peer->out < 0)
+    if (peer->out < 0) {
         return;
+    }
     (void)fcntl(peer->out, F_SETPIPE_SZ, 4096);
-    if (one_in(peer, 2))
+    if (one_in(peer, 2)) {
         (void)fcntl(peer->out, F_SETFL, O_DIRECT | O_NONBLOCK);
+    }
 }
 
 static void
@@ -335,8 +356,9 @@ speak_lines(struct peer *peer)
         "{\"action\":\"watch\",\"id\":\"z\"}\n{\"action\":\"cancel\",\"target\":1}\n"
         "{\"action\":\"list\"}\n";
 
-    for (unsigned i = 0; i < 8; i++)
+    for (unsigned i = 0; i < 8; i++) {
         say(peer, (const uint8_t *)lines, sizeof(lines) - 1);
+    }
     half_close(peer);
     for (unsigned i = 0; i < 5; i++) {
         hear(peer);
@@ -359,8 +381,9 @@ live(struct peer *peer)
         speak_lines(peer);
     } else {
         say(peer, (const uint8_t *)EPB_MAGIC_PLAIN, EPB_MAGIC_BYTES);
-        for (unsigned i = 1 + below(peer, 60); i != 0 && !atomic_load(&stop); i--)
+        for (unsigned i = 1 + below(peer, 60); i != 0 && !atomic_load(&stop); i--) {
             do_something(peer);
+        }
     }
 }
 
@@ -382,12 +405,14 @@ run_peer(void *argument)
         peer.id = 0;
         live(&peer);
         bool socket_first = one_in(&peer, 3);
-        if (socket_first)
+        if (socket_first) {
             close(peer.socket);
+        }
         close_end(&peer.in);
         close_end(&peer.out);
-        if (!socket_first)
+        if (!socket_first) {
             close(peer.socket);
+        }
     }
     return NULL;
 }

@@ -109,7 +109,9 @@ fuzz_peer_feed(struct fuzz_broker *broker, struct fuzz_peer *peer, struct epb_by
         size_t taken = fuzz_peer_offer(peer, piece);
 
         if (taken == 0) { /* closing, or held back until something that waits is over */
-            return;
+            {
+                return;
+            }
         }
         (void)fuzz_take(&bytes, taken);
         fuzz_peer_work(broker, peer);

@@ -155,7 +155,7 @@ join(struct fuzz_broker *broker, struct fuzz_peer *peer, struct epb_channel *cha
         uint8_t flight[4096];
 
         bool readable = mode == EPB_RECORD_MAC && epb_channel_open(channel);
-        FUZZ_CHECK(out.size_bytes <= sizeof flight);
+        FUZZ_CHECK(out.size_bytes <= sizeof(flight));
         FUZZ_CHECK(readable || !fuzz_contains(out, MARKER));
         memcpy(flight, out.data == NULL ? flight : out.data, out.size_bytes);
         relay(&relayed[0], flight, out.size_bytes);

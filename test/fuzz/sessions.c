@@ -216,7 +216,9 @@ step(struct world *world)
         break;
     case 8:
         if (choice == 8 * PEERS) { /* one of 256 */
-            epb_engine_drain(world->broker.config.engine, &world->broker.now);
+            {
+                epb_engine_drain(world->broker.config.engine, &world->broker.now);
+            }
         }
         break;
     case 9:

@@ -19,8 +19,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { once } = require('node:events');
 const { setTimeout: work } = require('node:timers/promises');
-const { randomFrom } = require('./broker');
-const { inheritedClient } = require('./workers');
+const { randomFrom } = require('./broker.js');
+const { inheritedClient } = require('./workers.js');
 
 const { plan, pool, books, began, seed } = JSON.parse(process.argv[2]);
 const TTL_MS = 600_000;

@@ -9,8 +9,8 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { once } = require('node:events');
-const { withoutLockNotice } = require('./lock_notice');
-const { Patience } = require('./patience');
+const { withoutLockNotice } = require('./lock_notice.js');
+const { Patience } = require('./patience.js');
 
 for (const name of Object.keys(process.env)) {
   if (/^(EPHEMERAL|BROKER|CLIENT)_/.test(name)) delete process.env[name];

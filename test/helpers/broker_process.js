@@ -6,7 +6,7 @@
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const { once } = require('node:events');
-const { PipeClient, ROOT } = require('./broker');
+const { PipeClient, ROOT } = require('./broker.js');
 
 /** What the process has of the machine's memory, in MiB. */
 function residentMib(pid) {

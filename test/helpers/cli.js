@@ -10,8 +10,8 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
-const { withoutLockNotice } = require('./lock_notice');
-const { Patience } = require('./patience');
+const { withoutLockNotice } = require('./lock_notice.js');
+const { Patience } = require('./patience.js');
 
 const ROOT = path.join(__dirname, '..', '..');
 const BIN = path.join(ROOT, 'bin', 'ephemeral-pipe-broker.js');

@@ -1,7 +1,7 @@
 /** Choices from a seed that a failing test prints: EPB_DICE_SEED repeats them. */
 'use strict';
 
-const { randomFrom } = require('./broker');
+const { randomFrom } = require('./broker.js');
 
 /**
  * @param {import('node:test').TestContext} t

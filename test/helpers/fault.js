@@ -4,8 +4,8 @@
  */
 'use strict';
 
-const { runNode } = require('./broker');
-const { available, shim } = require('./shim');
+const { runNode } = require('./broker.js');
+const { available, shim } = require('./shim.js');
 
 const PRELUDE = `
   const assert = require('node:assert/strict');

@@ -80,9 +80,8 @@ enum call {
     CALL_EPOLL,
 };
 
-static const char *const call_names[] = {"read",    "write",  "send",
-                                         "recvmsg", "sendmsg", "accept",
-                                         "connect", "poll", "epoll"};
+static const char *const call_names[] = {
+    "read", "write", "send", "recvmsg", "sendmsg", "accept", "connect", "poll", "epoll"};
 
 enum way {
     WAY_EINTR,    /* nothing has been done */
@@ -104,7 +103,7 @@ static const char *const way_names[] = {"EINTR", "EAGAIN",  "byte",
     if (real == NULL)                 \
         real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name);
 
-/* --- Who calls --- */
+/* Who calls */
 
 static int
 look_at_object(struct dl_phdr_info *object, size_t size, void *context)
@@ -113,14 +112,16 @@ look_at_object(struct dl_phdr_info *object, size_t size, void *context)
 
     (void)size;
     (void)context;
-    if (name == NULL || strcmp(name + 1, ADDON) != 0)
+    if (name == NULL || strcmp(name + 1, ADDON) != 0) {
         return 0;
+    }
     uintptr_t to = 0;
     for (unsigned i = 0; i < object->dlpi_phnum; i++) {
         const ElfW(Phdr) *part = &object->dlpi_phdr[i];
         uintptr_t end = object->dlpi_addr + part->p_vaddr + part->p_memsz;
-        if (part->p_type == PT_LOAD && end > to)
+        if (part->p_type == PT_LOAD && end > to) {
             to = end;
+        }
     }
     atomic_store(&addon_to, to);
     atomic_store(&addon_from, object->dlpi_addr);
@@ -138,7 +139,7 @@ is_addon(const void *caller)
 
 #define FROM_ADDON is_addon(__builtin_return_address(0))
 
-/* --- What is asked for --- */
+/* What is asked for */
 
 static bool
 starts_with(const char *text, const char *start, const char **rest)
@@ -156,11 +157,13 @@ has_been(const char *question)
     const char *name = NULL;
 
     for (size_t call = 0; call < sizeof(call_names) / sizeof(call_names[0]); call++) {
-        if (!starts_with(question, call_names[call], &name) || *name != '/')
+        if (!starts_with(question, call_names[call], &name) || *name != '/') {
             continue;
+        }
         for (unsigned way = 0; way < WAY_COUNT; way++) {
-            if (strcmp(name + 1, way_names[way]) == 0)
+            if (strcmp(name + 1, way_names[way]) == 0) {
                 return (atomic_load(&ways_seen[call]) & WAY(way)) != 0;
+            }
         }
     }
     return false;
@@ -171,12 +174,15 @@ is_so(const char *question)
 {
     const char *rest = NULL;
 
-    if (strcmp(question, "fired") == 0)
+    if (strcmp(question, "fired") == 0) {
         return atomic_load(&memory_fired);
-    if (strcmp(question, "disturbed") == 0)
+    }
+    if (strcmp(question, "disturbed") == 0) {
         return atomic_load(&calls_disturbed) > 100;
-    if (starts_with(question, "disturbed/", &rest))
+    }
+    if (starts_with(question, "disturbed/", &rest)) {
         return has_been(rest);
+    }
     return strcmp(question, "wrote") == 0 && atomic_load(&file_opened);
 }
 
@@ -188,12 +194,14 @@ arm_boot_timer(int fd, long long due_ms)
     long long ms = due_ms - atomic_load(&boot_ahead_ms);
     struct itimerspec when = {.it_value = {.tv_nsec = 1}};
 
-    if (ms > 0)
+    if (ms > 0) {
         when.it_value =
             (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    if (real == NULL)
+    }
+    if (real == NULL) {
         real = (int (*)(int, int, const struct itimerspec *, struct itimerspec *))dlsym(
             RTLD_NEXT, "timerfd_settime");
+    }
     return real(fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
@@ -201,8 +209,9 @@ static void
 advance_boot(long long ms)
 {
     atomic_store(&boot_ahead_ms, ms);
-    if (atomic_load(&boot_timer) >= 0)
+    if (atomic_load(&boot_timer) >= 0) {
         (void)arm_boot_timer(atomic_load(&boot_timer), atomic_load(&boot_timer_ms));
+    }
 }
 
 static int
@@ -235,26 +244,32 @@ access(const char *path, int mode)
     static int (*real)(const char *, int);
     const char *order = NULL;
 
-    if (starts_with(path, PREFIX, &order))
+    if (starts_with(path, PREFIX, &order)) {
         return obey(order);
-    if (real == NULL)
+    }
+    if (real == NULL) {
         real = (int (*)(const char *, int))dlsym(RTLD_NEXT, "access");
+    }
     return real(path, mode);
 }
 
-/* --- Memory --- */
+/* Memory */
 
 static bool
 memory_fails(const void *caller)
 {
     if (atomic_load_explicit(&memory_countdown, memory_order_relaxed) == 0 ||
-        !is_addon(caller))
+        !is_addon(caller)) {
         return false;
+    }
     long long left = atomic_load(&memory_countdown);
-    while (left > 0 && !atomic_compare_exchange_weak(&memory_countdown, &left, left - 1))
+    while (left > 0 &&
+           !atomic_compare_exchange_weak(&memory_countdown, &left, left - 1)) {
         continue;
-    if (left != 1)
+    }
+    if (left != 1) {
         return false;
+    }
     atomic_store(&memory_fired, true);
     errno = ENOMEM;
     return true;
@@ -282,21 +297,23 @@ void *
 mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t offset)
 {
     REAL(void *, mmap64, void *, size_t, int, int, int, off64_t)
-    if ((flags & MAP_ANONYMOUS) != 0 && memory_fails(__builtin_return_address(0)))
+    if ((flags & MAP_ANONYMOUS) != 0 && memory_fails(__builtin_return_address(0))) {
         return MAP_FAILED;
+    }
     return real(at, size, protection, flags, fd, offset);
 }
 
-/* --- Calls --- */
+/* Calls */
 
 /* xorshift64*; each thread has numbers of its own. */
 static uint64_t
 next_random(void)
 {
-    if (random_state == 0)
+    if (random_state == 0) {
         random_state =
             (atomic_load(&seed) + 1) * UINT64_C(0x9E3779B97F4A7C15) +
             (atomic_fetch_add(&thread_count, 1) + 1) * UINT64_C(0xBF58476D1CE4E5B9);
+    }
     random_state ^= random_state >> 12;
     random_state ^= random_state << 25;
     random_state ^= random_state >> 27;
@@ -309,15 +326,18 @@ choose_way(enum call call, unsigned possible, bool from_addon)
 {
     long long per_mille = atomic_load_explicit(&calls_per_mille, memory_order_relaxed);
 
-    if (per_mille == 0 || !from_addon)
+    if (per_mille == 0 || !from_addon) {
         return WAY_COUNT;
+    }
     unsigned unseen = possible & ~atomic_load(&ways_seen[call]);
-    if (unseen == 0 && (long long)(next_random() % 1000) >= per_mille)
+    if (unseen == 0 && (long long)(next_random() % 1000) >= per_mille) {
         return WAY_COUNT;
+    }
     unsigned among = unseen != 0 ? unseen : possible;
     unsigned nth = (unsigned)(next_random() % (unsigned)__builtin_popcount(among));
-    while (nth-- > 0)
+    while (nth-- > 0) {
         among &= among - 1;
+    }
     enum way way = (enum way)__builtin_ctz(among);
     atomic_fetch_or(&ways_seen[call], WAY(way));
     atomic_fetch_add(&calls_disturbed, 1);
@@ -331,8 +351,8 @@ is_socket(int fd)
     struct stat status;
 
     return fstat(fd, &status) == 0 &&
-           (S_ISSOCK(status.st_mode) || (S_ISFIFO(status.st_mode) &&
-                                         (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0));
+           (S_ISSOCK(status.st_mode) ||
+            (S_ISFIFO(status.st_mode) && (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0));
 }
 
 /* Fails the call, or shortens it: only as a socket may do it itself. */
@@ -341,9 +361,10 @@ disturb(enum call call, int fd, size_t *size, bool from_addon)
 {
     unsigned possible = WAY(WAY_EINTR);
 
-    if (is_socket(fd))
+    if (is_socket(fd)) {
         possible |= WAY(WAY_EAGAIN) | (*size > 1 ? WAY(WAY_BYTE) : 0) |
                     (*size > 2 ? WAY(WAY_SHORT) : 0);
+    }
     switch (choose_way(call, possible, from_addon)) {
     case WAY_EINTR:
         errno = EINTR;
@@ -433,8 +454,9 @@ connect(int fd, const struct sockaddr *address, socklen_t size)
     socklen_t peer_size = sizeof(peer);
 
     /* There already: it was interrupted, and went on. */
-    if (getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0)
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0) {
         possible = WAY(WAY_EALREADY);
+    }
     switch (choose_way(CALL_CONNECT, possible, from_addon)) {
     case WAY_GOES_ON:
         if (real(fd, address, size) != 0) {
@@ -461,8 +483,9 @@ connect(int fd, const struct sockaddr *address, socklen_t size)
 static bool
 interrupted(enum call call, bool from_addon)
 {
-    if (choose_way(call, WAY(WAY_EINTR), from_addon) == WAY_COUNT)
+    if (choose_way(call, WAY(WAY_EINTR), from_addon) == WAY_COUNT) {
         return false;
+    }
     errno = EINTR;
     return true;
 }
@@ -498,7 +521,7 @@ epoll_pwait(int fd, struct epoll_event *events, int room, int timeout,
                                                : real(fd, events, room, timeout, mask);
 }
 
-/* --- Files --- */
+/* Files */
 
 static int
 note_file(int fd, int flags)
@@ -547,15 +570,16 @@ openat(int directory, const char *path, int flags, ...)
     return note_file(fd, flags);
 }
 
-/* --- Clocks --- */
+/* Clocks */
 
 int
 clock_gettime(clockid_t clock, struct timespec *time)
 {
     REAL(int, clock_gettime, clockid_t, struct timespec *)
     int result = real(clock, time);
-    if (result != 0 || !FROM_ADDON)
+    if (result != 0 || !FROM_ADDON) {
         return result;
+    }
     long long ahead_ms = clock == CLOCK_REALTIME   ? atomic_load(&wall_ahead_ms)
                          : clock == CLOCK_BOOTTIME ? atomic_load(&boot_ahead_ms)
                                                    : 0;
@@ -576,8 +600,9 @@ timerfd_settime(int fd, int flags, const struct itimerspec *when,
                 struct itimerspec *before)
 {
     REAL(int, timerfd_settime, int, int, const struct itimerspec *, struct itimerspec *)
-    if (!FROM_ADDON || (flags & TFD_TIMER_ABSTIME) == 0)
+    if (!FROM_ADDON || (flags & TFD_TIMER_ABSTIME) == 0) {
         return real(fd, flags, when, before);
+    }
     long long due_ms = when->it_value.tv_sec * 1000LL + when->it_value.tv_nsec / 1000000;
     atomic_store(&boot_timer, fd);
     atomic_store(&boot_timer_ms, due_ms);

@@ -9,8 +9,8 @@
 'use strict';
 
 const { once } = require('node:events');
-const { randomFrom } = require('./broker');
-const { inheritedClient } = require('./workers');
+const { randomFrom } = require('./broker.js');
+const { inheritedClient } = require('./workers.js');
 
 const { plan, by, seed, began, keys, turns } = JSON.parse(process.argv[2]);
 const TTL_MS = 600_000;

@@ -29,9 +29,11 @@ kill(pid_t pid, int signal_number)
 {
     static int (*real)(pid_t, int);
 
-    if (real == NULL)
+    if (real == NULL) {
         real = (int (*)(pid_t, int))dlsym(RTLD_NEXT, "kill");
-    if (pid == getpid() && signal_number != 0)
+    }
+    if (pid == getpid() && signal_number != 0) {
         (void)raise(SIGSTOP);
+    }
     return real(pid, signal_number);
 }

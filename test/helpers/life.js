@@ -12,8 +12,8 @@
 
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 const { Broker, PipeClient } = require('../..');
-const { patient } = require('./patience');
-const { goOver } = require('./pipes');
+const { patient } = require('./patience.js');
+const { goOver } = require('./pipes.js');
 
 const given = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 const { name, pipe, secret, life, inThread } = given;

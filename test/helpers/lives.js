@@ -19,8 +19,8 @@ const {
   temporaryDirectory,
   untilWaiting,
   withCode,
-} = require('./broker');
-const { withoutLockNotice } = require('./lock_notice');
+} = require('./broker.js');
+const { withoutLockNotice } = require('./lock_notice.js');
 
 const PROGRAM = path.join(__dirname, 'life.js');
 const TTL_MS = 600_000;

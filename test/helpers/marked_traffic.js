@@ -7,9 +7,9 @@
 
 const assert = require('node:assert/strict');
 const { createHmac } = require('node:crypto');
-const { until, withCode } = require('./broker');
-const { openSession } = require('./sealed');
-const { MAGIC, rawConnection, requestFrame } = require('./wire');
+const { until, withCode } = require('./broker.js');
+const { openSession } = require('./sealed.js');
+const { MAGIC, rawConnection, requestFrame } = require('./wire.js');
 
 const TTL = 60_000;
 const SHORT_TTL = 30;

@@ -7,7 +7,7 @@
 const path = require('node:path');
 const { workerData } = require('node:worker_threads');
 const findAddon = require('node-gyp-build');
-const { requestFrame } = require('./wire');
+const { requestFrame } = require('./wire.js');
 
 const ROOT = path.join(__dirname, '..', '..');
 const native = findAddon(ROOT);

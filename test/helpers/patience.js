@@ -4,7 +4,7 @@
  */
 'use strict';
 
-const { slowness } = require('../../scripts/patience');
+const { slowness } = require('../../scripts/patience.js');
 
 /**
  * @param {number} ms of a quiet machine

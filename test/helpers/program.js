@@ -3,7 +3,7 @@
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
-const { ROOT } = require('./broker');
+const { ROOT } = require('./broker.js');
 
 const SOURCE = `'use strict';
   const { Broker } = require(process.argv[1]);

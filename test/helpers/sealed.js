@@ -16,8 +16,8 @@ const {
   hkdfSync,
   randomBytes,
 } = require('node:crypto');
-const { PipeClient, temporaryDirectory } = require('./broker');
-const { MAGIC } = require('./wire');
+const { PipeClient, temporaryDirectory } = require('./broker.js');
+const { MAGIC } = require('./wire.js');
 
 const RANDOM_BYTES = 32;
 const PROOF_BYTES = 32;

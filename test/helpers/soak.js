@@ -6,8 +6,8 @@
 
 const fs = require('node:fs');
 const { setTimeout: pause } = require('node:timers/promises');
-const { randomFrom } = require('./broker');
-const { startWorker } = require('./workers');
+const { randomFrom } = require('./broker.js');
+const { startWorker } = require('./workers.js');
 
 const ACCOUNTS = ['ann', 'bob', 'cid', 'dan'];
 const WARM_SHARE = 0.1;

@@ -8,8 +8,8 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { randomFrom } = require('./broker');
-const { inheritedClient } = require('./workers');
+const { randomFrom } = require('./broker.js');
+const { inheritedClient } = require('./workers.js');
 
 const { seed, operations, accounts, self } = JSON.parse(process.argv[2]);
 const TTL = 600_000;

@@ -4,7 +4,7 @@
  */
 'use strict';
 
-const { inheritedClient } = require('./workers');
+const { inheritedClient } = require('./workers.js');
 
 const { lock, count } = JSON.parse(process.argv[2]);
 const client = inheritedClient();

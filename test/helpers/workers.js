@@ -4,7 +4,7 @@
 const path = require('node:path');
 const { fork } = require('node:child_process');
 const { once } = require('node:events');
-const { PipeClient } = require('./broker');
+const { PipeClient } = require('./broker.js');
 
 /** Messages of one process, in order: taken by type, kept until then. */
 class Worker {

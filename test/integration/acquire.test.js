@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
-const { startPair, startStranger, withCode } = require('../helpers/broker');
+const { startPair, startStranger, withCode } = require('../helpers/broker.js');
 
 const TTL = 60_000;
 

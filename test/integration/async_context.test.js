@@ -13,7 +13,7 @@ const {
   startStranger,
   untilWaiting,
   withCode,
-} = require('../helpers/broker');
+} = require('../helpers/broker.js');
 const { Broker } = require('../..');
 
 const TTL = 60_000;

@@ -16,12 +16,12 @@ const {
   temporaryDirectory,
   until,
   withCode,
-} = require('../helpers/broker');
-const { startImpostor } = require('../helpers/impostor');
-const { patient } = require('../helpers/patience');
-const { startProgram } = require('../helpers/program');
-const { CLIENT_HELLO_BYTES, SERVER_HELLO_BYTES, offerHello } = require('../helpers/sealed');
-const { rawConnection } = require('../helpers/wire');
+} = require('../helpers/broker.js');
+const { startImpostor } = require('../helpers/impostor.js');
+const { patient } = require('../helpers/patience.js');
+const { startProgram } = require('../helpers/program.js');
+const { CLIENT_HELLO_BYTES, SERVER_HELLO_BYTES, offerHello } = require('../helpers/sealed.js');
+const { rawConnection } = require('../helpers/wire.js');
 
 const TTL = 60_000;
 const KEY = 'the-key-nobody-sees';

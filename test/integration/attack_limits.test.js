@@ -8,10 +8,10 @@ const net = require('node:net');
 const zlib = require('node:zlib');
 const { once } = require('node:events');
 const { describe, test } = require('node:test');
-const { SECRET, until, withCode } = require('../helpers/broker');
-const { startBrokerProcess } = require('../helpers/broker_process');
-const { MAGIC, rawConnection, requestFrame, takeReply } = require('../helpers/wire');
-const { load } = require('../../lib/binding');
+const { SECRET, until, withCode } = require('../helpers/broker.js');
+const { startBrokerProcess } = require('../helpers/broker_process.js');
+const { MAGIC, rawConnection, requestFrame, takeReply } = require('../helpers/wire.js');
+const { load } = require('../../lib/binding.js');
 
 const TTL = 600_000;
 const binding = load();

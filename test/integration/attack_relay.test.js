@@ -14,10 +14,10 @@ const {
   startBroker,
   startClient,
   temporaryDirectory,
-} = require('../helpers/broker');
-const { patient } = require('../helpers/patience');
-const { CLIENT_HELLO_BYTES: HELLO, SERVER_HELLO_BYTES } = require('../helpers/sealed');
-const { rawConnection } = require('../helpers/wire');
+} = require('../helpers/broker.js');
+const { patient } = require('../helpers/patience.js');
+const { CLIENT_HELLO_BYTES: HELLO, SERVER_HELLO_BYTES } = require('../helpers/sealed.js');
+const { rawConnection } = require('../helpers/wire.js');
 
 const TTL = 60_000;
 const KEY = 'the-key-nobody-sees';

@@ -8,8 +8,8 @@ const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const { test } = require('node:test');
-const { ROOT, runNode, temporaryDirectory, until } = require('../helpers/broker');
-const { BIN, cleanEnv } = require('../helpers/cli');
+const { ROOT, runNode, temporaryDirectory, until } = require('../helpers/broker.js');
+const { BIN, cleanEnv } = require('../helpers/cli.js');
 
 const SHORT = 'fifteen bytes!!';
 const LONG = 'sixteen bytes!!!';

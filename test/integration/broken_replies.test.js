@@ -11,7 +11,7 @@ const { once } = require('node:events');
 const { test } = require('node:test');
 
 const { BrokerError, PipeClient } = require('../../lib');
-const { load } = require('../../lib/binding');
+const { load } = require('../../lib/binding.js');
 
 const MAGIC_BYTES = 4;
 const LENGTH_BYTES = 4;

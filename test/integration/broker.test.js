@@ -17,7 +17,7 @@ const {
   temporaryDirectory,
   until,
   withCode,
-} = require('../helpers/broker');
+} = require('../helpers/broker.js');
 
 const TTL = 60_000;
 

@@ -16,7 +16,7 @@ const {
   startBroker,
   startPair,
   temporaryDirectory,
-} = require('../helpers/broker');
+} = require('../helpers/broker.js');
 
 /** The first frame of an error's stack. */
 const top = (error) => /^\s+at (.*)$/m.exec(error.stack)?.[1] ?? error.stack;

@@ -4,9 +4,9 @@
 // broker, and what the broker seals by it, in every kind of session.
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { SECRET, startBroker } = require('../helpers/broker');
-const { offerHello, offersAes, openSession, ownHello } = require('../helpers/sealed');
-const { rawConnection, requestFrame, takeReply } = require('../helpers/wire');
+const { SECRET, startBroker } = require('../helpers/broker.js');
+const { offerHello, offersAes, openSession, ownHello } = require('../helpers/sealed.js');
+const { rawConnection, requestFrame, takeReply } = require('../helpers/wire.js');
 
 const TTL_FLAG = 0x0001;
 const BINARY = 0x0400;

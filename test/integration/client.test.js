@@ -11,8 +11,8 @@ const {
   startPair,
   until,
   withCode,
-} = require('../helpers/broker');
-const { patient } = require('../helpers/patience');
+} = require('../helpers/broker.js');
+const { patient } = require('../helpers/patience.js');
 
 for (const secret of [null, SECRET]) {
   describe(secret === null ? 'without a secret' : 'with a secret', () => {

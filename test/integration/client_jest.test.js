@@ -9,8 +9,14 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { test } = require('node:test');
-const { ROOT, SECRET, startBroker, startClient, temporaryDirectory } = require('../helpers/broker');
-const { patient } = require('../helpers/patience');
+const {
+  ROOT,
+  SECRET,
+  startBroker,
+  startClient,
+  temporaryDirectory,
+} = require('../helpers/broker.js');
+const { patient } = require('../helpers/patience.js');
 
 const JEST = require.resolve('jest/bin/jest');
 

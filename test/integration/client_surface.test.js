@@ -9,12 +9,12 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const ts = require('typescript');
-const { ROOT, startPair } = require('../helpers/broker');
-const { requestFrame, takeReply } = require('../helpers/wire');
+const { ROOT, startPair } = require('../helpers/broker.js');
+const { requestFrame, takeReply } = require('../helpers/wire.js');
 const { Broker, PipeClient } = require('../..');
-const { load } = require('../../lib/binding');
-const frame = require('../../lib/frame');
-const options = require('../../lib/options');
+const { load } = require('../../lib/binding.js');
+const frame = require('../../lib/frame.js');
+const options = require('../../lib/options.js');
 
 const binding = load();
 

@@ -8,7 +8,7 @@ const { execFile } = require('node:child_process');
 const path = require('node:path');
 const { describe, test } = require('node:test');
 const { promisify } = require('node:util');
-const { SECRET, startBroker, startClient, until } = require('../helpers/broker');
+const { SECRET, startBroker, startClient, until } = require('../helpers/broker.js');
 
 const TTL = 60_000;
 

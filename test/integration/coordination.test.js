@@ -14,9 +14,9 @@ const {
   until,
   untilWaiting,
   withCode,
-} = require('../helpers/broker');
-const { startProgram } = require('../helpers/program');
-const { Asker } = require('../../lib/asker');
+} = require('../helpers/broker.js');
+const { startProgram } = require('../helpers/program.js');
+const { Asker } = require('../../lib/asker.js');
 
 const TTL = 60_000;
 

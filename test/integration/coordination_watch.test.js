@@ -13,7 +13,7 @@ const {
   startWorker,
   until,
   withCode,
-} = require('../helpers/broker');
+} = require('../helpers/broker.js');
 
 const TTL = 60_000;
 const DONE = { value: undefined, done: true };

@@ -9,7 +9,7 @@ const { createInterface } = require('node:readline');
 const { describe, test } = require('node:test');
 const { setImmediate } = require('node:timers/promises');
 const { Worker } = require('node:worker_threads');
-const { startPair, startStranger, untilWaiting, withCode } = require('../helpers/broker');
+const { startPair, startStranger, untilWaiting, withCode } = require('../helpers/broker.js');
 
 const TTL = 60_000;
 
@@ -211,7 +211,7 @@ test('another thread is another flow', async (t) => {
 test('hooks of promises are set while a function runs, and no longer', async (t) => {
   const { client } = startPair(t);
   const storage = () => {
-    const binding = require('../../lib/binding').load();
+    const binding = require('../../lib/binding.js').load();
     return binding[Symbol.for('ephemeral-pipe-broker.flows')].storage;
   };
   await client.lock('a', () => assert.notEqual(storage().getStore(), undefined));

@@ -5,10 +5,10 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 
-const { dice } = require('../helpers/dice');
-const frame = require('../../lib/frame');
-const packed = require('../../lib/packed');
-const values = require('../../lib/values');
+const { dice } = require('../helpers/dice.js');
+const frame = require('../../lib/frame.js');
+const packed = require('../../lib/packed.js');
+const values = require('../../lib/values.js');
 
 const ROUNDS = 60;
 const BYTES = 4096;

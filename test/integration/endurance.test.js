@@ -17,10 +17,10 @@ const {
   temporaryDirectory,
   until,
   withCode,
-} = require('../helpers/broker');
-const { hasEnded, launchCli, standalone } = require('../helpers/cli');
-const { startProgram } = require('../helpers/program');
-const { ACCOUNTS, Soak, residentBytes } = require('../helpers/soak');
+} = require('../helpers/broker.js');
+const { hasEnded, launchCli, standalone } = require('../helpers/cli.js');
+const { startProgram } = require('../helpers/program.js');
+const { ACCOUNTS, Soak, residentBytes } = require('../helpers/soak.js');
 
 const OPERATIONS = Number(process.env.EPB_SOAK_OPERATIONS ?? 100_000);
 const KILLS = Number(process.env.EPB_SOAK_KILLS ?? 20);

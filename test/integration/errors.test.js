@@ -10,9 +10,9 @@ const {
   startClient,
   startPair,
   withCode,
-} = require('../helpers/broker');
-const { MAGIC, rawConnection, requestFrame } = require('../helpers/wire');
-const { load } = require('../../lib/binding');
+} = require('../helpers/broker.js');
+const { MAGIC, rawConnection, requestFrame } = require('../helpers/wire.js');
+const { load } = require('../../lib/binding.js');
 
 const TTL = 60_000;
 const binding = load();

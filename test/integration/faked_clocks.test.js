@@ -6,7 +6,7 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { startBroker, runNode, SECRET } = require('../helpers/broker');
+const { startBroker, runNode, SECRET } = require('../helpers/broker.js');
 
 /** All that @sinonjs/fake-timers can replace; the modules `timers` and `timers/promises`, too. */
 const EVERYTHING = `

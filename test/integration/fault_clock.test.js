@@ -8,8 +8,8 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
-const { SECRET } = require('../helpers/broker');
-const { available, runAmongFaults } = require('../helpers/fault');
+const { SECRET } = require('../helpers/broker.js');
+const { available, runAmongFaults } = require('../helpers/fault.js');
 
 const only = { skip: !available && 'Linux with a C compiler only' };
 

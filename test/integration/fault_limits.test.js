@@ -11,10 +11,10 @@ const path = require('node:path');
 const { once } = require('node:events');
 const { test } = require('node:test');
 
-const { ROOT, SECRET, startBroker, temporaryDirectory } = require('../helpers/broker');
-const { BIN } = require('../helpers/cli');
-const { available, runAmongFaults } = require('../helpers/fault');
-const { withoutLockNotice } = require('../helpers/lock_notice');
+const { ROOT, SECRET, startBroker, temporaryDirectory } = require('../helpers/broker.js');
+const { BIN } = require('../helpers/cli.js');
+const { available, runAmongFaults } = require('../helpers/fault.js');
+const { withoutLockNotice } = require('../helpers/lock_notice.js');
 
 const posix = { skip: process.platform === 'win32' && 'POSIX only' };
 const only = { skip: !available && 'Linux with a C compiler only' };

@@ -8,8 +8,8 @@ const path = require('node:path');
 const test = require('node:test');
 const { once } = require('node:events');
 
-const { PipeClient, temporaryDirectory } = require('../helpers/broker');
-const { dice } = require('../helpers/dice');
+const { PipeClient, temporaryDirectory } = require('../helpers/broker.js');
+const { dice } = require('../helpers/dice.js');
 
 const BATCHES = 80;
 const PIPES_ACTION = 28;

@@ -6,12 +6,12 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { SECRET, randomFrom, startBroker, startClient } = require('../helpers/broker');
-const { startPair, startStranger } = require('../helpers/broker');
-const { Patience } = require('../helpers/patience');
-const { requestFrame } = require('../helpers/wire');
-const { Calls } = require('../../lib/calls');
-const frame = require('../../lib/frame');
+const { SECRET, randomFrom, startBroker, startClient } = require('../helpers/broker.js');
+const { startPair, startStranger } = require('../helpers/broker.js');
+const { Patience } = require('../helpers/patience.js');
+const { requestFrame } = require('../helpers/wire.js');
+const { Calls } = require('../../lib/calls.js');
+const frame = require('../../lib/frame.js');
 
 const ID_MAX = 0x7fffffff;
 /** Less than a connection may lie unused and still count as used (STALE_MS in lib/connection.js). */

@@ -18,10 +18,10 @@ const {
   until,
   untilWaiting,
   withCode,
-} = require('../helpers/broker');
-const { patient } = require('../helpers/patience');
-const { LEASE_TTL } = require('../../lib/lease_ttl');
-const { Session } = require('../../lib/session');
+} = require('../helpers/broker.js');
+const { patient } = require('../helpers/patience.js');
+const { LEASE_TTL } = require('../../lib/lease_ttl.js');
+const { Session } = require('../../lib/session.js');
 const { Broker } = require('../..');
 
 const TTL = 60_000;

@@ -14,8 +14,8 @@ const {
   until,
   untilWaiting,
   withCode,
-} = require('../helpers/broker');
-const { patient } = require('../helpers/patience');
+} = require('../helpers/broker.js');
+const { patient } = require('../helpers/patience.js');
 
 const TTL = 60_000;
 

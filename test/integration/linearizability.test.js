@@ -5,9 +5,9 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { describe, test } = require('node:test');
-const { SECRET, randomFrom, startBroker } = require('../helpers/broker');
-const { FENCED, KEY, explain, print } = require('../helpers/linearizable');
-const { startWorker } = require('../helpers/workers');
+const { SECRET, randomFrom, startBroker } = require('../helpers/broker.js');
+const { FENCED, KEY, explain, print } = require('../helpers/linearizable.js');
+const { startWorker } = require('../helpers/workers.js');
 
 const PROCESSES = 8;
 

@@ -5,9 +5,9 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 
-const { startBroker } = require('../helpers/broker');
-const { dice } = require('../helpers/dice');
-const { rawConnection } = require('../helpers/wire');
+const { startBroker } = require('../helpers/broker.js');
+const { dice } = require('../helpers/dice.js');
+const { rawConnection } = require('../helpers/wire.js');
 
 const CASES = 3000;
 const NUMBER_MAX_CHARS = 63;

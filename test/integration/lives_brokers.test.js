@@ -21,8 +21,8 @@ const {
   temporaryDirectory,
   untilWaiting,
   withCode,
-} = require('../helpers/broker');
-const { startProgram } = require('../helpers/program');
+} = require('../helpers/broker.js');
+const { startProgram } = require('../helpers/program.js');
 const { Broker } = require(ROOT);
 
 const TTL_MS = 600_000;

@@ -8,7 +8,7 @@
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
 
-const { COURSES, DEAF, Process, run, startScene } = require('../helpers/lives');
+const { COURSES, DEAF, Process, run, startScene } = require('../helpers/lives.js');
 
 const EXIT_STATUS = 7;
 const THROWN_STATUS = 1;

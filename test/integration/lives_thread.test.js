@@ -10,10 +10,10 @@ const fs = require('node:fs');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 
-const { randomFrom, until } = require('../helpers/broker');
-const { COURSES, DEAF, Thread, run, startScene } = require('../helpers/lives');
-const { CALLS } = require('../helpers/native_loop');
-const { goOver } = require('../helpers/pipes');
+const { randomFrom, until } = require('../helpers/broker.js');
+const { COURSES, DEAF, Thread, run, startScene } = require('../helpers/lives.js');
+const { CALLS } = require('../helpers/native_loop.js');
+const { goOver } = require('../helpers/pipes.js');
 
 const ALL_ROUNDS = 200;
 /** Fewer where a sanitizer makes them slow, and keeps for a while what has been freed. */

@@ -9,15 +9,21 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 const { describe, it } = require('node:test');
-const { PipeClient, SECRET, randomFrom, temporaryDirectory, until } = require('../helpers/broker');
-const { BIN, launch, launchCli, processState, scratch, standalone } = require('../helpers/cli');
-const { Process } = require('../helpers/lives');
-const { hardLimitKib, without } = require('../helpers/lock_limit');
-const { TTL, VALUE_BYTES, lineGuests } = require('../helpers/marked_traffic');
-const { Marks, canScan } = require('../helpers/memory');
-const { patient } = require('../helpers/patience');
-const { startProgram } = require('../helpers/program');
-const { available, shim } = require('../helpers/shim');
+const {
+  PipeClient,
+  SECRET,
+  randomFrom,
+  temporaryDirectory,
+  until,
+} = require('../helpers/broker.js');
+const { BIN, launch, launchCli, processState, scratch, standalone } = require('../helpers/cli.js');
+const { Process } = require('../helpers/lives.js');
+const { hardLimitKib, without } = require('../helpers/lock_limit.js');
+const { TTL, VALUE_BYTES, lineGuests } = require('../helpers/marked_traffic.js');
+const { Marks, canScan } = require('../helpers/memory.js');
+const { patient } = require('../helpers/patience.js');
+const { startProgram } = require('../helpers/program.js');
+const { available, shim } = require('../helpers/shim.js');
 
 const rootOnly = { skip: !canScan && 'only root reads the memory of others' };
 const SIZES = [16, 500, 5000, 100_000, VALUE_BYTES - 2];

@@ -6,12 +6,12 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
-const { PipeClient, SECRET, until } = require('../helpers/broker');
-const { standalone } = require('../helpers/cli');
-const { brokenPeers, overFrames, overLines, TTL } = require('../helpers/marked_traffic');
-const { Marks, canScan, connectionsOf } = require('../helpers/memory');
-const { startProgram } = require('../helpers/program');
-const { startCarrier } = require('../helpers/sealed');
+const { PipeClient, SECRET, until } = require('../helpers/broker.js');
+const { standalone } = require('../helpers/cli.js');
+const { brokenPeers, overFrames, overLines, TTL } = require('../helpers/marked_traffic.js');
+const { Marks, canScan, connectionsOf } = require('../helpers/memory.js');
+const { startProgram } = require('../helpers/program.js');
+const { startCarrier } = require('../helpers/sealed.js');
 
 const MAX_ITEMS = 64;
 const FLAGS = ['--max-items', String(MAX_ITEMS), '--eviction', 'lru'];

@@ -3,9 +3,9 @@
 
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
-const { notice } = require('../../lib/notice');
-const { startPair, startStranger, until, untilWaiting, withCode } = require('../helpers/broker');
-const { dice } = require('../helpers/dice');
+const { notice } = require('../../lib/notice.js');
+const { startPair, startStranger, until, untilWaiting, withCode } = require('../helpers/broker.js');
+const { dice } = require('../helpers/dice.js');
 
 const TTL = 60_000;
 const SOON = { waitNoticeMs: 20 };

@@ -2,8 +2,8 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { withCode } = require('../helpers/broker');
-const options = require('../../lib/options');
+const { withCode } = require('../helpers/broker.js');
+const options = require('../../lib/options.js');
 
 const refused = (pattern) => withCode('invalid_request', pattern);
 

@@ -18,10 +18,10 @@ const {
   startPair,
   startWorker,
   temporaryDirectory,
-} = require('../helpers/broker');
-const { startBrokerProcess } = require('../helpers/broker_process');
-const { patient } = require('../helpers/patience');
-const { goOver, here, ownPipes } = require('../helpers/pipes');
+} = require('../helpers/broker.js');
+const { startBrokerProcess } = require('../helpers/broker_process.js');
+const { patient } = require('../helpers/patience.js');
+const { goOver, here, ownPipes } = require('../helpers/pipes.js');
 
 const only = { skip: !here && 'Linux only' };
 const TTL = 60_000;

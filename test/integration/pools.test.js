@@ -6,8 +6,14 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
-const { SECRET, randomFrom, startPair, temporaryDirectory, until } = require('../helpers/broker');
-const { startWorker } = require('../helpers/workers');
+const {
+  SECRET,
+  randomFrom,
+  startPair,
+  temporaryDirectory,
+  until,
+} = require('../helpers/broker.js');
+const { startWorker } = require('../helpers/workers.js');
 
 const WORKERS = 20;
 const ACCOUNTS = ['anna', 'ben', 'carla', 'dan', 'eva'];

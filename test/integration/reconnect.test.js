@@ -16,10 +16,10 @@ const {
   temporaryDirectory,
   until,
   withCode,
-} = require('../helpers/broker');
-const { hasEnded } = require('../helpers/cli');
-const { patient } = require('../helpers/patience');
-const { startProgram } = require('../helpers/program');
+} = require('../helpers/broker.js');
+const { hasEnded } = require('../helpers/cli.js');
+const { patient } = require('../helpers/patience.js');
+const { startProgram } = require('../helpers/program.js');
 const { Broker } = require('../..');
 
 const TTL = 60_000;

@@ -6,9 +6,9 @@ const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
-const { ROOT, SECRET, runNode, until } = require('../helpers/broker');
-const { startBrokerProcess } = require('../helpers/broker_process');
-const { patient } = require('../helpers/patience');
+const { ROOT, SECRET, runNode, until } = require('../helpers/broker.js');
+const { startBrokerProcess } = require('../helpers/broker_process.js');
+const { patient } = require('../helpers/patience.js');
 
 const MOST = 3;
 

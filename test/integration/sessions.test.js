@@ -6,7 +6,7 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { SECRET, runNode, startBroker, startClient } = require('../helpers/broker');
+const { SECRET, runNode, startBroker, startClient } = require('../helpers/broker.js');
 
 /** Loads the package once more, as if it had not been loaded. */
 const COPY = `

@@ -3,8 +3,14 @@
 
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
-const { reasonOf, startPair, startStranger, untilWaiting, withCode } = require('../helpers/broker');
-const { rawConnection } = require('../helpers/wire');
+const {
+  reasonOf,
+  startPair,
+  startStranger,
+  untilWaiting,
+  withCode,
+} = require('../helpers/broker.js');
+const { rawConnection } = require('../helpers/wire.js');
 
 const TTL = 60_000;
 const ACCOUNTS = [{ user: 'ann' }, { user: 'bob' }, { user: 'cid' }];

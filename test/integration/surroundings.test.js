@@ -19,7 +19,7 @@ const {
   startClient,
   startPair,
   temporaryDirectory,
-} = require('../helpers/broker');
+} = require('../helpers/broker.js');
 const { Broker } = require(ROOT);
 const OwnBroker = require(path.join(ROOT, 'lib/broker')).Broker;
 

@@ -13,7 +13,7 @@ const {
   startPair,
   temporaryDirectory,
   withCode,
-} = require('../helpers/broker');
+} = require('../helpers/broker.js');
 
 const TTL = 60_000;
 

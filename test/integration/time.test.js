@@ -5,10 +5,10 @@ const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
 const { test } = require('node:test');
-const { startBroker, startClient, startPair, until, withCode } = require('../helpers/broker');
-const { rawConnection } = require('../helpers/wire');
+const { startBroker, startClient, startPair, until, withCode } = require('../helpers/broker.js');
+const { rawConnection } = require('../helpers/wire.js');
 const { Broker, PipeClient } = require('../..');
-const { describeMs, milliseconds } = require('../../lib/duration');
+const { describeMs, milliseconds } = require('../../lib/duration.js');
 
 const TTL = 60_000;
 

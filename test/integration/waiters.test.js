@@ -3,8 +3,8 @@
 // Very many requests that wait, and what is left of them when they end.
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { SECRET, startPair, until, withCode } = require('../helpers/broker');
-const { startWorker } = require('../helpers/workers');
+const { SECRET, startPair, until, withCode } = require('../helpers/broker.js');
+const { startWorker } = require('../helpers/workers.js');
 
 const PROCESSES = 8;
 const WAITERS = 10_000;

@@ -96,7 +96,7 @@ Test(buf, without_memory_nothing_changes)
     cr_assert_eq(epb_buf_append(&buf, "x", 1), EPB_INTERNAL);
     append(&buf, "kept");
     epb_mem_fail_after(1);
-    cr_assert_eq(epb_buf_append(&buf, data, sizeof data), EPB_INTERNAL);
+    cr_assert_eq(epb_buf_append(&buf, data, sizeof(data)), EPB_INTERNAL);
     epb_mem_fail_after(1);
     cr_assert_eq(epb_buf_printf(&buf, "%4000d", 1), EPB_INTERNAL);
     assert_holds(&buf, "kept");
@@ -107,13 +107,13 @@ Test(buf, leaves_nothing_behind)
 {
     static const char secret[] = "correct horse battery staple";
     static const uint8_t filler[3000];
-    const size_t size_bytes = sizeof secret - 1;
+    const size_t size_bytes = sizeof(secret) - 1;
     struct epb_buf buf;
 
     epb_buf_init(&buf, 100000);
     append(&buf, secret);
     cr_assert_eq(times_in_memory(NULL, secret, size_bytes), 1);
-    cr_assert_eq(epb_buf_append(&buf, filler, sizeof filler), EPB_OK);
+    cr_assert_eq(epb_buf_append(&buf, filler, sizeof(filler)), EPB_OK);
     cr_assert_eq(times_in_memory(NULL, secret, size_bytes), 1, "grown: one copy");
     epb_buf_consume(&buf, size_bytes);
     cr_assert_eq(times_in_memory(NULL, secret, size_bytes), 0, "consumed");
@@ -132,13 +132,13 @@ Test(buf, moving_to_the_front_leaves_nothing_behind)
     struct epb_buf buf;
 
     epb_buf_init(&buf, 256);
-    cr_assert_eq(epb_buf_append(&buf, filler, sizeof filler), EPB_OK);
+    cr_assert_eq(epb_buf_append(&buf, filler, sizeof(filler)), EPB_OK);
     append(&buf, secret);
-    epb_buf_consume(&buf, sizeof filler);
+    epb_buf_consume(&buf, sizeof(filler));
     /* Fits only at the front, and does not reach to where the secret was. */
     cr_assert_eq(epb_buf_append(&buf, filler, 100), EPB_OK);
     cr_assert_eq(buf.start, 0);
-    cr_assert_eq(times_in_memory(NULL, secret, sizeof secret - 1), 1);
+    cr_assert_eq(times_in_memory(NULL, secret, sizeof(secret) - 1), 1);
     epb_buf_fini(&buf);
 }
 
@@ -148,12 +148,12 @@ Test(buf, trim_gives_memory_back_only_when_empty)
     struct epb_buf buf;
 
     epb_buf_init(&buf, 100000);
-    cr_assert_eq(epb_buf_append(&buf, data, sizeof data), EPB_OK);
+    cr_assert_eq(epb_buf_append(&buf, data, sizeof(data)), EPB_OK);
     epb_buf_trim(&buf, 100);
-    cr_assert_eq(epb_buf_size(&buf), sizeof data);
-    epb_buf_consume(&buf, sizeof data);
+    cr_assert_eq(epb_buf_size(&buf), sizeof(data));
+    epb_buf_consume(&buf, sizeof(data));
     epb_buf_trim(&buf, 10000);
-    cr_assert_geq(buf.capacity_bytes, sizeof data);
+    cr_assert_geq(buf.capacity_bytes, sizeof(data));
     epb_buf_trim(&buf, 100);
     cr_assert_eq(buf.capacity_bytes, 0);
     append(&buf, "again");
@@ -170,8 +170,8 @@ Test(buf, a_long_queue_moves_seldom, .timeout = 30)
     unsigned moves = 0;
     const uint8_t *memory;
 
-    epb_buf_init(&buf, 10 * sizeof data);
-    cr_assert_eq(epb_buf_append(&buf, data, sizeof data), EPB_OK);
+    epb_buf_init(&buf, 10 * sizeof(data));
+    cr_assert_eq(epb_buf_append(&buf, data, sizeof(data)), EPB_OK);
     memory = epb_buf_data(&buf);
     for (unsigned i = 0; i < 1000000; i++) {
         cr_assert_eq(epb_buf_append(&buf, "x", 1), EPB_OK);
@@ -191,15 +191,15 @@ random_history(uint64_t seed)
     size_t held = 0;
     struct epb_buf buf;
 
-    epb_buf_init(&buf, sizeof model);
+    epb_buf_init(&buf, sizeof(model));
     for (unsigned step = 0; step < 20000; step++) {
         uint8_t data[600];
-        size_t size_bytes = random_below(&random, sizeof data);
+        size_t size_bytes = random_below(&random, sizeof(data));
         unsigned choice = random_below(&random, 5);
 
         if (choice <= 2) {
             enum epb_status expected =
-                held + size_bytes <= sizeof model ? EPB_OK : EPB_TOO_LARGE;
+                held + size_bytes <= sizeof(model) ? EPB_OK : EPB_TOO_LARGE;
 
             random_fill(&random, data, size_bytes);
             cr_assert_eq(epb_buf_append(&buf, data, size_bytes), expected);

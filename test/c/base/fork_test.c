@@ -26,8 +26,9 @@ quiet(void *context)
 static void *
 take_memory(void *argument)
 {
-    while (!atomic_load(&stop))
+    while (!atomic_load(&stop)) {
         epb_mem_free(epb_mem_alloc(100));
+    }
     return argument;
 }
 
@@ -38,8 +39,9 @@ open_and_close(void *argument)
 
     while (!atomic_load(&stop)) {
         struct epb_endpoint *other = NULL;
-        if (epb_endpoint_open(&spec, &other) == 0)
+        if (epb_endpoint_open(&spec, &other) == 0) {
             epb_endpoint_close(other);
+        }
     }
     return argument;
 }
@@ -51,8 +53,9 @@ wait_and_leave(void *argument)
         int os_error = 0;
         struct epb_client *other = epb_client_new(
             epb_server_path(broker.server), (struct epb_bytes){NULL, 0}, quiet, NULL);
-        if (epb_client_connect(other, &os_error) == EPB_OK)
+        if (epb_client_connect(other, &os_error) == EPB_OK) {
             (void)!epb_client_arm(other);
+        }
         epb_client_free(other);
     }
     return argument;
@@ -75,8 +78,9 @@ end_all(void)
     epb_server_drain(broker.server, 0);
     epb_server_stop(broker.server);
     epb_mem_shared_stats(&stats);
-    if (epb_mem_alloc(10) != NULL)
+    if (epb_mem_alloc(10) != NULL) {
         _exit(1);
+    }
     if (epb_client_connect(
             epb_client_new("/nowhere", (struct epb_bytes){NULL, 0}, quiet, NULL),
             &os_error) == EPB_OK) {
@@ -89,8 +93,9 @@ end_all(void)
         _exit(3);
     }
     struct epb_endpoint_spec other = {0};
-    if (epb_endpoint_open(&other, &endpoint) != 0)
+    if (epb_endpoint_open(&other, &endpoint) != 0) {
         _exit(4);
+    }
     epb_endpoint_close(endpoint);
     _exit(0);
 }
@@ -101,8 +106,10 @@ expect_child_ends(unsigned round)
     int status = 0;
 
     pid_t child = fork();
-    if (child == 0)
+
+    if (child == 0) {
         end_all();
+    }
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert_eq(status, 0, "round %u: %x", round, (unsigned)status);
 }
@@ -125,13 +132,16 @@ Test(fork, a_child_ends_whatever_its_parents_threads_hold)
                             quiet, NULL);
     cr_assert_eq(epb_client_connect(client, &os_error), EPB_OK);
     cr_assert_eq(epb_client_arm(client), EPB_OK);
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < WORKERS; i++) {
         cr_assert_eq(pthread_create(&workers[i], NULL, work[i], NULL), 0);
-    for (unsigned round = 0; round < FORKS; round++)
+    }
+    for (unsigned round = 0; round < FORKS; round++) {
         expect_child_ends(round);
+    }
     atomic_store(&stop, true);
-    for (unsigned i = 0; i < WORKERS; i++)
+    for (unsigned i = 0; i < WORKERS; i++) {
         cr_assert_eq(pthread_join(workers[i], NULL), 0);
+    }
     epb_client_free(client);
     epb_endpoint_close(endpoint);
     broker_stop(&broker);

@@ -24,12 +24,12 @@ key_of(const void *context)
 static struct item *
 items_new(unsigned count)
 {
-    struct item *items = calloc(count, sizeof *items);
+    struct item *items = calloc(count, sizeof(*items));
 
     for (unsigned i = 0; i < count; i++) {
-        int length = i % 3 == 0
-                         ? snprintf(items[i].text, sizeof items[i].text, "%u", i)
-                         : snprintf(items[i].text, sizeof items[i].text, "key-%08u-x", i);
+        int length =
+            i % 3 == 0 ? snprintf(items[i].text, sizeof(items[i].text), "%u", i)
+                       : snprintf(items[i].text, sizeof(items[i].text), "key-%08u-x", i);
 
         items[i].size_bytes = (uint64_t)length;
     }

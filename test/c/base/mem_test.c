@@ -11,7 +11,7 @@
 #include "helpers.h"
 
 static const char secret[] = "wHaT-nObOdY-mAy-ReAd-AfTeRwArDs";
-#define SECRET_BYTES (sizeof secret - 1)
+#define SECRET_BYTES (sizeof(secret) - 1)
 
 static bool
 is_zero(const uint8_t *bytes, size_t size_bytes)
@@ -90,7 +90,7 @@ Test(mem, a_freed_block_leaves_nothing)
     static const size_t sizes[] = {32, 100, 500, 1000, 4000, 5000, 70000, 2000000};
     struct epb_arena *arena = epb_arena_new(false);
 
-    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char *block = epb_arena_alloc(arena, sizes[i]);
         /* Keeps the chunk where it is, so that there is something to look at. */
         char *neighbour = epb_arena_alloc(arena, sizes[i]);
@@ -292,37 +292,37 @@ Test(mem, wiping_and_comparing)
     char left[] = "0123456789abcdef";
     char right[] = "0123456789abcdef";
 
-    cr_assert(epb_mem_equal(left, right, sizeof left));
-    for (size_t i = 0; i < sizeof left; i++) {
+    cr_assert(epb_mem_equal(left, right, sizeof(left)));
+    for (size_t i = 0; i < sizeof(left); i++) {
         right[i] = (char)(right[i] ^ 0x40);
-        cr_assert_not(epb_mem_equal(left, right, sizeof left));
+        cr_assert_not(epb_mem_equal(left, right, sizeof(left)));
         cr_assert(epb_mem_equal(left, right, i));
         right[i] = (char)(right[i] ^ 0x40);
     }
     cr_assert(epb_mem_equal(NULL, NULL, 0));
     epb_mem_wipe(NULL, 0);
-    epb_mem_wipe(left + 1, sizeof left - 2);
+    epb_mem_wipe(left + 1, sizeof(left) - 2);
     cr_assert_eq(left[0], '0');
-    cr_assert(is_zero((uint8_t *)left + 1, sizeof left - 2));
+    cr_assert(is_zero((uint8_t *)left + 1, sizeof(left) - 2));
 }
 
 /* However the two lie to each other within their pages. */
 Test(mem, copying)
 {
     static uint8_t from[3 * 4096];
-    static uint8_t to[sizeof from];
+    static uint8_t to[sizeof(from)];
 
-    for (size_t i = 0; i < sizeof from; i++) {
+    for (size_t i = 0; i < sizeof(from); i++) {
         from[i] = (uint8_t)(i * 31 + i / 256);
     }
     for (size_t distance = 0; distance < 40; distance++) {
         for (size_t size_bytes = 0; size_bytes < 2 * 4096; size_bytes += 509) {
-            memset(to, 0, sizeof to);
+            memset(to, 0, sizeof(to));
             epb_mem_copy(to + distance, from, size_bytes);
             cr_assert_arr_eq(to + distance, from, size_bytes);
             cr_assert(is_zero(to, distance));
             cr_assert(
-                is_zero(to + distance + size_bytes, sizeof to - distance - size_bytes));
+                is_zero(to + distance + size_bytes, sizeof(to) - distance - size_bytes));
         }
     }
     epb_mem_copy(NULL, NULL, 0);
@@ -370,7 +370,7 @@ mapping_flags(const void *address, char *flags, size_t size_bytes)
     bool inside = false;
 
     flags[0] = '\0';
-    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+    while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
         char *end;
         unsigned long long from = strtoull(line, &end, 16);
 
@@ -412,7 +412,7 @@ Test(mem, chunks_are_locked_and_left_out_of_dumps_and_forks)
     struct epb_arena *arena = epb_arena_new(true);
     void *block = epb_arena_alloc(arena, 100);
 
-    mapping_flags(block, flags, sizeof flags);
+    mapping_flags(block, flags, sizeof(flags));
     cr_assert_not_null(strstr(flags, " lo"), "%s", flags);
     cr_assert_not_null(strstr(flags, " dd"), "%s", flags);
     cr_assert_not_null(strstr(flags, " wf"), "%s", flags);
@@ -459,8 +459,9 @@ Test(mem, a_forked_child_finds_zeros)
     if (child == 0) {
         int wrong = 0;
         for (unsigned i = 0; i < 2 * SIZES && wrong == 0; i++) {
-            if (!is_zero(blocks[i], sizes[i / 2]))
+            if (!is_zero(blocks[i], sizes[i / 2])) {
                 wrong = (int)i + 1;
+            }
         }
         _exit(wrong);
     }

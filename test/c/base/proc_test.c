@@ -125,7 +125,7 @@ Test(proc, a_file_that_may_not_be_run)
     uint32_t pid;
     int os_error = 0;
 
-    make_file(folder, path, sizeof path, "exit 0\n", 0600);
+    make_file(folder, path, sizeof(path), "exit 0\n", 0600);
     const char *const argv[] = {path, NULL};
     const char *const directory[] = {"/tmp", NULL};
 
@@ -147,8 +147,8 @@ Test(proc, looks_in_the_path_of_the_commands_environment)
     int os_error;
 
     /* Without a `#!` line: a shell runs it, as a shell would. */
-    make_file(folder, path, sizeof path, "exit $1\n", 0700);
-    snprintf(variable, sizeof variable, "PATH=/no/such/folder::%s:/bin", folder);
+    make_file(folder, path, sizeof(path), "exit $1\n", 0700);
+    snprintf(variable, sizeof(variable), "PATH=/no/such/folder::%s:/bin", folder);
     const struct epb_spawn spec = {.file = "tool", .argv = argv, .envp = with};
 
     assert_exit(start(&spec), 9);
@@ -202,7 +202,7 @@ Test(proc, standard_streams_are_passed_on_and_nothing_else)
     /* As Node leaves them. */
     cr_assert_eq(fcntl(STDOUT_FILENO, F_SETFD, FD_CLOEXEC), 0);
     assert_exit(start_shell("echo out; ls /proc/self/fd | wc -l"), 0);
-    ssize_t got = read(ends[0], text, sizeof text - 1);
+    ssize_t got = read(ends[0], text, sizeof(text) - 1);
 
     cr_assert_gt(got, 0);
     cr_assert_eq(strncmp(text, "out\n", 4), 0, "%s", text);
@@ -233,8 +233,9 @@ Test(proc, a_forked_process_knows_its_own_number)
         pid_t child = fork();
         if (child == 0) {
             pid_t grandchild = fork();
-            if (grandchild == 0)
+            if (grandchild == 0) {
                 _exit(epb_sys_pid() == (uint32_t)getpid() ? 7 : 1);
+            }
             int status = 0;
             _exit(waitpid(grandchild, &status, 0) == grandchild && WIFEXITED(status) &&
                           WEXITSTATUS(status) == 7 && epb_sys_pid() == (uint32_t)getpid()
@@ -265,10 +266,10 @@ Test(proc, a_group_is_signalled_whole)
 
     close(STDOUT_FILENO);
     cr_assert_eq(getpgid((pid_t)pid), (pid_t)pid);
-    cr_assert_gt(read(ends[0], text, sizeof text - 1), 0);
+    cr_assert_gt(read(ends[0], text, sizeof(text) - 1), 0);
     cr_assert_eq(epb_proc_kill(pid, true, SIGTERM), EPB_OK);
     assert_signal(pid, SIGTERM);
-    cr_assert_eq(read(ends[0], text, sizeof text), 0, "the sleeper ended, too");
+    cr_assert_eq(read(ends[0], text, sizeof(text)), 0, "the sleeper ended, too");
 }
 
 Test(proc, waiting_for_a_stranger_fails)
@@ -288,7 +289,7 @@ Test(proc, a_command_gets_its_core_limit_back)
     cr_assert_eq(epb_sys_harden_process(), EPB_OK);
     cr_assert_eq(getrlimit(RLIMIT_CORE, &limit), 0);
     cr_assert_eq(limit.rlim_cur, 0);
-    snprintf(script, sizeof script, "[ $(ulimit -c) = %u ] && exit 4", 4096U / 512U);
+    snprintf(script, sizeof(script), "[ $(ulimit -c) = %u ] && exit 4", 4096U / 512U);
     assert_exit(start_shell(script), 4);
 }
 
@@ -330,6 +331,7 @@ Test(proc, describing_tells_the_parent_and_the_arguments)
     size_t length = 0;
 
     uint32_t pid = start(&spec);
+
     cr_assert(epb_proc_describe(pid, &parent, arguments, sizeof(arguments), &length));
     cr_assert_eq(parent, (uint32_t)getpid());
     cr_assert_eq(length, sizeof(shown));

@@ -13,7 +13,7 @@ Test(status, numbers_are_dense_from_ok)
     };
 
     cr_assert_eq(EPB_OK, 0);
-    cr_assert_eq(epb_status_count(), sizeof numbers / sizeof numbers[0]);
+    cr_assert_eq(epb_status_count(), sizeof(numbers) / sizeof(numbers[0]));
     for (unsigned i = 0; i < epb_status_count(); i++) {
         cr_assert_eq(numbers[i], i);
         cr_assert(epb_status_known(i));

@@ -98,7 +98,7 @@ Test(utf8, agrees_with_plain_decoding_at_every_place)
 
         for (unsigned i = 0; i < 6; i++) {
             const char *piece =
-                pieces[random_below(&random, sizeof pieces / sizeof pieces[0])];
+                pieces[random_below(&random, sizeof(pieces) / sizeof(pieces[0]))];
 
             memcpy(text + size_bytes, piece, strlen(piece));
             size_bytes += strlen(piece);
@@ -112,20 +112,21 @@ Test(utf8, plain_is_what_json_writes_as_it_is)
 {
     uint8_t text[700];
 
-    for (size_t size_bytes = 0; size_bytes <= sizeof text; size_bytes++) {
-        memset(text, 'x', sizeof text);
+    for (size_t size_bytes = 0; size_bytes <= sizeof(text); size_bytes++) {
+        memset(text, 'x', sizeof(text));
         cr_assert(epb_utf8_is_plain((struct epb_bytes){text, size_bytes}));
         /* What lies behind it says nothing. */
-        if (size_bytes < sizeof text)
+        if (size_bytes < sizeof(text)) {
             text[size_bytes] = '"';
+        }
         cr_assert(epb_utf8_is_plain((struct epb_bytes){text, size_bytes}));
     }
-    for (size_t at = 0; at < sizeof text; at++) {
-        memset(text, 'x', sizeof text);
+    for (size_t at = 0; at < sizeof(text); at++) {
+        memset(text, 'x', sizeof(text));
         for (unsigned unit = 0; unit < 256; unit++) {
             text[at] = (uint8_t)unit;
             bool plain = unit >= 0x20 && unit < 0x80 && unit != '"' && unit != '\\';
-            cr_assert_eq(epb_utf8_is_plain((struct epb_bytes){text, sizeof text}), plain,
+            cr_assert_eq(epb_utf8_is_plain((struct epb_bytes){text, sizeof(text)}), plain,
                          "%02x at %zu", unit, at);
         }
     }

@@ -90,8 +90,9 @@ Test(alarm, what_is_cleared_is_touched_no_more)
         cr_assert_not_null(counter);
         counter_init(counter);
         set(counter, i % 3);
-        if (i % 2 == 0)
+        if (i % 2 == 0) {
             (void)await_calls(counter, 1);
+        }
         epb_alarm_clear(&counter->alarm);
         counter->over = true;
         epb_alarm_clear(&counter->alarm);
@@ -108,8 +109,9 @@ Test(alarm, of_many_all_come)
         counter_init(&counters[i]);
         set(&counters[i], 1 + (i * 7) % 20);
     }
-    for (size_t i = 0; i < total; i++)
+    for (size_t i = 0; i < total; i++) {
         (void)await_calls(&counters[i], 1);
+    }
 }
 
 Test(alarm, a_forked_child_has_none)

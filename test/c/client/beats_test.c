@@ -42,13 +42,15 @@ turn(uint64_t now_ms, enum epb_beats_sent sent, char *text, size_t text_bytes)
     struct epb_beats_user *next = epb_beats_next(&beats, now_ms);
 
     text[0] = '\0';
-    if (next == NULL)
+    if (next == NULL) {
         return NULL;
+    }
     epb_buf_init(&batch, EPB_BEATS_BATCH_BYTES);
     epb_beats_take(next, &batch);
     cr_assert_lt(epb_buf_size(&batch), text_bytes);
-    if (epb_buf_size(&batch) != 0)
+    if (epb_buf_size(&batch) != 0) {
         memcpy(text, epb_buf_data(&batch), epb_buf_size(&batch));
+    }
     text[epb_buf_size(&batch)] = '\0';
     epb_buf_fini(&batch);
     epb_beats_settle(&beats, next, sent, now_ms);
@@ -121,6 +123,7 @@ Test(beats, what_is_refused_is_tried_again, .init = begin, .fini = end)
     uint64_t ago_ms = 0;
 
     uint64_t id = add(&user, "a", 100, 0);
+
     add(&user, "b", 110, 0);
     expect_turn(100, EPB_BEATS_REFUSED, "a");
     expect_rest(149, 150);
@@ -249,12 +252,14 @@ Test(beats, ten_thousand_follow_their_plans, .init = begin, .fini = end)
     }
     for (uint64_t now_ms = 1; now_ms < 3000; now_ms += 1 + random_below(&random, 20)) {
         for (unsigned i = 0; i < COUNT; i++) {
-            if (ids[i] == 0 || due_ms[i] > now_ms)
+            if (ids[i] == 0 || due_ms[i] > now_ms) {
                 continue;
+            }
             expected++;
             due_ms[i] += interval_ms[i];
-            if (due_ms[i] <= now_ms)
+            if (due_ms[i] <= now_ms) {
                 due_ms[i] = now_ms + interval_ms[i];
+            }
         }
         struct epb_beats_user *next;
         while ((next = epb_beats_next(&beats, now_ms)) != NULL) {
@@ -285,8 +290,9 @@ Test(beats, every_failing_allocation_changes_nothing, .init = begin, .fini = end
         epb_mem_fail_after(countdown);
         enum epb_status status = epb_beats_add(&beats, &user, bytes_of("a"), 100, 0, &id);
         epb_mem_fail_after(0);
-        if (status == EPB_OK)
+        if (status == EPB_OK) {
             break;
+        }
         cr_assert_eq(status, EPB_INTERNAL);
         expect_rest(1000, EPB_BEATS_NEVER_MS);
         failed++;

@@ -7,7 +7,7 @@
 #include "io_help.h"
 #include "os/look.h"
 
-/* --- The broker --- */
+/* The broker */
 
 static struct broker broker;
 static const char secret_text[] = "a secret of some length";
@@ -39,7 +39,7 @@ end(void)
     broker_stop(&broker);
 }
 
-/* --- The client --- */
+/* The client */
 
 /* Rings when the client is ready. */
 struct ring {
@@ -90,6 +90,7 @@ step(struct epb_client *client, struct epb_bytes out, size_t *received)
         .out = out, .into = room, .into_bytes = sizeof(room), .look_us = EPB_LOOK_US};
 
     enum epb_status status = epb_client_exchange(client, &exchange);
+
     *received = exchange.received_bytes;
     return status;
 }

@@ -4,7 +4,7 @@
 #include "client_help.h"
 #include "os/pipes.h"
 
-/* --- With a real broker --- */
+/* With a real broker */
 
 static struct epb_client *
 client_on_pipes(const char *secret, struct ring *ring)
@@ -13,12 +13,14 @@ client_on_pipes(const char *secret, struct ring *ring)
 
     ring_init(ring);
     struct epb_client *client = client_of(secret, ring);
-    for (unsigned i = 0; i < EPB_CLIENT_SMALL_IN_ROW - 1; i++)
+    for (unsigned i = 0; i < EPB_CLIENT_SMALL_IN_ROW - 1; i++) {
         expect_ping(client);
+    }
     cr_assert_eq(count_pipes(), before, "not before it pays");
     /* It asks, goes, and is there. */
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 3; i++) {
         expect_ping(client);
+    }
     cr_assert_eq(count_pipes(), before + 4, "two ends each");
     return client;
 }
@@ -87,7 +89,7 @@ Test(client_pipes, rings_for_answers_and_for_the_end)
     epb_client_free(client);
 }
 
-/* --- With one that is played --- */
+/* With one that is played */
 
 struct stage {
     int listener;
@@ -150,8 +152,9 @@ hear(int fd)
         ssize_t part = read(fd, frame + got, size_bytes - got);
         cr_assert_gt(part, 0, "%s", strerror(errno));
         got += (size_t)part;
-        if (got == EPB_FRAME_LENGTH_BYTES)
+        if (got == EPB_FRAME_LENGTH_BYTES) {
             size_bytes += epb_get_u32(frame);
+        }
     }
     cr_assert_eq(
         epb_frame_decode_request((struct epb_bytes){frame, size_bytes}, &request),
@@ -214,8 +217,9 @@ expect_reply(struct stage *stage, uint32_t id)
 
     for (;;) {
         cr_assert_eq(step(stage->client, (struct epb_bytes){NULL, 0}, &received), EPB_OK);
-        if (received != 0)
+        if (received != 0) {
             break;
+        }
         cr_assert(epb_client_wait(stage->client, PATIENCE_S * 1000));
     }
     cr_assert_eq(epb_frame_decode_reply((struct epb_bytes){room, received}, &reply),
@@ -237,8 +241,9 @@ ping(struct stage *stage, uint32_t id)
 static struct epb_request
 await_wish(struct stage *stage)
 {
-    for (uint32_t i = 1; i < EPB_CLIENT_SMALL_IN_ROW; i++)
+    for (uint32_t i = 1; i < EPB_CLIENT_SMALL_IN_ROW; i++) {
         ping(stage, i);
+    }
     ping(stage, EPB_CLIENT_SMALL_IN_ROW);
     struct epb_request wish = hear(stage->socket);
     cr_assert_eq(wish.action, EPB_ACTION_PIPES);
@@ -355,10 +360,12 @@ Test(client_pipes, large_ones_stay_on_the_socket)
     struct stage stage;
 
     stage_open(&stage);
-    for (uint32_t i = 1; i < 3 * EPB_CLIENT_SMALL_IN_ROW; i++)
+    for (uint32_t i = 1; i < 3 * EPB_CLIENT_SMALL_IN_ROW; i++) {
         exchange_large(&stage, i, EPB_CLIENT_LARGE_BYTES, 1);
-    for (uint32_t i = 1; i < 3 * EPB_CLIENT_SMALL_IN_ROW; i++)
+    }
+    for (uint32_t i = 1; i < 3 * EPB_CLIENT_SMALL_IN_ROW; i++) {
         exchange_large(&stage, i, 1, EPB_CLIENT_LARGE_BYTES);
+    }
     expect_silence(stage.socket);
     ping(&stage, 1);
     /* Small ones in a row. */
@@ -404,8 +411,9 @@ Test(client_pipes, large_ones_go_back_and_small_ones_over_again)
             bool large = i % EPB_CLIENT_LARGE_IN_ROW != 0;
             ping_in_pipe(&stage, i, large ? EPB_CLIENT_LARGE_BYTES : 0);
         }
-        for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t i = 0; i < 2; i++) {
             ping_in_pipe(&stage, 1000 + i, EPB_CLIENT_LARGE_BYTES);
+        }
         struct epb_request back = await_change(stage.own.in, 0);
         cr_assert_eq(say(&stage, EPB_ACTION_PING, 2000, 0), 0);
         answer(stage.own.out, back);
@@ -414,8 +422,9 @@ Test(client_pipes, large_ones_go_back_and_small_ones_over_again)
         cr_assert_eq(held.id, 2000);
         answer(stage.socket, held);
         expect_reply(&stage, 2000);
-        for (uint32_t i = 0; i < EPB_CLIENT_SMALL_IN_ROW; i++)
+        for (uint32_t i = 0; i < EPB_CLIENT_SMALL_IN_ROW; i++) {
             ping(&stage, 3000 + i);
+        }
         struct epb_request over = await_change(stage.socket, 1);
         answer(stage.socket, over);
         take_nothing(&stage);
@@ -430,16 +439,18 @@ await_pipes(unsigned count)
 {
     uint64_t until_ns = epb_sys_ticks_ns() + PATIENCE_S * UINT64_C(1000000000);
 
-    while (count_pipes() != count)
+    while (count_pipes() != count) {
         cr_assert(epb_sys_ticks_ns() < until_ns, "%u ends of pipes", count_pipes());
+    }
 }
 
 /* It has had its answer, and goes on as before without asking again. */
 static void
 expect_socket_for_good(struct stage *stage)
 {
-    for (uint32_t i = 1; i <= 3 * EPB_CLIENT_SMALL_IN_ROW; i++)
+    for (uint32_t i = 1; i <= 3 * EPB_CLIENT_SMALL_IN_ROW; i++) {
         ping(stage, i);
+    }
     expect_silence(stage->socket);
     await_pipes(stage->pipes + 4);
 }
@@ -626,8 +637,9 @@ Test(client_pipes, a_full_pipe_is_waited_for)
         got += (size_t)part;
         await_ring(&stage.ring, rings);
         cr_assert_eq(step(stage.client, (struct epb_bytes){NULL, 0}, &received), EPB_OK);
-        if (epb_client_unsent(stage.client) != 0)
+        if (epb_client_unsent(stage.client) != 0) {
             cr_assert_eq(epb_client_arm(stage.client), EPB_OK);
+        }
     }
     while (got < 400000) {
         ssize_t part = read(stage.own.in, some, sizeof(some));

@@ -5,6 +5,7 @@ static void
 converse(const char *secret)
 {
     struct ring ring;
+
     ring_init(&ring);
     struct epb_client *client = client_of(secret, &ring);
     struct epb_request get = request_of(EPB_ACTION_GET, 7, "key");
@@ -41,6 +42,7 @@ pipeline(const char *secret)
         COUNT = 20000
     };
     struct ring ring;
+
     ring_init(&ring);
     struct epb_client *client = client_of(secret, &ring);
     struct epb_buf frames;
@@ -95,6 +97,7 @@ Test(client, pipelines_thousands_with_a_secret, .init = begin_secret, .fini = en
 Test(client, says_how_much_room_a_reply_needs, .init = begin_plain, .fini = end)
 {
     struct ring ring;
+
     ring_init(&ring);
     struct epb_client *client = client_of("", &ring);
     struct epb_request get = request_of(EPB_ACTION_GET, 7, "key");
@@ -128,12 +131,13 @@ Test(client, says_how_much_room_a_reply_needs, .init = begin_plain, .fini = end)
     epb_client_free(client);
 }
 
-/* --- Refusals --- */
+/* Refusals */
 
 static enum epb_status
 refusal_of(const char *secret)
 {
     struct ring ring;
+
     ring_init(&ring);
     struct epb_client *client = client_of(secret, &ring);
     struct epb_request ping = request_of(EPB_ACTION_PING, 1, NULL);
@@ -194,11 +198,12 @@ Test(client, another_users_broker_is_refused)
     remove_own_directory();
 }
 
-/* --- Waiting --- */
+/* Waiting */
 
 Test(client, waiting_ends_with_its_time, .init = begin_plain, .fini = end)
 {
     struct ring ring;
+
     ring_init(&ring);
     struct epb_client *client = client_of("", &ring);
 
@@ -211,6 +216,7 @@ Test(client, waiting_ends_with_its_time, .init = begin_plain, .fini = end)
 Test(client, an_armed_client_rings_once_for_an_answer, .init = begin_plain, .fini = end)
 {
     struct ring ring;
+
     ring_init(&ring);
     struct epb_client *client = client_of("", &ring);
     struct epb_request ping = request_of(EPB_ACTION_PING, 1, NULL);
@@ -317,6 +323,7 @@ Test(client, what_the_socket_does_not_take_waits, .init = begin_plain, .fini = e
         SIZE = 200000
     };
     struct ring ring;
+
     ring_init(&ring);
     struct epb_client *client = client_of("", &ring);
     struct epb_buf frames;
@@ -361,7 +368,7 @@ Test(client, what_the_socket_does_not_take_waits, .init = begin_plain, .fini = e
     epb_client_free(client);
 }
 
-/* --- Threads --- */
+/* Threads */
 
 static void *
 run_clients(void *context)
@@ -414,7 +421,7 @@ Test(client, many_threads_share_the_thread_that_waits, .init = begin_secret, .fi
     }
 }
 
-/* --- The second look --- */
+/* The second look */
 
 Test(client, looks_that_find_nothing_become_rare_and_one_that_does_restores_them)
 {

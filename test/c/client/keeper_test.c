@@ -9,7 +9,7 @@
 #include "client/renewal.h"
 #include "io_help.h"
 
-/* --- The keeper, with something that records what is handed over --- */
+/* The keeper, with something that records what is handed over */
 
 struct recorder {
     struct epb_keeper_user user;
@@ -123,8 +123,9 @@ Test(keeper, who_is_forgotten_is_touched_no_more)
         recorder_init(recorder);
         keep(recorder, 1);
         keep(recorder, 1);
-        if (i % 2 == 0)
+        if (i % 2 == 0) {
             await_frames(recorder, 1 + i % 5);
+        }
         epb_keeper_forget(&recorder->user);
         say_over(recorder);
         pthread_cond_destroy(&recorder->changed);
@@ -202,8 +203,9 @@ Test(keeper, who_keeps_nothing_any_more_has_no_turn_to_come)
     set_blocked(&first, true);
     keep(&first, 1);
     uint64_t id = keep(&second, 1);
-    while (ago_ms < 3)
+    while (ago_ms < 3) {
         cr_assert(epb_keeper_ago(&second.user, id, &ago_ms));
+    }
     set_blocked(&gate, false);
     await_inside(&first);
     cr_assert_not(epb_keeper_remove(&second.user, id));
@@ -275,7 +277,7 @@ Test(keeper, many_threads_share_it)
     }
 }
 
-/* --- A client, with a raw peer for a broker --- */
+/* A client, with a raw peer for a broker */
 
 static struct epb_client *client;
 static uint8_t into[1 << 20];
@@ -373,15 +375,17 @@ next_request(int fd, struct epb_request *request, struct epb_buf *frame)
     uint8_t length[EPB_FRAME_LENGTH_BYTES];
     uint8_t *rest;
 
-    if (!peer_receive(fd, length, sizeof(length)))
+    if (!peer_receive(fd, length, sizeof(length))) {
         return false;
+    }
     size_t size_bytes = epb_get_u32(length);
     epb_buf_fini(frame);
     epb_buf_init(frame, 8U << 20);
     cr_assert_eq(epb_buf_append(frame, length, sizeof(length)), EPB_OK);
     cr_assert_eq(epb_buf_reserve(frame, size_bytes, &rest), EPB_OK);
-    if (!peer_receive(fd, rest, size_bytes))
+    if (!peer_receive(fd, rest, size_bytes)) {
         return false;
+    }
     epb_buf_commit(frame, size_bytes);
     cr_assert_eq(epb_frame_decode_request(bytes_in(frame), request), EPB_OK);
     return true;
@@ -511,12 +515,14 @@ Test(keeper, beats_leave_by_a_connection_of_their_own_and_end_with_unkeep)
     uint64_t ago_ms = 0;
 
     int fd = accept_client();
+
     send_get();
     expect_first_request(fd, key);
     uint64_t id = keep_renewal(1);
     int renewer = accept_renewer_of(key);
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 5; i++) {
         expect_beat(renewer, EPB_OK);
+    }
     epb_client_unkeep(client, id);
     cr_assert_not(epb_client_kept_ago(client, id, &ago_ms));
     while (next_action(renewer) != 0) {
@@ -537,6 +543,7 @@ Test(keeper, what_the_client_has_not_sent_does_not_hold_up_its_beats)
     struct epb_buf large;
 
     int fd = accept_client();
+
     send_get();
     expect_first_request(fd, key);
     epb_buf_init(&large, 8U << 20);
@@ -545,8 +552,9 @@ Test(keeper, what_the_client_has_not_sent_does_not_hold_up_its_beats)
     cr_assert_gt(epb_client_unsent(client), 0);
     keep_renewal(1);
     int renewer = accept_renewer_of(key);
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 5; i++) {
         expect_beat(renewer, EPB_OK);
+    }
     cr_assert_gt(epb_client_unsent(client), 0);
     epb_client_free(client);
     epb_buf_fini(&large);
@@ -565,10 +573,12 @@ Test(keeper, a_connection_that_takes_nothing_holds_one_beat)
     int fd = accept_client();
     /* So large that a socket holds a few only. */
     uint64_t id = 0;
+
     epb_buf_init(&frame, 1U << 20);
     encode(&frame, EPB_ACTION_SET, 0, EPB_CLIENT_KEPT_MAX_BYTES - 1000);
-    for (unsigned i = 0; i < 20; i++)
+    for (unsigned i = 0; i < 20; i++) {
         cr_assert_eq(epb_client_keep(client, bytes_in(&frame), 1, &id), EPB_OK);
+    }
     int renewer = accept_renewer_of(NULL);
     /* Long enough for many. */
     while (ago_ms < 4 * EPB_BEATS_AGAIN_MS) {
@@ -594,6 +604,7 @@ Test(keeper, beats_go_on_by_another_connection_when_theirs_ends)
     uint8_t key[EPB_SESSION_KEY_BYTES];
 
     int fd = accept_client();
+
     send_get();
     expect_first_request(fd, key);
     keep_renewal(1);
@@ -626,6 +637,7 @@ Test(keeper, beats_end_with_their_clients_connection)
     uint64_t ago_ms = 0;
 
     int fd = accept_client();
+
     send_get();
     expect_first_request(fd, key);
     uint64_t id = keep_renewal(1);
@@ -652,6 +664,7 @@ Test(keeper, a_keep_ends_with_what_it_keeps)
     uint64_t ago_ms = 0;
 
     int fd = accept_client();
+
     send_get();
     expect_first_request(fd, key);
     for (unsigned i = 0; i < 2; i++) {
@@ -660,8 +673,9 @@ Test(keeper, a_keep_ends_with_what_it_keeps)
         expect_beat(renewer, EPB_OK);
         expect_beat(renewer, endings[i]);
         /* Each beat is answered before the next, so there is none. */
-        while (epb_client_kept_ago(client, id, &ago_ms))
+        while (epb_client_kept_ago(client, id, &ago_ms)) {
             cr_assert_not(epb_client_wait(client, 1));
+        }
         epb_client_unkeep(client, id);
         cr_assert_eq(next_action(renewer), 0);
         close(renewer);
@@ -676,6 +690,7 @@ Test(keeper, nothing_is_kept_at_a_broker_that_has_ended)
     uint8_t key[EPB_SESSION_KEY_BYTES];
 
     int fd = accept_client();
+
     send_get();
     expect_first_request(fd, key);
     struct epb_keeper_user user;
@@ -719,6 +734,7 @@ Test(keeper, what_a_client_holds_outlives_it)
     const uint64_t rarely_ms = 60 * 60 * 1000;
 
     int fd = accept_client();
+
     send_get();
     expect_first_request(fd, key);
     cr_assert_eq(epb_client_hold(client, 7, 1, true), EPB_OK);
@@ -729,8 +745,9 @@ Test(keeper, what_a_client_holds_outlives_it)
     epb_client_free(client);
     cr_assert_eq(next_action(fd), 0);
     close(fd);
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 5; i++) {
         expect_hold(renewer, 7, true);
+    }
     /* The next client of the thread finds it, and claims it, too, with a TTL. */
     char path[128];
     (void)snprintf(path, sizeof(path), "%s/raw.sock", own_directory());
@@ -759,6 +776,7 @@ Test(keeper, clients_of_one_broker_renew_by_one_connection)
     uint8_t again[EPB_SESSION_KEY_BYTES];
 
     int fd = accept_client();
+
     send_get();
     expect_first_request(fd, key);
     struct epb_client *first = client;
@@ -777,8 +795,9 @@ Test(keeper, clients_of_one_broker_renew_by_one_connection)
     keep_renewal(1);
     epb_client_free(second);
     cr_assert_eq(next_action(other), 0);
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 5; i++) {
         expect_beat(renewer, EPB_OK);
+    }
     cr_assert_eq(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
     cr_assert_lt(accept(listener, NULL, NULL), 0, "there was another connection");
     epb_client_free(first);
@@ -796,6 +815,7 @@ Test(keeper, what_is_no_whole_frame_is_not_kept)
     uint64_t id = 0;
 
     int fd = accept_client();
+
     epb_buf_init(&frames, 1U << 20);
     encode(&frames, EPB_ACTION_RENEW, 0, 0);
     struct epb_bytes one = bytes_in(&frames);
@@ -817,7 +837,7 @@ Test(keeper, what_is_no_whole_frame_is_not_kept)
     stop_listening();
 }
 
-/* --- A client and a broker --- */
+/* A client and a broker */
 
 static struct broker broker;
 
@@ -851,8 +871,9 @@ receive_reply(uint32_t id, struct epb_reply *reply)
         while (epb_frame_scan(rest, sizeof(into), &size_bytes) == EPB_FRAME_COMPLETE) {
             struct epb_bytes frame = {rest.data, size_bytes};
             cr_assert_eq(epb_frame_decode_reply(frame, reply), EPB_OK);
-            if (reply->id == id)
+            if (reply->id == id) {
                 return;
+            }
             cr_assert_eq(reply->id, 0);
             rest.data += size_bytes;
             rest.size_bytes -= size_bytes;
@@ -910,6 +931,7 @@ Test(keeper, a_lease_outlives_its_ttl_while_the_client_does_nothing, .init = beg
     struct epb_time now;
 
     struct epb_reply held = lease("w", 400, 0);
+
     cr_assert_eq(held.status, EPB_OK);
     epb_sys_now(&now);
     uint64_t id = keep_token(held.fence, 20);
@@ -950,7 +972,8 @@ Test(keeper, beats_and_requests_do_not_disturb_each_other, .init = begin, .fini 
     for (unsigned i = 0; i < 3000; i++) {
         struct epb_request get = request_of(EPB_ACTION_GET, 100 + i, "no such key");
         cr_assert_eq(ask(&get).status, EPB_NOT_FOUND);
-        if (i % 60 == 0)
+        if (i % 60 == 0) {
             epb_client_unkeep(client, ids[i / 60]);
+        }
     }
 }

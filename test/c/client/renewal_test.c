@@ -52,8 +52,9 @@ expect_renewals(void)
 {
     uint64_t until_ms = last_end_ms + GAIN_MS;
 
-    while (last_end_ms < until_ms)
+    while (last_end_ms < until_ms) {
         last_end_ms = end_ms();
+    }
 }
 
 static void
@@ -107,8 +108,9 @@ begin_request(const struct epb_request *request, unsigned times)
     struct epb_buf frames;
 
     epb_buf_init(&frames, 8U << 20);
-    for (unsigned i = 0; i < times; i++)
+    for (unsigned i = 0; i < times; i++) {
         cr_assert_eq(epb_frame_encode_request(&frames, request), EPB_OK);
+    }
     struct epb_exchange exchange = {
         .out = {epb_buf_data(&frames), epb_buf_size(&frames)}};
     cr_assert_eq(epb_client_exchange(client, &exchange), EPB_OK);
@@ -128,8 +130,9 @@ end_requests(unsigned times)
             cr_assert_eq(epb_frame_scan(rest, sizeof(room), &size), EPB_FRAME_COMPLETE);
             times--;
         }
-        if (received == 0)
+        if (received == 0) {
             cr_assert(epb_client_wait(client, PATIENCE_S * 1000));
+        }
     }
 }
 
@@ -170,8 +173,9 @@ check_unsent(const char *secret, unsigned small_before)
     struct epb_request large = set_of(250000);
 
     take_lease(secret, 1);
-    for (unsigned i = 0; i < small_before; i++)
+    for (unsigned i = 0; i < small_before; i++) {
         expect_ping(client);
+    }
     begin_request(&large, 20);
     cr_assert_gt(epb_client_unsent(client), 0);
     expect_renewals();
@@ -190,8 +194,9 @@ check_unread(const char *secret, unsigned small_before)
     take_lease(secret, 1);
     begin_request(&set, 1);
     end_requests(1);
-    for (unsigned i = 0; i < small_before; i++)
+    for (unsigned i = 0; i < small_before; i++) {
         expect_ping(client);
+    }
     begin_request(&get, 40);
     expect_renewals();
     end_requests(40);

@@ -98,8 +98,9 @@ send_part(int fd, const uint8_t *bytes, size_t size_bytes)
 {
     while (size_bytes != 0) {
         ssize_t sent = send(fd, bytes, size_bytes, MSG_NOSIGNAL);
-        if (sent < 0)
+        if (sent < 0) {
             return false;
+        }
         bytes += sent;
         size_bytes -= (size_t)sent;
     }
@@ -176,7 +177,7 @@ Test(attack_totals, unread_replies_never_hold_more_than_they_may)
     broker_stop(&broker);
 }
 
-/* --- A crowd whose bytes are all there before the broker looks --- */
+/* A crowd whose bytes are all there before the broker looks */
 
 static struct {
     pthread_mutex_t lock;
@@ -193,8 +194,9 @@ on_request(void *context, enum epb_server_event event, struct epb_bytes json)
 
     broker_on_event(context, event, json);
     if (event != EPB_SERVER_LOG ||
-        memmem(json.data, json.size_bytes, name, sizeof(name) - 1) == NULL)
+        memmem(json.data, json.size_bytes, name, sizeof(name) - 1) == NULL) {
         return;
+    }
     pthread_mutex_lock(&gate.lock);
     gate.held = true;
     pthread_cond_broadcast(&gate.changed);

@@ -762,7 +762,7 @@ forget_losses(void)
     }
     oldest->loss_count--;
     memmove(oldest->losses, oldest->losses + 1,
-            oldest->loss_count * sizeof oldest->losses[0]);
+            oldest->loss_count * sizeof(oldest->losses[0]));
 }
 
 static void
@@ -957,7 +957,7 @@ step_take(unsigned party)
         run.shown = seat->losses[0].order;
         seat->loss_count--;
         memmove(seat->losses, seat->losses + 1,
-                seat->loss_count * sizeof seat->losses[0]);
+                seat->loss_count * sizeof(seat->losses[0]));
         return;
     }
     status = answer(seat->peer);
@@ -1092,7 +1092,7 @@ history(uint64_t seed, unsigned steps)
     struct peer *const peers[PARTIES] = {&table.a, &table.b, &table.c, &run.extra,
                                          &table.line};
 
-    memset(&run, 0, sizeof run);
+    memset(&run, 0, sizeof(run));
     run.random.state = run.seed = seed;
     table_setup();
     peer_join(&run.extra, "we");

@@ -105,12 +105,12 @@ events(struct peer *peer)
     cr_assert_eq(table.reply.id, 0);
     cr_assert_eq(table.reply.status, EPB_OK);
     cr_assert_eq(table.reply.flags, EPB_F_COUNT);
-    length = (size_t)snprintf(text, sizeof text, "%d:", (int)table.reply.count);
+    length = (size_t)snprintf(text, sizeof(text), "%d:", (int)table.reply.count);
     for (size_t at = 0; at < table.reply.body.size_bytes;) {
         const uint8_t *event = table.reply.body.data + at;
         unsigned key_bytes = epb_get_u16(event + 9);
 
-        length += (size_t)snprintf(text + length, sizeof text - length, " %s %.*s/%d",
+        length += (size_t)snprintf(text + length, sizeof(text) - length, " %s %.*s/%d",
                                    names[event[0]], (int)key_bytes,
                                    (const char *)event + EPB_EVENT_HEADER_BYTES,
                                    (int)epb_get_u64(event + 1));
@@ -172,7 +172,7 @@ Test(coordination, a_slow_watcher_costs_no_more_than_its_queue)
     cr_assert_eq(set(&table.b, "k", "1"), EPB_OK);
     before = table_stats().used_bytes - table_stats().store.stored_bytes;
     for (unsigned i = 0; i < 20000; i++) {
-        snprintf(key, sizeof key, "k%u", i);
+        snprintf(key, sizeof(key), "k%u", i);
         cr_assert_eq(set(&table.b, key, "1"), EPB_OK);
     }
     cr_assert_leq(table_stats().used_bytes - table_stats().store.stored_bytes,
@@ -297,11 +297,11 @@ Test(coordination, a_full_broker_evicts_to_make_room_for_leases_and_waits)
     cr_assert_eq(set(&table.a, "kept", value), EPB_OK);
     cr_assert_eq(lease(&table.a, "kept"), EPB_OK);
     for (unsigned i = 0; i < 200; i++) {
-        snprintf(key, sizeof key, "k%u", i);
+        snprintf(key, sizeof(key), "k%u", i);
         cr_assert_eq(set(&table.a, key, value), EPB_OK);
     }
     for (unsigned i = 0; i < 50; i++) {
-        snprintf(key, sizeof key, "lease%u", i);
+        snprintf(key, sizeof(key), "lease%u", i);
         cr_assert_eq(lease(&table.b, key), EPB_OK);
         cr_assert_eq(wait_for(&table.b, "nothing", 100), DEFERRED);
     }
@@ -313,7 +313,7 @@ Test(coordination, a_full_broker_evicts_to_make_room_for_leases_and_waits)
     table.options.evict_lru = false;
     table_open();
     while (set(&table.a, "k", value) == EPB_OK && set(&table.a, key, "1") == EPB_OK) {
-        snprintf(key, sizeof key, "k%u", table.a.id);
+        snprintf(key, sizeof(key), "k%u", table.a.id);
         value[0] = '1';
         (void)set(&table.a, key, value);
         if (table.reply.status != EPB_OK) {
@@ -322,7 +322,7 @@ Test(coordination, a_full_broker_evicts_to_make_room_for_leases_and_waits)
     }
     for (unsigned i = 0; lease(&table.b, key) != EPB_MAX_MEMORY; i++) {
         cr_assert_lt(i, 1000);
-        snprintf(key, sizeof key, "lease%u", i);
+        snprintf(key, sizeof(key), "lease%u", i);
     }
 }
 
@@ -513,7 +513,7 @@ Test(coordination, ten_thousand_grants_that_are_due_end_in_slices)
     char key[16];
 
     for (unsigned i = 0; i < left; i++) {
-        snprintf(key, sizeof key, "k%u", i);
+        snprintf(key, sizeof(key), "k%u", i);
         cr_assert_eq(ask(&table.a, lasting(lock_of(&table.a, key), 100)), EPB_OK);
     }
     table.now.mono_ms += 150;
@@ -535,7 +535,7 @@ Test(coordination, others_are_served_while_many_keys_are_cleared)
     unsigned slices = 1;
 
     for (unsigned i = 0; i < 10000; i++) {
-        snprintf(key, sizeof key, "k%u", i);
+        snprintf(key, sizeof(key), "k%u", i);
         cr_assert_eq(set(&table.a, key, "1"), EPB_OK);
     }
     cr_assert_eq(ask(&table.b, to(EPB_ACTION_CLEAR, "k")), DEFERRED);

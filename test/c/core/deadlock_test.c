@@ -50,7 +50,7 @@ cycle_is(const char *expected)
     size_t at = EPB_OBSTACLE_HEADER_BYTES;
     size_t size_bytes = epb_lease_cycle_pack(office.leases, &office.now, NULL);
 
-    cr_assert_leq(size_bytes, sizeof packed);
+    cr_assert_leq(size_bytes, sizeof(packed));
     (void)epb_lease_cycle_pack(office.leases, &office.now, packed);
     while (at < size_bytes) {
         unsigned key_bytes = epb_get_u16(packed + at + 39);
@@ -58,7 +58,7 @@ cycle_is(const char *expected)
         const char *key = (const char *)packed + at + EPB_LEASES_ENTRY_HEADER_BYTES;
         size_t used = strlen(text);
 
-        snprintf(text + used, sizeof text - used, "%.*s %.*s;", (int)key_bytes, key,
+        snprintf(text + used, sizeof(text) - used, "%.*s %.*s;", (int)key_bytes, key,
                  (int)worker_bytes, key + key_bytes);
         at += EPB_LEASES_ENTRY_HEADER_BYTES + key_bytes + worker_bytes;
     }
@@ -211,7 +211,7 @@ Test(deadlock, the_tokens_are_checked)
 
     cr_assert_eq(epb_lease_ask(office.leases, a, &wish, &office.now, &grant),
                  EPB_INVALID_VALUE);
-    request.value.size_bytes = sizeof tokens;
+    request.value.size_bytes = sizeof(tokens);
     cr_assert_eq(epb_lease_ask(office.leases, a, &wish, &office.now, &grant),
                  EPB_TOO_LARGE);
     request.value.size_bytes -= 8;

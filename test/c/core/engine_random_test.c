@@ -269,12 +269,12 @@ play(uint64_t seed)
 {
     static struct world world;
 
-    memset(&world, 0, sizeof world);
+    memset(&world, 0, sizeof(world));
     world.seed = seed;
     world.random.state = seed;
     world.now = time_at(1000);
     world.now.wall_ms = UINT64_C(1700000000000);
-    memset(world.value, '7', sizeof world.value);
+    memset(world.value, '7', sizeof(world.value));
     options_choose(&world);
     world.engine = epb_engine_new(&world.options, &world.now, on_ready, &world);
     cr_assert_not_null(world.engine);

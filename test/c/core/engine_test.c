@@ -66,7 +66,7 @@ run(struct epb_request request)
     static uint32_t id;
 
     request.id = ++id;
-    memset(&reply, 0x55, sizeof reply);
+    memset(&reply, 0x55, sizeof(reply));
     epb_engine_run(engine, party, &request, &now, &reply);
     cr_assert_eq(reply.id, id);
     cr_assert_not(reply.deferred);
@@ -249,7 +249,7 @@ Test(engine, limits_hold_for_what_a_compressed_value_unpacks_to)
     options.max_value_bytes = 1000;
     open_engine();
     request.flags |= EPB_F_GZIP;
-    request.value = (struct epb_bytes){gzip, sizeof gzip};
+    request.value = (struct epb_bytes){gzip, sizeof(gzip)};
     epb_put_u32(gzip + 16, 1000);
     cr_assert_eq(run(request), EPB_OK);
     cr_assert_eq(ask(EPB_ACTION_GET, "k"), EPB_OK);
@@ -260,7 +260,7 @@ Test(engine, limits_hold_for_what_a_compressed_value_unpacks_to)
     request.value.size_bytes = 17;
     cr_assert_eq(run(request), EPB_INVALID_VALUE);
     gzip[1] = 0x8C;
-    request.value.size_bytes = sizeof gzip;
+    request.value.size_bytes = sizeof(gzip);
     cr_assert_eq(run(request), EPB_INVALID_VALUE);
 }
 
@@ -270,7 +270,7 @@ Test(engine, a_value_may_be_as_large_as_the_limit)
     struct epb_request request;
 
     open_engine();
-    memset(value, '1', sizeof value - 1);
+    memset(value, '1', sizeof(value) - 1);
     request = set_request("k", value);
     cr_assert_eq(run(request), EPB_TOO_LARGE);
     request.value.size_bytes--;
@@ -330,12 +330,12 @@ Test(engine, a_list_is_wiped_by_the_next_call)
     open_engine();
     set(key, "1");
     cr_assert_eq(ask(EPB_ACTION_LIST, ""), EPB_OK);
-    cr_assert_eq(times_in_memory(NULL, key, sizeof key - 1), 1);
+    cr_assert_eq(times_in_memory(NULL, key, sizeof(key) - 1), 1);
     cr_assert_eq(ask(EPB_ACTION_PING, ""), EPB_OK);
-    cr_assert_eq(times_in_memory(NULL, key, sizeof key - 1), 0);
+    cr_assert_eq(times_in_memory(NULL, key, sizeof(key) - 1), 0);
     cr_assert_eq(ask(EPB_ACTION_LIST, ""), EPB_OK);
     (void)sweep();
-    cr_assert_eq(times_in_memory(NULL, key, sizeof key - 1), 0);
+    cr_assert_eq(times_in_memory(NULL, key, sizeof(key) - 1), 0);
 }
 
 /* A list to its end, however many slices it takes; how many bytes it had. */
@@ -384,7 +384,7 @@ Test(engine, a_list_that_is_too_long_is_refused)
     open_engine();
     memset(key, 'k', EPB_KEY_MAX_BYTES);
     for (unsigned i = 0; i <= count; i++) {
-        key[snprintf(key, sizeof key, "%u", i)] = 'k';
+        key[snprintf(key, sizeof(key), "%u", i)] = 'k';
         set(key, "1");
         if (i == count - 1) {
             cr_assert_eq(list_whole("", &size_bytes), EPB_OK);
@@ -469,7 +469,7 @@ Test(engine, a_sweep_removes_what_is_due_in_bounded_steps)
     options.max_items = 0;
     open_engine();
     for (unsigned i = 0; i < 5000; i++) {
-        snprintf(key, sizeof key, "k%u", i);
+        snprintf(key, sizeof(key), "k%u", i);
         set(key, "1");
     }
     cr_assert_eq(sweep(), 1100);
@@ -496,11 +496,11 @@ Test(engine, an_item_of_100_bytes_costs_at_most_170)
     cr_assert_leq(stats.memory.reserved_bytes + stats.table_bytes, 128 * 1024,
                   "a fresh broker is small");
     /* A string of 100 characters, as JSON text. */
-    memset(value, 'v', sizeof value - 1);
-    value[0] = value[sizeof value - 2] = '"';
+    memset(value, 'v', sizeof(value) - 1);
+    value[0] = value[sizeof(value) - 2] = '"';
     for (unsigned i = 0; i < count; i++) {
         /* 12 to 16 bytes. */
-        snprintf(key, sizeof key, "key-%0*u", (int)(8 + i % 5), i);
+        snprintf(key, sizeof(key), "key-%0*u", (int)(8 + i % 5), i);
         set(key, value);
     }
     epb_engine_stats(engine, &now, &stats);
@@ -531,7 +531,7 @@ scenario_step(unsigned step)
     static char keys[SCENARIO_STEPS][16];
     struct epb_request request;
 
-    snprintf(keys[step], sizeof keys[step], "k%u", step);
+    snprintf(keys[step], sizeof(keys[step]), "k%u", step);
     switch (step % 9) {
     case 3: /* over an older one, larger */
         request = set_request(keys[step - 2], large_value);
@@ -566,7 +566,7 @@ fingerprint(void)
     char key[16];
 
     for (unsigned i = 0; i < SCENARIO_STEPS + 2; i++) {
-        snprintf(key, sizeof key, "k%u", i);
+        snprintf(key, sizeof(key), "k%u", i);
         (void)ask(EPB_ACTION_GET_ENTRY,
                   i == SCENARIO_STEPS ? "n" : (i > SCENARIO_STEPS ? "m" : key));
         sum = (sum ^ reply.status) * 1099511628211U;
@@ -616,7 +616,7 @@ check_step_without_memory(unsigned step)
 
 Test(engine, without_memory_a_request_changes_nothing)
 {
-    memset(large_value, '7', sizeof large_value - 1);
+    memset(large_value, '7', sizeof(large_value) - 1);
     open_engine();
     for (unsigned step = 0; step < SCENARIO_STEPS; step++) {
         check_step_without_memory(step);

@@ -209,7 +209,7 @@ define_many(void)
         epb_put_u32(at + EPB_ELEMENT_HEADER_BYTES, i);
     }
     cr_assert_eq(fill_whole(office.leases, bytes_of("p"),
-                            (struct epb_bytes){packed, sizeof packed}, EPB_DEFINE_ONCE,
+                            (struct epb_bytes){packed, sizeof(packed)}, EPB_DEFINE_ONCE,
                             false, &office.now, &changed, &size),
                  EPB_OK);
     cr_assert_eq(size, MANY);

@@ -17,7 +17,7 @@ many(uint32_t first, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         char text[ELEMENT_BYTES + 1];
 
-        snprintf(text, sizeof text, "%06u", first + i);
+        snprintf(text, sizeof(text), "%06u", first + i);
         epb_put_u32(at, ELEMENT_BYTES);
         at[4] = 1;
         memcpy(at + EPB_ELEMENT_HEADER_BYTES, text, ELEMENT_BYTES);

@@ -298,7 +298,7 @@ assert_leases(const char *prefix, const char *const *lines, unsigned count)
     cr_assert_eq(ask(&table.a, to(EPB_ACTION_LEASES, prefix)), EPB_OK);
     for (unsigned i = 0; i < count; i++) {
         cr_assert_lt(at, table.reply.body.size_bytes, "%s", lines[i]);
-        at += line_text(table.reply.body.data + at, text, sizeof text);
+        at += line_text(table.reply.body.data + at, text, sizeof(text));
         cr_assert_str_eq(text, lines[i]);
     }
     cr_assert_eq(at, table.reply.body.size_bytes);
@@ -333,7 +333,7 @@ Test(lease_commands, who_holds_and_who_waits_is_listed_in_order)
     cr_assert_eq(ask(&table.a, waiting(shared, EPB_NUMBER_MAX)), DEFERRED);
     const char *lines[6];
 
-    memcpy(lines, all, sizeof lines);
+    memcpy(lines, all, sizeof(lines));
     lines[1] = "held 6 session aa wc left 59995 age 5";
     assert_leases("", lines, 6);
     assert_leases("b", lines + 2, 4);

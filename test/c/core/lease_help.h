@@ -105,7 +105,7 @@ static inline enum epb_status
 try_ask(struct office *office, struct epb_party *party, const char *key,
         const char *worker, struct wish wish, struct epb_grant **grant)
 {
-    uint8_t flow[sizeof wish.flow];
+    uint8_t flow[sizeof(wish.flow)];
     struct epb_request request = {
         .id = ++office->last_id,
         .flags = wish.flags | (wish.wait_ms > 0 ? EPB_F_WAIT : 0) |
@@ -124,7 +124,7 @@ try_ask(struct office *office, struct epb_party *party, const char *key,
     };
 
     request.value.data = flow;
-    for (; request.value.size_bytes < sizeof flow; request.value.size_bytes += 8) {
+    for (; request.value.size_bytes < sizeof(flow); request.value.size_bytes += 8) {
         epb_put_u64(flow + request.value.size_bytes,
                     wish.flow[request.value.size_bytes / 8]);
     }
@@ -364,7 +364,7 @@ list(void *context, const struct epb_lease_line *line)
         return;
     }
     listing->left--;
-    snprintf(listing->text + used, sizeof listing->text - used, "%.*s %.*s %s%s %u %u;",
+    snprintf(listing->text + used, sizeof(listing->text) - used, "%.*s %.*s %s%s %u %u;",
              (int)line->key.size_bytes, (const char *)line->key.data,
              (int)line->worker.size_bytes, (const char *)line->worker.data,
              line->held ? "held" : "waits", line->shared ? " shared" : "",

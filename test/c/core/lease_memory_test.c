@@ -16,7 +16,7 @@ Test(lease_memory, ten_thousand_that_wait_and_die_leave_nothing)
     for (unsigned i = 0; i < 10000; i++) {
         char worker[16];
 
-        snprintf(worker, sizeof worker, "worker-%u", i);
+        snprintf(worker, sizeof(worker), "worker-%u", i);
         parties[i] = enter(&office);
         (void)waits(&office, parties[i], "door", worker, lock);
     }
@@ -96,7 +96,7 @@ snapshot_of(const struct office *office, const struct epb_party *party)
 {
     struct snapshot snapshot;
 
-    memset(&snapshot, 0, sizeof snapshot);
+    memset(&snapshot, 0, sizeof(snapshot));
     snapshot.listing.left = 100;
     walk_leases(office->leases, bytes_of(""), &office->now, list, &snapshot.listing);
     epb_leases_stats(office->leases, &snapshot.stats);
@@ -111,7 +111,7 @@ static bool
 snapshots_equal(const struct snapshot *left, const struct snapshot *right)
 {
     return strcmp(left->listing.text, right->listing.text) == 0 &&
-           memcmp(&left->stats, &right->stats, sizeof left->stats) == 0 &&
+           memcmp(&left->stats, &right->stats, sizeof(left->stats)) == 0 &&
            left->used_bytes == right->used_bytes && left->waits == right->waits &&
            left->has_finished == right->has_finished;
 }
@@ -252,7 +252,7 @@ Test(lease_memory, beyond_max_memory_nothing_changes)
     static const call_fn calls[] = {call_numbers,  call_pool_lease, call_wait, call_pool,
                                     call_pool_add, call_limit,      call_fail};
 
-    for (unsigned i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
         enum epb_status status = EPB_MAX_MEMORY;
         struct office office;
         struct epb_party *party;

@@ -424,7 +424,7 @@ lose(struct model *model, const struct model_grant *grant)
     if (model->loss_count > EPB_LOSSES_MAX) {
         model->loss_count--;
         memmove(&model->losses[0], &model->losses[1],
-                model->loss_count * sizeof model->losses[0]);
+                model->loss_count * sizeof(model->losses[0]));
     }
 }
 
@@ -455,7 +455,7 @@ model_end(struct model *model, uint64_t token, enum model_why why)
     grant = model->grants[at];
     model->grant_count--;
     memmove(&model->grants[at], &model->grants[at + 1],
-            (model->grant_count - at) * sizeof grant);
+            (model->grant_count - at) * sizeof(grant));
     elements_back(model, &grant);
     for (unsigned i = 0; i < model->wait_count; i++) {
         if (model->waits[i].grant == token) {
@@ -630,7 +630,7 @@ model_wait_remove(struct model *model, struct model_wait *wait)
     unsigned at = (unsigned)(wait - model->waits);
 
     model->wait_count--;
-    memmove(wait, wait + 1, (model->wait_count - at) * sizeof *wait);
+    memmove(wait, wait + 1, (model->wait_count - at) * sizeof(*wait));
 }
 
 void

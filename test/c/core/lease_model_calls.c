@@ -618,7 +618,7 @@ model_undefine(struct model *model, unsigned key)
         model_first_queued(model, EPB_SPACE_KEY, key) != NULL) {
         return EPB_LEASE_HELD;
     }
-    memset(resource, 0, sizeof *resource);
+    memset(resource, 0, sizeof(*resource));
     return EPB_OK;
 }
 
@@ -674,7 +674,7 @@ void
 model_init(struct model *model, bool single_lease, unsigned max_waits, uint64_t now,
            uint64_t first_token)
 {
-    memset(model, 0, sizeof *model);
+    memset(model, 0, sizeof(*model));
     model->single_lease = single_lease;
     model->max_waits = max_waits;
     model->now = now;

@@ -93,7 +93,7 @@ still_fails(struct run *run, const struct history *history, struct epb_arena *ar
 static void
 shrink(struct run *run, struct history *history, struct epb_arena *arena)
 {
-    struct op *all = calloc(history->count, sizeof *all);
+    struct op *all = calloc(history->count, sizeof(*all));
 
     history->count = run_play(run, history, arena, true);
     for (unsigned piece = history->count / 2; piece > 0;
@@ -101,12 +101,12 @@ shrink(struct run *run, struct history *history, struct epb_arena *arena)
         for (unsigned from = 0; from + piece <= history->count;) {
             unsigned count = history->count;
 
-            memcpy(all, history->ops, count * sizeof *all);
+            memcpy(all, history->ops, count * sizeof(*all));
             memmove(history->ops + from, history->ops + from + piece,
-                    (count - from - piece) * sizeof *all);
+                    (count - from - piece) * sizeof(*all));
             history->count = count - piece;
             if (!still_fails(run, history, arena)) {
-                memcpy(history->ops, all, count * sizeof *all);
+                memcpy(history->ops, all, count * sizeof(*all));
                 history->count = count;
                 from += piece;
             }

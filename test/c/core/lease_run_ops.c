@@ -156,7 +156,7 @@ cycle_is_sound(struct run *run, const struct model_ask *ask)
     const uint8_t *first = packed + EPB_OBSTACLE_HEADER_BYTES;
     bool is_named = false;
 
-    EXPECT(run, size_bytes <= sizeof packed);
+    EXPECT(run, size_bytes <= sizeof(packed));
     EXPECT(run, epb_lease_cycle_pack(run->leases, &run->now, packed) == size_bytes);
     for (unsigned i = 0; i < MODEL_NAMES; i++) {
         is_named = is_named || ask->names[i] == epb_get_u64(first + 11);
@@ -193,7 +193,7 @@ op_ask(struct run *run, const struct op *op)
         .worker = run_worker_name(op->worker),
         .ttl_ms = ask.ttl,
         .wait_ms = ask.wait,
-        .value = {names, sizeof names},
+        .value = {names, sizeof(names)},
         .count = (int64_t)ask.count,
     };
     const struct epb_lease_ask wish = {

@@ -13,7 +13,7 @@ on_ready(void *context, void *user)
 static void
 run_start(struct run *run, const struct history *history, struct epb_arena *arena)
 {
-    memset(run, 0, sizeof *run);
+    memset(run, 0, sizeof(*run));
     run->arena = arena;
     run->now = (struct epb_time){.boot_ms = 5, .mono_ms = 1000, .wall_ms = 1 << 20};
     run->waits = epb_waits_new(arena, &run->quota, history->max_waits, on_ready, run);

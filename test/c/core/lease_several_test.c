@@ -25,10 +25,10 @@ things_of(const struct office *office, uint64_t token)
 
         epb_grant_look_at(grant, i, &view);
         if (view.kind == EPB_KIND_POOL) {
-            snprintf(at, sizeof things.text - used, "%s%.*s", i == 0 ? "" : " ",
+            snprintf(at, sizeof(things.text) - used, "%s%.*s", i == 0 ? "" : " ",
                      (int)view.value.size_bytes, (const char *)view.value.data);
         } else {
-            snprintf(at, sizeof things.text - used, "%s%u", i == 0 ? "" : " ",
+            snprintf(at, sizeof(things.text) - used, "%s%u", i == 0 ? "" : " ",
                      (unsigned)view.number);
         }
     }
@@ -368,7 +368,7 @@ Test(lease_several, two_that_clear_at_a_time_miss_nothing)
 
     office_open(&office);
     for (unsigned i = 0; i < 20; i++) {
-        snprintf(key, sizeof key, "%c%u", i % 2 == 0 ? 'l' : 'r', i);
+        snprintf(key, sizeof(key), "%c%u", i % 2 == 0 ? 'l' : 'r', i);
         cr_assert_eq(limit(&office, key, 2), EPB_OK);
     }
     epb_lease_clear_begin(office.leases, &left);

@@ -90,7 +90,7 @@ Test(lease, elements_are_equal_when_kind_and_bytes_are)
     office_open(&office);
     a = enter(&office);
     cr_assert_eq(fill_whole(office.leases, bytes_of("p"),
-                            (struct epb_bytes){packed, sizeof packed}, EPB_DEFINE_ONCE,
+                            (struct epb_bytes){packed, sizeof(packed)}, EPB_DEFINE_ONCE,
                             false, &office.now, &created, &size),
                  EPB_OK);
     cr_assert_eq(size, 3);

@@ -26,8 +26,8 @@ search(struct epb_near_budget *budget, const char *wanted, const char *const *na
     for (unsigned i = 0; i < near.count; i++) {
         size_t used = strlen(found.text);
 
-        snprintf(found.text + used, sizeof found.text - used, "%s%.*s", i == 0 ? "" : " ",
-                 (int)near.names[i].name.size_bytes,
+        snprintf(found.text + used, sizeof(found.text) - used, "%s%.*s",
+                 i == 0 ? "" : " ", (int)near.names[i].name.size_bytes,
                  (const char *)near.names[i].name.data);
     }
     return found;

@@ -154,7 +154,7 @@ Test(slots, without_memory_nothing_changes)
 Test(slots, agrees_with_a_plain_array)
 {
     const unsigned count = 9000;
-    bool *taken = calloc(count + 1, sizeof *taken);
+    bool *taken = calloc(count + 1, sizeof(*taken));
     struct random random = {random_seed("slots")};
     struct fixture fixture = fixture_new();
 

@@ -225,7 +225,7 @@ model_plan(struct run *run, unsigned key, uint64_t new_bytes, bool *gone)
     uint64_t at = 0;
     unsigned next;
 
-    memset(gone, 0, KEYS * sizeof *gone);
+    memset(gone, 0, KEYS * sizeof(*gone));
     status = model_quota(run, key, new_bytes, gone);
     if (!run->options.evict_lru) {
         return status;
@@ -405,7 +405,7 @@ step_incr(struct run *run, unsigned key)
     }
     long old = strtol(text, &end, 10);
     char sum[32];
-    int length = snprintf(sum, sizeof sum, "%lld", (long long)(old + by));
+    int length = snprintf(sum, sizeof(sum), "%lld", (long long)(old + by));
 
     if (out_of_memory(run, armed, status, key, (size_t)length)) {
         return;
@@ -414,7 +414,7 @@ step_incr(struct run *run, unsigned key)
 
     /* Only a number that is printed the same way counts, up to its last byte: a NUL may
      * follow it. */
-    snprintf(again, sizeof again, "%ld", old);
+    snprintf(again, sizeof(again), "%ld", old);
     if (!counts || item->exists * item->flags != 0 || strcmp(again, text) != 0 ||
         (item->exists && strlen(text) != item->size_bytes)) {
         CHECK(run, status == EPB_NOT_A_NUMBER);
@@ -690,7 +690,7 @@ history(uint64_t seed, unsigned variant, unsigned steps)
     const struct epb_store_hooks hooks = {on_change, may_store, may_evict, &run};
     struct epb_mem_stats stats;
 
-    memset(&run, 0, sizeof run);
+    memset(&run, 0, sizeof(run));
     run.seed = seed * 1000 + variant;
     run.random.state = run.seed;
     epb_options_default(&run.options);

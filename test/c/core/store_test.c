@@ -21,8 +21,9 @@ on_change(void *context, enum epb_event_kind kind, struct epb_bytes key, uint64_
     size_t length = strlen(told);
 
     cr_assert_eq(context, &options);
-    snprintf(told + length, sizeof told - length, "%s%s %.*s %d", length == 0 ? "" : ", ",
-             names[kind], (int)key.size_bytes, (const char *)key.data, (int)version);
+    snprintf(told + length, sizeof(told) - length, "%s%s %.*s %d",
+             length == 0 ? "" : ", ", names[kind], (int)key.size_bytes,
+             (const char *)key.data, (int)version);
 }
 
 static bool
@@ -138,7 +139,7 @@ Test(store, gives_back_what_was_written)
     open_store();
     const struct epb_write write = {
         .key = bytes_of("__proto__"),
-        .value = {data, sizeof data},
+        .value = {data, sizeof(data)},
         .value_flags = EPB_F_BINARY | EPB_F_GZIP,
         .ttl_ms = 500,
     };
@@ -160,7 +161,7 @@ Test(store, empty_and_large_values_and_the_longest_key)
 
     open_store();
     memset(key, 'k', EPB_KEY_MAX_BYTES);
-    memset(value, 'v', sizeof value - 1);
+    memset(value, 'v', sizeof(value) - 1);
     set(key, value, 10);
     set("empty", "", 10);
     assert_value(key, value);
@@ -254,7 +255,7 @@ Test(store, names_that_expired_are_remembered_for_a_while)
     char key[16];
 
     open_store();
-    for (size_t i = 0; i < sizeof exact_ms / sizeof exact_ms[0]; i++) {
+    for (size_t i = 0; i < sizeof(exact_ms) / sizeof(exact_ms[0]); i++) {
         now = time_at(1000);
         set("key", "value", exact_ms[i]);
         now = time_at(1000 + exact_ms[i] + 40);
@@ -270,7 +271,7 @@ Test(store, names_that_expired_are_remembered_for_a_while)
     cr_assert(epb_store_del(store, bytes_of("key"), &now));
     cr_assert_not(epb_store_gone(store, bytes_of("key"), &now, &view));
     for (unsigned i = 0; i < EPB_GONE_MAX + 2; i++) {
-        (void)snprintf(key, sizeof key, "key-%u", i);
+        (void)snprintf(key, sizeof(key), "key-%u", i);
         set(key, "value", 10 + i);
     }
     now = time_at(now.boot_ms + 10 + EPB_GONE_MAX + 2);
@@ -451,7 +452,7 @@ Test(store, only_integers_are_counted)
     int64_t number;
 
     open_store();
-    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
+    for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         set("n", others[i], 100);
         cr_assert_eq(epb_store_incr(store, bytes_of("n"), 1, 100, &now, &number),
                      EPB_NOT_A_NUMBER, "%s", others[i]);
@@ -849,7 +850,7 @@ static const char secret[] = "sk-live-51HxYq-do-not-leave-this-behind";
 static unsigned
 times_stored(void)
 {
-    return times_in_memory(arena, secret, sizeof secret - 1);
+    return times_in_memory(arena, secret, sizeof(secret) - 1);
 }
 
 Test(store, deleted_and_replaced_values_are_wiped)
@@ -859,7 +860,7 @@ Test(store, deleted_and_replaced_values_are_wiped)
     open_store();
     /* Keeps the memory of the others in place. */
     set("neighbour", "0123456789012345678901234567890123456789", 1000);
-    memset(longer, 'x', sizeof longer - 1);
+    memset(longer, 'x', sizeof(longer) - 1);
     set("key", secret, 1000);
     cr_assert_eq(times_stored(), 1);
     cr_assert(epb_store_del(store, bytes_of("key"), &now));

@@ -61,7 +61,7 @@ request_of(const char *key, int64_t limit, uint64_t period_ms)
 static enum epb_status
 take(struct epb_request request)
 {
-    memset(&answer, 0x55, sizeof answer);
+    memset(&answer, 0x55, sizeof(answer));
     return epb_throttle_take(throttles, party, &request, &now, &answer);
 }
 
@@ -397,7 +397,7 @@ history(uint64_t seed, unsigned steps)
         unsigned key = random_below(&random, MODEL_KEYS);
         struct epb_request request = some_request(&random, key);
 
-        snprintf(place, sizeof place, "seed %llu step %u", (unsigned long long)seed,
+        snprintf(place, sizeof(place), "seed %llu step %u", (unsigned long long)seed,
                  step);
         check_take(&models[key], &request, place);
         switch (random_below(&random, 8)) {
@@ -532,7 +532,7 @@ Test(throttle, clear_forgets_what_has_the_prefix_and_is_not_waited_for)
     char key[16];
 
     for (unsigned i = 0; i < 300; i++) {
-        (void)snprintf(key, sizeof key, "%s-%u", i % 3 == 0 ? "other" : "run", i);
+        (void)snprintf(key, sizeof(key), "%s-%u", i % 3 == 0 ? "other" : "run", i);
         cr_assert(allowed(request_of(key, 1, 1000)));
     }
     cr_assert(allowed(request_of("run-waited", 1, 1000)));
@@ -580,7 +580,7 @@ crowd_drop(struct crowd *crowd, unsigned place)
 {
     crowd->count--;
     memmove(&crowd->queue[place], &crowd->queue[place + 1],
-            (crowd->count - place) * sizeof crowd->queue[0]);
+            (crowd->count - place) * sizeof(crowd->queue[0]));
 }
 
 /* The id that is granted in this ms; 0: none any more. */
@@ -664,7 +664,7 @@ Test(throttle, waiting_agrees_with_a_model)
     char place[64];
 
     for (unsigned step = 0; step < 20000; step++) {
-        snprintf(place, sizeof place, "seed %llu step %u", (unsigned long long)seed,
+        snprintf(place, sizeof(place), "seed %llu step %u", (unsigned long long)seed,
                  step);
         /* Others that leave may let the first one go in this very ms. */
         for (;;) {

@@ -100,15 +100,15 @@ next_of(struct epb_party *whose, size_t max_bytes)
     if (!epb_watch_next(watches, whose, max_bytes, &id, &packed)) {
         return text;
     }
-    length = (size_t)snprintf(text, sizeof text, "%u:", id);
+    length = (size_t)snprintf(text, sizeof(text), "%u:", id);
     for (size_t at = 0; at < packed.size_bytes;) {
         const uint8_t *event = packed.data + at;
         unsigned key_bytes = epb_get_u16(event + 9);
 
-        length += (size_t)snprintf(text + length, sizeof text - length, "%s %s %.*s %llu",
-                                   at == 0 ? "" : ",", names[event[0]], (int)key_bytes,
-                                   (const char *)event + EPB_EVENT_HEADER_BYTES,
-                                   (unsigned long long)epb_get_u64(event + 1));
+        length += (size_t)snprintf(
+            text + length, sizeof(text) - length, "%s %s %.*s %llu", at == 0 ? "" : ",",
+            names[event[0]], (int)key_bytes, (const char *)event + EPB_EVENT_HEADER_BYTES,
+            (unsigned long long)epb_get_u64(event + 1));
         at += EPB_EVENT_HEADER_BYTES + key_bytes;
     }
     return text;
@@ -309,7 +309,7 @@ Test(watch, events_are_wiped_once_they_are_taken)
     change(EPB_EVENT_SET, secret, 1);
     cr_assert_str_eq(next(), "1: set a-key-that-tells-a-lot 1");
     epb_watch_forget(watches);
-    cr_assert_eq(times_in_memory(NULL, secret, sizeof secret - 1), 0);
+    cr_assert_eq(times_in_memory(NULL, secret, sizeof(secret) - 1), 0);
 }
 
 Test(watch, watchers_count_as_waiting)
@@ -416,7 +416,7 @@ Test(watch, prefixes_of_all_lengths_come_and_go)
             cr_assert_eq(epb_watch_cancel(watches, party, i + 1), live[i]);
             live[i] = false;
         }
-        memset(key, 'a', sizeof key);
+        memset(key, 'a', sizeof(key));
         key[random_below(&random, 25)] = 'b';
         key[25] = '\0';
         change(EPB_EVENT_SET, key, step);

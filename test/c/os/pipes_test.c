@@ -34,7 +34,7 @@ await_pipes(int fd, unsigned count)
     }
 }
 
-/* --- A raw peer with pipes --- */
+/* A raw peer with pipes */
 
 struct peer {
     int socket;
@@ -141,8 +141,9 @@ pipe_receive(const struct peer *peer, uint8_t *out, size_t size_bytes)
     while (size_bytes != 0) {
         ssize_t got = read(peer->ends.in, out, size_bytes);
         cr_assert_geq(got, 0, "read: %s", strerror(errno));
-        if (got == 0)
+        if (got == 0) {
             return false;
+        }
         out += got;
         size_bytes -= (size_t)got;
     }
@@ -155,8 +156,9 @@ static uint8_t room[1 << 20];
 static bool
 pipe_answer(const struct peer *peer, struct epb_reply *reply)
 {
-    if (!pipe_receive(peer, room, EPB_FRAME_LENGTH_BYTES))
+    if (!pipe_receive(peer, room, EPB_FRAME_LENGTH_BYTES)) {
         return false;
+    }
     size_t size_bytes = epb_get_u32(room);
     cr_assert_lt(size_bytes, sizeof(room) - EPB_FRAME_LENGTH_BYTES);
     cr_assert(pipe_receive(peer, room + EPB_FRAME_LENGTH_BYTES, size_bytes));
@@ -184,7 +186,7 @@ pipe_ping(const struct peer *peer)
     cr_assert_eq(pipe_ask(peer, &ping).status, EPB_OK);
 }
 
-/* --- Ends --- */
+/* Ends */
 
 static void
 expect_end(int fd, int access_mode)
@@ -258,15 +260,16 @@ Test(pipes, half_of_the_descriptors_are_left_to_those_who_connect)
     cr_assert_not(epb_pipes_any(&own) || epb_pipes_any(&peers));
 }
 
-/* --- Taking them --- */
+/* Taking them */
 
 static unsigned
 count_descriptors(void)
 {
     unsigned count = 0;
 
-    for (int fd = 0; fd < 1024; fd++)
+    for (int fd = 0; fd < 1024; fd++) {
         count += fcntl(fd, F_GETFD) >= 0;
+    }
     return count;
 }
 
@@ -276,8 +279,9 @@ await_descriptors(unsigned count)
 {
     uint64_t until_ns = epb_sys_ticks_ns() + PATIENCE_S * UINT64_C(1000000000);
 
-    while (count_descriptors() != count)
+    while (count_descriptors() != count) {
         cr_assert(epb_sys_ticks_ns() < until_ns, "%u descriptors", count_descriptors());
+    }
 }
 
 Test(pipes, what_comes_and_is_no_pair_of_ends_is_closed)
@@ -328,7 +332,7 @@ Test(pipes, what_comes_and_is_no_pair_of_ends_is_closed)
     cr_assert_eq(epb_pipes_receive(sockets[1], &byte, 1, &taken), 0, "the end");
 }
 
-/* --- A broker and its peers --- */
+/* A broker and its peers */
 
 Test(pipes, a_peer_goes_over_and_is_served_there, .init = begin, .fini = end)
 {
@@ -486,8 +490,9 @@ Test(pipes, a_peer_goes_back_when_it_has_read_a_full_pipe, .init = begin, .fini 
 
     peer_set(other, "key", 'v', 200000, 60000);
     for (int round = 0; round < 10; round++) {
-        for (int i = 0; i < COUNT; i++)
+        for (int i = 0; i < COUNT; i++) {
             pipe_send(&peer, &get);
+        }
         peer_ping(other);
         peer_ping(other);
         pipe_send(&peer, &back);
@@ -518,8 +523,9 @@ Test(pipes, it_comes_when_a_full_socket_has_been_read, .init = begin, .fini = en
     struct answer answer;
 
     peer_set(other, "key", 'v', 200000, 60000);
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < COUNT; i++) {
         peer_request(peer.socket, &get);
+    }
     /* The broker has filled the socket, and waits; then it hears of the wish. */
     peer_ping(other);
     peer_ping(other);
@@ -556,6 +562,7 @@ Test(pipes, a_peer_that_has_gone_is_missed_at_once, .init = begin, .fini = end)
     struct peer peer = peer_on_pipes();
     int other = peer_open(&broker);
     struct epb_request lock = request_of(EPB_ACTION_LOCK, 6, "lock");
+
     lock.worker = bytes_of("worker");
 
     cr_assert_eq(pipe_ask(&peer, &lock).status, EPB_OK);
@@ -566,8 +573,9 @@ Test(pipes, a_peer_that_has_gone_is_missed_at_once, .init = begin, .fini = end)
     struct epb_request set = request_of(EPB_ACTION_INCR, 7, "words");
     set.flags = EPB_F_TTL;
     set.ttl_ms = 60000;
-    for (int i = 0; i < 500; i++)
+    for (int i = 0; i < 500; i++) {
         pipe_send(&peer, &set);
+    }
     close(peer.socket);
     struct answer answer;
     cr_assert(peer_answer(other, &answer));
@@ -586,12 +594,14 @@ Test(pipes, a_peer_that_closes_its_pipe_is_answered_and_let_go, .init = begin,
     struct epb_request ping = request_of(EPB_ACTION_PING, 1, NULL);
     struct epb_reply reply;
 
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 200; i++) {
         pipe_send(&peer, &ping);
+    }
     close(peer.ends.out);
     peer.ends.out = -1;
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 200; i++) {
         cr_assert(pipe_answer(&peer, &reply));
+    }
     cr_assert_not(pipe_answer(&peer, &reply));
     peer_expect_end(peer.socket);
     peer_close(&peer);
@@ -654,8 +664,9 @@ Test(pipes, who_goes_without_reading_is_let_go, .init = begin, .fini = end)
     struct epb_request get = request_of(EPB_ACTION_GET, 1, "key");
 
     peer_set(other, "key", 'v', 200000, 60000);
-    for (int i = 0; i < 50; i++)
+    for (int i = 0; i < 50; i++) {
         pipe_send(&peer, &get);
+    }
     close(peer.socket);
     /* The ends stay open here, as somebody might hold them. */
     peer_await_stat(other, "connections", "1");
@@ -670,15 +681,17 @@ Test(pipes, only_so_many_get_them, .init = begin, .fini = end)
     unsigned before = count_pipes();
     struct peer late = {.ends = EPB_PIPE_NO_ENDS};
 
-    for (unsigned i = 0; i < EPB_CONN_PIPED_MAX; i++)
+    for (unsigned i = 0; i < EPB_CONN_PIPED_MAX; i++) {
         peers[i] = i % 2 == 0 ? peer_with_pipes() : peer_on_pipes();
+    }
     late.socket = peer_open(&broker);
     cr_assert_eq(ask_for_pipes(&late), EPB_OK);
     cr_assert_not(epb_pipes_any(&late.ends));
     peer_ping(late.socket);
     close(late.socket);
-    for (unsigned i = 0; i < EPB_CONN_PIPED_MAX; i++)
+    for (unsigned i = 0; i < EPB_CONN_PIPED_MAX; i++) {
         peer_close(&peers[i]);
+    }
     await_pipes(other, before);
     struct peer next = peer_on_pipes();
     pipe_ping(&next);
@@ -735,16 +748,19 @@ Test(pipes, draining_answers_what_is_in_the_pipe)
     struct epb_reply reply;
 
     peer_ping(socket_peer);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         pipe_send(&peer, &ping);
+    }
     epb_server_drain(broker.server, PATIENCE_S * 1000);
     /* It may have drained by then; if not, nobody goes anywhere any more. */
     struct answer answer;
     peer_request(socket_peer, &ask);
-    if (peer_answer(socket_peer, &answer))
+    if (peer_answer(socket_peer, &answer)) {
         cr_assert_eq(answer.status, EPB_DRAINING);
-    for (int i = 0; i < 100; i++)
+    }
+    for (int i = 0; i < 100; i++) {
         cr_assert(pipe_answer(&peer, &reply));
+    }
     cr_assert_not(pipe_answer(&peer, &reply));
     broker_await_event(&broker, EPB_SERVER_STOPPED, 1);
     peer_close(&peer);

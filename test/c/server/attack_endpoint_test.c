@@ -17,7 +17,7 @@
 #define NOBODY 65534
 #define LOCK "broker-attacked.lock"
 
-/* --- A child, system call by system call --- */
+/* A child, system call by system call */
 
 struct stepped {
     mode_t mask;
@@ -33,12 +33,14 @@ be_stepped(const struct stepped *stepped)
 {
     struct epb_endpoint *endpoint = NULL;
 
-    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
         _exit(77);
+    }
     (void)raise(SIGSTOP);
     (void)umask(stepped->mask);
-    if (open_endpoint(stepped->pipe_id, &endpoint) == 0)
+    if (open_endpoint(stepped->pipe_id, &endpoint) == 0) {
         epb_endpoint_close(endpoint);
+    }
     _exit(0);
 }
 
@@ -52,8 +54,9 @@ step_through(const struct stepped *stepped)
     own_directory();
     pid_t child = fork();
     cr_assert_geq(child, 0);
-    if (child == 0)
+    if (child == 0) {
         be_stepped(stepped);
+    }
     cr_assert_eq(waitpid(child, &status, 0), child);
     if (WIFEXITED(status)) {
         cr_assert_eq(WEXITSTATUS(status), 77);
@@ -64,10 +67,12 @@ step_through(const struct stepped *stepped)
         0);
     while (WIFSTOPPED(status)) {
         bool done = stepped->at_stop(stepped->context, stops++);
-        if (done && stepped->kill)
+        if (done && stepped->kill) {
             cr_assert_eq(kill(child, SIGKILL), 0);
-        if (ptrace(PTRACE_SYSCALL, child, NULL, NULL) != 0)
+        }
+        if (ptrace(PTRACE_SYSCALL, child, NULL, NULL) != 0) {
             cr_assert_eq(errno, ESRCH);
+        }
         cr_assert_eq(waitpid(child, &status, 0), child);
     }
     cr_assert(stepped->kill || (WIFEXITED(status) && WEXITSTATUS(status) == 0),
@@ -75,7 +80,7 @@ step_through(const struct stepped *stepped)
     return stops;
 }
 
-/* --- Never open to others --- */
+/* Never open to others */
 
 struct seen {
     unsigned sockets;
@@ -94,8 +99,9 @@ look_at_rights(void *context, const char *name)
     cr_assert_eq(status.st_mode & 0077, 0, "%s has mode %o under umask %o", name,
                  (unsigned)status.st_mode & 07777, (unsigned)seen->mask);
     seen->sockets += S_ISSOCK(status.st_mode);
-    if (!S_ISSOCK(status.st_mode) || strncmp(name, "broker-", 7) != 0)
+    if (!S_ISSOCK(status.st_mode) || strncmp(name, "broker-", 7) != 0) {
         return;
+    }
     seen->visible++;
     cr_assert_eq(status.st_mode & 07777, 0700);
     cr_assert_eq(connect_error(path), 0, "a name that does not listen");
@@ -132,20 +138,23 @@ Test(attack_endpoint, at_no_instant_do_others_have_rights_under_any_umask)
 static _Noreturn void
 hammer(atomic_uint *tries, atomic_bool *stop)
 {
-    if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+    if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0) {
         _exit(2);
+    }
     while (!atomic_load(stop)) {
         DIR *entries = opendir(own_directory());
-        if (entries == NULL)
+        if (entries == NULL) {
             _exit(3);
+        }
         for (struct dirent *entry = readdir(entries); entry != NULL;
              entry = readdir(entries)) {
             if (strstr(entry->d_name, "broker-") == NULL &&
                 strstr(entry->d_name, ".epb-") == NULL) {
                 continue;
             }
-            if (connect_error(in_directory(entry->d_name)) == 0)
+            if (connect_error(in_directory(entry->d_name)) == 0) {
                 _exit(1);
+            }
             atomic_fetch_add(tries, 1);
         }
         closedir(entries);
@@ -161,15 +170,17 @@ Test(attack_endpoint, another_user_never_gets_through_while_brokers_start)
     };
     int status = -1;
 
-    if (geteuid() != 0)
+    if (geteuid() != 0) {
         cr_skip("only root can become another user");
+    }
     struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(shared, MAP_FAILED);
     cr_assert_eq(chmod(own_directory(), 0755), 0);
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
         hammer(&shared->tries, &shared->stop);
+    }
     mode_t before = umask(0);
     unsigned rounds = 0;
     /* As many starts as it takes until it has tried often, and some more. */
@@ -217,7 +228,7 @@ Test(attack_endpoint, every_bit_of_a_random_name_is_random)
     remove_own_directory();
 }
 
-/* --- Other things under the names --- */
+/* Other things under the names */
 
 /* What somebody put in the directory, and how it looked then. */
 struct decoy {
@@ -282,8 +293,9 @@ put_decoy(unsigned kind, const char *name)
         cr_assert_eq(symlink(in_directory("target-socket"), path), 0);
         return true;
     case 6: /* another user's dead socket */
-        if (geteuid() != 0)
+        if (geteuid() != 0) {
             return false;
+        }
         leave_dead_socket(path);
         cr_assert_eq(chown(path, NOBODY, NOBODY), 0);
         return true;
@@ -359,8 +371,9 @@ Test(attack_endpoint, another_users_lock_file_is_left_alone)
     struct epb_endpoint *endpoint = NULL;
     struct decoy decoy;
 
-    if (geteuid() != 0)
+    if (geteuid() != 0) {
         cr_skip("only root can make another user's file");
+    }
     own_directory();
     make_file(LOCK);
     cr_assert_eq(chown(in_directory(LOCK), NOBODY, NOBODY), 0);
@@ -370,7 +383,7 @@ Test(attack_endpoint, another_users_lock_file_is_left_alone)
     clean_directory();
 }
 
-/* --- Somebody who may rename in the directory --- */
+/* Somebody who may rename in the directory */
 
 struct swapper {
     unsigned after; /* how many stops show the name before it is exchanged */
@@ -385,10 +398,12 @@ swap_name(void *context, const char *name)
 {
     struct swapper *swapper = context;
 
-    if (swapper->done || strncmp(name, swapper->prefix, strlen(swapper->prefix)) != 0)
+    if (swapper->done || strncmp(name, swapper->prefix, strlen(swapper->prefix)) != 0) {
         return;
-    if (swapper->shown++ < swapper->after)
+    }
+    if (swapper->shown++ < swapper->after) {
         return;
+    }
     swapper->done = true;
     cr_assert_eq(unlink(in_directory(name)), 0);
     cr_assert_eq(symlink(in_directory(swapper->target), in_directory(name)), 0);
@@ -442,7 +457,7 @@ Test(attack_endpoint, links_put_in_its_way_lead_it_nowhere)
     }
 }
 
-/* --- Killed at every instant --- */
+/* Killed at every instant */
 
 static bool
 is_stop(void *context, unsigned stop)
@@ -459,8 +474,9 @@ Test(attack_endpoint, whenever_it_is_killed_the_next_of_its_name_starts)
             .pipe_id = "attacked", .kill = true, .at_stop = is_stop, .context = &at};
         struct epb_endpoint *endpoint = NULL;
         unsigned stopped = step_through(&stepped);
-        if (stopped <= at)
+        if (stopped <= at) {
             stops = at;
+        }
         cr_assert_eq(open_endpoint("attacked", &endpoint), 0, "killed at stop %u", at);
         cr_assert_eq(connect_error(in_directory(NAME)), 0);
         epb_endpoint_close(endpoint);
@@ -471,7 +487,7 @@ Test(attack_endpoint, whenever_it_is_killed_the_next_of_its_name_starts)
     clean_directory();
 }
 
-/* --- A rival at every instant --- */
+/* A rival at every instant */
 
 struct rival {
     unsigned at;
@@ -516,35 +532,40 @@ Test(attack_endpoint, whenever_a_rival_starts_it_is_refused_or_keeps_the_name)
             cr_assert_eq(rival.error, UV_EADDRINUSE);
         }
         clean_directory();
-        if (!rival.tried)
+        if (!rival.tried) {
             break;
+        }
     }
     cr_assert(refused > 0 && kept > 0);
 }
 
-/* --- The lock --- */
+/* The lock */
 
 /* A umask that takes the owner's rights makes no lock that outlasts its broker. */
 Test(attack_endpoint, a_lock_made_under_any_umask_can_be_taken_again)
 {
     int status = -1;
 
-    if (geteuid() != 0)
+    if (geteuid() != 0) {
         cr_skip("as whoever runs the tests; root ignores rights");
+    }
     cr_assert_eq(chmod(own_directory(), 01777), 0);
     pid_t child = fork();
     if (child == 0) {
         struct epb_endpoint *endpoint = NULL;
-        if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+        if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0) {
             _exit(2);
+        }
         (void)umask(0777);
-        if (open_endpoint("attacked", &endpoint) != 0)
+        if (open_endpoint("attacked", &endpoint) != 0) {
             _exit(3);
+        }
         /* As after SIGKILL: another process finds the lock, the first while it is held.
          */
         struct epb_endpoint *second = NULL;
-        if (open_endpoint("attacked", &second) != UV_EADDRINUSE)
+        if (open_endpoint("attacked", &second) != UV_EADDRINUSE) {
             _exit(4);
+        }
         _exit(0);
     }
     cr_assert_eq(waitpid(child, &status, 0), child);

@@ -28,19 +28,24 @@ contend(struct race *race, bool die)
     for (unsigned i = 0; i < STARTS; i++) {
         struct epb_endpoint *endpoint = NULL;
         int error = open_endpoint("attacked", &endpoint);
-        if (error != 0 && error != UV_EADDRINUSE)
+        if (error != 0 && error != UV_EADDRINUSE) {
             _exit(10);
-        if (error != 0)
+        }
+        if (error != 0) {
             continue;
-        if (atomic_fetch_add(&race->holders, 1) != 0)
+        }
+        if (atomic_fetch_add(&race->holders, 1) != 0) {
             _exit(11);
+        }
         atomic_fetch_add(&race->started, 1);
-        if (connect_error(epb_endpoint_path(endpoint)) != 0)
+        if (connect_error(epb_endpoint_path(endpoint)) != 0) {
             _exit(12);
+        }
         if (die) {
             /* Holds it until it is killed. */
-            for (;;)
+            for (;;) {
                 pause();
+            }
         }
         atomic_fetch_sub(&race->holders, 1);
         epb_endpoint_close(endpoint);
@@ -54,11 +59,13 @@ start_twelve(struct race *race, pid_t children[TWELVE], bool die)
     memset(race, 0, sizeof(*race));
     for (unsigned i = 0; i < TWELVE; i++) {
         children[i] = fork();
-        if (children[i] == 0)
+        if (children[i] == 0) {
             contend(race, die);
+        }
     }
-    while (atomic_load(&race->ready) < TWELVE)
+    while (atomic_load(&race->ready) < TWELVE) {
         (void)usleep(100);
+    }
     atomic_store(&race->go, true);
 }
 
@@ -90,8 +97,9 @@ Test(attack_race, twelve_starts_at_once_give_one_broker)
         }
         cr_assert_eq(atomic_load(&race->started), 1);
         cr_assert_eq(connect_error(in_directory(NAME)), 0);
-        for (unsigned i = 0; i < TWELVE; i++)
+        for (unsigned i = 0; i < TWELVE; i++) {
             (void)kill(children[i], SIGKILL);
+        }
         cr_assert_gt(wait(&status), 0);
         cr_assert(WIFSIGNALED(status));
         cr_assert_eq(connect_error(in_directory(NAME)), UV_ECONNREFUSED);

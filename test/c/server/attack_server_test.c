@@ -10,7 +10,7 @@
 #include "server/conn.h"
 #include "wire/channel.h"
 
-/* --- Peers, with a secret or without --- */
+/* Peers, with a secret or without */
 
 static const char secret_text[] = "a secret of some length";
 
@@ -110,7 +110,7 @@ hear(struct peer *peer)
     }
 }
 
-/* --- Holding the broker --- */
+/* Holding the broker */
 
 struct gate {
     pthread_mutex_t lock;
@@ -130,8 +130,9 @@ on_event(void *context, enum epb_server_event event, struct epb_bytes json)
     char line[512];
 
     (void)context;
-    if (event != EPB_SERVER_LOG || json.size_bytes >= sizeof(line))
+    if (event != EPB_SERVER_LOG || json.size_bytes >= sizeof(line)) {
         return;
+    }
     memcpy(line, json.data, json.size_bytes);
     line[json.size_bytes] = '\0';
     pthread_mutex_lock(&gate.lock);
@@ -139,8 +140,9 @@ on_event(void *context, enum epb_server_event event, struct epb_bytes json)
         gate.floods++;
         gate.seen++;
     }
-    if (strstr(line, "\"key\":\"polite\"") != NULL)
+    if (strstr(line, "\"key\":\"polite\"") != NULL) {
         gate.before = gate.floods;
+    }
     if (gate.wanted && strstr(line, "\"key\":\"gate\"") != NULL) {
         gate.wanted = false;
         gate.held = true;
@@ -180,7 +182,7 @@ let_go(struct peer *keeper)
     cr_assert_eq(hear(keeper), 1);
 }
 
-/* --- Four floods and a polite client --- */
+/* Four floods and a polite client */
 
 enum {
     FLOODS = 4,
@@ -197,10 +199,12 @@ struct flood {
 static struct epb_bytes
 next_piece(struct flood *flood, struct epb_bytes request)
 {
-    if (flood->peer.channel == NULL)
+    if (flood->peer.channel == NULL) {
         return request;
-    if (flood->sent == 0)
+    }
+    if (flood->sent == 0) {
         cr_assert_eq(epb_channel_send(flood->peer.channel, request), EPB_OK);
+    }
     return epb_channel_output(flood->peer.channel);
 }
 
@@ -220,10 +224,12 @@ fill(struct flood *flood, struct epb_bytes request)
             return requests;
         }
         flood->sent += (size_t)part;
-        if (flood->sent < piece.size_bytes)
+        if (flood->sent < piece.size_bytes) {
             continue;
-        if (flood->peer.channel != NULL)
+        }
+        if (flood->peer.channel != NULL) {
             epb_channel_sent(flood->peer.channel, piece.size_bytes);
+        }
         flood->sent = 0;
         requests++;
     }
@@ -247,8 +253,9 @@ begin_flood(struct broker *broker, bool sealed)
     broker_init(broker);
     broker->options.debug = true;
     broker->options.on_event = on_event;
-    if (sealed)
+    if (sealed) {
         broker->options.secret = bytes_of(secret_text);
+    }
     broker_start(broker);
 }
 
@@ -271,8 +278,9 @@ rounds(struct flood *floods, struct peer *polite, struct peer *keeper,
         say(polite, &polite_request);
         let_go(keeper);
         cr_assert_eq(hear(polite), 2);
-        if (round == 0)
+        if (round == 0) {
             cr_assert_geq(waiting, waiting_requests, "%u", waiting);
+        }
         pthread_mutex_lock(&gate.lock);
         unsigned before = gate.before;
         pthread_mutex_unlock(&gate.lock);
@@ -427,7 +435,7 @@ Test(attack_server, floods_of_long_lines_get_a_turn_each_and_no_more)
     flood_with_lines(line, EPB_CONN_TURN_BYTES / (unsigned)size + 1, 8 * FLOODS);
 }
 
-/* --- Replies that nobody reads --- */
+/* Replies that nobody reads */
 
 static uint64_t
 stat_of(int fd, const char *name)
@@ -539,7 +547,7 @@ Test(attack_server, of_too_much_unread_the_largest_goes_and_the_small_stay)
     broker_stop(&broker);
 }
 
-/* --- Requests that never end --- */
+/* Requests that never end */
 
 /* Sends all but the last byte of a request; false when it was dropped meanwhile. */
 static bool
@@ -550,8 +558,9 @@ send_half(int fd, struct epb_bytes frame)
     while (sent < frame.size_bytes - 1) {
         ssize_t part =
             send(fd, frame.data + sent, frame.size_bytes - 1 - sent, MSG_NOSIGNAL);
-        if (part < 0)
+        if (part < 0) {
             return false;
+        }
         sent += (size_t)part;
     }
     return true;

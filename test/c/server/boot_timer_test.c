@@ -35,8 +35,9 @@ begin(void)
     cr_assert_eq(epb_boot_timer_open(&timer, &loop), 0);
     cr_assert_eq(uv_timer_init(&loop, &patience), 0);
     cr_assert_eq(uv_timer_start(&patience, on_patience, PATIENCE_S * 1000, 0), 0);
-    if (timer.fd < 0)
+    if (timer.fd < 0) {
         cr_skip("the system has no such timer");
+    }
 }
 
 static void

@@ -26,7 +26,7 @@ static struct {
     unsigned met;
 } stage;
 
-/* --- What happens between --- */
+/* What happens between */
 
 int
 __real_epb_room_for_pipe(const uv_pipe_t *pipe);
@@ -75,7 +75,7 @@ stay(void)
 {
 }
 
-/* --- Its owner --- */
+/* Its owner */
 
 static void
 on_ready(void *context, struct epb_conn *conn)
@@ -128,8 +128,9 @@ begin_on(bool guarded)
                                           .sessions = {.engine = stage.engine}};
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
     stage.peer = ends[1];
-    if (!guarded && !epb_rights_refuse(ends[0]))
+    if (!guarded && !epb_rights_refuse(ends[0])) {
         cr_skip_test("this system can't refuse descriptors");
+    }
     cr_assert_eq(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
     stage.conn = epb_conn_new(&stage.loop, &stage.owner);
     cr_assert_not_null(stage.conn);
@@ -157,12 +158,13 @@ end(void)
     epb_pool_fini(&stage.owner.sessions.pool);
     epb_engine_free(stage.engine);
     cr_assert_eq(uv_loop_close(&stage.loop), 0);
-    if (stage.peer >= 0)
+    if (stage.peer >= 0) {
         close(stage.peer);
+    }
     epb_pipes_close(&stage.ends);
 }
 
-/* --- Steps --- */
+/* Steps */
 
 /* Reads what the peer has sent, and has a turn. */
 static enum epb_conn_next
@@ -268,7 +270,7 @@ close_and_listen(void)
     cr_assert_eq(stage.called_when_closed, 0);
 }
 
-/* --- The tests --- */
+/* The tests */
 
 static size_t
 left_to_write(void)
@@ -347,7 +349,7 @@ Test(conn, closed_when_its_peer_has_left, .init = begin, .fini = end)
     close_and_listen();
 }
 
-/* --- What is refused --- */
+/* What is refused */
 
 #define MARK "{\"action\":\"set\",\"value\":\"mark-of-what-was-refused"
 
@@ -373,8 +375,9 @@ say_the_refused(void)
 Test(conn, what_is_refused_is_wiped_before_the_peer_has_gone, .init = begin, .fini = end)
 {
     say("?" MARK, 1 + strlen(MARK));
-    while (!stage.conn->lingering)
+    while (!stage.conn->lingering) {
         (void)go_on();
+    }
     cr_assert_not(mark_is_kept(), "what came with it");
     say_the_refused();
     cr_assert_not(mark_is_kept(), "what came after it");
@@ -384,8 +387,9 @@ Test(conn, what_is_refused_is_wiped_before_the_peer_has_gone, .init = begin, .fi
 Test(conn, what_is_refused_is_wiped_when_guarded, .init = begin_guarded, .fini = end)
 {
     say("?", 1);
-    while (!stage.conn->lingering)
+    while (!stage.conn->lingering) {
         (void)go_on();
+    }
     say_the_refused();
     cr_assert_not(mark_is_kept());
     close_and_listen();
@@ -401,7 +405,7 @@ Test(conn, a_word_that_nobody_expects_is_wiped, .init = begin, .fini = end)
     close_and_listen();
 }
 
-/* --- Descriptors that a peer passes --- */
+/* Descriptors that a peer passes */
 
 /* Whoever has the last of it waits a minute when it is closed. */
 static int

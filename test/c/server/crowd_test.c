@@ -11,8 +11,9 @@
 static void
 note(struct epb_crowd *crowd, unsigned served, unsigned times)
 {
-    for (unsigned i = 0; i < times; i++)
+    for (unsigned i = 0; i < times; i++) {
         cr_assert_not(epb_crowd_note(crowd, served), "after %u of them", i + 1);
+    }
 }
 
 Test(crowd, comes_with_many_turns_of_many_and_goes_with_as_many_of_few)
@@ -95,13 +96,16 @@ flood(const int *fds, unsigned count, unsigned requests)
     struct answer answer;
 
     epb_buf_init(&frames, 1 << 20);
-    for (unsigned i = 0; i < requests; i++)
+    for (unsigned i = 0; i < requests; i++) {
         cr_assert_eq(epb_frame_encode_request(&frames, &ping), EPB_OK);
-    for (unsigned i = 0; i < count; i++)
-        peer_send(fds[i], epb_buf_data(&frames), epb_buf_size(&frames));
+    }
     for (unsigned i = 0; i < count; i++) {
-        for (unsigned k = 0; k < requests; k++)
+        peer_send(fds[i], epb_buf_data(&frames), epb_buf_size(&frames));
+    }
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned k = 0; k < requests; k++) {
             cr_assert(peer_answer(fds[i], &answer));
+        }
     }
     epb_buf_fini(&frames);
 }
@@ -115,20 +119,25 @@ Test(crowd, is_served_by_a_thread_with_a_shorter_slice_while_it_is_there)
     struct broker broker;
     int fds[CROWD];
 
-    if (own_ns == 0 || epb_sys_processors() < 2)
+    if (own_ns == 0 || epb_sys_processors() < 2) {
         cr_skip("this system has no slices to ask for, or one processor");
+    }
     broker_init(&broker);
     broker_start(&broker);
-    for (unsigned i = 0; i < CROWD; i++)
+    for (unsigned i = 0; i < CROWD; i++) {
         fds[i] = peer_open(&broker);
+    }
     cr_assert_eq(shortest_slice_ns(), own_ns);
-    while (shortest_slice_ns() == own_ns)
+    while (shortest_slice_ns() == own_ns) {
         flood(fds, CROWD, 2000);
+    }
     cr_assert_eq(shortest_slice_ns(), own_ns / EPB_CROWD_SHARE);
-    while (shortest_slice_ns() != own_ns)
+    while (shortest_slice_ns() != own_ns) {
         peer_ping(fds[0]);
-    for (unsigned i = 0; i < CROWD; i++)
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
         close(fds[i]);
+    }
     broker_stop(&broker);
 }
 

@@ -101,6 +101,7 @@ Test(endpoint, a_random_name_is_a_socket_for_its_owner_alone)
     struct stat status;
 
     size_t prefix = strlen(own_directory());
+
     cr_assert_eq(strncmp(path, own_directory(), prefix), 0);
     cr_assert_eq(strncmp(path + prefix, "/broker-", 8), 0);
     cr_assert_eq(strspn(path + prefix + 8, "0123456789abcdef"), 32);
@@ -320,6 +321,7 @@ Test(endpoint, dead_sockets_are_collected_and_nothing_else)
     size_t kept = sizeof(keep) / sizeof(keep[0]);
 
     struct epb_endpoint *living = open_or_fail(NULL);
+
     for (size_t i = 0; i < kept; i++) {
         leave_dead_socket(in_directory(keep[i]));
     }
@@ -412,8 +414,9 @@ steal_temporary_names(void *unused)
         const struct dirent *entry;
 
         while ((entry = readdir(entries)) != NULL) {
-            if (strncmp(entry->d_name, ".epb-", 5) == 0 && entry->d_name[5] < '4')
+            if (strncmp(entry->d_name, ".epb-", 5) == 0 && entry->d_name[5] < '4') {
                 (void)unlinkat(dirfd(entries), entry->d_name, 0);
+            }
         }
         closedir(entries);
     }
@@ -463,13 +466,16 @@ meet_without_a_number(void)
 
     (void)snprintf(path, sizeof(path), "%s", in_directory(dead_name()));
     leave_dead_socket(path);
-    if (unshare(CLONE_NEWUSER) != 0)
+    if (unshare(CLONE_NEWUSER) != 0) {
         return 77;
-    if (stat(path, &status) != 0 || status.st_uid != geteuid())
+    }
+    if (stat(path, &status) != 0 || status.st_uid != geteuid()) {
         return 1;
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0 ||
-        epb_socket_peer_trusted(ends[0]))
+        epb_socket_peer_trusted(ends[0])) {
         return 2;
+    }
     return epb_stale_remove(path) ? 3 : 0;
 }
 
@@ -479,13 +485,15 @@ Test(endpoint, users_without_a_number_are_not_the_same)
 
     own_directory();
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
         _exit(meet_without_a_number());
+    }
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert_eq(unlink(in_directory(dead_name())), 0);
     remove_own_directory();
-    if (WEXITSTATUS(status) == 77)
+    if (WEXITSTATUS(status) == 77) {
         cr_skip("no user namespaces here");
+    }
     cr_assert_eq(status, 0);
 }
 
@@ -509,6 +517,7 @@ Test(endpoint, a_forked_child_removes_nothing)
     int status = -1;
 
     pid_t child = fork();
+
     if (child == 0) {
         epb_endpoint_close(endpoint);
         _exit(0);
@@ -547,7 +556,7 @@ Test(endpoint, exit_removes_the_names)
     remove_own_directory();
 }
 
-/* --- Signals: what a process that has two endpoints does on one --- */
+/* Signals: what a process that has two endpoints does on one */
 
 enum heeding {
     DEFAULT,
@@ -573,12 +582,15 @@ heed(int number, enum heeding heeding)
 {
     struct sigaction action = {.sa_handler = say_goodbye};
 
-    if (heeding == DEFAULT)
+    if (heeding == DEFAULT) {
         action.sa_handler = SIG_DFL;
-    if (heeding == IGNORED)
+    }
+    if (heeding == IGNORED) {
         action.sa_handler = SIG_IGN;
-    if (heeding == ONE_TIME)
+    }
+    if (heeding == ONE_TIME) {
         action.sa_flags = (int)SA_RESETHAND;
+    }
     cr_assert_eq(sigaction(number, &action, NULL), 0);
 }
 
@@ -606,8 +618,9 @@ signal_a_process(int number, enum heeding heeding)
         (void)open_or_fail("x");
         (void)open_or_fail(NULL);
         (void)raise(number);
-        if (heeding == ONE_TIME)
+        if (heeding == ONE_TIME) {
             (void)raise(number);
+        }
         _exit(LIVED_ON);
     }
     (void)close(ends[1]);
@@ -698,7 +711,7 @@ Test(endpoint, a_full_queue_means_alive)
     remove_own_directory();
 }
 
-/* --- A visible name listens --- */
+/* A visible name listens */
 
 static atomic_bool scanning;
 

@@ -24,7 +24,7 @@ on_ready(void *context)
     (void)context;
 }
 
-/* --- Starting --- */
+/* Starting */
 
 Test(fault_io, a_broker_is_started_whole_or_not_at_all)
 {
@@ -90,7 +90,7 @@ Test(fault_io, without_descriptors_a_broker_is_not_started)
     broker_stop(&broker);
 }
 
-/* --- Serving --- */
+/* Serving */
 
 /* Takes all descriptors below a number, so that the next one needs a larger table. */
 static unsigned
@@ -137,8 +137,9 @@ grow_without_memory(uint64_t countdown, int below)
     peer_ping(old);
     close(fd);
     close(old);
-    while (count != 0)
+    while (count != 0) {
         close(fds[--count]);
+    }
     broker_stop(&broker);
     return served;
 }
@@ -160,7 +161,7 @@ Test(fault_io, a_table_of_descriptors_that_can_not_grow_costs_the_newcomer_only)
     cr_assert_geq(harmed, 3, "%u", harmed);
 }
 
-/* --- Clients --- */
+/* Clients */
 
 static uint8_t room[65536];
 
@@ -201,8 +202,9 @@ ask_once(struct epb_client *client, enum epb_action action)
     epb_buf_fini(&frame);
     /* A want of memory on either side is no wrong secret. */
     cr_assert_neq(status, EPB_AUTH_FAILED);
-    if (status != EPB_OK)
+    if (status != EPB_OK) {
         return false;
+    }
     struct epb_bytes bytes = {room, exchange.received_bytes};
     cr_assert_eq(epb_frame_decode_reply(bytes, &reply), EPB_OK);
     cr_assert_eq(reply.id, 7);
@@ -223,8 +225,9 @@ live(const char *path)
     struct epb_client *client =
         epb_client_new(path, bytes_of(secret_text), on_ready, NULL);
 
-    if (client == NULL)
+    if (client == NULL) {
         return false;
+    }
     if (epb_client_share(client) != EPB_OK) {
         epb_client_free(client);
         return false;
@@ -234,10 +237,12 @@ live(const char *path)
             client, (struct epb_bytes){frame, sizeof(frame)}, 3600000, &id);
         good = ask_once(client, EPB_ACTION_LOCK) && kept == EPB_OK;
         /* Until it has gone over to pipes, and once there. */
-        for (unsigned i = 0; i < EPB_CLIENT_SMALL_IN_ROW + 2; i++)
+        for (unsigned i = 0; i < EPB_CLIENT_SMALL_IN_ROW + 2; i++) {
             good = ask_once(client, EPB_ACTION_PING) && good;
-        if (kept == EPB_OK)
+        }
+        if (kept == EPB_OK) {
             epb_client_unkeep(client, id);
+        }
     } else {
         cr_assert(os_error == UV_ENOMEM || os_error == 0, "%s",
                   epb_os_error_name(os_error));
@@ -268,7 +273,7 @@ Test(fault_io, a_client_survives_every_failing_allocation)
     broker_stop(&broker);
 }
 
-/* --- Forking without exec --- */
+/* Forking without exec */
 
 /* In a child: everything is refused, and nothing leaves. Returns its exit status. */
 static int
@@ -279,18 +284,24 @@ use_in_child(struct epb_client *client, struct epb_bytes ping)
     uint64_t id = 0;
     int os_error = 0;
 
-    if (epb_mem_alloc(1) != NULL)
+    if (epb_mem_alloc(1) != NULL) {
         return 1;
-    if (epb_client_exchange(client, &exchange) != EPB_BROKER_GONE)
+    }
+    if (epb_client_exchange(client, &exchange) != EPB_BROKER_GONE) {
         return 2;
-    if (epb_client_arm(client) != EPB_BROKER_GONE || epb_client_open(client))
+    }
+    if (epb_client_arm(client) != EPB_BROKER_GONE || epb_client_open(client)) {
         return 3;
-    if (epb_client_keep(client, exchange.out, 1, &id) == EPB_OK)
+    }
+    if (epb_client_keep(client, exchange.out, 1, &id) == EPB_OK) {
         return 4;
-    if (!epb_client_wait(client, 3600000) || epb_client_unsent(client) != 0)
+    }
+    if (!epb_client_wait(client, 3600000) || epb_client_unsent(client) != 0) {
         return 5;
-    if (epb_client_connect(client, &os_error) != EPB_INTERNAL)
+    }
+    if (epb_client_connect(client, &os_error) != EPB_INTERNAL) {
         return 6;
+    }
     epb_client_free(client);
     return 0;
 }
@@ -317,11 +328,13 @@ fork_after(unsigned pings)
     cr_assert_not_null(client);
     cr_assert_eq(epb_client_connect(client, &status), EPB_OK);
     cr_assert(ask_once(client, EPB_ACTION_LOCK));
-    for (unsigned i = 0; i < pings; i++)
+    for (unsigned i = 0; i < pings; i++) {
         cr_assert(ask_once(client, EPB_ACTION_PING));
+    }
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
         _exit(use_in_child(client, bytes));
+    }
     cr_assert_gt(child, 0);
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%x", (unsigned)status);

@@ -17,8 +17,9 @@ begin(void)
 static void
 leave(struct epb_process *process, unsigned times)
 {
-    for (unsigned i = 0; i < times; i++)
+    for (unsigned i = 0; i < times; i++) {
         epb_process_leave(process);
+    }
 }
 
 Test(processes, one_that_has_proven_nothing_gets_none, .init = begin)

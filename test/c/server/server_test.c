@@ -105,7 +105,7 @@ Test(server, answers_thousands_of_pipelined_requests_in_order, .init = begin, .f
     close(fd);
 }
 
-/* --- Limits --- */
+/* Limits */
 
 Test(server, more_connections_than_allowed_are_refused)
 {
@@ -136,7 +136,7 @@ Test(server, more_connections_than_allowed_are_refused)
     end();
 }
 
-/* --- Beyond the limit --- */
+/* Beyond the limit */
 
 #define FULL 3U
 
@@ -161,8 +161,9 @@ begin_full(void)
 static void
 end_full(void)
 {
-    for (unsigned i = 0; i < FULL; i++)
+    for (unsigned i = 0; i < FULL; i++) {
         close(within[i]);
+    }
     end();
 }
 
@@ -235,8 +236,9 @@ Test(server, one_beyond_the_limit_is_all_a_process_gets, .init = begin_full,
 {
     int surplus = open_surplus();
 
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 3; i++) {
         expect_refusal(peer_connect(&broker), 0);
+    }
     close(surplus);
     peer_await_stat(within[1], "connections", "3");
     close(open_surplus());
@@ -279,8 +281,9 @@ Test(server, one_beyond_the_limit_goes_with_the_others_of_its_process, .init = b
 {
     int surplus = open_surplus();
 
-    for (unsigned i = 0; i < FULL; i++)
+    for (unsigned i = 0; i < FULL; i++) {
         close(within[i]);
+    }
     peer_expect_end(surplus);
     close(surplus);
     int fd = peer_open(&broker);
@@ -296,8 +299,9 @@ knock_as_stranger(void)
     struct answer answer = {0};
     int fd = -1;
 
-    if (epb_socket_connect(epb_server_path(broker.server), &fd) != 0)
+    if (epb_socket_connect(epb_server_path(broker.server), &fd) != 0) {
         return 2;
+    }
     make_blocking(fd);
     bool refused = peer_answer(fd, &answer) && answer.status == EPB_MAX_CONNECTIONS &&
                    answer.id == 0;
@@ -310,8 +314,9 @@ Test(server, a_stranger_gets_none_beyond_the_limit, .init = begin_full, .fini = 
     int status = -1;
     pid_t child = fork();
 
-    if (child == 0)
+    if (child == 0) {
         _exit(knock_as_stranger());
+    }
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert_eq(status, 0);
 }
@@ -648,7 +653,7 @@ Test(server, another_users_connection_is_refused, .init = begin, .fini = end)
     broker_await_log(&broker, "another_user");
 }
 
-/* --- Time --- */
+/* Time */
 
 Test(server, what_expires_leaves_memory_by_itself)
 {
@@ -683,7 +688,7 @@ Test(server, tells_once_that_it_is_idle)
     end();
 }
 
-/* --- Logs --- */
+/* Logs */
 
 Test(server, logs_keys_but_no_values)
 {
@@ -724,7 +729,7 @@ Test(server, a_failed_proof_is_logged_without_the_secret)
     end();
 }
 
-/* --- The end --- */
+/* The end */
 
 Test(server, stopping_closes_everything_and_leaves_nothing)
 {
@@ -805,6 +810,7 @@ Test(server, a_forked_child_can_not_stop_it, .init = begin, .fini = end)
     int status = -1;
 
     pid_t child = fork();
+
     if (child == 0) {
         epb_server_drain(broker.server, 0);
         epb_server_stop(broker.server);

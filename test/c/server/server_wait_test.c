@@ -174,8 +174,9 @@ Test(server_wait, a_queue_of_hundreds_is_served_in_order, .init = begin, .fini =
         }
     }
     for (unsigned i = 0; i < COUNT; i++) {
-        if (fds[i] >= 0)
+        if (fds[i] >= 0) {
             close(fds[i]);
+        }
     }
 }
 
@@ -236,7 +237,7 @@ Test(server_wait, is_not_idle_while_something_is_held)
     end();
 }
 
-/* --- Peers of lines that have said all they will --- */
+/* Peers of lines that have said all they will */
 
 /* A line that waits for the lock; the peer will send no more, as `nc` does. */
 static int
@@ -249,6 +250,7 @@ open_half(const char *worker)
                         "{\"action\":\"lock\",\"key\":\"lock\",\"workerId\":\"%s\","
                         "\"waitMs\":3600000}\n",
                         worker);
+
     peer_send(fd, line, (size_t)size);
     cr_assert_eq(shutdown(fd, SHUT_WR), 0);
     return fd;
@@ -296,6 +298,7 @@ Test(server_wait, a_line_whose_peer_closes_altogether_waits_no_more, .init = beg
 
     /* What has come whole is done all the same. */
     int gone = peer_connect(&broker);
+
     peer_send(gone, set, sizeof(set) - 1);
     close(gone);
     peer_await_stat(holder, "connections", "1");

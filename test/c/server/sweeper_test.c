@@ -126,8 +126,9 @@ sleep_and_wake(struct random *random)
         some_requests(random);
         return;
     }
-    if (asked_ms > table.now.boot_ms)
+    if (asked_ms > table.now.boot_ms) {
         pass_time(asked_ms - table.now.boot_ms);
+    }
     pass_time(random_below(random, LATE_MOST_MS + 1));
     cr_assert_geq(table.now.boot_ms - last_asked_ms, EPB_SWEEP_REST_MS,
                   "seed %llu: woken for each item", seed);

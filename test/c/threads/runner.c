@@ -33,7 +33,7 @@ extern struct criterion_suite *__stop_cr_sts[];
 static const struct criterion_test *current;
 static int failed;
 
-/* --- What the tests call --- */
+/* What the tests call */
 
 /* What the suite says of all its tests; NULL: nothing. */
 static const struct criterion_test_extra_data *
@@ -41,8 +41,9 @@ suite_data(void)
 {
     for (struct criterion_suite **suite = __start_cr_sts; suite != __stop_cr_sts;
          suite++) {
-        if (*suite != NULL && strcmp((*suite)->name, current->category) == 0)
+        if (*suite != NULL && strcmp((*suite)->name, current->category) == 0) {
             return (*suite)->data;
+        }
     }
     return NULL;
 }
@@ -52,10 +53,12 @@ criterion_internal_test_setup(void)
 {
     const struct criterion_test_extra_data *suite = suite_data();
 
-    if (suite != NULL && suite->init != NULL)
+    if (suite != NULL && suite->init != NULL) {
         suite->init();
-    if (current->data->init != NULL)
+    }
+    if (current->data->init != NULL) {
         current->data->init();
+    }
 }
 
 void
@@ -69,10 +72,12 @@ criterion_internal_test_teardown(void)
 {
     const struct criterion_test_extra_data *suite = suite_data();
 
-    if (current->data->fini != NULL)
+    if (current->data->fini != NULL) {
         current->data->fini();
-    if (suite != NULL && suite->fini != NULL)
+    }
+    if (suite != NULL && suite->fini != NULL) {
         suite->fini();
+    }
 }
 
 void
@@ -142,7 +147,7 @@ cr_asprintf_free(char *text)
     free(text);
 }
 
-/* --- The runner --- */
+/* The runner */
 
 /* Whether the text is the test's suite, or suite/test. */
 static bool
@@ -150,8 +155,9 @@ names_it(const char *text, const struct criterion_test *test)
 {
     size_t suite = strlen(test->category);
 
-    if (strncmp(text, test->category, suite) != 0)
+    if (strncmp(text, test->category, suite) != 0) {
         return false;
+    }
     return text[suite] == '\0' ||
            (text[suite] == '/' && strcmp(text + suite + 1, test->name) == 0);
 }
@@ -168,8 +174,9 @@ is_wanted(const struct criterion_test *test, int count, char **names)
         }
     }
     for (int i = 0; i < count; i++) {
-        if (names[i][0] == '-' && names_it(names[i] + 1, test))
+        if (names[i][0] == '-' && names_it(names[i] + 1, test)) {
             return false;
+        }
         wanted = wanted || names_it(names[i], test);
     }
     return wanted;
@@ -193,8 +200,9 @@ start(const struct criterion_test *test)
 static bool
 is_as_wanted(const struct criterion_test *test, int status)
 {
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status)) {
         return test->data->signal == WTERMSIG(status);
+    }
     int code = WEXITSTATUS(status);
     return test->data->signal == 0 && code == test->data->exit_code;
 }
@@ -236,8 +244,9 @@ reap(void)
     pid_t ended = wait(&status);
 
     for (int i = 0; i < AT_ONCE; i++) {
-        if (running[i].test == NULL || running[i].pid != ended)
+        if (running[i].test == NULL || running[i].pid != ended) {
             continue;
+        }
         count(running[i].test, status);
         running[i].test = NULL;
     }
@@ -249,8 +258,9 @@ free_place(void)
 {
     for (;;) {
         for (int i = 0; i < AT_ONCE; i++) {
-            if (running[i].test == NULL)
+            if (running[i].test == NULL) {
                 return i;
+            }
         }
         (void)reap();
     }
@@ -262,8 +272,9 @@ announce(const struct criterion_test *test)
 {
     static const char *suite = "";
 
-    if (strcmp(suite, test->category) == 0)
+    if (strcmp(suite, test->category) == 0) {
         return;
+    }
     suite = test->category;
     printf("%s\n", suite);
     (void)fflush(stdout); /* before it is forked */
@@ -273,8 +284,9 @@ int
 main(int argc, char **argv)
 {
     for (struct criterion_test **test = __start_cr_tst; test != __stop_cr_tst; test++) {
-        if (*test == NULL || !is_wanted(*test, argc - 1, argv + 1))
+        if (*test == NULL || !is_wanted(*test, argc - 1, argv + 1)) {
             continue;
+        }
         int place = free_place();
         announce(*test);
         running[place].pid = start(*test);
@@ -284,10 +296,12 @@ main(int argc, char **argv)
             fail(*test);
         }
     }
-    while (reap())
+    while (reap()) {
         continue;
-    if (skipped != 0)
+    }
+    if (skipped != 0) {
         printf("%u skipped\n", skipped);
+    }
     printf("%u passed, %u failed\n", passed, bad);
     return bad != 0 || passed == 0;
 }

@@ -17,12 +17,13 @@
 #define NOWHERE SIZE_MAX
 #define CIPHERS_AT 38U /* in the hello of a client */
 
-/* --- What the ends did --- */
+/* What the ends did */
 
 static uint64_t
 requests_run(struct broker *broker)
 {
     struct epb_stats stats;
+
     epb_engine_stats(broker->engine, &broker->now, &stats);
     cr_assert_eq(stats.by_action[EPB_ACTION_PING], stats.requests);
     cr_assert_eq(stats.by_status[EPB_OK], stats.requests);
@@ -33,6 +34,7 @@ static struct epb_channel *
 new_client(enum epb_record_mode mode)
 {
     struct epb_channel *channel = epb_channel_new_in_mode(LITERAL(SECRET), mode);
+
     cr_assert_not_null(channel);
     return channel;
 }
@@ -41,6 +43,7 @@ static enum epb_status
 ask(struct epb_channel *channel, uint32_t id)
 {
     struct epb_buf frame;
+
     epb_buf_init(&frame, 4096);
     put_request(&frame, (struct epb_request){.action = EPB_ACTION_PING, .id = id});
     enum epb_status status = epb_channel_send(channel, bytes_of(&frame));
@@ -53,6 +56,7 @@ static void
 take_sent(struct epb_channel *channel, struct epb_buf *into)
 {
     struct epb_bytes output = epb_channel_output(channel);
+
     put(into, output);
     epb_channel_sent(channel, output.size_bytes);
 }
@@ -61,12 +65,14 @@ static enum epb_status
 tell(struct epb_channel *channel, struct epb_bytes bytes)
 {
     enum epb_status status = EPB_OK;
+
     while (bytes.size_bytes > 0 && status == EPB_OK) {
         uint8_t *memory;
         size_t room;
         status = epb_channel_input(channel, &memory, &room);
-        if (status != EPB_OK)
+        if (status != EPB_OK) {
             break;
+        }
         size_t part = bytes.size_bytes < room ? bytes.size_bytes : room;
         memcpy(memory, bytes.data, part);
         bytes.data += part;
@@ -83,6 +89,7 @@ replies_believed(struct epb_channel *channel)
     struct epb_bytes stream = epb_channel_stream(channel);
     struct epb_reply reply;
     unsigned count = 0;
+
     while (next_reply(&stream, &reply) && reply.id != 0) {
         count++;
         cr_assert_eq(reply.id, count);
@@ -91,7 +98,7 @@ replies_believed(struct epb_channel *channel)
     return count;
 }
 
-/* --- Changed and cut bytes --- */
+/* Changed and cut bytes */
 
 enum direction {
     TO_BROKER,
@@ -118,16 +125,21 @@ pass(struct relay *relay, enum direction direction, struct epb_buf *part)
     const struct meddling *meddling = relay->meddling;
     size_t before_bytes = epb_buf_size(&relay->sent[direction]);
     struct epb_bytes whole = bytes_of(part);
+
     put(&relay->sent[direction], whole);
     size_t at = meddling->at - before_bytes;
-    if (meddling->direction != direction || meddling->at == NOWHERE)
+    if (meddling->direction != direction || meddling->at == NOWHERE) {
         return whole;
-    if (meddling->flip == 0 && meddling->at <= before_bytes)
+    }
+    if (meddling->flip == 0 && meddling->at <= before_bytes) {
         return (struct epb_bytes){NULL, 0};
-    if (meddling->at < before_bytes || at >= whole.size_bytes)
+    }
+    if (meddling->at < before_bytes || at >= whole.size_bytes) {
         return whole;
-    if (meddling->flip == 0)
+    }
+    if (meddling->flip == 0) {
         return (struct epb_bytes){whole.data, at};
+    }
     front_of(part)[at] ^= meddling->flip;
     return whole;
 }
@@ -137,6 +149,7 @@ static void
 carry(struct relay *relay, struct broker *broker, struct epb_channel *channel)
 {
     bool moved = true;
+
     while (moved) {
         struct epb_buf part;
         epb_buf_init(&part, 1 << 20);
@@ -149,8 +162,9 @@ carry(struct relay *relay, struct broker *broker, struct epb_channel *channel)
         epb_buf_consume(&broker->output, epb_buf_size(&broker->output));
         moved = moved || epb_buf_size(&part) > 0;
         enum epb_status status = tell(channel, pass(relay, TO_CLIENT, &part));
-        if (relay->client_verdict == EPB_OK)
+        if (relay->client_verdict == EPB_OK) {
             relay->client_verdict = status;
+        }
         epb_buf_fini(&part);
     }
 }
@@ -158,7 +172,7 @@ carry(struct relay *relay, struct broker *broker, struct epb_channel *channel)
 static void
 relay_init(struct relay *relay, const struct meddling *meddling)
 {
-    memset(relay, 0, sizeof *relay);
+    memset(relay, 0, sizeof(*relay));
     relay->meddling = meddling;
     epb_buf_init(&relay->sent[TO_BROKER], 1 << 20);
     epb_buf_init(&relay->sent[TO_CLIENT], 1 << 20);
@@ -194,8 +208,10 @@ static unsigned
 complete_before(const struct relay *untouched, enum direction direction, size_t at)
 {
     unsigned count = 0;
-    while (count < REQUESTS && untouched->ends[direction][count + 1] <= at)
+
+    while (count < REQUESTS && untouched->ends[direction][count + 1] <= at) {
         count++;
+    }
     return count;
 }
 
@@ -207,6 +223,7 @@ meddle(struct broker *broker, enum epb_record_mode mode, const struct relay *unt
     struct relay relay;
     uint64_t before = requests_run(broker);
     unsigned expected = complete_before(untouched, meddling->direction, meddling->at);
+
     relay_init(&relay, meddling);
     struct epb_channel *channel = converse(broker, mode, &relay);
     epb_session_end_of_input(broker->session, &broker->now);
@@ -238,6 +255,7 @@ static void
 meddle_everywhere(bool cut)
 {
     static const struct meddling nothing = {.at = NOWHERE};
+
     for (size_t m = 0; m < keyed_mode_count(); m++) {
         struct broker broker;
         struct relay untouched;
@@ -270,7 +288,7 @@ Test(attack_session, a_session_cut_anywhere_ends_there)
     meddle_everywhere(true);
 }
 
-/* --- Records: dropped, repeated, reordered, reflected, of another session --- */
+/* Records: dropped, repeated, reordered, reflected, of another session */
 
 /* What is delivered in place of three records: any three of these. */
 enum {
@@ -286,6 +304,7 @@ open_and_ask(struct broker *broker, enum epb_record_mode mode, struct epb_buf pi
 {
     static const struct meddling nothing = {.at = NOWHERE};
     struct relay relay;
+
     relay_init(&relay, &nothing);
     broker_connect(broker);
     struct epb_channel *channel = new_client(mode);
@@ -316,8 +335,9 @@ answer_each(struct broker *broker, struct epb_buf requests[OWN],
 static void
 free_pieces(struct epb_buf *pieces, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         epb_buf_fini(&pieces[i]);
+    }
 }
 
 /* The foreign session's first request and first reply. */
@@ -327,9 +347,11 @@ record_foreign(struct broker *broker, enum epb_record_mode mode, struct epb_buf 
     struct epb_buf requests[OWN];
     struct epb_buf replies[OWN];
     struct epb_channel *channel = open_and_ask(broker, mode, requests);
+
     answer_each(broker, requests, replies);
-    for (int direction = TO_BROKER; direction <= TO_CLIENT; direction++)
+    for (int direction = TO_BROKER; direction <= TO_CLIENT; direction++) {
         epb_buf_init(&out[direction], 4096);
+    }
     put(&out[TO_BROKER], bytes_of(&requests[0]));
     put(&out[TO_CLIENT], bytes_of(&replies[0]));
     free_pieces(requests, OWN);
@@ -342,8 +364,10 @@ static unsigned
 honest_prefix(const unsigned order[OWN])
 {
     unsigned count = 0;
-    while (count < OWN && order[count] == count)
+
+    while (count < OWN && order[count] == count) {
         count++;
+    }
     return count;
 }
 
@@ -355,14 +379,16 @@ deliver_to_broker(struct broker *broker, enum epb_record_mode mode,
     struct epb_channel *channel = open_and_ask(broker, mode, requests);
     uint64_t before = requests_run(broker);
     struct epb_buf reflected;
+
     epb_buf_init(&reflected, 4096);
     for (unsigned i = 0; i < OWN; i++) {
         const struct epb_buf *piece = order[i] < OWN          ? &requests[order[i]]
                                       : order[i] == REFLECTED ? &reflected
                                                               : &foreign[TO_BROKER];
         /* Before the broker has said anything there is nothing to reflect. */
-        if (order[i] == REFLECTED && epb_buf_size(&reflected) == 0)
+        if (order[i] == REFLECTED && epb_buf_size(&reflected) == 0) {
             piece = &foreign[TO_CLIENT];
+        }
         (void)broker_feed(broker, bytes_of(piece), SIZE_MAX);
         epb_buf_consume(&reflected, epb_buf_size(&reflected));
         put(&reflected, bytes_of(&broker->output));
@@ -384,6 +410,7 @@ deliver_to_client(struct broker *broker, enum epb_record_mode mode,
     struct epb_buf requests[OWN];
     struct epb_buf replies[OWN];
     struct epb_channel *channel = open_and_ask(broker, mode, requests);
+
     answer_each(broker, requests, replies);
     enum epb_status status = EPB_OK;
     for (unsigned i = 0; i < OWN && status == EPB_OK; i++) {
@@ -418,11 +445,12 @@ Test(attack_session, only_the_records_that_were_sent_in_their_order_are_believed
     }
 }
 
-/* --- Whole sessions again --- */
+/* Whole sessions again */
 
 Test(attack_session, a_recorded_session_is_refused_when_it_is_replayed)
 {
     static const struct meddling nothing = {.at = NOWHERE};
+
     for (size_t m = 0; m < keyed_mode_count(); m++) {
         struct broker broker;
         struct relay recorded;
@@ -475,8 +503,9 @@ Test(attack_session, a_reflected_handshake_proves_nothing)
             struct epb_bytes hello = {epb_buf_data(&said) + skip,
                                       EPB_CLIENT_HELLO_BYTES - skip};
             uint8_t often[3 * EPB_CLIENT_HELLO_BYTES];
-            for (size_t i = 0; i < 3; i++)
+            for (size_t i = 0; i < 3; i++) {
                 memcpy(often + i * hello.size_bytes, hello.data, hello.size_bytes);
+            }
             (void)tell(channel, (struct epb_bytes){often, 3 * hello.size_bytes});
             cr_assert_eq(epb_channel_closed(channel), EPB_AUTH_FAILED);
             cr_assert_eq(epb_channel_output(channel).size_bytes, 0);
@@ -486,7 +515,7 @@ Test(attack_session, a_reflected_handshake_proves_nothing)
     }
 }
 
-/* --- Downgrade --- */
+/* Downgrade */
 
 /* The broker's answer to the client's hello with some of its bytes exchanged. */
 static void
@@ -494,6 +523,7 @@ assert_not_talked_into(enum epb_record_mode mode, size_t at, struct epb_bytes ot
 {
     struct broker broker;
     struct epb_buf said;
+
     broker_start(&broker, SECRET, NULL);
     epb_buf_init(&said, 4096);
     struct epb_channel *channel = new_client(mode);
@@ -520,7 +550,7 @@ Test(attack_session, no_other_encoding_can_be_slipped_in)
         EPB_MAGIC_CHACHA20, EPB_MAGIC_MAC, EPB_MAGIC_CHOICE,
         EPB_MAGIC_PLAIN,    "EPB4",        "{\"a\""};
     for (size_t m = 0; m < keyed_mode_count(); m++) {
-        for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
+        for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
             assert_not_talked_into(KEYED_MODES[m], 0, TEXT(magics[i]));
         }
     }
@@ -533,9 +563,10 @@ Test(attack_session, no_other_cipher_can_be_slipped_in)
         for (uint32_t offered = 0; offered < 8; offered++) {
             uint8_t other[4];
             epb_put_u32(other, offered);
-            if (offered != epb_auth_offer_of(KEYED_MODES[m]))
+            if (offered != epb_auth_offer_of(KEYED_MODES[m])) {
                 assert_not_talked_into(KEYED_MODES[m], CIPHERS_AT,
-                                       (struct epb_bytes){other, sizeof other});
+                                       (struct epb_bytes){other, sizeof(other)});
+            }
         }
     }
 }
@@ -549,7 +580,7 @@ Test(attack_session, a_made_up_refusal_never_makes_a_client_go_on)
         struct epb_buf said;
         epb_buf_init(&said, 4096);
         cr_assert_eq(ask(channel, 1), EPB_OK);
-        (void)tell(channel, (struct epb_bytes){refusal, sizeof refusal});
+        (void)tell(channel, (struct epb_bytes){refusal, sizeof(refusal)});
         cr_assert_neq(epb_channel_closed(channel), EPB_OK);
         take_sent(channel, &said);
         cr_assert_eq(epb_buf_size(&said), EPB_CLIENT_HELLO_BYTES);
@@ -560,7 +591,7 @@ Test(attack_session, a_made_up_refusal_never_makes_a_client_go_on)
     }
 }
 
-/* --- Signed lines --- */
+/* Signed lines */
 
 /* A signature is of hexadecimal digits, in which one bit is the case of a letter. */
 static bool
@@ -576,11 +607,12 @@ Test(attack_session, a_bit_changed_in_a_signed_line_refuses_it)
     struct epb_buf line;
     struct epb_hmac hmac;
     uint8_t mac[EPB_HASH_BYTES];
+
     broker_start(&broker, SECRET, NULL);
     broker.config.legacy_hmac = true;
     cr_assert_eq(epb_hmac_init(&hmac, LITERAL(SECRET)), EPB_OK);
     epb_hmac_begin(&hmac);
-    epb_hmac_add(&hmac, payload, sizeof payload - 1);
+    epb_hmac_add(&hmac, payload, sizeof(payload) - 1);
     epb_hmac_add(&hmac, "}", 1);
     epb_hmac_end(&hmac, mac);
     epb_hmac_fini(&hmac);
@@ -588,16 +620,18 @@ Test(attack_session, a_bit_changed_in_a_signed_line_refuses_it)
     put(&line, LITERAL(payload));
     put(&line, LITERAL(",\"hmac\":\""));
     size_t mac_at = epb_buf_size(&line);
-    for (size_t i = 0; i < sizeof mac; i++)
+    for (size_t i = 0; i < sizeof(mac); i++) {
         cr_assert_eq(epb_buf_printf(&line, "%02x", mac[i]), EPB_OK);
+    }
     size_t mac_end = epb_buf_size(&line);
     put(&line, LITERAL("\"}\n"));
     size_t all_bytes = epb_buf_size(&line);
     for (size_t bit = 0; bit < 8 * all_bytes; bit++) {
         uint8_t *byte = front_of(&line) + bit / 8;
         uint8_t flip = (uint8_t)(1U << bit % 8);
-        if (bit / 8 >= mac_at && bit / 8 < mac_end && is_case_bit(*byte, flip))
+        if (bit / 8 >= mac_at && bit / 8 < mac_end && is_case_bit(*byte, flip)) {
             continue;
+        }
         *byte ^= flip;
         broker_connect(&broker);
         (void)broker_feed(&broker, bytes_of(&line), SIZE_MAX);
@@ -611,19 +645,21 @@ Test(attack_session, a_bit_changed_in_a_signed_line_refuses_it)
     broker_stop(&broker);
 }
 
-/* --- A byte a second --- */
+/* A byte a second */
 
 /* Feeds a byte a second until the session's time is over; it must be over in time. */
 static void
 dribble(struct broker *broker, struct epb_bytes bytes, uint64_t limit_ms)
 {
     uint64_t began_ms = broker->now.mono_ms;
+
     for (size_t at = 0; at < bytes.size_bytes; at++) {
         (void)broker_feed(broker, (struct epb_bytes){bytes.data + at, 1}, 1);
         uint64_t due_ms = epb_session_deadline(broker->session);
         cr_assert_leq(due_ms, began_ms + limit_ms, "byte %zu gains time", at);
-        if (due_ms <= broker->now.mono_ms)
+        if (due_ms <= broker->now.mono_ms) {
             return;
+        }
         broker->now.mono_ms += 1000;
     }
     cr_assert_fail("%zu bytes, one a second, were all taken", bytes.size_bytes);
@@ -647,7 +683,7 @@ Test(attack_session, a_byte_a_second_lives_ten_seconds_in_every_encoding)
         relay_init(&relay, &nothing);
         struct epb_channel *channel = converse(&broker, KEYED_MODES[m], &relay);
         cr_assert_eq(epb_session_deadline(broker.session), UINT64_MAX);
-        dribble(&broker, (struct epb_bytes){slow, sizeof slow}, 10000);
+        dribble(&broker, (struct epb_bytes){slow, sizeof(slow)}, 10000);
         epb_channel_free(channel);
         relay_fini(&relay);
     }
@@ -655,7 +691,7 @@ Test(attack_session, a_byte_a_second_lives_ten_seconds_in_every_encoding)
     /* Frames and lines without a secret. */
     broker_start(&broker, NULL, NULL);
     (void)broker_feed(&broker, LITERAL(EPB_MAGIC_PLAIN), SIZE_MAX);
-    dribble(&broker, (struct epb_bytes){slow, sizeof slow}, 10000);
+    dribble(&broker, (struct epb_bytes){slow, sizeof(slow)}, 10000);
     broker_connect(&broker);
     (void)broker_feed(&broker, LITERAL("{\"action\":\"ping\"}\n"), SIZE_MAX);
     dribble(&broker, LITERAL("{\"action\":\"ping\"                    "), 10000);

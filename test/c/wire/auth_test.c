@@ -9,6 +9,7 @@ static size_t
 from_hex(const char *hex, uint8_t *out)
 {
     size_t size_bytes = strlen(hex) / 2;
+
     for (size_t i = 0; i < size_bytes; i++) {
         unsigned byte;
         cr_assert_eq(sscanf(hex + 2 * i, "%2x", &byte), 1);
@@ -22,6 +23,7 @@ assert_hex(const uint8_t *bytes, const char *hex)
 {
     uint8_t expected[256];
     size_t size_bytes = from_hex(hex, expected);
+
     cr_assert_eq(memcmp(bytes, expected, size_bytes), 0, "not %s", hex);
 }
 
@@ -30,11 +32,15 @@ assert_hmac(struct epb_bytes key, struct epb_bytes message, const char *hex)
 {
     struct epb_hmac hmac;
     uint8_t out[32];
+
     cr_assert_eq(epb_hmac_init(&hmac, key), EPB_OK);
     for (int round = 0; round < 2; round++) { /* the keyed state serves more than once */
-        epb_hmac_begin(&hmac);
-        for (size_t i = 0; i < message.size_bytes; i++)
+        {
+            epb_hmac_begin(&hmac);
+        }
+        for (size_t i = 0; i < message.size_bytes; i++) {
             epb_hmac_add(&hmac, message.data + i, 1);
+        }
         epb_hmac_end(&hmac, out);
         assert_hex(out, hex);
     }
@@ -45,13 +51,14 @@ Test(auth, hmac_gives_the_results_of_rfc_4231)
 {
     uint8_t key[131];
     uint8_t message[50];
+
     memset(key, 0x0b, 20);
     assert_hmac((struct epb_bytes){key, 20}, LITERAL("Hi There"),
                 "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
     assert_hmac(LITERAL("Jefe"), LITERAL("what do ya want for nothing?"),
                 "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-    memset(key, 0xaa, sizeof key);
-    memset(message, 0xdd, sizeof message);
+    memset(key, 0xaa, sizeof(key));
+    memset(message, 0xdd, sizeof(message));
     assert_hmac((struct epb_bytes){key, 20}, (struct epb_bytes){message, 50},
                 "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
     assert_hmac((struct epb_bytes){key, 131},
@@ -65,6 +72,7 @@ Test(auth, hkdf_gives_the_results_of_rfc_5869)
     uint8_t salt[80];
     uint8_t info[80];
     uint8_t out[82];
+
     memset(secret, 0x0b, 22);
     (void)from_hex("000102030405060708090a0b0c", salt);
     (void)from_hex("f0f1f2f3f4f5f6f7f8f9", info);
@@ -118,10 +126,13 @@ server_answers(struct epb_handshake *server, struct transcript *seen)
     struct epb_bytes scope;
     size_t size_bytes;
     enum epb_status status = epb_auth_client_hello_bytes(hello, &size_bytes);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return status;
-    if (size_bytes > hello.size_bytes)
+    }
+    if (size_bytes > hello.size_bytes) {
         return EPB_INTERNAL;
+    }
     hello.size_bytes = size_bytes;
     return epb_handshake_server_hello(server, hello, seen->server_hello,
                                       &seen->server_hello_bytes, &scope);
@@ -134,10 +145,13 @@ client_finishes(struct epb_handshake *client, struct transcript *seen,
     struct epb_bytes hello = {seen->server_hello, seen->server_hello_bytes};
     size_t size_bytes;
     enum epb_status status = epb_auth_server_hello_bytes(hello, &size_bytes);
-    if (status != EPB_OK)
+
+    if (status != EPB_OK) {
         return status;
-    if (size_bytes > hello.size_bytes)
+    }
+    if (size_bytes > hello.size_bytes) {
         return EPB_INTERNAL;
+    }
     hello.size_bytes = size_bytes;
     return epb_handshake_client_finish(client, hello, seen->proof, keys, mode);
 }
@@ -172,21 +186,25 @@ shake_between(struct epb_handshake *client, struct epb_handshake *server,
 {
     struct transcript seen;
     struct outcome outcome;
-    memset(&outcome, 0, sizeof outcome);
+
+    memset(&outcome, 0, sizeof(outcome));
     outcome.server_hello = outcome.client = outcome.server = EPB_INTERNAL;
     cr_assert_eq(epb_handshake_client_hello(client, offered, seen.client_hello), EPB_OK);
-    if (place == IN_CLIENT_HELLO)
+    if (place == IN_CLIENT_HELLO) {
         flip(seen.client_hello, bit);
+    }
     outcome.server_hello = server_answers(server, &seen);
     if (outcome.server_hello == EPB_OK) {
-        if (place == IN_SERVER_HELLO)
+        if (place == IN_SERVER_HELLO) {
             flip(seen.server_hello, bit);
+        }
         outcome.client =
             client_finishes(client, &seen, &outcome.client_keys, &outcome.client_mode);
     }
     if (outcome.client == EPB_OK) {
-        if (place == IN_PROOF)
+        if (place == IN_PROOF) {
             flip(seen.proof, bit);
+        }
         outcome.server = epb_handshake_server_finish(server, seen.proof,
                                                      &outcome.server_keys, &outcome.mode);
     }
@@ -222,14 +240,15 @@ Test(auth, ends_with_one_secret_agree_on_keys)
     struct epb_bytes secrets[] = {LITERAL("x"),
                                   LITERAL("\0\0"),
                                   LITERAL("a secret"),
-                                  {long_secret, sizeof long_secret}};
+                                  {long_secret, sizeof(long_secret)}};
+
     for (size_t i = 0; i < 4; i++) {
         struct epb_session_keys last = {{0}, {0}};
         for (size_t m = 0; m < keyed_mode_count(); m++) {
             struct outcome outcome =
                 shake(secrets[i], secrets[i], KEYED_MODES[m], NOWHERE, 0);
             assert_agreed(&outcome, KEYED_MODES[m]);
-            cr_assert_neq(memcmp(&outcome.client_keys, &last, sizeof last), 0);
+            cr_assert_neq(memcmp(&outcome.client_keys, &last, sizeof(last)), 0);
             last = outcome.client_keys;
         }
     }
@@ -243,8 +262,9 @@ Test(auth, the_broker_chooses_the_best_of_what_is_offered)
         for (int without_aes = 0; without_aes < 2; without_aes++) {
             struct epb_handshake *server = epb_handshake_new(LITERAL("secret"));
             bool aes = epb_cipher_has_aes() && without_aes == 0;
-            if (without_aes == 1)
+            if (without_aes == 1) {
                 epb_handshake_without_aes(server);
+            }
             struct outcome outcome = shake_between(epb_handshake_new(LITERAL("secret")),
                                                    server, offered, NOWHERE, 0);
             if (offered == EPB_OFFER_AES && !aes) {
@@ -272,12 +292,14 @@ mac_by_hand(const uint8_t *key, struct epb_bytes label, const uint8_t *transcrip
             const uint8_t *more, uint8_t out[EPB_PROOF_BYTES])
 {
     struct epb_hmac hmac;
+
     cr_assert_eq(epb_hmac_init(&hmac, (struct epb_bytes){key, EPB_KEY_BYTES}), EPB_OK);
     epb_hmac_begin(&hmac);
     epb_hmac_add(&hmac, label.data, label.size_bytes);
     epb_hmac_add(&hmac, transcript, EPB_HASH_BYTES);
-    if (more != NULL)
+    if (more != NULL) {
         epb_hmac_add(&hmac, more, EPB_PROOF_BYTES);
+    }
     epb_hmac_end(&hmac, out);
     epb_hmac_fini(&hmac);
 }
@@ -291,16 +313,17 @@ derive_by_hand(struct epb_bytes client_hello, struct epb_bytes server_says,
     uint8_t salt[2 * EPB_NONCE_BYTES];
     uint8_t transcript[EPB_HASH_BYTES];
     const struct epb_bytes seen[] = {client_hello, server_says};
+
     epb_hash_sha256(seen, 2, transcript);
     memcpy(info + 9, transcript, EPB_HASH_BYTES);
     memcpy(salt, client_hello.data + EPB_MAGIC_BYTES, EPB_NONCE_BYTES);
     memcpy(salt + EPB_NONCE_BYTES, server_says.data, EPB_NONCE_BYTES);
     cr_assert_eq(
-        old ? epb_hash_hkdf(LITERAL("secret"), (struct epb_bytes){salt, sizeof salt},
-                            LITERAL("epb1 keys"), out->material, sizeof out->material)
+        old ? epb_hash_hkdf(LITERAL("secret"), (struct epb_bytes){salt, sizeof(salt)},
+                            LITERAL("epb1 keys"), out->material, sizeof(out->material))
             : epb_hash_hkdf(LITERAL("secret"), LITERAL(""),
-                            (struct epb_bytes){info, sizeof info}, out->material,
-                            sizeof out->material),
+                            (struct epb_bytes){info, sizeof(info)}, out->material,
+                            sizeof(out->material)),
         EPB_OK);
     mac_by_hand(out->material, old ? LITERAL("epb1 server") : LITERAL("epb3 server"),
                 transcript, NULL, out->server_proof);
@@ -323,11 +346,12 @@ finish_with(uint32_t offered, uint32_t chosen, size_t more_bytes,
     size_t understood_bytes;
     struct epb_session_keys keys;
     struct by_hand by_hand;
+
     cr_assert_eq(epb_handshake_client_hello(client, offered, client_hello), EPB_OK);
     memset(server_hello + 6, 7, says_bytes - 6);
     epb_put_u16(server_hello + 4, (uint16_t)(says_bytes - 6));
     epb_put_u32(server_hello + 38, chosen);
-    derive_by_hand((struct epb_bytes){client_hello, sizeof client_hello},
+    derive_by_hand((struct epb_bytes){client_hello, sizeof(client_hello)},
                    (struct epb_bytes){server_hello, says_bytes}, &by_hand);
     memcpy(server_hello + says_bytes, by_hand.server_proof, EPB_PROOF_BYTES);
     struct epb_bytes hello = {server_hello, says_bytes + EPB_PROOF_BYTES};
@@ -336,8 +360,8 @@ finish_with(uint32_t offered, uint32_t chosen, size_t more_bytes,
     enum epb_status status =
         epb_handshake_client_finish(client, hello, proof, &keys, mode);
     if (status == EPB_OK) {
-        cr_assert_eq(memcmp(proof, by_hand.client_proof, sizeof proof), 0);
-        cr_assert_eq(memcmp(&keys, by_hand.material + 64, sizeof keys), 0);
+        cr_assert_eq(memcmp(proof, by_hand.client_proof, sizeof(proof)), 0);
+        cr_assert_eq(memcmp(&keys, by_hand.material + 64, sizeof(keys)), 0);
     }
     epb_handshake_free(client);
     return status;
@@ -353,8 +377,9 @@ Test(auth, a_choice_that_was_not_offered_is_refused_though_the_proof_holds)
                           (chosen == 1 || chosen == 2 || chosen == 4);
             cr_assert_eq(status, offers ? EPB_OK : EPB_AUTH_FAILED, "%u", chosen);
             cr_assert_eq(epb_auth_offer_of(mode), offers ? chosen : 0);
-            if (chosen == 16)
+            if (chosen == 16) {
                 chosen = 65530; /* and beyond what two bytes hold */
+            }
         }
     }
 }
@@ -363,6 +388,7 @@ Test(auth, what_a_later_broker_says_is_covered_by_its_proof)
 {
     enum epb_record_mode mode;
     size_t room_bytes = EPB_HELLO_MAX_BYTES - EPB_SERVER_HELLO_BYTES;
+
     for (size_t more_bytes = 0; more_bytes <= room_bytes; more_bytes += 50) {
         cr_assert_eq(
             finish_with(EPB_OFFER_CHACHA20, EPB_OFFER_CHACHA20, more_bytes, &mode),
@@ -375,8 +401,9 @@ Test(auth, what_a_later_broker_says_is_covered_by_its_proof)
 Test(auth, no_answer_is_longer_than_a_hello_may_be)
 {
     uint8_t head[6] = EPB_MAGIC_OFFER;
-    struct epb_bytes held = {head, sizeof head};
+    struct epb_bytes held = {head, sizeof(head)};
     size_t size_bytes;
+
     for (size_t counted = 0; counted <= UINT16_MAX; counted++) {
         epb_put_u16(head + 4, (uint16_t)counted);
         bool holds = counted >= 36 && counted <= EPB_HELLO_MAX_BYTES - 6 - 32;
@@ -396,6 +423,7 @@ Test(auth, the_older_magics_are_served)
     } OLD[] = {{EPB_MAGIC_CHACHA20, EPB_RECORD_CHACHA20, 32},
                {EPB_MAGIC_CHOICE, EPB_RECORD_AES, 33},
                {EPB_MAGIC_MAC, EPB_RECORD_MAC, 32}};
+
     for (size_t i = 0; i < 3; i++) {
         for (unsigned bit = 0; bit <= 8 * EPB_PROOF_BYTES; bit++) {
             struct transcript seen = {.client_hello = {0}};
@@ -413,8 +441,9 @@ Test(auth, the_older_magics_are_served)
                                 by_hand.server_proof, EPB_PROOF_BYTES),
                          0);
             bool whole = bit == 8 * EPB_PROOF_BYTES;
-            if (!whole)
+            if (!whole) {
                 flip(by_hand.client_proof, bit);
+            }
             cr_assert_eq(
                 epb_handshake_server_finish(server, by_hand.client_proof, &keys, &mode),
                 whole ? EPB_OK : EPB_AUTH_FAILED);
@@ -423,7 +452,7 @@ Test(auth, the_older_magics_are_served)
                 cr_assert_eq(mode, OLD[i].mode == EPB_RECORD_AES && !aes
                                        ? EPB_RECORD_CHACHA20
                                        : OLD[i].mode);
-                cr_assert_eq(memcmp(&keys, by_hand.material + 64, sizeof keys), 0);
+                cr_assert_eq(memcmp(&keys, by_hand.material + 64, sizeof(keys)), 0);
             }
             epb_handshake_free(server);
         }
@@ -434,6 +463,7 @@ Test(auth, another_secret_fails_at_the_client_before_it_proves_anything)
 {
     struct outcome outcome =
         shake(LITERAL("right"), LITERAL("wrong"), EPB_RECORD_CHACHA20, NOWHERE, 0);
+
     cr_assert_eq(outcome.client, EPB_AUTH_FAILED);
     cr_assert_eq(outcome.server, EPB_INTERNAL, "the proof was never made");
     outcome = shake(LITERAL("secret"), LITERAL("secret\0"), EPB_RECORD_MAC, NOWHERE, 0);
@@ -443,20 +473,25 @@ Test(auth, another_secret_fails_at_the_client_before_it_proves_anything)
 Test(auth, every_changed_bit_of_the_exchange_fails_it)
 {
     struct epb_bytes secret = LITERAL("secret");
+
     for (size_t m = 0; m < keyed_mode_count(); m++) {
         enum epb_record_mode mode = KEYED_MODES[m];
         for (unsigned bit = 0; bit < 8 * EPB_CLIENT_HELLO_BYTES; bit++) {
             struct outcome outcome = shake(secret, secret, mode, IN_CLIENT_HELLO, bit);
             cr_assert(outcome.server_hello != EPB_OK || outcome.client != EPB_OK,
                       "bit %u", bit);
-            if (bit >= 48 && bit < 304) /* the nonce */
-                cr_assert_eq(outcome.client, EPB_AUTH_FAILED, "bit %u", bit);
+            if (bit >= 48 && bit < 304) { /* the nonce */
+                {
+                    cr_assert_eq(outcome.client, EPB_AUTH_FAILED, "bit %u", bit);
+                }
+            }
         }
         for (unsigned bit = 0; bit < 8 * EPB_SERVER_HELLO_BYTES; bit++) {
             struct outcome outcome = shake(secret, secret, mode, IN_SERVER_HELLO, bit);
             cr_assert_neq(outcome.client, EPB_OK, "bit %u", bit);
-            if (bit >= 48)
+            if (bit >= 48) {
                 cr_assert_eq(outcome.client, EPB_AUTH_FAILED, "bit %u", bit);
+            }
         }
         for (unsigned bit = 0; bit < 8 * EPB_PROOF_BYTES; bit++) {
             struct outcome outcome = shake(secret, secret, mode, IN_PROOF, bit);
@@ -475,6 +510,7 @@ Test(auth, a_proof_is_good_for_one_session_only)
     struct epb_handshake *client = epb_handshake_new(secret);
     struct epb_handshake *server = epb_handshake_new(secret);
     struct epb_handshake *later = epb_handshake_new(secret);
+
     cr_assert_eq(
         epb_handshake_client_hello(client, EPB_OFFER_CHACHA20, first.client_hello),
         EPB_OK);
@@ -500,6 +536,7 @@ reflect(const char *magic, bool of_another)
     struct epb_session_keys keys;
     enum epb_record_mode mode;
     bool offers = strcmp(magic, EPB_MAGIC_OFFER) == 0;
+
     memcpy(seen.client_hello, magic, EPB_MAGIC_BYTES);
     if (offers) {
         epb_put_u16(seen.client_hello + 4, 38);
@@ -524,6 +561,7 @@ Test(auth, the_brokers_own_proof_is_none_of_a_client)
 {
     static const char *const magics[] = {EPB_MAGIC_CHACHA20, EPB_MAGIC_CHOICE,
                                          EPB_MAGIC_MAC, EPB_MAGIC_OFFER};
+
     for (size_t i = 0; i < 4; i++) {
         cr_assert_eq(reflect(magics[i], false), EPB_AUTH_FAILED);
         cr_assert_eq(reflect(magics[i], true), EPB_AUTH_FAILED);
@@ -534,7 +572,8 @@ Test(auth, a_magic_without_a_secret_is_no_hello)
 {
     struct epb_handshake *server = epb_handshake_new(LITERAL("secret"));
     struct transcript seen;
-    memset(&seen, 0, sizeof seen);
+
+    memset(&seen, 0, sizeof(seen));
     memcpy(seen.client_hello, EPB_MAGIC_PLAIN, EPB_MAGIC_BYTES);
     cr_assert_eq(server_answers(server, &seen), EPB_VERSION_MISMATCH);
     epb_handshake_free(server);

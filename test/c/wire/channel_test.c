@@ -32,6 +32,7 @@ static void
 send_request(struct epb_channel *channel, struct epb_request request)
 {
     struct epb_buf frame;
+
     epb_buf_init(&frame, 1 << 24);
     put_request(&frame, request);
     cr_assert_eq(epb_channel_send(channel, bytes_of(&frame)), EPB_OK);
@@ -55,23 +56,27 @@ take_reply(struct epb_channel *channel, struct epb_reply *reply)
 {
     static size_t last_bytes;
     static struct epb_channel *last_channel;
-    if (last_channel == channel)
+
+    if (last_channel == channel) {
         epb_channel_consume(channel, last_bytes);
+    }
     struct epb_bytes stream = epb_channel_stream(channel);
     size_t before_bytes = stream.size_bytes;
     bool taken = next_reply(&stream, reply);
     last_channel = channel;
     last_bytes = before_bytes - stream.size_bytes;
-    if (!taken)
+    if (!taken) {
         last_channel = NULL;
+    }
     return taken;
 }
 
 Test(channel, carries_a_conversation_in_every_mode_and_any_pieces)
 {
     size_t pieces[] = {1, 2, 3, 7, 35, 36, 37, 64, 1000, SIZE_MAX};
+
     for (size_t m = 0; m < mode_count(); m++) {
-        for (size_t p = 0; p < sizeof pieces / sizeof pieces[0]; p++) {
+        for (size_t p = 0; p < sizeof(pieces) / sizeof(pieces[0]); p++) {
             struct broker broker;
             struct epb_channel *channel = join(&broker, MODES[m]);
             struct epb_reply reply;
@@ -97,6 +102,7 @@ Test(channel, sends_nothing_but_its_hello_before_the_broker_has_proved_itself)
     struct broker broker;
     struct epb_channel *channel = join(&broker, EPB_RECORD_CHACHA20);
     struct epb_bytes output = epb_channel_output(channel);
+
     cr_assert_eq(output.size_bytes, EPB_CLIENT_HELLO_BYTES);
     send_request(channel, set_of(1, "k", LITERAL("\"a secret value\"")));
     output = epb_channel_output(channel);
@@ -112,6 +118,7 @@ Test(channel, the_first_request_rides_with_the_proof)
     struct epb_channel *channel = join(&broker, EPB_RECORD_CHACHA20);
     uint8_t *memory;
     size_t room;
+
     send_request(channel, (struct epb_request){.action = EPB_ACTION_PING, .id = 1});
     struct epb_bytes hello = epb_channel_output(channel);
     (void)broker_feed(&broker, hello, SIZE_MAX);
@@ -128,6 +135,7 @@ Test(channel, thousands_of_pipelined_requests_get_their_own_replies)
     enum {
         COUNT = 5000
     };
+
     for (size_t m = 0; m < mode_count(); m++) {
         struct broker broker;
         struct epb_channel *channel = join(&broker, MODES[m]);
@@ -135,7 +143,7 @@ Test(channel, thousands_of_pipelined_requests_get_their_own_replies)
         char key[16];
         epb_buf_init(&frames, 1 << 24);
         for (uint32_t i = 0; i < COUNT; i++) {
-            snprintf(key, sizeof key, "key%u", i);
+            snprintf(key, sizeof(key), "key%u", i);
             put_request(&frames, set_of(2 * i + 1, key, TEXT(key + 3)));
             put_request(&frames, (struct epb_request){.action = EPB_ACTION_GET,
                                                       .id = 2 * i + 2,
@@ -145,7 +153,7 @@ Test(channel, thousands_of_pipelined_requests_get_their_own_replies)
         cr_assert_eq(exchange(&broker, channel, 3001), EPB_OK);
         struct epb_reply reply;
         for (uint32_t i = 0; i < COUNT; i++) {
-            snprintf(key, sizeof key, "%u", i);
+            snprintf(key, sizeof(key), "%u", i);
             cr_assert(take_reply(channel, &reply) && reply.id == 2 * i + 1);
             cr_assert(take_reply(channel, &reply) && reply.id == 2 * i + 2);
             cr_assert(bytes_equal(reply.body, TEXT(key)), "reply %u", i);
@@ -159,19 +167,21 @@ Test(channel, thousands_of_pipelined_requests_get_their_own_replies)
 Test(channel, the_largest_values_and_a_long_list_pass)
 {
     static uint8_t value[262144];
-    for (size_t i = 0; i < sizeof value; i++)
+
+    for (size_t i = 0; i < sizeof(value); i++) {
         value[i] = (uint8_t)(i * 7 + i / 255);
+    }
     for (size_t m = 0; m < mode_count(); m++) {
         struct broker broker;
         struct epb_channel *channel = join(&broker, MODES[m]);
         struct epb_reply reply;
         struct epb_request set =
-            set_of(1, "big", (struct epb_bytes){value, sizeof value});
+            set_of(1, "big", (struct epb_bytes){value, sizeof(value)});
         set.flags |= EPB_F_BINARY;
         send_request(channel, set);
         for (uint32_t i = 0; i < 2000; i++) {
             char key[300];
-            snprintf(key, sizeof key, "%0280u", i);
+            snprintf(key, sizeof(key), "%0280u", i);
             send_request(channel, set_of(2, key, LITERAL("1")));
         }
         send_request(channel, (struct epb_request){.action = EPB_ACTION_GET,
@@ -183,7 +193,7 @@ Test(channel, the_largest_values_and_a_long_list_pass)
             cr_assert(take_reply(channel, &reply) && reply.status == EPB_OK);
         }
         cr_assert(take_reply(channel, &reply) && reply.id == 3);
-        cr_assert(bytes_equal(reply.body, (struct epb_bytes){value, sizeof value}));
+        cr_assert(bytes_equal(reply.body, (struct epb_bytes){value, sizeof(value)}));
         cr_assert_eq(reply.flags, EPB_F_BINARY);
         cr_assert(take_reply(channel, &reply) && reply.id == 4);
         cr_assert_eq(reply.body.size_bytes, 2000 * (22 + 280) + 22 + 3);
@@ -195,6 +205,7 @@ Test(channel, the_largest_values_and_a_long_list_pass)
 Test(channel, a_wrong_secret_fails)
 {
     struct broker broker;
+
     broker_start(&broker, "another", NULL);
     for (size_t m = 1; m < mode_count(); m++) {
         broker_connect(&broker);
@@ -214,6 +225,7 @@ Test(channel, a_wrong_secret_fails)
 Test(channel, a_secret_on_one_side_only_is_named)
 {
     struct broker broker;
+
     broker_start(&broker, NULL, NULL);
     struct epb_channel *channel = epb_channel_new(LITERAL(SECRET));
     cr_assert_eq(exchange(&broker, channel, 5), EPB_AUTH_FAILED);
@@ -238,13 +250,15 @@ verdict_on(struct epb_bytes secret, struct epb_bytes said)
     uint8_t *memory;
     size_t room;
     enum epb_status status = EPB_OK;
+
     for (size_t i = 0; i < said.size_bytes && status == EPB_OK; i++) {
         cr_assert_eq(epb_channel_input(channel, &memory, &room), EPB_OK);
         memory[0] = said.data[i];
         status = epb_channel_received(channel, 1);
     }
-    if (status == EPB_OK)
+    if (status == EPB_OK) {
         status = epb_channel_closed(channel);
+    }
     cr_assert_eq(epb_channel_closed(channel), status, "it says the same from then on");
     epb_channel_free(channel);
     return status;
@@ -255,7 +269,8 @@ Test(channel, refusals_are_told_from_broken_handshakes)
     enum epb_status refusals[] = {EPB_AUTH_FAILED,      EPB_AUTH_REQUIRED,
                                   EPB_VERSION_MISMATCH, EPB_MAX_CONNECTIONS,
                                   EPB_DRAINING,         EPB_INTERNAL};
-    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         struct epb_buf frame;
         struct epb_reply reply = {.status = refusals[i]};
         epb_buf_init(&frame, 100);
@@ -281,6 +296,7 @@ Test(channel, a_first_reply_that_is_an_error_is_no_refusal)
     struct broker broker;
     struct epb_channel *channel = join(&broker, EPB_RECORD_PLAIN);
     struct epb_reply reply;
+
     send_request(channel, (struct epb_request){.action = 99, .id = 5});
     cr_assert_eq(exchange(&broker, channel, 1), EPB_OK);
     cr_assert(take_reply(channel, &reply));
@@ -294,6 +310,7 @@ hear(struct epb_channel *channel, struct epb_bytes bytes)
 {
     uint8_t *memory;
     size_t room;
+
     cr_assert_eq(epb_channel_input(channel, &memory, &room), EPB_OK);
     cr_assert_geq(room, bytes.size_bytes);
     memcpy(memory, bytes.data, bytes.size_bytes);
@@ -302,8 +319,9 @@ hear(struct epb_channel *channel, struct epb_bytes bytes)
 
 Test(channel, speaks_the_other_cipher_with_a_broker_without_aes)
 {
-    if (!epb_cipher_has_aes())
+    if (!epb_cipher_has_aes()) {
         cr_skip("this machine has none");
+    }
     struct epb_channel *channel = epb_channel_new(LITERAL(SECRET));
     struct epb_handshake *broker = epb_handshake_new(LITERAL(SECRET));
     struct epb_session_keys keys;
@@ -373,14 +391,16 @@ Test(channel, changed_bytes_of_the_broker_are_noticed)
                 memcpy(memory, epb_buf_data(&broker.output), said_bytes);
                 enum epb_status status = epb_channel_received(channel, said_bytes);
                 cr_assert_eq(epb_channel_stream(channel).size_bytes, 0);
-                if (at >= 4)
+                if (at >= 4) {
                     cr_assert_eq(status, EPB_AUTH_FAILED, "byte %zu", at);
+                }
                 cr_assert(at >= 4 || status == EPB_OK || status == EPB_TOO_LARGE ||
                           status == EPB_AUTH_FAILED);
             }
             part(&broker, channel);
-            if (done)
+            if (done) {
                 break;
+            }
         }
     }
 }
@@ -388,13 +408,14 @@ Test(channel, changed_bytes_of_the_broker_are_noticed)
 Test(channel, takes_no_more_than_it_can_keep)
 {
     static uint8_t much[1 << 20];
+
     for (size_t m = 0; m < 2; m++) {
         struct broker broker;
         struct epb_channel *channel = join(&broker, MODES[m]);
         enum epb_status status = EPB_OK;
         int taken = 0;
         for (; taken < 100 && status == EPB_OK; taken++) {
-            status = epb_channel_send(channel, (struct epb_bytes){much, sizeof much});
+            status = epb_channel_send(channel, (struct epb_bytes){much, sizeof(much)});
         }
         cr_assert_eq(status, EPB_TOO_LARGE);
         cr_assert(taken >= 64 && taken <= 66, "%d MiB", taken);
@@ -411,11 +432,12 @@ converse_without_memory(enum epb_record_mode mode, uint64_t countdown)
     static uint8_t value[20000];
     struct broker broker;
     unsigned served = 0;
-    memset(value, '3', sizeof value);
+
+    memset(value, '3', sizeof(value));
     broker_start(&broker, mode == EPB_RECORD_PLAIN ? NULL : SECRET, NULL);
     struct epb_buf frames;
     epb_buf_init(&frames, 1 << 20);
-    put_request(&frames, set_of(1, "k", (struct epb_bytes){value, sizeof value}));
+    put_request(&frames, set_of(1, "k", (struct epb_bytes){value, sizeof(value)}));
     put_request(&frames, (struct epb_request){
                              .action = EPB_ACTION_GET, .id = 2, .key = LITERAL("k")});
     put_request(&frames, (struct epb_request){.action = EPB_ACTION_STATS, .id = 3});
@@ -428,15 +450,17 @@ converse_without_memory(enum epb_record_mode mode, uint64_t countdown)
     if (channel != NULL) {
         bool stored = false;
         struct epb_reply reply;
-        if (epb_channel_send(channel, bytes_of(&frames)) == EPB_OK)
+        if (epb_channel_send(channel, bytes_of(&frames)) == EPB_OK) {
             (void)exchange(&broker, channel, 5000);
+        }
         while (take_reply(channel, &reply)) {
-            if (reply.id == 1)
+            if (reply.id == 1) {
                 stored = reply.status == EPB_OK;
+            }
             if (reply.id == 2 && reply.status == EPB_OK) {
                 cr_assert(stored);
                 cr_assert(
-                    bytes_equal(reply.body, (struct epb_bytes){value, sizeof value}));
+                    bytes_equal(reply.body, (struct epb_bytes){value, sizeof(value)}));
             }
             cr_assert(reply.status == EPB_OK || reply.status == EPB_INTERNAL ||
                       (reply.id == 2 && !stored && reply.status == EPB_NOT_FOUND));

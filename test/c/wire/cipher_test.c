@@ -90,7 +90,7 @@ static const struct example EXAMPLES[] = {
 static size_t
 example_count(void)
 {
-    return sizeof EXAMPLES / sizeof EXAMPLES[0] - (epb_cipher_has_aes() ? 0 : 1);
+    return sizeof(EXAMPLES) / sizeof(EXAMPLES[0]) - (epb_cipher_has_aes() ? 0 : 1);
 }
 
 static struct epb_bytes
@@ -113,7 +113,7 @@ Test(cipher, the_examples_of_their_authors)
         epb_cipher_seal(&cipher, example->nonce, header_of(example), body, size_bytes,
                         tag);
         cr_assert_arr_eq(body, example->sealed, size_bytes);
-        cr_assert_arr_eq(tag, example->tag, sizeof tag);
+        cr_assert_arr_eq(tag, example->tag, sizeof(tag));
         cr_assert_eq(epb_cipher_open(&cipher, example->nonce, header_of(example), body,
                                      size_bytes, tag),
                      EPB_OK);
@@ -150,8 +150,8 @@ Test(cipher, chacha20_is_the_same_with_and_without_vectors_at_every_length)
     struct epb_cipher cipher;
     uint8_t key[EPB_CIPHER_KEY_BYTES];
 
-    random_fill(&random, key, sizeof key);
-    random_fill(&random, plain, sizeof plain);
+    random_fill(&random, key, sizeof(key));
+    random_fill(&random, plain, sizeof(plain));
     assert_instructions(false);
     for (size_t n = 0; n <= LENGTH_MAX_BYTES; n++) {
         (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(
@@ -166,7 +166,7 @@ Test(cipher, chacha20_is_the_same_with_and_without_vectors_at_every_length)
         memcpy(body, plain, n);
         epb_cipher_seal(&cipher, nonce, header, body, n, tag);
         cr_assert_eq(memcmp(body, expected[n], n), 0, "%zu bytes", n);
-        cr_assert_eq(memcmp(tag, tags[n], sizeof tag), 0, "the tag of %zu bytes", n);
+        cr_assert_eq(memcmp(tag, tags[n], sizeof(tag)), 0, "the tag of %zu bytes", n);
         cr_assert_eq(epb_cipher_open(&cipher, nonce, header, body, n, tag), EPB_OK);
         cr_assert_eq(memcmp(body, plain, n), 0, "%zu bytes opened", n);
     }
@@ -185,10 +185,11 @@ Test(cipher, aes_gives_back_every_length)
     struct epb_cipher cipher;
     uint8_t key[EPB_CIPHER_KEY_BYTES];
 
-    if (!epb_cipher_has_aes())
+    if (!epb_cipher_has_aes()) {
         cr_skip("this machine has none");
-    random_fill(&random, key, sizeof key);
-    random_fill(&random, plain, sizeof plain);
+    }
+    random_fill(&random, key, sizeof(key));
+    random_fill(&random, plain, sizeof(plain));
     epb_cipher_init(&cipher, EPB_CIPHER_AES_256_GCM, key);
     for (size_t n = LENGTH_MAX_BYTES + 1; n-- > 0;) {
         uint8_t body[LENGTH_MAX_BYTES];
@@ -196,8 +197,9 @@ Test(cipher, aes_gives_back_every_length)
 
         memcpy(body, plain, n);
         epb_cipher_seal(&cipher, nonce, header, body, n, tag);
-        if (n == LENGTH_MAX_BYTES)
+        if (n == LENGTH_MAX_BYTES) {
             memcpy(longest, body, n);
+        }
         cr_assert_eq(memcmp(body, longest, n), 0, "%zu bytes", n);
         cr_assert(n < 8 || memcmp(body, plain, n) != 0);
         cr_assert_eq(epb_cipher_open(&cipher, nonce, header, body, n, tag), EPB_OK);
@@ -215,27 +217,29 @@ Test(cipher, a_header_of_any_length_is_vouched_for)
             uint8_t head[40] = {1, 2, 3};
             struct epb_bytes header = {head, n};
             uint8_t sealed[100] = {4, 5, 6};
-            uint8_t body[sizeof sealed];
+            uint8_t body[sizeof(sealed)];
             uint8_t tag[EPB_CIPHER_TAG_BYTES];
 
-            epb_cipher_seal(&cipher, EXAMPLES[i].nonce, header, sealed, sizeof sealed,
+            epb_cipher_seal(&cipher, EXAMPLES[i].nonce, header, sealed, sizeof(sealed),
                             tag);
             for (size_t bit = 0; bit <= 8 * n; bit++) {
                 bool changed = bit < 8 * n;
-                if (changed)
+                if (changed) {
                     head[bit / 8] ^= (uint8_t)(1U << bit % 8);
-                memcpy(body, sealed, sizeof body);
+                }
+                memcpy(body, sealed, sizeof(body));
                 cr_assert_eq(epb_cipher_open(&cipher, EXAMPLES[i].nonce, header, body,
-                                             sizeof body, tag),
+                                             sizeof(body), tag),
                              changed ? EPB_AUTH_FAILED : EPB_OK, "bit %zu of %zu bytes",
                              bit, n);
-                if (changed)
+                if (changed) {
                     head[bit / 8] ^= (uint8_t)(1U << bit % 8);
+                }
             }
             header.size_bytes = n == 40 ? 39 : n + 1;
-            memcpy(body, sealed, sizeof body);
+            memcpy(body, sealed, sizeof(body));
             cr_assert_eq(epb_cipher_open(&cipher, EXAMPLES[i].nonce, header, body,
-                                         sizeof body, tag),
+                                         sizeof(body), tag),
                          EPB_AUTH_FAILED, "another length than %zu bytes", n);
         }
     }
@@ -258,13 +262,13 @@ flip(struct example *example, size_t bit)
     struct {
         uint8_t *bytes;
         size_t size_bytes;
-    } parts[] = {{example->key, sizeof example->key},
-                 {example->nonce, sizeof example->nonce},
+    } parts[] = {{example->key, sizeof(example->key)},
+                 {example->nonce, sizeof(example->nonce)},
                  {example->header, example->header_bytes},
                  {example->sealed, example->body_bytes},
-                 {example->tag, sizeof example->tag}};
+                 {example->tag, sizeof(example->tag)}};
 
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (bit < 8 * parts[i].size_bytes) {
             parts[i].bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
             return true;
@@ -335,17 +339,18 @@ assert_not_left(const uint8_t *left, const uint8_t *secret, size_t secret_bytes,
 /* What is secret beside the key: ChaCha20's key of the authenticator; AES's round keys,
  * and what it authenticates with. */
 static size_t
-made_of_key(const struct work *work, uint8_t out[sizeof work->cipher.key.aes])
+made_of_key(const struct work *work, uint8_t out[sizeof(work->cipher.key.aes)])
 {
     if (work->kind == EPB_CIPHER_CHACHA20_POLY1305) {
         (void)crypto_stream_chacha20_ietf(out, 32, EXAMPLES[0].nonce, work->key);
         return 32;
     }
     size_t size_bytes = 0;
-    for (size_t at = 0; at < sizeof work->cipher.key.aes; at += 4) {
+    for (size_t at = 0; at < sizeof(work->cipher.key.aes); at += 4) {
         static const uint8_t unused[4];
-        if (memcmp(work->cipher.key.aes + at, unused, 4) == 0)
+        if (memcmp(work->cipher.key.aes + at, unused, 4) == 0) {
             continue;
+        }
         memcpy(out + size_bytes, work->cipher.key.aes + at, 4);
         size_bytes += 4;
     }
@@ -358,14 +363,15 @@ static void
 assert_stack_clean(int memory, const uint8_t *stack, const struct work *work)
 {
     static uint8_t left[STACK_BYTES];
-    uint8_t stream[sizeof work->body];
-    uint8_t made[sizeof work->cipher.key.aes];
+    uint8_t stream[sizeof(work->body)];
+    uint8_t made[sizeof(work->cipher.key.aes)];
 
-    cr_assert_eq(pread(memory, left, sizeof left, (off_t)(uintptr_t)stack),
-                 (ssize_t)sizeof left);
-    for (size_t i = 0; i < work->body_bytes; i++)
+    cr_assert_eq(pread(memory, left, sizeof(left), (off_t)(uintptr_t)stack),
+                 (ssize_t)sizeof(left));
+    for (size_t i = 0; i < work->body_bytes; i++) {
         stream[i] = work->sealed[i] ^ work->body[i];
-    assert_not_left(left, work->key, sizeof work->key, 4, work);
+    }
+    assert_not_left(left, work->key, sizeof(work->key), 4, work);
     assert_not_left(left, made, made_of_key(work, made), 4, work);
     assert_not_left(left, work->body, work->body_bytes, 8, work);
     assert_not_left(left, stream, work->body_bytes, 8, work);
@@ -385,12 +391,13 @@ Test(cipher, no_word_of_a_key_a_stream_or_a_body_stays_on_the_stack)
 #endif
     /* Not read as memory: to Valgrind what lies below a stack's end is out of bounds. */
     int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+
     cr_assert_geq(memory, 0);
     cr_assert_eq(pthread_attr_init(&attributes), 0);
-    cr_assert_eq(pthread_attr_setstack(&attributes, stack, sizeof stack), 0);
-    random_fill(&random, work.key, sizeof work.key);
-    random_fill(&random, work.body, sizeof work.body);
-    for (size_t i = 0; i < example_count() * (sizeof sizes / sizeof *sizes); i++) {
+    cr_assert_eq(pthread_attr_setstack(&attributes, stack, sizeof(stack)), 0);
+    random_fill(&random, work.key, sizeof(work.key));
+    random_fill(&random, work.body, sizeof(work.body));
+    for (size_t i = 0; i < example_count() * (sizeof(sizes) / sizeof(*sizes)); i++) {
         work.kind = EXAMPLES[i % example_count()].kind;
         work.body_bytes = sizes[i / example_count()];
         cr_assert_eq(pthread_create(&thread, &attributes, seal_and_open, &work), 0);

@@ -123,7 +123,7 @@ static const struct step steps[] = {
     DO(A, PING, .id = 0),
     LINE("\"release\",\"workerId\":\"c\""),
 };
-#define STEP_COUNT (sizeof steps / sizeof steps[0])
+#define STEP_COUNT (sizeof(steps) / sizeof(steps[0]))
 _Static_assert(STEP_COUNT <= STEPS_MAX, "a transcript has a place for each step");
 
 struct talk {
@@ -138,15 +138,16 @@ static struct talk disturbed;
 static struct broker speakers[SPEAKERS];
 static struct epb_buf questions[STEPS_MAX]; /* encoded before memory gets scarce */
 
-/* --- What was heard --- */
+/* What was heard */
 
 static uint64_t
 hash_of(struct epb_bytes bytes)
 {
     uint64_t hash = UINT64_C(14695981039346656037);
 
-    for (size_t i = 0; i < bytes.size_bytes; i++)
+    for (size_t i = 0; i < bytes.size_bytes; i++) {
         hash = (hash ^ bytes.data[i]) * UINT64_C(1099511628211);
+    }
     return hash;
 }
 
@@ -199,8 +200,9 @@ hear_lines_of(const struct step *step, char *said)
     struct epb_bytes text = bytes_of(&speakers[LINES].output);
     static const char *const names[] = {"\"token\":", "\"version\":"};
 
-    if (memmem(text.data, text.size_bytes, "\"internal\"", 10) != NULL)
+    if (memmem(text.data, text.size_bytes, "\"internal\"", 10) != NULL) {
         disturbed.internal++;
+    }
     if (is_report(step)) {
         add(said, "report %d\n", text.size_bytes != 0);
         return;
@@ -210,10 +212,12 @@ hear_lines_of(const struct step *step, char *said)
         for (size_t n = 0; n < 2; n++) {
             size_t size = strlen(said);
             size_t name_bytes = strlen(names[n]);
-            if (size < name_bytes || strcmp(said + size - name_bytes, names[n]) != 0)
+            if (size < name_bytes || strcmp(said + size - name_bytes, names[n]) != 0) {
                 continue;
-            while (i + 1 < text.size_bytes && isdigit(text.data[i + 1]))
+            }
+            while (i + 1 < text.size_bytes && isdigit(text.data[i + 1])) {
                 i++;
+            }
         }
     }
 }
@@ -227,12 +231,14 @@ hear_all(const struct step *step, char *said)
     while (woken) {
         woken = false;
         for (unsigned who = 0; who < SPEAKERS; who++) {
-            if (speakers[who].wakes == 0)
+            if (speakers[who].wakes == 0) {
                 continue;
+            }
             speakers[who].wakes = 0;
             woken = true;
-            if (!epb_session_closing(speakers[who].session))
+            if (!epb_session_closing(speakers[who].session)) {
                 broker_work(&speakers[who]);
+            }
         }
     }
     said[0] = '\0';
@@ -245,7 +251,7 @@ hear_all(const struct step *step, char *said)
     }
 }
 
-/* --- Talking --- */
+/* Talking */
 
 static void
 encode_questions(void)
@@ -265,8 +271,9 @@ encode_questions(void)
 static void
 forget_questions(void)
 {
-    for (unsigned i = 0; i < STEP_COUNT; i++)
+    for (unsigned i = 0; i < STEP_COUNT; i++) {
         epb_buf_fini(&questions[i]);
+    }
 }
 
 static void
@@ -279,8 +286,9 @@ meet(void)
     peer_start(&speakers[LINES], &speakers[A]);
     for (unsigned who = 0; who < SPEAKERS; who++) {
         cr_assert_eq(epb_buf_reserve(&speakers[who].output, 100000, &room), EPB_OK);
-        if (who != LINES)
+        if (who != LINES) {
             (void)broker_feed(&speakers[who], LITERAL(EPB_MAGIC_PLAIN), SIZE_MAX);
+        }
     }
 }
 
@@ -292,8 +300,9 @@ take_step(unsigned i)
         unsigned before = disturbed.internal;
         (void)broker_feed(&speakers[steps[i].who], bytes_of(&questions[i]), SIZE_MAX);
         hear_all(&steps[i], disturbed.said[i]);
-        if (disturbed.internal == before)
+        if (disturbed.internal == before) {
             return;
+        }
     }
 }
 
@@ -301,8 +310,9 @@ take_step(unsigned i)
 static void
 part(void)
 {
-    for (unsigned who = 0; who < SPEAKERS; who++)
+    for (unsigned who = 0; who < SPEAKERS; who++) {
         broker_connect(&speakers[who]);
+    }
     (void)broker_feed(&speakers[LINES],
                       LITERAL("{\"action\":\"release\",\"workerId\":\"c\"}\n"
                               "{\"action\":\"del\",\"key\":\"p\"}\n"
@@ -336,15 +346,17 @@ part(void)
 static bool
 converse(uint64_t countdown)
 {
-    memset(&disturbed, 0, sizeof disturbed);
+    memset(&disturbed, 0, sizeof(disturbed));
     meet();
     epb_mem_fail_after(countdown);
-    for (unsigned i = 0; i < STEP_COUNT && !disturbed.ended; i++)
+    for (unsigned i = 0; i < STEP_COUNT && !disturbed.ended; i++) {
         take_step(i);
+    }
     bool reached = countdown != 0;
     for (uint64_t i = 0; i < countdown; i++) {
-        if (epb_mem_fault_due())
+        if (epb_mem_fault_due()) {
             reached = false;
+        }
     }
     epb_mem_fail_after(0);
     part();

@@ -13,28 +13,37 @@ random_request(uint64_t *random, uint8_t *memory)
     size_t key_bytes = next_random(random) % 513;
     size_t worker_bytes = next_random(random) % 257;
     size_t value_bytes = next_random(random) % 2000;
+
     for (size_t i = 0; i < key_bytes + worker_bytes + value_bytes; i++) {
         memory[i] = (uint8_t)next_random(random);
     }
     request.key = (struct epb_bytes){memory, key_bytes};
     request.worker = (struct epb_bytes){memory + key_bytes, worker_bytes};
     request.value = (struct epb_bytes){memory + key_bytes + worker_bytes, value_bytes};
-    if (request.flags & EPB_F_TTL)
+    if (request.flags & EPB_F_TTL) {
         request.ttl_ms = next_random(random);
-    if (request.flags & EPB_F_VERSION)
+    }
+    if (request.flags & EPB_F_VERSION) {
         request.version = next_random(random);
-    if (request.flags & EPB_F_FENCE)
+    }
+    if (request.flags & EPB_F_FENCE) {
         request.fence = next_random(random);
-    if (request.flags & EPB_F_COUNT)
+    }
+    if (request.flags & EPB_F_COUNT) {
         request.count = (int64_t)next_random(random);
-    if (request.flags & EPB_F_WAIT)
+    }
+    if (request.flags & EPB_F_WAIT) {
         request.wait_ms = next_random(random);
-    if (request.flags & EPB_F_PERIOD)
+    }
+    if (request.flags & EPB_F_PERIOD) {
         request.period_ms = next_random(random);
-    if (request.flags & EPB_F_BURST)
+    }
+    if (request.flags & EPB_F_BURST) {
         request.burst = next_random(random);
-    if (request.flags & EPB_F_COST)
+    }
+    if (request.flags & EPB_F_COST) {
         request.cost = next_random(random);
+    }
     return request;
 }
 
@@ -62,6 +71,7 @@ Test(frame, requests_come_back_as_they_went)
     uint64_t random = UINT64_C(0x9E3779B97F4A7C15);
     static uint8_t memory[4096];
     struct epb_buf buf;
+
     epb_buf_init(&buf, LIMIT);
     for (int i = 0; i < 2000; i++) {
         struct epb_request request = random_request(&random, memory);
@@ -81,6 +91,7 @@ Test(frame, requests_come_back_as_they_went)
 Test(frame, replies_come_back_as_they_went)
 {
     struct epb_buf buf;
+
     epb_buf_init(&buf, LIMIT);
     for (uint32_t numbers = 0; numbers < 128; numbers++) {
         struct epb_reply reply = {.status = EPB_CONFLICT,
@@ -116,6 +127,7 @@ Test(frame, replies_come_back_as_they_went)
 Test(frame, is_partial_until_its_last_byte)
 {
     struct epb_buf buf;
+
     epb_buf_init(&buf, LIMIT);
     put_request(&buf,
                 (struct epb_request){.action = EPB_ACTION_GET, .key = LITERAL("key")});
@@ -133,6 +145,7 @@ Test(frame, beyond_the_limit_is_known_from_its_length)
 {
     uint8_t start[4];
     size_t size_bytes;
+
     epb_put_u32(start, 100);
     cr_assert_eq(epb_frame_scan((struct epb_bytes){start, 4}, 100, &size_bytes),
                  EPB_FRAME_PARTIAL);
@@ -160,6 +173,7 @@ Test(frame, of_every_shorter_length_is_refused_and_its_id_kept)
                                   .key = LITERAL("key"),
                                   .worker = LITERAL("worker")};
     struct epb_buf buf;
+
     epb_buf_init(&buf, LIMIT);
     put_request(&buf, request);
     size_t whole_bytes = epb_buf_size(&buf);
@@ -178,6 +192,7 @@ Test(frame, of_another_version_or_a_reply_with_flags_of_requests_is_refused)
     struct epb_buf buf;
     struct epb_request request;
     struct epb_reply reply;
+
     epb_buf_init(&buf, LIMIT);
     put_request(&buf, (struct epb_request){.action = EPB_ACTION_PING, .id = 9});
     uint8_t *frame = front_of(&buf);
@@ -185,7 +200,7 @@ Test(frame, of_another_version_or_a_reply_with_flags_of_requests_is_refused)
     static const uint16_t requests_only[] = {
         EPB_F_COST,   EPB_F_IF_ABSENT, EPB_F_FORCE,  EPB_F_FRESH,
         EPB_F_SHARED, EPB_F_DETACHED,  EPB_F_DISCARD};
-    for (size_t i = 0; i < sizeof requests_only / sizeof requests_only[0]; i++) {
+    for (size_t i = 0; i < sizeof(requests_only) / sizeof(requests_only[0]); i++) {
         epb_put_u16(frame + 6, requests_only[i]);
         cr_assert_eq(epb_frame_decode_reply(bytes, &reply), EPB_INVALID_REQUEST);
     }
@@ -205,8 +220,9 @@ Test(frame, of_another_version_or_a_reply_with_flags_of_requests_is_refused)
 static void
 assert_inside(struct epb_bytes part, struct epb_bytes whole)
 {
-    if (part.size_bytes == 0)
+    if (part.size_bytes == 0) {
         return;
+    }
     cr_assert_geq(part.data, whole.data);
     cr_assert_leq(part.data + part.size_bytes, whole.data + whole.size_bytes);
 }
@@ -214,19 +230,23 @@ assert_inside(struct epb_bytes part, struct epb_bytes whole)
 Test(frame, of_random_bytes_never_reaches_outside_itself)
 {
     uint64_t random = UINT64_C(0xDEADBEEF12345678);
+
     for (int round = 0; round < 20000; round++) {
         /* Exactly as large as the frame, so that the sanitizer sees a byte too far. */
         size_t size_bytes = 4 + next_random(&random) % 120;
         uint8_t *frame = malloc(size_bytes);
-        for (size_t i = 0; i < size_bytes; i++)
+        for (size_t i = 0; i < size_bytes; i++) {
             frame[i] = (uint8_t)next_random(&random);
+        }
         if (size_bytes > 7) {
             frame[4] = 1;
-            if (round % 2 == 0)
+            if (round % 2 == 0) {
                 frame[7] &= 0x0C;
+            }
         }
-        if (size_bytes > 15)
+        if (size_bytes > 15) {
             frame[13] = frame[15] = 0;
+        }
         struct epb_bytes bytes = cut(frame, size_bytes);
         struct epb_request request;
         struct epb_reply reply;
@@ -235,8 +255,9 @@ Test(frame, of_random_bytes_never_reaches_outside_itself)
             assert_inside(request.worker, bytes);
             assert_inside(request.value, bytes);
         }
-        if (epb_frame_decode_reply(bytes, &reply) == EPB_OK)
+        if (epb_frame_decode_reply(bytes, &reply) == EPB_OK) {
             assert_inside(reply.body, bytes);
+        }
         free(frame);
     }
 }
@@ -245,9 +266,10 @@ Test(frame, that_cannot_be_encoded_leaves_the_buffer_as_it_was)
 {
     static uint8_t zeros[70000];
     struct epb_buf buf;
+
     epb_buf_init(&buf, 64);
     put(&buf, LITERAL("before"));
-    struct epb_request request = {.key = {zeros, sizeof zeros}};
+    struct epb_request request = {.key = {zeros, sizeof(zeros)}};
     cr_assert_eq(epb_frame_encode_request(&buf, &request), EPB_TOO_LARGE);
     request = (struct epb_request){.value = {zeros, 100}};
     cr_assert_eq(epb_frame_encode_request(&buf, &request), EPB_TOO_LARGE);

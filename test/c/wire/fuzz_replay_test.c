@@ -12,6 +12,7 @@ static uint8_t *
 read_all(const char *path, size_t *size_bytes)
 {
     FILE *file = fopen(path, "rb");
+
     cr_assert_not_null(file, "%s", path);
     cr_assert_eq(fseek(file, 0, SEEK_END), 0);
     long end = ftell(file);
@@ -32,13 +33,15 @@ replay(const char *kind, const char *name,
 {
     char path[4096];
     unsigned count = 0;
-    snprintf(path, sizeof path, "%s/%s/%s", FUZZ_FOLDER, kind, name);
+
+    snprintf(path, sizeof(path), "%s/%s/%s", FUZZ_FOLDER, kind, name);
     DIR *folder = opendir(path);
     for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
         size_t size_bytes;
-        if (entry->d_name[0] == '.')
+        if (entry->d_name[0] == '.') {
             continue;
-        snprintf(path, sizeof path, "%s/%s/%s/%s", FUZZ_FOLDER, kind, name,
+        }
+        snprintf(path, sizeof(path), "%s/%s/%s/%s", FUZZ_FOLDER, kind, name,
                  entry->d_name);
         uint8_t *bytes = read_all(path, &size_bytes);
         fuzz_replayed = path;
@@ -46,8 +49,9 @@ replay(const char *kind, const char *name,
         free(bytes);
         count++;
     }
-    if (folder != NULL)
+    if (folder != NULL) {
         closedir(folder);
+    }
     return count;
 }
 

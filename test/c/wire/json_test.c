@@ -10,6 +10,7 @@ static uint8_t *
 exact_copy(struct epb_bytes bytes)
 {
     uint8_t *copy = malloc(bytes.size_bytes + (bytes.size_bytes == 0));
+
     memcpy(copy, bytes.data, bytes.size_bytes);
     return copy;
 }
@@ -20,6 +21,7 @@ accepts(struct epb_bytes text, unsigned depth_max, struct epb_json_span *span)
     uint8_t *copy = exact_copy(text);
     struct epb_json_scan scan = epb_json_scan((struct epb_bytes){copy, text.size_bytes});
     bool good = epb_json_value(&scan, depth_max, span) && epb_json_ended(&scan);
+
     free(copy);
     return good;
 }
@@ -46,7 +48,8 @@ Test(json, accepts_every_kind_of_value)
         {"{}", EPB_JSON_OBJECT},
         {"\t{ \"a\" : 1 , \"b\":{\"c\":[true,false,null]} }\r\n", EPB_JSON_OBJECT},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct epb_json_span span;
         cr_assert(accepts(TEXT(cases[i].text), 32, &span), "%s", cases[i].text);
         cr_assert_eq(span.kind, cases[i].kind, "%s", cases[i].text);
@@ -114,7 +117,8 @@ Test(json, refuses_everything_else)
         "\xEF\xBB\xBF"
         "1",
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct epb_json_span span;
         cr_assert_not(accepts(TEXT(cases[i]), 32, &span), "%s", cases[i]);
     }
@@ -127,6 +131,7 @@ Test(json, nothing_without_an_address_is_no_value)
 {
     struct epb_json_scan scan = epb_json_scan((struct epb_bytes){NULL, 0});
     struct epb_json_span span;
+
     cr_assert_not(epb_json_value(&scan, 1, &span));
     cr_assert(epb_json_ended(&scan));
 }
@@ -136,7 +141,7 @@ Test(json, notices_half_a_character)
     const char *lone[] = {"\"\\ud83d\"",        "\"\\ude00\"",    "\"\\ud83d\\ud83d\"",
                           "\"\\ude00\\ud83d\"", "[\"\\uD83Dx\"]", "{\"\\uDFFF\":1}",
                           "\"\\ud83d\\n\""};
-    for (size_t i = 0; i < sizeof lone / sizeof lone[0]; i++) {
+    for (size_t i = 0; i < sizeof(lone) / sizeof(lone[0]); i++) {
         struct epb_json_span span;
         cr_assert(accepts(TEXT(lone[i]), 32, &span), "%s", lone[i]);
         cr_assert(span.lone_surrogate, "%s", lone[i]);
@@ -149,6 +154,7 @@ Test(json, follows_nesting_to_its_limit_and_no_further)
         MOST = EPB_JSON_DEPTH_MAX
     };
     static char text[2 * MOST + 3];
+
     for (unsigned depth = 1; depth <= MOST + 1;
          depth = depth < 40 ? depth + 1 : depth * 2) {
         memset(text, '[', depth);
@@ -158,8 +164,9 @@ Test(json, follows_nesting_to_its_limit_and_no_further)
         cr_assert_eq(accepts(TEXT(text), 32, &span), depth <= 32, "%u", depth);
         cr_assert(accepts(TEXT(text), depth <= MOST ? depth : MOST, &span) ||
                   depth > MOST);
-        if (depth <= MOST)
+        if (depth <= MOST) {
             cr_assert_not(accepts(TEXT(text), depth - 1, &span), "%u", depth);
+        }
     }
     struct epb_json_span span;
     cr_assert(accepts(LITERAL("5"), 0, &span));
@@ -171,11 +178,12 @@ Test(json, random_text_made_of_json_characters_is_scanned_safely)
     static const char alphabet[] = "{}[]\",:\\u0019adeftnrlsb. -+E\n";
     uint64_t random = UINT64_C(0x5151515151515151);
     unsigned accepted = 0;
+
     for (int round = 0; round < 100000; round++) {
         uint8_t text[12];
-        size_t size_bytes = 1 + next_random(&random) % sizeof text;
+        size_t size_bytes = 1 + next_random(&random) % sizeof(text);
         for (size_t i = 0; i < size_bytes; i++) {
-            text[i] = (uint8_t)alphabet[next_random(&random) % (sizeof alphabet - 1)];
+            text[i] = (uint8_t)alphabet[next_random(&random) % (sizeof(alphabet) - 1)];
         }
         struct epb_json_span span;
         accepted += accepts((struct epb_bytes){text, size_bytes}, 32, &span);
@@ -198,7 +206,8 @@ Test(json, unescapes_in_place)
         {LITERAL("\\uDBFF\\uDFFF"), LITERAL("\xF4\x8F\xBF\xBF")},
         {LITERAL("\xC3\xA9\\u00e9"), LITERAL("\xC3\xA9\xC3\xA9")},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint8_t *text = exact_copy(cases[i].escaped);
         size_t size_bytes = epb_json_unescape(text, cases[i].escaped.size_bytes);
         cr_assert(bytes_equal((struct epb_bytes){text, size_bytes}, cases[i].plain),
@@ -217,8 +226,9 @@ Test(json, base64_gives_the_examples_of_rfc_4648)
                               {"fooba", "Zm9vYmE="},
                               {"foobar", "Zm9vYmFy"}};
     struct epb_buf buf;
+
     epb_buf_init(&buf, 1024);
-    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         cr_assert_eq(epb_base64_encode(&buf, TEXT(pairs[i][0])), EPB_OK);
         cr_assert(bytes_equal(bytes_of(&buf), TEXT(pairs[i][1])), "%s", pairs[i][0]);
         epb_buf_consume(&buf, epb_buf_size(&buf));
@@ -234,8 +244,10 @@ Test(json, base64_gives_the_examples_of_rfc_4648)
 Test(json, base64_of_all_bytes_returns)
 {
     uint8_t all[256];
-    for (size_t i = 0; i < 256; i++)
+
+    for (size_t i = 0; i < 256; i++) {
         all[i] = (uint8_t)i;
+    }
     struct epb_buf buf;
     epb_buf_init(&buf, 1024);
     cr_assert_eq(epb_base64_encode(&buf, (struct epb_bytes){all, 256}), EPB_OK);
@@ -251,7 +263,8 @@ Test(json, base64_takes_the_canonical_text_only)
     const char *bad[] = {
         "Z",    "Zg",       "Zg=",  "Zh==", "Zm9=",     "Zm9v\n", "Zm 9v", "====",
         "Zg=a", "Zg==Zg==", "=g==", "Zm-_", "Zm9vY===", "Z===",   "Zm9v="};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint8_t *text = exact_copy(TEXT(bad[i]));
         size_t size_bytes;
         cr_assert_not(epb_base64_decode(text, strlen(bad[i]), &size_bytes), "%s", bad[i]);

@@ -11,6 +11,7 @@ decode(struct epb_bytes line, struct epb_jsonl_request *request)
 {
     static uint8_t *copy;
     static struct epb_buf scratch;
+
     free(copy);
     copy = malloc(line.size_bytes + 1);
     memcpy(copy, line.data, line.size_bytes);
@@ -24,6 +25,7 @@ assert_status(const char *line, enum epb_status expected)
 {
     struct epb_jsonl_request request;
     enum epb_status status = decode(TEXT(line), &request);
+
     cr_assert_eq(status, expected, "%s: %s", line, epb_status_name(status));
 }
 
@@ -32,8 +34,10 @@ assert_reply(struct epb_bytes line, struct epb_reply reply, const char *expected
 {
     struct epb_jsonl_request request;
     struct epb_buf out;
-    if (reply.as_of_wall_ms == 0)
+
+    if (reply.as_of_wall_ms == 0) {
         reply.as_of_wall_ms = 1000;
+    }
     epb_buf_init(&out, 1 << 20);
     cr_assert_eq(decode(line, &request), EPB_OK);
     cr_assert_eq(epb_jsonl_encode(&out, request.command, request.id, &reply), EPB_OK);

@@ -11,16 +11,21 @@ struct member_case {
 static uint64_t
 first_number(const struct epb_request *request)
 {
-    if ((request->flags & EPB_F_FENCE) != 0)
+    if ((request->flags & EPB_F_FENCE) != 0) {
         return request->fence;
-    if ((request->flags & EPB_F_COUNT) != 0)
+    }
+    if ((request->flags & EPB_F_COUNT) != 0) {
         return (uint64_t)request->count;
-    if ((request->flags & EPB_F_WAIT) != 0)
+    }
+    if ((request->flags & EPB_F_WAIT) != 0) {
         return request->wait_ms;
-    if ((request->flags & EPB_F_PERIOD) != 0)
+    }
+    if ((request->flags & EPB_F_PERIOD) != 0) {
         return request->period_ms;
-    if ((request->flags & EPB_F_BURST) != 0)
+    }
+    if ((request->flags & EPB_F_BURST) != 0) {
         return request->burst;
+    }
     return (request->flags & EPB_F_COST) != 0 ? request->cost : 0;
 }
 
@@ -52,7 +57,8 @@ Test(jsonl_lease, members_become_fields)
         {"{\"action\":\"cancel\",\"target\":77}", EPB_F_COUNT, 0},
         {"{\"action\":\"lease\",\"detached\":true,\"wait\":5}", 0, 0},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct epb_jsonl_request out;
         cr_assert_eq(decode(TEXT(cases[i].line), &out), EPB_OK, "%s", cases[i].line);
         cr_assert_eq(out.request.flags, cases[i].flags, "%s", cases[i].line);
@@ -64,6 +70,7 @@ Test(jsonl_lease, members_become_fields)
 Test(jsonl_lease, texts_become_keys_reasons_and_targets)
 {
     struct epb_jsonl_request out;
+
     cr_assert_eq(
         decode(LITERAL("{\"action\":\"watch\",\"prefix\":\"us\\u0065r:\"}"), &out),
         EPB_OK);
@@ -112,8 +119,10 @@ Test(jsonl_lease, members_of_other_actions_and_of_wrong_kinds_are_refused)
         "{\"action\":\"cancel\",\"target\":true}",
         "{\"action\":\"cancel\",\"target\":[1]}",
     };
-    for (size_t i = 0; i < sizeof invalid_requests / sizeof invalid_requests[0]; i++)
+
+    for (size_t i = 0; i < sizeof(invalid_requests) / sizeof(invalid_requests[0]); i++) {
         assert_status(invalid_requests[i], EPB_INVALID_REQUEST);
+    }
     assert_status("{\"action\":\"pool\"}", EPB_INVALID_VALUE);
     assert_status("{\"action\":\"pool\",\"values\":{}}", EPB_INVALID_VALUE);
     assert_status("{\"action\":\"pool\",\"values\":\"a\"}", EPB_INVALID_VALUE);
@@ -125,15 +134,16 @@ Test(jsonl_lease, members_of_other_actions_and_of_wrong_kinds_are_refused)
     assert_status("{\"action\":\"lease\",\"waitMs\":1,\"waitMs\":1}", EPB_INVALID_JSON);
 }
 
-/* --- Elements --- */
+/* Elements */
 
 static void
 put_element(struct epb_buf *out, struct epb_bytes content, uint8_t kind)
 {
     uint8_t header[EPB_ELEMENT_HEADER_BYTES];
+
     epb_put_u32(header, (uint32_t)content.size_bytes);
     header[4] = kind;
-    put(out, (struct epb_bytes){header, sizeof header});
+    put(out, (struct epb_bytes){header, sizeof(header)});
     put(out, content);
 }
 
@@ -141,6 +151,7 @@ Test(jsonl_lease, elements_are_packed_and_kept_byte_for_byte)
 {
     struct epb_jsonl_request out;
     struct epb_buf expected;
+
     epb_buf_init(&expected, 4096);
     cr_assert_eq(
         decode(LITERAL("{\"values\":[ {\"a\": [1 ,2]},\"x\\u0041\" , -0.50,null,\"\", "
@@ -185,8 +196,9 @@ Test(jsonl_lease, elements_fit_the_scratch_and_the_depth_of_lines)
         epb_buf_init(&line, 1 << 20);
         put(&line, LITERAL("{\"action\":\"pool\",\"values\":["));
         for (int i = 0; i < 50000; i++) {
-            if (i > 0)
+            if (i > 0) {
                 put(&line, LITERAL(","));
+            }
             put(&line, TEXT(elements[e]));
         }
         put(&line, LITERAL("]}"));
@@ -196,7 +208,7 @@ Test(jsonl_lease, elements_fit_the_scratch_and_the_depth_of_lines)
     }
     for (int depth = 29; depth <= 32; depth++) {
         char line[200];
-        snprintf(line, sizeof line, "{\"action\":\"pool\",\"values\":[%.*s%.*s]}", depth,
+        snprintf(line, sizeof(line), "{\"action\":\"pool\",\"values\":[%.*s%.*s]}", depth,
                  "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", depth,
                  "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]");
         assert_status(line, depth <= 30 ? EPB_OK : EPB_INVALID_JSON);
@@ -207,6 +219,7 @@ Test(jsonl_lease, no_memory_for_elements_is_an_internal_error)
 {
     struct epb_bytes line = LITERAL("{\"action\":\"pool\",\"values\":[1,2,3]}");
     struct epb_jsonl_request out;
+
     cr_assert_eq(decode(line, &out), EPB_OK);
     epb_mem_fail_after(1);
     enum epb_status status = decode(line, &out);
@@ -214,13 +227,14 @@ Test(jsonl_lease, no_memory_for_elements_is_an_internal_error)
     cr_assert_eq(status, EPB_INTERNAL);
 }
 
-/* --- Replies --- */
+/* Replies */
 
 Test(jsonl_lease, leases_say_what_was_granted)
 {
     struct epb_bytes lease =
         LITERAL("{\"action\":\"lease\",\"key\":\"k\",\"workerId\":\"w\",\"id\":5}");
     uint32_t granted = EPB_F_TTL | EPB_F_FENCE;
+
     assert_reply(
         lease,
         (struct epb_reply){
@@ -253,6 +267,7 @@ Test(jsonl_lease, renewals_name_what_was_lost)
 {
     struct epb_bytes renew = LITERAL("{\"action\":\"renew\",\"workerId\":\"w\"}");
     uint8_t losses[2 * EPB_LOSS_HEADER_BYTES + 3] = {0};
+
     epb_put_u64(losses, 81);
     epb_put_u16(losses + 8, 1);
     losses[10] = '"';
@@ -262,7 +277,7 @@ Test(jsonl_lease, renewals_name_what_was_lost)
     assert_reply(renew, (struct epb_reply){.flags = EPB_F_COUNT, .count = 2},
                  "{\"ok\":true,\"renewed\":2,\"lost\":[]}\n");
     assert_reply(
-        renew, (struct epb_reply){.flags = EPB_F_COUNT, .body = {losses, sizeof losses}},
+        renew, (struct epb_reply){.flags = EPB_F_COUNT, .body = {losses, sizeof(losses)}},
         "{\"ok\":true,\"renewed\":0,\"lost\":[{\"key\":\"\\\"\",\"token\":81},"
         "{\"key\":\"bc\",\"token\":82}]}\n");
     assert_reply(
@@ -276,6 +291,7 @@ put_lease(struct epb_buf *out, bool held, uint8_t kind, uint64_t session, uint64
           uint64_t left_ms, const char *key)
 {
     uint8_t lease[EPB_LEASES_ENTRY_HEADER_BYTES] = {held ? 1 : 2, kind, !held};
+
     epb_put_u64(lease + 3, session);
     epb_put_u64(lease + 11, token);
     epb_put_u64(lease + 19, left_ms);
@@ -283,7 +299,7 @@ put_lease(struct epb_buf *out, bool held, uint8_t kind, uint64_t session, uint64
     epb_put_u32(lease + 35, session == 0 ? 0 : 4242);
     epb_put_u16(lease + 39, (uint16_t)strlen(key));
     epb_put_u16(lease + 41, 2);
-    put(out, (struct epb_bytes){lease, sizeof lease});
+    put(out, (struct epb_bytes){lease, sizeof(lease)});
     put(out, TEXT(key));
     put(out, LITERAL("w1"));
 }
@@ -291,6 +307,7 @@ put_lease(struct epb_buf *out, bool held, uint8_t kind, uint64_t session, uint64
 Test(jsonl_lease, leases_are_listed_with_who_and_since_when)
 {
     struct epb_buf body;
+
     epb_buf_init(&body, 4096);
     put_lease(&body, true, 3, 7, 90, 500, "a");
     put_lease(&body, false, 5, 0, 0, 600, "b");
@@ -328,7 +345,7 @@ Test(jsonl_lease, definitions_counts_and_clearing_have_their_fields)
         "{\"action\":\"clear\"}",
     };
 
-    for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++) {
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         assert_status(good[i], EPB_OK);
     }
     assert_status("{\"action\":\"clear\",\"prefix\":1}", EPB_INVALID_KEY);
@@ -354,6 +371,7 @@ Test(jsonl_lease, the_other_replies_have_their_members)
     uint32_t entry = EPB_F_TTL | EPB_F_VERSION;
     struct epb_reply value = {
         .flags = entry, .ttl_ms = 5, .version = 6, .body = LITERAL("1")};
+
     assert_reply(compute, value, "{\"ok\":true,\"value\":1,\"version\":6,\"ttl\":5}\n");
     value.flags |= EPB_F_FENCE;
     value.fence = 77;
@@ -396,28 +414,30 @@ Test(jsonl_lease, a_failed_computation_tells_its_reason_when_that_is_text)
     const char *format =
         "{\"ok\":false,\"error\":\"compute_failed\",\"message\":\"%s\"%s}\n";
     const char *message = epb_status_message(EPB_COMPUTE_FAILED);
-    snprintf(expected, sizeof expected, format, message,
+
+    snprintf(expected, sizeof(expected), format, message,
              ",\"reason\":\"no \\\"way\\\"\\u000a\"");
     assert_reply(
         compute,
         (struct epb_reply){.status = EPB_COMPUTE_FAILED, .body = LITERAL("no \"way\"\n")},
         expected);
-    snprintf(expected, sizeof expected, format, message, "");
+    snprintf(expected, sizeof(expected), format, message, "");
     assert_reply(
         compute,
         (struct epb_reply){.status = EPB_COMPUTE_FAILED, .body = LITERAL("\xFF\xFE")},
         expected);
 }
 
-/* --- Events --- */
+/* Events */
 
 static void
 put_event(struct epb_buf *out, uint8_t kind, uint64_t version, struct epb_bytes key)
 {
     uint8_t event[EPB_EVENT_HEADER_BYTES] = {kind};
+
     epb_put_u64(event + 1, version);
     epb_put_u16(event + 9, (uint16_t)key.size_bytes);
-    put(out, (struct epb_bytes){event, sizeof event});
+    put(out, (struct epb_bytes){event, sizeof(event)});
     put(out, key);
 }
 
@@ -425,6 +445,7 @@ Test(jsonl_lease, events_are_lines_with_the_id_of_their_watch)
 {
     struct epb_buf packed;
     struct epb_buf out;
+
     epb_buf_init(&packed, 4096);
     put_event(&packed, EPB_EVENT_SET, 3, LITERAL("a\n"));
     put_event(&packed, EPB_EVENT_DEL, 4, LITERAL("b"));

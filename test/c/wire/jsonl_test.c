@@ -4,6 +4,7 @@
 Test(jsonl, a_set_has_all_its_fields)
 {
     struct epb_jsonl_request out;
+
     cr_assert_eq(
         decode(LITERAL("{ \"id\" : 7, \"action\":\"set\", \"key\":\"k\", \"value\" :"
                        " { \"a\": [1, 2 ] } , \"ttl\":1500,\"ifAbsent\":true}"),
@@ -22,6 +23,7 @@ Test(jsonl, a_set_has_all_its_fields)
 Test(jsonl, other_members_are_read_and_unknown_ones_ignored)
 {
     struct epb_jsonl_request out;
+
     cr_assert_eq(
         decode(LITERAL("{\"action\":\"incr\",\"by\":-5,\"key\":\"n\",\"ttl\":null,"
                        "\"workerId\":\"w1\",\"hmac\":\"x\",\"beforeSize\":1,"
@@ -40,6 +42,7 @@ Test(jsonl, other_members_are_read_and_unknown_ones_ignored)
 Test(jsonl, escapes_are_undone_in_names_and_strings)
 {
     struct epb_jsonl_request out;
+
     cr_assert_eq(
         decode(LITERAL("{\"\\u0061ction\":\"g\\u0065t\",\"key\":\"a\\u0000\\\"\\ud83d"
                        "\\ude00\\/\"}"),
@@ -55,19 +58,21 @@ Test(jsonl, bytes_come_in_base64)
     const char *format =
         "{\"action\":\"set\",\"key\":\"k\",\"value\":\"%s\",%s,\"ttl\":1}";
     char line[256];
-    snprintf(line, sizeof line, format, "AAH\\/", "\"encoding\":\"base64\"");
+
+    snprintf(line, sizeof(line), format, "AAH\\/", "\"encoding\":\"base64\"");
     cr_assert_eq(decode(TEXT(line), &out), EPB_OK);
     cr_assert_eq(out.request.flags, EPB_F_TTL | EPB_F_BINARY);
     cr_assert(bytes_equal(out.request.value, LITERAL("\x00\x01\xFF")));
-    snprintf(line, sizeof line, format, "", "\"encoding\":\"base64\"");
+    snprintf(line, sizeof(line), format, "", "\"encoding\":\"base64\"");
     cr_assert_eq(decode(TEXT(line), &out), EPB_OK);
     cr_assert_eq(out.request.value.size_bytes, 0);
     cr_assert_eq(out.request.flags, EPB_F_TTL | EPB_F_BINARY);
-    snprintf(line, sizeof line, format, "H4sI", "\"compressed\":true");
+    snprintf(line, sizeof(line), format, "H4sI", "\"compressed\":true");
     cr_assert_eq(decode(TEXT(line), &out), EPB_OK);
     cr_assert_eq(out.request.flags, EPB_F_TTL | EPB_F_GZIP);
     cr_assert(bytes_equal(out.request.value, LITERAL("\x1f\x8b\x08")));
-    snprintf(line, sizeof line, format, "text", "\"compressed\":false,\"encoding\":null");
+    snprintf(line, sizeof(line), format, "text",
+             "\"compressed\":false,\"encoding\":null");
     cr_assert_eq(decode(TEXT(line), &out), EPB_OK);
     cr_assert(bytes_equal(out.request.value, LITERAL("\"text\"")));
 }
@@ -93,17 +98,19 @@ Test(jsonl, a_ttl_is_a_finite_number_above_zero_and_fractions_count_up)
                  {"[1]", 0},
                  {"{}", 0},
                  {"1000000000000000000000000000000000000000000000000000000000000000", 0}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char line[256];
         struct epb_jsonl_request out;
-        snprintf(line, sizeof line,
+        snprintf(line, sizeof(line),
                  "{\"action\":\"set\",\"key\":\"k\",\"value\":1,\"ttl\":%s}",
                  cases[i].text);
         enum epb_status status = decode(TEXT(line), &out);
         cr_assert_eq(status, cases[i].ttl_ms == 0 ? EPB_INVALID_TTL : EPB_OK, "%s",
                      cases[i].text);
-        if (status == EPB_OK)
+        if (status == EPB_OK) {
             cr_assert_eq(out.request.ttl_ms, cases[i].ttl_ms);
+        }
     }
 }
 
@@ -111,15 +118,16 @@ Test(jsonl, an_id_is_kept_as_it_was_written)
 {
     const char *ids[] = {"0", "-1.50e3", "\"a\\u0041\\\"\"", "\"\"",
                          "12345678901234567890123"};
-    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         char line[256];
         struct epb_jsonl_request out;
-        snprintf(line, sizeof line, "{\"action\":\"nonsense\",\"id\":%s}", ids[i]);
+        snprintf(line, sizeof(line), "{\"action\":\"nonsense\",\"id\":%s}", ids[i]);
         cr_assert_eq(decode(TEXT(line), &out), EPB_UNKNOWN_ACTION);
         cr_assert(bytes_equal(out.id, TEXT(ids[i])), "%s", ids[i]);
     }
     char line[600];
-    memset(line, 'x', sizeof line);
+    memset(line, 'x', sizeof(line));
     memcpy(line, "{\"action\":\"ping\",\"id\":\"", 23);
     memcpy(line + 590, "\"}", 3);
     assert_status(line, EPB_INVALID_REQUEST);
@@ -153,8 +161,9 @@ Test(jsonl, a_member_that_means_something_may_appear_once)
 Test(jsonl, nesting_is_bounded)
 {
     char line[200];
+
     for (int depth = 30; depth <= 33; depth++) {
-        snprintf(line, sizeof line,
+        snprintf(line, sizeof(line),
                  "{\"action\":\"set\",\"key\":\"k\",\"value\":%.*s%.*s}", depth,
                  "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", depth,
                  "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]");
@@ -190,7 +199,7 @@ Test(jsonl, what_is_json_but_no_request_is_an_invalid_request)
         "{\"action\":\"get\",\"key\":\"k\",\"workerId\":5}",
         "{\"action\":\"get\",\"key\":\"k\",\"prefix\":\"p\"}",
         "{\"action\":\"list\",\"key\":\"k\"}"};
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         assert_status(lines[i], EPB_INVALID_REQUEST);
     }
 }
@@ -230,7 +239,7 @@ Test(jsonl, no_memory_for_a_number_is_an_internal_error)
     cr_assert_eq(decode(line, &out), EPB_OK);
 }
 
-/* --- The reference implementation's signature --- */
+/* The reference implementation's signature */
 
 /* Made with the reference client's own code, of the secret s3cret. */
 static const char SIGNED[] =
@@ -243,6 +252,7 @@ sign(const char *secret, const char *payload, char *line, size_t line_bytes)
 {
     struct epb_hmac hmac;
     uint8_t mac[32];
+
     cr_assert_eq(epb_hmac_init(&hmac, TEXT(secret)), EPB_OK);
     epb_hmac_begin(&hmac);
     epb_hmac_add(&hmac, payload, strlen(payload));
@@ -250,8 +260,9 @@ sign(const char *secret, const char *payload, char *line, size_t line_bytes)
     epb_hmac_fini(&hmac);
     int at =
         snprintf(line, line_bytes, "%.*s,\"hmac\":\"", (int)strlen(payload) - 1, payload);
-    for (int i = 0; i < 32; i++)
+    for (int i = 0; i < 32; i++) {
         at += snprintf(line + at, line_bytes - (size_t)at, "%02x", mac[i]);
+    }
     snprintf(line + at, line_bytes - (size_t)at, "\"}");
 }
 
@@ -259,6 +270,7 @@ static enum epb_status
 verify(const char *secret, char *line, size_t *size_bytes)
 {
     struct epb_hmac hmac;
+
     cr_assert_eq(epb_hmac_init(&hmac, TEXT(secret)), EPB_OK);
     enum epb_status status = epb_jsonl_verify(&hmac, (uint8_t *)line, size_bytes);
     epb_hmac_fini(&hmac);
@@ -269,7 +281,8 @@ Test(jsonl, a_signed_line_is_verified_and_stripped)
 {
     const char *payload = "{\"action\":\"get\",\"key\":\"foo\"}";
     char line[256];
-    sign("s3cret", payload, line, sizeof line);
+
+    sign("s3cret", payload, line, sizeof(line));
     cr_assert_str_eq(line, SIGNED);
     size_t size_bytes = strlen(line);
     cr_assert_eq(verify("s3cret", line, &size_bytes), EPB_OK);
@@ -281,11 +294,12 @@ Test(jsonl, a_signature_that_does_not_hold_is_refused)
 {
     const char *payload = "{\"action\":\"get\",\"key\":\"foo\"}";
     char line[256];
-    sign("s3cret", payload, line, sizeof line);
+
+    sign("s3cret", payload, line, sizeof(line));
     size_t whole_bytes = strlen(line);
     for (size_t i = 0; i < whole_bytes; i++) {
         char changed[256];
-        memcpy(changed, line, sizeof line);
+        memcpy(changed, line, sizeof(line));
         changed[i] ^= 1;
         size_t size_bytes = whole_bytes;
         cr_assert_eq(verify("s3cret", changed, &size_bytes), EPB_AUTH_FAILED, "byte %zu",
@@ -301,7 +315,7 @@ Test(jsonl, a_signature_that_does_not_hold_is_refused)
     cr_assert_eq(verify("another", line, &size_bytes), EPB_AUTH_FAILED);
 }
 
-/* --- Replies --- */
+/* Replies */
 
 Test(jsonl, replies_have_the_members_of_their_action)
 {
@@ -338,6 +352,7 @@ Test(jsonl, replies_have_the_members_of_their_action)
 Test(jsonl, a_list_names_each_key_with_its_facts)
 {
     uint8_t body[2 * EPB_LIST_ENTRY_HEADER_BYTES + 4] = {0};
+
     epb_put_u64(body, 500);
     epb_put_u64(body + 8, 7);
     epb_put_u32(body + 16, 42);
@@ -349,7 +364,7 @@ Test(jsonl, a_list_names_each_key_with_its_facts)
     epb_put_u32(second + 16, 43);
     epb_put_u16(second + 20, 3);
     memcpy(second + 22, "\"\n\\", 3);
-    struct epb_reply reply = {.body = {body, sizeof body}};
+    struct epb_reply reply = {.body = {body, sizeof(body)}};
     assert_reply(
         LITERAL("{\"action\":\"list\"}"), reply,
         "{\"ok\":true,\"items\":{\"a\":{\"expires\":1500,\"hasValue\":true,\"ttl\":500,"
@@ -365,9 +380,10 @@ Test(jsonl, a_stored_text_that_is_no_json_cannot_break_the_line)
                               LITERAL("1\n2"), LITERAL("\"a\nb\"")};
     struct epb_jsonl_request request;
     struct epb_buf out;
+
     epb_buf_init(&out, 1024);
     put(&out, LITERAL("before"));
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct epb_reply reply = {.body = bad[i]};
         cr_assert_eq(decode(LITERAL("{\"action\":\"get\",\"key\":\"k\"}"), &request),
                      EPB_OK);

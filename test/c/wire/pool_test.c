@@ -7,6 +7,7 @@ static void
 fill(struct epb_buf *buf, size_t size_bytes)
 {
     uint8_t *room;
+
     cr_assert_eq(epb_buf_reserve(buf, size_bytes, &room), EPB_OK);
     memset(room, 'S', size_bytes);
     epb_buf_commit(buf, size_bytes);
@@ -24,6 +25,7 @@ Test(pool, memory_is_handed_on_without_what_was_in_it)
     struct epb_pool pool = {.count = 0};
     struct epb_buf first;
     struct epb_buf second;
+
     epb_buf_init(&first, 1 << 20);
     epb_buf_init(&second, 1 << 19);
     fill(&first, 50000);
@@ -35,8 +37,9 @@ Test(pool, memory_is_handed_on_without_what_was_in_it)
     cr_assert_eq(second.memory, memory);
     cr_assert_eq(second.limit_bytes, 1 << 19);
     cr_assert_eq(epb_buf_size(&second), 0);
-    for (size_t i = 0; i < second.capacity_bytes; i++)
+    for (size_t i = 0; i < second.capacity_bytes; i++) {
         cr_assert_neq(memory[i], 'S');
+    }
     epb_pool_take(&pool, &first);
     cr_assert_null(first.memory, "there was one spare only");
     fill(&first, 10);
@@ -50,6 +53,7 @@ Test(pool, keeps_so_many)
 {
     struct epb_pool pool = {.count = 0};
     struct epb_buf bufs[EPB_POOL_SPARES + 1];
+
     for (size_t i = 0; i <= EPB_POOL_SPARES; i++) {
         epb_buf_init(&bufs[i], 1 << 24);
         fill(&bufs[i], 5000);
@@ -67,12 +71,14 @@ Test(pool, keeps_so_many_bytes)
 {
     struct epb_pool pool = {.count = 0};
     struct epb_buf bufs[3];
+
     for (size_t i = 0; i < 3; i++) {
         epb_buf_init(&bufs[i], 1 << 24);
         fill(&bufs[i], i == 0 ? EPB_POOL_MOST_BYTES + 1 : EPB_POOL_MOST_BYTES / 2 + 1);
     }
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++) {
         empty(&pool, &bufs[i]);
+    }
     cr_assert_eq(pool.count, 1, "the first alone is too large, the others are together");
     cr_assert_leq(pool.held_bytes, EPB_POOL_MOST_BYTES);
     epb_pool_fini(&pool);
@@ -83,6 +89,7 @@ Test(pool, a_buffer_that_may_not_grow_so_large_takes_no_spare)
     struct epb_pool pool = {.count = 0};
     struct epb_buf large;
     struct epb_buf small;
+
     epb_buf_init(&large, 1 << 20);
     epb_buf_init(&small, 4096);
     fill(&large, 100000);

@@ -47,8 +47,10 @@ static uint8_t *
 pattern(size_t size_bytes)
 {
     uint8_t *bytes = malloc(size_bytes + 1);
-    for (size_t i = 0; i < size_bytes; i++)
+
+    for (size_t i = 0; i < size_bytes; i++) {
         bytes[i] = (uint8_t)(i * 31 + i / 251);
+    }
     return bytes;
 }
 
@@ -56,6 +58,7 @@ static void
 assert_stream(struct wire *wire, struct epb_bytes expected)
 {
     struct epb_bytes stream = epb_record_stream(wire->receiver, &wire->in);
+
     cr_assert(bytes_equal(stream, expected), "%zu bytes, expected %zu", stream.size_bytes,
               expected.size_bytes);
 }
@@ -72,16 +75,18 @@ Test(record, streams_of_any_size_come_out_as_they_went_in)
                       3 * EPB_RECORD_SEND_BYTES,
                       1000003};
     uint8_t *bytes = pattern(1000003);
+
     for (size_t m = 0; m < mode_count(); m++) {
         struct wire wire;
         wire_open(&wire, MODES[m]);
         put(&wire.out, LITERAL("sent before, not part of the record"));
-        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
             struct epb_bytes plain = {bytes, sizes[i]};
             epb_buf_consume(&wire.out, epb_buf_size(&wire.out));
             seal(&wire, plain);
-            if (sizes[i] == 0)
+            if (sizes[i] == 0) {
                 cr_assert_eq(epb_buf_size(&wire.out), 0);
+            }
             put(&wire.in, bytes_of(&wire.out));
             cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
             assert_stream(&wire, plain);
@@ -96,6 +101,7 @@ Test(record, streams_of_any_size_come_out_as_they_went_in)
 Test(record, what_is_in_the_buffer_already_stays)
 {
     struct wire wire;
+
     wire_open(&wire, EPB_RECORD_CHACHA20);
     put(&wire.out, LITERAL("before"));
     seal(&wire, LITERAL("plain"));
@@ -111,6 +117,7 @@ Test(record, any_division_into_records_and_reads_gives_the_same_stream)
 {
     uint64_t random = UINT64_C(0x0123456789ABCDEF);
     uint8_t *bytes = pattern(200000);
+
     for (size_t round = 0; round < 30 * mode_count(); round++) {
         struct wire wire;
         wire_open(&wire, MODES[round % mode_count()]);
@@ -119,8 +126,9 @@ Test(record, any_division_into_records_and_reads_gives_the_same_stream)
         size_t total = (size_t[]){5000, 100000, 200000}[round / mode_count() % 3];
         for (size_t at = 0; at < total;) {
             size_t size_bytes = 1 + next_random(&random) % most;
-            if (size_bytes > total - at)
+            if (size_bytes > total - at) {
                 size_bytes = total - at;
+            }
             seal(&wire, (struct epb_bytes){bytes + at, size_bytes});
             at += size_bytes;
         }
@@ -128,8 +136,9 @@ Test(record, any_division_into_records_and_reads_gives_the_same_stream)
         struct epb_bytes out = bytes_of(&wire.out);
         for (size_t at = 0; at < out.size_bytes;) {
             size_t size_bytes = 1 + next_random(&random) % most;
-            if (size_bytes > out.size_bytes - at)
+            if (size_bytes > out.size_bytes - at) {
                 size_bytes = out.size_bytes - at;
+            }
             put(&wire.in, (struct epb_bytes){out.data + at, size_bytes});
             at += size_bytes;
             size_t enough = 1 + next_random(&random) % (2 * most);
@@ -150,9 +159,11 @@ Test(record, any_division_into_records_and_reads_gives_the_same_stream)
 Test(record, opens_no_more_than_enough)
 {
     struct wire wire;
+
     wire_open(&wire, EPB_RECORD_CHACHA20);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         seal(&wire, LITERAL("0123456789"));
+    }
     put(&wire.in, bytes_of(&wire.out));
     cr_assert_eq(epb_record_open(wire.receiver, &wire.in, 15), EPB_OK);
     assert_stream(&wire, LITERAL("01234567890123456789"));
@@ -175,11 +186,12 @@ Test(record, every_changed_bit_is_noticed)
             cr_assert_eq(epb_record_stream(receiver, &wire.in).size_bytes, 0);
             /* A length that grew waits for bytes that will fail with it, or is too large.
              */
-            if (bit >= 32)
+            if (bit >= 32) {
                 cr_assert_eq(status, EPB_AUTH_FAILED, "bit %zu", bit);
+            }
             if (status == EPB_OK) {
                 static uint8_t more[1048576 + 64];
-                put(&wire.in, (struct epb_bytes){more, sizeof more});
+                put(&wire.in, (struct epb_bytes){more, sizeof(more)});
                 status = epb_record_open(receiver, &wire.in, SIZE_MAX);
             }
             cr_assert_neq(status, EPB_OK, "bit %zu", bit);
@@ -238,7 +250,7 @@ Test(record, a_length_out_of_bounds_is_refused_at_once)
                      {tag_bytes + EPB_RECORD_MAX_BYTES, EPB_OK},
                      {tag_bytes + EPB_RECORD_MAX_BYTES + 1, EPB_TOO_LARGE},
                      {UINT32_MAX, EPB_TOO_LARGE}};
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
             struct wire wire;
             uint8_t header[4];
             wire_open(&wire, MODES[m]);
@@ -261,18 +273,19 @@ Test(record, the_largest_record_is_taken)
     uint8_t seq[8] = {0};
     uint8_t mac[EPB_RECORD_MAC_BYTES];
     uint8_t *bytes = pattern(EPB_RECORD_MAX_BYTES);
+
     wire_open(&wire, EPB_RECORD_MAC);
     epb_put_u32(header, EPB_RECORD_MAX_BYTES + EPB_RECORD_MAC_BYTES);
-    cr_assert_eq(epb_hmac_init(&hmac, (struct epb_bytes){KEY, sizeof KEY}), EPB_OK);
+    cr_assert_eq(epb_hmac_init(&hmac, (struct epb_bytes){KEY, sizeof(KEY)}), EPB_OK);
     epb_hmac_begin(&hmac);
-    epb_hmac_add(&hmac, seq, sizeof seq);
-    epb_hmac_add(&hmac, header, sizeof header);
+    epb_hmac_add(&hmac, seq, sizeof(seq));
+    epb_hmac_add(&hmac, header, sizeof(header));
     epb_hmac_add(&hmac, bytes, EPB_RECORD_MAX_BYTES);
     epb_hmac_end(&hmac, mac);
     epb_hmac_fini(&hmac);
-    put(&wire.in, (struct epb_bytes){header, sizeof header});
+    put(&wire.in, (struct epb_bytes){header, sizeof(header)});
     put(&wire.in, (struct epb_bytes){bytes, EPB_RECORD_MAX_BYTES});
-    put(&wire.in, (struct epb_bytes){mac, sizeof mac});
+    put(&wire.in, (struct epb_bytes){mac, sizeof(mac)});
     cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
     assert_stream(&wire, (struct epb_bytes){bytes, EPB_RECORD_MAX_BYTES});
     free(bytes);
@@ -323,6 +336,7 @@ Test(record, no_number_seals_two_records)
 Test(record, many_tiny_records_do_not_make_the_buffer_grow)
 {
     struct wire wire;
+
     wire_open(&wire, EPB_RECORD_CHACHA20);
     size_t most = 0;
     for (size_t i = 0; i < 50000; i++) {
@@ -331,20 +345,23 @@ Test(record, many_tiny_records_do_not_make_the_buffer_grow)
         seal(&wire, (struct epb_bytes){&byte, 1});
         put(&wire.in, bytes_of(&wire.out));
         cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
-        if (epb_buf_size(&wire.in) - i > most)
+        if (epb_buf_size(&wire.in) - i > most) {
             most = epb_buf_size(&wire.in) - i;
+        }
     }
     cr_assert_lt(most, 8192, "%zu bytes besides the stream", most);
     struct epb_bytes stream = epb_record_stream(wire.receiver, &wire.in);
     cr_assert_eq(stream.size_bytes, 50000);
-    for (size_t i = 0; i < 50000; i++)
+    for (size_t i = 0; i < 50000; i++) {
         cr_assert_eq(stream.data[i], (uint8_t)i);
+    }
     wire_close(&wire);
 }
 
 Test(record, no_memory_for_the_tags_leaves_no_plaintext_to_be_sent)
 {
     struct wire wire;
+
     wire_open(&wire, EPB_RECORD_CHACHA20);
     uint8_t *bytes = pattern(252); /* with its header, the smallest buffer is full */
     cr_assert_eq(epb_record_begin(wire.sender, &wire.out), EPB_OK);

@@ -49,6 +49,7 @@ parse(struct epb_buf *buf)
 {
     cJSON *json =
         cJSON_ParseWithLength((const char *)epb_buf_data(buf), epb_buf_size(buf));
+
     cr_assert_not_null(json, "%.*s", (int)epb_buf_size(buf),
                        (const char *)epb_buf_data(buf));
     return json;
@@ -58,6 +59,7 @@ static double
 number_in(const cJSON *json, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+
     cr_assert(cJSON_IsNumber(item), "%s", name);
     return item->valuedouble;
 }
@@ -66,6 +68,7 @@ Test(report, stats_are_numbers_only)
 {
     struct epb_stats stats = some_stats(4, 100, 2222, 10000);
     struct epb_buf buf;
+
     epb_buf_init(&buf, 1 << 20);
     cr_assert_eq(epb_report_stats(&buf, &stats), EPB_OK);
     cJSON *json = parse(&buf);
@@ -102,7 +105,7 @@ Test(report, stats_are_numbers_only)
                     {"bytesIn", 1000},
                     {"bytesOut", 2000},
                     {"draining", 0}};
-    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
         cr_assert_eq(number_in(json, expected[i].name), expected[i].number, "%s",
                      expected[i].name);
     }
@@ -120,6 +123,7 @@ assert_health(struct epb_stats stats, const char *status, double utilization,
               const char *warning)
 {
     struct epb_buf buf;
+
     epb_buf_init(&buf, 1 << 20);
     cr_assert_eq(epb_report_health(&buf, &stats), EPB_OK);
     cJSON *json = parse(&buf);
@@ -154,6 +158,7 @@ Test(report, health_warns_at_ninety_percent_and_is_degraded_when_full)
 Test(report, health_is_degraded_while_draining)
 {
     struct epb_stats stats = some_stats(1, 100, 1, 1000);
+
     stats.draining = true;
     assert_health(stats, "degraded", 0.01, NULL);
 }
@@ -162,8 +167,9 @@ static bool
 is_name(const char *text, size_t size_bytes)
 {
     for (size_t i = 0; i < size_bytes; i++) {
-        if (!((text[i] >= 'a' && text[i] <= 'z') || text[i] == '_'))
+        if (!((text[i] >= 'a' && text[i] <= 'z') || text[i] == '_')) {
             return false;
+        }
     }
     return size_bytes > 0;
 }
@@ -175,6 +181,7 @@ check_metrics_line(const char *line, size_t line_bytes, char *declared,
 {
     char name[100];
     char type[20];
+
     if (strncmp(line, "# HELP ", 7) == 0) {
         cr_assert_eq(sscanf(line, "# HELP %99s", name), 1);
         cr_assert_gt(line_bytes, 8 + strlen(name), "a sentence must follow: %s", name);
@@ -204,6 +211,7 @@ Test(report, metrics_are_well_formed_and_declared)
 {
     struct epb_stats stats = some_stats(4, 100, 2222, 10000);
     struct epb_buf buf;
+
     epb_buf_init(&buf, 1 << 20);
     cr_assert_eq(epb_report_metrics(&buf, &stats), EPB_OK);
     cr_assert_eq(epb_buf_data(&buf)[epb_buf_size(&buf) - 1], '\n');
@@ -212,7 +220,7 @@ Test(report, metrics_are_well_formed_and_declared)
     char declared[100] = "";
     for (const char *line = text; *line != '\0';) {
         size_t line_bytes = strcspn(line, "\n");
-        check_metrics_line(line, line_bytes, declared, sizeof declared);
+        check_metrics_line(line, line_bytes, declared, sizeof(declared));
         line += line_bytes + 1;
     }
     const char *expected[] = {
@@ -233,7 +241,7 @@ Test(report, metrics_are_well_formed_and_declared)
         "\nephemeral_broker_leases_expired_total 35\n",
         "\nephemeral_broker_leases_lost_total 36\n",
         "\nephemeral_broker_auth_failures_total 2\n"};
-    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
         cr_assert_not_null(strstr(text, expected[i]), "%s", expected[i]);
     }
     epb_buf_fini(&buf);
@@ -243,6 +251,7 @@ Test(report, no_room_leaves_the_buffer_as_it_was)
 {
     struct epb_stats stats = some_stats(4, 100, 2222, 10000);
     struct epb_buf buf;
+
     epb_buf_init(&buf, 100);
     put(&buf, LITERAL("before"));
     cr_assert_eq(epb_report_stats(&buf, &stats), EPB_TOO_LARGE);

@@ -8,10 +8,11 @@ say_lines(struct broker *side, const char *format, ...)
 {
     char lines[2000];
     va_list arguments;
+
     va_start(arguments, format);
-    int size = vsnprintf(lines, sizeof lines, format, arguments);
+    int size = vsnprintf(lines, sizeof(lines), format, arguments);
     va_end(arguments);
-    cr_assert_lt((size_t)size, sizeof lines);
+    cr_assert_lt((size_t)size, sizeof(lines));
     (void)broker_feed(side, TEXT(lines), SIZE_MAX);
 }
 
@@ -20,6 +21,7 @@ static void
 hear_lines(struct broker *side, const char *expected)
 {
     struct epb_bytes said = bytes_of(&side->output);
+
     cr_assert(bytes_equal(said, TEXT(expected)), "%.*s\ninstead of\n%s",
               (int)said.size_bytes, (const char *)said.data, expected);
     epb_buf_consume(&side->output, said.size_bytes);
@@ -75,8 +77,9 @@ Test(session_lines, lines_held_back_stay_within_bounds)
         uint8_t *memory;
         size_t room;
         epb_session_input(peer.session, &memory, &room);
-        if (room == 0)
+        if (room == 0) {
             break;
+        }
         memset(memory, '\n', room);
         epb_session_received(peer.session, room);
         cr_assert_not(epb_session_turn(peer.session, &peer.now, 32, 65536));
@@ -227,6 +230,7 @@ expect_conversation(char *expected, size_t expected_bytes)
     int size = snprintf(expected, expected_bytes, CONVERSATION_REPLY,
                         epb_status_message(EPB_CONFLICT), invalid,
                         epb_status_message(EPB_WAIT_TIMEOUT), invalid);
+
     cr_assert_lt((size_t)size, expected_bytes);
 }
 
@@ -234,15 +238,17 @@ Test(session_lines, lines_are_answered_the_same_however_they_are_cut)
 {
     static char expected[4000];
     uint64_t random = UINT64_C(0x1234567890ABCDEF);
-    expect_conversation(expected, sizeof expected);
+
+    expect_conversation(expected, sizeof(expected));
     for (int round = 0; round < 300; round++) {
         struct broker cut;
         struct epb_bytes rest = TEXT(CONVERSATION);
         broker_start(&cut, NULL, NULL);
         while (rest.size_bytes > 0) {
             size_t piece = 1 + next_random(&random) % (round % 2 == 0 ? 20 : 600);
-            if (piece > rest.size_bytes)
+            if (piece > rest.size_bytes) {
                 piece = rest.size_bytes;
+            }
             (void)broker_feed(&cut, (struct epb_bytes){rest.data, piece}, SIZE_MAX);
             rest.data += piece;
             rest.size_bytes -= piece;
@@ -328,16 +334,18 @@ Test(session_lines, what_is_over_keeps_no_connection_open)
 Test(session_lines, a_thousand_lines_wait_and_each_has_its_id)
 {
     say_lines(&broker, LOCK_LINE("", "a", "0"));
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < 1000; i++) {
         say_lines(&peer, LOCK_LINE(",\"id\":%d", "b", "1e99"), i);
+    }
     hear_lines(&peer, "");
     for (int i = 999; i >= 0; i -= 2) {
         char expected[400];
         char place[30] = "";
-        if (i < 100)
-            snprintf(place, sizeof place, "\"place\":%d,", i + 1);
+        if (i < 100) {
+            snprintf(place, sizeof(place), "\"place\":%d,", i + 1);
+        }
         say_lines(&peer, "{\"action\":\"cancel\",\"target\":%d}\n", i);
-        snprintf(expected, sizeof expected,
+        snprintf(expected, sizeof(expected),
                  "{\"ok\":true,\"cancelled\":true}\n" STILL_HELD(",\"id\":%d",
                                                                  "%s\"waiting\":%d"),
                  i, epb_status_message(EPB_WAIT_TIMEOUT), place, 999 - (999 - i) / 2);
@@ -350,8 +358,8 @@ Test(session_lines, a_thousand_lines_wait_and_each_has_its_id)
         char expected[200];
         const char *said = (const char *)epb_buf_data(&peer.output);
         int size =
-            snprintf(expected, sizeof expected, FAILED(",\"id\":%d", "draining", "%s"), i,
-                     epb_status_message(EPB_DRAINING));
+            snprintf(expected, sizeof(expected), FAILED(",\"id\":%d", "draining", "%s"),
+                     i, epb_status_message(EPB_DRAINING));
         cr_assert_eq(strncmp(said, expected, (size_t)size), 0, "%.100s", said);
         epb_buf_consume(&peer.output, (size_t)size);
     }
@@ -368,10 +376,12 @@ look_for(void *context, const uint8_t *bytes, size_t size_bytes)
 {
     struct search *search = context;
     size_t pattern_bytes = search->pattern.size_bytes;
+
     for (size_t i = 0; i + pattern_bytes <= size_bytes; i++) {
         size_t same = 0;
-        while (same < pattern_bytes && bytes[i + same] == search->pattern.data[same])
+        while (same < pattern_bytes && bytes[i + same] == search->pattern.data[same]) {
             same++;
+        }
         search->found += same == pattern_bytes;
     }
 }
@@ -380,6 +390,7 @@ Test(session_lines, ids_are_wiped_with_their_requests)
 {
     static const char id[] = "\"the id of this line\"";
     struct search search = {.pattern = LITERAL("the id of this line")};
+
     say_lines(&peer, "{\"action\":\"waitFor\",\"key\":\"k\",\"waitMs\":1e9,\"id\":%s}\n",
               id);
     epb_mem_each_chunk(look_for, &search);
@@ -400,7 +411,7 @@ Test(session_lines, elements_come_in_lines_and_go_out_as_they_came)
               "\"values\":[\"AAE=\"]}\n"
               "{\"action\":\"pool\",\"key\":\"q\",\"values\":[]}\n");
     char expected[600];
-    snprintf(expected, sizeof expected,
+    snprintf(expected, sizeof(expected),
              "{\"ok\":true,\"created\":true}\n" FAILED(
                  "", "conflict",
                  "%s") "{\"ok\":true,\"created\":false}\n"
@@ -433,7 +444,7 @@ Test(session_lines, a_clear_of_many_keys_holds_back_those_behind_it)
                       "{\"ok\":true,\"pong\":5000000}\n");
 }
 
-/* --- Without memory --- */
+/* Without memory */
 
 /* Holds, waits, watches and ends in the two encodings, with the allocation number
  * `countdown` failing. Whatever comes of it, everything ends with the sessions. Returns
@@ -444,6 +455,7 @@ wait_without_memory(uint64_t countdown)
     struct broker first;
     struct broker second;
     uint8_t *room;
+
     broker_start(&first, NULL, NULL);
     peer_start(&second, &first);
     cr_assert_eq(epb_buf_reserve(&first.output, 100000, &room), EPB_OK);
@@ -473,8 +485,9 @@ wait_without_memory(uint64_t countdown)
     epb_mem_fail_after(countdown);
     (void)broker_feed(&second, TEXT(lines), SIZE_MAX);
     (void)broker_feed(&first, bytes_of(&frames), SIZE_MAX);
-    if (!epb_session_closing(second.session))
+    if (!epb_session_closing(second.session)) {
         broker_work(&second);
+    }
     epb_mem_fail_after(0);
     struct epb_stats stats = stats_of(&first);
     bool good = !epb_session_closing(first.session) &&
@@ -497,6 +510,7 @@ Test(session_lines, no_allocation_that_fails_leaves_anything_waiting)
 {
     unsigned unharmed = 0;
     unsigned harmed = 0;
+
     for (uint64_t countdown = 1; unharmed < 20; countdown++) {
         if (wait_without_memory(countdown)) {
             unharmed++;

@@ -8,7 +8,7 @@
 
 #define SECRET "a very secret secret"
 
-/* --- Without a secret --- */
+/* Without a secret */
 
 /* A few requests and what their replies must be. */
 static void
@@ -36,15 +36,18 @@ assert_conversation(struct epb_bytes stream)
     static const enum epb_status statuses[] = {
         EPB_OK, EPB_OK, EPB_OK, EPB_NOT_FOUND, EPB_UNKNOWN_ACTION, EPB_INVALID_KEY};
     struct epb_reply reply;
+
     for (uint32_t id = 1; id <= 6; id++) {
         cr_assert(next_reply(&stream, &reply), "reply %u", id);
         cr_assert_eq(reply.id, id);
         cr_assert_eq(reply.status, statuses[id - 1], "%u: %s", id,
                      epb_status_name(reply.status));
-        if (id == 1)
+        if (id == 1) {
             cr_assert_eq(reply.count, 5000000);
-        if (id == 3)
+        }
+        if (id == 3) {
             cr_assert(bytes_equal(reply.body, LITERAL("{\"a\":1}")));
+        }
     }
     cr_assert_eq(stream.size_bytes, 0);
 }
@@ -53,6 +56,7 @@ Test(session, frames_are_answered_however_they_are_cut)
 {
     struct broker broker;
     struct epb_buf input;
+
     epb_buf_init(&input, 4096);
     put_conversation(&input);
     broker_start(&broker, NULL, NULL);
@@ -77,6 +81,7 @@ assert_refused(struct broker *broker, uint32_t id, enum epb_status status)
 {
     struct epb_bytes stream = bytes_of(&broker->output);
     struct epb_reply reply;
+
     cr_assert(next_reply(&stream, &reply), "nothing was said");
     cr_assert_eq(reply.status, status, "%s", epb_status_name(reply.status));
     cr_assert_eq(reply.id, id);
@@ -94,6 +99,7 @@ assert_closed_silently(struct broker *broker)
 Test(session, a_first_byte_that_means_nothing_closes)
 {
     struct broker broker;
+
     broker_start(&broker, NULL, NULL);
     for (unsigned byte = 0; byte < 256; byte++) {
         uint8_t first = (uint8_t)byte;
@@ -106,7 +112,7 @@ Test(session, a_first_byte_that_means_nothing_closes)
         }
     }
     const char *starts[] = {"GET / HTTP/1.1\r\n", "null\n", "EX", "EPA0", "E\n"};
-    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
         broker_connect(&broker);
         (void)broker_feed(&broker, TEXT(starts[i]), 1);
         assert_closed_silently(&broker);
@@ -119,9 +125,10 @@ Test(session, another_magic_is_another_version)
     const char *magics[] = {"EPB4", "EPB9", "EPBm", "EPB\n"};
     struct broker open;
     struct broker locked;
+
     broker_start(&open, NULL, NULL);
     broker_start(&locked, SECRET, NULL);
-    for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
+    for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
         broker_connect(&open);
         broker_connect(&locked);
         (void)broker_feed(&open, TEXT(magics[i]), 1);
@@ -136,6 +143,7 @@ Test(session, another_magic_is_another_version)
 Test(session, a_secret_on_one_side_only_is_refused)
 {
     struct broker broker;
+
     broker_start(&broker, NULL, NULL);
     (void)broker_feed(&broker, LITERAL(EPB_MAGIC_CHACHA20), 1);
     assert_refused(&broker, 0, EPB_AUTH_FAILED);
@@ -161,6 +169,7 @@ Test(session, a_secret_on_one_side_only_is_refused)
 Test(session, a_frame_beyond_the_limit_is_refused_by_name_before_it_is_there)
 {
     struct epb_options options;
+
     epb_options_default(&options);
     options.max_request_bytes = 100;
     uint8_t frame[16] = {0};
@@ -177,7 +186,7 @@ Test(session, a_frame_beyond_the_limit_is_refused_by_name_before_it_is_there)
         epb_put_u32(frame, 101);
         frame[4] = 1;
         epb_put_u32(frame + 8, 0xCAFE);
-        put(&input, (struct epb_bytes){frame, sizeof frame});
+        put(&input, (struct epb_bytes){frame, sizeof(frame)});
         (void)broker_feed(&broker, bytes_of(&input), piece);
         struct epb_bytes stream = bytes_of(&broker.output);
         struct epb_reply reply;
@@ -194,10 +203,11 @@ Test(session, a_frame_beyond_the_limit_is_refused_by_name_before_it_is_there)
 Test(session, a_frame_of_exactly_the_limit_is_served)
 {
     struct epb_options options;
+
     epb_options_default(&options);
     options.max_request_bytes = 12 + 8 + 1 + 1000;
     static uint8_t value[1001];
-    memset(value, '7', sizeof value);
+    memset(value, '7', sizeof(value));
     for (size_t size_bytes = 1000; size_bytes <= 1001; size_bytes++) {
         struct broker broker;
         struct epb_buf input;
@@ -224,6 +234,7 @@ Test(session, a_malformed_frame_is_refused_and_the_next_one_served)
 {
     struct broker broker;
     struct epb_buf input;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 4096);
     put(&input, LITERAL(EPB_MAGIC_PLAIN));
@@ -251,6 +262,7 @@ Test(session, a_frame_of_another_version_is_refused_and_closes)
 {
     struct broker broker;
     struct epb_buf input;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 4096);
     put(&input, LITERAL(EPB_MAGIC_PLAIN));
@@ -263,7 +275,7 @@ Test(session, a_frame_of_another_version_is_refused_and_closes)
     broker_stop(&broker);
 }
 
-/* --- Turns, bounds, deadlines --- */
+/* Turns, bounds, deadlines */
 
 static void
 put_pings(struct epb_buf *out, uint32_t count)
@@ -279,6 +291,7 @@ Test(session, a_turn_serves_what_it_may_and_says_that_there_is_more)
     struct epb_buf input;
     uint8_t *memory;
     size_t room;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 65536);
     put(&input, LITERAL(EPB_MAGIC_PLAIN));
@@ -308,13 +321,14 @@ static void
 ask_for_much(struct broker *broker, struct epb_buf *input, uint32_t count)
 {
     static uint8_t value[200000];
-    memset(value, '1', sizeof value);
+
+    memset(value, '1', sizeof(value));
     put(input, LITERAL(EPB_MAGIC_PLAIN));
     put_request(input, (struct epb_request){.action = EPB_ACTION_SET,
                                             .flags = EPB_F_TTL,
                                             .id = 1000,
                                             .key = LITERAL("k"),
-                                            .value = {value, sizeof value},
+                                            .value = {value, sizeof(value)},
                                             .ttl_ms = 1000});
     (void)broker_feed(broker, bytes_of(input), SIZE_MAX);
     epb_buf_consume(input, epb_buf_size(input));
@@ -330,6 +344,7 @@ Test(session, unread_output_stops_work_and_reading_until_it_is_taken)
     struct epb_buf input;
     uint8_t *memory;
     size_t room;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 1 << 20);
     ask_for_much(&broker, &input, 30);
@@ -371,6 +386,7 @@ Test(session, reading_stops_while_a_backlog_waits_for_its_turn)
     struct epb_buf input;
     uint8_t *memory;
     size_t room;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 1 << 24);
     put(&input, LITERAL(EPB_MAGIC_PLAIN));
@@ -378,8 +394,9 @@ Test(session, reading_stops_while_a_backlog_waits_for_its_turn)
     size_t fed = 0;
     for (;;) {
         epb_session_input(broker.session, &memory, &room);
-        if (room == 0)
+        if (room == 0) {
             break;
+        }
         memcpy(memory, epb_buf_data(&input) + fed, room);
         epb_session_received(broker.session, room);
         fed += room;
@@ -397,6 +414,7 @@ Test(session, reading_stops_while_a_backlog_waits_for_its_turn)
 Test(session, a_handshake_has_ten_seconds)
 {
     struct broker broker;
+
     broker_start(&broker, SECRET, NULL);
     uint64_t due = broker.now.mono_ms + 10000;
     cr_assert_eq(epb_session_deadline(broker.session), due);
@@ -416,7 +434,7 @@ Test(session, a_handshake_has_ten_seconds)
     broker_stop(&broker);
 }
 
-/* --- One in surplus --- */
+/* One in surplus */
 
 static struct epb_request
 join_of(uint32_t id)
@@ -424,7 +442,7 @@ join_of(uint32_t id)
     static const uint8_t key[EPB_SESSION_KEY_BYTES] = "a session";
 
     return (struct epb_request){
-        .action = EPB_ACTION_JOIN, .id = id, .value = {key, sizeof key}};
+        .action = EPB_ACTION_JOIN, .id = id, .value = {key, sizeof(key)}};
 }
 
 static void
@@ -441,6 +459,7 @@ feed_request(struct broker *broker, struct epb_request request)
 Test(session, one_in_surplus_has_a_second_to_say_that_it_renews)
 {
     struct broker broker;
+
     broker_start(&broker, NULL, NULL);
     epb_session_restrict(broker.session, &broker.now);
     uint64_t due = broker.now.mono_ms + 1000;
@@ -462,8 +481,9 @@ Test(session, one_in_surplus_that_says_nothing_is_told)
         struct epb_reply reply;
         broker_start(&broker, NULL, NULL);
         epb_session_restrict(broker.session, &broker.now);
-        if (i == 1)
+        if (i == 1) {
             (void)broker_feed(&broker, LITERAL(EPB_MAGIC_PLAIN), SIZE_MAX);
+        }
         epb_session_turn_away(broker.session);
         cr_assert_eq(epb_session_deadline(broker.session), UINT64_MAX);
         broker_work(&broker);
@@ -478,6 +498,7 @@ Test(session, one_in_surplus_that_says_nothing_is_told)
 Test(session, one_in_surplus_is_told_in_a_record_once_it_is_proven)
 {
     struct broker broker;
+
     broker_start(&broker, SECRET, NULL);
     struct epb_channel *channel = epb_channel_new(TEXT(SECRET));
     cr_assert_not_null(channel);
@@ -499,6 +520,7 @@ Test(session, a_partial_frame_has_ten_seconds_from_its_first_byte)
 {
     struct broker broker;
     struct epb_buf input;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 4096);
     put_pings(&input, 2);
@@ -531,6 +553,7 @@ Test(session, the_end_of_input_still_gets_its_answers)
     struct epb_buf input;
     uint8_t *memory;
     size_t room;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 65536);
     put(&input, LITERAL(EPB_MAGIC_PLAIN));
@@ -564,7 +587,8 @@ Test(session, memory_of_input_stays_bounded)
     struct broker broker;
     struct epb_buf input;
     static uint8_t value[250000];
-    memset(value, '5', sizeof value);
+
+    memset(value, '5', sizeof(value));
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 1 << 24);
     put(&input, LITERAL(EPB_MAGIC_PLAIN));
@@ -573,7 +597,7 @@ Test(session, memory_of_input_stays_bounded)
                                                  .flags = EPB_F_TTL,
                                                  .id = i,
                                                  .key = LITERAL("k"),
-                                                 .value = {value, sizeof value},
+                                                 .value = {value, sizeof(value)},
                                                  .ttl_ms = 1000});
     }
     (void)broker_feed(&broker, bytes_of(&input), SIZE_MAX);
@@ -585,7 +609,7 @@ Test(session, memory_of_input_stays_bounded)
     broker_stop(&broker);
 }
 
-/* --- With a secret --- */
+/* With a secret */
 
 /* A client made of the handshake and the records, so that every byte can be tampered
  * with. */
@@ -604,20 +628,21 @@ client_hello(struct client *client, struct broker *broker, enum epb_record_mode 
     uint8_t hello[EPB_CLIENT_HELLO_BYTES];
     uint8_t proof[EPB_PROOF_BYTES];
     struct epb_session_keys keys;
-    memset(client, 0, sizeof *client);
+
+    memset(client, 0, sizeof(*client));
     epb_buf_init(&client->in, 1 << 24);
     epb_buf_init(&client->out, 1 << 24);
     client->handshake = epb_handshake_new(LITERAL(SECRET));
     cr_assert_eq(
         epb_handshake_client_hello(client->handshake, epb_auth_offer_of(mode), hello),
         EPB_OK);
-    (void)broker_feed(broker, (struct epb_bytes){hello, sizeof hello}, SIZE_MAX);
+    (void)broker_feed(broker, (struct epb_bytes){hello, sizeof(hello)}, SIZE_MAX);
     cr_assert_eq(epb_buf_size(&broker->output), EPB_SERVER_HELLO_BYTES);
     cr_assert_eq(epb_handshake_client_finish(client->handshake, bytes_of(&broker->output),
                                              proof, &keys, &mode),
                  EPB_OK);
     epb_buf_consume(&broker->output, EPB_SERVER_HELLO_BYTES);
-    put(&client->out, (struct epb_bytes){proof, sizeof proof});
+    put(&client->out, (struct epb_bytes){proof, sizeof(proof)});
     client->sending = epb_record_new(mode, keys.client_to_server);
     client->receiving = epb_record_new(mode, keys.server_to_client);
 }
@@ -653,6 +678,7 @@ Test(session, a_place_for_input_that_is_not_needed_is_given_back)
     struct broker broker;
     uint8_t *memory;
     size_t room;
+
     broker_start(&broker, NULL, NULL);
     (void)broker_feed(&broker, LITERAL(EPB_MAGIC_PLAIN), SIZE_MAX);
     epb_session_input(broker.session, &memory, &room);
@@ -667,6 +693,7 @@ Test(session, a_proven_client_is_served_however_its_bytes_are_cut)
 {
     struct broker broker;
     struct epb_buf frames;
+
     broker_start(&broker, SECRET, NULL);
     epb_buf_init(&frames, 4096);
     put_conversation(&frames);
@@ -687,8 +714,9 @@ Test(session, a_proven_client_is_served_however_its_bytes_are_cut)
             cr_assert_not(epb_session_unproven(broker.session));
             assert_conversation(client_open(&client, &broker));
             client_close(&client);
-            if (last)
+            if (last) {
                 break;
+            }
         }
     }
     epb_buf_fini(&frames);
@@ -700,6 +728,7 @@ Test(session, an_unproven_peer_has_a_buffer_of_one_kibibyte)
     struct broker broker;
     uint8_t *memory;
     size_t room;
+
     broker_start(&broker, SECRET, NULL);
     epb_session_input(broker.session, &memory, &room);
     cr_assert_eq(room, 1024);
@@ -722,6 +751,7 @@ static void
 put_hello(struct epb_buf *hello, size_t counted_bytes, size_t scope_bytes)
 {
     uint8_t *memory;
+
     cr_assert_eq(epb_buf_reserve(hello, 6 + counted_bytes, &memory), EPB_OK);
     memset(memory, 's', 6 + counted_bytes);
     memcpy(memory, EPB_MAGIC_OFFER, EPB_MAGIC_BYTES);
@@ -739,6 +769,7 @@ answer_to(struct broker *broker, size_t counted_bytes, size_t scope_bytes, size_
 {
     struct epb_buf hello;
     struct epb_reply refusal;
+
     epb_buf_init(&hello, 2 * 65536);
     put_hello(&hello, counted_bytes, scope_bytes);
     broker_connect(broker);
@@ -773,8 +804,9 @@ Test(session, a_hello_is_bounded_and_its_scope_is_refused)
                   {65535, 0, EPB_TOO_LARGE}};
     static const size_t PIECES[] = {1, 7, SIZE_MAX};
     struct broker broker;
+
     broker_start(&broker, SECRET, NULL);
-    for (size_t i = 0; i < sizeof HELLOS / sizeof HELLOS[0]; i++) {
+    for (size_t i = 0; i < sizeof(HELLOS) / sizeof(HELLOS[0]); i++) {
         for (size_t p = 0; p < 3; p++) {
             cr_assert_eq(answer_to(&broker, HELLOS[i].counted_bytes,
                                    HELLOS[i].scope_bytes, PIECES[p]),
@@ -790,13 +822,14 @@ Test(session, a_client_that_offers_no_cipher_we_have_is_refused)
 {
     const uint32_t offers[] = {0, 8, 1U << 31};
     struct broker broker;
+
     broker_start(&broker, SECRET, NULL);
     for (size_t i = 0; i < 3; i++) {
         uint8_t hello[EPB_CLIENT_HELLO_BYTES] = EPB_MAGIC_OFFER "\x26";
         struct epb_reply refusal;
         epb_put_u32(hello + 38, offers[i]);
         broker_connect(&broker);
-        (void)broker_feed(&broker, (struct epb_bytes){hello, sizeof hello}, SIZE_MAX);
+        (void)broker_feed(&broker, (struct epb_bytes){hello, sizeof(hello)}, SIZE_MAX);
         cr_assert(epb_session_closing(broker.session));
         cr_assert_eq(epb_frame_decode_reply(bytes_of(&broker.output), &refusal), EPB_OK);
         cr_assert_eq(refusal.status, EPB_VERSION_MISMATCH);
@@ -819,6 +852,7 @@ Test(session, every_changed_bit_of_a_proof_or_a_record_closes)
     struct broker broker;
     struct epb_buf frames;
     uint64_t failures = 0;
+
     broker_start(&broker, SECRET, NULL);
     epb_buf_init(&frames, 4096);
     put_pings(&frames, 1);
@@ -845,8 +879,9 @@ Test(session, every_changed_bit_of_a_proof_or_a_record_closes)
                 assert_auth_failed(&broker, failures);
             }
             client_close(&client);
-            if (bit >= 8 * all_bytes)
+            if (bit >= 8 * all_bytes) {
                 break;
+            }
         }
     }
     epb_buf_fini(&frames);
@@ -894,6 +929,7 @@ Test(session, the_replies_of_a_turn_are_one_record)
     struct epb_buf frames;
     uint8_t *memory;
     size_t room;
+
     broker_start(&broker, SECRET, NULL);
     epb_buf_init(&frames, 65536);
     put_pings(&frames, 20);
@@ -911,12 +947,13 @@ Test(session, the_replies_of_a_turn_are_one_record)
     broker_stop(&broker);
 }
 
-/* --- JSON lines --- */
+/* JSON lines */
 
 static void
 assert_lines(struct broker *broker, const char *expected)
 {
     struct epb_bytes said = bytes_of(&broker->output);
+
     cr_assert(bytes_equal(said, TEXT(expected)), "%.*s", (int)said.size_bytes,
               (const char *)said.data);
 }
@@ -942,6 +979,7 @@ Test(session, lines_are_answered_in_order_however_they_are_cut)
 {
     struct broker broker;
     const char *message = epb_status_message(EPB_INVALID_REQUEST);
+
     broker_start(&broker, NULL, NULL);
     struct epb_bytes all = LITERAL(LINES);
     for (size_t cut = 0; cut <= all.size_bytes; cut++) {
@@ -951,7 +989,7 @@ Test(session, lines_are_answered_in_order_however_they_are_cut)
         (void)broker_feed(&broker,
                           (struct epb_bytes){all.data + cut, all.size_bytes - cut},
                           cut % 2 == 0 ? SIZE_MAX : 1);
-        snprintf(expected, sizeof expected, LINES_REPLY, (unsigned)cut + 1, message,
+        snprintf(expected, sizeof(expected), LINES_REPLY, (unsigned)cut + 1, message,
                  message);
         assert_lines(&broker, expected);
     }
@@ -961,6 +999,7 @@ Test(session, lines_are_answered_in_order_however_they_are_cut)
 Test(session, a_line_beyond_the_limit_is_refused_and_closes)
 {
     struct epb_options options;
+
     epb_options_default(&options);
     options.max_request_bytes = 60;
     char line[100];
@@ -969,7 +1008,7 @@ Test(session, a_line_beyond_the_limit_is_refused_and_closes)
             struct broker broker;
             broker_start(&broker, NULL, &options);
             snprintf(
-                line, sizeof line, "{\"action\":\"ping\",\"x\":\"%.*s\"}\n",
+                line, sizeof(line), "{\"action\":\"ping\",\"x\":\"%.*s\"}\n",
                 size_bytes - 25,
                 "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy");
             cr_assert_eq(strlen(line), (size_t)size_bytes);
@@ -989,6 +1028,7 @@ put_signed(struct epb_buf *out, const char *secret, const char *payload)
 {
     struct epb_hmac hmac;
     uint8_t mac[32];
+
     cr_assert_eq(epb_hmac_init(&hmac, TEXT(secret)), EPB_OK);
     epb_hmac_begin(&hmac);
     epb_hmac_add(&hmac, payload, strlen(payload));
@@ -996,8 +1036,9 @@ put_signed(struct epb_buf *out, const char *secret, const char *payload)
     epb_hmac_fini(&hmac);
     cr_assert_eq(epb_buf_append(out, payload, strlen(payload) - 1), EPB_OK);
     put(out, LITERAL(",\"hmac\":\""));
-    for (int i = 0; i < 32; i++)
+    for (int i = 0; i < 32; i++) {
         cr_assert_eq(epb_buf_printf(out, "%02x", mac[i]), EPB_OK);
+    }
     put(out, LITERAL("\"}\n"));
 }
 
@@ -1005,6 +1046,7 @@ Test(session, signed_lines_are_served_and_others_refused)
 {
     struct broker broker;
     struct epb_buf input;
+
     broker_start(&broker, SECRET, NULL);
     broker.config.legacy_hmac = true;
     epb_buf_init(&input, 4096);
@@ -1022,17 +1064,20 @@ Test(session, signed_lines_are_served_and_others_refused)
     }
     /* Unsigned, signed with another secret, and not JSON at all: one answer for all. */
     char expected[300];
-    snprintf(expected, sizeof expected,
+    snprintf(expected, sizeof(expected),
              "{\"ok\":false,\"error\":\"auth_failed\",\"message\":\"%s\"}\n",
              epb_status_message(EPB_AUTH_FAILED));
     for (int i = 0; i < 3; i++) {
         epb_buf_consume(&input, epb_buf_size(&input));
-        if (i == 0)
+        if (i == 0) {
             put(&input, LITERAL("{\"action\":\"get\",\"key\":\"k\"}\n"));
-        if (i == 1)
+        }
+        if (i == 1) {
             put_signed(&input, "wrong", "{\"action\":\"get\",\"key\":\"k\"}");
-        if (i == 2)
+        }
+        if (i == 2) {
             put(&input, LITERAL("{]\n"));
+        }
         put_signed(&input, SECRET, "{\"action\":\"get\",\"key\":\"k\"}");
         broker_connect(&broker);
         (void)broker_feed(&broker, bytes_of(&input), SIZE_MAX);
@@ -1048,6 +1093,7 @@ Test(session, a_text_stored_by_frames_that_is_no_json_is_named_over_lines)
 {
     struct broker broker;
     struct epb_buf input;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 4096);
     put(&input, LITERAL(EPB_MAGIC_PLAIN));
@@ -1067,7 +1113,7 @@ Test(session, a_text_stored_by_frames_that_is_no_json_is_named_over_lines)
     broker_stop(&broker);
 }
 
-/* --- Events, reports, failures --- */
+/* Events, reports, failures */
 
 struct heard {
     unsigned requests;
@@ -1081,14 +1127,18 @@ static void
 hear(void *context, const struct epb_session_event *event)
 {
     struct heard *heard = context;
-    if (strcmp(event->name, "request") == 0)
+
+    if (strcmp(event->name, "request") == 0) {
         heard->requests++;
-    if (strcmp(event->name, "refused") == 0)
+    }
+    if (strcmp(event->name, "refused") == 0) {
         heard->refused++;
-    if (strcmp(event->name, "authenticated") == 0)
+    }
+    if (strcmp(event->name, "authenticated") == 0) {
         heard->authenticated++;
+    }
     heard->status = event->status;
-    if (event->key.size_bytes > 0 && event->key.size_bytes < sizeof heard->key) {
+    if (event->key.size_bytes > 0 && event->key.size_bytes < sizeof(heard->key)) {
         memcpy(heard->key, event->key.data, event->key.size_bytes);
     }
 }
@@ -1098,6 +1148,7 @@ Test(session, its_owner_hears_of_requests_refusals_and_proofs)
     struct broker broker;
     struct heard heard = {0};
     struct epb_buf input;
+
     broker_start(&broker, NULL, NULL);
     broker.config.on_event = hear;
     broker.config.event_context = &heard;
@@ -1138,6 +1189,7 @@ Test(session, reports_come_as_text_over_frames)
                  {EPB_ACTION_METRICS, "# HELP ephemeral_broker_"}};
     struct broker broker;
     struct epb_buf input;
+
     broker_start(&broker, NULL, NULL);
     epb_buf_init(&input, 4096);
     put(&input, LITERAL(EPB_MAGIC_PLAIN));
@@ -1169,6 +1221,7 @@ talk_without_memory(uint64_t countdown)
     struct broker broker;
     unsigned good = 0;
     uint8_t *room;
+
     broker_start(&broker, NULL, NULL);
     cr_assert_eq(epb_buf_reserve(&broker.output, 100000, &room), EPB_OK);
     epb_mem_fail_after(countdown);
@@ -1186,9 +1239,10 @@ talk_without_memory(uint64_t countdown)
     for (unsigned i = 0; *line != '\0'; i++) {
         cr_assert_lt(i, 4);
         bool is_right = strncmp(line, right[i], strlen(right[i])) == 0;
-        if (i == 0)
+        if (i == 0) {
             stored = is_right;
-        cr_assert(is_right || strncmp(line, internal, sizeof internal - 1) == 0 ||
+        }
+        cr_assert(is_right || strncmp(line, internal, sizeof(internal) - 1) == 0 ||
                       !stored,
                   "%s", line);
         good += is_right;
@@ -1202,6 +1256,7 @@ Test(session, no_allocation_that_fails_does_harm)
 {
     unsigned unharmed = 0;
     unsigned harmed = 0;
+
     for (uint64_t countdown = 1; unharmed < 20; countdown++) {
         if (talk_without_memory(countdown)) {
             unharmed++;
@@ -1217,6 +1272,7 @@ Test(session, requests_that_are_refused_unread_are_counted)
 {
     struct broker broker;
     struct epb_stats stats;
+
     broker_start(&broker, NULL, NULL);
     (void)broker_feed(&broker,
                       LITERAL("{\"action\":\"nonsense\"}\n{]\n{\"action\":\"ping\"}\n"),
@@ -1236,10 +1292,11 @@ Test(session, requests_that_are_refused_unread_are_counted)
 Test(session, a_frame_beyond_the_limit_costs_the_others_nothing)
 {
     struct epb_options options;
+
     epb_options_default(&options);
     options.max_request_bytes = 4096;
     static uint8_t value[300000];
-    memset(value, '7', sizeof value);
+    memset(value, '7', sizeof(value));
     struct broker broker;
     struct epb_buf input;
     broker_start(&broker, NULL, &options);
@@ -1252,7 +1309,7 @@ Test(session, a_frame_beyond_the_limit_costs_the_others_nothing)
                                          .flags = EPB_F_TTL,
                                          .id = id,
                                          .key = LITERAL("k"),
-                                         .value = {value, large ? sizeof value : 10},
+                                         .value = {value, large ? sizeof(value) : 10},
                                          .ttl_ms = 1});
     }
     for (size_t piece = 1; piece <= 100000; piece *= 10) {
@@ -1269,7 +1326,7 @@ Test(session, a_frame_beyond_the_limit_costs_the_others_nothing)
         cr_assert_eq(stream.size_bytes, 0);
         cr_assert_not(epb_session_closing(broker.session));
         cr_assert_eq(epb_session_deadline(broker.session), UINT64_MAX);
-        cr_assert_lt(epb_session_held_input(broker.session), sizeof value);
+        cr_assert_lt(epb_session_held_input(broker.session), sizeof(value));
     }
     epb_buf_fini(&input);
     broker_stop(&broker);
@@ -1278,6 +1335,7 @@ Test(session, a_frame_beyond_the_limit_costs_the_others_nothing)
 Test(session, a_frame_beyond_the_limit_must_come_in_time_too)
 {
     struct epb_options options;
+
     epb_options_default(&options);
     options.max_request_bytes = 4096;
     struct broker broker;
@@ -1304,13 +1362,14 @@ Test(session, random_bytes_are_survived)
         broker.config.legacy_hmac = round % 4 == 1;
         const char *start = starts[next_random(&random) % 6];
         (void)broker_feed(&broker, TEXT(start), SIZE_MAX);
-        for (size_t i = 0; i < sizeof bytes; i++)
+        for (size_t i = 0; i < sizeof(bytes); i++) {
             bytes[i] = (uint8_t)next_random(&random);
-        for (size_t i = 0; i + 4 < sizeof bytes; i += 40) {
+        }
+        for (size_t i = 0; i + 4 < sizeof(bytes); i += 40) {
             epb_put_u32(bytes + i, 12 + (uint32_t)(next_random(&random) % 30));
             bytes[i + 4] = 1;
         }
-        (void)broker_feed(&broker, (struct epb_bytes){bytes, sizeof bytes},
+        (void)broker_feed(&broker, (struct epb_bytes){bytes, sizeof(bytes)},
                           1 + next_random(&random) % 100);
         epb_session_end_of_input(broker.session, &broker.now);
         broker_work(&broker);

@@ -21,6 +21,7 @@ static inline struct epb_stats
 stats_of(const struct broker *broker)
 {
     struct epb_stats stats;
+
     epb_engine_stats(broker->engine, &broker->now, &stats);
     return stats;
 }
@@ -29,6 +30,7 @@ static inline void
 pass_time(struct broker *broker, struct broker *peer, uint64_t ms)
 {
     struct epb_due due;
+
     broker->now.mono_ms += ms;
     broker->now.boot_ms += ms;
     broker->now.wall_ms += ms;

@@ -12,6 +12,7 @@ static void
 ask(struct broker *side, struct epb_request request)
 {
     struct epb_buf frame;
+
     epb_buf_init(&frame, 1 << 20);
     put_request(&frame, request);
     (void)broker_feed(side, bytes_of(&frame), SIZE_MAX);
@@ -75,6 +76,7 @@ hear(struct broker *side, uint32_t id, enum epb_status status)
     static struct epb_buf last; /* keeps the body */
     struct epb_bytes stream = bytes_of(&side->output);
     struct epb_reply reply;
+
     cr_assert(next_reply(&stream, &reply), "no reply %u", id);
     size_t size_bytes = epb_buf_size(&side->output) - stream.size_bytes;
     epb_buf_fini(&last);
@@ -142,8 +144,9 @@ Test(session_wait, many_that_end_at_once_are_one_wake)
 {
     open_frames(&broker);
     open_frames(&peer);
-    for (uint32_t id = 1; id <= 100; id++)
+    for (uint32_t id = 1; id <= 100; id++) {
         ask_wait_for(&peer, id, "k");
+    }
     hear_nothing(&peer);
     cr_assert_eq(stats_of(&broker).waiting, 100);
     ask_set(&broker, 1, "k", LITERAL("\"v\""));
@@ -151,8 +154,9 @@ Test(session_wait, many_that_end_at_once_are_one_wake)
     cr_assert(epb_session_turn(peer.session, &peer.now, 32, 65536),
               "a turn takes as many as it may");
     follow_wake(&peer, 1);
-    for (uint32_t id = 1; id <= 100; id++)
+    for (uint32_t id = 1; id <= 100; id++) {
         cr_assert(bytes_equal(hear(&peer, id, EPB_OK).body, LITERAL("\"v\"")));
+    }
     hear_nothing(&peer);
     ask_wait_for(&peer, 1, "other");
     ask_set(&broker, 2, "other", LITERAL("1"));
@@ -163,12 +167,14 @@ Test(session_wait, many_that_end_at_once_are_one_wake)
 Test(session_wait, replies_that_waited_stop_at_the_bound_of_the_output)
 {
     static uint8_t value[200000];
-    memset(value, '1', sizeof value);
+
+    memset(value, '1', sizeof(value));
     open_frames(&broker);
     open_frames(&peer);
-    for (uint32_t id = 1; id <= 30; id++)
+    for (uint32_t id = 1; id <= 30; id++) {
         ask_wait_for(&peer, id, "k");
-    ask_set(&broker, 1, "k", (struct epb_bytes){value, sizeof value});
+    }
+    ask_set(&broker, 1, "k", (struct epb_bytes){value, sizeof(value)});
     cr_assert_eq(peer.wakes, 1);
     for (unsigned turns = 1; epb_session_turn(peer.session, &peer.now, 32, 65536);
          turns++) {
@@ -182,8 +188,9 @@ Test(session_wait, replies_that_waited_stop_at_the_bound_of_the_output)
     cr_assert_eq(epb_session_output(peer.session).size_bytes, output_bytes);
     broker_take_output(&peer);
     broker_work(&peer);
-    for (uint32_t id = 1; id <= 30; id++)
-        cr_assert_eq(hear(&peer, id, EPB_OK).body.size_bytes, sizeof value);
+    for (uint32_t id = 1; id <= 30; id++) {
+        cr_assert_eq(hear(&peer, id, EPB_OK).body.size_bytes, sizeof(value));
+    }
     hear_nothing(&peer);
 }
 
@@ -191,15 +198,17 @@ Test(session_wait, requests_and_replies_that_waited_take_turns)
 {
     open_frames(&broker);
     open_frames(&peer);
-    for (uint32_t id = 1; id <= 10; id++)
+    for (uint32_t id = 1; id <= 10; id++) {
         ask_wait_for(&peer, id, "k");
+    }
     ask_set(&broker, 1, "k", LITERAL("1"));
     struct epb_buf pings;
     uint8_t *memory;
     size_t room;
     epb_buf_init(&pings, 4096);
-    for (uint32_t id = 101; id <= 110; id++)
+    for (uint32_t id = 101; id <= 110; id++) {
         put_request(&pings, (struct epb_request){.action = EPB_ACTION_PING, .id = id});
+    }
     epb_session_input(peer.session, &memory, &room);
     memcpy(memory, epb_buf_data(&pings), epb_buf_size(&pings));
     epb_session_received(peer.session, epb_buf_size(&pings));
@@ -306,12 +315,13 @@ Test(session_wait, id_0_is_carried_out_and_not_answered)
     ask_wait_for(&broker, 0, "other");
     ask(&broker, (struct epb_request){.action = EPB_ACTION_WATCH});
     uint8_t malformed[16] = {12, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 9, 9, 0, 0};
-    (void)broker_feed(&broker, (struct epb_bytes){malformed, sizeof malformed}, SIZE_MAX);
+    (void)broker_feed(&broker, (struct epb_bytes){malformed, sizeof(malformed)},
+                      SIZE_MAX);
     uint8_t large[4] = {0, 0, 32, 0};
-    (void)broker_feed(&broker, (struct epb_bytes){large, sizeof large}, SIZE_MAX);
+    (void)broker_feed(&broker, (struct epb_bytes){large, sizeof(large)}, SIZE_MAX);
     static uint8_t rest[32 * 65536];
     rest[0] = 1;
-    (void)broker_feed(&broker, (struct epb_bytes){rest, sizeof rest}, SIZE_MAX);
+    (void)broker_feed(&broker, (struct epb_bytes){rest, sizeof(rest)}, SIZE_MAX);
     hear_nothing(&broker);
     cr_assert_not(epb_session_closing(broker.session));
     ask(&broker,
@@ -377,7 +387,7 @@ Test(session_wait, half_a_frame_may_wait_while_the_connection_holds_something)
                                       .key = LITERAL("port"),
                                       .worker = LITERAL("w")});
     uint64_t token = hear(&broker, 1, EPB_OK).fence;
-    (void)broker_feed(&broker, (struct epb_bytes){half, sizeof half}, SIZE_MAX);
+    (void)broker_feed(&broker, (struct epb_bytes){half, sizeof(half)}, SIZE_MAX);
     uint64_t due_ms = epb_session_deadline(broker.session);
     cr_assert_eq(due_ms, broker.now.mono_ms + 10000);
     pass_time(&broker, &peer, 10000);
@@ -398,9 +408,10 @@ assert_events(struct epb_bytes packed, const char *expected)
 {
     char kinds[5000] = "";
     size_t count = 0;
+
     for (size_t at = 0; at < packed.size_bytes; count++) {
         const uint8_t *event = packed.data + at;
-        cr_assert_lt(count, sizeof kinds - 1);
+        cr_assert_lt(count, sizeof(kinds) - 1);
         kinds[count] = "?sdxeo"[event[0]];
         at += EPB_EVENT_HEADER_BYTES + epb_get_u16(event + 9);
     }
@@ -446,7 +457,7 @@ Test(session_wait, a_slow_watcher_is_told_of_an_overflow)
     hear(&peer, 7, EPB_OK);
     for (uint32_t i = 1; i <= 2000; i++) {
         char key[20];
-        snprintf(key, sizeof key, "k%u", i % 50);
+        snprintf(key, sizeof(key), "k%u", i % 50);
         ask_set(&broker, i, key, LITERAL("1"));
     }
     cr_assert_eq(peer.wakes, 1);
@@ -497,6 +508,7 @@ Test(session_wait, a_reason_goes_to_those_who_wait_for_a_computation)
                                   .key = LITERAL("k"),
                                   .worker = LITERAL("w"),
                                   .wait_ms = FOREVER};
+
     open_frames(&broker);
     open_frames(&peer);
     ask(&broker, request);
@@ -570,9 +582,11 @@ put_conversation(struct epb_buf *out)
                                .wait_ms = FOREVER};
     struct epb_request cancel = {
         .action = EPB_ACTION_CANCEL, .flags = EPB_F_COUNT, .id = 6, .count = 2};
+
     put(out, LITERAL(EPB_MAGIC_PLAIN));
-    for (lock.id = 1; lock.id <= 3; lock.id++)
+    for (lock.id = 1; lock.id <= 3; lock.id++) {
         put_request(out, lock);
+    }
     put_request(out, (struct epb_request){.action = EPB_ACTION_WATCH, .id = 4});
     put_request(out, (struct epb_request){.action = EPB_ACTION_SET,
                                           .flags = EPB_F_TTL,
@@ -593,6 +607,7 @@ Test(session_wait, frames_are_answered_the_same_however_they_are_cut)
     static const uint32_t ids[] = {1, 4, 5, 0, 6, 2, 3, 7};
     uint64_t random = UINT64_C(0xABCDEF1234567890);
     struct epb_buf input;
+
     epb_buf_init(&input, 4096);
     put_conversation(&input);
     for (int round = 0; round < 300; round++) {
@@ -601,14 +616,16 @@ Test(session_wait, frames_are_answered_the_same_however_they_are_cut)
         broker_start(&cut, NULL, NULL);
         while (rest.size_bytes > 0) {
             size_t piece = 1 + next_random(&random) % (round % 2 == 0 ? 10 : 300);
-            if (piece > rest.size_bytes)
+            if (piece > rest.size_bytes) {
                 piece = rest.size_bytes;
+            }
             (void)broker_feed(&cut, (struct epb_bytes){rest.data, piece}, SIZE_MAX);
             rest.data += piece;
             rest.size_bytes -= piece;
         }
-        for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+        for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
             hear(&cut, ids[i], ids[i] == 2 ? EPB_WAIT_TIMEOUT : EPB_OK);
+        }
         hear_nothing(&cut);
         broker_stop(&cut);
     }
@@ -620,6 +637,7 @@ static void
 note(void *context, const struct epb_session_event *event)
 {
     struct epb_buf *notes = context;
+
     cr_assert_eq(
         epb_buf_printf(notes, "%s %s %.*s;", event->name, epb_status_name(event->status),
                        (int)event->key.size_bytes, (const char *)event->key.data),
@@ -629,6 +647,7 @@ note(void *context, const struct epb_session_event *event)
 Test(session_wait, the_log_tells_that_a_request_waits_and_what_came_of_it)
 {
     struct epb_buf notes;
+
     epb_buf_init(&notes, 4096);
     peer.config.on_event = note;
     peer.config.event_context = &notes;

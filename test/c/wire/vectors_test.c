@@ -14,8 +14,9 @@ load(void)
 {
     static char text[65536];
     FILE *file = fopen(VECTORS_FILE, "rb");
+
     cr_assert_not_null(file, "%s", VECTORS_FILE);
-    size_t size_bytes = fread(text, 1, sizeof text - 1, file);
+    size_t size_bytes = fread(text, 1, sizeof(text) - 1, file);
     fclose(file);
     text[size_bytes] = '\0';
     vectors = cJSON_Parse(text);
@@ -35,6 +36,7 @@ static void
 get(struct epb_buf *out, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(vectors, name);
+
     cr_assert(cJSON_IsString(item), "no vector %s", name);
     epb_buf_init(out, 65536);
     for (const char *hex = item->valuestring; *hex != '\0'; hex += 2) {
@@ -49,6 +51,7 @@ static void
 assert_vector(struct epb_bytes bytes, const char *name)
 {
     struct epb_buf expected;
+
     get(&expected, name);
     cr_assert(bytes_equal(bytes, bytes_of(&expected)), "%s", name);
     epb_buf_fini(&expected);
@@ -59,6 +62,7 @@ assert_request(const char *name, struct epb_request request)
 {
     struct epb_buf frame;
     struct epb_request decoded;
+
     epb_buf_init(&frame, 4096);
     put_request(&frame, request);
     assert_vector(bytes_of(&frame), name);
@@ -108,6 +112,7 @@ Test(vectors, requests_of_leases)
 {
     static const uint8_t session_key[] = {0, 1, 2,  3,  4,  5,  6,  7,
                                           8, 9, 10, 11, 12, 13, 14, 15};
+
     assert_request("request_pool",
                    (struct epb_request){.action = EPB_ACTION_POOL,
                                         .id = 8,
@@ -148,13 +153,14 @@ Test(vectors, requests_of_leases)
                    (struct epb_request){.action = EPB_ACTION_JOIN,
                                         .flags = EPB_F_COUNT,
                                         .id = 16,
-                                        .value = {session_key, sizeof session_key},
+                                        .value = {session_key, sizeof(session_key)},
                                         .count = 4242});
 }
 
 Test(vectors, requests_of_keys)
 {
     uint8_t held[8];
+
     epb_put_u64(held, TOKEN);
     assert_request("request_acquire",
                    (struct epb_request){.action = EPB_ACTION_ACQUIRE,
@@ -162,7 +168,7 @@ Test(vectors, requests_of_keys)
                                         .id = 18,
                                         .key = LITERAL("accounts"),
                                         .worker = LITERAL("w1"),
-                                        .value = {held, sizeof held},
+                                        .value = {held, sizeof(held)},
                                         .ttl_ms = 30000,
                                         .count = 2,
                                         .wait_ms = 5000});
@@ -189,6 +195,7 @@ assert_reply(const char *name, struct epb_reply reply)
 {
     struct epb_buf frame;
     struct epb_reply decoded;
+
     epb_buf_init(&frame, 4096);
     cr_assert_eq(epb_frame_encode_reply(&frame, &reply), EPB_OK);
     assert_vector(bytes_of(&frame), name);
@@ -201,6 +208,7 @@ assert_reply(const char *name, struct epb_reply reply)
 Test(vectors, replies)
 {
     uint8_t entry[EPB_LIST_ENTRY_HEADER_BYTES + 5] = {0};
+
     epb_put_u64(entry, 59000);
     epb_put_u64(entry + 8, 13);
     epb_put_u32(entry + 16, 8);
@@ -220,7 +228,7 @@ Test(vectors, replies)
                                     .version = 13,
                                     .body = LITERAL("\x00\xFF")});
     assert_reply("reply_list",
-                 (struct epb_reply){.id = 7, .body = {entry, sizeof entry}});
+                 (struct epb_reply){.id = 7, .body = {entry, sizeof(entry)}});
     assert_reply("refusal_auth_required",
                  (struct epb_reply){.status = EPB_AUTH_REQUIRED});
 }
@@ -228,6 +236,7 @@ Test(vectors, replies)
 Test(vectors, replies_of_leases_and_events)
 {
     uint8_t loss[EPB_LOSS_HEADER_BYTES + 8];
+
     epb_put_u64(loss, TOKEN);
     epb_put_u16(loss + 8, 8);
     memcpy(loss + EPB_LOSS_HEADER_BYTES, "accounts", 8);
@@ -261,9 +270,9 @@ Test(vectors, replies_of_leases_and_events)
     assert_reply("reply_renew", (struct epb_reply){.flags = EPB_F_COUNT,
                                                    .id = 14,
                                                    .count = 1,
-                                                   .body = {loss, sizeof loss}});
+                                                   .body = {loss, sizeof(loss)}});
     assert_reply("reply_leases",
-                 (struct epb_reply){.id = 15, .body = {lease, sizeof lease}});
+                 (struct epb_reply){.id = 15, .body = {lease, sizeof(lease)}});
     assert_reply("reply_compute_failed",
                  (struct epb_reply){.status = EPB_COMPUTE_FAILED,
                                     .id = 10,
@@ -275,7 +284,7 @@ Test(vectors, replies_of_leases_and_events)
                                                       .period_ms = 1000});
     assert_reply("event_watch", (struct epb_reply){.flags = EPB_F_COUNT,
                                                    .count = 17,
-                                                   .body = {event, sizeof event}});
+                                                   .body = {event, sizeof(event)}});
     assert_reply("event_lease_lost", (struct epb_reply){.status = EPB_LEASE_LOST,
                                                         .flags = EPB_F_FENCE,
                                                         .fence = TOKEN,
@@ -285,6 +294,7 @@ Test(vectors, replies_of_leases_and_events)
 Test(vectors, replies_of_keys)
 {
     uint8_t numbers[24];
+
     epb_put_u64(numbers, 0);
     epb_put_u64(numbers + 8, 2);
     epb_put_u64(numbers + 16, 3);
@@ -313,10 +323,11 @@ Test(vectors, replies_of_keys)
                                                     .ttl_ms = 60000,
                                                     .fence = TOKEN + 3,
                                                     .burst = 3,
-                                                    .body = {numbers, sizeof numbers}});
+                                                    .body = {numbers, sizeof(numbers)}});
     assert_reply("reply_take", (struct epb_reply){.id = 20});
-    assert_reply("reply_describe",
-                 (struct epb_reply){.id = 21, .body = {description, sizeof description}});
+    assert_reply(
+        "reply_describe",
+        (struct epb_reply){.id = 21, .body = {description, sizeof(description)}});
     assert_reply("reply_clear", (struct epb_reply){.flags = EPB_F_COUNT | EPB_F_BURST,
                                                    .id = 22,
                                                    .count = 12,
@@ -333,6 +344,7 @@ static void
 get_named(struct epb_buf *out, const char *session_name, const char *rest)
 {
     char name[100];
+
     name_of(name, session_name, rest);
     get(out, name);
 }
@@ -342,6 +354,7 @@ new_handshake(const char *nonce_name)
 {
     struct epb_buf secret;
     struct epb_buf nonce;
+
     get(&secret, "secret");
     get(&nonce, nonce_name);
     struct epb_handshake *handshake = epb_handshake_new(bytes_of(&secret));
@@ -365,6 +378,7 @@ assert_broker(const char *session_name, enum epb_record_mode mode, const char *i
     size_t size_bytes;
     enum epb_record_mode agreed;
     struct epb_handshake *broker = new_handshake("server_nonce");
+
     get_named(&hello, session_name, "client_hello");
     cr_assert_eq(epb_auth_client_hello_bytes(bytes_of(&hello), &size_bytes), EPB_OK);
     cr_assert_eq(size_bytes, epb_buf_size(&hello));
@@ -398,16 +412,17 @@ assert_client(const char *session_name, enum epb_record_mode mode, uint32_t offe
     uint8_t proof[EPB_PROOF_BYTES];
     enum epb_record_mode agreed;
     struct epb_handshake *client = new_handshake("client_nonce");
+
     cr_assert_eq(epb_handshake_client_hello(client, offered, hello), EPB_OK);
     name_of(name, session_name, "client_hello");
-    assert_vector((struct epb_bytes){hello, sizeof hello}, name);
+    assert_vector((struct epb_bytes){hello, sizeof(hello)}, name);
     get_named(&answer, session_name, "server_hello");
     cr_assert_eq(
         epb_handshake_client_finish(client, bytes_of(&answer), proof, &keys, &agreed),
         EPB_OK);
     cr_assert_eq(agreed, mode);
     name_of(name, session_name, "client_proof");
-    assert_vector((struct epb_bytes){proof, sizeof proof}, name);
+    assert_vector((struct epb_bytes){proof, sizeof(proof)}, name);
     name_of(name, session_name, "key_to_server");
     assert_vector((struct epb_bytes){keys.client_to_server, EPB_KEY_BYTES}, name);
     name_of(name, session_name, "key_to_client");
@@ -426,6 +441,7 @@ assert_record(struct epb_record *sender, struct epb_record *receiver,
     struct epb_buf plain;
     struct epb_buf out;
     struct epb_buf in;
+
     epb_buf_init(&plain, 4096);
     epb_buf_init(&out, 4096);
     for (; *frame_names != NULL; frame_names++) {
@@ -452,6 +468,7 @@ static void
 assert_session(const char *mode_name, enum epb_record_mode mode, const char *scope)
 {
     struct epb_session_keys keys;
+
     assert_broker(mode_name, mode, scope, &keys);
     struct epb_record *up = epb_record_new(mode, keys.client_to_server);
     struct epb_record *up_end = epb_record_new(mode, keys.client_to_server);
@@ -476,8 +493,9 @@ Test(vectors, sessions)
     assert_session("epb3_later", EPB_RECORD_CHACHA20, "get ci:*");
     assert_session("epbm", EPB_RECORD_MAC, "");
     assert_session("epb1", EPB_RECORD_CHACHA20, "");
-    if (!epb_cipher_has_aes())
+    if (!epb_cipher_has_aes()) {
         return;
+    }
     assert_client("epb3", EPB_RECORD_AES, EPB_OFFER_CHACHA20 | EPB_OFFER_AES);
     assert_session("epb3", EPB_RECORD_AES, "");
     assert_session("epb2", EPB_RECORD_AES, "");
@@ -488,6 +506,7 @@ Test(vectors, signed_line)
     struct epb_buf line;
     struct epb_buf secret;
     struct epb_hmac hmac;
+
     get(&line, "signed_line");
     get(&secret, "secret");
     cr_assert_eq(epb_hmac_init(&hmac, bytes_of(&secret)), EPB_OK);
