@@ -8,13 +8,13 @@
  *     struct epb_time now;
  *     epb_sys_now(&now);
  *     struct epb_engine *engine = epb_engine_new(&options, &now, on_ready, context);
- *     struct epb_party *party = epb_engine_join(engine, user, false);
+ *     struct epb_peer *peer = epb_engine_join(engine, user, false);
  *     ...
- *     epb_engine_run(engine, party, &request, &now, &reply);  any number of times
- *     epb_engine_next(engine, party, &now, &reply);           after on_ready
+ *     epb_engine_run(engine, peer, &request, &now, &reply);  any number of times
+ *     epb_engine_next(engine, peer, &now, &reply);           after on_ready
  *     epb_engine_sweep(engine, &now, &due);                   when it is due, or before
  *     ...
- *     epb_engine_leave(engine, party, &now);
+ *     epb_engine_leave(engine, peer, &now);
  *     epb_engine_free(engine);
  *
  * Where to read on:

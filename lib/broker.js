@@ -1,6 +1,6 @@
 /**
  * Broker: the native engine with checked options, as an object of the program it runs in. It never ends
- * the process, and takes no signal from it (csrc/server/ending.h).
+ * the process, and takes no signal from it (csrc/server/exit_hook.h).
  */
 'use strict';
 

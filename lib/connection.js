@@ -80,7 +80,7 @@ const GIVE_BACK_MS = 1000;
 /** How soon it is tried again to wait by the event loop, where the system has nothing left to wait with. */
 const ARM_AGAIN_MS = 10;
 
-/** What the channel says when it wakes us: see csrc/addon/wakes.h. */
+/** What the channel says when it wakes us: see csrc/addon/wake_list.h. */
 const WAKE = { ready: 1, due: 2, turn: 4, wanted: 8 };
 
 /**

@@ -37,7 +37,7 @@ const LONG_SUITES = without([
 ]);
 // Time-outs in real time, and system calls and limits that Valgrind has no notion of.
 const SYSTEM_SUITES = without([
-  ...'client keeper server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
+  ...'client renewer server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
   // Valgrind runs one thread at a time and takes `close` for a call that never waits: a descriptor
   // that is slow to close holds up all threads there, whichever of them closes it.
   'conn/who_passes_descriptors_is_let_go_and_not_waited_for',

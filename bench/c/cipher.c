@@ -60,7 +60,7 @@ main(int argc, char **argv)
         began = now_us();
         check(epb_record_end(sender, &buffer));
         sealed = now_us();
-        check(epb_record_open(receiver, &buffer, size));
+        check(epb_record_unseal(receiver, &buffer, size));
         open_us += now_us() - sealed;
         seal_us += sealed - began;
         epb_record_consume(receiver, &buffer, size);

@@ -185,7 +185,7 @@ close_session(struct bench *bench)
 {
     epb_channel_free(bench->channel);
     epb_session_free(bench->session, &bench->now);
-    epb_pool_fini(&bench->config.pool);
+    epb_buf_pool_fini(&bench->config.pool);
     epb_engine_free(bench->config.engine);
     epb_buf_fini(&bench->batch);
 }

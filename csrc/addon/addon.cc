@@ -54,7 +54,7 @@ Versions(Napi::Env env)
     versions.Set("mbedtls", EPB_MBEDTLS_VERSION);
     versions.Set("libsodium", EPB_LIBSODIUM_VERSION);
     versions.Set("cjson", EPB_CJSON_VERSION);
-    versions.Set("libuv", epb_io_libuv_version());
+    versions.Set("libuv", epb_os_libuv_version());
     return versions;
 }
 

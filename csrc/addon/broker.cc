@@ -18,8 +18,8 @@
 #include <new>
 #include <vector>
 
-#include "bell.h"
 #include "convert.h"
+#include "js_notifier.h"
 #include "safe.h"
 
 extern "C" {
@@ -35,18 +35,18 @@ static constexpr int kPendingMax = 1024;
 static constexpr char kOnEvent[] = "onEvent";
 
 class Broker : public Napi::ObjectWrap<Broker>,
-               public Bell::Owner,
-               public Spared<Broker> {
+               public JsNotifier::Owner,
+               public WithFallbackStorage<Broker> {
   public:
     static void Define(Napi::Env env, Napi::Object exports);
     explicit Broker(const Napi::CallbackInfo &info);
     ~Broker() override;
 
-    void OnRing(Napi::Env env, News *news) override;
+    void OnNotify(Napi::Env env, Notification *notification) override;
     void OnTeardown() override;
 
   private:
-    struct ServerNews : News {
+    struct ServerNews : Notification {
         enum epb_server_event event = EPB_SERVER_LOG;
         std::unique_ptr<char[]> json; /* none: an empty object */
         size_t json_bytes = 0;
@@ -80,7 +80,7 @@ class Broker : public Napi::ObjectWrap<Broker>,
     Napi::Reference<Napi::Uint8Array> secret_; /* until the start */
     std::vector<Napi::FunctionReference> on_stopped_;
     epb_server *server_ = nullptr;
-    Bell *bell_ = nullptr;
+    JsNotifier *notifier_ = nullptr;
     std::unique_ptr<ServerNews> idle_news_;
     std::unique_ptr<ServerNews> stopped_news_;
     std::atomic<int> pending_{0};
@@ -177,10 +177,10 @@ Broker::End()
 
     epb_server_stop(server_);
     server_ = nullptr;
-    if (bell_ != nullptr) {
-        bell_->Close();
+    if (notifier_ != nullptr) {
+        notifier_->Close();
     }
-    bell_ = nullptr;
+    notifier_ = nullptr;
     if (started) {
         (void)Unref();
     }
@@ -191,7 +191,7 @@ Broker::OnTeardown()
 {
     epb_server_stop(server_);
     server_ = nullptr;
-    bell_ = nullptr;
+    notifier_ = nullptr;
 }
 
 /* What is told once was made before the start. NULL when memory is out. */
@@ -204,18 +204,18 @@ Broker::MakeNews(enum epb_server_event event, struct epb_bytes json)
     if (event == EPB_SERVER_STOPPED) {
         return stopped_news_.release();
     }
-    std::unique_ptr<ServerNews> news(new (std::nothrow) ServerNews);
-    if (news == nullptr) {
+    std::unique_ptr<ServerNews> notification(new (std::nothrow) ServerNews);
+    if (notification == nullptr) {
         return nullptr;
     }
-    news->event = event;
-    news->json.reset(new (std::nothrow) char[json.size_bytes]);
-    if (news->json == nullptr) {
+    notification->event = event;
+    notification->json.reset(new (std::nothrow) char[json.size_bytes]);
+    if (notification->json == nullptr) {
         return nullptr;
     }
-    memcpy(news->json.get(), json.data, json.size_bytes);
-    news->json_bytes = json.size_bytes;
-    return news.release();
+    memcpy(notification->json.get(), json.data, json.size_bytes);
+    notification->json_bytes = json.size_bytes;
+    return notification.release();
 }
 
 /* On the engine's thread. */
@@ -229,15 +229,15 @@ Broker::OnEvent(void *context, enum epb_server_event event, struct epb_bytes jso
         broker->left_out_.fetch_add(1);
         return;
     }
-    ServerNews *news = broker->MakeNews(event, json);
-    if (news == nullptr) {
+    ServerNews *notification = broker->MakeNews(event, json);
+    if (notification == nullptr) {
         if (event == EPB_SERVER_LOG) {
             broker->pending_.fetch_sub(1);
         }
         broker->left_out_.fetch_add(1);
         return;
     }
-    broker->bell_->Ring(news);
+    broker->notifier_->Post(notification);
 }
 
 static const char *
@@ -257,13 +257,13 @@ EventName(enum epb_server_event event)
 }
 
 void
-Broker::OnRing(Napi::Env env, News *news)
+Broker::OnNotify(Napi::Env env, Notification *notification)
 {
     Napi::HandleScope scope(env);
     Napi::Object self = Value();
-    const ServerNews *server_news = static_cast<ServerNews *>(news);
+    const ServerNews *server_notification = static_cast<ServerNews *>(notification);
 
-    if (server_news->event == EPB_SERVER_STOPPED) {
+    if (server_notification->event == EPB_SERVER_STOPPED) {
         End();
         std::vector<Napi::FunctionReference> callbacks;
         callbacks.swap(on_stopped_);
@@ -273,20 +273,21 @@ Broker::OnRing(Napi::Env env, News *news)
         }
         return;
     }
-    if (server_news->event == EPB_SERVER_LOG) {
+    if (server_notification->event == EPB_SERVER_LOG) {
         pending_.fetch_sub(1);
     }
-    Napi::String json =
-        server_news->json == nullptr
-            ? Napi::String::New(env, "{}")
-            : Napi::String::New(env, server_news->json.get(), server_news->json_bytes);
+    Napi::String json = server_notification->json == nullptr
+                            ? Napi::String::New(env, "{}")
+                            : Napi::String::New(env, server_notification->json.get(),
+                                                server_notification->json_bytes);
     Napi::Value found = self.Get(kOnEvent);
     /* While its environment ends, there is nothing to be had from it. */
     if (!found.IsFunction()) {
         return;
     }
     Napi::Function on_event = found.As<Napi::Function>();
-    on_event.Call(self, {Napi::String::New(env, EventName(server_news->event)), json});
+    on_event.Call(self,
+                  {Napi::String::New(env, EventName(server_notification->event)), json});
     uint64_t left_out = left_out_.exchange(0);
     if (left_out == 0) {
         return;
@@ -339,8 +340,8 @@ Broker::Start(const Napi::CallbackInfo &info)
     stopped_news_->event = EPB_SERVER_STOPPED;
     /* So that stopping needs no memory. */
     on_stopped_.reserve(1);
-    bell_ = Bell::Open(env, "epb.broker", this);
-    if (bell_ == nullptr) {
+    notifier_ = JsNotifier::Open(env, "epb.broker", this);
+    if (notifier_ == nullptr) {
         return env.Undefined();
     }
     options_.secret = secret;
@@ -389,16 +390,16 @@ Broker::StopSync(const Napi::CallbackInfo &)
 void
 Broker::RefProcess(const Napi::CallbackInfo &)
 {
-    if (bell_ != nullptr) {
-        bell_->Ref();
+    if (notifier_ != nullptr) {
+        notifier_->Ref();
     }
 }
 
 void
 Broker::UnrefProcess(const Napi::CallbackInfo &)
 {
-    if (bell_ != nullptr) {
-        bell_->Unref();
+    if (notifier_ != nullptr) {
+        notifier_->Unref();
     }
 }
 

@@ -28,7 +28,7 @@
 
 #include "convert.h"
 #include "safe.h"
-#include "wakes.h"
+#include "wake_list.h"
 
 extern "C" {
 #include "client/alarm.h"
@@ -38,7 +38,9 @@ extern "C" {
 
 namespace epb {
 
-class Channel : public Napi::ObjectWrap<Channel>, public Waker, public Spared<Channel> {
+class Channel : public Napi::ObjectWrap<Channel>,
+                public Waker,
+                public WithFallbackStorage<Channel> {
   public:
     static void Define(Napi::Env env, Napi::Object exports);
     explicit Channel(const Napi::CallbackInfo &info);
@@ -63,9 +65,9 @@ class Channel : public Napi::ObjectWrap<Channel>, public Waker, public Spared<Ch
     void RefWait(const Napi::CallbackInfo &info);
     void UnrefWait(const Napi::CallbackInfo &info);
     void Close(const Napi::CallbackInfo &info);
-    Napi::Value Keep(const Napi::CallbackInfo &info);
-    void Unkeep(const Napi::CallbackInfo &info);
-    Napi::Value KeptAgo(const Napi::CallbackInfo &info);
+    Napi::Value StartRenewal(const Napi::CallbackInfo &info);
+    void StopRenewal(const Napi::CallbackInfo &info);
+    Napi::Value MsSinceRenewal(const Napi::CallbackInfo &info);
     Napi::Value Hold(const Napi::CallbackInfo &info);
     Napi::Value Holds(const Napi::CallbackInfo &info);
     Napi::Value Drop(const Napi::CallbackInfo &info);
@@ -110,9 +112,9 @@ Channel::Define(Napi::Env env, Napi::Object exports)
              InstanceMethod<&Channel::Safe<&Channel::RefWait>>("ref"),
              InstanceMethod<&Channel::Safe<&Channel::UnrefWait>>("unref"),
              InstanceMethod<&Channel::Safe<&Channel::Close>>("close"),
-             InstanceMethod<&Channel::Safe<&Channel::Keep>>("keep"),
-             InstanceMethod<&Channel::Safe<&Channel::Unkeep>>("unkeep"),
-             InstanceMethod<&Channel::Safe<&Channel::KeptAgo>>("keptAgo"),
+             InstanceMethod<&Channel::Safe<&Channel::StartRenewal>>("startRenewal"),
+             InstanceMethod<&Channel::Safe<&Channel::StopRenewal>>("stopRenewal"),
+             InstanceMethod<&Channel::Safe<&Channel::MsSinceRenewal>>("msSinceRenewal"),
              InstanceMethod<&Channel::Safe<&Channel::Hold>>("hold"),
              InstanceMethod<&Channel::Safe<&Channel::Holds>>("holds"),
              InstanceMethod<&Channel::Safe<&Channel::Drop>>("drop"),
@@ -195,14 +197,14 @@ Channel::OnTeardown()
 void
 Channel::OnReady(void *context)
 {
-    static_cast<Channel *>(context)->Ring(kReady);
+    static_cast<Channel *>(context)->Post(kReady);
 }
 
 /* On the thread of the alarms. */
 void
 Channel::OnDue(void *context)
 {
-    static_cast<Channel *>(context)->Ring(kDue);
+    static_cast<Channel *>(context)->Post(kDue);
 }
 
 void
@@ -260,7 +262,7 @@ Channel::Exchange(const Napi::CallbackInfo &info)
     if (!ToBytes(env, info[0], "out", &out) ||
         !ToWhole(env, info[1], "outSize", &out_bytes) ||
         !ToBytes(env, info[2], "into", &into) ||
-        !ToWhole(env, info[3], "spinUs", &exchange.look_us)) {
+        !ToWhole(env, info[3], "spinUs", &exchange.spin_us)) {
         return env.Undefined();
     }
     if (out_bytes > out.size_bytes) {
@@ -337,7 +339,7 @@ Channel::Turn(const Napi::CallbackInfo &)
 {
     turning_ = true;
     KeepProcess();
-    Ring(kTurn);
+    Post(kTurn);
 }
 
 void
@@ -362,7 +364,7 @@ Channel::Close(const Napi::CallbackInfo &)
 
 /* keep(frame, intervalMs) -> id; 0 when there is no connection to keep anything on. */
 Napi::Value
-Channel::Keep(const Napi::CallbackInfo &info)
+Channel::StartRenewal(const Napi::CallbackInfo &info)
 {
     Napi::Env env = info.Env();
     epb_bytes frame = {nullptr, 0};
@@ -373,7 +375,7 @@ Channel::Keep(const Napi::CallbackInfo &info)
         !ToWhole(env, info[1], "intervalMs", &interval_ms)) {
         return env.Undefined();
     }
-    switch (epb_client_keep(client_, frame, interval_ms, &id)) {
+    switch (epb_client_start_renewal(client_, frame, interval_ms, &id)) {
     case EPB_OK:
         return Napi::Number::New(env, static_cast<double>(id));
     case EPB_BROKER_GONE:
@@ -388,18 +390,18 @@ Channel::Keep(const Napi::CallbackInfo &info)
 }
 
 void
-Channel::Unkeep(const Napi::CallbackInfo &info)
+Channel::StopRenewal(const Napi::CallbackInfo &info)
 {
     uint64_t id = 0;
 
     if (ToWhole(info.Env(), info[0], "id", &id)) {
-        epb_client_unkeep(client_, id);
+        epb_client_stop_renewal(client_, id);
     }
 }
 
-/* keptAgo(id) -> ms; null when the keep has ended. */
+/* msSinceRenewal(id) -> ms; null when the keep has ended. */
 Napi::Value
-Channel::KeptAgo(const Napi::CallbackInfo &info)
+Channel::MsSinceRenewal(const Napi::CallbackInfo &info)
 {
     Napi::Env env = info.Env();
     uint64_t id = 0;
@@ -408,7 +410,7 @@ Channel::KeptAgo(const Napi::CallbackInfo &info)
     if (!ToWhole(env, info[0], "id", &id)) {
         return env.Undefined();
     }
-    if (!epb_client_kept_ago(client_, id, &ago_ms)) {
+    if (!epb_client_ms_since_renewal(client_, id, &ago_ms)) {
         return env.Null();
     }
     return Napi::Number::New(env, static_cast<double>(ago_ms));
@@ -470,7 +472,7 @@ Channel::Drop(const Napi::CallbackInfo &info)
 Napi::Value
 Channel::Open(const Napi::CallbackInfo &info)
 {
-    return Napi::Boolean::New(info.Env(), epb_client_open(client_));
+    return Napi::Boolean::New(info.Env(), epb_client_is_open(client_));
 }
 
 /* They are about to be looked at by the collector of garbage. */
@@ -478,7 +480,7 @@ void
 Channel::WakeSiblings(const Napi::CallbackInfo &)
 {
     (void)epb_client_siblings(
-        client_, [](void *context) { static_cast<Channel *>(context)->Ring(kWanted); });
+        client_, [](void *context) { static_cast<Channel *>(context)->Post(kWanted); });
 }
 
 /* How many others of this thread are connected as the same session. */
@@ -517,7 +519,7 @@ Channel::Errno(const Napi::CallbackInfo &info)
     return Napi::String::New(info.Env(), epb_os_error_name(os_error_));
 }
 
-/* collect(gc): calls it from the event loop (wakes.h) -> whether it does. */
+/* collect(gc): calls it from the event loop (wake_list.h) -> whether it does. */
 static Napi::Value
 Collect(const Napi::CallbackInfo &info)
 {
@@ -527,8 +529,8 @@ Collect(const Napi::CallbackInfo &info)
     if (!ToFunction(env, info[0], "gc", &collect)) {
         return env.Undefined();
     }
-    Wakes *wakes = Wakes::Of(env);
-    return Napi::Boolean::New(env, wakes != nullptr && wakes->Collect(collect));
+    WakeList *wake_list = WakeList::Of(env);
+    return Napi::Boolean::New(env, wake_list != nullptr && wake_list->Collect(collect));
 }
 
 void

@@ -27,8 +27,8 @@
 #include <unistd.h>
 #endif
 
-#include "bell.h"
 #include "convert.h"
+#include "js_notifier.h"
 #include "safe.h"
 
 extern "C" {
@@ -42,7 +42,7 @@ namespace epb {
 
 #ifdef _WIN32
 
-/* Wakes a thread that watches processes: an event. */
+/* WakeList a thread that watches processes: an event. */
 class Alarm {
   public:
     Alarm() : event_(CreateEventW(nullptr, TRUE, FALSE, nullptr)) {}
@@ -55,7 +55,7 @@ class Alarm {
     Alarm(const Alarm &) = delete;
     bool made() const { return event_ != nullptr; }
     intptr_t handle() const { return reinterpret_cast<intptr_t>(event_); }
-    void Ring() { (void)SetEvent(event_); }
+    void Post() { (void)SetEvent(event_); }
 
   private:
     HANDLE event_;
@@ -75,7 +75,7 @@ PointAtNothing(int fd)
 
 #else
 
-/* Wakes a thread that watches processes: a pipe, which becomes readable when its other
+/* WakeList a thread that watches processes: a pipe, which becomes readable when its other
  * end goes. */
 class Alarm {
   public:
@@ -97,7 +97,7 @@ class Alarm {
         if (!made_) {
             return;
         }
-        Ring();
+        Post();
         (void)close(ends_[0]);
     }
     Alarm(const Alarm &) = delete;
@@ -109,7 +109,7 @@ class Alarm {
     {
         return ends_[0];
     }
-    void Ring()
+    void Post()
     {
         if (ends_[1] >= 0) {
             (void)close(ends_[1]);
@@ -163,16 +163,16 @@ class SignalsBlocked {
  * environment. The thread and the environment share it; the mutex decides who comes
  * first.
  */
-class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox> {
+class Mailbox : public JsNotifier::Owner, public std::enable_shared_from_this<Mailbox> {
   public:
     using Deliver = void (*)(Napi::Env env, const Napi::FunctionReference &callback,
-                             News *news);
+                             Notification *notification);
 
     /* False with a pending JavaScript exception. */
     bool Open(Napi::Env env, const char *name, Napi::Function callback, Deliver deliver)
     {
-        bell_ = Bell::Open(env, name, this);
-        if (bell_ == nullptr) {
+        notifier_ = JsNotifier::Open(env, name, this);
+        if (notifier_ == nullptr) {
             return false;
         }
         callback_ = Napi::Persistent(callback);
@@ -182,18 +182,18 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
     }
 
     /* From the thread, once. */
-    void Post(News *take_news)
+    void Post(Notification *take_notification)
     {
         std::lock_guard<std::mutex> guard(mutex_);
-        if (bell_ != nullptr) {
-            bell_->Ring(take_news);
+        if (notifier_ != nullptr) {
+            notifier_->Post(take_notification);
         } else {
-            delete take_news;
+            delete take_notification;
         }
     }
 
     /* Keeps the process alive or not, until then. */
-    void Unref() { bell_->Unref(); }
+    void Unref() { notifier_->Unref(); }
 
     /* For a thread that may wait for ever: rung when nobody wants to hear of it any more.
      */
@@ -202,20 +202,20 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
     /* On the JavaScript thread: nothing will be called any more. */
     void Close()
     {
-        Bell *bell = Detach();
-        if (bell != nullptr) {
-            bell->Close();
+        JsNotifier *notifier = Detach();
+        if (notifier != nullptr) {
+            notifier->Close();
         }
         Forget();
     }
 
-    void OnRing(Napi::Env env, News *news) override
+    void OnNotify(Napi::Env env, Notification *notification) override
     {
         Napi::HandleScope scope(env);
         std::shared_ptr<Mailbox> keep = self_;
         Napi::FunctionReference callback = std::move(callback_);
         Close();
-        deliver_(env, callback, news);
+        deliver_(env, callback, notification);
     }
 
     void OnTeardown() override
@@ -225,12 +225,12 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
     }
 
   private:
-    Bell *Detach()
+    JsNotifier *Detach()
     {
         std::lock_guard<std::mutex> guard(mutex_);
-        Bell *bell = bell_;
-        bell_ = nullptr;
-        return bell;
+        JsNotifier *notifier = notifier_;
+        notifier_ = nullptr;
+        return notifier;
     }
 
     void Forget()
@@ -238,12 +238,12 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
         std::shared_ptr<Mailbox> keep = std::move(self_);
         callback_.Reset();
         if (alarm_ != nullptr) {
-            alarm_->Ring();
+            alarm_->Post();
         }
     }
 
     std::mutex mutex_;
-    Bell *bell_ = nullptr; /* guarded by the mutex once the thread runs */
+    JsNotifier *notifier_ = nullptr; /* guarded by the mutex once the thread runs */
     Napi::FunctionReference callback_;
     Deliver deliver_ = nullptr;
     std::shared_ptr<Alarm> alarm_;
@@ -252,7 +252,7 @@ class Mailbox : public Bell::Owner, public std::enable_shared_from_this<Mailbox>
 
 /* spawn */
 
-struct ExitNews : News {
+struct ExitNews : Notification {
     int exit_status = -1;
     int term_signal = -1;
 };
@@ -268,7 +268,7 @@ struct Command {
     /* Made before the thread starts. */
     std::vector<const char *> argv;
     std::vector<const char *> envp;
-    std::unique_ptr<ExitNews> news;
+    std::unique_ptr<ExitNews> notification;
 
     std::mutex mutex;
     std::condition_variable started;
@@ -316,12 +316,12 @@ RunCommand(std::shared_ptr<Command> command, std::shared_ptr<Mailbox> mailbox)
     if (!StartCommand(command.get())) {
         return;
     }
-    ExitNews *news = command->news.get();
+    ExitNews *notification = command->notification.get();
     /* On failure both stay -1: it is gone, nobody knows how. */
-    enum epb_status status =
-        epb_proc_wait(command->pid, &news->exit_status, &news->term_signal);
+    enum epb_status status = epb_proc_wait(command->pid, &notification->exit_status,
+                                           &notification->term_signal);
     (void)status;
-    mailbox->Post(command->news.release());
+    mailbox->Post(command->notification.release());
 }
 
 static Napi::Value
@@ -334,9 +334,10 @@ NumberOrNull(Napi::Env env, int number)
 }
 
 static void
-DeliverExit(Napi::Env env, const Napi::FunctionReference &callback, News *news)
+DeliverExit(Napi::Env env, const Napi::FunctionReference &callback,
+            Notification *notification)
 {
-    const ExitNews *exit = static_cast<const ExitNews *>(news);
+    const ExitNews *exit = static_cast<const ExitNews *>(notification);
 
     callback.Call(
         {NumberOrNull(env, exit->exit_status), NumberOrNull(env, exit->term_signal)});
@@ -359,7 +360,7 @@ ReadCommand(const Napi::CallbackInfo &info, Command *command)
     Napi::Object options = info[3].As<Napi::Object>();
     command->argv = Pointers(&command->file, command->args);
     command->envp = Pointers(nullptr, command->env);
-    command->news.reset(new ExitNews);
+    command->notification.reset(new ExitNews);
     return OptionBoolean(options, "newGroup", &command->new_group) &&
            OptionText(options, "cwd", &command->cwd, &command->has_cwd);
 }
@@ -428,20 +429,22 @@ Kill(const Napi::CallbackInfo &info)
     return Napi::Boolean::New(env, status == EPB_OK);
 }
 
-struct DeathNews : News {
+struct DeathNews : Notification {
     uint32_t pid = 0;
 };
 
 /* What the thread that watches needs, and what it tells. */
 struct Watch {
     std::vector<uint32_t> pids;
-    std::unique_ptr<DeathNews> news;
+    std::unique_ptr<DeathNews> notification;
 };
 
 static void
-DeliverDeath(Napi::Env env, const Napi::FunctionReference &callback, News *news)
+DeliverDeath(Napi::Env env, const Napi::FunctionReference &callback,
+             Notification *notification)
 {
-    callback.Call({Napi::Number::New(env, static_cast<const DeathNews *>(news)->pid)});
+    callback.Call(
+        {Napi::Number::New(env, static_cast<const DeathNews *>(notification)->pid)});
 }
 
 static enum epb_proc_event
@@ -454,8 +457,8 @@ static void
 RunWatch(std::shared_ptr<Watch> watch, std::shared_ptr<Alarm> alarm,
          std::shared_ptr<Mailbox> mailbox)
 {
-    if (WatchOnce(watch->pids, *alarm, &watch->news->pid) == EPB_PROC_DIED) {
-        mailbox->Post(watch->news.release());
+    if (WatchOnce(watch->pids, *alarm, &watch->notification->pid) == EPB_PROC_DIED) {
+        mailbox->Post(watch->notification.release());
     }
 }
 
@@ -488,7 +491,7 @@ CanWatch(const std::vector<uint32_t> &pids)
     if (!ringing.made()) {
         return false;
     }
-    ringing.Ring();
+    ringing.Post();
     return WatchOnce(pids, ringing, &died) != EPB_PROC_UNSUPPORTED;
 }
 
@@ -500,7 +503,7 @@ WatchAncestors(const Napi::CallbackInfo &info)
     std::shared_ptr<Watch> watch = std::make_shared<Watch>();
     Napi::Function on_death;
 
-    watch->news.reset(new DeathNews);
+    watch->notification.reset(new DeathNews);
     if (!ToPids(env, info[0], &watch->pids) ||
         !ToFunction(env, info[1], "onDeath", &on_death)) {
         return env.Undefined();

@@ -75,7 +75,7 @@ Safely(const Napi::CallbackInfo &info)
  * When there is none, one place that is always there serves: the constructor finds itself
  * in it (InSpare), throws, and is destroyed at once. The place is locked meanwhile.
  */
-template <class T> class Spared {
+template <class T> class WithFallbackStorage {
   public:
     static void *operator new(size_t size_bytes)
     {

@@ -10,13 +10,13 @@
 #define EPB_BASE_LOCKS_H
 
 enum epb_lock {
-    EPB_LOCK_ENDING,  /* the signals that are watched (server/ending) */
-    EPB_LOCK_REAPING, /* children (proc) */
-    EPB_LOCK_WAITER,  /* descriptors that are waited for (client/waiter) */
-    EPB_LOCK_RIGHTS,  /* descriptors that are to be closed (os/rights) */
-    EPB_LOCK_LOOPS,   /* a loop is made (os/room) */
-    EPB_LOCK_ARRAY,   /* what it is given first (os/room) */
-    EPB_LOCK_SHARED,  /* the process-wide arena (mem) */
+    EPB_LOCK_EXIT_HOOK, /* the signals that are watched (server/exit_hook) */
+    EPB_LOCK_REAPING,   /* children (proc) */
+    EPB_LOCK_WAITER,    /* descriptors that are waited for (client/waiter) */
+    EPB_LOCK_RIGHTS,    /* descriptors that are to be closed (os/rights) */
+    EPB_LOCK_LOOPS,     /* a loop is made (os/uv_reserve) */
+    EPB_LOCK_ARRAY,     /* what it is given first (os/uv_reserve) */
+    EPB_LOCK_SHARED,    /* the process-wide arena (mem) */
     EPB_LOCK_COUNT
 };
 

@@ -13,10 +13,10 @@
 /* 0 is what wiped memory holds. The others are unlike any count or length. */
 enum epb_mark_kind {
     EPB_MARK_HOLDER = 0x5EA1D001,
-    EPB_MARK_STAKE = 0x5EA1D002,
+    EPB_MARK_HOLDING = 0x5EA1D002,
     EPB_MARK_GRANT = 0x5EA1D003,
     EPB_MARK_RESOURCE = 0x5EA1D004,
-    EPB_MARK_PARTY = 0x5EA1D005,
+    EPB_MARK_PEER = 0x5EA1D005,
     EPB_MARK_WAIT = 0x5EA1D006,
     EPB_MARK_WATCHER = 0x5EA1D007
 };

@@ -6,13 +6,13 @@
 #include "../base/list.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
-#include "../os/look.h"
+#include "../os/spin.h"
 #include "../wire/channel.h"
 #include "../wire/frame.h"
 #include "holds.h"
-#include "keeper.h"
 #include "own_frame.h"
 #include "renewal.h"
+#include "renewer.h"
 #include "session_key.h"
 #include "transport.h"
 
@@ -32,9 +32,9 @@ struct epb_client {
     size_t secret_bytes;
     epb_client_fn on_ready;
     void *context;
-    struct epb_look look;
+    struct epb_spin spin;
     uint32_t pid;
-    struct epb_keeper_user kept;
+    struct epb_renewer_user kept;
     struct epb_renewal renewal; /* the keeper's thread's, while anything is kept */
     uint8_t *session_key;       /* NULL: it shares no session */
     struct epb_holds *holds;    /* of that session */
@@ -49,7 +49,7 @@ struct epb_client {
     bool has_joined;        /* it has been asked for, or is not to be */
     uint64_t session;       /* its number; 0: unknown */
     enum way way;
-    bool on_pipes;
+    bool on_pipe_pair;
     size_t exchanged_bytes; /* since the last exchange that sent something began */
     unsigned small_in_row;  /* of such exchanges */
     unsigned large_in_row;
@@ -60,7 +60,7 @@ struct epb_client {
 static _Thread_local struct epb_list sharing;
 
 /* On the keeper's thread. */
-static enum epb_beats_sent
+static enum epb_renewal_plan_sent
 send_kept(void *context, struct epb_bytes frames)
 {
     return epb_renewal_send(context, frames);
@@ -84,7 +84,7 @@ epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready
         return NULL;
     }
     epb_list_init(&client->of_thread);
-    epb_keeper_user_init(&client->kept, send_kept, &client->renewal);
+    epb_renewer_user_init(&client->kept, send_kept, &client->renewal);
     client->pid = epb_sys_pid();
     client->on_ready = on_ready;
     client->context = context;
@@ -197,7 +197,7 @@ epb_client_close(struct epb_client *client)
         epb_holds_await(client->holds);
     }
     client->has_held = false;
-    epb_keeper_forget(&client->kept);
+    epb_renewer_forget(&client->kept);
     if (is_ours(client)) {
         epb_renewal_let_go(&client->renewal);
     }
@@ -216,10 +216,10 @@ epb_client_connected(const struct epb_client *client)
 }
 
 bool
-epb_client_open(struct epb_client *client)
+epb_client_is_open(struct epb_client *client)
 {
     return client->channel != NULL && is_ours(client) &&
-           epb_channel_open(client->channel);
+           epb_channel_is_open(client->channel);
 }
 
 enum epb_status
@@ -241,7 +241,7 @@ epb_client_connect(struct epb_client *client, int *os_error)
         epb_client_close(client);
         return EPB_BROKER_GONE;
     }
-    client->look = (struct epb_look){0};
+    client->spin = (struct epb_spin){0};
     client->write_failed = false;
     client->closed = EPB_OK;
     client->sent_bytes = 0;
@@ -249,7 +249,7 @@ epb_client_connect(struct epb_client *client, int *os_error)
     client->has_joined = client->session_key == NULL;
     client->session = 0;
     client->way = WAY_SOCKET;
-    client->on_pipes = false;
+    client->on_pipe_pair = false;
     client->exchanged_bytes = 0;
     client->small_in_row = 0;
     client->large_in_row = 0;
@@ -347,18 +347,19 @@ epb_client_unsent(struct epb_client *client)
 /* One of the requests for pipes: to have them (no flags), or to go by one way (the
  * count). */
 static bool
-send_wish(struct epb_client *client, uint32_t flags, int64_t count)
+send_pending(struct epb_client *client, uint32_t flags, int64_t count)
 {
-    const struct epb_request wish = {
+    const struct epb_request pending = {
         .action = EPB_ACTION_PIPES, .id = EPB_OWN_ID, .flags = flags, .count = count};
 
-    return send_own(client, &wish);
+    return send_own(client, &pending);
 }
 
 static void
-ask_for_pipes(struct epb_client *client)
+ask_for_pipe_pair(struct epb_client *client)
 {
-    bool asked = epb_transport_expect_pipes(client->transport) && send_wish(client, 0, 0);
+    bool asked =
+        epb_transport_expect_pipe_pair(client->transport) && send_pending(client, 0, 0);
 
     client->way = asked ? WAY_ASKED : WAY_FIXED;
 }
@@ -368,7 +369,7 @@ static void
 change_way(struct epb_client *client)
 {
     client->way = WAY_CHOSEN;
-    if (!send_wish(client, EPB_F_COUNT, client->on_pipes ? 0 : 1)) {
+    if (!send_pending(client, EPB_F_COUNT, client->on_pipe_pair ? 0 : 1)) {
         return;
     }
     client->way = WAY_CHANGING;
@@ -393,8 +394,8 @@ note_size(struct epb_client *client, size_t sent_bytes)
 static bool
 should_change(const struct epb_client *client)
 {
-    return client->on_pipes ? client->large_in_row >= EPB_CLIENT_LARGE_IN_ROW
-                            : client->small_in_row >= EPB_CLIENT_SMALL_IN_ROW;
+    return client->on_pipe_pair ? client->large_in_row >= EPB_CLIENT_LARGE_IN_ROW
+                                : client->small_in_row >= EPB_CLIENT_SMALL_IN_ROW;
 }
 
 /* After the frames of an exchange, before they leave. */
@@ -409,7 +410,7 @@ consider_way(struct epb_client *client, const struct epb_exchange *exchange)
         return;
     }
     if (client->way == WAY_SOCKET) {
-        ask_for_pipes(client);
+        ask_for_pipe_pair(client);
     } else if (client->way == WAY_CHOSEN) {
         change_way(client);
     }
@@ -445,17 +446,17 @@ take_own_reply(struct epb_client *client, struct epb_bytes frame)
     }
     if (client->way == WAY_ASKED) {
         client->way = WAY_FIXED;
-        if (epb_transport_settle_pipes(client->transport, granted)) {
+        if (epb_transport_settle_pipe_pair(client->transport, granted)) {
             change_way(client);
         }
     } else if (granted) {
         client->way = WAY_CHOSEN;
-        client->on_pipes = !client->on_pipes;
-        epb_transport_use_pipes(client->transport, client->on_pipes);
+        client->on_pipe_pair = !client->on_pipe_pair;
+        epb_transport_use_pipe_pair(client->transport, client->on_pipe_pair);
     } else {
         client->way = WAY_FIXED;
-        if (!client->on_pipes) {
-            (void)epb_transport_settle_pipes(client->transport, false);
+        if (!client->on_pipe_pair) {
+            (void)epb_transport_settle_pipe_pair(client->transport, false);
         }
     }
     flush(client);
@@ -492,7 +493,7 @@ fill(struct epb_client *client)
             break;
         }
         if (size < 0) {
-            client->closed = epb_channel_closed(client->channel);
+            client->closed = epb_channel_close(client->channel);
             break;
         }
         any = true;
@@ -557,15 +558,15 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
 /* Looks again, giving way each time round, until there is something or the time is up. A
  * part of a frame makes the rest worth as much time again. */
 static bool
-look_again(struct epb_client *client, struct epb_exchange *exchange)
+spin_again(struct epb_client *client, struct epb_exchange *exchange)
 {
     bool found = false;
     uint64_t now_ns = epb_sys_ticks_ns();
     uint64_t since_ns = now_ns;
-    uint64_t wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
+    uint64_t wall_ns = now_ns + EPB_SPIN_WALL_US * 1000U;
 
     for (;;) {
-        since_ns += epb_look_give_way(&client->look, &now_ns);
+        since_ns += epb_spin_yield(&client->spin, &now_ns);
         flush(client);
         bool any = fill(client);
         found = deliver(client, exchange);
@@ -575,13 +576,13 @@ look_again(struct epb_client *client, struct epb_exchange *exchange)
         now_ns = epb_sys_ticks_ns();
         if (any) {
             since_ns = now_ns;
-            wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
+            wall_ns = now_ns + EPB_SPIN_WALL_US * 1000U;
         }
-        if (now_ns >= wall_ns || now_ns - since_ns >= exchange->look_us * 1000U) {
+        if (now_ns >= wall_ns || now_ns - since_ns >= exchange->spin_us * 1000U) {
             break;
         }
     }
-    epb_look_done(&client->look, found);
+    epb_spin_note(&client->spin, found);
     return found;
 }
 
@@ -601,15 +602,15 @@ trade(struct epb_client *client, struct epb_exchange *exchange)
     }
     /* The answer to what has just left can't be there yet: give way before looking. */
     bool found = false;
-    bool look = exchange->look_us != 0;
-    if (exchange->out.size_bytes == 0 || !look) {
+    bool spin = exchange->spin_us != 0;
+    if (exchange->out.size_bytes == 0 || !spin) {
         (void)fill(client);
         found = deliver(client, exchange);
-        look = look && !found && client->closed == EPB_OK;
+        spin = spin && !found && client->closed == EPB_OK;
     }
-    if (look && epb_look_worth(&client->look)) {
-        found = look_again(client, exchange);
-    } else if (look && exchange->out.size_bytes != 0) {
+    if (spin && epb_spin_is_worth(&client->spin)) {
+        found = spin_again(client, exchange);
+    } else if (spin && exchange->out.size_bytes != 0) {
         (void)fill(client);
         found = deliver(client, exchange);
     }
@@ -670,8 +671,8 @@ epb_client_arm(struct epb_client *client)
 /* Kept frames */
 
 enum epb_status
-epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t interval_ms,
-                uint64_t *id)
+epb_client_start_renewal(struct epb_client *client, struct epb_bytes frame,
+                         uint64_t interval_ms, uint64_t *id)
 {
     size_t size_bytes = 0;
 
@@ -686,23 +687,23 @@ epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t inte
     }
     enum epb_status status = epb_renewal_hold(&client->renewal);
     if (status == EPB_OK) {
-        status = epb_keeper_add(&client->kept, frame, interval_ms, id);
+        status = epb_renewer_add(&client->kept, frame, interval_ms, id);
     }
     return status;
 }
 
 void
-epb_client_unkeep(struct epb_client *client, uint64_t id)
+epb_client_stop_renewal(struct epb_client *client, uint64_t id)
 {
-    if (!epb_keeper_remove(&client->kept, id) && is_ours(client)) {
+    if (!epb_renewer_remove(&client->kept, id) && is_ours(client)) {
         epb_renewal_let_go(&client->renewal);
     }
 }
 
 bool
-epb_client_kept_ago(struct epb_client *client, uint64_t id, uint64_t *ago_ms)
+epb_client_ms_since_renewal(struct epb_client *client, uint64_t id, uint64_t *ago_ms)
 {
-    return epb_keeper_ago(&client->kept, id, ago_ms);
+    return epb_renewer_ago(&client->kept, id, ago_ms);
 }
 
 /* What the session holds */

@@ -3,12 +3,12 @@
  *
  * One call, epb_client_exchange, sends what there is to send and takes what has come; it
  * never blocks. A reply that has not come yet is looked for again for a few microseconds
- * (look.h), giving way to others, before the caller has to wait. To wait, a caller blocks
+ * (spin.h), giving way to others, before the caller has to wait. To wait, a caller blocks
  * (epb_client_wait) or arms the client, which costs no thread of its own.
  *
  * The stream in both directions is whole frames; what is in them is the caller's.
  *
- * Small exchanges are faster through pipes (os/pipes.h), large ones through a socket,
+ * Small exchanges are faster through pipes (os/pipe_pair.h), large ones through a socket,
  * whose memory isn't a page at a time. After EPB_CLIENT_SMALL_IN_ROW of the former in a
  * row a client asks for pipes, and goes over to them when they have come; after
  * EPB_CLIENT_LARGE_IN_ROW of the latter it goes back, and so on. It does that by requests
@@ -19,7 +19,7 @@
  * told to be (epb_client_share): the first thing that a connection sends, with the first
  * request, is the key of the session. Its reply is not passed on, either.
  *
- * A kept frame is sent again every interval by the keeper's thread (keeper.h), by a
+ * A kept frame is sent again every interval by the keeper's thread (renewer.h), by a
  * connection that has nothing to do with this one but the session (renewal.h): this is
  * how leases are renewed, whatever the client's own thread is busy with. The client's
  * caller hears nothing of the replies. It ends with the client's connection, and where
@@ -57,7 +57,7 @@ struct epb_exchange {
     struct epb_bytes out; /* whole frames; may be empty */
     uint8_t *into;        /* NULL: nothing is read, there is more to send first */
     size_t into_bytes;
-    uint64_t look_us; /* of this thread's own time (look.h); 0: no second look */
+    uint64_t spin_us; /* of this thread's own time (spin.h); 0: no second look */
 
     size_t received_bytes; /* out: whole frames put into `into` */
     size_t needed_bytes;   /* out: not 0 when the next frame has come but is longer than
@@ -106,7 +106,7 @@ size_t
 epb_client_unsent(struct epb_client *client);
 /* The broker has proved itself; without a secret there is nothing to prove. */
 bool
-epb_client_open(struct epb_client *client);
+epb_client_is_open(struct epb_client *client);
 bool
 epb_client_connected(const struct epb_client *client);
 void
@@ -118,16 +118,16 @@ epb_client_close(struct epb_client *client);
  * long, the interval is 0, or the client shares no session; EPB_INTERNAL: out of memory,
  * or there can be no thread. */
 EPB_MUST_USE enum epb_status
-epb_client_keep(struct epb_client *client, struct epb_bytes frame, uint64_t interval_ms,
-                uint64_t *id);
+epb_client_start_renewal(struct epb_client *client, struct epb_bytes frame,
+                         uint64_t interval_ms, uint64_t *id);
 /* Once it has returned the frame is not sent any more. Unknown ids are no fault: a keep
  * may have ended with its connection. */
 void
-epb_client_unkeep(struct epb_client *client, uint64_t id);
+epb_client_stop_renewal(struct epb_client *client, uint64_t id);
 /* How long ago the system took the frame, or it was kept. False: there is no such keep.
  */
 bool
-epb_client_kept_ago(struct epb_client *client, uint64_t id, uint64_t *ago_ms);
+epb_client_ms_since_renewal(struct epb_client *client, uint64_t id, uint64_t *ago_ms);
 
 /* The thread's session holds a lease that this client was granted: see epb_holds_add.
  * EPB_BROKER_GONE and EPB_INVALID_REQUEST as above. */

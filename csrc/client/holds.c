@@ -8,9 +8,9 @@
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../wire/frame.h"
-#include "keeper.h"
 #include "own_frame.h"
 #include "renewal.h"
+#include "renewer.h"
 #include "session_key.h"
 
 /* So long the broker is waited for before a connection that took something ends. */
@@ -31,7 +31,7 @@ struct epb_holds {
     uint8_t *secret; /* and, behind it, the session's key */
     size_t secret_bytes;
     struct epb_renewal renewal; /* the keeper's thread's, while anything is kept */
-    struct epb_keeper_user kept;
+    struct epb_renewer_user kept;
     struct epb_map *by_token;
     uint64_t last; /* that was kept */
 };
@@ -47,7 +47,7 @@ key_of_hold(const void *item)
     return (struct epb_bytes){(const uint8_t *)&hold->token, sizeof(hold->token)};
 }
 
-static enum epb_beats_sent
+static enum epb_renewal_plan_sent
 send_kept(void *context, struct epb_bytes frames)
 {
     return epb_renewal_send(context, frames);
@@ -73,7 +73,7 @@ free_hold(void *context, void *item)
 static void
 empty(struct epb_holds *holds)
 {
-    epb_keeper_forget(&holds->kept);
+    epb_renewer_forget(&holds->kept);
     epb_renewal_let_go(&holds->renewal);
     if (holds->by_token != NULL) {
         epb_map_each(holds->by_token, free_hold, NULL);
@@ -103,7 +103,7 @@ holds_new(const char *path, struct epb_bytes secret, const uint8_t *key)
         return NULL;
     }
     epb_list_init(&holds->of_thread);
-    epb_keeper_user_init(&holds->kept, send_kept, &holds->renewal);
+    epb_renewer_user_init(&holds->kept, send_kept, &holds->renewal);
     holds->pid = epb_sys_pid();
     holds->path = epb_mem_table_text(path);
     holds->secret = epb_mem_alloc(secret.size_bytes + EPB_SESSION_KEY_BYTES);
@@ -229,7 +229,7 @@ keep(struct epb_holds *holds, struct hold *hold, uint64_t interval_ms)
         status = epb_renewal_hold(&holds->renewal);
     }
     if (status == EPB_OK) {
-        status = epb_keeper_add_now(
+        status = epb_renewer_add_now(
             &holds->kept,
             (struct epb_bytes){epb_buf_data(&frames), epb_buf_size(&frames)}, interval_ms,
             &hold->kept);
@@ -244,7 +244,7 @@ keep(struct epb_holds *holds, struct hold *hold, uint64_t interval_ms)
 static void
 unkeep(struct epb_holds *holds, struct hold *hold)
 {
-    if (!epb_keeper_remove(&holds->kept, hold->kept)) {
+    if (!epb_renewer_remove(&holds->kept, hold->kept)) {
         epb_renewal_let_go(&holds->renewal);
     }
 }
@@ -286,7 +286,7 @@ epb_holds_add(struct epb_holds *holds, uint64_t token, uint64_t interval_ms,
         return EPB_INTERNAL;
     }
     /* What was held at a broker that has ended went with it. */
-    if (epb_keeper_is_dead(&holds->kept)) {
+    if (epb_renewer_is_dead(&holds->kept)) {
         empty(holds);
     }
     struct hold *hold = find_hold(holds, token);
@@ -302,7 +302,7 @@ epb_holds_add(struct epb_holds *holds, uint64_t token, uint64_t interval_ms,
         status = keep(holds, hold, interval_ms);
         /* Only now, lest the connection that has taken it be closed. */
         if (kept != 0) {
-            (void)epb_keeper_remove(&holds->kept, kept);
+            (void)epb_renewer_remove(&holds->kept, kept);
         }
     }
     if (status == EPB_OK) {
@@ -340,6 +340,6 @@ void
 epb_holds_await(struct epb_holds *holds)
 {
     if (is_ours(holds)) {
-        epb_keeper_await(&holds->kept, holds->last, AWAIT_MS);
+        epb_renewer_await(&holds->kept, holds->last, AWAIT_MS);
     }
 }

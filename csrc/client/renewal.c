@@ -10,8 +10,8 @@
 #include "../base/sys.h"
 #include "../wire/channel.h"
 #include "../wire/frame.h"
-#include "keeper.h"
 #include "own_frame.h"
+#include "renewer.h"
 #include "transport.h"
 
 /* The time that a new connection's handshake, and the answers to a beat, are waited for;
@@ -230,8 +230,8 @@ take_answer(struct epb_renewal_link *link, struct epb_bytes frame)
         link->is_open = true;
     } else if (epb_frame_decode_reply(frame, &reply) == EPB_OK && reply.id != 0) {
         link->answered++;
-        epb_keeper_answered(reply.id, reply.status == EPB_LEASE_LOST ||
-                                          reply.status == EPB_LEASE_HELD);
+        epb_renewer_answered(reply.id, reply.status == EPB_LEASE_LOST ||
+                                           reply.status == EPB_LEASE_HELD);
     }
 }
 
@@ -358,37 +358,37 @@ count_asked(struct epb_renewal_link *link, struct epb_bytes frames)
     }
 }
 
-enum epb_beats_sent
+enum epb_renewal_plan_sent
 epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
 {
     struct epb_renewal_link *link = renewal->link;
 
     if (!advance(link)) {
-        return link->is_gone ? EPB_BEATS_DEAD : EPB_BEATS_REFUSED;
+        return link->is_gone ? EPB_RENEWAL_PLAN_DEAD : EPB_RENEWAL_PLAN_REFUSED;
     }
     link->retry_ms = 0;
     link->delay_ms = 0;
     if (frames.size_bytes != 0) {
         if (epb_channel_send(link->channel, frames) != EPB_OK) {
-            return EPB_BEATS_REFUSED;
+            return EPB_RENEWAL_PLAN_REFUSED;
         }
         count_asked(link, frames);
         renewal->connection = link->connection;
         renewal->mark = link->sent_bytes + epb_channel_output(link->channel).size_bytes;
     } else if (renewal->connection != link->connection) {
         /* What was given to another connection, and had not left, went with it. */
-        return EPB_BEATS_REFUSED;
+        return EPB_RENEWAL_PLAN_REFUSED;
     }
     if (!flush(link)) {
         hang_up(link);
-        return EPB_BEATS_REFUSED;
+        return EPB_RENEWAL_PLAN_REFUSED;
     }
     if (link->sent_bytes < renewal->mark) {
-        return EPB_BEATS_WAITS;
+        return EPB_RENEWAL_PLAN_WAITS;
     }
     if (await_answers(link)) {
-        return EPB_BEATS_LEFT;
+        return EPB_RENEWAL_PLAN_LEFT;
     }
     hang_up(link);
-    return EPB_BEATS_REFUSED;
+    return EPB_RENEWAL_PLAN_REFUSED;
 }

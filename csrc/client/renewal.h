@@ -1,5 +1,5 @@
 /*
- * The connections that renew: the keeper's thread (keeper.h) has one for each
+ * The connections that renew: the keeper's thread (renewer.h) has one for each
  * session at each broker in whose name this process keeps anything, whatever the clients
  * of that broker and their threads are doing. So a renewal depends on nothing that a
  * thread of JavaScript has to do: not on a handshake, a change to pipes, a request that
@@ -13,7 +13,7 @@
  * by it is not lost in a refusal. Its very first words are that it joins, and wants no
  * reply: by that a broker that has as many connections as it may knows it, and takes it
  * all the same. The answers to a beat tell the keeper what has ended
- * (epb_keeper_answered). Nothing here blocks for longer than some milliseconds, once a
+ * (epb_renewer_answered). Nothing here blocks for longer than some milliseconds, once a
  * connection and once a beat; a broker that does not answer is looked at again and again.
  * One that refuses (it has no descriptor left, say) is tried again after growing pauses:
  * what is due there is late, and a lease that ends for that is lost, as its client
@@ -26,7 +26,7 @@
 #define EPB_CLIENT_RENEWAL_H
 
 #include "../base/bytes.h"
-#include "beats.h"
+#include "renewal_plan.h"
 #include "session_key.h"
 
 struct epb_renewal_link;
@@ -44,8 +44,8 @@ struct epb_renewal {
 /* This client is about to keep something. EPB_INTERNAL: memory is out. */
 EPB_MUST_USE enum epb_status
 epb_renewal_hold(struct epb_renewal *renewal);
-/* See epb_keeper_send_fn; it is held. */
-enum epb_beats_sent
+/* See epb_renewer_send_fn; it is held. */
+enum epb_renewal_plan_sent
 epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames);
 /* Nothing of this client is kept any more. */
 void

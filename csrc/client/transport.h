@@ -3,7 +3,7 @@
  * thread that wants the answer, and watched by another only when there is nothing to
  * read.
  *
- * Where there are pipes (pipes.h), it can go over to them, once the broker has passed
+ * Where there are pipes (pipe_pair.h), it can go over to them, once the broker has passed
  * their ends, and back; the socket stays open, as a sign of life for the broker.
  *
  * Errors are libuv's codes: negative. Thread safety: a transport belongs to one thread at
@@ -46,14 +46,14 @@ EPB_MUST_USE int
 epb_transport_arm(struct epb_transport *transport, bool or_write);
 /* From now on what is read may bring the ends of pipes. False: there are none here. */
 EPB_MUST_USE bool
-epb_transport_expect_pipes(struct epb_transport *transport);
+epb_transport_expect_pipe_pair(struct epb_transport *transport);
 /* No more are expected. Whether they have come; when not `wanted`, those are closed. */
 bool
-epb_transport_settle_pipes(struct epb_transport *transport, bool wanted);
+epb_transport_settle_pipe_pair(struct epb_transport *transport, bool wanted);
 /* Goes over to the pipes that have come, or back to the socket. on_ready is called, if it
  * was ever to be: what is armed has to be armed again. */
 void
-epb_transport_use_pipes(struct epb_transport *transport, bool use);
+epb_transport_use_pipe_pair(struct epb_transport *transport, bool use);
 /* NULL is allowed. */
 void
 epb_transport_close(struct epb_transport *transport);

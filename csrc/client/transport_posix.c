@@ -10,7 +10,7 @@
 
 #include "../base/mem.h"
 #include "../base/sys.h"
-#include "../os/pipes.h"
+#include "../os/pipe_pair.h"
 #include "../os/rights.h"
 #include "../os/socket.h"
 #include "poller.h"
@@ -35,12 +35,12 @@ struct epb_transport {
     epb_transport_fn on_ready;
     void *context;
     bool guarded; /* descriptors may come through the socket (rights.h) */
-    bool expects_pipes;
+    bool expects_pipe_pair;
     struct epb_pipe_ends pipes; /* those that have come */
 };
 
 static bool
-on_pipes(const struct epb_transport *transport)
+on_pipe_pair(const struct epb_transport *transport)
 {
     return transport->in.fd != transport->socket;
 }
@@ -103,7 +103,8 @@ read_guarded(struct epb_transport *transport, void *memory, size_t size_bytes)
 static int
 read_expecting(struct epb_transport *transport, void *memory, size_t size_bytes)
 {
-    int got = epb_pipes_receive(transport->socket, memory, size_bytes, &transport->pipes);
+    int got =
+        epb_pipe_pair_receive(transport->socket, memory, size_bytes, &transport->pipes);
 
     if (got == UV_EAGAIN) {
         return 0;
@@ -119,10 +120,10 @@ epb_transport_read(struct epb_transport *transport, void *memory, size_t size_by
     if (size_bytes > INT32_MAX) {
         size_bytes = INT32_MAX;
     }
-    if (transport->expects_pipes) {
+    if (transport->expects_pipe_pair) {
         return read_expecting(transport, memory, size_bytes);
     }
-    if (transport->guarded && !on_pipes(transport)) {
+    if (transport->guarded && !on_pipe_pair(transport)) {
         return read_guarded(transport, memory, size_bytes);
     }
     do {
@@ -140,7 +141,7 @@ epb_transport_write(struct epb_transport *transport, const void *data, size_t si
         size_bytes = INT32_MAX;
     }
     do {
-        moved = on_pipes(transport)
+        moved = on_pipe_pair(transport)
                     ? write(transport->out.fd, data, size_bytes)
                     : send(transport->socket, data, size_bytes, MSG_NOSIGNAL);
     } while (moved < 0 && errno == EINTR);
@@ -187,11 +188,11 @@ epb_transport_arm(struct epb_transport *transport, bool or_write)
 {
     unsigned what = EPB_POLLER_READ;
 
-    if (or_write && !on_pipes(transport)) {
+    if (or_write && !on_pipe_pair(transport)) {
         what |= EPB_POLLER_WRITE;
     }
     int error = arm_side(transport, &transport->in, what);
-    if (error == 0 && or_write && on_pipes(transport)) {
+    if (error == 0 && or_write && on_pipe_pair(transport)) {
         error = arm_side(transport, &transport->out, EPB_POLLER_WRITE);
     }
     return error;
@@ -207,30 +208,30 @@ unregister(struct side *side)
 }
 
 bool
-epb_transport_expect_pipes(struct epb_transport *transport)
+epb_transport_expect_pipe_pair(struct epb_transport *transport)
 {
-    transport->expects_pipes = EPB_PIPES_HERE;
-    if (transport->expects_pipes) {
+    transport->expects_pipe_pair = EPB_HAS_PIPE_PAIR;
+    if (transport->expects_pipe_pair) {
         epb_rights_admit(transport->socket);
         /* More may come than what is taken then. */
         transport->guarded = true;
     }
-    return transport->expects_pipes;
+    return transport->expects_pipe_pair;
 }
 
 bool
-epb_transport_settle_pipes(struct epb_transport *transport, bool wanted)
+epb_transport_settle_pipe_pair(struct epb_transport *transport, bool wanted)
 {
-    transport->expects_pipes = false;
+    transport->expects_pipe_pair = false;
     (void)epb_rights_refuse(transport->socket);
     if (!wanted) {
-        epb_pipes_close(&transport->pipes);
+        epb_pipe_pair_close(&transport->pipes);
     }
-    return epb_pipes_any(&transport->pipes);
+    return epb_pipe_pair_is_open(&transport->pipes);
 }
 
 void
-epb_transport_use_pipes(struct epb_transport *transport, bool use)
+epb_transport_use_pipe_pair(struct epb_transport *transport, bool use)
 {
     bool watched = transport->in.registered;
 
@@ -251,7 +252,7 @@ epb_transport_close(struct epb_transport *transport)
     }
     unregister(&transport->in);
     unregister(&transport->out);
-    epb_pipes_close(&transport->pipes);
+    epb_pipe_pair_close(&transport->pipes);
     if (transport->guarded && transport->pid == epb_sys_pid()) {
         epb_rights_drain(transport->socket);
     }

@@ -291,14 +291,14 @@ cancel(struct epb_transport *transport, struct stream *stream)
 }
 
 bool
-epb_transport_expect_pipes(struct epb_transport *transport)
+epb_transport_expect_pipe_pair(struct epb_transport *transport)
 {
     (void)transport;
     return false;
 }
 
 bool
-epb_transport_settle_pipes(struct epb_transport *transport, bool wanted)
+epb_transport_settle_pipe_pair(struct epb_transport *transport, bool wanted)
 {
     (void)transport;
     (void)wanted;
@@ -306,7 +306,7 @@ epb_transport_settle_pipes(struct epb_transport *transport, bool wanted)
 }
 
 void
-epb_transport_use_pipes(struct epb_transport *transport, bool use)
+epb_transport_use_pipe_pair(struct epb_transport *transport, bool use)
 {
     (void)transport;
     (void)use;

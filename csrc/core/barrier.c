@@ -80,20 +80,20 @@ forget(struct barrier *barrier, struct epb_wait *wait)
 }
 
 static void
-wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+wait_withdraw(void *owner, struct epb_wait *wait, const struct epb_time *now)
 {
     struct barrier *barrier = wait->detail;
 
     (void)now;
     if (barrier != NULL) {
         forget(barrier, wait);
-        barrier_free_empty(keeper, barrier);
+        barrier_free_empty(owner, barrier);
     }
 }
 
-static const struct epb_wait_keeper keeper_calls = {.withdraw = wait_withdraw};
+static const struct epb_wait_owner owner_calls = {.withdraw = wait_withdraw};
 
-/* Those whose party leaves, and whose waits are not withdrawn yet, have not arrived.
+/* Those whose peer leaves, and whose waits are not withdrawn yet, have not arrived.
  * Returns the barrier; NULL: that was all of it. */
 static struct barrier *
 forget_leaving(struct epb_barriers *barriers, struct barrier *barrier)
@@ -134,7 +134,7 @@ barrier_open(struct epb_barriers *barriers, struct barrier *barrier)
 
 /* One that is not the last; `barrier` is NULL for the first. */
 static enum epb_status
-join(struct epb_barriers *barriers, struct barrier *barrier, struct epb_party *party,
+join(struct epb_barriers *barriers, struct barrier *barrier, struct epb_peer *peer,
      const struct epb_request *request, const struct epb_time *now)
 {
     struct epb_wait *wait;
@@ -149,8 +149,8 @@ join(struct epb_barriers *barriers, struct barrier *barrier, struct epb_party *p
     if (status != EPB_OK) {
         return status;
     }
-    status = epb_wait_new(barriers->waits, party, request, &keeper_calls, barriers, now,
-                          &wait);
+    status =
+        epb_wait_new(barriers->waits, peer, request, &owner_calls, barriers, now, &wait);
     if (status != EPB_OK) {
         barrier_free_empty(barriers, barrier);
         return status;
@@ -162,7 +162,7 @@ join(struct epb_barriers *barriers, struct barrier *barrier, struct epb_party *p
 }
 
 enum epb_status
-epb_barrier_arrive(struct epb_barriers *barriers, struct epb_party *party,
+epb_barrier_arrive(struct epb_barriers *barriers, struct epb_peer *peer,
                    const struct epb_request *request, const struct epb_time *now,
                    bool *done, int64_t *number)
 {
@@ -181,7 +181,7 @@ epb_barrier_arrive(struct epb_barriers *barriers, struct epb_party *party,
         before = barrier == NULL ? 0 : barrier->count;
     }
     if (before + 1 < request->count) {
-        status = join(barriers, barrier, party, request, now);
+        status = join(barriers, barrier, peer, request, now);
         if (status == EPB_OK) {
             *done = false;
         }

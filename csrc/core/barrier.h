@@ -20,7 +20,7 @@ struct epb_barriers;
 struct epb_barriers *
 epb_barriers_new(struct epb_arena *arena, struct epb_quota *quota,
                  struct epb_waits *waits);
-/* Every party has left. NULL is allowed. */
+/* Every peer has left. NULL is allowed. */
 void
 epb_barriers_free(struct epb_barriers *barriers);
 /* *done: this was the last one (or n is 1): its own number is *number, and it does not
@@ -28,7 +28,7 @@ epb_barriers_free(struct epb_barriers *barriers);
  * EPB_WAIT_TIMEOUT (not the last, and its WAIT is 0), EPB_MAX_MEMORY, EPB_INTERNAL, the
  * errors of epb_wait_new. */
 EPB_MUST_USE enum epb_status
-epb_barrier_arrive(struct epb_barriers *barriers, struct epb_party *party,
+epb_barrier_arrive(struct epb_barriers *barriers, struct epb_peer *peer,
                    const struct epb_request *request, const struct epb_time *now,
                    bool *done, int64_t *number);
 size_t

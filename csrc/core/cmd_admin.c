@@ -1,25 +1,25 @@
 /* Handlers of the commands that ask for the broker itself. */
 #include "command.h"
-#include "state.h"
+#include "engine_internal.h"
 
 void
-epb_cmd_ping(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_ping(struct epb_engine *engine, struct epb_peer *peer,
              const struct epb_request *request, const struct epb_time *now,
              struct epb_reply *reply)
 {
     (void)engine;
-    (void)party;
+    (void)peer;
     (void)request;
     reply->flags = EPB_F_COUNT;
     reply->count = (int64_t)now->wall_ms;
 }
 
 void
-epb_cmd_stats(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_stats(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
-    (void)party;
+    (void)peer;
     (void)request;
     epb_state_stats(engine, now, &engine->report);
     reply->stats = &engine->report;
@@ -28,14 +28,14 @@ epb_cmd_stats(struct epb_engine *engine, struct epb_party *party,
 /* A connection of our client says which session it is of. One that fails stays what it
  * was: a session alone, or of another key. */
 void
-epb_cmd_join(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_join(struct epb_engine *engine, struct epb_peer *peer,
              const struct epb_request *request, const struct epb_time *now,
              struct epb_reply *reply)
 {
     struct epb_budget whole = {SIZE_MAX};
     struct epb_group *group;
 
-    if (request->count < 0 || !epb_party_may_join(party)) {
+    if (request->count < 0 || !epb_peer_may_join(peer)) {
         reply->status = EPB_INVALID_REQUEST;
         return;
     }
@@ -48,9 +48,9 @@ epb_cmd_join(struct epb_engine *engine, struct epb_party *party,
     if (reply->status != EPB_OK) {
         return;
     }
-    if (group != party->group) {
-        (void)epb_lease_leave(engine->leases, party, now, &whole);
-        epb_party_join(engine->waits, party, group);
+    if (group != peer->group) {
+        (void)epb_lease_leave(engine->leases, peer, now, &whole);
+        epb_peer_join(engine->waits, peer, group);
     }
     reply->flags = EPB_F_COUNT;
     reply->count = (int64_t)group->session;
@@ -58,12 +58,12 @@ epb_cmd_join(struct epb_engine *engine, struct epb_party *party,
 
 /* What travels how is the session's and its owner's affair (wire/session.h). */
 void
-epb_cmd_pipes(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_pipes(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
     (void)engine;
-    (void)party;
+    (void)peer;
     (void)request;
     (void)now;
     (void)reply;

@@ -4,7 +4,7 @@
  * leased. What is set or defined while it works stays.
  */
 #include "command.h"
-#include "state.h"
+#include "engine_internal.h"
 
 enum clear_step {
     CLEAR_DEFINITIONS,
@@ -140,7 +140,7 @@ clear_stop(struct epb_engine *engine, struct epb_job *job)
 }
 
 void
-epb_cmd_clear(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_clear(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
@@ -152,5 +152,5 @@ epb_cmd_clear(struct epb_engine *engine, struct epb_party *party,
         .stop = clear_stop,
     };
 
-    epb_job_run(engine, party, request, now, &kind, reply);
+    epb_job_run(engine, peer, request, now, &kind, reply);
 }

@@ -1,7 +1,7 @@
 /* Handlers of the commands that define pools and semaphores. A pool is filled by a job,
  * since its list may be long. */
 #include "command.h"
-#include "state.h"
+#include "engine_internal.h"
 
 /* What a job takes besides its elements: its key some times over, and the parts around.
  */
@@ -134,7 +134,7 @@ pool_held(const struct epb_job *job)
 }
 
 void
-epb_cmd_pool(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_pool(struct epb_engine *engine, struct epb_peer *peer,
              const struct epb_request *request, const struct epb_time *now,
              struct epb_reply *reply)
 {
@@ -150,13 +150,13 @@ epb_cmd_pool(struct epb_engine *engine, struct epb_party *party,
         .held = pool_held,
     };
 
-    epb_job_run(engine, party, request, now, &kind, reply);
+    epb_job_run(engine, peer, request, now, &kind, reply);
 }
 
 /* What is small */
 
 void
-epb_cmd_limit(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_limit(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
@@ -165,7 +165,7 @@ epb_cmd_limit(struct epb_engine *engine, struct epb_party *party,
     enum epb_defining how;
     bool changed = false;
 
-    (void)party;
+    (void)peer;
     reply->status = defining(request, &how)
                         ? epb_lease_limit(engine->leases, request->key, request->count,
                                           how, has_value, now, &changed)
@@ -177,11 +177,11 @@ epb_cmd_limit(struct epb_engine *engine, struct epb_party *party,
 }
 
 void
-epb_cmd_discard(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_discard(struct epb_engine *engine, struct epb_peer *peer,
                 const struct epb_request *request, const struct epb_time *now,
                 struct epb_reply *reply)
 {
-    (void)party;
+    (void)peer;
     reply->status = epb_lease_discard(engine->leases, request->key, request->value,
                                       request->flags & EPB_F_BINARY, now);
 }

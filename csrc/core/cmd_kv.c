@@ -1,7 +1,7 @@
 /* Handlers of the commands on values. */
 #include "../base/utf8.h"
 #include "command.h"
-#include "state.h"
+#include "engine_internal.h"
 
 /* RFC 1952: ten bytes of header, eight of trailer at least. */
 #define GZIP_MIN_BYTES 18U
@@ -24,13 +24,13 @@ miss(struct epb_engine *engine, const struct epb_request *request,
 }
 
 void
-epb_cmd_get(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_get(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
             struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    (void)party;
+    (void)peer;
     reply->status = epb_store_get(engine->store, request->key, now, &view);
     if (reply->status == EPB_OK) {
         reply->flags = view.value_flags;
@@ -41,13 +41,13 @@ epb_cmd_get(struct epb_engine *engine, struct epb_party *party,
 }
 
 void
-epb_cmd_get_entry(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_get_entry(struct epb_engine *engine, struct epb_peer *peer,
                   const struct epb_request *request, const struct epb_time *now,
                   struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    (void)party;
+    (void)peer;
     reply->status = epb_store_get(engine->store, request->key, now, &view);
     if (reply->status == EPB_OK) {
         epb_state_entry_reply(&view, reply);
@@ -57,25 +57,25 @@ epb_cmd_get_entry(struct epb_engine *engine, struct epb_party *party,
 }
 
 void
-epb_cmd_has(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_has(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
             struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    (void)party;
+    (void)peer;
     reply->flags = EPB_F_COUNT;
     reply->count = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
 }
 
 void
-epb_cmd_ttl(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_ttl(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
             struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    (void)party;
+    (void)peer;
     reply->status = epb_store_peek(engine->store, request->key, now, &view);
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_TTL;
@@ -86,14 +86,14 @@ epb_cmd_ttl(struct epb_engine *engine, struct epb_party *party,
 }
 
 void
-epb_cmd_del(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_del(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
             struct epb_reply *reply)
 {
     enum epb_status status = EPB_OK;
     bool deleted = epb_store_del(engine->store, request->key, now);
 
-    (void)party;
+    (void)peer;
     if (!deleted) {
         status = epb_lease_undefine(engine->leases, request->key, now);
         deleted = status == EPB_OK;
@@ -181,14 +181,14 @@ end_computation(struct epb_engine *engine, const struct epb_request *request,
         return;
     }
     grant = epb_lease_find(engine->leases, request->fence, now);
-    if (grant != NULL && epb_grant_look(grant, now, &view) &&
+    if (grant != NULL && epb_grant_get_view(grant, now, &view) &&
         view.kind == EPB_KIND_COMPUTE && epb_bytes_compare(view.key, request->key) == 0) {
         epb_lease_end(engine->leases, grant, now);
     }
 }
 
 void
-epb_cmd_set(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_set(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
             struct epb_reply *reply)
 {
@@ -201,7 +201,7 @@ epb_cmd_set(struct epb_engine *engine, struct epb_party *party,
         .version = request->version,
     };
 
-    (void)party;
+    (void)peer;
     if (write.if_absent && write.check_version) {
         reply->status = EPB_INVALID_REQUEST;
         return;
@@ -226,7 +226,7 @@ epb_cmd_set(struct epb_engine *engine, struct epb_party *party,
 }
 
 void
-epb_cmd_incr(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_incr(struct epb_engine *engine, struct epb_peer *peer,
              const struct epb_request *request, const struct epb_time *now,
              struct epb_reply *reply)
 {
@@ -234,7 +234,7 @@ epb_cmd_incr(struct epb_engine *engine, struct epb_party *party,
     struct epb_item_view view;
     uint64_t ttl_ms = 0;
 
-    (void)party;
+    (void)peer;
     reply->status = ttl_choose(&engine->options, request, &ttl_ms);
     /* Only a counter that has to be created needs a TTL. */
     if (reply->status == EPB_OK ||

@@ -1,7 +1,7 @@
 /* Handlers of the commands on leases, and the replies to those that waited. */
 #include "../base/utf8.h"
 #include "command.h"
-#include "state.h"
+#include "engine_internal.h"
 
 /* Asking */
 
@@ -67,7 +67,7 @@ pack_things(struct epb_engine *engine, const struct epb_grant *grant,
     enum epb_status status = EPB_OK;
 
     for (uint64_t i = 0; i < view->count && status == EPB_OK; i++) {
-        epb_grant_look_at(grant, i, view);
+        epb_grant_get_view_at(grant, i, view);
         status = view->kind == EPB_KIND_POOL
                      ? pack_element(&engine->list, view->value, view->value_flags)
                      : pack_number(&engine->list, view->number);
@@ -92,7 +92,7 @@ several_reply(struct epb_engine *engine, const struct epb_grant *grant,
     } else {
         status = pack_things(engine, grant, view);
         if (view->kind != EPB_KIND_POOL) {
-            epb_grant_look_at(grant, 0, view);
+            epb_grant_get_view_at(grant, 0, view);
             reply->flags |= EPB_F_COUNT;
             reply->count = (int64_t)view->number;
         }
@@ -194,47 +194,47 @@ end_untold(struct epb_engine *engine, struct epb_grant *grant, const struct epb_
 }
 
 static void
-ask(struct epb_engine *engine, struct epb_party *party, const struct epb_lease_ask *wish,
+ask(struct epb_engine *engine, struct epb_peer *peer, const struct epb_lease_ask *terms,
     const struct epb_time *now, struct epb_reply *reply)
 {
     struct epb_grant *grant = NULL;
 
-    reply->status = epb_lease_ask(engine->leases, party, wish, now, &grant);
+    reply->status = epb_lease_ask(engine->leases, peer, terms, now, &grant);
     if (reply->status == EPB_OK && grant == NULL) {
         reply->deferred = true;
     } else if (reply->status == EPB_OK) {
         /* A value that has gone while its holder asks again: the lease stays. */
         grant_reply(engine, grant, now, reply);
-        if ((wish->request->flags & EPB_F_FRESH) != 0) {
+        if ((terms->request->flags & EPB_F_FRESH) != 0) {
             end_untold(engine, grant, now, reply);
         }
     } else if (reply->status == EPB_LEASE_HELD || reply->status == EPB_DEADLOCK) {
-        epb_state_obstacle_reply(engine, wish->space, wish->request->key, now, reply);
+        epb_state_obstacle_reply(engine, terms->space, terms->request->key, now, reply);
     }
 }
 
 static void
-ask_key(struct epb_engine *engine, struct epb_party *party, enum epb_lease_rule rule,
+ask_key(struct epb_engine *engine, struct epb_peer *peer, enum epb_lease_rule rule,
         const struct epb_request *request, const struct epb_time *now,
         struct epb_reply *reply)
 {
     struct epb_item_view view;
-    const struct epb_lease_ask wish = {
+    const struct epb_lease_ask terms = {
         .space = EPB_SPACE_KEY,
         .rule = rule,
         .request = request,
         .has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK,
     };
 
-    ask(engine, party, &wish, now, reply);
+    ask(engine, peer, &terms, now, reply);
 }
 
 void
-epb_cmd_lease(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_lease(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
-    ask_key(engine, party, EPB_RULE_ANY, request, now, reply);
+    ask_key(engine, peer, EPB_RULE_ANY, request, now, reply);
 }
 
 static bool
@@ -271,7 +271,7 @@ conflict_reply(struct epb_engine *engine, const struct epb_request *request,
 }
 
 void
-epb_cmd_acquire(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_acquire(struct epb_engine *engine, struct epb_peer *peer,
                 const struct epb_request *request, const struct epb_time *now,
                 struct epb_reply *reply)
 {
@@ -282,7 +282,7 @@ epb_cmd_acquire(struct epb_engine *engine, struct epb_party *party,
         reply->status = EPB_INVALID_REQUEST;
         return;
     }
-    ask_key(engine, party, EPB_RULE_DEFINED, &fresh, now, reply);
+    ask_key(engine, peer, EPB_RULE_DEFINED, &fresh, now, reply);
     if (reply->status == EPB_NOT_FOUND) {
         epb_state_not_found(engine, &engine->near_seldom, request->key, now, reply);
     } else if (reply->status == EPB_CONFLICT) {
@@ -291,7 +291,7 @@ epb_cmd_acquire(struct epb_engine *engine, struct epb_party *party,
 }
 
 void
-epb_cmd_number(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_number(struct epb_engine *engine, struct epb_peer *peer,
                const struct epb_request *request, const struct epb_time *now,
                struct epb_reply *reply)
 {
@@ -302,28 +302,28 @@ epb_cmd_number(struct epb_engine *engine, struct epb_party *party,
         reply->status = EPB_INVALID_REQUEST;
         return;
     }
-    ask_key(engine, party, EPB_RULE_NUMBER, &fresh, now, reply);
+    ask_key(engine, peer, EPB_RULE_NUMBER, &fresh, now, reply);
 }
 
 void
-epb_cmd_lock(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_lock(struct epb_engine *engine, struct epb_peer *peer,
              const struct epb_request *request, const struct epb_time *now,
              struct epb_reply *reply)
 {
-    const struct epb_lease_ask wish = {.space = EPB_SPACE_LOCK, .request = request};
+    const struct epb_lease_ask terms = {.space = EPB_SPACE_LOCK, .request = request};
 
-    ask(engine, party, &wish, now, reply);
+    ask(engine, peer, &terms, now, reply);
 }
 
 void
-epb_cmd_describe(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_describe(struct epb_engine *engine, struct epb_peer *peer,
                  const struct epb_request *request, const struct epb_time *now,
                  struct epb_reply *reply)
 {
     struct epb_lease_description description;
     uint8_t *out;
 
-    (void)party;
+    (void)peer;
     describe(engine, request->key, now, &description);
     if (!description.exists) {
         return;
@@ -381,19 +381,19 @@ pack_loss(void *context, uint64_t token, struct epb_bytes key)
 }
 
 static void
-renew_token(struct epb_engine *engine, const struct epb_party *party,
+renew_token(struct epb_engine *engine, const struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
             struct epb_reply *reply)
 {
     struct epb_grant_view view;
 
-    reply->status = epb_lease_renew_token(engine->leases, party, request->fence,
-                                          request->ttl_ms, now);
+    reply->status =
+        epb_lease_renew_token(engine->leases, peer, request->fence, request->ttl_ms, now);
     if (reply->status != EPB_OK) {
         return;
     }
     const struct epb_grant *grant = epb_lease_find(engine->leases, request->fence, now);
-    bool live = grant != NULL && epb_grant_look(grant, now, &view);
+    bool live = grant != NULL && epb_grant_get_view(grant, now, &view);
 
     EPB_ASSERT(live);
     reply->flags = EPB_F_COUNT | EPB_F_TTL;
@@ -402,12 +402,12 @@ renew_token(struct epb_engine *engine, const struct epb_party *party,
 }
 
 void
-epb_cmd_renew(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_renew(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
     if ((request->flags & EPB_F_FENCE) != 0) {
-        renew_token(engine, party, request, now, reply);
+        renew_token(engine, peer, request, now, reply);
         return;
     }
     if (request->worker.size_bytes == 0) {
@@ -415,25 +415,25 @@ epb_cmd_renew(struct epb_engine *engine, struct epb_party *party,
         return;
     }
     reply->count = (int64_t)epb_lease_renew_worker(
-        engine->leases, party, request->worker, (request->flags & EPB_F_DETACHED) != 0,
+        engine->leases, peer, request->worker, (request->flags & EPB_F_DETACHED) != 0,
         request->key, request->ttl_ms, now, pack_loss, &engine->list);
     reply->flags = EPB_F_COUNT;
     epb_state_list_reply(engine, reply);
 }
 
 void
-epb_cmd_take(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_take(struct epb_engine *engine, struct epb_peer *peer,
              const struct epb_request *request, const struct epb_time *now,
              struct epb_reply *reply)
 {
-    reply->status = epb_lease_take(engine->leases, party, request->fence, now);
+    reply->status = epb_lease_take(engine->leases, peer, request->fence, now);
 }
 
 /* Releasing */
 
 /* A release that tells why its computation failed. */
 static void
-release_failed(struct epb_engine *engine, const struct epb_party *party,
+release_failed(struct epb_engine *engine, const struct epb_peer *peer,
                const struct epb_request *request, const struct epb_time *now,
                struct epb_reply *reply)
 {
@@ -446,10 +446,10 @@ release_failed(struct epb_engine *engine, const struct epb_party *party,
         reply->status = EPB_TOO_LARGE;
     } else if (!epb_utf8_valid(request->value)) {
         reply->status = EPB_INVALID_VALUE;
-    } else if (grant != NULL && epb_grant_look(grant, now, &view)) {
+    } else if (grant != NULL && epb_grant_get_view(grant, now, &view)) {
         reply->status =
             view.kind == EPB_KIND_COMPUTE
-                ? epb_lease_fail(engine->leases, party, request->fence,
+                ? epb_lease_fail(engine->leases, peer, request->fence,
                                  (request->flags & EPB_F_FORCE) != 0, request->value, now)
                 : EPB_INVALID_REQUEST;
         reply->count = 1;
@@ -457,20 +457,20 @@ release_failed(struct epb_engine *engine, const struct epb_party *party,
 }
 
 static void
-release_token(struct epb_engine *engine, struct epb_party *party,
+release_token(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
     bool released = false;
 
     reply->status = epb_lease_release_token(
-        engine->leases, party, request->fence, (request->flags & EPB_F_FORCE) != 0,
+        engine->leases, peer, request->fence, (request->flags & EPB_F_FORCE) != 0,
         (request->flags & EPB_F_DISCARD) != 0, request->value, now, &released);
     reply->count = released;
 }
 
 static void
-release_worker(struct epb_engine *engine, struct epb_party *party,
+release_worker(struct epb_engine *engine, struct epb_peer *peer,
                const struct epb_request *request, const struct epb_time *now,
                struct epb_reply *reply)
 {
@@ -482,13 +482,13 @@ release_worker(struct epb_engine *engine, struct epb_party *party,
         return;
     }
     reply->status = epb_lease_release_worker(
-        engine->leases, party, request->worker, (request->flags & EPB_F_DETACHED) != 0,
+        engine->leases, peer, request->worker, (request->flags & EPB_F_DETACHED) != 0,
         request->key, force, (request->flags & EPB_F_DISCARD) != 0, now, &released);
     reply->count = (int64_t)released;
 }
 
 void
-epb_cmd_release(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_release(struct epb_engine *engine, struct epb_peer *peer,
                 const struct epb_request *request, const struct epb_time *now,
                 struct epb_reply *reply)
 {
@@ -498,11 +498,11 @@ epb_cmd_release(struct epb_engine *engine, struct epb_party *party,
     if (has_elements && (request->flags & EPB_F_FENCE) == 0) {
         reply->status = EPB_INVALID_REQUEST;
     } else if (request->value.size_bytes > 0 && !has_elements) {
-        release_failed(engine, party, request, now, reply);
+        release_failed(engine, peer, request, now, reply);
     } else if ((request->flags & EPB_F_FENCE) != 0) {
-        release_token(engine, party, request, now, reply);
+        release_token(engine, peer, request, now, reply);
     } else {
-        release_worker(engine, party, request, now, reply);
+        release_worker(engine, peer, request, now, reply);
     }
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_COUNT;

@@ -1,6 +1,6 @@
 /* Handlers of the commands that list: jobs that walk, sort, and tell what they found. */
 #include "command.h"
-#include "state.h"
+#include "engine_internal.h"
 
 /* What both have in common. */
 struct list_job {
@@ -141,7 +141,7 @@ items_stop(struct epb_engine *engine, struct epb_job *job)
 }
 
 void
-epb_cmd_list(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_list(struct epb_engine *engine, struct epb_peer *peer,
              const struct epb_request *request, const struct epb_time *now,
              struct epb_reply *reply)
 {
@@ -156,7 +156,7 @@ epb_cmd_list(struct epb_engine *engine, struct epb_party *party,
         .held = list_held,
     };
 
-    epb_job_run(engine, party, request, now, &kind, reply);
+    epb_job_run(engine, peer, request, now, &kind, reply);
 }
 
 /* leases */
@@ -251,7 +251,7 @@ lines_stop(struct epb_engine *engine, struct epb_job *job)
 }
 
 void
-epb_cmd_leases(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_leases(struct epb_engine *engine, struct epb_peer *peer,
                const struct epb_request *request, const struct epb_time *now,
                struct epb_reply *reply)
 {
@@ -266,5 +266,5 @@ epb_cmd_leases(struct epb_engine *engine, struct epb_party *party,
         .held = list_held,
     };
 
-    epb_job_run(engine, party, request, now, &kind, reply);
+    epb_job_run(engine, peer, request, now, &kind, reply);
 }

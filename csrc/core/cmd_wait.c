@@ -1,32 +1,32 @@
 /* Handlers of the commands that coordinate: compute once, wait, watch, meet, limit. */
 #include "command.h"
 #include "engine.h"
-#include "state.h"
+#include "engine_internal.h"
 
 /* getOrSet */
 
 /* Two calls of one worker must not compute the same value both, so that none gets the
  * other's grant again. */
 static enum epb_status
-compute_ask(struct epb_engine *engine, struct epb_party *party,
+compute_ask(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, bool may_wait, const struct epb_time *now,
             struct epb_grant **grant)
 {
     struct epb_request fresh = *request;
-    const struct epb_lease_ask wish = {.space = EPB_SPACE_COMPUTE, .request = &fresh};
+    const struct epb_lease_ask terms = {.space = EPB_SPACE_COMPUTE, .request = &fresh};
 
     fresh.flags |= EPB_F_FRESH;
     if (!may_wait) {
         fresh.flags &= ~EPB_F_WAIT;
         fresh.wait_ms = 0;
     }
-    return epb_lease_ask(engine->leases, party, &wish, now, grant);
+    return epb_lease_ask(engine->leases, peer, &terms, now, grant);
 }
 
 /* The value is there. When it is about to expire, the first who asks refreshes it, while
  * it serves all others. */
 static void
-refresh_ahead(struct epb_engine *engine, struct epb_party *party,
+refresh_ahead(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
@@ -34,15 +34,15 @@ refresh_ahead(struct epb_engine *engine, struct epb_party *party,
     struct epb_grant *grant = NULL;
 
     /* Whatever stands in the way of a refresh, the value is good. */
-    if (compute_ask(engine, party, request, false, now, &grant) == EPB_OK &&
-        epb_grant_look(grant, now, &view)) {
+    if (compute_ask(engine, peer, request, false, now, &grant) == EPB_OK &&
+        epb_grant_get_view(grant, now, &view)) {
         reply->flags |= EPB_F_FENCE;
         reply->fence = view.token;
     }
 }
 
 void
-epb_cmd_get_or_set(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_get_or_set(struct epb_engine *engine, struct epb_peer *peer,
                    const struct epb_request *request, const struct epb_time *now,
                    struct epb_reply *reply)
 {
@@ -53,7 +53,7 @@ epb_cmd_get_or_set(struct epb_engine *engine, struct epb_party *party,
     if (epb_store_get(engine->store, request->key, now, &item) == EPB_OK) {
         epb_state_entry_reply(&item, reply);
         if ((request->flags & EPB_F_PERIOD) != 0 && item.ttl_ms <= request->period_ms) {
-            refresh_ahead(engine, party, request, now, reply);
+            refresh_ahead(engine, peer, request, now, reply);
         }
         return;
     }
@@ -61,7 +61,7 @@ epb_cmd_get_or_set(struct epb_engine *engine, struct epb_party *party,
         reply->status = EPB_KIND_MISMATCH;
         return;
     }
-    reply->status = compute_ask(engine, party, request, true, now, &grant);
+    reply->status = compute_ask(engine, peer, request, true, now, &grant);
     if (reply->status == EPB_LEASE_HELD || reply->status == EPB_DEADLOCK) {
         epb_state_obstacle_reply(engine, EPB_SPACE_COMPUTE, request->key, now, reply);
     }
@@ -116,7 +116,7 @@ epb_finish_get_or_set(struct epb_engine *engine, struct epb_wait *wait,
 /* waitFor */
 
 void
-epb_cmd_wait_for(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_wait_for(struct epb_engine *engine, struct epb_peer *peer,
                  const struct epb_request *request, const struct epb_time *now,
                  struct epb_reply *reply)
 {
@@ -127,7 +127,7 @@ epb_cmd_wait_for(struct epb_engine *engine, struct epb_party *party,
     } else if (request->wait_ms == 0) {
         reply->status = EPB_WAIT_TIMEOUT;
     } else {
-        reply->status = epb_watch_wait_for(engine->watches, party, request, now);
+        reply->status = epb_watch_wait_for(engine->watches, peer, request, now);
         reply->deferred = reply->status == EPB_OK;
     }
 }
@@ -152,16 +152,16 @@ epb_finish_wait_for(struct epb_engine *engine, struct epb_wait *wait,
 /* watch, cancel */
 
 void
-epb_cmd_watch(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_watch(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
               struct epb_reply *reply)
 {
     (void)now;
-    reply->status = epb_watch_add(engine->watches, party, request);
+    reply->status = epb_watch_add(engine->watches, peer, request);
 }
 
 void
-epb_cmd_cancel(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_cancel(struct epb_engine *engine, struct epb_peer *peer,
                const struct epb_request *request, const struct epb_time *now,
                struct epb_reply *reply)
 {
@@ -171,16 +171,16 @@ epb_cmd_cancel(struct epb_engine *engine, struct epb_party *party,
     }
     uint32_t id = (uint32_t)request->count;
 
-    reply->count = epb_wait_cancel(engine->waits, party, id, now) ||
-                   epb_watch_cancel(engine->watches, party, id);
+    reply->count = epb_wait_cancel(engine->waits, peer, id, now) ||
+                   epb_watch_cancel(engine->watches, peer, id);
     /* A watcher takes its events along: there may be nothing left to be told of. */
-    party->told = epb_engine_has_next(engine, party);
+    peer->told = epb_engine_has_next(engine, peer);
 }
 
 /* barrier */
 
 void
-epb_cmd_barrier(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_barrier(struct epb_engine *engine, struct epb_peer *peer,
                 const struct epb_request *request, const struct epb_time *now,
                 struct epb_reply *reply)
 {
@@ -188,7 +188,7 @@ epb_cmd_barrier(struct epb_engine *engine, struct epb_party *party,
     int64_t number = 0;
 
     reply->status =
-        epb_barrier_arrive(engine->barriers, party, request, now, &done, &number);
+        epb_barrier_arrive(engine->barriers, peer, request, now, &done, &number);
     if (reply->status != EPB_OK) {
         return;
     }
@@ -226,13 +226,13 @@ throttle_reply(const struct epb_throttle_answer *answer, struct epb_reply *reply
 }
 
 void
-epb_cmd_throttle(struct epb_engine *engine, struct epb_party *party,
+epb_cmd_throttle(struct epb_engine *engine, struct epb_peer *peer,
                  const struct epb_request *request, const struct epb_time *now,
                  struct epb_reply *reply)
 {
     struct epb_throttle_answer answer;
 
-    reply->status = epb_throttle_take(engine->throttles, party, request, now, &answer);
+    reply->status = epb_throttle_take(engine->throttles, peer, request, now, &answer);
     if (reply->status == EPB_OK && answer.waits) {
         reply->deferred = true;
     } else if (reply->status == EPB_OK) {

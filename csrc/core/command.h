@@ -6,9 +6,9 @@
 #include "msg.h"
 
 struct epb_engine;
-struct epb_party;
+struct epb_peer;
 
-typedef void (*epb_command_fn)(struct epb_engine *engine, struct epb_party *party,
+typedef void (*epb_command_fn)(struct epb_engine *engine, struct epb_peer *peer,
                                const struct epb_request *request,
                                const struct epb_time *now, struct epb_reply *reply);
 
@@ -42,9 +42,9 @@ epb_command_is_long(const struct epb_command *command);
 EPB_MUST_USE enum epb_status
 epb_command_check(const struct epb_command *command, const struct epb_request *request);
 
-#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape)          \
-    void epb_cmd_##handler(struct epb_engine *engine, struct epb_party *party, \
-                           const struct epb_request *request,                  \
+#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape)        \
+    void epb_cmd_##handler(struct epb_engine *engine, struct epb_peer *peer, \
+                           const struct epb_request *request,                \
                            const struct epb_time *now, struct epb_reply *reply);
 #include "commands.def"
 #undef EPB_COMMAND

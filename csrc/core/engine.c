@@ -2,7 +2,7 @@
 #include "engine.h"
 
 #include "command.h"
-#include "state.h"
+#include "engine_internal.h"
 
 /* Items, leases, waits that a sweep ends at most, of each: some tenths of a millisecond.
  */
@@ -11,7 +11,7 @@
 #define SWEEP_TELL_LIMIT 5000U
 /* Grants that are ended before a request, if they are due. */
 #define SETTLE_LIMIT EPB_LIMIT(500U, 3U)
-/* What a party that leaves gives back at once; the rest is swept. */
+/* What a peer that leaves gives back at once; the rest is swept. */
 #define LEAVE_UNITS EPB_LIMIT(EPB_SLICE_UNITS, 400U)
 /* Events a reply carries, in bytes. */
 #define EVENTS_MAX_BYTES ((size_t)16 * 1024)
@@ -129,52 +129,52 @@ settle(struct epb_engine *engine, const struct epb_time *now)
 
 /* Parties */
 
-struct epb_party *
+struct epb_peer *
 epb_engine_join(struct epb_engine *engine, void *user, bool sessionless)
 {
-    return epb_party_new(engine->waits, user, sessionless);
+    return epb_peer_new(engine->waits, user, sessionless);
 }
 
-/* What parties that have left still hold ends, as far as the budget goes; true: all. */
+/* What peers that have left still hold ends, as far as the budget goes; true: all. */
 static bool
 go_on_leaving(struct epb_engine *engine, const struct epb_time *now,
               struct epb_budget *budget)
 {
     while (!epb_list_empty(&engine->leaving)) {
-        struct epb_party *party =
-            EPB_LIST_ITEM(engine->leaving.next, struct epb_party, of_leaving);
+        struct epb_peer *peer =
+            EPB_LIST_ITEM(engine->leaving.next, struct epb_peer, of_leaving);
 
-        if (!epb_party_withdraw(engine->waits, party, now, budget) ||
-            !epb_watch_leave(engine->watches, party, budget) ||
-            !epb_lease_leave(engine->leases, party, now, budget)) {
+        if (!epb_peer_withdraw(engine->waits, peer, now, budget) ||
+            !epb_watch_leave(engine->watches, peer, budget) ||
+            !epb_lease_leave(engine->leases, peer, now, budget)) {
             return false;
         }
-        epb_list_remove(&party->of_leaving);
-        epb_party_free(engine->waits, party);
+        epb_list_remove(&peer->of_leaving);
+        epb_peer_free(engine->waits, peer);
     }
     return true;
 }
 
 bool
-epb_engine_holds(const struct epb_party *party)
+epb_engine_holds(const struct epb_peer *peer)
 {
-    return !epb_list_empty(&party->takes);
+    return !epb_list_empty(&peer->takes);
 }
 
 void
-epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
+epb_engine_leave(struct epb_engine *engine, struct epb_peer *peer,
                  const struct epb_time *now)
 {
     struct epb_budget budget = {LEAVE_UNITS};
 
-    if (party == NULL) {
+    if (peer == NULL) {
         return;
     }
     forget_reply(engine);
     now = settle(engine, now);
-    epb_job_leave(engine, party);
-    party->leaving = true;
-    epb_list_append(&engine->leaving, &party->of_leaving);
+    epb_job_leave(engine, peer);
+    peer->leaving = true;
+    epb_list_append(&engine->leaving, &peer->of_leaving);
     (void)go_on_leaving(engine, now, &budget);
     epb_leases_settle_pools(engine->leases, now);
 }
@@ -222,7 +222,7 @@ make_room(struct epb_engine *engine, const struct epb_request *request,
 }
 
 static void
-dispatch(struct epb_engine *engine, struct epb_party *party,
+dispatch(struct epb_engine *engine, struct epb_peer *peer,
          const struct epb_request *request, const struct epb_time *now,
          struct epb_reply *reply)
 {
@@ -242,20 +242,20 @@ dispatch(struct epb_engine *engine, struct epb_party *party,
         return;
     }
     if ((request->flags & EPB_F_WAIT) != 0 &&
-        epb_watch_has(engine->watches, party, request->id)) {
+        epb_watch_has(engine->watches, peer, request->id)) {
         /* Nobody could tell which of the two a cancel means. */
         reply->status = EPB_CONFLICT;
         return;
     }
-    command->run(engine, party, request, now, reply);
+    command->run(engine, peer, request, now, reply);
     if (reply->status == EPB_MAX_MEMORY && make_room(engine, request, now)) {
         *reply = (struct epb_reply){.status = EPB_OK, .id = request->id};
-        command->run(engine, party, request, now, reply);
+        command->run(engine, peer, request, now, reply);
     }
 }
 
 void
-epb_engine_run(struct epb_engine *engine, struct epb_party *party,
+epb_engine_run(struct epb_engine *engine, struct epb_peer *peer,
                const struct epb_request *request, const struct epb_time *now,
                struct epb_reply *reply)
 {
@@ -264,7 +264,7 @@ epb_engine_run(struct epb_engine *engine, struct epb_party *party,
     reply->status = EPB_OK;
     reply->id = request->id;
     engine->requests++;
-    dispatch(engine, party, request, settle(engine, now), reply);
+    dispatch(engine, peer, request, settle(engine, now), reply);
     if (!reply->deferred) {
         engine->by_status[reply->status]++;
     }
@@ -280,19 +280,19 @@ epb_engine_count_refusal(struct epb_engine *engine, enum epb_status status)
 /* What comes later */
 
 static bool
-next_loss(struct epb_engine *engine, struct epb_party *party, struct epb_reply *reply)
+next_loss(struct epb_engine *engine, struct epb_peer *peer, struct epb_reply *reply)
 {
     *reply = (struct epb_reply){.status = EPB_LEASE_LOST, .flags = EPB_F_FENCE};
-    return epb_lease_next_loss(engine->leases, party, &reply->fence, &reply->body);
+    return epb_lease_next_loss(engine->leases, peer, &reply->fence, &reply->body);
 }
 
 static bool
-next_finished(struct epb_engine *engine, struct epb_party *party,
+next_finished(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_time *now, struct epb_reply *reply)
 {
     struct epb_wait *wait;
 
-    while ((wait = epb_wait_pop(engine->waits, party)) != NULL) {
+    while ((wait = epb_wait_pop(engine->waits, peer)) != NULL) {
         *reply = (struct epb_reply){.status = wait->status, .id = wait->id};
         if (finishes[wait->action](engine, wait, now, reply)) {
             engine->by_status[reply->status]++;
@@ -304,12 +304,12 @@ next_finished(struct epb_engine *engine, struct epb_party *party,
 }
 
 static bool
-next_events(struct epb_engine *engine, struct epb_party *party, struct epb_reply *reply)
+next_events(struct epb_engine *engine, struct epb_peer *peer, struct epb_reply *reply)
 {
     uint32_t id = 0;
 
     *reply = (struct epb_reply){.status = EPB_OK, .flags = EPB_F_COUNT};
-    if (!epb_watch_next(engine->watches, party, EVENTS_MAX_BYTES, &id, &reply->body)) {
+    if (!epb_watch_next(engine->watches, peer, EVENTS_MAX_BYTES, &id, &reply->body)) {
         return false;
     }
     reply->count = id;
@@ -318,14 +318,14 @@ next_events(struct epb_engine *engine, struct epb_party *party, struct epb_reply
 }
 
 static bool
-next_job(struct epb_engine *engine, struct epb_party *party, const struct epb_time *now,
+next_job(struct epb_engine *engine, struct epb_peer *peer, const struct epb_time *now,
          struct epb_reply *reply)
 {
-    if (!epb_job_next(engine, party, now, reply)) {
+    if (!epb_job_next(engine, peer, now, reply)) {
         return false;
     }
     if (reply->id == 0) {
-        epb_job_leave(engine, party);
+        epb_job_leave(engine, peer);
         return false;
     }
     engine->by_status[reply->status]++;
@@ -333,64 +333,64 @@ next_job(struct epb_engine *engine, struct epb_party *party, const struct epb_ti
 }
 
 bool
-epb_engine_next(struct epb_engine *engine, struct epb_party *party,
+epb_engine_next(struct epb_engine *engine, struct epb_peer *peer,
                 const struct epb_time *now, struct epb_reply *reply)
 {
     bool found;
 
     forget_reply(engine);
     now = settle(engine, now);
-    found = next_loss(engine, party, reply) || next_finished(engine, party, now, reply) ||
-            next_events(engine, party, reply) || next_job(engine, party, now, reply);
-    party->told = epb_engine_has_next(engine, party);
+    found = next_loss(engine, peer, reply) || next_finished(engine, peer, now, reply) ||
+            next_events(engine, peer, reply) || next_job(engine, peer, now, reply);
+    peer->told = epb_engine_has_next(engine, peer);
     return found;
 }
 
 static bool
-has_something(const struct epb_party *party)
+has_something(const struct epb_peer *peer)
 {
-    return !epb_list_empty(&party->finished) || !epb_list_empty(&party->events) ||
-           !epb_list_empty(&party->losses);
+    return !epb_list_empty(&peer->finished) || !epb_list_empty(&peer->events) ||
+           !epb_list_empty(&peer->losses);
 }
 
 bool
-epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *party)
+epb_engine_has_next(const struct epb_engine *engine, const struct epb_peer *peer)
 {
-    return has_something(party) ||
-           (party->job != NULL && epb_job_is_next(&engine->jobs, party));
+    return has_something(peer) ||
+           (peer->job != NULL && epb_job_is_next(&engine->jobs, peer));
 }
 
 bool
-epb_engine_idle(const struct epb_engine *engine, const struct epb_party *party)
+epb_engine_idle(const struct epb_engine *engine, const struct epb_peer *peer)
 {
     (void)engine;
-    return party->job == NULL && !has_something(party);
+    return peer->job == NULL && !has_something(peer);
 }
 
 bool
-epb_engine_occupied(const struct epb_engine *engine, const struct epb_party *party)
+epb_engine_occupied(const struct epb_engine *engine, const struct epb_peer *peer)
 {
     (void)engine;
-    return party->job != NULL;
+    return peer->job != NULL;
 }
 
 enum epb_status
-epb_engine_piece(struct epb_engine *engine, struct epb_party *party,
+epb_engine_piece(struct epb_engine *engine, struct epb_peer *peer,
                  struct epb_bytes *piece)
 {
     enum epb_status status;
 
     forget_reply(engine);
-    status = epb_job_piece(engine, party);
+    status = epb_job_piece(engine, peer);
     *piece = (struct epb_bytes){epb_buf_data(&engine->list), epb_buf_size(&engine->list)};
     return status;
 }
 
 size_t
-epb_engine_held_bytes(const struct epb_engine *engine, const struct epb_party *party)
+epb_engine_held_bytes(const struct epb_engine *engine, const struct epb_peer *peer)
 {
     (void)engine;
-    return epb_job_held_bytes(party);
+    return epb_job_held_bytes(peer);
 }
 
 /* Time */

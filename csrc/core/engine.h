@@ -15,9 +15,9 @@
 #include "stats.h"
 
 struct epb_engine;
-struct epb_party;
+struct epb_peer;
 
-/* Called when a party that had nothing to take gets something (epb_engine_next), in the
+/* Called when a peer that had nothing to take gets something (epb_engine_next), in the
  * middle of any call below; must not call the engine. */
 typedef void (*epb_engine_ready_fn)(void *context, void *user);
 
@@ -25,7 +25,7 @@ typedef void (*epb_engine_ready_fn)(void *context, void *user);
 struct epb_engine *
 epb_engine_new(const struct epb_options *options, const struct epb_time *now,
                epb_engine_ready_fn on_ready, void *context);
-/* Wipes everything. Every party has left. NULL is allowed. */
+/* Wipes everything. Every peer has left. NULL is allowed. */
 void
 epb_engine_free(struct epb_engine *engine);
 
@@ -33,50 +33,50 @@ epb_engine_free(struct epb_engine *engine);
  * session, which it may share with others by the command `join`, unless it has none (see
  * wait.h). `user` is for on_ready. NULL when memory is
  * out. */
-struct epb_party *
+struct epb_peer *
 epb_engine_join(struct epb_engine *engine, void *user, bool sessionless);
 /* Whether it took grants that have not ended. */
 bool
-epb_engine_holds(const struct epb_party *party);
+epb_engine_holds(const struct epb_peer *peer);
 /* It has ended: what waits for it is withdrawn, what it alone took is released, and it is
  * freed; of much of that, the rest in the slices of epb_engine_sweep. NULL is allowed. */
 void
-epb_engine_leave(struct epb_engine *engine, struct epb_party *party,
+epb_engine_leave(struct epb_engine *engine, struct epb_peer *peer,
                  const struct epb_time *now);
 
 /* Always fills the reply, with the request's id; with `deferred` set, the request waits
  * and epb_engine_next will have its reply. Every request gets exactly one of them; the
  * caller leaves out those to requests with id 0 (which can't wait). */
 void
-epb_engine_run(struct epb_engine *engine, struct epb_party *party,
+epb_engine_run(struct epb_engine *engine, struct epb_peer *peer,
                const struct epb_request *request, const struct epb_time *now,
                struct epb_reply *reply);
-/* Takes the next reply to a request that waited, or the next event (id 0), of this party;
+/* Takes the next reply to a request that waited, or the next event (id 0), of this peer;
  * false when there is none. Same lifetime of what the reply borrows. */
 bool
-epb_engine_next(struct epb_engine *engine, struct epb_party *party,
+epb_engine_next(struct epb_engine *engine, struct epb_peer *peer,
                 const struct epb_time *now, struct epb_reply *reply);
 /* Whether there may be something to take, or to work on. A request that takes long (list,
  * leases, clear, pool, poolAdd) is deferred, and every epb_engine_next does a slice of
  * its work (job.h), well below a millisecond, also when it returns false. */
 bool
-epb_engine_has_next(const struct epb_engine *engine, const struct epb_party *party);
-/* Whether the party has such a request. Its later requests are to be kept back until its
+epb_engine_has_next(const struct epb_engine *engine, const struct epb_peer *peer);
+/* Whether the peer has such a request. Its later requests are to be kept back until its
  * reply has been taken: so requests of one connection keep their order. */
 bool
-epb_engine_occupied(const struct epb_engine *engine, const struct epb_party *party);
+epb_engine_occupied(const struct epb_engine *engine, const struct epb_peer *peer);
 /* Neither: what most requests find. */
 bool
-epb_engine_idle(const struct epb_engine *engine, const struct epb_party *party);
+epb_engine_idle(const struct epb_engine *engine, const struct epb_peer *peer);
 /* The next part of the body of a reply with rest_bytes: whole entries, valid until the
- * next call on the engine. Nothing else is taken from the party before the rest is.
+ * next call on the engine. Nothing else is taken from the peer before the rest is.
  * EPB_INTERNAL: memory is out, and there is no rest any more. */
 EPB_MUST_USE enum epb_status
-epb_engine_piece(struct epb_engine *engine, struct epb_party *party,
+epb_engine_piece(struct epb_engine *engine, struct epb_peer *peer,
                  struct epb_bytes *piece);
 /* The memory that such a reply takes until it has been taken. */
 size_t
-epb_engine_held_bytes(const struct epb_engine *engine, const struct epb_party *party);
+epb_engine_held_bytes(const struct epb_engine *engine, const struct epb_peer *peer);
 /* Counts a request that the wire refused before it could run: malformed ones, say. */
 void
 epb_engine_count_refusal(struct epb_engine *engine, enum epb_status status);

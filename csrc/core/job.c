@@ -1,7 +1,7 @@
 /* See job.h. */
 #include "job.h"
 
-#include "state.h"
+#include "engine_internal.h"
 
 void
 epb_jobs_init(struct epb_jobs *jobs)
@@ -69,8 +69,8 @@ job_stop(struct epb_engine *engine, struct epb_job *job)
         job->kind->stop(engine, job);
     }
     next = first_of(&engine->jobs.working);
-    if (next != NULL && next->party != NULL) {
-        epb_party_ready(engine->waits, next->party);
+    if (next != NULL && next->peer != NULL) {
+        epb_peer_ready(engine->waits, next->peer);
     }
 }
 
@@ -79,21 +79,21 @@ static void
 job_end(struct epb_engine *engine, struct epb_job *job, struct epb_budget *budget)
 {
     job_stop(engine, job);
-    if (job->party != NULL) {
-        job->party->job = NULL;
-        job->party = NULL;
+    if (job->peer != NULL) {
+        job->peer->job = NULL;
+        job->peer = NULL;
     }
     epb_list_append(&engine->jobs.ending, &job->of_jobs);
     (void)epb_jobs_sweep(&engine->jobs, budget);
 }
 
 void
-epb_job_leave(struct epb_engine *engine, struct epb_party *party)
+epb_job_leave(struct epb_engine *engine, struct epb_peer *peer)
 {
     struct epb_budget budget = epb_budget_slice();
 
-    if (party->job != NULL) {
-        job_end(engine, party->job, &budget);
+    if (peer->job != NULL) {
+        job_end(engine, peer->job, &budget);
     }
 }
 
@@ -140,15 +140,15 @@ answer(struct epb_engine *engine, struct epb_job *job, enum epb_status status,
 }
 
 enum epb_status
-epb_job_piece(struct epb_engine *engine, struct epb_party *party)
+epb_job_piece(struct epb_engine *engine, struct epb_peer *peer)
 {
     struct epb_budget budget = epb_budget_slice();
     enum epb_status status;
 
-    EPB_ASSERT(party->job != NULL && party->job->rest_bytes > 0);
-    status = take_piece(engine, party->job);
-    if (status != EPB_OK || party->job->rest_bytes == 0) {
-        job_end(engine, party->job, &budget);
+    EPB_ASSERT(peer->job != NULL && peer->job->rest_bytes > 0);
+    status = take_piece(engine, peer->job);
+    if (status != EPB_OK || peer->job->rest_bytes == 0) {
+        job_end(engine, peer->job, &budget);
     }
     return status;
 }
@@ -156,30 +156,30 @@ epb_job_piece(struct epb_engine *engine, struct epb_party *party)
 /* Work */
 
 size_t
-epb_job_held_bytes(const struct epb_party *party)
+epb_job_held_bytes(const struct epb_peer *peer)
 {
-    const struct epb_job *job = party->job;
+    const struct epb_job *job = peer->job;
 
     return job == NULL || job->kind->held == NULL ? 0 : job->kind->held(job);
 }
 
 bool
-epb_job_is_next(const struct epb_jobs *jobs, const struct epb_party *party)
+epb_job_is_next(const struct epb_jobs *jobs, const struct epb_peer *peer)
 {
-    return party->job != NULL && party->job->working &&
-           first_of(&jobs->working) == party->job;
+    return peer->job != NULL && peer->job->working &&
+           first_of(&jobs->working) == peer->job;
 }
 
 bool
-epb_job_next(struct epb_engine *engine, struct epb_party *party,
-             const struct epb_time *now, struct epb_reply *reply)
+epb_job_next(struct epb_engine *engine, struct epb_peer *peer, const struct epb_time *now,
+             struct epb_reply *reply)
 {
-    struct epb_job *job = party->job;
+    struct epb_job *job = peer->job;
     struct epb_budget budget = epb_budget_slice();
     enum epb_status status;
     bool done = false;
 
-    if (!epb_job_is_next(&engine->jobs, party)) {
+    if (!epb_job_is_next(&engine->jobs, peer)) {
         return false;
     }
     if (!job->begun) {
@@ -196,14 +196,14 @@ epb_job_next(struct epb_engine *engine, struct epb_party *party,
 }
 
 static enum epb_status
-job_new(struct epb_engine *engine, struct epb_party *party,
+job_new(struct epb_engine *engine, struct epb_peer *peer,
         const struct epb_request *request, const struct epb_job_kind *kind)
 {
     struct epb_job *job;
 
-    if (party->job != NULL ||
-        (request->id != 0 && (epb_wait_has(engine->waits, party, request->id) ||
-                              epb_watch_has(engine->watches, party, request->id)))) {
+    if (peer->job != NULL ||
+        (request->id != 0 && (epb_wait_has(engine->waits, peer, request->id) ||
+                              epb_watch_has(engine->watches, peer, request->id)))) {
         return EPB_CONFLICT;
     }
     job = epb_mem_alloc(kind->size_bytes);
@@ -211,7 +211,7 @@ job_new(struct epb_engine *engine, struct epb_party *party,
         return EPB_INTERNAL;
     }
     job->kind = kind;
-    job->party = party;
+    job->peer = peer;
     job->id = request->id;
     job->working = true;
     job->prefix_bytes = request->key.size_bytes;
@@ -228,25 +228,25 @@ job_new(struct epb_engine *engine, struct epb_party *party,
     }
     epb_list_init(&job->of_jobs);
     epb_list_append(&engine->jobs.working, &job->of_jobs);
-    party->job = job;
+    peer->job = job;
     return EPB_OK;
 }
 
 void
-epb_job_run(struct epb_engine *engine, struct epb_party *party,
+epb_job_run(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
             const struct epb_job_kind *kind, struct epb_reply *reply)
 {
-    reply->status = job_new(engine, party, request, kind);
+    reply->status = job_new(engine, peer, request, kind);
     if (reply->status != EPB_OK) {
         return;
     }
-    reply->deferred = !epb_job_next(engine, party, now, reply);
+    reply->deferred = !epb_job_next(engine, peer, now, reply);
     if (!reply->deferred && request->id == 0) {
         /* The rest of the reply is not taken. */
-        epb_job_leave(engine, party);
+        epb_job_leave(engine, peer);
         reply->rest_bytes = 0;
-    } else if (reply->deferred && epb_job_is_next(&engine->jobs, party)) {
-        epb_party_ready(engine->waits, party);
+    } else if (reply->deferred && epb_job_is_next(&engine->jobs, peer)) {
+        epb_peer_ready(engine->waits, peer);
     }
 }

@@ -3,19 +3,19 @@
  * (budget.h), and others are served in between.
  *
  * The first slice comes with the request, so that what is small is answered at once. What
- * is not is deferred: its party has something to take (epb_engine_has_next), and every
- * epb_engine_next of that party does a slice, until the reply is there.
+ * is not is deferred: its peer has something to take (epb_engine_has_next), and every
+ * epb_engine_next of that peer does a slice, until the reply is there.
  *
  *   working -> telling: the reply's body is taken in pieces -> ending: memory is given
  *   back, in slices, too
  *
  * Invariants:
- * - a party has one job at most; the session keeps its later requests back meanwhile
+ * - a peer has one job at most; the session keeps its later requests back meanwhile
  *   (epb_engine_occupied), so that they see what the job has done, and it doesn't see
  *   them;
  * - one job of the engine works at a time, the oldest; the others hold next to nothing,
- *   and their parties are told when their turn comes;
- * - a job whose party leaves stops, and ends in the slices of epb_engine_sweep.
+ *   and their peers are told when their turn comes;
+ * - a job whose peer leaves stops, and ends in the slices of epb_engine_sweep.
  *
  * A new kind of job is a struct with a struct epb_job in front, and a struct
  * epb_job_kind.
@@ -61,7 +61,7 @@ struct epb_job_kind {
 struct epb_job {
     struct epb_list of_jobs; /* those that work, or those that end */
     const struct epb_job_kind *kind;
-    struct epb_party *party; /* NULL: it has left, or is answered */
+    struct epb_peer *peer; /* NULL: it has left, or is answered */
     struct epb_time began;
     uint32_t id;
     bool working;
@@ -78,16 +78,16 @@ struct epb_jobs {
 
 void
 epb_jobs_init(struct epb_jobs *jobs);
-/* Every party has left. */
+/* Every peer has left. */
 void
 epb_jobs_fini(struct epb_jobs *jobs);
 
 /* For a handler: a job of the request, with its first slice when none is before it, and
- * the reply. EPB_CONFLICT (the party has a job, or the id is a wait's or a watcher's),
+ * the reply. EPB_CONFLICT (the peer has a job, or the id is a wait's or a watcher's),
  * EPB_INTERNAL, as the status of the reply. A request with id 0 is carried out, too,
  * though it has no reply. */
 void
-epb_job_run(struct epb_engine *engine, struct epb_party *party,
+epb_job_run(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
             const struct epb_job_kind *kind, struct epb_reply *reply);
 static inline struct epb_bytes
@@ -98,24 +98,24 @@ epb_job_prefix(const struct epb_job *job)
 
 /* For the engine. */
 
-/* Whether a slice of the party's job can be done now. */
+/* Whether a slice of the peer's job can be done now. */
 bool
-epb_job_is_next(const struct epb_jobs *jobs, const struct epb_party *party);
+epb_job_is_next(const struct epb_jobs *jobs, const struct epb_peer *peer);
 /* Does a slice of it, when it is next; true: the reply is there. */
 bool
-epb_job_next(struct epb_engine *engine, struct epb_party *party,
-             const struct epb_time *now, struct epb_reply *reply);
+epb_job_next(struct epb_engine *engine, struct epb_peer *peer, const struct epb_time *now,
+             struct epb_reply *reply);
 /* The next piece of the body, in engine->list. EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
-epb_job_piece(struct epb_engine *engine, struct epb_party *party);
-/* The party leaves. */
+epb_job_piece(struct epb_engine *engine, struct epb_peer *peer);
+/* The peer leaves. */
 void
-epb_job_leave(struct epb_engine *engine, struct epb_party *party);
+epb_job_leave(struct epb_engine *engine, struct epb_peer *peer);
 /* Frees what has ended, as far as the budget goes; true: all of it. */
 bool
 epb_jobs_sweep(struct epb_jobs *jobs, struct epb_budget *budget);
-/* What the party's job holds of memory. */
+/* What the peer's job holds of memory. */
 size_t
-epb_job_held_bytes(const struct epb_party *party);
+epb_job_held_bytes(const struct epb_peer *peer);
 
 #endif

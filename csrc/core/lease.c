@@ -1,5 +1,5 @@
 /* What the engine asks for; the state it works on is in the other lease files. */
-#include "lease_state.h"
+#include "lease_internal.h"
 
 /* All of it */
 
@@ -11,7 +11,7 @@ maps_free(struct epb_leases *leases)
     }
     epb_map_free(leases->workers);
     epb_map_free(leases->holders);
-    epb_map_free(leases->stakes);
+    epb_map_free(leases->holdings);
     epb_map_free(leases->elements);
 }
 
@@ -26,10 +26,10 @@ maps_new(struct epb_leases *leases)
     }
     leases->workers = epb_map_new(epb_worker_key);
     leases->holders = epb_map_new(epb_holder_key);
-    leases->stakes = epb_map_new(epb_stake_key);
+    leases->holdings = epb_map_new(epb_holding_key);
     leases->elements = epb_map_new(epb_element_key);
     return complete && leases->workers != NULL && leases->holders != NULL &&
-           leases->stakes != NULL && leases->elements != NULL;
+           leases->holdings != NULL && leases->elements != NULL;
 }
 
 struct epb_leases *
@@ -54,7 +54,7 @@ epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_wait
     leases->next_token = now->wall_ms << 10;
     epb_tree_init(&leases->tokens, leases->seed);
     epb_tree_init(&leases->deadlines, ~leases->seed);
-    epb_tree_init(&leases->wishes, leases->seed ^ 1);
+    epb_tree_init(&leases->pendings, leases->seed ^ 1);
     epb_tree_init(&leases->defined, leases->seed ^ 2);
     epb_list_init(&leases->resized);
     epb_list_init(&leases->unsettled);
@@ -84,7 +84,7 @@ epb_leases_free(struct epb_leases *leases)
     }
     epb_leases_settle_pools(leases, &any);
     while ((grant = first_due(leases)) != NULL) {
-        epb_grant_end(leases, grant, EPB_ENDING_RELEASE, &any);
+        epb_grant_end(leases, grant, EPB_END_RELEASE, &any);
     }
     while (!epb_list_empty(&leases->losses)) {
         epb_loss_forget(
@@ -95,7 +95,7 @@ epb_leases_free(struct epb_leases *leases)
                                                     struct epb_resource, of_defined));
     }
     (void)epb_leases_tidy(leases, &whole);
-    EPB_ASSERT(epb_map_count(leases->stakes) == 0 && leases->filling == NULL &&
+    EPB_ASSERT(epb_map_count(leases->holdings) == 0 && leases->filling == NULL &&
                epb_map_count(leases->elements) == 0);
     maps_free(leases);
     epb_mem_table_free(leases);
@@ -107,7 +107,7 @@ epb_leases_sweep(struct epb_leases *leases, const struct epb_time *now, unsigned
     struct epb_grant *grant = first_due(leases);
 
     while (grant != NULL && grant->by_due.major <= now->mono_ms && limit > 0) {
-        epb_grant_end(leases, grant, EPB_ENDING_EXPIRY, now);
+        epb_grant_end(leases, grant, EPB_END_EXPIRY, now);
         grant = first_due(leases);
         limit--;
     }
@@ -120,7 +120,8 @@ epb_leases_stats(const struct epb_leases *leases, struct epb_lease_stats *stats)
     *stats = leases->stats;
     stats->grants = leases->tokens.count;
     stats->table_bytes = epb_map_bytes(leases->workers) + epb_map_bytes(leases->holders) +
-                         epb_map_bytes(leases->stakes) + epb_map_bytes(leases->elements);
+                         epb_map_bytes(leases->holdings) +
+                         epb_map_bytes(leases->elements);
     for (unsigned i = 0; i < EPB_SPACE_COUNT; i++) {
         stats->table_bytes += epb_map_bytes(leases->resources[i]);
     }
@@ -129,23 +130,23 @@ epb_leases_stats(const struct epb_leases *leases, struct epb_lease_stats *stats)
 /* Requests that wait */
 
 static void
-wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+wait_withdraw(void *owner, struct epb_wait *wait, const struct epb_time *now)
 {
-    struct epb_leases *leases = keeper;
-    struct epb_grant *wish = wait->detail;
+    struct epb_leases *leases = owner;
+    struct epb_grant *pending = wait->detail;
 
-    if (wish->queued) {
-        wait->count = (int64_t)epb_queue_place(wish);
-        epb_queue_remove(leases, wish);
+    if (pending->queued) {
+        wait->count = (int64_t)epb_queue_place(pending);
+        epb_queue_remove(leases, pending);
     }
     epb_leases_settle(leases, now);
-    epb_resource_go_on(leases, wish->stake->resource, now);
+    epb_resource_go_on(leases, pending->holding->resource, now);
 }
 
 static void
-wait_undo(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+wait_undo(void *owner, struct epb_wait *wait, const struct epb_time *now)
 {
-    struct epb_leases *leases = keeper;
+    struct epb_leases *leases = owner;
     struct epb_grant *grant;
 
     epb_leases_settle(leases, now);
@@ -156,15 +157,15 @@ wait_undo(void *keeper, struct epb_wait *wait, const struct epb_time *now)
     epb_list_remove(&wait->of_queue);
     wait->grant = NULL;
     if (!grant->taken && epb_list_empty(&grant->answers)) {
-        epb_grant_end(leases, grant, EPB_ENDING_SESSION, now);
+        epb_grant_end(leases, grant, EPB_END_SESSION, now);
     }
 }
 
 static void
-wait_drop(void *keeper, struct epb_wait *wait)
+wait_drop(void *owner, struct epb_wait *wait)
 {
-    struct epb_leases *leases = keeper;
-    struct epb_grant *wish = wait->detail;
+    struct epb_leases *leases = owner;
+    struct epb_grant *pending = wait->detail;
 
     if (wait->grant != NULL) {
         epb_list_remove(&wait->of_queue);
@@ -173,19 +174,19 @@ wait_drop(void *keeper, struct epb_wait *wait)
     if (wait->reason != NULL) {
         epb_reason_let_go(leases, wait->reason);
     }
-    wish->wait = NULL;
-    epb_flow_drop(leases, wish);
-    epb_grant_free_unused(leases, wish);
+    pending->wait = NULL;
+    epb_flow_drop(leases, pending);
+    epb_grant_free_unused(leases, pending);
 }
 
-static const struct epb_wait_keeper keeper_calls = {wait_withdraw, wait_undo, wait_drop};
+static const struct epb_wait_owner owner_calls = {wait_withdraw, wait_undo, wait_drop};
 
 struct epb_bytes
 epb_lease_wait_key(const struct epb_wait *wait)
 {
-    const struct epb_grant *wish = wait->detail;
+    const struct epb_grant *pending = wait->detail;
 
-    return epb_resource_key(wish->stake->resource);
+    return epb_resource_key(pending->holding->resource);
 }
 
 /* Asking */
@@ -233,92 +234,93 @@ may_wait(const struct epb_request *request)
 }
 
 static enum epb_status
-begin_now(struct epb_leases *leases, struct epb_grant *wish, const struct epb_time *now)
+begin_now(struct epb_leases *leases, struct epb_grant *pending,
+          const struct epb_time *now)
 {
-    struct epb_resource *resource = wish->stake->resource;
+    struct epb_resource *resource = pending->holding->resource;
     enum epb_status status = EPB_OK;
 
     if (resource->kind == EPB_KIND_NUMBERS) {
         status = epb_slots_reserve(&resource->slots, leases->arena, leases->quota,
-                                   resource->slots.used + wish->count);
+                                   resource->slots.used + pending->count);
     }
     if (status == EPB_OK) {
-        epb_grant_start(leases, wish, now);
-        epb_take_add_spare(leases, wish, wish);
-        wish->taken = true;
+        epb_grant_start(leases, pending, now);
+        epb_take_add_spare(leases, pending, pending);
+        pending->taken = true;
     }
-    epb_grant_free_unused(leases, wish);
+    epb_grant_free_unused(leases, pending);
     return status;
 }
 
 /* The wish is refused when its wait would close a cycle: see lease_deadlock.c. */
 static enum epb_status
-begin_to_wait(struct epb_leases *leases, struct epb_party *party, struct epb_grant *wish,
+begin_to_wait(struct epb_leases *leases, struct epb_peer *peer, struct epb_grant *pending,
               const struct epb_request *request, const struct epb_time *now)
 {
-    enum epb_status status = epb_flow_set(leases, wish, request->value, now);
+    enum epb_status status = epb_flow_set(leases, pending, request->value, now);
 
     if (status == EPB_OK) {
-        status = epb_wait_new(leases->waits, party, request, &keeper_calls, leases, now,
-                              &wish->wait);
+        status = epb_wait_new(leases->waits, peer, request, &owner_calls, leases, now,
+                              &pending->wait);
     }
     if (status != EPB_OK) {
-        epb_grant_free_unused(leases, wish);
+        epb_grant_free_unused(leases, pending);
         return status;
     }
-    wish->wait->detail = wish;
-    epb_queue_add(leases, wish);
-    epb_resource_go_on(leases, wish->stake->resource, now);
-    if (wish->queued && epb_wish_is_stuck(leases, wish, now)) {
-        epb_queue_remove(leases, wish);
-        epb_wait_free(leases->waits, wish->wait);
+    pending->wait->detail = pending;
+    epb_queue_add(leases, pending);
+    epb_resource_go_on(leases, pending->holding->resource, now);
+    if (pending->queued && epb_pending_is_stuck(leases, pending, now)) {
+        epb_queue_remove(leases, pending);
+        epb_wait_free(leases->waits, pending->wait);
         return EPB_DEADLOCK;
     }
     return EPB_OK;
 }
 
 static enum epb_status
-ask_anew(struct epb_leases *leases, struct epb_party *party, struct epb_stake *stake,
+ask_anew(struct epb_leases *leases, struct epb_peer *peer, struct epb_holding *holding,
          const struct epb_request *request, bool shared, const struct epb_time *now,
          struct epb_grant **grant)
 {
     bool several = (request->flags & EPB_F_COUNT) != 0;
     uint32_t count = several ? (uint32_t)request->count : 1;
-    bool fits = stake->resource->queue.count == 0 &&
-                epb_grant_fits(stake->resource, shared, count);
-    struct epb_grant *wish;
+    bool fits = holding->resource->queue.count == 0 &&
+                epb_grant_fits(holding->resource, shared, count);
+    struct epb_grant *pending;
     enum epb_status status;
 
-    if (count > 1 && count > epb_resource_size(stake->resource)) {
+    if (count > 1 && count > epb_resource_size(holding->resource)) {
         return EPB_CONFLICT;
     }
     if (!fits && !may_wait(request)) {
         return EPB_LEASE_HELD;
     }
-    status = epb_grant_new(leases, stake, party, count, &wish);
+    status = epb_grant_new(leases, holding, peer, count, &pending);
     if (status != EPB_OK) {
         return status;
     }
-    wish->ttl_ms = request->ttl_ms;
-    wish->shared = shared;
-    wish->several = several;
-    wish->fresh = (request->flags & EPB_F_FRESH) != 0;
+    pending->ttl_ms = request->ttl_ms;
+    pending->shared = shared;
+    pending->several = several;
+    pending->fresh = (request->flags & EPB_F_FRESH) != 0;
     if (!fits) {
-        return begin_to_wait(leases, party, wish, request, now);
+        return begin_to_wait(leases, peer, pending, request, now);
     }
-    status = begin_now(leases, wish, now);
+    status = begin_now(leases, pending, now);
     if (status == EPB_OK) {
-        *grant = wish;
+        *grant = pending;
     }
     return status;
 }
 
-/* A live grant that the party's session has: this party has it now, too. */
+/* A live grant that the peer's session has: this peer has it now, too. */
 static enum epb_status
-share(struct epb_leases *leases, struct epb_party *party, struct epb_grant *standing)
+share(struct epb_leases *leases, struct epb_peer *peer, struct epb_grant *standing)
 {
     struct epb_take *take;
-    enum epb_status status = epb_take_new(leases, standing->stake, party, &take);
+    enum epb_status status = epb_take_new(leases, standing->holding, peer, &take);
 
     if (status == EPB_OK) {
         epb_take_add(leases, standing, take);
@@ -328,10 +330,10 @@ share(struct epb_leases *leases, struct epb_party *party, struct epb_grant *stan
 
 /* The holder's own again, renewed. */
 static enum epb_status
-ask_standing(struct epb_leases *leases, struct epb_party *party,
-             struct epb_grant *standing, uint64_t ttl_ms, const struct epb_time *now)
+ask_standing(struct epb_leases *leases, struct epb_peer *peer, struct epb_grant *standing,
+             uint64_t ttl_ms, const struct epb_time *now)
 {
-    enum epb_status status = share(leases, party, standing);
+    enum epb_status status = share(leases, peer, standing);
 
     if (status == EPB_OK) {
         epb_grant_renew(leases, standing, ttl_ms, now);
@@ -341,28 +343,28 @@ ask_standing(struct epb_leases *leases, struct epb_party *party,
 }
 
 static uint64_t
-default_ttl_ms(const struct epb_stake *stake)
+default_ttl_ms(const struct epb_holding *holding)
 {
     /* Of a computation, everybody waits for one that has died. */
     bool is_renewed =
-        stake->holder->group != NULL || stake->resource->space == EPB_SPACE_COMPUTE;
+        holding->holder->group != NULL || holding->resource->space == EPB_SPACE_COMPUTE;
 
     return is_renewed ? EPB_LEASE_TTL_DEFAULT_MS : EPB_LEASE_TTL_DETACHED_MS;
 }
 
 static enum epb_status
-ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *stake,
+ask_on(struct epb_leases *leases, struct epb_peer *peer, struct epb_holding *holding,
        const struct epb_lease_ask *ask, const struct epb_time *now,
        struct epb_grant **grant)
 {
-    struct epb_resource *resource = stake->resource;
+    struct epb_resource *resource = holding->resource;
     struct epb_request request = *ask->request;
     bool shared = ask->space == EPB_SPACE_LOCK && (request.flags & EPB_F_SHARED) != 0;
     struct epb_grant *standing;
     enum epb_status status;
 
     if (request.ttl_ms == 0) {
-        request.ttl_ms = default_ttl_ms(stake);
+        request.ttl_ms = default_ttl_ms(holding);
     }
     /* Requests whose wait is over don't stand in the way. */
     epb_resource_go_on(leases, resource, now);
@@ -371,28 +373,28 @@ ask_on(struct epb_leases *leases, struct epb_party *party, struct epb_stake *sta
     if (status != EPB_OK) {
         return status;
     }
-    if (epb_grant_is_barred(leases, stake)) {
+    if (epb_grant_is_barred(leases, holding)) {
         return EPB_WORKER_ALREADY_HAS_LEASE;
     }
-    standing = epb_grant_standing(stake, shared, now);
+    standing = epb_grant_standing(holding, shared, now);
     if (standing != NULL && (request.flags & EPB_F_FRESH) == 0) {
-        status = ask_standing(leases, party, standing, request.ttl_ms, now);
+        status = ask_standing(leases, peer, standing, request.ttl_ms, now);
         *grant = status == EPB_OK ? standing : NULL;
         return status;
     }
-    return ask_anew(leases, party, stake, &request, shared, now, grant);
+    return ask_anew(leases, peer, holding, &request, shared, now, grant);
 }
 
 enum epb_status
-epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
+epb_lease_ask(struct epb_leases *leases, struct epb_peer *peer,
               const struct epb_lease_ask *ask, const struct epb_time *now,
               struct epb_grant **grant)
 {
     const struct epb_request *request = ask->request;
-    const struct epb_who who = {party, request->worker,
+    const struct epb_who who = {peer, request->worker,
                                 (request->flags & EPB_F_DETACHED) != 0};
     struct epb_resource *resource;
-    struct epb_stake *stake;
+    struct epb_holding *holding;
     enum epb_status status;
 
     *grant = NULL;
@@ -405,16 +407,16 @@ epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
     if (status != EPB_OK) {
         return status;
     }
-    status = epb_stake_get(leases, &who, resource, &stake);
+    status = epb_holding_get(leases, &who, resource, &holding);
     if (status != EPB_OK) {
         epb_resource_free_unused(leases, resource);
         return status;
     }
     /* Pinned: what is in the way may go, and nothing may be left. */
-    stake->members++;
-    status = ask_on(leases, party, stake, ask, now, grant);
-    stake->members--;
-    epb_stake_free_unused(leases, stake);
+    holding->members++;
+    status = ask_on(leases, peer, holding, ask, now, grant);
+    holding->members--;
+    epb_holding_free_unused(leases, holding);
     return status;
 }
 
@@ -432,8 +434,8 @@ epb_lease_find(const struct epb_leases *leases, uint64_t token,
 }
 
 void
-epb_grant_look_at(const struct epb_grant *grant, uint64_t index,
-                  struct epb_grant_view *view)
+epb_grant_get_view_at(const struct epb_grant *grant, uint64_t index,
+                      struct epb_grant_view *view)
 {
     EPB_ASSERT(index < grant->count);
     switch (view->kind) {
@@ -453,10 +455,10 @@ epb_grant_look_at(const struct epb_grant *grant, uint64_t index,
 }
 
 bool
-epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
-               struct epb_grant_view *view)
+epb_grant_get_view(const struct epb_grant *grant, const struct epb_time *now,
+                   struct epb_grant_view *view)
 {
-    const struct epb_resource *resource = grant->stake->resource;
+    const struct epb_resource *resource = grant->holding->resource;
 
     if (!grant->live || grant->by_due.major <= now->mono_ms) {
         return false;
@@ -468,15 +470,15 @@ epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
         .count = grant->count,
         .several = grant->several,
         .key = epb_resource_key(resource),
-        .worker = epb_worker_key(grant->stake->holder->worker),
+        .worker = epb_worker_key(grant->holding->holder->worker),
     };
-    epb_grant_look_at(grant, 0, view);
+    epb_grant_get_view_at(grant, 0, view);
     return true;
 }
 
-/* The live grant of this token, if the party may have it. */
+/* The live grant of this token, if the peer may have it. */
 static enum epb_status
-find_own(struct epb_leases *leases, const struct epb_party *party, uint64_t token,
+find_own(struct epb_leases *leases, const struct epb_peer *peer, uint64_t token,
          const struct epb_time *now, struct epb_grant **out)
 {
     epb_leases_settle(leases, now);
@@ -484,15 +486,15 @@ find_own(struct epb_leases *leases, const struct epb_party *party, uint64_t toke
     if (*out == NULL) {
         return EPB_LEASE_LOST;
     }
-    return epb_grant_is_for(*out, party) ? EPB_OK : EPB_LEASE_HELD;
+    return epb_grant_is_for(*out, peer) ? EPB_OK : EPB_LEASE_HELD;
 }
 
 enum epb_status
-epb_lease_renew_token(struct epb_leases *leases, const struct epb_party *party,
+epb_lease_renew_token(struct epb_leases *leases, const struct epb_peer *peer,
                       uint64_t token, uint64_t ttl_ms, const struct epb_time *now)
 {
     struct epb_grant *grant;
-    enum epb_status status = find_own(leases, party, token, now, &grant);
+    enum epb_status status = find_own(leases, peer, token, now, &grant);
 
     if (status == EPB_OK) {
         epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
@@ -501,18 +503,18 @@ epb_lease_renew_token(struct epb_leases *leases, const struct epb_party *party,
 }
 
 enum epb_status
-epb_lease_take(struct epb_leases *leases, struct epb_party *party, uint64_t token,
+epb_lease_take(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
                const struct epb_time *now)
 {
     struct epb_grant *grant;
-    enum epb_status status = find_own(leases, party, token, now, &grant);
+    enum epb_status status = find_own(leases, peer, token, now, &grant);
 
-    return status == EPB_OK ? share(leases, party, grant) : status;
+    return status == EPB_OK ? share(leases, peer, grant) : status;
 }
 
 void
 epb_lease_end(struct epb_leases *leases, struct epb_grant *grant,
               const struct epb_time *now)
 {
-    epb_grant_end(leases, grant, EPB_ENDING_RELEASE, now);
+    epb_grant_end(leases, grant, EPB_END_RELEASE, now);
 }

@@ -14,10 +14,10 @@
  *
  * Pools and semaphores are defined and stay; resources of the other kinds exist while
  * something is granted or waited for. A grant belongs to a holder: a worker id in the
- * name of a session, or a worker id alone. A session may have several parties (wait.h).
+ * name of a session, or a worker id alone. A session may have several peers (wait.h).
  * Each that is given a grant, the first time or again, has taken it.
  *
- * A grant ends by release, by its TTL, or when the last party that took it leaves; then
+ * A grant ends by release, by its TTL, or when the last peer that took it leaves; then
  * the queue of its resource goes on, in the same call. Time is a parameter: a grant whose
  * deadline has come (now.mono_ms >= due) is over in every call, whether or not a sweep
  * has been: the call ends what is due first, in the order of deadlines and tokens. So is
@@ -26,11 +26,11 @@
  *
  * A request that waits has all the memory that its grant will need, so that a grant never
  * fails when its turn comes. A grant that was made for a waiting request and that nobody
- * has taken by the time that the party leaves, ends.
+ * has taken by the time that the peer leaves, ends.
  *
  * A loss is a grant that ended by its TTL, or by force and not in its own session's name.
- * Its holder learns it twice: by an event to each party that took it, and in the answer
- * to the worker's next renewal, by whichever party of the session. The last
+ * Its holder learns it twice: by an event to each peer that took it, and in the answer
+ * to the worker's next renewal, by whichever peer of the session. The last
  * EPB_LOSSES_MAX losses of all holders are kept.
  *
  * Invariants:
@@ -44,7 +44,7 @@
  * - tokens only grow, over all resources, and from one broker to the next as long as the
  *   wall clock does: the first is wall_ms << 10, and stays below 2^53 until 2248;
  * - a grant that has ended never comes back: its token is not live again;
- * - a party that has left holds nothing and waits for nothing; a session whose parties
+ * - a peer that has left holds nothing and waits for nothing; a session whose peers
  *   have all left holds nothing and gets no event;
  * - no request waits for itself by way of what flows hold;
  * - a call that fails has changed nothing;
@@ -160,7 +160,7 @@ struct epb_lease_stats {
 struct epb_leases *
 epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_waits *waits,
                bool single_lease, const struct epb_time *now);
-/* All parties have been freed. NULL is allowed. */
+/* All peers have been freed. NULL is allowed. */
 void
 epb_leases_free(struct epb_leases *leases);
 
@@ -174,17 +174,17 @@ epb_leases_free(struct epb_leases *leases);
  * request that waits ends with EPB_CONFLICT, and the size in its `count`, when the
  * resource becomes too small for it. */
 EPB_MUST_USE enum epb_status
-epb_lease_ask(struct epb_leases *leases, struct epb_party *party,
+epb_lease_ask(struct epb_leases *leases, struct epb_peer *peer,
               const struct epb_lease_ask *ask, const struct epb_time *now,
               struct epb_grant **grant);
 /* What a grant is; false when it is over by now. */
 bool
-epb_grant_look(const struct epb_grant *grant, const struct epb_time *now,
-               struct epb_grant_view *view);
+epb_grant_get_view(const struct epb_grant *grant, const struct epb_time *now,
+                   struct epb_grant_view *view);
 /* Fills in another of its things (0 to count - 1) in a view of the same grant. */
 void
-epb_grant_look_at(const struct epb_grant *grant, uint64_t index,
-                  struct epb_grant_view *view);
+epb_grant_get_view_at(const struct epb_grant *grant, uint64_t index,
+                      struct epb_grant_view *view);
 
 /* The live grant of a token; NULL: there is none (any more). */
 struct epb_grant *
@@ -193,12 +193,12 @@ epb_lease_find(const struct epb_leases *leases, uint64_t token,
 /* One grant, by token. `ttl_ms` 0: its own. EPB_LEASE_LOST; of another session's grant:
  * EPB_LEASE_HELD. */
 EPB_MUST_USE enum epb_status
-epb_lease_renew_token(struct epb_leases *leases, const struct epb_party *party,
+epb_lease_renew_token(struct epb_leases *leases, const struct epb_peer *peer,
                       uint64_t token, uint64_t ttl_ms, const struct epb_time *now);
-/* The party has taken this grant of its session, too; its TTL runs on. Statuses as
+/* The peer has taken this grant of its session, too; its TTL runs on. Statuses as
  * above, and those of memory. */
 EPB_MUST_USE enum epb_status
-epb_lease_take(struct epb_leases *leases, struct epb_party *party, uint64_t token,
+epb_lease_take(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
                const struct epb_time *now);
 /* All grants of the holder, or those of one key (key may be empty) of the spaces of keys
  * and locks; `ttl_ms` 0: each its own. What the holder lost in these spaces by TTL or
@@ -206,7 +206,7 @@ epb_lease_take(struct epb_leases *leases, struct epb_party *party, uint64_t toke
  * returns false, this loss and those after it are kept for the next time. Returns how
  * many were renewed. */
 uint64_t
-epb_lease_renew_worker(struct epb_leases *leases, struct epb_party *party,
+epb_lease_renew_worker(struct epb_leases *leases, struct epb_peer *peer,
                        struct epb_bytes worker, bool detached, struct epb_bytes key,
                        uint64_t ttl_ms, const struct epb_time *now,
                        bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
@@ -218,17 +218,16 @@ epb_lease_renew_worker(struct epb_leases *leases, struct epb_party *party,
  * of the grant that leave; empty: all. EPB_INVALID_VALUE (malformed), EPB_NOT_FOUND (one
  * of them is none of the grant's), EPB_INTERNAL; nothing has changed then. */
 EPB_MUST_USE enum epb_status
-epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
-                        uint64_t token, bool force, bool discard,
-                        struct epb_bytes elements, const struct epb_time *now,
-                        bool *released);
+epb_lease_release_token(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
+                        bool force, bool discard, struct epb_bytes elements,
+                        const struct epb_time *now, bool *released);
 /* Ends all grants of the holder (keys and locks, not computations), or those of one key;
  * by force, those of every holder with this worker id, or of everybody who holds the key
  * when `worker` is empty. EPB_LEASE_HELD when the holder has nothing to release but the
  * same worker id holds such a thing as another holder does: in the name of another
  * session, or of none. These two look at every holder with this worker id. */
 EPB_MUST_USE enum epb_status
-epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
+epb_lease_release_worker(struct epb_leases *leases, struct epb_peer *peer,
                          struct epb_bytes worker, bool detached, struct epb_bytes key,
                          bool force, bool discard, const struct epb_time *now,
                          uint64_t *released);
@@ -237,7 +236,7 @@ epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
  * computation); EPB_LEASE_HELD when it is another session's, unless by force;
  * EPB_MAX_MEMORY, EPB_INTERNAL; nothing has changed then. */
 EPB_MUST_USE enum epb_status
-epb_lease_fail(struct epb_leases *leases, const struct epb_party *party, uint64_t token,
+epb_lease_fail(struct epb_leases *leases, const struct epb_peer *peer, uint64_t token,
                bool force, struct epb_bytes reason, const struct epb_time *now);
 /* The key has a value now: everybody who waits for its computation is finished with
  * EPB_OK and no grant. The live computation stays as it is. O(1) when nothing is
@@ -393,16 +392,16 @@ epb_lease_is_defined(const struct epb_leases *leases, struct epb_bytes key);
 bool
 epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key);
 
-/* The party leaves its session: the grants that it alone took end (the queues go on), and
+/* The peer leaves its session: the grants that it alone took end (the queues go on), and
  * when it is the last, what the session's holders have lost is forgotten. Its waits have
  * been withdrawn by then. As far as the budget goes; true: all of it. */
 bool
-epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
+epb_lease_leave(struct epb_leases *leases, struct epb_peer *peer,
                 const struct epb_time *now, struct epb_budget *budget);
-/* Takes the oldest loss that the party has not been told by an event (only sessions' are;
+/* Takes the oldest loss that the peer has not been told by an event (only sessions' are;
  * of computations, too): false when there is none. `key` is valid until the next call. */
 bool
-epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t *token,
+epb_lease_next_loss(struct epb_leases *leases, struct epb_peer *peer, uint64_t *token,
                     struct epb_bytes *key);
 
 /*

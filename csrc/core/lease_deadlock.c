@@ -33,7 +33,7 @@
  * - nothing else: a grant that is made is named by no wait yet and takes the place of a
  *   wait that was not stuck; a grant or wait that ends only takes edges away.
  */
-#include "lease_state.h"
+#include "lease_internal.h"
 
 /* Names */
 
@@ -53,12 +53,12 @@ flow_bytes(size_t room)
 }
 
 static void
-link_to(struct epb_flow_link *link, struct epb_grant *wish, struct epb_grant *grant)
+link_to(struct epb_flow_link *link, struct epb_grant *pending, struct epb_grant *grant)
 {
-    link->wish = wish;
+    link->pending = pending;
     link->grant = grant;
     if (epb_list_empty(&grant->named_by)) {
-        epb_list_append(&grant->stake->resource->named, &grant->of_named);
+        epb_list_append(&grant->holding->resource->named, &grant->of_named);
     }
     epb_list_append(&grant->named_by, &link->of_grant);
 }
@@ -76,8 +76,8 @@ unlink(struct epb_flow_link *link)
 }
 
 enum epb_status
-epb_flow_set(struct epb_leases *leases, struct epb_grant *wish, struct epb_bytes tokens,
-             const struct epb_time *now)
+epb_flow_set(struct epb_leases *leases, struct epb_grant *pending,
+             struct epb_bytes tokens, const struct epb_time *now)
 {
     size_t room = tokens.size_bytes / sizeof(uint64_t);
     struct epb_flow *flow;
@@ -98,17 +98,17 @@ epb_flow_set(struct epb_leases *leases, struct epb_grant *wish, struct epb_bytes
         struct epb_grant *grant = epb_lease_find(leases, token, now);
 
         if (grant != NULL) {
-            link_to(&flow->links[flow->count++], wish, grant);
+            link_to(&flow->links[flow->count++], pending, grant);
         }
     }
-    wish->flow = flow;
+    pending->flow = flow;
     return EPB_OK;
 }
 
 void
-epb_flow_drop(struct epb_leases *leases, struct epb_grant *wish)
+epb_flow_drop(struct epb_leases *leases, struct epb_grant *pending)
 {
-    struct epb_flow *flow = wish->flow;
+    struct epb_flow *flow = pending->flow;
 
     if (flow == NULL) {
         return;
@@ -117,7 +117,7 @@ epb_flow_drop(struct epb_leases *leases, struct epb_grant *wish)
         unlink(&flow->links[i]);
     }
     epb_quota_release(leases->quota, leases->arena, flow, flow_bytes(flow->room));
-    wish->flow = NULL;
+    pending->flow = NULL;
 }
 
 void
@@ -133,15 +133,15 @@ epb_flow_forget(struct epb_grant *grant)
 static struct epb_resource *
 resource_of(const struct epb_grant *grant)
 {
-    return grant->stake->resource;
+    return grant->holding->resource;
 }
 
 static bool
-is_over(const struct epb_leases *leases, const struct epb_grant *wish,
+is_over(const struct epb_leases *leases, const struct epb_grant *pending,
         const struct epb_time *now)
 {
-    return epb_wait_is_due(wish->wait, now) ||
-           epb_wait_is_leaving(leases->waits, wish->wait);
+    return epb_wait_is_due(pending->wait, now) ||
+           epb_wait_is_leaving(leases->waits, pending->wait);
 }
 
 /* How much of its resource a grant keeps from those who wait. */
@@ -159,9 +159,9 @@ kept_by(const struct epb_grant *grant)
 
 /* Whether it could be granted when all that is not stuck has ended. */
 static bool
-fits_in_the_end(const struct epb_resource *resource, const struct epb_grant *wish)
+fits_in_the_end(const struct epb_resource *resource, const struct epb_grant *pending)
 {
-    uint64_t wanted = wish->count;
+    uint64_t wanted = pending->count;
     uint64_t size = resource->elements.count;
 
     switch (resource->kind) {
@@ -175,7 +175,8 @@ fits_in_the_end(const struct epb_resource *resource, const struct epb_grant *wis
     case EPB_KIND_VALUE:
     case EPB_KIND_LOCK:
     case EPB_KIND_COMPUTE:
-        return resource->search.stuck == 0 || epb_grant_fits(resource, wish->shared, 1);
+        return resource->search.stuck == 0 ||
+               epb_grant_fits(resource, pending->shared, 1);
     }
     return size < wanted || resource->search.stuck + wanted <= size;
 }
@@ -200,7 +201,7 @@ take_work(struct search *search)
 }
 
 static struct epb_grant *
-wish_at(struct epb_tree_node *node)
+pending_at(struct epb_tree_node *node)
 {
     return EPB_TREE_ITEM(node, struct epb_grant, by_token);
 }
@@ -209,7 +210,7 @@ wish_at(struct epb_tree_node *node)
 static bool
 binds(const struct search *search, const struct epb_flow_link *link)
 {
-    return link->wish->queued && !is_over(search->leases, link->wish, search->now);
+    return link->pending->queued && !is_over(search->leases, link->pending, search->now);
 }
 
 /* The resource, and those in its queue up to this serial number. */
@@ -247,7 +248,7 @@ reach_on(struct search *search, struct epb_resource *resource)
 
             if (binds(search, link)) {
                 grant->stuck++;
-                reach(search, resource_of(link->wish), link->wish->by_token.major);
+                reach(search, resource_of(link->pending), link->pending->by_token.major);
             }
         }
         if (grant->stuck > 0) {
@@ -258,10 +259,10 @@ reach_on(struct search *search, struct epb_resource *resource)
 
 /* A wait will end, and its flow go on. */
 static void
-free_wish(struct search *search, const struct epb_grant *wish)
+free_pending(struct search *search, const struct epb_grant *pending)
 {
-    for (size_t i = 0; wish->flow != NULL && i < wish->flow->count; i++) {
-        struct epb_flow_link *link = &wish->flow->links[i];
+    for (size_t i = 0; pending->flow != NULL && i < pending->flow->count; i++) {
+        struct epb_flow_link *link = &pending->flow->links[i];
 
         if (epb_list_empty(&link->of_grant)) {
             continue;
@@ -283,13 +284,13 @@ reduce(struct search *search, struct epb_resource *resource)
     struct epb_search_place *place = &resource->search;
 
     while (place->next != NULL && place->next->major <= place->last_serial) {
-        const struct epb_grant *wish = wish_at(place->next);
+        const struct epb_grant *pending = pending_at(place->next);
 
-        if (!is_over(search->leases, wish, search->now)) {
-            if (!fits_in_the_end(resource, wish)) {
+        if (!is_over(search->leases, pending, search->now)) {
+            if (!fits_in_the_end(resource, pending)) {
                 return;
             }
-            free_wish(search, wish);
+            free_pending(search, pending);
         }
         place->next = epb_tree_next(&resource->queue, place->next);
     }
@@ -314,11 +315,11 @@ search_from(struct search *search, struct epb_leases *leases,
 }
 
 static bool
-is_left(const struct epb_grant *wish)
+is_left(const struct epb_grant *pending)
 {
-    const struct epb_tree_node *next = resource_of(wish)->search.next;
+    const struct epb_tree_node *next = resource_of(pending)->search.next;
 
-    return next != NULL && next->major <= wish->by_token.major;
+    return next != NULL && next->major <= pending->by_token.major;
 }
 
 /* Naming the cycle */
@@ -327,7 +328,7 @@ is_left(const struct epb_grant *wish)
  * Resources that are led to for the first time are put among the work. */
 static const struct epb_flow_link *
 closing_link(struct search *search, struct epb_resource *resource,
-             const struct epb_grant *wish)
+             const struct epb_grant *pending)
 {
     for (struct epb_list *at = resource->named.next; at != &resource->named;
          at = at->next) {
@@ -337,13 +338,13 @@ closing_link(struct search *search, struct epb_resource *resource,
         for (; grant->stuck > 0 && name != &grant->named_by; name = name->next) {
             const struct epb_flow_link *link =
                 EPB_LIST_ITEM(name, const struct epb_flow_link, of_grant);
-            struct epb_resource *to = resource_of(link->wish);
+            struct epb_resource *to = resource_of(link->pending);
 
-            if (link->wish == wish) {
+            if (link->pending == pending) {
                 return link;
             }
-            if (binds(search, link) && is_left(link->wish) && to->search.via == NULL &&
-                to != resource_of(wish)) {
+            if (binds(search, link) && is_left(link->pending) && to->search.via == NULL &&
+                to != resource_of(pending)) {
                 to->search.via = link;
                 epb_list_append(&search->work, &to->search.of_work);
             }
@@ -375,13 +376,13 @@ note_cycle(struct epb_cycle *cycle, const struct epb_flow_link *last)
 /* The shortest way from the wait, through what is stuck, to itself. False: it only waits
  * for others who are. */
 static bool
-find_cycle(struct search *search, const struct epb_grant *wish)
+find_cycle(struct search *search, const struct epb_grant *pending)
 {
     const struct epb_flow_link *link = NULL;
 
-    epb_list_append(&search->work, &resource_of(wish)->search.of_work);
+    epb_list_append(&search->work, &resource_of(pending)->search.of_work);
     while (link == NULL && !epb_list_empty(&search->work)) {
-        link = closing_link(search, take_work(search), wish);
+        link = closing_link(search, take_work(search), pending);
     }
     while (!epb_list_empty(&search->work)) {
         (void)take_work(search);
@@ -393,16 +394,16 @@ find_cycle(struct search *search, const struct epb_grant *wish)
 }
 
 bool
-epb_wish_is_stuck(struct epb_leases *leases, const struct epb_grant *wish,
-                  const struct epb_time *now)
+epb_pending_is_stuck(struct epb_leases *leases, const struct epb_grant *pending,
+                     const struct epb_time *now)
 {
     struct search search;
 
-    if (wish->flow == NULL || wish->flow->count == 0) {
+    if (pending->flow == NULL || pending->flow->count == 0) {
         return false;
     }
-    search_from(&search, leases, resource_of(wish), wish->by_token.major, now);
-    return is_left(wish) && find_cycle(&search, wish);
+    search_from(&search, leases, resource_of(pending), pending->by_token.major, now);
+    return is_left(pending) && find_cycle(&search, pending);
 }
 
 /* The first of the queue that is in a cycle; NULL: there is none. */
@@ -415,19 +416,19 @@ first_stuck(struct epb_leases *leases, struct epb_resource *resource,
 
     search_from(&search, leases, resource, UINT64_MAX, now);
     node = resource->search.next;
-    while (node != NULL && !epb_wish_is_stuck(leases, wish_at(node), now)) {
+    while (node != NULL && !epb_pending_is_stuck(leases, pending_at(node), now)) {
         node = epb_tree_next(&resource->queue, node);
     }
-    return node == NULL ? NULL : wish_at(node);
+    return node == NULL ? NULL : pending_at(node);
 }
 
 void
-epb_wish_refuse(struct epb_leases *leases, struct epb_grant *wish,
-                const struct epb_time *now)
+epb_pending_refuse(struct epb_leases *leases, struct epb_grant *pending,
+                   const struct epb_time *now)
 {
-    epb_queue_remove(leases, wish);
-    epb_reason_set_cycle(leases, wish->wait, now);
-    epb_wait_finish(leases->waits, wish->wait, EPB_DEADLOCK);
+    epb_queue_remove(leases, pending);
+    epb_reason_set_cycle(leases, pending->wait, now);
+    epb_wait_finish(leases->waits, pending->wait, EPB_DEADLOCK);
 }
 
 void
@@ -442,10 +443,10 @@ static void
 refuse_stuck_of(struct epb_leases *leases, struct epb_resource *pool,
                 const struct epb_time *now)
 {
-    struct epb_grant *wish;
+    struct epb_grant *pending;
 
-    while (pool->queue.count > 0 && (wish = first_stuck(leases, pool, now)) != NULL) {
-        epb_wish_refuse(leases, wish, now);
+    while (pool->queue.count > 0 && (pending = first_stuck(leases, pool, now)) != NULL) {
+        epb_pending_refuse(leases, pending, now);
         epb_resource_go_on(leases, pool, now);
     }
 }

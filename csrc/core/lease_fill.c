@@ -23,7 +23,7 @@
  * - one that is given up is undone before it has committed, and finished afterwards.
  */
 #include "../base/utf8.h"
-#include "lease_state.h"
+#include "lease_internal.h"
 
 enum step {
     STEP_CHECK,

@@ -1,5 +1,5 @@
 /* The life of grants: resources, queues, beginnings and ends. */
-#include "lease_state.h"
+#include "lease_internal.h"
 
 /* Resources */
 
@@ -71,7 +71,7 @@ void
 epb_resource_free_unused(struct epb_leases *leases, struct epb_resource *resource)
 {
     EPB_MARK_CHECK(resource, EPB_MARK_RESOURCE);
-    if (!resource->defined && resource->stakes == 0 && resource->pins == 0) {
+    if (!resource->defined && resource->holdings == 0 && resource->pins == 0) {
         EPB_ASSERT(!resource->counted && epb_list_empty(&resource->grants) &&
                    epb_list_empty(&resource->free_elements) &&
                    resource->queue.count == 0);
@@ -116,9 +116,9 @@ epb_queue_add(struct epb_leases *leases, struct epb_grant *grant)
 {
     uint64_t serial = grant->wait->serial;
 
-    epb_tree_insert(&grant->stake->resource->queue, &grant->by_token, serial, 0);
-    epb_tree_insert(&leases->wishes, &grant->by_due, serial, 0);
-    grant->stake->resource->wide += grant->count > 1;
+    epb_tree_insert(&grant->holding->resource->queue, &grant->by_token, serial, 0);
+    epb_tree_insert(&leases->pendings, &grant->by_due, serial, 0);
+    grant->holding->resource->wide += grant->count > 1;
     grant->queued = true;
 }
 
@@ -126,10 +126,10 @@ void
 epb_queue_remove(struct epb_leases *leases, struct epb_grant *grant)
 {
     if (grant->queued) {
-        epb_walks_see_wish(leases, grant);
-        epb_tree_remove(&grant->stake->resource->queue, &grant->by_token);
-        epb_tree_remove(&leases->wishes, &grant->by_due);
-        grant->stake->resource->wide -= grant->count > 1;
+        epb_walks_see_pending(leases, grant);
+        epb_tree_remove(&grant->holding->resource->queue, &grant->by_token);
+        epb_tree_remove(&leases->pendings, &grant->by_due);
+        grant->holding->resource->wide -= grant->count > 1;
         grant->queued = false;
     }
 }
@@ -141,13 +141,13 @@ epb_queue_refuse(struct epb_leases *leases, struct epb_resource *resource)
     struct epb_tree_node *node = resource->queue.first;
 
     while (node != NULL && resource->wide > 0) {
-        struct epb_grant *wish = EPB_TREE_ITEM(node, struct epb_grant, by_token);
+        struct epb_grant *pending = EPB_TREE_ITEM(node, struct epb_grant, by_token);
 
         node = epb_tree_next(&resource->queue, node);
-        if (wish->count > 1 && wish->count > size) {
-            epb_queue_remove(leases, wish);
-            wish->wait->count = (int64_t)size;
-            epb_wait_finish(leases->waits, wish->wait, EPB_CONFLICT);
+        if (pending->count > 1 && pending->count > size) {
+            epb_queue_remove(leases, pending);
+            pending->wait->count = (int64_t)size;
+            epb_wait_finish(leases->waits, pending->wait, EPB_CONFLICT);
         }
     }
 }
@@ -164,32 +164,32 @@ answer(struct epb_leases *leases, struct epb_wait *wait, struct epb_grant *grant
 
 /* What the first in the queue gets now; false: it waits on. */
 static bool
-serve(struct epb_leases *leases, struct epb_grant *wish, const struct epb_time *now)
+serve(struct epb_leases *leases, struct epb_grant *pending, const struct epb_time *now)
 {
-    struct epb_stake *stake = wish->stake;
-    struct epb_wait *wait = wish->wait;
+    struct epb_holding *holding = pending->holding;
+    struct epb_wait *wait = pending->wait;
     struct epb_grant *standing =
-        wish->fresh ? NULL : epb_grant_standing(stake, wish->shared, now);
+        pending->fresh ? NULL : epb_grant_standing(holding, pending->shared, now);
 
     if (epb_wait_is_leaving(leases->waits, wait)) {
-        epb_queue_remove(leases, wish);
+        epb_queue_remove(leases, pending);
     } else if (epb_wait_is_due(wait, now)) {
         wait->count = 1;
-        epb_queue_remove(leases, wish);
+        epb_queue_remove(leases, pending);
         epb_wait_finish(leases->waits, wait, EPB_WAIT_TIMEOUT);
     } else if (standing != NULL) {
-        epb_queue_remove(leases, wish);
-        epb_grant_renew(leases, standing, wish->ttl_ms, now);
+        epb_queue_remove(leases, pending);
+        epb_grant_renew(leases, standing, pending->ttl_ms, now);
         answer(leases, wait, standing);
-    } else if (!epb_grant_fits(stake->resource, wish->shared, wish->count)) {
+    } else if (!epb_grant_fits(holding->resource, pending->shared, pending->count)) {
         return false;
-    } else if (epb_grant_is_barred(leases, stake)) {
-        epb_queue_remove(leases, wish);
+    } else if (epb_grant_is_barred(leases, holding)) {
+        epb_queue_remove(leases, pending);
         epb_wait_finish(leases->waits, wait, EPB_WORKER_ALREADY_HAS_LEASE);
     } else {
-        epb_queue_remove(leases, wish);
-        epb_grant_start(leases, wish, now);
-        answer(leases, wait, wish);
+        epb_queue_remove(leases, pending);
+        epb_grant_start(leases, pending, now);
+        answer(leases, wait, pending);
     }
     return true;
 }
@@ -198,11 +198,11 @@ void
 epb_resource_go_on(struct epb_leases *leases, struct epb_resource *resource,
                    const struct epb_time *now)
 {
-    struct epb_grant *wish = epb_queue_first(resource);
+    struct epb_grant *pending = epb_queue_first(resource);
 
     EPB_MARK_CHECK(resource, EPB_MARK_RESOURCE);
-    while (wish != NULL && serve(leases, wish, now)) {
-        wish = epb_queue_first(resource);
+    while (pending != NULL && serve(leases, pending, now)) {
+        pending = epb_queue_first(resource);
     }
     resource_count(leases, resource);
 }
@@ -216,13 +216,13 @@ grant_bytes(uint32_t count)
 }
 
 enum epb_status
-epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_party *party,
-              uint32_t count, struct epb_grant **out)
+epb_grant_new(struct epb_leases *leases, struct epb_holding *holding,
+              struct epb_peer *peer, uint32_t count, struct epb_grant **out)
 {
     struct epb_grant *grant;
     struct epb_take *spare;
     void *block;
-    enum epb_status status = epb_take_new(leases, stake, party, &spare);
+    enum epb_status status = epb_take_new(leases, holding, peer, &spare);
 
     if (status == EPB_OK) {
         status =
@@ -237,14 +237,14 @@ epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_par
     grant->spare = spare;
     epb_list_init(&grant->takes);
     epb_list_init(&grant->of_resource);
-    epb_list_init(&grant->of_stake);
+    epb_list_init(&grant->of_holding);
     epb_list_init(&grant->of_holder);
     epb_list_init(&grant->answers);
     epb_list_init(&grant->named_by);
     epb_list_init(&grant->of_named);
     epb_mark_set(&grant->mark, EPB_MARK_GRANT);
-    grant->stake = stake;
-    stake->members++;
+    grant->holding = holding;
+    holding->members++;
     *out = grant;
     return EPB_OK;
 }
@@ -252,21 +252,22 @@ epb_grant_new(struct epb_leases *leases, struct epb_stake *stake, struct epb_par
 void
 epb_grant_free_unused(struct epb_leases *leases, struct epb_grant *grant)
 {
-    struct epb_stake *stake = grant->stake;
+    struct epb_holding *holding = grant->holding;
 
     EPB_MARK_CHECK(grant, EPB_MARK_GRANT);
     if (grant->live || grant->lost || grant->wait != NULL) {
         return;
     }
     EPB_ASSERT(!grant->queued && epb_list_empty(&grant->takes));
-    EPB_ASSERT(epb_list_empty(&grant->of_resource) && epb_list_empty(&grant->of_stake) &&
-               epb_list_empty(&grant->of_holder) && epb_list_empty(&grant->answers));
+    EPB_ASSERT(epb_list_empty(&grant->of_resource) &&
+               epb_list_empty(&grant->of_holding) && epb_list_empty(&grant->of_holder) &&
+               epb_list_empty(&grant->answers));
     epb_mark_clear(&grant->mark, EPB_MARK_GRANT);
     epb_take_free(leases, grant->spare);
     epb_flow_drop(leases, grant);
     epb_quota_release(leases->quota, leases->arena, grant, grant_bytes(grant->count));
-    stake->members--;
-    epb_stake_free_unused(leases, stake);
+    holding->members--;
+    epb_holding_free_unused(leases, holding);
 }
 
 uint64_t
@@ -310,12 +311,13 @@ epb_grant_fits(const struct epb_resource *resource, bool shared, uint32_t count)
 }
 
 struct epb_grant *
-epb_grant_standing(const struct epb_stake *stake, bool shared, const struct epb_time *now)
+epb_grant_standing(const struct epb_holding *holding, bool shared,
+                   const struct epb_time *now)
 {
-    const struct epb_list *at = stake->grants.next;
+    const struct epb_list *at = holding->grants.next;
 
-    for (; at != &stake->grants; at = at->next) {
-        struct epb_grant *grant = EPB_LIST_ITEM(at, struct epb_grant, of_stake);
+    for (; at != &holding->grants; at = at->next) {
+        struct epb_grant *grant = EPB_LIST_ITEM(at, struct epb_grant, of_holding);
 
         if (grant->by_due.major > now->mono_ms) {
             return grant->shared == shared ? grant : NULL;
@@ -325,10 +327,10 @@ epb_grant_standing(const struct epb_stake *stake, bool shared, const struct epb_
 }
 
 bool
-epb_grant_is_barred(const struct epb_leases *leases, const struct epb_stake *stake)
+epb_grant_is_barred(const struct epb_leases *leases, const struct epb_holding *holding)
 {
-    return leases->single_lease && stake->resource->space == EPB_SPACE_KEY &&
-           stake->holder->live[EPB_SPACE_KEY] > stake->grant_count;
+    return leases->single_lease && holding->resource->space == EPB_SPACE_KEY &&
+           holding->holder->live[EPB_SPACE_KEY] > holding->grant_count;
 }
 
 static bool
@@ -340,7 +342,7 @@ is_numbered(const struct epb_resource *resource)
 static void
 take_things(const struct epb_leases *leases, struct epb_grant *grant)
 {
-    struct epb_resource *resource = grant->stake->resource;
+    struct epb_resource *resource = grant->holding->resource;
 
     for (uint32_t i = 0; i < grant->count; i++) {
         if (resource->kind == EPB_KIND_POOL) {
@@ -354,7 +356,7 @@ take_things(const struct epb_leases *leases, struct epb_grant *grant)
 static void
 give_things(struct epb_leases *leases, struct epb_grant *grant)
 {
-    struct epb_resource *resource = grant->stake->resource;
+    struct epb_resource *resource = grant->holding->resource;
 
     for (uint32_t i = 0; i < grant->count; i++) {
         if (resource->kind == EPB_KIND_POOL) {
@@ -374,7 +376,7 @@ void
 epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
                 const struct epb_time *now)
 {
-    struct epb_stake *stake = grant->stake;
+    struct epb_holding *holding = grant->holding;
 
     take_things(leases, grant);
     grant->live = true;
@@ -383,13 +385,13 @@ epb_grant_start(struct epb_leases *leases, struct epb_grant *grant,
     epb_tree_insert(&leases->tokens, &grant->by_token, grant->token, 0);
     epb_tree_insert(&leases->deadlines, &grant->by_due, now->mono_ms + grant->ttl_ms,
                     grant->token);
-    epb_list_append(&stake->resource->grants, &grant->of_resource);
-    epb_list_append(&stake->grants, &grant->of_stake);
-    epb_list_append(&stake->holder->grants, &grant->of_holder);
-    stake->grant_count++;
-    stake->holder->live[stake->resource->space]++;
+    epb_list_append(&holding->resource->grants, &grant->of_resource);
+    epb_list_append(&holding->grants, &grant->of_holding);
+    epb_list_append(&holding->holder->grants, &grant->of_holder);
+    holding->grant_count++;
+    holding->holder->live[holding->resource->space]++;
     leases->stats.granted_total++;
-    resource_count(leases, stake->resource);
+    resource_count(leases, holding->resource);
 }
 
 void
@@ -406,17 +408,17 @@ epb_grant_renew(struct epb_leases *leases, struct epb_grant *grant, uint64_t ttl
 static void
 stop(struct epb_leases *leases, struct epb_grant *grant)
 {
-    struct epb_stake *stake = grant->stake;
+    struct epb_holding *holding = grant->holding;
 
     epb_walks_see_grant(leases, grant);
     epb_tree_remove(&leases->tokens, &grant->by_token);
     epb_tree_remove(&leases->deadlines, &grant->by_due);
     epb_filling_passes(leases->filling, &grant->of_resource);
     epb_list_remove(&grant->of_resource);
-    epb_list_remove(&grant->of_stake);
+    epb_list_remove(&grant->of_holding);
     epb_list_remove(&grant->of_holder);
-    stake->grant_count--;
-    stake->holder->live[stake->resource->space]--;
+    holding->grant_count--;
+    holding->holder->live[holding->resource->space]--;
     epb_flow_forget(grant);
     give_things(leases, grant);
     grant->live = false;
@@ -430,17 +432,17 @@ stop(struct epb_leases *leases, struct epb_grant *grant)
 }
 
 void
-epb_grant_end(struct epb_leases *leases, struct epb_grant *grant, enum epb_ending why,
+epb_grant_end(struct epb_leases *leases, struct epb_grant *grant, enum epb_end_reason why,
               const struct epb_time *now)
 {
-    bool is_loss = why == EPB_ENDING_EXPIRY || why == EPB_ENDING_FORCE;
+    bool is_loss = why == EPB_END_EXPIRY || why == EPB_END_FORCE;
 
     EPB_MARK_CHECK(grant, EPB_MARK_GRANT);
     EPB_ASSERT(grant->live);
     stop(leases, grant);
-    if (why == EPB_ENDING_EXPIRY) {
+    if (why == EPB_END_EXPIRY) {
         leases->stats.expired_total++;
-    } else if (why != EPB_ENDING_RELEASE) {
+    } else if (why != EPB_END_RELEASE) {
         leases->stats.lost_total++;
     }
     /* Nobody knows of one that was not taken; its request may ask again. */
@@ -449,7 +451,7 @@ epb_grant_end(struct epb_leases *leases, struct epb_grant *grant, enum epb_endin
     } else {
         epb_takes_drop(leases, grant);
     }
-    epb_resource_go_on(leases, grant->stake->resource, now);
+    epb_resource_go_on(leases, grant->holding->resource, now);
     epb_grant_free_unused(leases, grant);
 }
 

@@ -1,6 +1,6 @@
-/* Workers, holders and stakes: made with the first that refers to them, freed with the
+/* Workers, holders and holdings: made with the first that refers to them, freed with the
  * last. */
-#include "lease_state.h"
+#include "lease_internal.h"
 
 struct epb_bytes
 epb_worker_key(const void *item)
@@ -19,14 +19,14 @@ epb_holder_key(const void *item)
 }
 
 struct epb_bytes
-epb_stake_key(const void *item)
+epb_holding_key(const void *item)
 {
-    const struct epb_stake *stake = item;
+    const struct epb_holding *holding = item;
 
-    return (struct epb_bytes){(const uint8_t *)&stake->name, sizeof(stake->name)};
+    return (struct epb_bytes){(const uint8_t *)&holding->name, sizeof(holding->name)};
 }
 _Static_assert(sizeof(struct epb_holder_name) == sizeof(void *) + sizeof(uint64_t) &&
-                   sizeof(struct epb_stake_name) == 2 * sizeof(void *),
+                   sizeof(struct epb_holding_name) == 2 * sizeof(void *),
                "names have no padding: they are keys");
 
 /* Workers */
@@ -82,7 +82,7 @@ worker_get(struct epb_leases *leases, struct epb_bytes id, struct epb_worker **o
 uint64_t
 epb_who_session(const struct epb_who *who)
 {
-    return who->detached ? 0 : epb_party_session(who->party);
+    return who->detached ? 0 : epb_peer_session(who->peer);
 }
 
 struct epb_holder *
@@ -115,7 +115,7 @@ holder_free_unused(struct epb_leases *leases, struct epb_holder *holder)
     struct epb_worker *worker = holder->worker;
 
     EPB_MARK_CHECK(holder, EPB_MARK_HOLDER);
-    if (holder->stakes == 0) {
+    if (holder->holdings == 0) {
         EPB_ASSERT(epb_list_empty(&holder->grants) && epb_list_empty(&holder->losses));
         epb_mark_clear(&holder->mark, EPB_MARK_HOLDER);
         epb_map_remove(leases->holders, holder);
@@ -141,7 +141,7 @@ holder_new(struct epb_leases *leases, struct epb_worker *worker,
     holder = block;
     holder->name = (struct epb_holder_name){worker, epb_who_session(who)};
     holder->worker = worker;
-    holder->group = holder->name.session == 0 ? NULL : who->party->group;
+    holder->group = holder->name.session == 0 ? NULL : who->peer->group;
     epb_list_init(&holder->of_group);
     epb_list_init(&holder->grants);
     epb_list_init(&holder->losses);
@@ -183,14 +183,14 @@ void
 epb_holder_pin(struct epb_holder *holder)
 {
     EPB_MARK_CHECK(holder, EPB_MARK_HOLDER);
-    holder->stakes++;
+    holder->holdings++;
 }
 
 void
 epb_holder_unpin(struct epb_leases *leases, struct epb_holder *holder)
 {
-    EPB_ASSERT(holder->stakes > 0);
-    holder->stakes--;
+    EPB_ASSERT(holder->holdings > 0);
+    holder->holdings--;
     holder_free_unused(leases, holder);
 }
 
@@ -203,78 +203,78 @@ epb_holder_named_grants(const struct epb_holder *holder)
 
 /* Stakes */
 
-static struct epb_stake *
-stake_of(const struct epb_leases *leases, const struct epb_holder *holder,
-         const struct epb_resource *resource)
+static struct epb_holding *
+holding_of(const struct epb_leases *leases, const struct epb_holder *holder,
+           const struct epb_resource *resource)
 {
-    const struct epb_stake_name name = {holder, resource};
+    const struct epb_holding_name name = {holder, resource};
 
-    return epb_map_find(leases->stakes,
+    return epb_map_find(leases->holdings,
                         (struct epb_bytes){(const uint8_t *)&name, sizeof(name)});
 }
 
-/* The holder's stake in the key or lock of this name, NULL when it has none. */
-struct epb_stake *
-epb_stake_find(const struct epb_leases *leases, const struct epb_holder *holder,
-               enum epb_lease_space space, struct epb_bytes key)
+/* The holder's holding in the key or lock of this name, NULL when it has none. */
+struct epb_holding *
+epb_holding_find(const struct epb_leases *leases, const struct epb_holder *holder,
+                 enum epb_lease_space space, struct epb_bytes key)
 {
     const struct epb_resource *resource = epb_resource_find(leases, space, key);
 
-    return resource == NULL ? NULL : stake_of(leases, holder, resource);
+    return resource == NULL ? NULL : holding_of(leases, holder, resource);
 }
 
 void
-epb_stake_free_unused(struct epb_leases *leases, struct epb_stake *stake)
+epb_holding_free_unused(struct epb_leases *leases, struct epb_holding *holding)
 {
-    struct epb_holder *holder = stake->holder;
-    struct epb_resource *resource = stake->resource;
+    struct epb_holder *holder = holding->holder;
+    struct epb_resource *resource = holding->resource;
 
-    EPB_MARK_CHECK(stake, EPB_MARK_STAKE);
-    if (stake->members > 0) {
+    EPB_MARK_CHECK(holding, EPB_MARK_HOLDING);
+    if (holding->members > 0) {
         return;
     }
-    EPB_ASSERT(epb_list_empty(&stake->grants) && stake->grant_count == 0);
-    epb_mark_clear(&stake->mark, EPB_MARK_STAKE);
-    epb_map_remove(leases->stakes, stake);
-    epb_quota_release(leases->quota, leases->arena, stake, sizeof(*stake));
-    holder->stakes--;
+    EPB_ASSERT(epb_list_empty(&holding->grants) && holding->grant_count == 0);
+    epb_mark_clear(&holding->mark, EPB_MARK_HOLDING);
+    epb_map_remove(leases->holdings, holding);
+    epb_quota_release(leases->quota, leases->arena, holding, sizeof(*holding));
+    holder->holdings--;
     holder_free_unused(leases, holder);
-    resource->stakes--;
+    resource->holdings--;
     epb_resource_free_unused(leases, resource);
 }
 
 static enum epb_status
-stake_new(struct epb_leases *leases, struct epb_holder *holder,
-          struct epb_resource *resource, struct epb_stake **out)
+holding_new(struct epb_leases *leases, struct epb_holder *holder,
+            struct epb_resource *resource, struct epb_holding **out)
 {
-    struct epb_stake *stake;
+    struct epb_holding *holding;
     void *block;
     enum epb_status status =
-        epb_quota_alloc(leases->quota, leases->arena, sizeof(*stake), &block);
+        epb_quota_alloc(leases->quota, leases->arena, sizeof(*holding), &block);
 
     if (status != EPB_OK) {
         return status;
     }
-    stake = block;
-    stake->name = (struct epb_stake_name){holder, resource};
-    stake->holder = holder;
-    stake->resource = resource;
-    epb_list_init(&stake->grants);
-    status = epb_map_insert(leases->stakes, stake);
+    holding = block;
+    holding->name = (struct epb_holding_name){holder, resource};
+    holding->holder = holder;
+    holding->resource = resource;
+    epb_list_init(&holding->grants);
+    status = epb_map_insert(leases->holdings, holding);
     if (status != EPB_OK) {
-        epb_quota_release(leases->quota, leases->arena, stake, sizeof(*stake));
+        epb_quota_release(leases->quota, leases->arena, holding, sizeof(*holding));
         return status;
     }
-    epb_mark_set(&stake->mark, EPB_MARK_STAKE);
-    holder->stakes++;
-    resource->stakes++;
-    *out = stake;
+    epb_mark_set(&holding->mark, EPB_MARK_HOLDING);
+    holder->holdings++;
+    resource->holdings++;
+    *out = holding;
     return EPB_OK;
 }
 
 enum epb_status
-epb_stake_get(struct epb_leases *leases, const struct epb_who *who,
-              struct epb_resource *resource, struct epb_stake **out)
+epb_holding_get(struct epb_leases *leases, const struct epb_who *who,
+                struct epb_resource *resource, struct epb_holding **out)
 {
     struct epb_holder *holder;
     enum epb_status status = holder_get(leases, who, &holder);
@@ -282,11 +282,11 @@ epb_stake_get(struct epb_leases *leases, const struct epb_who *who,
     if (status != EPB_OK) {
         return status;
     }
-    *out = stake_of(leases, holder, resource);
+    *out = holding_of(leases, holder, resource);
     if (*out != NULL) {
         return EPB_OK;
     }
-    status = stake_new(leases, holder, resource, out);
+    status = holding_new(leases, holder, resource, out);
     if (status != EPB_OK) {
         holder_free_unused(leases, holder);
     }

@@ -1,10 +1,10 @@
 /* Who holds what, and who waits: walks between whose parts that may change. */
-#include "lease_state.h"
+#include "lease_internal.h"
 
 static bool
 has_prefix(const struct epb_grant *grant, struct epb_bytes prefix)
 {
-    const struct epb_resource *resource = grant->stake->resource;
+    const struct epb_resource *resource = grant->holding->resource;
 
     return resource->key_bytes >= prefix.size_bytes &&
            (prefix.size_bytes == 0 ||
@@ -20,8 +20,8 @@ pid_of(const struct epb_group *group)
 static struct epb_lease_line
 line_of(const struct epb_grant *grant)
 {
-    const struct epb_holder *holder = grant->stake->holder;
-    const struct epb_resource *resource = grant->stake->resource;
+    const struct epb_holder *holder = grant->holding->holder;
+    const struct epb_resource *resource = grant->holding->resource;
 
     return (struct epb_lease_line){
         .held = grant->live,
@@ -52,21 +52,21 @@ see_grant(const struct epb_leases_walk *walk, const struct epb_grant *grant)
 }
 
 static void
-see_wish(const struct epb_leases_walk *walk, const struct epb_grant *wish)
+see_pending(const struct epb_leases_walk *walk, const struct epb_grant *pending)
 {
-    uint64_t due_ms = wish->wait->due_mono_ms;
+    uint64_t due_ms = pending->wait->due_mono_ms;
     struct epb_lease_line line;
 
-    if (due_ms <= walk->began.mono_ms || !has_prefix(wish, walk->prefix)) {
+    if (due_ms <= walk->began.mono_ms || !has_prefix(pending, walk->prefix)) {
         return;
     }
-    line = line_of(wish);
-    line.order = wish->wait->serial;
+    line = line_of(pending);
+    line.order = pending->wait->serial;
     /* Who waits is there, also for what is to be held in the name of no session. */
-    line.pid = pid_of(wish->wait->party->group);
+    line.pid = pid_of(pending->wait->peer->group);
     line.left_ms =
         due_ms == UINT64_MAX ? EPB_WAIT_FOREVER_MS : due_ms - walk->began.mono_ms;
-    line.age_ms = walk->began.mono_ms - wish->wait->since_mono_ms;
+    line.age_ms = walk->began.mono_ms - pending->wait->since_mono_ms;
     walk->visit(walk->context, &line);
 }
 
@@ -88,16 +88,16 @@ epb_walks_see_grant(const struct epb_leases *leases, const struct epb_grant *gra
 }
 
 void
-epb_walks_see_wish(const struct epb_leases *leases, const struct epb_grant *wish)
+epb_walks_see_pending(const struct epb_leases *leases, const struct epb_grant *pending)
 {
     for (struct epb_list *node = leases->walks.next; node != &leases->walks;
          node = node->next) {
         const struct epb_leases_walk *walk =
             EPB_LIST_ITEM(node, const struct epb_leases_walk, of_leases);
 
-        if (walk->in_queues && wish->wait->serial <= walk->last_serial &&
-            wish->wait->serial > walk->at) {
-            see_wish(walk, wish);
+        if (walk->in_queues && pending->wait->serial <= walk->last_serial &&
+            pending->wait->serial > walk->at) {
+            see_pending(walk, pending);
         }
     }
 }
@@ -155,10 +155,10 @@ walk_step(const struct epb_leases *leases, struct epb_leases_walk *walk)
     struct epb_tree_node *node;
 
     if (walk->in_queues) {
-        node = next_of(walk, &leases->wishes, walk->last_serial);
+        node = next_of(walk, &leases->pendings, walk->last_serial);
         if (node != NULL) {
             walk->at = node->major;
-            see_wish(walk, EPB_TREE_ITEM(node, struct epb_grant, by_due));
+            see_pending(walk, EPB_TREE_ITEM(node, struct epb_grant, by_due));
             return true;
         }
         walk->in_queues = false;
@@ -274,18 +274,18 @@ epb_lease_cycle_pack(const struct epb_leases *leases, const struct epb_time *now
 }
 
 uint64_t
-epb_queue_place(const struct epb_grant *wish)
+epb_queue_place(const struct epb_grant *pending)
 {
-    const struct epb_tree *queue = &wish->stake->resource->queue;
+    const struct epb_tree *queue = &pending->holding->resource->queue;
     const struct epb_tree_node *node = queue->first;
     uint64_t place = 1;
 
-    EPB_ASSERT(wish->queued);
-    while (node != &wish->by_token && place < EPB_OBSTACLE_MAX) {
+    EPB_ASSERT(pending->queued);
+    while (node != &pending->by_token && place < EPB_OBSTACLE_MAX) {
         node = epb_tree_next(queue, node);
         place++;
     }
-    return node == &wish->by_token ? place : 0;
+    return node == &pending->by_token ? place : 0;
 }
 
 static size_t
@@ -322,8 +322,8 @@ size_t
 epb_lease_wait_obstacle_pack(const struct epb_wait *wait, const struct epb_time *now,
                              uint8_t *out)
 {
-    const struct epb_grant *wish = wait->detail;
-    uint64_t place = wish->queued ? epb_queue_place(wish) : (uint64_t)wait->count;
+    const struct epb_grant *pending = wait->detail;
+    uint64_t place = pending->queued ? epb_queue_place(pending) : (uint64_t)wait->count;
 
-    return obstacle_pack(wish->stake->resource, place, now, out);
+    return obstacle_pack(pending->holding->resource, place, now, out);
 }

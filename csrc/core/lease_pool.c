@@ -7,7 +7,7 @@
  * no other has had, and it is a part of its elements' names: those of a pool that was
  * deleted are freed in parts, and no pool has them meanwhile.
  */
-#include "lease_state.h"
+#include "lease_internal.h"
 
 /* To put one into the map of all, or to take it out, while that is resized: each time,
  * the map takes some others along. */
@@ -177,7 +177,7 @@ epb_elements_choose(struct epb_leases *leases, const struct epb_grant *grant,
     *chosen = ++leases->last_batch;
     while (epb_unpack_next(&unpack)) {
         struct epb_element *element;
-        enum epb_status status = element_find(leases, grant->stake->resource,
+        enum epb_status status = element_find(leases, grant->holding->resource,
                                               unpack.is_binary, unpack.value, &element);
 
         if (status != EPB_OK) {

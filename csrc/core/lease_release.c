@@ -2,23 +2,23 @@
  * What holders do with their grants: renewal and what they hear of losses, release, and
  * the end of a session.
  *
- * Ending a grant can free its stake, and with the last of them its holder, worker and
+ * Ending a grant can free its holding, and with the last of them its holder, worker and
  * resource. A loss that is added can have the oldest one forgotten, which frees what that
  * one alone refers to in the same way. So a loop over grants pins what the list belongs
  * to, and a loop over holders pins the next one, too. The end of one grant can begin
  * another for the same holder, which then is last in the list: the loop ends at the last
  * token that was given before it began.
  */
-#include "lease_state.h"
+#include "lease_internal.h"
 
 /* Losses */
 
 void
 epb_loss_add(struct epb_leases *leases, struct epb_grant *grant)
 {
-    struct epb_holder *holder = grant->stake->holder;
+    struct epb_holder *holder = grant->holding->holder;
     bool by_event = !epb_list_empty(&grant->takes);
-    bool by_renewal = grant->stake->resource->space != EPB_SPACE_COMPUTE;
+    bool by_renewal = grant->holding->resource->space != EPB_SPACE_COMPUTE;
 
     if (!by_event && !by_renewal) {
         return;
@@ -33,9 +33,9 @@ epb_loss_add(struct epb_leases *leases, struct epb_grant *grant)
          node = node->next) {
         struct epb_take *take = EPB_LIST_ITEM(node, struct epb_take, of_grant);
 
-        epb_list_remove(&take->of_party);
-        epb_list_append(&take->party->losses, &take->of_party);
-        epb_party_ready(leases->waits, take->party);
+        epb_list_remove(&take->of_peer);
+        epb_list_append(&take->peer->losses, &take->of_peer);
+        epb_peer_ready(leases->waits, take->peer);
     }
     if (leases->loss_count > EPB_LOSSES_MAX) {
         epb_loss_forget(
@@ -51,11 +51,11 @@ epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant)
     while (!epb_list_empty(&grant->takes)) {
         struct epb_take *take =
             EPB_LIST_ITEM(grant->takes.next, struct epb_take, of_grant);
-        struct epb_party *party = take->party;
+        struct epb_peer *peer = take->peer;
 
         epb_take_free(leases, take);
         /* That may have been all that it was to be told of. */
-        epb_party_look_again(party);
+        epb_peer_recheck(peer);
     }
     grant->lost = false;
     leases->loss_count--;
@@ -75,7 +75,7 @@ loss_told(struct epb_leases *leases, struct epb_grant *grant)
 }
 
 bool
-epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t *token,
+epb_lease_next_loss(struct epb_leases *leases, struct epb_peer *peer, uint64_t *token,
                     struct epb_bytes *key)
 {
     struct epb_take *take;
@@ -85,32 +85,32 @@ epb_lease_next_loss(struct epb_leases *leases, struct epb_party *party, uint64_t
         loss_told(leases, leases->shown);
         leases->shown = NULL;
     }
-    if (epb_list_empty(&party->losses)) {
+    if (epb_list_empty(&peer->losses)) {
         return false;
     }
-    take = EPB_LIST_ITEM(party->losses.next, struct epb_take, of_party);
+    take = EPB_LIST_ITEM(peer->losses.next, struct epb_take, of_peer);
     grant = take->grant;
     epb_take_free(leases, take);
     leases->shown = grant;
     *token = grant->token;
-    *key = epb_resource_key(grant->stake->resource);
+    *key = epb_resource_key(grant->holding->resource);
     return true;
 }
 
 /* Renewal */
 
 static uint64_t
-renew_stake(struct epb_leases *leases, const struct epb_stake *stake, uint64_t ttl_ms,
-            const struct epb_time *now)
+renew_holding(struct epb_leases *leases, const struct epb_holding *holding,
+              uint64_t ttl_ms, const struct epb_time *now)
 {
     uint64_t renewed = 0;
 
-    if (stake == NULL) {
+    if (holding == NULL) {
         return 0;
     }
-    for (struct epb_list *node = stake->grants.next; node != &stake->grants;
+    for (struct epb_list *node = holding->grants.next; node != &holding->grants;
          node = node->next) {
-        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_stake);
+        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_holding);
 
         epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
         renewed++;
@@ -128,7 +128,7 @@ renew_holder(struct epb_leases *leases, const struct epb_holder *holder, uint64_
          node = node->next) {
         struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_holder);
 
-        if (grant->stake->resource->space != EPB_SPACE_COMPUTE) {
+        if (grant->holding->resource->space != EPB_SPACE_COMPUTE) {
             epb_grant_renew(leases, grant, ttl_ms == 0 ? grant->ttl_ms : ttl_ms, now);
             renewed++;
         }
@@ -146,7 +146,7 @@ tell_losses(struct epb_leases *leases, struct epb_holder *holder,
         struct epb_grant *grant =
             EPB_LIST_ITEM(holder->losses.next, struct epb_grant, of_holder);
 
-        if (!lost(context, grant->token, epb_resource_key(grant->stake->resource))) {
+        if (!lost(context, grant->token, epb_resource_key(grant->holding->resource))) {
             break;
         }
         epb_list_remove(&grant->of_holder);
@@ -156,13 +156,13 @@ tell_losses(struct epb_leases *leases, struct epb_holder *holder,
 }
 
 uint64_t
-epb_lease_renew_worker(struct epb_leases *leases, struct epb_party *party,
+epb_lease_renew_worker(struct epb_leases *leases, struct epb_peer *peer,
                        struct epb_bytes worker, bool detached, struct epb_bytes key,
                        uint64_t ttl_ms, const struct epb_time *now,
                        bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
                        void *context)
 {
-    const struct epb_who who = {party, worker, detached};
+    const struct epb_who who = {peer, worker, detached};
     struct epb_holder *holder;
     uint64_t renewed;
 
@@ -174,10 +174,11 @@ epb_lease_renew_worker(struct epb_leases *leases, struct epb_party *party,
     if (key.size_bytes == 0) {
         renewed = renew_holder(leases, holder, ttl_ms, now);
     } else {
-        renewed = renew_stake(leases, epb_stake_find(leases, holder, EPB_SPACE_KEY, key),
-                              ttl_ms, now) +
-                  renew_stake(leases, epb_stake_find(leases, holder, EPB_SPACE_LOCK, key),
-                              ttl_ms, now);
+        renewed =
+            renew_holding(leases, epb_holding_find(leases, holder, EPB_SPACE_KEY, key),
+                          ttl_ms, now) +
+            renew_holding(leases, epb_holding_find(leases, holder, EPB_SPACE_LOCK, key),
+                          ttl_ms, now);
     }
     tell_losses(leases, holder, lost, context);
     return renewed;
@@ -188,7 +189,7 @@ epb_lease_renew_worker(struct epb_leases *leases, struct epb_party *party,
 /* What is to be released, and how. */
 struct release {
     struct epb_leases *leases;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_bytes key; /* empty: all of a holder's */
     bool force;
     bool discard;
@@ -201,7 +202,7 @@ struct release {
 static void
 discard_things(const struct release *release, const struct epb_grant *grant)
 {
-    struct epb_resource *pool = grant->stake->resource;
+    struct epb_resource *pool = grant->holding->resource;
 
     for (uint32_t i = 0; i < grant->count; i++) {
         struct epb_element *element = grant->things[i].element;
@@ -216,14 +217,14 @@ discard_things(const struct release *release, const struct epb_grant *grant)
 static void
 release_grant(struct release *release, struct epb_grant *grant)
 {
-    const struct epb_group *group = grant->stake->holder->group;
-    bool is_own = group != NULL && group == release->party->group;
+    const struct epb_group *group = grant->holding->holder->group;
+    bool is_own = group != NULL && group == release->peer->group;
 
-    if (release->discard && grant->stake->resource->kind == EPB_KIND_POOL) {
+    if (release->discard && grant->holding->resource->kind == EPB_KIND_POOL) {
         discard_things(release, grant);
     }
     epb_grant_end(release->leases, grant,
-                  release->force && !is_own ? EPB_ENDING_FORCE : EPB_ENDING_RELEASE,
+                  release->force && !is_own ? EPB_END_FORCE : EPB_END_RELEASE,
                   release->now);
     release->released++;
 }
@@ -241,26 +242,26 @@ release_all(struct release *release, struct epb_holder *holder)
         if (grant->token > release->last_token) {
             break;
         }
-        if (grant->stake->resource->space != EPB_SPACE_COMPUTE) {
+        if (grant->holding->resource->space != EPB_SPACE_COMPUTE) {
             release_grant(release, grant);
         }
     }
 }
 
 static void
-release_stake(struct release *release, struct epb_holder *holder,
-              enum epb_lease_space space)
+release_holding(struct release *release, struct epb_holder *holder,
+                enum epb_lease_space space)
 {
-    struct epb_stake *stake =
-        epb_stake_find(release->leases, holder, space, release->key);
+    struct epb_holding *holding =
+        epb_holding_find(release->leases, holder, space, release->key);
     struct epb_list *node;
 
-    if (stake == NULL) {
+    if (holding == NULL) {
         return;
     }
-    stake->members++;
-    for (node = stake->grants.next; node != &stake->grants;) {
-        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_stake);
+    holding->members++;
+    for (node = holding->grants.next; node != &holding->grants;) {
+        struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_holding);
 
         node = node->next;
         if (grant->token > release->last_token) {
@@ -268,8 +269,8 @@ release_stake(struct release *release, struct epb_holder *holder,
         }
         release_grant(release, grant);
     }
-    stake->members--;
-    epb_stake_free_unused(release->leases, stake);
+    holding->members--;
+    epb_holding_free_unused(release->leases, holding);
 }
 
 static void
@@ -279,8 +280,8 @@ release_holder(struct release *release, struct epb_holder *holder)
     if (release->key.size_bytes == 0) {
         release_all(release, holder);
     } else {
-        release_stake(release, holder, EPB_SPACE_KEY);
-        release_stake(release, holder, EPB_SPACE_LOCK);
+        release_holding(release, holder, EPB_SPACE_KEY);
+        release_holding(release, holder, EPB_SPACE_LOCK);
     }
     epb_holder_unpin(release->leases, holder);
 }
@@ -295,7 +296,7 @@ release_resource(struct release *release, enum epb_lease_space space)
     if (resource == NULL) {
         return;
     }
-    resource->stakes++;
+    resource->holdings++;
     for (struct epb_list *node = resource->grants.next; node != &resource->grants;) {
         struct epb_grant *grant = EPB_LIST_ITEM(node, struct epb_grant, of_resource);
 
@@ -305,7 +306,7 @@ release_resource(struct release *release, enum epb_lease_space space)
         }
         release_grant(release, grant);
     }
-    resource->stakes--;
+    resource->holdings--;
     epb_resource_free_unused(release->leases, resource);
 }
 
@@ -341,14 +342,14 @@ release_worker(struct release *release, struct epb_worker *worker)
 static bool
 has_named(const struct release *release, const struct epb_holder *holder)
 {
-    const struct epb_stake *of_key;
-    const struct epb_stake *of_lock;
+    const struct epb_holding *of_key;
+    const struct epb_holding *of_lock;
 
     if (epb_holder_named_grants(holder) == 0 || release->key.size_bytes == 0) {
         return epb_holder_named_grants(holder) > 0;
     }
-    of_key = epb_stake_find(release->leases, holder, EPB_SPACE_KEY, release->key);
-    of_lock = epb_stake_find(release->leases, holder, EPB_SPACE_LOCK, release->key);
+    of_key = epb_holding_find(release->leases, holder, EPB_SPACE_KEY, release->key);
+    of_lock = epb_holding_find(release->leases, holder, EPB_SPACE_LOCK, release->key);
     return (of_key != NULL && of_key->grant_count > 0) ||
            (of_lock != NULL && of_lock->grant_count > 0);
 }
@@ -379,13 +380,13 @@ release_own(struct release *release, struct epb_worker *worker, uint64_t session
 }
 
 enum epb_status
-epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
+epb_lease_release_worker(struct epb_leases *leases, struct epb_peer *peer,
                          struct epb_bytes worker, bool detached, struct epb_bytes key,
                          bool force, bool discard, const struct epb_time *now,
                          uint64_t *released)
 {
-    struct release release = {leases, party, key, force, discard, now, 0, 0, 0};
-    const struct epb_who who = {party, worker, detached};
+    struct release release = {leases, peer, key, force, discard, now, 0, 0, 0};
+    const struct epb_who who = {peer, worker, detached};
     struct epb_worker *known;
     enum epb_status status = EPB_OK;
 
@@ -406,20 +407,19 @@ epb_lease_release_worker(struct epb_leases *leases, struct epb_party *party,
 }
 
 bool
-epb_grant_is_for(const struct epb_grant *grant, const struct epb_party *party)
+epb_grant_is_for(const struct epb_grant *grant, const struct epb_peer *peer)
 {
-    const struct epb_group *group = grant->stake->holder->group;
+    const struct epb_group *group = grant->holding->holder->group;
 
-    return group == NULL || group == party->group;
+    return group == NULL || group == peer->group;
 }
 
 enum epb_status
-epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
-                        uint64_t token, bool force, bool discard,
-                        struct epb_bytes elements, const struct epb_time *now,
-                        bool *released)
+epb_lease_release_token(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
+                        bool force, bool discard, struct epb_bytes elements,
+                        const struct epb_time *now, bool *released)
 {
-    struct release release = {leases, party, {NULL, 0}, force, discard, now, token, 0, 0};
+    struct release release = {leases, peer, {NULL, 0}, force, discard, now, token, 0, 0};
     struct epb_grant *grant;
     enum epb_status status = EPB_OK;
 
@@ -429,7 +429,7 @@ epb_lease_release_token(struct epb_leases *leases, struct epb_party *party,
     if (grant == NULL) {
         return EPB_OK;
     }
-    if (!force && !epb_grant_is_for(grant, party)) {
+    if (!force && !epb_grant_is_for(grant, peer)) {
         return EPB_LEASE_HELD;
     }
     if (elements.size_bytes > 0) {
@@ -485,12 +485,12 @@ let_go(struct epb_leases *leases, struct epb_take *take, const struct epb_time *
 
     epb_take_free(leases, take);
     if (epb_list_empty(&grant->takes)) {
-        epb_grant_end(leases, grant, EPB_ENDING_SESSION, now);
+        epb_grant_end(leases, grant, EPB_END_SESSION, now);
     }
 }
 
 bool
-epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
+epb_lease_leave(struct epb_leases *leases, struct epb_peer *peer,
                 const struct epb_time *now, struct epb_budget *budget)
 {
     epb_leases_settle(leases, now);
@@ -498,19 +498,19 @@ epb_lease_leave(struct epb_leases *leases, struct epb_party *party,
         loss_told(leases, leases->shown);
         leases->shown = NULL;
     }
-    while (!epb_list_empty(&party->losses)) {
+    while (!epb_list_empty(&peer->losses)) {
         if (epb_budget_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
-        forget_loss(leases, EPB_LIST_ITEM(party->losses.next, struct epb_take, of_party));
+        forget_loss(leases, EPB_LIST_ITEM(peer->losses.next, struct epb_take, of_peer));
     }
-    while (!epb_list_empty(&party->takes)) {
+    while (!epb_list_empty(&peer->takes)) {
         if (epb_budget_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 3 * EPB_UNITS_VISIT);
-        let_go(leases, EPB_LIST_ITEM(party->takes.next, struct epb_take, of_party), now);
+        let_go(leases, EPB_LIST_ITEM(peer->takes.next, struct epb_take, of_peer), now);
     }
-    return !epb_party_is_last(party) || forget_losses(leases, party->group, budget);
+    return !epb_peer_is_last(peer) || forget_losses(leases, peer->group, budget);
 }

@@ -20,7 +20,7 @@ enum epb_action {
 #undef EPB_COMMAND
 };
 
-/* The value of `join`. A party that has it is of the session: drawn at random, and a
+/* The value of `join`. A peer that has it is of the session: drawn at random, and a
  * secret as such. */
 #define EPB_SESSION_KEY_BYTES 16U
 

@@ -133,7 +133,7 @@ keep(struct epb_near *near, struct epb_near_name found)
 }
 
 bool
-epb_near_look(struct epb_near *near, struct epb_bytes name, uint8_t kind)
+epb_near_compare(struct epb_near *near, struct epb_bytes name, uint8_t kind)
 {
     struct epb_near_name found = {name, kind, RANK_FAR};
 

@@ -52,6 +52,6 @@ epb_near_begin(struct epb_near *near, struct epb_near_budget *budget,
                struct epb_bytes wanted, uint64_t names, uint64_t now_mono_ms);
 /* Looks at a name, which must stay where it is. False: no more may be looked at. */
 bool
-epb_near_look(struct epb_near *near, struct epb_bytes name, uint8_t kind);
+epb_near_compare(struct epb_near *near, struct epb_bytes name, uint8_t kind);
 
 #endif

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "store_item.h"
+#include "store_internal.h"
 
 /* Writing */
 
@@ -89,7 +89,7 @@ write_new(struct epb_store *store, const struct epb_write *write,
         return NULL;
     }
     epb_heap_insert(&store->heap, &item->node, epb_item_deadline(now, write->ttl_ms));
-    epb_room_evict(store, &bytes_only, NULL, now);
+    epb_store_quota_evict(store, &bytes_only, NULL, now);
     item_fill(store, item, write);
     ttl_set(store, item, write->ttl_ms);
     epb_item_use_link(store, item);
@@ -132,7 +132,7 @@ write_over(struct epb_store *store, struct epb_item *old, const struct epb_write
     if (item == NULL) {
         return NULL;
     }
-    epb_room_evict(store, growth, old, now);
+    epb_store_quota_evict(store, growth, old, now);
     item_fill(store, item, write);
     epb_map_replace(store->map, old, item);
     epb_heap_replace(&store->heap, &old->node, &item->node);
@@ -170,7 +170,7 @@ put(struct epb_store *store, const struct epb_write *write, const struct epb_tim
         growth.items = 0;
         growth.old_bytes = epb_arena_block_bytes(epb_item_asked_bytes(store, *item));
     }
-    status = epb_room_allow(store, &growth, *item, now);
+    status = epb_store_quota_allow(store, &growth, *item, now);
     if (status != EPB_OK) {
         return status;
     }
@@ -244,7 +244,7 @@ epb_store_get(struct epb_store *store, struct epb_bytes key, const struct epb_ti
         epb_heap_change(&store->heap, &item->node,
                         epb_item_deadline(now, epb_item_extra(item)->ttl_ms));
     }
-    epb_item_look(item, now, view);
+    epb_item_get_view(item, now, view);
     return EPB_OK;
 }
 
@@ -257,7 +257,7 @@ epb_store_peek(const struct epb_store *store, struct epb_bytes key,
     if (item == NULL || epb_item_is_due(item, now)) {
         return EPB_NOT_FOUND;
     }
-    epb_item_look(item, now, view);
+    epb_item_get_view(item, now, view);
     return EPB_OK;
 }
 
@@ -281,7 +281,7 @@ epb_store_set(struct epb_store *store, const struct epb_write *write,
     }
     ttl_set(store, item, write->ttl_ms);
     epb_heap_change(&store->heap, &item->node, epb_item_deadline(now, write->ttl_ms));
-    epb_store_tell(store, EPB_EVENT_SET, item);
+    epb_store_notify(store, EPB_EVENT_SET, item);
     *version = epb_item_version(item);
     return EPB_OK;
 }
@@ -295,7 +295,7 @@ epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_ti
     if (item == NULL) {
         return false;
     }
-    epb_store_tell(store, EPB_EVENT_DEL, item);
+    epb_store_notify(store, EPB_EVENT_DEL, item);
     epb_item_remove(store, item);
     return true;
 }
@@ -364,7 +364,7 @@ epb_store_incr(struct epb_store *store, struct epb_bytes key, int64_t by, uint64
     status = put(store, &write, now, &item);
     epb_mem_wipe(text, sizeof(text));
     if (status == EPB_OK) {
-        epb_store_tell(store, EPB_EVENT_SET, item);
+        epb_store_notify(store, EPB_EVENT_SET, item);
         *result = number;
     }
     return status;

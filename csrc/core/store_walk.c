@@ -1,5 +1,5 @@
 /* Walks over the store, between whose parts it may change. */
-#include "store_item.h"
+#include "store_internal.h"
 
 /* Items of a part of the map that are deleted at a time. */
 #define CLEAR_ITEMS 64U
@@ -28,7 +28,7 @@ visit_each(void *context, void *item)
     if (epb_item_is_due(item, each->now) || !has_prefix(item, each->prefix)) {
         return true;
     }
-    epb_item_look(item, each->now, &view);
+    epb_item_get_view(item, each->now, &view);
     return each->visit(each->context, &view);
 }
 
@@ -51,7 +51,7 @@ walk_see(struct epb_store_walk *walk, const struct epb_item *item)
 
     if (epb_item_version(item) <= walk->version && !epb_item_is_due(item, &walk->began) &&
         has_prefix(item, walk->prefix)) {
-        epb_item_look(item, &walk->began, &view);
+        epb_item_get_view(item, &walk->began, &view);
         walk->visit(walk->context, &view);
     }
 }
@@ -154,7 +154,7 @@ delete_found(struct epb_store *store, const struct found *found,
         *deleted += is_live;
         epb_budget_spend(found->budget,
                          EPB_UNITS_VISIT + epb_item_value_bytes(item) / 1024);
-        epb_store_tell(store, is_live ? EPB_EVENT_DEL : EPB_EVENT_EXPIRE, item);
+        epb_store_notify(store, is_live ? EPB_EVENT_DEL : EPB_EVENT_EXPIRE, item);
         epb_item_remove(store, item);
     }
 }

@@ -356,19 +356,19 @@ go_on(struct epb_throttles *throttles, struct throttle *throttle,
 }
 
 static void
-wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+wait_withdraw(void *owner, struct epb_wait *wait, const struct epb_time *now)
 {
     struct turn *turn = wait->detail;
     struct throttle *throttle = turn->throttle;
 
     queue_leave(throttle, wait);
-    wake_set(keeper, throttle, now);
+    wake_set(owner, throttle, now);
 }
 
 static void
-wait_drop(void *keeper, struct epb_wait *wait)
+wait_drop(void *owner, struct epb_wait *wait)
 {
-    struct epb_throttles *throttles = keeper;
+    struct epb_throttles *throttles = owner;
 
     if (wait->detail != NULL) {
         epb_quota_release(throttles->quota, throttles->arena, wait->detail,
@@ -377,13 +377,13 @@ wait_drop(void *keeper, struct epb_wait *wait)
     }
 }
 
-static const struct epb_wait_keeper keeper_calls = {.withdraw = wait_withdraw,
-                                                    .drop = wait_drop};
+static const struct epb_wait_owner owner_calls = {.withdraw = wait_withdraw,
+                                                  .drop = wait_drop};
 
 /* The request goes to the end of the queue. */
 static enum epb_status
 queue_join(struct epb_throttles *throttles, struct throttle *throttle,
-           struct epb_party *party, const struct epb_request *request,
+           struct epb_peer *peer, const struct epb_request *request,
            const struct ask *ask, const struct epb_time *now)
 {
     struct epb_wait *wait;
@@ -401,7 +401,7 @@ queue_join(struct epb_throttles *throttles, struct throttle *throttle,
     if (status != EPB_OK) {
         return status;
     }
-    status = epb_wait_new(throttles->waits, party, request, &keeper_calls, throttles, now,
+    status = epb_wait_new(throttles->waits, peer, request, &owner_calls, throttles, now,
                           &wait);
     if (status != EPB_OK) {
         epb_quota_release(throttles->quota, throttles->arena, block, sizeof(struct turn));
@@ -423,7 +423,7 @@ queue_join(struct epb_throttles *throttles, struct throttle *throttle,
 /* The request is not allowed now, or others wait before it. */
 static enum epb_status
 refuse_or_wait(struct epb_throttles *throttles, struct throttle *throttle,
-               struct epb_party *party, const struct epb_request *request,
+               struct epb_peer *peer, const struct epb_request *request,
                const struct ask *ask, const struct epb_time *now,
                struct epb_throttle_answer *answer)
 {
@@ -439,11 +439,11 @@ refuse_or_wait(struct epb_throttles *throttles, struct throttle *throttle,
         return EPB_WAIT_TIMEOUT;
     }
     answer->waits = true;
-    return queue_join(throttles, throttle, party, request, ask, now);
+    return queue_join(throttles, throttle, peer, request, ask, now);
 }
 
 enum epb_status
-epb_throttle_take(struct epb_throttles *throttles, struct epb_party *party,
+epb_throttle_take(struct epb_throttles *throttles, struct epb_peer *peer,
                   const struct epb_request *request, const struct epb_time *now,
                   struct epb_throttle_answer *answer)
 {
@@ -463,7 +463,7 @@ epb_throttle_take(struct epb_throttles *throttles, struct epb_party *party,
 
     if (!ask_behind(throttle, before, &ask, now, &after, &made) ||
         (before > 0 && ask.cost > 0)) {
-        status = refuse_or_wait(throttles, throttle, party, request, &ask, now, &made);
+        status = refuse_or_wait(throttles, throttle, peer, request, &ask, now, &made);
     } else if (ask.cost > 0) {
         status = throttle_move(throttles, throttle, request->key, &ask, after, now);
     }

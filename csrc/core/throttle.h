@@ -53,7 +53,7 @@ epb_throttles_free(struct epb_throttles *throttles);
  * (`answer->waits`): EPB_WAIT_TIMEOUT, with the answer, when it could not come in time;
  * EPB_MAX_WAITERS, EPB_CONFLICT as epb_wait_new. */
 EPB_MUST_USE enum epb_status
-epb_throttle_take(struct epb_throttles *throttles, struct epb_party *party,
+epb_throttle_take(struct epb_throttles *throttles, struct epb_peer *peer,
                   const struct epb_request *request, const struct epb_time *now,
                   struct epb_throttle_answer *answer);
 /* What a wait that has finished with EPB_OK got. */

@@ -73,7 +73,7 @@ group_new(struct epb_waits *waits)
 
     if (group != NULL) {
         group->session = ++waits->last_session;
-        epb_list_init(&group->parties);
+        epb_list_init(&group->peers);
         epb_list_init(&group->holders);
     }
     return group;
@@ -82,7 +82,7 @@ group_new(struct epb_waits *waits)
 static void
 group_free_unused(struct epb_waits *waits, struct epb_group *group)
 {
-    if (!epb_list_empty(&group->parties)) {
+    if (!epb_list_empty(&group->peers)) {
         return;
     }
     EPB_ASSERT(epb_list_empty(&group->holders));
@@ -122,126 +122,126 @@ epb_group_get(struct epb_waits *waits, const uint8_t key[EPB_SESSION_KEY_BYTES],
 }
 
 bool
-epb_party_may_join(const struct epb_party *party)
+epb_peer_may_join(const struct epb_peer *peer)
 {
-    return party->group != NULL && epb_list_empty(&party->takes) &&
-           epb_list_empty(&party->losses) && party->ids.count == 0;
+    return peer->group != NULL && epb_list_empty(&peer->takes) &&
+           epb_list_empty(&peer->losses) && peer->ids.count == 0;
 }
 
 void
-epb_party_join(struct epb_waits *waits, struct epb_party *party, struct epb_group *group)
+epb_peer_join(struct epb_waits *waits, struct epb_peer *peer, struct epb_group *group)
 {
-    struct epb_group *left = party->group;
+    struct epb_group *left = peer->group;
 
-    EPB_ASSERT(epb_party_may_join(party));
-    epb_list_remove(&party->of_group);
-    epb_list_append(&group->parties, &party->of_group);
-    party->group = group;
+    EPB_ASSERT(epb_peer_may_join(peer));
+    epb_list_remove(&peer->of_group);
+    epb_list_append(&group->peers, &peer->of_group);
+    peer->group = group;
     group_free_unused(waits, left);
 }
 
 /* Parties */
 
-struct epb_party *
-epb_party_new(struct epb_waits *waits, void *user, bool sessionless)
+struct epb_peer *
+epb_peer_new(struct epb_waits *waits, void *user, bool sessionless)
 {
-    struct epb_party *party = epb_mem_table_alloc(sizeof(*party));
+    struct epb_peer *peer = epb_mem_table_alloc(sizeof(*peer));
 
-    if (party == NULL) {
+    if (peer == NULL) {
         return NULL;
     }
-    epb_mark_set(&party->mark, EPB_MARK_PARTY);
-    party->user = user;
-    epb_list_init(&party->of_group);
+    epb_mark_set(&peer->mark, EPB_MARK_PEER);
+    peer->user = user;
+    epb_list_init(&peer->of_group);
     if (!sessionless) {
-        party->group = group_new(waits);
-        if (party->group == NULL) {
-            epb_mem_table_free(party);
+        peer->group = group_new(waits);
+        if (peer->group == NULL) {
+            epb_mem_table_free(peer);
             return NULL;
         }
-        epb_list_append(&party->group->parties, &party->of_group);
+        epb_list_append(&peer->group->peers, &peer->of_group);
     }
-    epb_list_init(&party->waiting);
-    epb_list_init(&party->finished);
-    epb_list_init(&party->events);
-    epb_list_init(&party->watchers);
-    epb_list_init(&party->takes);
-    epb_list_init(&party->losses);
-    epb_list_init(&party->of_leaving);
-    epb_tree_init(&party->ids, waits->seed ^ (uint64_t)(uintptr_t)party);
-    return party;
+    epb_list_init(&peer->waiting);
+    epb_list_init(&peer->finished);
+    epb_list_init(&peer->events);
+    epb_list_init(&peer->watchers);
+    epb_list_init(&peer->takes);
+    epb_list_init(&peer->losses);
+    epb_list_init(&peer->of_leaving);
+    epb_tree_init(&peer->ids, waits->seed ^ (uint64_t)(uintptr_t)peer);
+    return peer;
 }
 
 static struct epb_wait *
 first_of(const struct epb_list *list)
 {
     return epb_list_empty(list) ? NULL
-                                : EPB_LIST_ITEM(list->next, struct epb_wait, of_party);
+                                : EPB_LIST_ITEM(list->next, struct epb_wait, of_peer);
 }
 
 static void
 undo(struct epb_waits *waits, struct epb_wait *wait, const struct epb_time *now)
 {
-    epb_list_remove(&wait->of_party);
+    epb_list_remove(&wait->of_peer);
     if (wait->calls->undo != NULL) {
-        wait->calls->undo(wait->keeper, wait, now);
+        wait->calls->undo(wait->owner, wait, now);
     }
     epb_wait_free(waits, wait);
 }
 
 bool
-epb_party_withdraw(struct epb_waits *waits, struct epb_party *party,
-                   const struct epb_time *now, struct epb_budget *budget)
+epb_peer_withdraw(struct epb_waits *waits, struct epb_peer *peer,
+                  const struct epb_time *now, struct epb_budget *budget)
 {
     struct epb_wait *wait;
 
-    party->leaving = true;
-    while ((wait = first_of(&party->waiting)) != NULL && !epb_budget_spent(budget)) {
+    peer->leaving = true;
+    while ((wait = first_of(&peer->waiting)) != NULL && !epb_budget_spent(budget)) {
         epb_budget_spend(budget, 4 * EPB_UNITS_VISIT);
-        wait->calls->withdraw(wait->keeper, wait, now);
+        wait->calls->withdraw(wait->owner, wait, now);
         epb_wait_free(waits, wait);
     }
-    while ((wait = first_of(&party->finished)) != NULL && !epb_budget_spent(budget)) {
+    while ((wait = first_of(&peer->finished)) != NULL && !epb_budget_spent(budget)) {
         epb_budget_spend(budget, 3 * EPB_UNITS_VISIT);
         undo(waits, wait, now);
     }
-    return epb_list_empty(&party->waiting) && epb_list_empty(&party->finished);
+    return epb_list_empty(&peer->waiting) && epb_list_empty(&peer->finished);
 }
 
 void
-epb_party_free(struct epb_waits *waits, struct epb_party *party)
+epb_peer_free(struct epb_waits *waits, struct epb_peer *peer)
 {
-    EPB_ASSERT(party->ids.count == 0 && epb_list_empty(&party->events) &&
-               epb_list_empty(&party->watchers) && epb_list_empty(&party->takes) &&
-               epb_list_empty(&party->losses) && epb_list_empty(&party->waiting) &&
-               epb_list_empty(&party->finished) && epb_list_empty(&party->of_leaving) &&
-               party->watcher_count == 0 && party->job == NULL);
-    epb_mark_clear(&party->mark, EPB_MARK_PARTY);
-    if (party->group != NULL) {
-        epb_list_remove(&party->of_group);
-        group_free_unused(waits, party->group);
+    EPB_ASSERT(peer->ids.count == 0 && epb_list_empty(&peer->events) &&
+               epb_list_empty(&peer->watchers) && epb_list_empty(&peer->takes) &&
+               epb_list_empty(&peer->losses) && epb_list_empty(&peer->waiting) &&
+               epb_list_empty(&peer->finished) && epb_list_empty(&peer->of_leaving) &&
+               peer->watcher_count == 0 && peer->job == NULL);
+    epb_mark_clear(&peer->mark, EPB_MARK_PEER);
+    if (peer->group != NULL) {
+        epb_list_remove(&peer->of_group);
+        group_free_unused(waits, peer->group);
     }
-    epb_mem_table_free(party);
+    epb_mem_table_free(peer);
 }
 
 void
-epb_party_ready(struct epb_waits *waits, struct epb_party *party)
+epb_peer_ready(struct epb_waits *waits, struct epb_peer *peer)
 {
-    EPB_MARK_CHECK(party, EPB_MARK_PARTY);
-    if (!party->told && !party->leaving) {
-        party->told = true;
+    EPB_MARK_CHECK(peer, EPB_MARK_PEER);
+    if (!peer->told && !peer->leaving) {
+        peer->told = true;
         waits->calling = true;
-        waits->on_ready(waits->context, party->user);
+        waits->on_ready(waits->context, peer->user);
         waits->calling = false;
     }
 }
 
 void
-epb_party_look_again(struct epb_party *party)
+epb_peer_recheck(struct epb_peer *peer)
 {
-    party->told = party->told &&
-                  (!epb_list_empty(&party->finished) || !epb_list_empty(&party->events) ||
-                   !epb_list_empty(&party->losses) || party->job != NULL);
+    peer->told = peer->told &&
+                 (!epb_list_empty(&peer->finished) || !epb_list_empty(&peer->events) ||
+                  !epb_list_empty(&peer->losses) || peer->job != NULL);
 }
 
 bool
@@ -264,7 +264,7 @@ start(struct epb_waits *waits, struct epb_wait *wait)
 {
     wait->waiting = true;
     wait->status = EPB_OK;
-    epb_list_append(&wait->party->waiting, &wait->of_party);
+    epb_list_append(&wait->peer->waiting, &wait->of_peer);
     epb_tree_insert(&waits->deadlines, &wait->by_due, wait->due_mono_ms, wait->serial);
 }
 
@@ -272,7 +272,7 @@ static void
 stop(struct epb_waits *waits, struct epb_wait *wait)
 {
     wait->waiting = false;
-    epb_list_remove(&wait->of_party);
+    epb_list_remove(&wait->of_peer);
     epb_list_remove(&wait->of_queue);
     epb_tree_remove(&waits->deadlines, &wait->by_due);
 }
@@ -284,15 +284,15 @@ is_full(const struct epb_waits *waits)
 }
 
 enum epb_status
-epb_wait_new(struct epb_waits *waits, struct epb_party *party,
-             const struct epb_request *request, const struct epb_wait_keeper *calls,
-             void *keeper, const struct epb_time *now, struct epb_wait **out)
+epb_wait_new(struct epb_waits *waits, struct epb_peer *peer,
+             const struct epb_request *request, const struct epb_wait_owner *calls,
+             void *owner, const struct epb_time *now, struct epb_wait **out)
 {
     struct epb_wait *wait;
     void *block;
     enum epb_status status;
 
-    if (request->id == 0 || epb_wait_has(waits, party, request->id)) {
+    if (request->id == 0 || epb_wait_has(waits, peer, request->id)) {
         return EPB_CONFLICT;
     }
     if (is_full(waits)) {
@@ -304,16 +304,16 @@ epb_wait_new(struct epb_waits *waits, struct epb_party *party,
     }
     wait = block;
     epb_mark_set(&wait->mark, EPB_MARK_WAIT);
-    wait->party = party;
+    wait->peer = peer;
     wait->calls = calls;
-    wait->keeper = keeper;
+    wait->owner = owner;
     wait->serial = ++waits->last_serial;
     wait->since_mono_ms = now->mono_ms;
     wait->due_mono_ms = due_of(request, now);
     wait->id = request->id;
     wait->action = request->action;
     epb_list_init(&wait->of_queue);
-    epb_tree_insert(&party->ids, &wait->by_id, wait->id, 0);
+    epb_tree_insert(&peer->ids, &wait->by_id, wait->id, 0);
     start(waits, wait);
     *out = wait;
     return EPB_OK;
@@ -326,25 +326,25 @@ epb_wait_finish(struct epb_waits *waits, struct epb_wait *wait, enum epb_status 
     EPB_ASSERT(wait->waiting);
     stop(waits, wait);
     wait->status = status;
-    epb_list_append(&wait->party->finished, &wait->of_party);
-    epb_party_ready(waits, wait->party);
+    epb_list_append(&wait->peer->finished, &wait->of_peer);
+    epb_peer_ready(waits, wait->peer);
 }
 
 void
 epb_wait_again(struct epb_waits *waits, struct epb_wait *wait)
 {
-    EPB_ASSERT(!wait->waiting && epb_list_empty(&wait->of_party));
+    EPB_ASSERT(!wait->waiting && epb_list_empty(&wait->of_peer));
     start(waits, wait);
 }
 
 struct epb_wait *
-epb_wait_pop(struct epb_waits *waits, struct epb_party *party)
+epb_wait_pop(struct epb_waits *waits, struct epb_peer *peer)
 {
-    struct epb_wait *wait = first_of(&party->finished);
+    struct epb_wait *wait = first_of(&peer->finished);
 
     (void)waits;
     if (wait != NULL) {
-        epb_list_remove(&wait->of_party);
+        epb_list_remove(&wait->of_peer);
     }
     return wait;
 }
@@ -354,36 +354,36 @@ epb_wait_free(struct epb_waits *waits, struct epb_wait *wait)
 {
     EPB_MARK_CHECK(wait, EPB_MARK_WAIT);
     if (wait->calls->drop != NULL) {
-        wait->calls->drop(wait->keeper, wait);
+        wait->calls->drop(wait->owner, wait);
     }
     if (wait->waiting) {
         stop(waits, wait);
     }
-    EPB_ASSERT(epb_list_empty(&wait->of_party) && epb_list_empty(&wait->of_queue));
+    EPB_ASSERT(epb_list_empty(&wait->of_peer) && epb_list_empty(&wait->of_queue));
     epb_mark_clear(&wait->mark, EPB_MARK_WAIT);
-    epb_tree_remove(&wait->party->ids, &wait->by_id);
+    epb_tree_remove(&wait->peer->ids, &wait->by_id);
     epb_quota_release(waits->quota, waits->arena, wait, sizeof(*wait));
 }
 
 bool
 epb_wait_is_leaving(const struct epb_waits *waits, const struct epb_wait *wait)
 {
-    return waits->ending || wait->party->leaving;
+    return waits->ending || wait->peer->leaving;
 }
 
 static struct epb_wait *
-find(const struct epb_party *party, uint32_t id)
+find(const struct epb_peer *peer, uint32_t id)
 {
-    struct epb_tree_node *node = epb_tree_find(&party->ids, id, 0);
+    struct epb_tree_node *node = epb_tree_find(&peer->ids, id, 0);
 
     return node == NULL ? NULL : EPB_TREE_ITEM(node, struct epb_wait, by_id);
 }
 
 bool
-epb_wait_has(const struct epb_waits *waits, const struct epb_party *party, uint32_t id)
+epb_wait_has(const struct epb_waits *waits, const struct epb_peer *peer, uint32_t id)
 {
     (void)waits;
-    return find(party, id) != NULL;
+    return find(peer, id) != NULL;
 }
 
 /* Unfulfilled ends */
@@ -392,15 +392,15 @@ static void
 end(struct epb_waits *waits, struct epb_wait *wait, enum epb_status status,
     const struct epb_time *now)
 {
-    wait->calls->withdraw(wait->keeper, wait, now);
+    wait->calls->withdraw(wait->owner, wait, now);
     epb_wait_finish(waits, wait, status);
 }
 
 bool
-epb_wait_cancel(struct epb_waits *waits, struct epb_party *party, uint32_t id,
+epb_wait_cancel(struct epb_waits *waits, struct epb_peer *peer, uint32_t id,
                 const struct epb_time *now)
 {
-    struct epb_wait *wait = find(party, id);
+    struct epb_wait *wait = find(peer, id);
 
     if (wait == NULL || !wait->waiting) {
         return false;

@@ -26,17 +26,17 @@ struct prefix {
 
 /* Which watcher, as the key of a map. */
 struct name {
-    const struct epb_party *party;
+    const struct epb_peer *peer;
     uint64_t id;
 };
 
 struct watcher {
     struct name name;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct prefix *prefix;
-    struct epb_list of_party;
+    struct epb_list of_peer;
     struct epb_list of_prefix; /* in its watchers, or silent ones */
-    struct epb_list of_events; /* in the party's events while it has some */
+    struct epb_list of_events; /* in the peer's events while it has some */
     struct epb_buf queue;      /* packed events */
     uint32_t count;            /* of them */
     uint32_t mark;
@@ -136,28 +136,28 @@ group_get(struct epb_watches *watches, struct epb_bytes key, struct group **out)
 }
 
 static void
-wait_withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+wait_withdraw(void *owner, struct epb_wait *wait, const struct epb_time *now)
 {
-    (void)keeper;
+    (void)owner;
     (void)now;
     epb_list_remove(&wait->of_queue);
 }
 
 static void
-wait_drop(void *keeper, struct epb_wait *wait)
+wait_drop(void *owner, struct epb_wait *wait)
 {
     struct group *group = group_of(wait);
 
     wait->detail = NULL;
     group->members--;
-    group_free_unused(keeper, group);
+    group_free_unused(owner, group);
 }
 
-static const struct epb_wait_keeper keeper_calls = {.withdraw = wait_withdraw,
-                                                    .drop = wait_drop};
+static const struct epb_wait_owner owner_calls = {.withdraw = wait_withdraw,
+                                                  .drop = wait_drop};
 
 enum epb_status
-epb_watch_wait_for(struct epb_watches *watches, struct epb_party *party,
+epb_watch_wait_for(struct epb_watches *watches, struct epb_peer *peer,
                    const struct epb_request *request, const struct epb_time *now)
 {
     struct group *group;
@@ -168,7 +168,7 @@ epb_watch_wait_for(struct epb_watches *watches, struct epb_party *party,
         return status;
     }
     status =
-        epb_wait_new(watches->waits, party, request, &keeper_calls, watches, now, &wait);
+        epb_wait_new(watches->waits, peer, request, &owner_calls, watches, now, &wait);
     if (status != EPB_OK) {
         group_free_unused(watches, group);
         return status;
@@ -300,10 +300,9 @@ watcher_hush(struct epb_watches *watches, struct watcher *watcher)
 /* Watchers */
 
 static struct watcher *
-watcher_find(const struct epb_watches *watches, const struct epb_party *party,
-             uint32_t id)
+watcher_find(const struct epb_watches *watches, const struct epb_peer *peer, uint32_t id)
 {
-    const struct name name = {party, id};
+    const struct name name = {peer, id};
 
     return epb_map_find(watches->watchers,
                         (struct epb_bytes){(const uint8_t *)&name, sizeof(name)});
@@ -311,7 +310,7 @@ watcher_find(const struct epb_watches *watches, const struct epb_party *party,
 
 /* A watcher in the map, without a prefix yet. */
 static enum epb_status
-watcher_new(struct epb_watches *watches, struct epb_party *party, uint32_t id,
+watcher_new(struct epb_watches *watches, struct epb_peer *peer, uint32_t id,
             struct watcher **out)
 {
     struct watcher *watcher;
@@ -324,9 +323,9 @@ watcher_new(struct epb_watches *watches, struct epb_party *party, uint32_t id,
     }
     watcher = block;
     epb_mark_set(&watcher->mark, EPB_MARK_WATCHER);
-    watcher->name = (struct name){party, id};
-    watcher->party = party;
-    epb_list_init(&watcher->of_party);
+    watcher->name = (struct name){peer, id};
+    watcher->peer = peer;
+    epb_list_init(&watcher->of_peer);
     epb_list_init(&watcher->of_prefix);
     epb_list_init(&watcher->of_events);
     epb_buf_init(&watcher->queue, EPB_WATCH_BYTES);
@@ -334,7 +333,7 @@ watcher_new(struct epb_watches *watches, struct epb_party *party, uint32_t id,
     if (status == EPB_OK) {
         status = epb_waits_count_in(watches->waits);
         if (status == EPB_OK) {
-            party->watcher_count++;
+            peer->watcher_count++;
             *out = watcher;
             return EPB_OK;
         }
@@ -369,8 +368,8 @@ watcher_free(struct epb_watches *watches, struct watcher *watcher)
     epb_mark_clear(&watcher->mark, EPB_MARK_WATCHER);
     epb_map_remove(watches->watchers, watcher);
     epb_waits_count_out(watches->waits);
-    watcher->party->watcher_count--;
-    epb_list_remove(&watcher->of_party);
+    watcher->peer->watcher_count--;
+    epb_list_remove(&watcher->of_peer);
     epb_list_remove(&watcher->of_events);
     queue_drop(watches, watcher);
     if (watcher->prefix != NULL) {
@@ -381,20 +380,20 @@ watcher_free(struct epb_watches *watches, struct watcher *watcher)
 }
 
 enum epb_status
-epb_watch_add(struct epb_watches *watches, struct epb_party *party,
+epb_watch_add(struct epb_watches *watches, struct epb_peer *peer,
               const struct epb_request *request)
 {
     struct watcher *watcher;
     enum epb_status status;
 
-    if (request->id == 0 || epb_watch_has(watches, party, request->id) ||
-        epb_wait_has(watches->waits, party, request->id)) {
+    if (request->id == 0 || epb_watch_has(watches, peer, request->id) ||
+        epb_wait_has(watches->waits, peer, request->id)) {
         return EPB_CONFLICT;
     }
-    if (party->watcher_count == EPB_WATCHES_MAX) {
+    if (peer->watcher_count == EPB_WATCHES_MAX) {
         return EPB_MAX_WAITERS;
     }
-    status = watcher_new(watches, party, request->id, &watcher);
+    status = watcher_new(watches, peer, request->id, &watcher);
     if (status != EPB_OK) {
         return status;
     }
@@ -404,40 +403,39 @@ epb_watch_add(struct epb_watches *watches, struct epb_party *party,
         return status;
     }
     watcher_listen(watches, watcher);
-    epb_list_append(&party->watchers, &watcher->of_party);
+    epb_list_append(&peer->watchers, &watcher->of_peer);
     return EPB_OK;
 }
 
 bool
-epb_watch_has(const struct epb_watches *watches, const struct epb_party *party,
-              uint32_t id)
+epb_watch_has(const struct epb_watches *watches, const struct epb_peer *peer, uint32_t id)
 {
-    return !epb_list_empty(&party->watchers) && watcher_find(watches, party, id) != NULL;
+    return !epb_list_empty(&peer->watchers) && watcher_find(watches, peer, id) != NULL;
 }
 
 bool
-epb_watch_cancel(struct epb_watches *watches, struct epb_party *party, uint32_t id)
+epb_watch_cancel(struct epb_watches *watches, struct epb_peer *peer, uint32_t id)
 {
     epb_watch_forget(watches);
-    if (!epb_watch_has(watches, party, id)) {
+    if (!epb_watch_has(watches, peer, id)) {
         return false;
     }
-    watcher_free(watches, watcher_find(watches, party, id));
+    watcher_free(watches, watcher_find(watches, peer, id));
     return true;
 }
 
 bool
-epb_watch_leave(struct epb_watches *watches, struct epb_party *party,
+epb_watch_leave(struct epb_watches *watches, struct epb_peer *peer,
                 struct epb_budget *budget)
 {
     epb_watch_forget(watches);
-    while (!epb_list_empty(&party->watchers)) {
+    while (!epb_list_empty(&peer->watchers)) {
         if (epb_budget_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
         watcher_free(watches,
-                     EPB_LIST_ITEM(party->watchers.next, struct watcher, of_party));
+                     EPB_LIST_ITEM(peer->watchers.next, struct watcher, of_peer));
     }
     return true;
 }
@@ -498,8 +496,8 @@ watcher_tell(struct epb_watches *watches, struct watcher *watcher,
         epb_list_append(&watcher->prefix->silent, &watcher->of_prefix);
     }
     if (epb_list_empty(&watcher->of_events)) {
-        epb_list_append(&watcher->party->events, &watcher->of_events);
-        epb_party_ready(watches->waits, watcher->party);
+        epb_list_append(&watcher->peer->events, &watcher->of_events);
+        epb_peer_ready(watches->waits, watcher->peer);
     }
 }
 
@@ -593,21 +591,21 @@ watcher_take(struct epb_watches *watches, struct watcher *watcher, size_t max_by
 }
 
 bool
-epb_watch_next(struct epb_watches *watches, struct epb_party *party, size_t max_bytes,
+epb_watch_next(struct epb_watches *watches, struct epb_peer *peer, size_t max_bytes,
                uint32_t *id, struct epb_bytes *packed)
 {
     struct watcher *watcher;
 
     epb_watch_forget(watches);
-    if (epb_list_empty(&party->events)) {
+    if (epb_list_empty(&peer->events)) {
         return false;
     }
-    watcher = EPB_LIST_ITEM(party->events.next, struct watcher, of_events);
+    watcher = EPB_LIST_ITEM(peer->events.next, struct watcher, of_events);
     epb_list_remove(&watcher->of_events);
     *id = (uint32_t)watcher->name.id;
     *packed = watcher_take(watches, watcher, max_bytes);
     if (watcher->count > 0) {
-        epb_list_append(&party->events, &watcher->of_events);
+        epb_list_append(&peer->events, &watcher->of_events);
     }
     return true;
 }

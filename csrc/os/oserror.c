@@ -38,7 +38,7 @@ epb_os_error_from(int system_error)
 }
 
 const char *
-epb_io_libuv_version(void)
+epb_os_libuv_version(void)
 {
     return uv_version_string();
 }

@@ -15,6 +15,6 @@ int
 epb_os_error_from(int system_error);
 /* The version of the libuv inside, "1.2.3". Static storage. */
 const char *
-epb_io_libuv_version(void);
+epb_os_libuv_version(void);
 
 #endif

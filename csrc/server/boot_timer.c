@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../os/room.h"
+#include "../os/uv_reserve.h"
 
 #define MS_A_S 1000U
 #define NS_A_MS 1000000U
@@ -53,12 +53,12 @@ epb_boot_timer_open(struct epb_boot_timer *timer, uv_loop_t *loop)
     }
     timer->fd = fd;
     timer->poll.data = timer;
-    error = epb_room_for_fd(loop, fd);
+    error = epb_uv_reserve_fd(loop, fd);
     if (error == 0) {
         error = uv_poll_start(&timer->poll, UV_READABLE, on_due);
     }
     /* To start takes the descriptor out of the kernel's queue again. */
-    return error == 0 ? epb_room_for_fd(loop, fd) : error;
+    return error == 0 ? epb_uv_reserve_fd(loop, fd) : error;
 }
 
 void

@@ -3,14 +3,14 @@
 
 #include "../base/mem.h"
 #include "../base/sys.h"
-#include "../os/room.h"
+#include "../os/uv_reserve.h"
 #include "endpoint.h"
 
 /* A session bounds its own output well below. */
 #define UNSENT_LIMIT_BYTES (256U * 1024U * 1024U)
 #define DISCARD_MAX_BYTES (4U * 1024U * 1024U)
 
-struct epb_conn_pipes {
+struct epb_conn_pipe_pair {
     uv_pipe_t in;
     uv_pipe_t out;
 };
@@ -218,7 +218,7 @@ resume_reading(struct epb_conn *conn)
     if (!conn->lingering && epb_session_closing(conn->session)) {
         return;
     }
-    if (epb_room_for_pipe(conn->in) == 0 &&
+    if (epb_uv_reserve_pipe(conn->in) == 0 &&
         uv_read_start((uv_stream_t *)conn->in, on_alloc, on_read) == 0) {
         conn->reading = true;
     } else {
@@ -251,7 +251,7 @@ on_written(uv_write_t *write, int error)
 static bool
 write_later(struct epb_conn *conn, struct epb_bytes rest)
 {
-    if (epb_room_for_pipe(conn->out) != 0) {
+    if (epb_uv_reserve_pipe(conn->out) != 0) {
         return false;
     }
     if (epb_buf_append(&conn->unsent, rest.data, rest.size_bytes) != EPB_OK) {
@@ -305,7 +305,7 @@ flush(struct epb_conn *conn)
 }
 
 void
-epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes)
+epb_conn_write_refusal(struct epb_conn *conn, struct epb_bytes bytes)
 {
     (void)try_write(conn, bytes);
 }
@@ -315,25 +315,26 @@ epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes)
 /* Passes the ends of new pipes with what there is to write. When it can't, the peer gets
  * its reply without them. */
 static void
-pass_pipes(struct epb_conn *conn)
+pass_pipe_pair(struct epb_conn *conn)
 {
     struct epb_pipe_ends peers = EPB_PIPE_NO_ENDS;
     int sent = 0;
 
     if (conn->pipes != NULL || conn->writing ||
         conn->owner->piped_count == EPB_CONN_PIPED_MAX ||
-        epb_pipes_make(&conn->ends, &peers) != 0) {
+        epb_pipe_pair_make(&conn->ends, &peers) != 0) {
         return;
     }
     uv_loop_t *loop = conn->socket.loop;
     conn->pipes = epb_mem_table_alloc(sizeof(*conn->pipes));
-    if (conn->pipes != NULL && epb_room_for_fd(loop, conn->ends.in) == 0 &&
-        epb_room_for_fd(loop, conn->ends.out) == 0) {
-        sent = epb_pipes_pass(&conn->socket, epb_session_output(conn->session), &peers);
+    if (conn->pipes != NULL && epb_uv_reserve_fd(loop, conn->ends.in) == 0 &&
+        epb_uv_reserve_fd(loop, conn->ends.out) == 0) {
+        sent =
+            epb_pipe_pair_pass(&conn->socket, epb_session_output(conn->session), &peers);
     }
-    epb_pipes_close(&peers);
+    epb_pipe_pair_close(&peers);
     if (sent <= 0) {
-        epb_pipes_close(&conn->ends);
+        epb_pipe_pair_close(&conn->ends);
         epb_mem_table_free(conn->pipes);
         conn->pipes = NULL;
         return;
@@ -341,7 +342,7 @@ pass_pipes(struct epb_conn *conn)
     conn->owner->piped_count++;
     conn->owner->bytes_out += (size_t)sent;
     epb_session_sent(conn->session, (size_t)sent);
-    epb_session_pipes_passed(conn->session);
+    epb_session_pipe_pair_passed(conn->session);
 }
 
 static void
@@ -378,7 +379,7 @@ on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
 }
 
 static bool
-is_on_pipes(const struct epb_conn *conn)
+is_on_pipe_pair(const struct epb_conn *conn)
 {
     return conn->in != &conn->socket;
 }
@@ -418,7 +419,7 @@ go_over(struct epb_conn *conn)
     conn->out = &conn->pipes->out;
     conn->gone = conn->ended;
     conn->ended = false;
-    return conn->gone || (epb_room_for_pipe(&conn->socket) == 0 &&
+    return conn->gone || (epb_uv_reserve_pipe(&conn->socket) == 0 &&
                           uv_read_start((uv_stream_t *)&conn->socket, on_socket_alloc,
                                         on_socket_read) == 0);
 }
@@ -448,7 +449,7 @@ change_way(struct epb_conn *conn)
     if (conn->reading) {
         stop_reading(conn);
     }
-    if (is_on_pipes(conn)) {
+    if (is_on_pipe_pair(conn)) {
         go_back(conn);
     } else {
         changed = go_over(conn);
@@ -462,7 +463,7 @@ static void
 begin_change(struct epb_conn *conn)
 {
     conn->changing = true;
-    if (is_on_pipes(conn)) {
+    if (is_on_pipe_pair(conn)) {
         (void)uv_read_stop((uv_stream_t *)&conn->socket);
     }
 }
@@ -471,8 +472,8 @@ static void
 heed_wishes(struct epb_conn *conn)
 {
     switch (epb_session_asks(conn->session)) {
-    case EPB_SESSION_ASKS_FOR_PIPES:
-        pass_pipes(conn);
+    case EPB_SESSION_ASKS_FOR_PIPE_PAIR:
+        pass_pipe_pair(conn);
         break;
     case EPB_SESSION_CHANGES_WAY:
         begin_change(conn);
@@ -486,7 +487,7 @@ heed_wishes(struct epb_conn *conn)
 static bool
 has_left_all(const struct epb_conn *conn)
 {
-    return conn->gone && !conn->ended && epb_pipes_drained(conn->in);
+    return conn->gone && !conn->ended && epb_pipe_pair_is_drained(conn->in);
 }
 
 /* Life */
@@ -521,7 +522,7 @@ static enum epb_conn_next
 finish(struct epb_conn *conn, const struct epb_time *now)
 {
     /* What is in a pipe stays there until it is read. */
-    if (conn->ended || is_on_pipes(conn)) {
+    if (conn->ended || is_on_pipe_pair(conn)) {
         return EPB_CONN_DONE;
     }
     conn->lingering = true;
@@ -666,7 +667,7 @@ epb_conn_close(struct epb_conn *conn)
     if (conn->pipes != NULL) {
         conn->owner->piped_count--;
     }
-    epb_pipes_close(&conn->ends);
+    epb_pipe_pair_close(&conn->ends);
     if (conn->handles != 1) {
         uv_close((uv_handle_t *)&conn->pipes->in, on_closed);
         uv_close((uv_handle_t *)&conn->pipes->out, on_closed);

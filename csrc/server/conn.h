@@ -16,8 +16,8 @@
  * `unsent` and written by libuv. As soon as more than EPB_CONN_UNSENT_BYTES wait for the
  * peer, its requests are neither read nor worked on until it has read replies.
  *
- * A peer may ask for pipes (os/pipes.h). They are made, and the peer's ends passed with
- * the reply, if there are few such connections (EPB_CONN_PIPED_MAX) and nothing else
+ * A peer may ask for pipes (os/pipe_pair.h). They are made, and the peer's ends passed
+ * with the reply, if there are few such connections (EPB_CONN_PIPED_MAX) and nothing else
  * waits to be written; if not, the reply comes without them. Whoever has got them says
  * that it goes over: the reply to that is the last of the socket, both ways, and what
  * follows is in the pipes. Of the socket it is then only watched whether it ends, which
@@ -42,7 +42,7 @@
 
 #include "../base/buf.h"
 #include "../base/list.h"
-#include "../os/pipes.h"
+#include "../os/pipe_pair.h"
 #include "../wire/session.h"
 
 #define EPB_CONN_UNSENT_BYTES (1024U * 1024U)
@@ -111,21 +111,21 @@ struct epb_conn {
     uint64_t linger_ms;
     bool reading;
     bool writing;
-    bool broken;                  /* the socket failed, or both sides are through */
-    bool ended;                   /* the peer will send no more */
-    bool end_told;                /* the session knows */
-    bool half_open;               /* it goes on all the same */
-    bool lingering;               /* all is said; waiting for the peer to close */
-    bool closed;                  /* given up by its owner, who hears of it no more */
-    bool guarded;                 /* descriptors may come through the socket (rights.h) */
-    bool changing;                /* over to the pipes, or back, when all is written */
-    bool gone;                    /* on pipes: the socket has ended */
-    struct epb_pipe_ends ends;    /* ours of the pipes passed, until they are opened */
-    struct epb_conn_pipes *pipes; /* once it has passed some; counted by the owner */
-    uv_pipe_t *in;                /* what is read: the socket, or a pipe */
-    uv_pipe_t *out;               /* what is written to */
-    unsigned handles;             /* that are open */
-    ssize_t guarded_read;         /* of the guarded socket: what on_read will find */
+    bool broken;               /* the socket failed, or both sides are through */
+    bool ended;                /* the peer will send no more */
+    bool end_told;             /* the session knows */
+    bool half_open;            /* it goes on all the same */
+    bool lingering;            /* all is said; waiting for the peer to close */
+    bool closed;               /* given up by its owner, who hears of it no more */
+    bool guarded;              /* descriptors may come through the socket (rights.h) */
+    bool changing;             /* over to the pipes, or back, when all is written */
+    bool gone;                 /* on pipes: the socket has ended */
+    struct epb_pipe_ends ends; /* ours of the pipes passed, until they are opened */
+    struct epb_conn_pipe_pair *pipes; /* once it has passed some; counted by the owner */
+    uv_pipe_t *in;                    /* what is read: the socket, or a pipe */
+    uv_pipe_t *out;                   /* what is written to */
+    unsigned handles;                 /* that are open */
+    ssize_t guarded_read;             /* of the guarded socket: what on_read will find */
     uv_pipe_t socket;
     uv_write_t write;
     uv_shutdown_t shutdown;
@@ -148,7 +148,7 @@ bool
 epb_conn_quiet(const struct epb_conn *conn);
 /* Writes a few bytes, as far as they fit, before closing: a refusal. */
 void
-epb_conn_say(struct epb_conn *conn, struct epb_bytes bytes);
+epb_conn_write_refusal(struct epb_conn *conn, struct epb_bytes bytes);
 /* Wipes, closes, and frees once the loop's callback has run. It is in no list any more.
  */
 void

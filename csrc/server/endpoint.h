@@ -9,11 +9,11 @@
  * - elsewhere: a private directory (0700), bind in it, listen, rename
  *
  * A visible name therefore always listens, and "connection refused" means that its broker
- * is dead, for the kernel that it runs in (stale.h). The random name is broker-<32
- * hex>.sock in ${TMPDIR:-/tmp}. Opening an endpoint also removes such sockets of our own
- * user whose brokers are dead. A fixed name is guarded by a lock file held for life,
- * which tells which kernel's boot the broker belongs to. Only what is still our socket or
- * our lock (device, inode) is ever removed.
+ * is dead, for the kernel that it runs in (endpoint_stale.h). The random name is
+ * broker-<32 hex>.sock in ${TMPDIR:-/tmp}. Opening an endpoint also removes such sockets
+ * of our own user whose brokers are dead. A fixed name is guarded by a lock file held for
+ * life, which tells which kernel's boot the broker belongs to. Only what is still our
+ * socket or our lock (device, inode) is ever removed.
  *
  * Windows: a named pipe, first instance only, open to its owner and SYSTEM, closed to the
  * network.
@@ -57,7 +57,7 @@ const char *
 epb_endpoint_path(const struct epb_endpoint *endpoint);
 /* How many sockets of dead brokers were removed. */
 unsigned
-epb_endpoint_stale(const struct epb_endpoint *endpoint);
+epb_endpoint_stale_removed(const struct epb_endpoint *endpoint);
 EPB_MUST_USE int
 epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
                     epb_endpoint_fn on_connection, void *context);

@@ -17,10 +17,10 @@
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../os/rights.h"
-#include "../os/room.h"
 #include "../os/socket.h"
-#include "ending.h"
-#include "stale.h"
+#include "../os/uv_reserve.h"
+#include "endpoint_stale.h"
+#include "exit_hook.h"
 
 #define BACKLOG 1024
 #define PIPE_ID_MAX 64U
@@ -94,7 +94,7 @@ random_name(char out[EPB_SOCKET_NAME_HEX + 1])
     char boot[EPB_BOOT_HEX + 1];
     int error = random_hex(out);
 
-    if (error == 0 && epb_stale_boot(boot)) {
+    if (error == 0 && epb_endpoint_stale_boot(boot)) {
         memcpy(out, boot, EPB_SOCKET_BOOT_HEX);
     }
     return error;
@@ -278,7 +278,7 @@ claim_lock(struct epb_endpoint *endpoint)
     char record[RECORD_BYTES + 1];
     char found[RECORD_BYTES + 2] = "";
     struct stat status;
-    bool known = epb_stale_boot(boot);
+    bool known = epb_endpoint_stale_boot(boot);
 
     (void)snprintf(record, sizeof(record), RECORD_FORMAT, known ? boot : "");
     ssize_t size = pread(endpoint->lock_fd, found, sizeof(found) - 1, 0);
@@ -338,7 +338,7 @@ note_identity(struct epb_endpoint *endpoint, const char *path)
 static bool
 take_over(const struct epb_endpoint *endpoint)
 {
-    return endpoint->inherits && epb_stale_remove(endpoint->path);
+    return endpoint->inherits && epb_endpoint_stale_remove(endpoint->path);
 }
 
 /* Gives the bound file its final name, which must be free, or left by a broker that is
@@ -573,7 +573,7 @@ remove_all_names(void)
 static void
 remember(struct epb_endpoint *endpoint)
 {
-    epb_ending_watch(remove_all_names);
+    epb_exit_hook_watch(remove_all_names);
     take_list();
     epb_list_append(&open_endpoints, &endpoint->open);
     leave_list();
@@ -605,7 +605,7 @@ open_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
             return error;
         }
     }
-    endpoint->stale = epb_stale_collect(endpoint->directory);
+    endpoint->stale = epb_endpoint_stale_collect(endpoint->directory);
     error = make_socket(endpoint);
     endpoint->visible = error == 0;
     return error;
@@ -640,7 +640,7 @@ epb_endpoint_path(const struct epb_endpoint *endpoint)
 }
 
 unsigned
-epb_endpoint_stale(const struct epb_endpoint *endpoint)
+epb_endpoint_stale_removed(const struct epb_endpoint *endpoint)
 {
     return endpoint->stale;
 }
@@ -659,7 +659,7 @@ on_poll(uv_poll_t *poll, int error, int events)
 static int
 resume(struct epb_endpoint *endpoint)
 {
-    int error = epb_room_for_fd(endpoint->poll.loop, endpoint->fd);
+    int error = epb_uv_reserve_fd(endpoint->poll.loop, endpoint->fd);
 
     return error == 0 ? uv_poll_start(&endpoint->poll, UV_READABLE, on_poll) : error;
 }

@@ -93,7 +93,7 @@ epb_endpoint_path(const struct epb_endpoint *endpoint)
 }
 
 unsigned
-epb_endpoint_stale(const struct epb_endpoint *endpoint)
+epb_endpoint_stale_removed(const struct epb_endpoint *endpoint)
 {
     (void)endpoint;
     return 0;

@@ -2,8 +2,8 @@
 #include "loop.h"
 
 #include "../base/sys.h"
-#include "../os/room.h"
 #include "../os/thread.h"
+#include "../os/uv_reserve.h"
 
 static void
 run_inbox(uv_async_t *wake)
@@ -27,7 +27,7 @@ int
 epb_loop_init(struct epb_loop *loop, const struct epb_loop_user *user)
 {
     *loop = (struct epb_loop){.user = *user};
-    int error = epb_room_loop_init(&loop->uv);
+    int error = epb_uv_reserve_loop_init(&loop->uv);
     if (error != 0) {
         return error;
     }
@@ -50,10 +50,10 @@ no_lock:
 }
 
 /* So long the other sockets are not looked at while there is one to glance at. */
-#define GLANCES_NS (EPB_LOOK_US * UINT64_C(1000))
+#define GLANCES_NS (EPB_SPIN_US * UINT64_C(1000))
 
 static void
-look(struct epb_loop *loop, uint64_t now_ns)
+spin(struct epb_loop *loop, uint64_t now_ns)
 {
     if (now_ns - loop->looked_ns < GLANCES_NS && loop->user.glance(loop->user.context)) {
         return;
@@ -64,23 +64,23 @@ look(struct epb_loop *loop, uint64_t now_ns)
 
 /* Looks again, for as long as it may pay, giving way each time round. */
 static enum epb_loop_next
-look_again(struct epb_loop *loop)
+spin_again(struct epb_loop *loop)
 {
     enum epb_loop_next next = EPB_LOOP_IDLE;
     uint64_t now_ns = epb_sys_ticks_ns();
-    uint64_t until_ns = now_ns + EPB_LOOK_US * 1000U;
-    uint64_t wall_ns = now_ns + EPB_LOOK_WALL_US * 1000U;
+    uint64_t until_ns = now_ns + EPB_SPIN_US * 1000U;
+    uint64_t wall_ns = now_ns + EPB_SPIN_WALL_US * 1000U;
 
     while (now_ns < until_ns && now_ns < wall_ns) {
-        until_ns += epb_look_give_way(&loop->look, &now_ns);
-        look(loop, now_ns);
+        until_ns += epb_spin_yield(&loop->spin, &now_ns);
+        spin(loop, now_ns);
         next = loop->user.turn(loop->user.context);
         if (next != EPB_LOOP_IDLE || loop->ending) {
             break;
         }
         now_ns = epb_sys_ticks_ns();
     }
-    epb_look_done(&loop->look, next != EPB_LOOP_IDLE);
+    epb_spin_note(&loop->spin, next != EPB_LOOP_IDLE);
     return next;
 }
 
@@ -103,8 +103,8 @@ run_loop(void *context)
     enum epb_loop_next next = EPB_LOOP_IDLE;
 
     while (!loop->ending) {
-        if (next == EPB_LOOP_WORKED && epb_look_worth(&loop->look)) {
-            next = look_again(loop);
+        if (next == EPB_LOOP_WORKED && epb_spin_is_worth(&loop->spin)) {
+            next = spin_again(loop);
             continue;
         }
         bool sleep = next != EPB_LOOP_MORE && loop->user.rest(loop->user.context);

@@ -3,7 +3,7 @@
  *
  * The thread repeats: look at the sockets (libuv, whose callbacks only note what came),
  * let the user work (`turn`), look again. It sleeps in the system once a turn has found
- * nothing to do and a second look of EPB_LOOK_US has found nothing either; before that it
+ * nothing to do and a second look of EPB_SPIN_US has found nothing either; before that it
  * calls `rest`. An idle loop therefore uses no processor at all. During a second look
  * most looks are a glance at one socket (`glance`), which takes one system call instead
  * of two.
@@ -18,7 +18,7 @@
 #include <uv.h>
 
 #include "../base/status.h"
-#include "../os/look.h"
+#include "../os/spin.h"
 
 enum epb_loop_next {
     EPB_LOOP_IDLE,   /* there was nothing to do */
@@ -48,7 +48,7 @@ struct epb_task {
 struct epb_loop {
     uv_loop_t uv;
     struct epb_loop_user user;
-    struct epb_look look;
+    struct epb_spin spin;
     uint64_t looked_ns; /* when it last looked at all sockets */
     bool started;
     bool ending;

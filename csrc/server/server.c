@@ -1,8 +1,8 @@
-/* Turns and life. See server.h and server_state.h. */
+/* Turns and life. See server.h and server_internal.h. */
 #include <string.h>
 
 #include "../base/mem.h"
-#include "server_state.h"
+#include "server_internal.h"
 
 /* While there is work without end, what is due is looked at this often. */
 #define DUE_REST_MS 10U
@@ -37,7 +37,7 @@ end(struct epb_server *server)
         epb_server_drop(server, EPB_LIST_ITEM(server->all.next, struct epb_conn, all));
     }
     close_timers(server);
-    epb_pool_fini(&server->conns.sessions.pool);
+    epb_buf_pool_fini(&server->conns.sessions.pool);
     epb_engine_free(server->engine);
     server->engine = NULL;
     server->traffic = NULL;
@@ -68,7 +68,7 @@ check_drained(struct epb_server *server, enum epb_loop_next next)
     bool quiet = next == EPB_LOOP_IDLE && all_quiet(server);
     if (late || (quiet && server->drain_quiet)) {
         end(server);
-        epb_server_say(server, EPB_SERVER_STOPPED, (struct epb_bytes){NULL, 0});
+        epb_server_log(server, EPB_SERVER_STOPPED, (struct epb_bytes){NULL, 0});
         return EPB_LOOP_IDLE;
     }
     server->drain_quiet = quiet;
@@ -159,7 +159,7 @@ take_shorter_slice(struct epb_server *server)
     uint64_t slice_ns = epb_sys_slice_ns();
 
     if (slice_ns != 0 && epb_sys_processors() > 1 &&
-        epb_sys_set_slice(slice_ns / EPB_CROWD_SHARE)) {
+        epb_sys_set_slice(slice_ns / EPB_CONTENTION_SHARE)) {
         server->slice_ns = slice_ns;
     }
 }
@@ -173,14 +173,14 @@ take_own_slice(struct epb_server *server)
 
 /* It has come, or gone. */
 static void
-heed_crowd(struct epb_server *server)
+adjust_slice(struct epb_server *server)
 {
-    if (server->crowd.there) {
+    if (server->contention.there) {
         take_shorter_slice(server);
     } else if (server->slice_ns != 0) {
         take_own_slice(server);
     }
-    server->loop.look.favoured = server->slice_ns != 0;
+    server->loop.spin.has_short_slice = server->slice_ns != 0;
 }
 
 static enum epb_loop_next
@@ -195,8 +195,8 @@ serve_queued(struct epb_server *server)
         serve(server, EPB_LIST_ITEM(server->serving.next, struct epb_conn, queued));
         served++;
     }
-    if (epb_crowd_note(&server->crowd, served)) {
-        heed_crowd(server);
+    if (epb_contention_note(&server->contention, served)) {
+        adjust_slice(server);
     }
     serve_ending(server);
     server->traffic->bytes_in = server->conns.bytes_in;
@@ -206,12 +206,13 @@ serve_queued(struct epb_server *server)
 
 /* While there is work without end, what is due is looked at now and then. */
 static void
-look_at_due_meanwhile(struct epb_server *server)
+check_timers_meanwhile(struct epb_server *server)
 {
     uint64_t now_ms = epb_server_now(server)->mono_ms;
 
-    if (now_ms >= server->due_looked_ms + DUE_REST_MS || now_ms >= server->lease_due_ms) {
-        (void)epb_server_look_at_due(server);
+    if (now_ms >= server->timers_checked_ms + DUE_REST_MS ||
+        now_ms >= server->lease_due_ms) {
+        (void)epb_server_check_timers(server);
     }
 }
 
@@ -226,7 +227,7 @@ on_turn(void *context)
     }
     if (has_queued(server)) {
         next = serve_queued(server);
-        look_at_due_meanwhile(server);
+        check_timers_meanwhile(server);
     }
     if (server->accept_again_ms == 0) {
         (void)epb_server_check_accepting(server, 0);
@@ -249,7 +250,7 @@ on_rest(void *context)
         return false;
     }
     /* What was due may have woken connections. */
-    bool rest = epb_server_look_at_due(server) && !has_queued(server);
+    bool rest = epb_server_check_timers(server) && !has_queued(server);
     server->now_known = false;
     return rest;
 }
@@ -403,7 +404,7 @@ begin_listening(struct epb_server *server, const struct epb_server_options *opti
     if (error != 0) {
         return error;
     }
-    epb_server_say_started(server);
+    epb_server_log_started(server);
     return epb_loop_start(&server->loop);
 }
 

@@ -1,7 +1,7 @@
 /* The connections of a server: accepting them, what they hold, and letting them go. See
- * server_state.h. */
+ * server_internal.h. */
 #include "../wire/frame.h"
-#include "server_state.h"
+#include "server_internal.h"
 
 /* Turns */
 
@@ -207,8 +207,8 @@ refuse(struct epb_server *server, struct epb_conn *conn)
 
     epb_buf_init(&frame, EPB_FRAME_LENGTH_BYTES + EPB_REPLY_HEADER_BYTES);
     if (epb_frame_encode_reply(&frame, &reply) == EPB_OK) {
-        epb_conn_say(conn,
-                     (struct epb_bytes){epb_buf_data(&frame), epb_buf_size(&frame)});
+        epb_conn_write_refusal(
+            conn, (struct epb_bytes){epb_buf_data(&frame), epb_buf_size(&frame)});
     }
     epb_buf_fini(&frame);
     count_refusal(server);

@@ -43,7 +43,7 @@ die(struct epb_channel *channel, enum epb_status why)
 
 /* Secret: the hello, with an offer; none: the magic, and the session is open. */
 static enum epb_status
-say_hello(struct epb_channel *channel, struct epb_bytes secret, uint32_t offered)
+put_hello(struct epb_channel *channel, struct epb_bytes secret, uint32_t offered)
 {
     uint8_t *hello;
 
@@ -84,7 +84,7 @@ channel_new(struct epb_bytes secret, uint32_t offered)
     epb_buf_init(&channel->out, 2 * WAITING_LIMIT_BYTES);
     epb_buf_init(&channel->waiting, WAITING_LIMIT_BYTES);
     epb_buf_init(&channel->in, INPUT_LIMIT_BYTES);
-    if (say_hello(channel, secret, offered) != EPB_OK) {
+    if (put_hello(channel, secret, offered) != EPB_OK) {
         epb_channel_free(channel);
         return NULL;
     }
@@ -300,12 +300,12 @@ epb_channel_received(struct epb_channel *channel, size_t size_bytes)
     if (channel->stage != STAGE_OPEN) {
         return status;
     }
-    status = epb_record_open(channel->receiving, &channel->in, SIZE_MAX);
+    status = epb_record_unseal(channel->receiving, &channel->in, SIZE_MAX);
     return status == EPB_OK ? EPB_OK : die(channel, status);
 }
 
 enum epb_status
-epb_channel_closed(struct epb_channel *channel)
+epb_channel_close(struct epb_channel *channel)
 {
     if (channel->stage == STAGE_DEAD) {
         return channel->death;
@@ -319,7 +319,7 @@ epb_channel_closed(struct epb_channel *channel)
 }
 
 bool
-epb_channel_open(const struct epb_channel *channel)
+epb_channel_is_open(const struct epb_channel *channel)
 {
     return channel->stage == STAGE_OPEN || channel->stage == STAGE_FIRST;
 }

@@ -46,10 +46,10 @@ epb_channel_received(struct epb_channel *channel, size_t size_bytes);
  * said in the handshake is no broker's answer. Never EPB_OK. What the stream holds stays
  * readable. */
 enum epb_status
-epb_channel_closed(struct epb_channel *channel);
+epb_channel_close(struct epb_channel *channel);
 /* The handshake is done. */
 bool
-epb_channel_open(const struct epb_channel *channel);
+epb_channel_is_open(const struct epb_channel *channel);
 
 /* The stream of reply frames that has arrived; consume it as it is read. */
 struct epb_bytes

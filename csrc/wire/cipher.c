@@ -123,9 +123,10 @@ epb_cipher_seal(const struct epb_cipher *cipher,
 }
 
 enum epb_status
-epb_cipher_open(const struct epb_cipher *cipher,
-                const uint8_t nonce[EPB_CIPHER_NONCE_BYTES], struct epb_bytes header,
-                uint8_t *body, size_t body_bytes, const uint8_t tag[EPB_CIPHER_TAG_BYTES])
+epb_cipher_unseal(const struct epb_cipher *cipher,
+                  const uint8_t nonce[EPB_CIPHER_NONCE_BYTES], struct epb_bytes header,
+                  uint8_t *body, size_t body_bytes,
+                  const uint8_t tag[EPB_CIPHER_TAG_BYTES])
 {
     int failed;
 

@@ -51,9 +51,9 @@ epb_cipher_seal(const struct epb_cipher *cipher,
 /* Decrypts `body` in place. When key, nonce, header, body and tag don't belong together:
  * EPB_AUTH_FAILED, and the body is zeros. */
 EPB_MUST_USE enum epb_status
-epb_cipher_open(const struct epb_cipher *cipher,
-                const uint8_t nonce[EPB_CIPHER_NONCE_BYTES], struct epb_bytes header,
-                uint8_t *body, size_t body_bytes,
-                const uint8_t tag[EPB_CIPHER_TAG_BYTES]);
+epb_cipher_unseal(const struct epb_cipher *cipher,
+                  const uint8_t nonce[EPB_CIPHER_NONCE_BYTES], struct epb_bytes header,
+                  uint8_t *body, size_t body_bytes,
+                  const uint8_t tag[EPB_CIPHER_TAG_BYTES]);
 
 #endif

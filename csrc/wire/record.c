@@ -167,8 +167,8 @@ unseal(struct epb_record *record, uint8_t *header, size_t body_bytes)
     uint8_t nonce[EPB_CIPHER_NONCE_BYTES];
     put_nonce(nonce, seq);
     struct epb_bytes head = {header, EPB_RECORD_HEADER_BYTES};
-    return epb_cipher_open(&record->key.cipher, nonce, head, body, body_bytes,
-                           body + body_bytes);
+    return epb_cipher_unseal(&record->key.cipher, nonce, head, body, body_bytes,
+                             body + body_bytes);
 }
 
 enum epb_status
@@ -269,7 +269,7 @@ join(struct epb_record *record, struct epb_buf *in, uint8_t *header, size_t body
 }
 
 enum epb_status
-epb_record_open(struct epb_record *record, struct epb_buf *in, size_t enough)
+epb_record_unseal(struct epb_record *record, struct epb_buf *in, size_t enough)
 {
     if (record->mode == EPB_RECORD_PLAIN) {
         record->opened_bytes = epb_buf_size(in);

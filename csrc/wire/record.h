@@ -61,7 +61,7 @@ epb_record_end(struct epb_record *record, struct epb_buf *out);
  * closed; the stream as opened so far stays valid.
  */
 EPB_MUST_USE enum epb_status
-epb_record_open(struct epb_record *record, struct epb_buf *in, size_t enough);
+epb_record_unseal(struct epb_record *record, struct epb_buf *in, size_t enough);
 /* The stream opened so far and not yet consumed; valid until the next call on either. Its
  * bytes may be written to. */
 struct epb_bytes

@@ -18,7 +18,7 @@
 #include "../core/command.h"
 #include "frame.h"
 #include "jsonl.h"
-#include "session_inner.h"
+#include "session_internal.h"
 
 #define PATIENCE_MS 10000U        /* for a handshake, and for a frame that has begun */
 #define RENEWAL_PATIENCE_MS 1000U /* for one in surplus to say that it renews */
@@ -66,11 +66,11 @@ epb_session_new(struct epb_session_config *config, void *owner,
 static void
 leave(struct epb_session *session, const struct epb_time *now)
 {
-    struct epb_party *party = session->party;
+    struct epb_peer *peer = session->peer;
 
-    session->party = NULL;
-    epb_engine_leave(session->config->engine, party, now);
-    epb_calls_free(session->calls);
+    session->peer = NULL;
+    epb_engine_leave(session->config->engine, peer, now);
+    epb_pending_lines_free(session->calls);
     session->calls = NULL;
     session->holding = NULL;
     session->rest_bytes = 0;
@@ -108,9 +108,9 @@ epb_session_renews(const struct epb_session *session)
 bool
 epb_session_join(struct epb_session *session)
 {
-    session->party = epb_engine_join(session->config->engine, session,
-                                     session->stage == EPB_STAGE_LINES);
-    return session->party != NULL;
+    session->peer = epb_engine_join(session->config->engine, session,
+                                    session->stage == EPB_STAGE_LINES);
+    return session->peer != NULL;
 }
 
 void
@@ -119,7 +119,7 @@ epb_session_wake(void *context, void *session)
     const struct epb_session *woken = session;
 
     (void)context;
-    if (woken->in_turn || woken->party == NULL || woken->config->on_wake == NULL) {
+    if (woken->in_turn || woken->peer == NULL || woken->config->on_wake == NULL) {
         return;
     }
     woken->config->on_wake(woken->config->wake_context, woken->owner);
@@ -132,7 +132,7 @@ epb_session_has_secret(const struct epb_session *session)
 }
 
 void
-epb_session_tell(const struct epb_session *session, const char *name,
+epb_session_emit(const struct epb_session *session, const char *name,
                  const struct epb_request *request, enum epb_status status)
 {
     const struct epb_session_config *config = session->config;
@@ -163,7 +163,7 @@ epb_session_log(const struct epb_session *session, const struct epb_request *req
     if (!session->config->log_requests) {
         return;
     }
-    epb_session_tell(session, reply->deferred ? "waiting" : "request", request,
+    epb_session_emit(session, reply->deferred ? "waiting" : "request", request,
                      reply->status);
 }
 
@@ -191,7 +191,7 @@ epb_session_refuse(struct epb_session *session, uint32_t id, enum epb_status sta
     if (status == EPB_AUTH_FAILED) {
         epb_engine_traffic(session->config->engine)->auth_failures++;
     }
-    epb_session_tell(session, "refused", NULL, status);
+    epb_session_emit(session, "refused", NULL, status);
     epb_session_abandon(session);
 }
 
@@ -237,23 +237,23 @@ epb_session_run(struct epb_session *session, const struct epb_request *request,
         epb_engine_count_refusal(session->config->engine, EPB_INTERNAL);
         return EPB_INTERNAL;
     }
-    epb_engine_run(session->config->engine, session->party, request, now, reply);
+    epb_engine_run(session->config->engine, session->peer, request, now, reply);
     return EPB_OK;
 }
 
 static bool
 has_next(const struct epb_session *session)
 {
-    return session->party != NULL &&
-           epb_engine_has_next(session->config->engine, session->party);
+    return session->peer != NULL &&
+           epb_engine_has_next(session->config->engine, session->peer);
 }
 
 /* A request takes long, or its reply does: those behind it wait. */
 static bool
 is_occupied(const struct epb_session *session)
 {
-    return session->party != NULL &&
-           epb_engine_occupied(session->config->engine, session->party);
+    return session->peer != NULL &&
+           epb_engine_occupied(session->config->engine, session->peer);
 }
 
 /* The engine has nothing for it, and nothing to do for it: the usual case. */
@@ -261,8 +261,8 @@ static bool
 is_idle(const struct epb_session *session)
 {
     return session->rest_bytes == 0 &&
-           (session->party == NULL ||
-            epb_engine_idle(session->config->engine, session->party));
+           (session->peer == NULL ||
+            epb_engine_idle(session->config->engine, session->peer));
 }
 
 static bool
@@ -274,18 +274,18 @@ output_is_full(const struct epb_session *session)
 /* Says the next piece of a long body. A reply can't end in its middle: when it has to,
  * the connection closes. */
 static void
-say_piece(struct epb_session *session)
+put_piece(struct epb_session *session)
 {
     struct epb_bytes piece;
     enum epb_status status =
-        epb_engine_piece(session->config->engine, session->party, &piece);
+        epb_engine_piece(session->config->engine, session->peer, &piece);
 
     if (status == EPB_OK) {
         EPB_ASSERT(piece.size_bytes <= session->rest_bytes);
         session->rest_bytes -= piece.size_bytes;
         status = session->stage == EPB_STAGE_LINES
-                     ? epb_session_say_line_piece(session, piece)
-                     : epb_session_say_frame_piece(session, piece);
+                     ? epb_session_put_line_piece(session, piece)
+                     : epb_session_put_frame_piece(session, piece);
     }
     if (status != EPB_OK) {
         epb_session_abandon(session);
@@ -299,7 +299,7 @@ take_next(struct epb_session *session, const struct epb_time *now)
     struct epb_reply reply;
 
     if (session->rest_bytes > 0) {
-        say_piece(session);
+        put_piece(session);
         return true;
     }
     if (!has_next(session)) {
@@ -309,16 +309,16 @@ take_next(struct epb_session *session, const struct epb_time *now)
         epb_session_abandon(session);
         return false;
     }
-    if (!epb_engine_next(session->config->engine, session->party, now, &reply)) {
+    if (!epb_engine_next(session->config->engine, session->peer, now, &reply)) {
         return false;
     }
     if (session->config->log_requests && reply.id != 0) {
-        epb_session_tell(session, "answered", NULL, reply.status);
+        epb_session_emit(session, "answered", NULL, reply.status);
     }
     if (session->stage == EPB_STAGE_LINES) {
-        epb_session_say_line(session, &reply);
+        epb_session_put_line(session, &reply);
     } else {
-        epb_session_say_frame(session, &reply);
+        epb_session_put_frame(session, &reply);
     }
     return true;
 }
@@ -423,7 +423,7 @@ watch_partial(struct epb_session *session, const struct epb_time *now, unsigned 
 static bool
 has_calls(const struct epb_session *session)
 {
-    return session->stage == EPB_STAGE_LINES && epb_calls_any(session->calls);
+    return session->stage == EPB_STAGE_LINES && epb_pending_lines_any(session->calls);
 }
 
 /* The peer sends no more, and all that was complete has been served. */
@@ -452,7 +452,7 @@ take_turn(struct epb_session *session, const struct epb_time *now, unsigned max_
         session->partial_due_ms = EPB_SESSION_NEVER;
         return false;
     }
-    epb_pool_take(&session->config->pool, &session->out);
+    epb_buf_pool_take(&session->config->pool, &session->out);
     unsigned served = session->stage == EPB_STAGE_LINES
                           ? serve(session, now, max_frames, max_bytes)
                           : serve_frames(session, now, max_frames, max_bytes);
@@ -464,10 +464,10 @@ take_turn(struct epb_session *session, const struct epb_time *now, unsigned max_
     }
     watch_partial(session, now, served);
     if (epb_buf_size(&session->in) == 0) {
-        epb_pool_give(&session->config->pool, &session->in);
+        epb_buf_pool_give(&session->config->pool, &session->in);
     }
     if (epb_buf_size(&session->out) == 0) {
-        epb_pool_give(&session->config->pool, &session->out);
+        epb_buf_pool_give(&session->config->pool, &session->out);
     }
     bool more = session->has_more && session->holding == NULL && !is_occupied(session);
     return (more || session->rest_bytes > 0 || has_next(session)) &&
@@ -501,9 +501,9 @@ epb_session_asks(struct epb_session *session)
 }
 
 void
-epb_session_pipes_passed(struct epb_session *session)
+epb_session_pipe_pair_passed(struct epb_session *session)
 {
-    session->has_pipes = true;
+    session->has_pipe_pair = true;
 }
 
 /* Input and output */
@@ -551,12 +551,12 @@ epb_session_input(struct epb_session *session, uint8_t **memory, size_t *size_by
     *memory = NULL;
     *size_bytes = room_for_input(session);
     if (*size_bytes >= READ_LEAST_BYTES) {
-        epb_pool_take(&session->config->pool, &session->in);
+        epb_buf_pool_take(&session->config->pool, &session->in);
     }
     if (*size_bytes > 0 && epb_buf_reserve(&session->in, *size_bytes, memory) != EPB_OK) {
         *size_bytes = 0;
         /* Outside a turn there is no record to say it in. */
-        epb_session_tell(session, "refused", NULL, EPB_INTERNAL);
+        epb_session_emit(session, "refused", NULL, EPB_INTERNAL);
         epb_session_abandon(session);
     }
     session->offered_bytes = *size_bytes;
@@ -569,7 +569,7 @@ epb_session_received(struct epb_session *session, size_t size_bytes)
     if (size_bytes == 0) {
         session->offered_bytes = 0;
         if (epb_buf_size(&session->in) == 0) {
-            epb_pool_give(&session->config->pool, &session->in);
+            epb_buf_pool_give(&session->config->pool, &session->in);
         }
         return;
     }
@@ -602,7 +602,7 @@ epb_session_sent(struct epb_session *session, size_t size_bytes)
 {
     epb_buf_consume(&session->out, size_bytes);
     if (epb_buf_size(&session->out) == 0) {
-        epb_pool_give(&session->config->pool, &session->out);
+        epb_buf_pool_give(&session->config->pool, &session->out);
     }
 }
 
@@ -659,8 +659,8 @@ epb_session_deadline(const struct epb_session *session)
 bool
 epb_session_prolong(struct epb_session *session, const struct epb_time *now)
 {
-    if (session->party == NULL || epb_session_unproven(session) ||
-        !epb_engine_holds(session->party)) {
+    if (session->peer == NULL || epb_session_unproven(session) ||
+        !epb_engine_holds(session->peer)) {
         return false;
     }
     session->partial_due_ms = now->mono_ms + PATIENCE_MS;
@@ -678,8 +678,8 @@ epb_session_held_output(const struct epb_session *session)
 {
     size_t held_bytes = session->out.capacity_bytes;
 
-    if (session->party != NULL) {
-        held_bytes += epb_engine_held_bytes(session->config->engine, session->party);
+    if (session->peer != NULL) {
+        held_bytes += epb_engine_held_bytes(session->config->engine, session->peer);
     }
     return held_bytes;
 }

@@ -13,7 +13,7 @@
  * with id 0 (a hint that proves nothing to the client) or one JSON line; input and output
  * are bounded.
  *
- * A session that may reach the engine is a party of it (core/wait.h) from then on until
+ * A session that may reach the engine is a peer of it (core/wait.h) from then on until
  * it is CLOSING. Replies to requests that waited, and events, are taken from the engine
  * in the session's own turns, one between any two requests, and only while there is room
  * for them in the output. The engine says when there is something (epb_session_wake).
@@ -39,8 +39,8 @@
 #ifndef EPB_WIRE_SESSION_H
 #define EPB_WIRE_SESSION_H
 
+#include "../base/buf_pool.h"
 #include "../core/engine.h"
-#include "pool.h"
 #include "record.h"
 
 struct epb_session;
@@ -58,7 +58,7 @@ typedef void (*epb_session_event_fn)(void *context,
                                      const struct epb_session_event *event);
 
 /* Shared by all sessions of a broker; must outlive them. Zeroed, but for what is set; its
- * owner calls epb_pool_fini on the pool when all sessions are gone. */
+ * owner calls epb_buf_pool_fini on the pool when all sessions are gone. */
 struct epb_session_config {
     struct epb_engine *engine;
     struct epb_bytes secret; /* empty: none */
@@ -69,7 +69,7 @@ struct epb_session_config {
     /* A turn of the session with this owner is due. */
     void (*on_wake)(void *context, void *owner);
     void *wake_context;
-    struct epb_pool pool; /* the sessions' buffers */
+    struct epb_buf_pool pool; /* the sessions' buffers */
 };
 
 /* `owner` is for on_wake. NULL when memory is out. */
@@ -121,14 +121,14 @@ epb_session_turn(struct epb_session *session, const struct epb_time *now,
 /* What the peer has asked for in the turns since this was called last. */
 enum epb_session_asks {
     EPB_SESSION_ASKS_NOTHING,
-    EPB_SESSION_ASKS_FOR_PIPES, /* to be passed with the output, which is not empty */
-    EPB_SESSION_CHANGES_WAY     /* once the output, which no turn adds to, has left */
+    EPB_SESSION_ASKS_FOR_PIPE_PAIR, /* to be passed with the output, which is not empty */
+    EPB_SESSION_CHANGES_WAY         /* once the output, which no turn adds to, has left */
 };
 enum epb_session_asks
 epb_session_asks(struct epb_session *session);
 /* Pipes have been passed: from now on the peer may change its way. */
 void
-epb_session_pipes_passed(struct epb_session *session);
+epb_session_pipe_pair_passed(struct epb_session *session);
 
 /* What is to be written; consume it with epb_session_sent. */
 struct epb_bytes

@@ -1,7 +1,7 @@
 /* See session.h: requests and replies as frames, in records. */
 #include "frame.h"
 #include "report.h"
-#include "session_inner.h"
+#include "session_internal.h"
 
 /* A frame beyond the limit is answered and its bytes are thrown away as they come, so
  * that one bad request costs the others of its connection nothing. Beyond this the
@@ -16,7 +16,8 @@ skip(struct epb_session *session)
     while (session->skip_bytes > 0) {
         struct epb_bytes stream = epb_record_stream(session->receiving, &session->in);
         if (stream.size_bytes == 0) {
-            enum epb_status status = epb_record_open(session->receiving, &session->in, 1);
+            enum epb_status status =
+                epb_record_unseal(session->receiving, &session->in, 1);
             if (status != EPB_OK) {
                 epb_session_refuse(session, 0, status);
                 return EPB_FOUND_END;
@@ -60,7 +61,7 @@ find_frame(struct epb_session *session, struct epb_bytes *frame, bool *too_large
             return EPB_FOUND_REQUEST;
         }
         enum epb_status status =
-            epb_record_open(session->receiving, &session->in, needed_bytes);
+            epb_record_unseal(session->receiving, &session->in, needed_bytes);
         if (status != EPB_OK) {
             epb_session_refuse(session, 0, status);
             return EPB_FOUND_END;
@@ -101,7 +102,7 @@ encode_report(struct epb_session *session, enum epb_shape shape, struct epb_repl
 }
 
 static void
-say_failure(struct epb_session *session, uint32_t id, enum epb_status status)
+put_failure(struct epb_session *session, uint32_t id, enum epb_status status)
 {
     struct epb_reply reply = {.status = status, .id = id};
 
@@ -117,7 +118,7 @@ reply_frame(struct epb_session *session, const struct epb_request *request,
     enum epb_status status;
 
     if (reply->rest_bytes > 0) {
-        epb_session_say_frame(session, reply);
+        epb_session_put_frame(session, reply);
         return;
     }
     if (reply->status == EPB_OK && reply->stats != NULL) {
@@ -126,26 +127,26 @@ reply_frame(struct epb_session *session, const struct epb_request *request,
         status = epb_frame_encode_reply(&session->out, reply);
     }
     if (status != EPB_OK) {
-        say_failure(session, request->id, status);
+        put_failure(session, request->id, status);
     }
 }
 
 void
-epb_session_say_frame(struct epb_session *session, const struct epb_reply *reply)
+epb_session_put_frame(struct epb_session *session, const struct epb_reply *reply)
 {
     enum epb_status status = epb_frame_encode_reply(&session->out, reply);
 
     if (status == EPB_OK) {
         session->rest_bytes = reply->rest_bytes;
     } else if (reply->id != 0 && reply->rest_bytes == 0) {
-        say_failure(session, reply->id, status);
+        put_failure(session, reply->id, status);
     } else {
         epb_session_abandon(session); /* an event can't be missing unnoticed */
     }
 }
 
 enum epb_status
-epb_session_say_frame_piece(struct epb_session *session, struct epb_bytes piece)
+epb_session_put_frame_piece(struct epb_session *session, struct epb_bytes piece)
 {
     return epb_buf_append(&session->out, piece.data, piece.size_bytes);
 }
@@ -160,23 +161,23 @@ wants_reply(struct epb_bytes frame)
 
 /* Which of the two requests for pipes this is, and whether it may be. */
 static enum epb_status
-check_pipes(const struct epb_session *session, const struct epb_request *request)
+check_pipe_pair(const struct epb_session *session, const struct epb_request *request)
 {
     if (request->action != EPB_ACTION_PIPES || (request->flags & EPB_F_COUNT) == 0) {
         return EPB_OK;
     }
-    bool is_change = request->count == (session->on_pipes ? 0 : 1);
-    return is_change && session->has_pipes ? EPB_OK : EPB_INVALID_REQUEST;
+    bool is_change = request->count == (session->on_pipe_pair ? 0 : 1);
+    return is_change && session->has_pipe_pair ? EPB_OK : EPB_INVALID_REQUEST;
 }
 
 static void
-note_pipes(struct epb_session *session, const struct epb_request *request)
+note_pipe_pair(struct epb_session *session, const struct epb_request *request)
 {
     if (request->flags == EPB_F_COUNT) {
-        session->on_pipes = !session->on_pipes;
+        session->on_pipe_pair = !session->on_pipe_pair;
         session->asks = EPB_SESSION_CHANGES_WAY;
     } else {
-        session->asks = EPB_SESSION_ASKS_FOR_PIPES;
+        session->asks = EPB_SESSION_ASKS_FOR_PIPE_PAIR;
     }
 }
 
@@ -215,7 +216,7 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
         return;
     }
     if (status == EPB_OK) {
-        status = check_pipes(session, &request);
+        status = check_pipe_pair(session, &request);
     }
     if (status == EPB_OK) {
         status = epb_session_run(session, &request, now, &reply);
@@ -230,7 +231,7 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
         reply_frame(session, &request, &reply);
     }
     if (reply.status == EPB_OK && request.action == EPB_ACTION_PIPES && request.id != 0) {
-        note_pipes(session, &request);
+        note_pipe_pair(session, &request);
     }
     if (session->is_surplus && reply.status == EPB_OK) {
         session->renews = true;
@@ -249,12 +250,12 @@ refuse_frame(struct epb_session *session, struct epb_bytes front)
         return;
     }
     epb_engine_count_refusal(session->config->engine, EPB_TOO_LARGE);
-    epb_session_tell(session, "refused", NULL, EPB_TOO_LARGE);
+    epb_session_emit(session, "refused", NULL, EPB_TOO_LARGE);
     if (id != 0) {
         struct epb_reply reply = {.id = id};
         epb_reply_too_large(&reply, frame_bytes - EPB_FRAME_LENGTH_BYTES,
                             session->request_limit_bytes, "maxRequestSize");
-        epb_session_say_frame(session, &reply);
+        epb_session_put_frame(session, &reply);
     }
     session->skip_bytes = frame_bytes;
 }

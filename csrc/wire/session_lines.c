@@ -1,12 +1,12 @@
 /*
  * See session.h: requests and replies as JSON lines.
  *
- * A line that may wait, or watches, is a call (calls.h) before it runs, so that nothing
- * can fail once the engine has it; a line that did neither is none afterwards.
+ * A line that may wait, or watches, is a call (pending_lines.h) before it runs, so that
+ * nothing can fail once the engine has it; a line that did neither is none afterwards.
  */
 #include "../base/mem.h"
 #include "jsonl.h"
-#include "session_inner.h"
+#include "session_internal.h"
 
 static uint8_t *
 input_front(struct epb_session *session)
@@ -33,7 +33,7 @@ line_is_proven(struct epb_session *session, uint8_t *line, size_t *line_bytes)
         epb_session_refuse(session, 0, EPB_INTERNAL);
         return false;
     }
-    epb_session_tell(session, "authenticated", NULL, EPB_OK);
+    epb_session_emit(session, "authenticated", NULL, EPB_OK);
     session->proven = true;
     return true;
 }
@@ -63,7 +63,7 @@ refuse_long(struct epb_session *session, size_t come_bytes)
     struct epb_reply reply = {.id = 0};
 
     epb_engine_count_refusal(session->config->engine, EPB_TOO_LARGE);
-    epb_session_tell(session, "refused", NULL, EPB_TOO_LARGE);
+    epb_session_emit(session, "refused", NULL, EPB_TOO_LARGE);
     epb_reply_too_large(&reply, come_bytes, session->request_limit_bytes,
                         "maxRequestSize");
     say(session, NULL, no_id, &reply);
@@ -91,7 +91,7 @@ find_line(struct epb_session *session, size_t *line_bytes)
 }
 
 enum epb_status
-epb_session_say_line_piece(struct epb_session *session, struct epb_bytes piece)
+epb_session_put_line_piece(struct epb_session *session, struct epb_bytes piece)
 {
     return epb_jsonl_encode_piece(&session->out, session->telling, piece,
                                   session->telling_wall_ms, session->rest_bytes == 0);
@@ -114,7 +114,7 @@ static enum epb_status
 add_call(struct epb_session *session, struct epb_jsonl_request *line,
          struct epb_call **added)
 {
-    struct epb_call *call = epb_calls_named(session->calls, line->id);
+    struct epb_call *call = epb_pending_lines_named(session->calls, line->id);
 
     if (call == NULL) {
         /* The events of a watch are told by its id. */
@@ -122,12 +122,12 @@ add_call(struct epb_session *session, struct epb_jsonl_request *line,
             return EPB_INVALID_REQUEST;
         }
         if (session->calls == NULL) {
-            session->calls = epb_calls_new();
+            session->calls = epb_pending_lines_new();
         }
         if (session->calls == NULL) {
             return EPB_INTERNAL;
         }
-        call = epb_calls_add(session->calls, line->command, line->id);
+        call = epb_pending_lines_add(session->calls, line->command, line->id);
         if (call == NULL) {
             return EPB_INTERNAL;
         }
@@ -149,7 +149,7 @@ settle_call(struct epb_session *session, struct epb_call *added,
             session->holding = added;
         }
     } else if (added->command->shape != EPB_SHAPE_WATCH || reply->status != EPB_OK) {
-        epb_calls_remove(session->calls, added);
+        epb_pending_lines_remove(session->calls, added);
     }
 }
 
@@ -158,7 +158,7 @@ run_line(struct epb_session *session, struct epb_jsonl_request *line,
          const struct epb_time *now, struct epb_reply *reply)
 {
     struct epb_call *added = NULL;
-    struct epb_call *target = epb_calls_named(session->calls, line->target);
+    struct epb_call *target = epb_pending_lines_named(session->calls, line->target);
 
     if (target != NULL) {
         line->request.count = target->number;
@@ -178,7 +178,7 @@ run_line(struct epb_session *session, struct epb_jsonl_request *line,
     /* A request that waited still has its reply to come. */
     if (target != NULL && reply->status == EPB_OK && reply->count != 0 &&
         target->command->shape == EPB_SHAPE_WATCH) {
-        epb_calls_remove(session->calls, target);
+        epb_pending_lines_remove(session->calls, target);
     }
     return status;
 }
@@ -233,9 +233,10 @@ epb_session_serve_line(struct epb_session *session, const struct epb_time *now,
 }
 
 static void
-say_events(struct epb_session *session, const struct epb_reply *reply)
+put_events(struct epb_session *session, const struct epb_reply *reply)
 {
-    struct epb_call *call = epb_calls_numbered(session->calls, (uint32_t)reply->count);
+    struct epb_call *call =
+        epb_pending_lines_numbered(session->calls, (uint32_t)reply->count);
 
     EPB_ASSERT(call != NULL);
     /* Events can't be missing unnoticed. */
@@ -246,17 +247,17 @@ say_events(struct epb_session *session, const struct epb_reply *reply)
 }
 
 void
-epb_session_say_line(struct epb_session *session, const struct epb_reply *reply)
+epb_session_put_line(struct epb_session *session, const struct epb_reply *reply)
 {
     if (reply->id == 0) {
-        say_events(session, reply);
+        put_events(session, reply);
         return;
     }
-    struct epb_call *call = epb_calls_numbered(session->calls, reply->id);
+    struct epb_call *call = epb_pending_lines_numbered(session->calls, reply->id);
     EPB_ASSERT(call != NULL);
     say(session, call->command, epb_call_id(call), reply);
     if (session->holding == call) {
         session->holding = NULL;
     }
-    epb_calls_remove(session->calls, call);
+    epb_pending_lines_remove(session->calls, call);
 }

@@ -1,5 +1,5 @@
 /* See session.h: from the first byte until the session is open. */
-#include "session_inner.h"
+#include "session_internal.h"
 
 static bool
 add_records(struct epb_session *session, enum epb_record_mode mode,
@@ -140,7 +140,7 @@ check_proof(struct epb_session *session)
     if (status == EPB_INTERNAL) {
         /* The client believes us by now and takes records only: a plain word would look
          * like a forged one, and the closing says enough. */
-        epb_session_tell(session, "refused", NULL, status);
+        epb_session_emit(session, "refused", NULL, status);
         epb_session_abandon(session);
         return;
     }
@@ -150,7 +150,7 @@ check_proof(struct epb_session *session)
     }
     epb_buf_consume(&session->in, EPB_PROOF_BYTES);
     session->stage = EPB_STAGE_FRAMES;
-    epb_session_tell(session, "authenticated", NULL, EPB_OK);
+    epb_session_emit(session, "authenticated", NULL, EPB_OK);
 }
 
 void

@@ -1,4 +1,4 @@
-/* An engine with several parties, for tests of what they have to do with each other. */
+/* An engine with several peers, for tests of what they have to do with each other. */
 #ifndef EPB_TEST_ENGINE_HELP_H
 #define EPB_TEST_ENGINE_HELP_H
 
@@ -11,7 +11,7 @@
 #define DEFERRED ((enum epb_status)1000)
 
 struct peer {
-    struct epb_party *party;
+    struct epb_peer *peer;
     const char *worker;
     unsigned ready; /* how often on_ready was called */
     uint32_t id;    /* of its last request */
@@ -39,15 +39,15 @@ static inline void
 peer_join(struct peer *peer, const char *worker)
 {
     *peer = (struct peer){.worker = worker};
-    peer->party = epb_engine_join(table.engine, peer, peer == &table.line);
-    cr_assert_not_null(peer->party);
+    peer->peer = epb_engine_join(table.engine, peer, peer == &table.line);
+    cr_assert_not_null(peer->peer);
 }
 
 static inline void
 peer_leave(struct peer *peer)
 {
-    epb_engine_leave(table.engine, peer->party, &table.now);
-    peer->party = NULL;
+    epb_engine_leave(table.engine, peer->peer, &table.now);
+    peer->peer = NULL;
 }
 
 static inline void
@@ -91,7 +91,7 @@ ask(struct peer *peer, struct epb_request request)
 {
     request.id = ++peer->id;
     memset(&table.reply, 0x55, sizeof(table.reply));
-    epb_engine_run(table.engine, peer->party, &request, &table.now, &table.reply);
+    epb_engine_run(table.engine, peer->peer, &request, &table.now, &table.reply);
     cr_assert_eq(table.reply.id, request.id);
     if (table.reply.status != EPB_OK || table.reply.deferred) {
         cr_assert(table.reply.flags == 0 || table.reply.status == EPB_TOO_LARGE);
@@ -107,7 +107,7 @@ static inline enum epb_status
 answer(struct peer *peer)
 {
     memset(&table.reply, 0x55, sizeof(table.reply));
-    if (!epb_engine_next(table.engine, peer->party, &table.now, &table.reply)) {
+    if (!epb_engine_next(table.engine, peer->peer, &table.now, &table.reply)) {
         return DEFERRED;
     }
     cr_assert_not(table.reply.deferred);
@@ -277,9 +277,9 @@ set_fenced(struct peer *peer, const char *key, const char *value, uint64_t token
 }
 
 static inline struct epb_request
-barrier_of(int64_t parties)
+barrier_of(int64_t peers)
 {
-    return waiting(counting(to(EPB_ACTION_BARRIER, "b"), parties), 1000);
+    return waiting(counting(to(EPB_ACTION_BARRIER, "b"), peers), 1000);
 }
 
 /* A peer in every state there is. */

@@ -25,8 +25,8 @@
 #include "os/oserror.h"
 #include "os/rights.h"
 #include "os/socket.h"
+#include "server/endpoint_stale.h"
 #include "server/server.h"
-#include "server/stale.h"
 #include "wire/auth.h"
 #include "wire/frame.h"
 
@@ -64,7 +64,7 @@ dead_name(void)
     static char name[80];
     char boot[EPB_BOOT_HEX + 1];
 
-    cr_assert(epb_stale_boot(boot));
+    cr_assert(epb_endpoint_stale_boot(boot));
     (void)snprintf(name, sizeof(name), "broker-%.8s0123456789abcdef01234567.sock", boot);
     return name;
 }
@@ -86,7 +86,7 @@ leave_lock(const char *path)
     char boot[EPB_BOOT_HEX + 1];
     char record[80];
 
-    cr_assert(epb_stale_boot(boot));
+    cr_assert(epb_endpoint_stale_boot(boot));
     (void)snprintf(record, sizeof(record), "epb %s\n", boot);
     write_file(path, record);
 }

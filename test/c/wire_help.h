@@ -134,7 +134,7 @@ static inline void
 broker_stop(struct broker *broker)
 {
     epb_session_free(broker->session, &broker->now);
-    epb_pool_fini(&broker->config.pool);
+    epb_buf_pool_fini(&broker->config.pool);
     epb_engine_free(broker->engine);
     epb_buf_fini(&broker->output);
 }
@@ -158,7 +158,7 @@ static inline void
 peer_stop(struct broker *peer)
 {
     epb_session_free(peer->session, &peer->now);
-    epb_pool_fini(&peer->config.pool);
+    epb_buf_pool_fini(&peer->config.pool);
     epb_buf_fini(&peer->output);
 }
 
@@ -274,7 +274,7 @@ exchange(struct broker *broker, struct epb_channel *channel, size_t piece)
         }
         epb_buf_consume(&broker->output, said.size_bytes);
         if (epb_session_closing(broker->session)) {
-            return epb_channel_closed(channel);
+            return epb_channel_close(channel);
         }
         if (!moved) {
             return EPB_OK;

@@ -103,7 +103,7 @@ exchange(struct me *me, const struct epb_request *request)
     struct epb_exchange step = {.out = {epb_buf_data(&frame), epb_buf_size(&frame)},
                                 .into = me->room,
                                 .into_bytes = ROOM_BYTES,
-                                .look_us = 20};
+                                .spin_us = 20};
     enum epb_status status = epb_client_exchange(me->client, &step);
     epb_buf_fini(&frame);
     while (status == EPB_OK && !has_reply(me, step.received_bytes)) {
@@ -121,7 +121,7 @@ keep_or_unkeep(struct me *me)
     struct epb_buf frame;
 
     if (me->kept != 0) {
-        epb_client_unkeep(me->client, me->kept);
+        epb_client_stop_renewal(me->client, me->kept);
         me->kept = 0;
         return;
     }
@@ -129,7 +129,7 @@ keep_or_unkeep(struct me *me)
     drive_add(&frame, &ping);
     struct epb_bytes bytes = {epb_buf_data(&frame), epb_buf_size(&frame)};
     uint64_t interval_ms = 1 + random_below(&me->random, 3);
-    if (epb_client_keep(me->client, bytes, interval_ms, &me->kept) != EPB_OK) {
+    if (epb_client_start_renewal(me->client, bytes, interval_ms, &me->kept) != EPB_OK) {
         me->kept = 0;
     }
     epb_buf_fini(&frame);

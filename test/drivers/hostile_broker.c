@@ -399,14 +399,14 @@ ping(struct epb_client *client, struct random *random, uint32_t id)
     drive_add(&frame, &request);
     struct epb_bytes out = {epb_buf_data(&frame), epb_buf_size(&frame)};
     if (id == 4) {
-        (void)!epb_client_keep(client, out, 1, &kept);
+        (void)!epb_client_start_renewal(client, out, 1, &kept);
     }
     size_t room_bytes =
         random_below(random, 4) == 0 ? 16 + random_below(random, 200) : sizeof(room);
     struct epb_exchange exchange = {.out = out,
                                     .into = room,
                                     .into_bytes = room_bytes,
-                                    .look_us = random_below(random, 2) * 10};
+                                    .spin_us = random_below(random, 2) * 10};
     enum epb_status status = epb_client_exchange(client, &exchange);
     epb_buf_fini(&frame);
     for (unsigned i = 0; i < 3 && status == EPB_OK && exchange.received_bytes == 0; i++) {

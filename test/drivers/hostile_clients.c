@@ -17,7 +17,7 @@ struct peer {
     int socket;
     int in; /* the ends of pipes; -1: none */
     int out;
-    bool on_pipes;
+    bool on_pipe_pair;
     uint32_t id;
 };
 
@@ -91,7 +91,7 @@ static void
 say(struct peer *peer, const uint8_t *data, size_t size_bytes)
 {
     bool by_pipe =
-        peer->out >= 0 && (peer->on_pipes ? !one_in(peer, 20) : one_in(peer, 20));
+        peer->out >= 0 && (peer->on_pipe_pair ? !one_in(peer, 20) : one_in(peer, 20));
 
     while (size_bytes != 0 && !atomic_load(&stop)) {
         size_t part =
@@ -242,14 +242,14 @@ change_way(struct peer *peer)
     wish = (struct epb_request){.action = EPB_ACTION_PIPES,
                                 .id = ++peer->id,
                                 .flags = EPB_F_COUNT,
-                                .count = peer->on_pipes ? 0 : 1};
+                                .count = peer->on_pipe_pair ? 0 : 1};
     say_request(peer, &wish);
     atomic_fetch_add(&ways_changed, 1);
     if (!one_in(peer, 3)) {
         drive_pause_us(100);
     }
     hear(peer);
-    peer->on_pipes = !peer->on_pipes;
+    peer->on_pipe_pair = !peer->on_pipe_pair;
 }
 
 static void
@@ -401,7 +401,7 @@ run_peer(void *argument)
         }
         atomic_fetch_add(&connections, 1);
         peer.in = peer.out = -1;
-        peer.on_pipes = false;
+        peer.on_pipe_pair = false;
         peer.id = 0;
         live(&peer);
         bool socket_first = one_in(&peer, 3);

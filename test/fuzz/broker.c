@@ -32,7 +32,7 @@ fuzz_broker_start(struct fuzz_broker *broker, const char *secret)
 void
 fuzz_broker_stop(struct fuzz_broker *broker)
 {
-    epb_pool_fini(&broker->config.pool);
+    epb_buf_pool_fini(&broker->config.pool);
     epb_engine_free(broker->config.engine);
 }
 

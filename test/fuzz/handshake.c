@@ -95,10 +95,10 @@ feed_client(struct epb_bytes input, uint64_t pieces, enum epb_record_mode mode)
     struct epb_channel *channel = client_new(mode);
 
     (void)client_hears(channel, input, &pieces);
-    FUZZ_CHECK(!epb_channel_open(channel));
+    FUZZ_CHECK(!epb_channel_is_open(channel));
     FUZZ_CHECK(epb_channel_output(channel).size_bytes == EPB_CLIENT_HELLO_BYTES);
     FUZZ_CHECK(epb_channel_stream(channel).size_bytes == 0);
-    FUZZ_CHECK(epb_channel_closed(channel) != EPB_OK);
+    FUZZ_CHECK(epb_channel_close(channel) != EPB_OK);
     epb_channel_free(channel);
 }
 
@@ -154,7 +154,7 @@ join(struct fuzz_broker *broker, struct fuzz_peer *peer, struct epb_channel *cha
         struct epb_bytes out = epb_channel_output(channel);
         uint8_t flight[4096];
 
-        bool readable = mode == EPB_RECORD_MAC && epb_channel_open(channel);
+        bool readable = mode == EPB_RECORD_MAC && epb_channel_is_open(channel);
         FUZZ_CHECK(out.size_bytes <= sizeof(flight));
         FUZZ_CHECK(readable || !fuzz_contains(out, MARKER));
         memcpy(flight, out.data == NULL ? flight : out.data, out.size_bytes);
@@ -214,7 +214,7 @@ feed_relay(struct epb_bytes input, uint64_t pieces, enum epb_record_mode mode)
 
     bool client_knows = relayed[1].changed_at >= EPB_SERVER_HELLO_BYTES &&
                         relayed[0].changed_at >= EPB_CLIENT_HELLO_BYTES;
-    FUZZ_CHECK(client_knows || !epb_channel_open(channel));
+    FUZZ_CHECK(client_knows || !epb_channel_is_open(channel));
     check_stream(channel, relayed);
     FUZZ_CHECK(nothing_ran(&broker) ==
                (!client_knows || relayed[0].changed_at != SIZE_MAX));

@@ -16,7 +16,7 @@ read_op(struct epb_bytes *input)
 
     return (struct op){
         .kind = kind % OP_KINDS,
-        .party = who % MODEL_PARTIES,
+        .peer = who % MODEL_PARTIES,
         .worker = (uint8_t)(who / 16 % MODEL_WORKERS),
         .space = what % MODEL_SPACES,
         .key = (uint8_t)(what / 16 % MODEL_KEYS),

@@ -135,13 +135,13 @@ receive(enum epb_record_mode mode, struct epb_bytes wire, uint64_t pieces,
     epb_buf_init(&in, WIRE_MAX_BYTES);
     while (wire.size_bytes > 0 && status == EPB_OK) {
         append(&in, fuzz_take(&wire, fuzz_piece(&pieces)));
-        status = epb_record_open(receiver, &in, fuzz_piece(&pieces));
+        status = epb_record_unseal(receiver, &in, fuzz_piece(&pieces));
         read_stream(receiver, &in, got, fuzz_piece(&pieces) - 1);
     }
     while (status == EPB_OK) {
         size_t before = epb_record_stream(receiver, &in).size_bytes;
 
-        status = epb_record_open(receiver, &in, SIZE_MAX);
+        status = epb_record_unseal(receiver, &in, SIZE_MAX);
         if (epb_record_stream(receiver, &in).size_bytes == before) {
             break;
         }

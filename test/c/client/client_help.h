@@ -5,7 +5,7 @@
 
 #include "client/client.h"
 #include "io_help.h"
-#include "os/look.h"
+#include "os/spin.h"
 
 /* The broker */
 
@@ -87,7 +87,7 @@ static inline enum epb_status
 step(struct epb_client *client, struct epb_bytes out, size_t *received)
 {
     struct epb_exchange exchange = {
-        .out = out, .into = room, .into_bytes = sizeof(room), .look_us = EPB_LOOK_US};
+        .out = out, .into = room, .into_bytes = sizeof(room), .spin_us = EPB_SPIN_US};
 
     enum epb_status status = epb_client_exchange(client, &exchange);
 

@@ -2,7 +2,7 @@
  * and does what a broker may do, or may not. */
 #include "client/own_frame.h"
 #include "client_help.h"
-#include "os/pipes.h"
+#include "os/pipe_pair.h"
 
 /* With a real broker */
 
@@ -120,7 +120,7 @@ stage_open(struct stage *stage)
     stage->socket = accept(stage->listener, NULL, NULL);
     cr_assert_geq(stage->socket, 0);
     make_blocking(stage->socket);
-    cr_assert_eq(epb_pipes_make(&stage->own, &stage->peers), 0);
+    cr_assert_eq(epb_pipe_pair_make(&stage->own, &stage->peers), 0);
     cr_assert_eq(fcntl(stage->own.in, F_SETFL, 0), 0);
     cr_assert_eq(unlink(path), 0);
     struct epb_exchange nothing = {.into = room, .into_bytes = sizeof(room)};
@@ -134,8 +134,8 @@ stage_close(struct stage *stage)
     epb_client_free(stage->client);
     close(stage->socket);
     close(stage->listener);
-    epb_pipes_close(&stage->own);
-    epb_pipes_close(&stage->peers);
+    epb_pipe_pair_close(&stage->own);
+    epb_pipe_pair_close(&stage->peers);
     cr_assert_eq(count_pipes(), stage->pipes, "some of its ends were left open");
     remove_own_directory();
 }
@@ -245,11 +245,11 @@ await_wish(struct stage *stage)
         ping(stage, i);
     }
     ping(stage, EPB_CLIENT_SMALL_IN_ROW);
-    struct epb_request wish = hear(stage->socket);
-    cr_assert_eq(wish.action, EPB_ACTION_PIPES);
-    cr_assert_eq(wish.id, EPB_OWN_ID);
-    cr_assert_eq(wish.flags, 0);
-    return wish;
+    struct epb_request request = hear(stage->socket);
+    cr_assert_eq(request.action, EPB_ACTION_PIPES);
+    cr_assert_eq(request.id, EPB_OWN_ID);
+    cr_assert_eq(request.flags, 0);
+    return request;
 }
 
 /* Takes what has come; nothing is for the caller. */
@@ -282,7 +282,7 @@ go_over(struct stage *stage)
     answer(stage->socket, await_going(stage));
     take_nothing(stage);
     /* From now on the other ends are the client's alone. */
-    epb_pipes_close(&stage->peers);
+    epb_pipe_pair_close(&stage->peers);
 }
 
 static void
@@ -323,10 +323,10 @@ Test(client_pipes, what_is_asked_for_before_is_answered_on_the_socket)
     struct stage stage;
 
     stage_open(&stage);
-    struct epb_request wish = await_wish(&stage);
+    struct epb_request request = await_wish(&stage);
     cr_assert_eq(say(&stage, EPB_ACTION_PING, 1001, 0), 0);
     struct epb_request before = hear(stage.socket);
-    answer_with(&stage, wish, EPB_OK, &stage.peers);
+    answer_with(&stage, request, EPB_OK, &stage.peers);
     take_nothing(&stage);
     struct epb_request going = hear(stage.socket);
     answer(stage.socket, before);
@@ -390,13 +390,13 @@ ping_in_pipe(struct stage *stage, uint32_t id, size_t value_bytes)
 static struct epb_request
 await_change(int fd, int64_t way)
 {
-    struct epb_request wish = hear(fd);
+    struct epb_request request = hear(fd);
 
-    cr_assert_eq(wish.action, EPB_ACTION_PIPES);
-    cr_assert_eq(wish.id, EPB_OWN_ID);
-    cr_assert_eq(wish.flags, EPB_F_COUNT);
-    cr_assert_eq(wish.count, way);
-    return wish;
+    cr_assert_eq(request.action, EPB_ACTION_PIPES);
+    cr_assert_eq(request.id, EPB_OWN_ID);
+    cr_assert_eq(request.flags, EPB_F_COUNT);
+    cr_assert_eq(request.count, way);
+    return request;
 }
 
 Test(client_pipes, large_ones_go_back_and_small_ones_over_again)
@@ -471,9 +471,9 @@ Test(client_pipes, with_bad_ends_it_stays_on_the_socket)
     struct stage stage;
 
     stage_open(&stage);
-    struct epb_request wish = await_wish(&stage);
+    struct epb_request request = await_wish(&stage);
     struct epb_pipe_ends bad = {.in = stage.peers.out, .out = stage.peers.in};
-    answer_with(&stage, wish, EPB_OK, &bad);
+    answer_with(&stage, request, EPB_OK, &bad);
     take_nothing(&stage);
     expect_socket_for_good(&stage);
     stage_close(&stage);
@@ -570,7 +570,7 @@ Test(client_pipes, the_end_of_the_pipe_is_noticed_and_raises_no_signal)
 
     stage_open(&stage);
     go_over(&stage);
-    epb_pipes_close(&stage.own);
+    epb_pipe_pair_close(&stage.own);
     size_t received = 0;
     struct epb_request request = request_of(EPB_ACTION_PING, 1, NULL);
     struct epb_buf frame;
@@ -590,7 +590,7 @@ Test(client_pipes, what_was_said_before_the_end_of_the_pipe_is_heard)
     go_over(&stage);
     cr_assert_eq(say(&stage, EPB_ACTION_PING, 1001, 0), 0);
     answer(stage.own.out, hear(stage.own.in));
-    epb_pipes_close(&stage.own);
+    epb_pipe_pair_close(&stage.own);
     expect_reply(&stage, 1001);
     expect_gone(&stage);
     stage_close(&stage);

@@ -12,7 +12,7 @@ converse(const char *secret)
     struct epb_reply reply;
 
     expect_ping(client);
-    cr_assert(epb_client_open(client));
+    cr_assert(epb_client_is_open(client));
     for (size_t size_bytes = 1; size_bytes <= 262144; size_bytes *= 8) {
         cr_assert_eq(set_value(client, "key", size_bytes), EPB_OK);
         cr_assert_eq(ask(client, &get, &reply), EPB_OK);
@@ -425,22 +425,22 @@ Test(client, many_threads_share_the_thread_that_waits, .init = begin_secret, .fi
 
 Test(client, looks_that_find_nothing_become_rare_and_one_that_does_restores_them)
 {
-    struct epb_look look = {0};
+    struct epb_spin spin = {0};
     unsigned looks = 0;
 
     for (unsigned i = 0; i < 10000; i++) {
-        if (epb_look_worth(&look)) {
+        if (epb_spin_is_worth(&spin)) {
             looks++;
-            epb_look_done(&look, false);
+            epb_spin_note(&spin, false);
         }
     }
     cr_assert_lt(looks, 1000);
     cr_assert_gt(looks, 100, "it must go on trying");
-    while (!epb_look_worth(&look)) {
+    while (!epb_spin_is_worth(&spin)) {
     }
-    epb_look_done(&look, true);
-    for (unsigned i = 0; i < EPB_LOOK_PATIENCE - 1; i++) {
-        cr_assert(epb_look_worth(&look));
-        epb_look_done(&look, false);
+    epb_spin_note(&spin, true);
+    for (unsigned i = 0; i < EPB_SPIN_PATIENCE - 1; i++) {
+        cr_assert(epb_spin_is_worth(&spin));
+        epb_spin_note(&spin, false);
     }
 }

@@ -78,7 +78,7 @@ take_lease(const char *secret, uint64_t interval_ms)
     epb_buf_init(&frame, 1000);
     cr_assert_eq(epb_frame_encode_request(&frame, &renew), EPB_OK);
     struct epb_bytes kept = {epb_buf_data(&frame), epb_buf_size(&frame)};
-    cr_assert_eq(epb_client_keep(client, kept, interval_ms, &id), EPB_OK);
+    cr_assert_eq(epb_client_start_renewal(client, kept, interval_ms, &id), EPB_OK);
     epb_buf_fini(&frame);
     last_end_ms = TTL_MS;
 }

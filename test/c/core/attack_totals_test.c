@@ -3,7 +3,7 @@
  * engine's thread, from the sessions themselves, after every step of an attack.
  */
 #include "io_help.h"
-#include "server/server_state.h"
+#include "server/server_internal.h"
 
 /* What one connection may hold: a buffer grows by doubling, from less than the largest
  * frame of these tests, or than the bound of what waits to be sent and one reply more;

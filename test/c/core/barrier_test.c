@@ -7,7 +7,7 @@ static struct epb_arena *arena;
 static struct epb_quota quota;
 static struct epb_waits *waits;
 static struct epb_barriers *barriers;
-static struct epb_party *party;
+static struct epb_peer *peer;
 static struct epb_time now;
 
 static void
@@ -26,7 +26,7 @@ setup(void)
     waits = epb_waits_new(arena, &quota, 0, on_ready, NULL);
     barriers = epb_barriers_new(arena, &quota, waits);
     cr_assert_not_null(barriers);
-    party = epb_party_new(waits, NULL, false);
+    peer = epb_peer_new(waits, NULL, false);
 }
 
 static void
@@ -34,8 +34,8 @@ teardown(void)
 {
     struct epb_mem_stats stats;
 
-    (void)epb_party_withdraw(waits, party, &now, &(struct epb_budget){SIZE_MAX});
-    epb_party_free(waits, party);
+    (void)epb_peer_withdraw(waits, peer, &now, &(struct epb_budget){SIZE_MAX});
+    epb_peer_free(waits, peer);
     cr_assert_eq(quota.used_bytes, 0);
     epb_barriers_free(barriers);
     epb_waits_free(waits);
@@ -60,7 +60,7 @@ arrive_at(const char *name, uint32_t id, int64_t parties, uint64_t wait_ms)
                                         .key = bytes_of(name)};
     bool done = false;
     enum epb_status status =
-        epb_barrier_arrive(barriers, party, &request, &now, &done, &number);
+        epb_barrier_arrive(barriers, peer, &request, &now, &done, &number);
 
     return status == EPB_OK && done ? EPB_NOT_FOUND : status;
 }
@@ -74,7 +74,7 @@ arrive(uint32_t id, int64_t parties)
 static void
 assert_finished(uint32_t id, enum epb_status status, int64_t expected)
 {
-    struct epb_wait *wait = epb_wait_pop(waits, party);
+    struct epb_wait *wait = epb_wait_pop(waits, peer);
 
     cr_assert_not_null(wait);
     cr_assert_eq(wait->id, id);
@@ -90,12 +90,12 @@ Test(barrier, opens_when_the_last_one_arrives)
     cr_assert_eq(arrive(1, 3), EPB_OK);
     cr_assert_eq(arrive_at("other", 2, 2, 1000), EPB_OK);
     cr_assert_eq(arrive(3, 3), EPB_OK);
-    cr_assert_null(epb_wait_pop(waits, party));
+    cr_assert_null(epb_wait_pop(waits, peer));
     cr_assert_eq(arrive(4, 3), EPB_NOT_FOUND);
     cr_assert_eq(number, 2);
     assert_finished(1, EPB_OK, 0);
     assert_finished(3, EPB_OK, 1);
-    cr_assert_null(epb_wait_pop(waits, party));
+    cr_assert_null(epb_wait_pop(waits, peer));
     cr_assert_eq(arrive(5, 1), EPB_NOT_FOUND, "alone");
     cr_assert_eq(number, 0);
     /* The next round may have another number. */
@@ -108,7 +108,7 @@ Test(barrier, who_gives_up_has_not_arrived)
 {
     cr_assert_eq(arrive(1, 3), EPB_OK);
     cr_assert_eq(arrive_at("b", 2, 3, 10), EPB_OK);
-    cr_assert(epb_wait_cancel(waits, party, 1, &now));
+    cr_assert(epb_wait_cancel(waits, peer, 1, &now));
     assert_finished(1, EPB_WAIT_TIMEOUT, 0);
     cr_assert_eq(arrive(3, 3), EPB_OK);
     now.mono_ms += 10;
@@ -121,7 +121,7 @@ Test(barrier, who_gives_up_has_not_arrived)
     assert_finished(4, EPB_OK, 1);
     /* Nobody is left of that round: any number may begin the next. */
     cr_assert_eq(arrive(6, 3), EPB_OK);
-    cr_assert(epb_wait_cancel(waits, party, 6, &now));
+    cr_assert(epb_wait_cancel(waits, peer, 6, &now));
     assert_finished(6, EPB_WAIT_TIMEOUT, 0);
     cr_assert_eq(arrive(7, 2), EPB_OK);
 }

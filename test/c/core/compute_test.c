@@ -139,7 +139,7 @@ Test(compute, a_value_that_is_gone_again_is_computed_by_who_asks_first)
     cr_assert_eq(compute(&table.c, "k"), DEFERRED);
     cr_assert_eq(set_fenced(&table.a, "k", "1", token), EPB_OK);
     cr_assert_eq(ask(&table.a, to(EPB_ACTION_DEL, "k")), EPB_OK);
-    cr_assert(epb_engine_has_next(table.engine, table.c.party));
+    cr_assert(epb_engine_has_next(table.engine, table.c.peer));
     token = token_of(answer(&table.c));
     cr_assert_eq(answer(&table.b), DEFERRED, "waits again");
     cr_assert_eq(set_fenced(&table.c, "k", "2", token), EPB_OK);
@@ -151,7 +151,7 @@ Test(compute, a_value_that_comes_first_ends_a_takeover_that_was_not_taken)
     cr_assert_eq(compute(&table.a, "k"), EPB_OK);
     cr_assert_eq(compute(&table.b, "k"), DEFERRED);
     peer_leave(&table.a);
-    cr_assert(epb_engine_has_next(table.engine, table.b.party));
+    cr_assert(epb_engine_has_next(table.engine, table.b.peer));
     cr_assert_eq(set(&table.c, "k", "7"), EPB_OK);
     assert_value(answer(&table.b), "7");
     cr_assert_eq(table_stats().leases.grants, 0);

@@ -19,7 +19,7 @@
 #define THROTTLE_MS 2U /* for one unit */
 #define THROTTLE_BURST 3U
 #define WAITS 600U
-#define WATCHERS 8U /* of a party */
+#define WATCHERS 8U /* of a who */
 #define EVENTS \
     900U /* of a watcher, before which it overflows only where limits are tiny */
 #define NEVER UINT64_MAX
@@ -40,7 +40,7 @@ enum place {
 struct wait {
     enum place place;
     enum kind kind;
-    unsigned party;
+    unsigned who;
     uint32_t id;
     unsigned key;
     uint64_t order;    /* of the request */
@@ -65,7 +65,7 @@ struct value {
 /* The computation of a key. */
 struct computation {
     bool exists;
-    unsigned party;
+    unsigned who;
     bool sessionless;
     bool known; /* its holder has been told */
     uint64_t token;
@@ -203,8 +203,8 @@ grant(unsigned key, const struct wait *wait)
 {
     run.computations[key] = (struct computation){
         .exists = true,
-        .party = wait->party,
-        .sessionless = wait->party == PARTIES - 1,
+        .who = wait->who,
+        .sessionless = wait->who == PARTIES - 1,
         .due_ms = run.now_ms + wait->ttl_ms,
         .granted = ++run.granted,
     };
@@ -270,10 +270,10 @@ arrived(unsigned barrier)
     return count;
 }
 
-/* The oldest computation that is due by then, of one party or (PARTIES) of all; KEYS:
+/* The oldest computation that is due by then, of one who or (PARTIES) of all; KEYS:
  * none. */
 static unsigned
-first_computation(unsigned party, uint64_t due_ms)
+first_computation(unsigned who, uint64_t due_ms)
 {
     unsigned first = KEYS;
 
@@ -281,7 +281,7 @@ first_computation(unsigned party, uint64_t due_ms)
         const struct computation *computation = &run.computations[key];
 
         if (computation->exists && computation->due_ms <= due_ms &&
-            (party == PARTIES || computation->party == party) &&
+            (who == PARTIES || computation->who == who) &&
             (first == KEYS || computation->granted < run.computations[first].granted)) {
             first = key;
         }
@@ -290,14 +290,14 @@ first_computation(unsigned party, uint64_t due_ms)
 }
 
 static struct wait *
-first_finished(unsigned party)
+first_finished(unsigned who)
 {
     struct wait *first = NULL;
 
     for (unsigned i = 0; i < WAITS; i++) {
         struct wait *wait = &run.waits[i];
 
-        if (wait->place == FINISHED && wait->party == party &&
+        if (wait->place == FINISHED && wait->who == who &&
             (first == NULL || wait->finished < first->finished)) {
             first = wait;
         }
@@ -308,15 +308,15 @@ first_finished(unsigned party)
 /* Requests */
 
 static struct wait *
-new_wait(unsigned party, enum kind kind, unsigned key, uint64_t wait_ms)
+new_wait(unsigned who, enum kind kind, unsigned key, uint64_t wait_ms)
 {
     for (unsigned i = 0; i < WAITS; i++) {
         if (run.waits[i].place == FREE) {
             run.waits[i] = (struct wait){
                 .place = QUEUED,
                 .kind = kind,
-                .party = party,
-                .id = run.seats[party].peer->id,
+                .who = who,
+                .id = run.seats[who].peer->id,
                 .key = key,
                 .order = ++run.order,
                 .queued = run.order,
@@ -370,9 +370,9 @@ some_ttl(void)
 
 /* With the token of the key's computation, when it has one, or of an earlier one. */
 static void
-step_set(unsigned party, unsigned key)
+step_set(unsigned who, unsigned key)
 {
-    struct seat *seat = &run.seats[party];
+    struct seat *seat = &run.seats[who];
     struct computation *computation = &run.computations[key];
     uint64_t ttl_ms = some_ttl();
     struct epb_request request =
@@ -399,9 +399,9 @@ step_set(unsigned party, unsigned key)
 }
 
 static void
-step_del(unsigned party, unsigned key)
+step_del(unsigned who, unsigned key)
 {
-    CHECK(ask(run.seats[party].peer, to(EPB_ACTION_DEL, keys[key])) == EPB_OK);
+    CHECK(ask(run.seats[who].peer, to(EPB_ACTION_DEL, keys[key])) == EPB_OK);
     CHECK(table.reply.count == run.values[key].exists);
     if (run.values[key].exists) {
         tell(EPB_EVENT_DEL, key);
@@ -410,10 +410,10 @@ step_del(unsigned party, unsigned key)
 }
 
 static void
-step_wait_for(unsigned party, unsigned key)
+step_wait_for(unsigned who, unsigned key)
 {
     uint64_t wait_ms = some_wait();
-    enum epb_status status = wait_for(run.seats[party].peer, keys[key], wait_ms);
+    enum epb_status status = wait_for(run.seats[who].peer, keys[key], wait_ms);
 
     if (run.values[key].exists) {
         CHECK(status == EPB_OK);
@@ -422,7 +422,7 @@ step_wait_for(unsigned party, unsigned key)
         CHECK(status == EPB_WAIT_TIMEOUT);
     } else {
         CHECK(status == DEFERRED);
-        (void)new_wait(party, WAIT_FOR, key, wait_ms);
+        (void)new_wait(who, WAIT_FOR, key, wait_ms);
     }
 }
 
@@ -442,9 +442,9 @@ check_grant(unsigned key)
 }
 
 static void
-step_compute(unsigned party, unsigned key)
+step_compute(unsigned who, unsigned key)
 {
-    struct peer *peer = run.seats[party].peer;
+    struct peer *peer = run.seats[who].peer;
     uint64_t wait_ms = some_wait();
     uint64_t ttl_ms = 1 + below(80);
     uint64_t token_before = run.last_token;
@@ -456,7 +456,7 @@ step_compute(unsigned party, unsigned key)
         CHECK(status == EPB_OK);
         check_entry(key);
     } else if (!run.computations[key].exists) {
-        struct wait asked = {.party = party, .ttl_ms = ttl_ms};
+        struct wait asked = {.who = who, .ttl_ms = ttl_ms};
 
         CHECK(status == EPB_OK);
         grant(key, &asked);
@@ -466,7 +466,7 @@ step_compute(unsigned party, unsigned key)
         CHECK(status == EPB_LEASE_HELD);
     } else {
         CHECK(status == DEFERRED);
-        new_wait(party, COMPUTE, key, wait_ms)->ttl_ms = ttl_ms;
+        new_wait(who, COMPUTE, key, wait_ms)->ttl_ms = ttl_ms;
     }
 }
 
@@ -492,19 +492,19 @@ step_give_up(unsigned key)
             run.failed++;
         }
     }
-    CHECK(ask(run.seats[computation->party].peer, request) == EPB_OK);
+    CHECK(ask(run.seats[computation->who].peer, request) == EPB_OK);
     CHECK(table.reply.count == 1);
     go_on(key);
 }
 
 static void
-step_barrier(unsigned party, unsigned barrier)
+step_barrier(unsigned who, unsigned barrier)
 {
     unsigned before = arrived(barrier);
     int64_t parties = 1 + below(4);
     uint64_t wait_ms = some_wait();
     enum epb_status status = ask(
-        run.seats[party].peer,
+        run.seats[who].peer,
         waiting(counting(to(EPB_ACTION_BARRIER, barriers[barrier]), parties), wait_ms));
 
     if (before > 0 && run.parties[barrier] != parties) {
@@ -515,7 +515,7 @@ step_barrier(unsigned party, unsigned barrier)
         CHECK(status == (wait_ms == 0 ? EPB_WAIT_TIMEOUT : DEFERRED));
         if (wait_ms > 0) {
             run.parties[barrier] = parties;
-            (void)new_wait(party, BARRIER, barrier, wait_ms);
+            (void)new_wait(who, BARRIER, barrier, wait_ms);
         }
         return;
     }
@@ -609,7 +609,7 @@ check_throttle(bool allowed, uint64_t retry_ms, uint64_t reset_ms)
 }
 
 static void
-step_throttle(unsigned party)
+step_throttle(unsigned who)
 {
     struct epb_request request = counting(to(EPB_ACTION_THROTTLE, "t"), 1);
     uint64_t cost = 1 + below(THROTTLE_BURST);
@@ -624,7 +624,7 @@ step_throttle(unsigned party)
     request.cost = cost;
     throttle_go_on();
     comes_ms = throttle_comes_ms(cost);
-    status = ask(run.seats[party].peer, waiting(request, wait_ms));
+    status = ask(run.seats[who].peer, waiting(request, wait_ms));
     at_once = next_of_throttle(0) == NULL && comes_ms == run.now_ms;
     if (at_once) {
         CHECK(status == EPB_OK && throttle_allows(&run.tat_ms, cost, run.now_ms));
@@ -637,14 +637,14 @@ step_throttle(unsigned party)
         run.too_late++;
     } else {
         CHECK(status == DEFERRED);
-        new_wait(party, THROTTLE, 0, wait_ms)->cost = cost;
+        new_wait(who, THROTTLE, 0, wait_ms)->cost = cost;
     }
 }
 
 static void
-step_watch(unsigned party)
+step_watch(unsigned who)
 {
-    struct seat *seat = &run.seats[party];
+    struct seat *seat = &run.seats[who];
     struct watcher *watcher = &seat->watchers[below(WATCHERS)];
     const char *prefix = prefixes[below(6)];
 
@@ -664,15 +664,15 @@ step_watch(unsigned party)
 }
 
 static void
-step_cancel(unsigned party)
+step_cancel(unsigned who)
 {
-    struct seat *seat = &run.seats[party];
+    struct seat *seat = &run.seats[who];
     unsigned first = below(WAITS);
 
     for (unsigned i = 0; i < WAITS; i++) {
         struct wait *wait = &run.waits[(first + i) % WAITS];
 
-        if (wait->place == FREE || wait->party != party) {
+        if (wait->place == FREE || wait->who != who) {
             continue;
         }
         bool waits = wait->place == QUEUED;
@@ -690,23 +690,23 @@ step_cancel(unsigned party)
 
 /* What it was given and has not taken goes on first, then what it has. */
 static void
-model_leave(unsigned party)
+model_leave(unsigned who)
 {
     struct wait *wait;
 
     for (unsigned i = 0; i < WAITS; i++) {
-        if (run.waits[i].place == QUEUED && run.waits[i].party == party) {
+        if (run.waits[i].place == QUEUED && run.waits[i].who == who) {
             run.waits[i].place = FREE;
         }
     }
-    while ((wait = first_finished(party)) != NULL) {
+    while ((wait = first_finished(who)) != NULL) {
         wait->place = FREE;
         if (wait->granted) {
             go_on(wait->key);
         }
     }
     for (;;) {
-        unsigned first = first_computation(party, NEVER);
+        unsigned first = first_computation(who, NEVER);
 
         if (first == KEYS || run.computations[first].sessionless) {
             return;
@@ -717,16 +717,16 @@ model_leave(unsigned party)
 
 /* The connection ends, and another begins. */
 static void
-step_leave(unsigned party)
+step_leave(unsigned who)
 {
-    struct seat *seat = &run.seats[party];
+    struct seat *seat = &run.seats[who];
     const char *worker = seat->peer->worker;
 
     peer_leave(seat->peer);
     for (unsigned i = 0; i < WATCHERS; i++) {
         seat->watchers[i].exists = false;
     }
-    model_leave(party);
+    model_leave(who);
     seat->loss_count = 0;
     run.shown = 0;
     seat->ready = false;
@@ -774,7 +774,7 @@ computations_expire(void)
         struct computation ended = run.computations[key];
 
         if (ended.known && !ended.sessionless) {
-            struct seat *seat = &run.seats[ended.party];
+            struct seat *seat = &run.seats[ended.who];
 
             CHECK(seat->loss_count < WAITS);
             seat->losses[seat->loss_count++] =
@@ -943,9 +943,9 @@ check_finished(struct wait *wait)
 
 /* One reply or event. */
 static void
-step_take(unsigned party)
+step_take(unsigned who)
 {
-    struct seat *seat = &run.seats[party];
+    struct seat *seat = &run.seats[who];
     struct wait *wait;
     enum epb_status status;
 
@@ -961,7 +961,7 @@ step_take(unsigned party)
         return;
     }
     status = answer(seat->peer);
-    while ((wait = first_finished(party)) != NULL) {
+    while ((wait = first_finished(who)) != NULL) {
         if (expect_finished(wait)) {
             CHECK(status != DEFERRED);
             check_finished(wait);
@@ -985,12 +985,12 @@ step_take(unsigned party)
 static void
 check_ready(void)
 {
-    for (unsigned party = 0; party < PARTIES; party++) {
-        struct seat *seat = &run.seats[party];
+    for (unsigned who = 0; who < PARTIES; who++) {
+        struct seat *seat = &run.seats[who];
         bool has =
-            seat->loss_count > 0 || first_finished(party) != NULL || has_events(seat);
+            seat->loss_count > 0 || first_finished(who) != NULL || has_events(seat);
 
-        CHECK(epb_engine_has_next(table.engine, seat->peer->party) == has);
+        CHECK(epb_engine_has_next(table.engine, seat->peer->peer) == has);
         CHECK(seat->peer->ready - seat->ready_seen <= (seat->ready ? 0U : 1U));
         seat->ready = seat->ready || seat->peer->ready > seat->ready_seen;
         seat->ready_seen = seat->peer->ready;
@@ -1049,40 +1049,40 @@ free_waits(void)
 static void
 step(void)
 {
-    unsigned party = below(PARTIES);
+    unsigned who = below(PARTIES);
     unsigned key = below(KEYS);
     unsigned choice = below(100);
 
-    if (is_behind(&run.seats[party]) || free_waits() < 20) {
+    if (is_behind(&run.seats[who]) || free_waits() < 20) {
         choice = 60 + below(40);
     }
     if (choice < 7) {
-        step_set(party, key);
+        step_set(who, key);
     } else if (choice < 12) {
-        step_del(party, key);
+        step_del(who, key);
     } else if (choice < 23) {
-        step_wait_for(party, key);
+        step_wait_for(who, key);
     } else if (choice < 39) {
-        step_compute(party, key);
+        step_compute(who, key);
     } else if (choice < 43) {
         step_give_up(key);
     } else if (choice < 48) {
-        step_barrier(party, below(BARRIERS));
+        step_barrier(who, below(BARRIERS));
     } else if (choice < 51) {
-        step_throttle(party);
+        step_throttle(who);
     } else if (choice < 55) {
-        step_watch(party);
+        step_watch(who);
     } else if (choice < 59) {
-        step_cancel(party);
+        step_cancel(who);
     } else if (choice < 60) {
-        step_leave(party);
+        step_leave(who);
     } else if (choice < 72) {
         step_time();
     } else {
-        step_take(party);
+        step_take(who);
     }
-    if (run.seats[party].peer->id > run.last_id) {
-        run.last_id = run.seats[party].peer->id;
+    if (run.seats[who].peer->id > run.last_id) {
+        run.last_id = run.seats[who].peer->id;
     }
 }
 

@@ -31,7 +31,7 @@ Test(coordination, who_waits_for_a_key_gets_its_value)
     /* Not taken yet, and gone again. */
     cr_assert_eq(ask(&table.c, to(EPB_ACTION_DEL, "k")), EPB_OK);
     cr_assert_eq(answer(&table.b), DEFERRED);
-    cr_assert_not(epb_engine_has_next(table.engine, table.b.party));
+    cr_assert_not(epb_engine_has_next(table.engine, table.b.peer));
     cr_assert_eq(ask(&table.c, counting(to(EPB_ACTION_INCR, "k"), 5)), EPB_OK);
     cr_assert_eq(table.b.ready, 2);
     assert_value(answer(&table.b), "5");
@@ -67,10 +67,10 @@ Test(coordination, a_request_without_an_id_does_not_wait)
 {
     struct epb_request request = waiting(to(EPB_ACTION_WAIT_FOR, "k"), 100);
 
-    epb_engine_run(table.engine, table.a.party, &request, &table.now, &table.reply);
+    epb_engine_run(table.engine, table.a.peer, &request, &table.now, &table.reply);
     cr_assert_eq(table.reply.status, EPB_CONFLICT);
     request = to(EPB_ACTION_WATCH, "");
-    epb_engine_run(table.engine, table.a.party, &request, &table.now, &table.reply);
+    epb_engine_run(table.engine, table.a.peer, &request, &table.now, &table.reply);
     cr_assert_eq(table.reply.status, EPB_CONFLICT);
 }
 
@@ -139,7 +139,7 @@ Test(coordination, a_watcher_sees_every_change_after_its_reply)
     /* Its events go with it, and nothing is left to be taken. */
     cr_assert_eq(ask(&table.a, counting(to(EPB_ACTION_CANCEL, ""), 1)), EPB_OK);
     cr_assert_eq(table.reply.count, 1);
-    cr_assert_not(epb_engine_has_next(table.engine, table.a.party));
+    cr_assert_not(epb_engine_has_next(table.engine, table.a.peer));
     cr_assert_eq(ask(&table.a, to(EPB_ACTION_WATCH, "d")), EPB_OK);
     cr_assert_eq(set(&table.b, "d", "2"), EPB_OK);
     cr_assert_eq(table.a.ready, 3);
@@ -359,7 +359,7 @@ Test(coordination, who_leaves_leaves_nothing_behind)
     (void)pass(10);
     cr_assert_eq(ask(&table.line, to(EPB_ACTION_DEL, "set later")), EPB_OK);
     peer_leave(&table.a);
-    cr_assert(epb_engine_has_next(table.engine, table.b.party));
+    cr_assert(epb_engine_has_next(table.engine, table.b.peer));
     peer_leave(&table.b);
     peer_leave(&table.c);
     struct epb_stats stats = table_stats();

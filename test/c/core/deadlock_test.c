@@ -2,14 +2,14 @@
  */
 #include "lease_help.h"
 
-static const struct wish fresh_lock = {.space = EPB_SPACE_LOCK, .flags = EPB_F_FRESH};
-static const struct wish shared_again = {.space = EPB_SPACE_LOCK,
-                                         .flags = EPB_F_SHARED | EPB_F_FRESH};
+static const struct terms fresh_lock = {.space = EPB_SPACE_LOCK, .flags = EPB_F_FRESH};
+static const struct terms shared_again = {.space = EPB_SPACE_LOCK,
+                                          .flags = EPB_F_SHARED | EPB_F_FRESH};
 
 static struct office office;
-static struct epb_party *a;
-static struct epb_party *b;
-static struct epb_party *c;
+static struct epb_peer *a;
+static struct epb_peer *b;
+static struct epb_peer *c;
 
 static void
 open_all(void)
@@ -32,13 +32,13 @@ close_all(void)
 TestSuite(deadlock, .init = open_all, .fini = close_all);
 
 /* For ever, with these tokens. */
-static struct wish
-holding(struct wish wish, uint64_t first, uint64_t second)
+static struct terms
+holding(struct terms terms, uint64_t first, uint64_t second)
 {
-    wish.wait_ms = EPB_WAIT_FOREVER_MS;
-    wish.flow[0] = first;
-    wish.flow[1] = second;
-    return wish;
+    terms.wait_ms = EPB_WAIT_FOREVER_MS;
+    terms.flow[0] = first;
+    terms.flow[1] = second;
+    return terms;
 }
 
 /* "key worker;" of each grant of the cycle that was refused last. */
@@ -150,7 +150,7 @@ Test(deadlock, what_is_over_is_no_edge)
 {
     uint64_t first = gets(&office, a, "k", "w1", lock).token;
     uint64_t second = gets(&office, b, "l", "w2", lock).token;
-    struct wish short_wait = holding(lock, first, 0);
+    struct terms short_wait = holding(lock, first, 0);
 
     short_wait.wait_ms = 10;
     (void)waits(&office, a, "l", "w1", short_wait);
@@ -166,7 +166,7 @@ Test(deadlock, who_asks_again_holds_what_it_held)
 {
     uint64_t held = gets(&office, a, "k", "w1", lock).token;
     uint64_t computation = gets(&office, b, "c", "w2", compute).token;
-    struct wish short_turn = holding(compute, held, 0);
+    struct terms short_turn = holding(compute, held, 0);
     struct epb_wait *wait;
 
     short_turn.ttl_ms = 10;
@@ -206,14 +206,14 @@ Test(deadlock, the_tokens_are_checked)
     uint8_t tokens[(EPB_FLOW_MAX + 1) * 8] = {0};
     struct epb_request request = {
         .id = 1, .key = bytes_of("k"), .worker = bytes_of("w"), .value = {tokens, 7}};
-    const struct epb_lease_ask wish = {.space = EPB_SPACE_LOCK, .request = &request};
+    const struct epb_lease_ask terms = {.space = EPB_SPACE_LOCK, .request = &request};
     struct epb_grant *grant;
 
-    cr_assert_eq(epb_lease_ask(office.leases, a, &wish, &office.now, &grant),
+    cr_assert_eq(epb_lease_ask(office.leases, a, &terms, &office.now, &grant),
                  EPB_INVALID_VALUE);
     request.value.size_bytes = sizeof(tokens);
-    cr_assert_eq(epb_lease_ask(office.leases, a, &wish, &office.now, &grant),
+    cr_assert_eq(epb_lease_ask(office.leases, a, &terms, &office.now, &grant),
                  EPB_TOO_LARGE);
     request.value.size_bytes -= 8;
-    cr_assert_eq(epb_lease_ask(office.leases, a, &wish, &office.now, &grant), EPB_OK);
+    cr_assert_eq(epb_lease_ask(office.leases, a, &terms, &office.now, &grant), EPB_OK);
 }

@@ -1,5 +1,5 @@
 /*
- * Random requests of several parties on a whole engine, without a model: for the
+ * Random requests of several peers on a whole engine, without a model: for the
  * sanitizers, the assertions, and what holds whatever is asked. Every allocation may
  * fail, every limit is small, and with EPB_TINY_LIMITS those that are constants are, too.
  */
@@ -22,7 +22,7 @@ struct world {
     struct epb_options options;
     struct epb_time now;
     struct epb_engine *engine;
-    struct epb_party *parties[PARTIES];
+    struct epb_peer *peers[PARTIES];
     uint32_t ids[PARTIES];
     uint64_t tokens[TOKENS];
     uint8_t value[VALUE_MAX_BYTES];
@@ -47,7 +47,7 @@ on_ready(void *context, void *user)
 {
     struct world *world = context;
 
-    cr_assert_geq((struct epb_party **)user, world->parties);
+    cr_assert_geq((struct epb_peer **)user, world->peers);
 }
 
 static void
@@ -78,7 +78,7 @@ read_all(struct epb_bytes bytes)
     return sum;
 }
 
-/* A reply that is said in pieces is taken whole, or its party leaves in the middle. */
+/* A reply that is said in pieces is taken whole, or its peer leaves in the middle. */
 static void
 take_reply(struct world *world, unsigned place, const struct epb_reply *reply)
 {
@@ -90,7 +90,7 @@ take_reply(struct world *world, unsigned place, const struct epb_reply *reply)
         world->tokens[below(world, TOKENS)] = reply->fence;
     }
     while (rest_bytes > 0 && !one_in(world, 20)) {
-        if (epb_engine_piece(world->engine, world->parties[place], &piece) != EPB_OK) {
+        if (epb_engine_piece(world->engine, world->peers[place], &piece) != EPB_OK) {
             return;
         }
         cr_assert(piece.size_bytes > 0 && piece.size_bytes <= rest_bytes);
@@ -98,8 +98,8 @@ take_reply(struct world *world, unsigned place, const struct epb_reply *reply)
         rest_bytes -= piece.size_bytes;
     }
     if (rest_bytes > 0) {
-        epb_engine_leave(world->engine, world->parties[place], &world->now);
-        world->parties[place] = NULL;
+        epb_engine_leave(world->engine, world->peers[place], &world->now);
+        world->peers[place] = NULL;
     }
 }
 
@@ -185,18 +185,17 @@ step_ask(struct world *world, unsigned place)
     struct epb_reply reply;
 
     /* A session keeps requests back while one takes long. */
-    if (epb_engine_occupied(world->engine, world->parties[place])) {
+    if (epb_engine_occupied(world->engine, world->peers[place])) {
         return;
     }
     if (one_in(world, 200)) {
         epb_mem_fail_after(1 + below(world, 6));
     }
-    epb_engine_run(world->engine, world->parties[place], &request, &world->now, &reply);
+    epb_engine_run(world->engine, world->peers[place], &request, &world->now, &reply);
     epb_mem_fail_after(0);
     cr_assert_eq(reply.id, request.id);
     cr_assert(!reply.deferred ||
-              epb_engine_occupied(world->engine, world->parties[place]) ||
-              request.id != 0);
+              epb_engine_occupied(world->engine, world->peers[place]) || request.id != 0);
     take_reply(world, place, &reply);
 }
 
@@ -205,8 +204,8 @@ step_take(struct world *world, unsigned place)
 {
     struct epb_reply reply;
 
-    while (world->parties[place] != NULL &&
-           epb_engine_next(world->engine, world->parties[place], &world->now, &reply)) {
+    while (world->peers[place] != NULL &&
+           epb_engine_next(world->engine, world->peers[place], &world->now, &reply)) {
         take_reply(world, place, &reply);
         if (one_in(world, 4)) {
             return;
@@ -233,12 +232,12 @@ step(struct world *world)
     unsigned place = below(world, PARTIES);
     unsigned what = below(world, 40);
 
-    if (world->parties[place] == NULL) {
-        world->parties[place] =
-            epb_engine_join(world->engine, &world->parties[place], place == PARTIES - 1);
+    if (world->peers[place] == NULL) {
+        world->peers[place] =
+            epb_engine_join(world->engine, &world->peers[place], place == PARTIES - 1);
     } else if (what == 0) {
-        epb_engine_leave(world->engine, world->parties[place], &world->now);
-        world->parties[place] = NULL;
+        epb_engine_leave(world->engine, world->peers[place], &world->now);
+        world->peers[place] = NULL;
     } else if (what < 5) {
         step_time(world);
     } else if (what < 12) {
@@ -257,7 +256,7 @@ world_close(struct world *world)
     struct epb_mem_stats shared;
 
     for (unsigned i = 0; i < PARTIES; i++) {
-        epb_engine_leave(world->engine, world->parties[i], &world->now);
+        epb_engine_leave(world->engine, world->peers[i], &world->now);
     }
     epb_engine_free(world->engine);
     epb_mem_shared_stats(&shared);

@@ -3,12 +3,12 @@
 
 #include "core/command.h"
 #include "core/engine.h"
-#include "core/state.h"
+#include "core/engine_internal.h"
 #include "helpers.h"
 
 static struct epb_options options;
 static struct epb_engine *engine;
-static struct epb_party *party;
+static struct epb_peer *peer;
 static struct epb_time now;
 static struct epb_reply reply;
 static bool is_long; /* the request may be worked on in slices */
@@ -32,11 +32,11 @@ static void
 close_engine(void)
 {
     if (engine != NULL) {
-        epb_engine_leave(engine, party, &now);
+        epb_engine_leave(engine, peer, &now);
     }
     epb_engine_free(engine);
     engine = NULL;
-    party = NULL;
+    peer = NULL;
 }
 
 static void
@@ -56,8 +56,8 @@ open_engine(void)
 {
     engine = epb_engine_new(&options, &now, on_ready, NULL);
     cr_assert_not_null(engine);
-    party = epb_engine_join(engine, NULL, false);
-    cr_assert_not_null(party);
+    peer = epb_engine_join(engine, NULL, false);
+    cr_assert_not_null(peer);
 }
 
 static enum epb_status
@@ -67,7 +67,7 @@ run(struct epb_request request)
 
     request.id = ++id;
     memset(&reply, 0x55, sizeof(reply));
-    epb_engine_run(engine, party, &request, &now, &reply);
+    epb_engine_run(engine, peer, &request, &now, &reply);
     cr_assert_eq(reply.id, id);
     cr_assert_not(reply.deferred);
     if (reply.status != EPB_OK) {
@@ -349,11 +349,11 @@ list_whole(const char *prefix, size_t *size_bytes)
     size_t rest_bytes;
 
     is_long = true;
-    epb_engine_run(engine, party, &request, &now, &reply);
+    epb_engine_run(engine, peer, &request, &now, &reply);
     while (reply.deferred) {
-        cr_assert(epb_engine_occupied(engine, party));
-        cr_assert(epb_engine_has_next(engine, party));
-        if (epb_engine_next(engine, party, &now, &reply)) {
+        cr_assert(epb_engine_occupied(engine, peer));
+        cr_assert(epb_engine_has_next(engine, peer));
+        if (epb_engine_next(engine, peer, &now, &reply)) {
             cr_assert_eq(reply.id, 7);
         } else {
             reply.deferred = true;
@@ -361,12 +361,12 @@ list_whole(const char *prefix, size_t *size_bytes)
     }
     *size_bytes = reply.body.size_bytes;
     for (rest_bytes = reply.rest_bytes; rest_bytes > 0; rest_bytes -= piece.size_bytes) {
-        cr_assert(epb_engine_occupied(engine, party));
-        cr_assert_eq(epb_engine_piece(engine, party, &piece), EPB_OK);
+        cr_assert(epb_engine_occupied(engine, peer));
+        cr_assert_eq(epb_engine_piece(engine, peer, &piece), EPB_OK);
         cr_assert(piece.size_bytes > 0 && piece.size_bytes <= EPB_LIST_PIECE_BYTES);
         *size_bytes += piece.size_bytes;
     }
-    cr_assert_not(epb_engine_occupied(engine, party));
+    cr_assert_not(epb_engine_occupied(engine, peer));
     do {
         epb_engine_sweep(engine, &now, &due);
     } while (due.lease_mono_ms <= now.mono_ms);
@@ -638,5 +638,5 @@ Test(engine, is_made_whole_or_not_at_all)
     epb_mem_fail_after(0);
     cr_assert_geq(countdown, 10);
     epb_engine_free(NULL);
-    party = epb_engine_join(engine, NULL, false);
+    peer = epb_engine_join(engine, NULL, false);
 }

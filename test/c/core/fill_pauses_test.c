@@ -1,21 +1,21 @@
 /* What others do in the pauses of a filling, with pauses wherever there can be one. */
-#include "core/lease_state.h"
+#include "core/lease_internal.h"
 #include "lease_help.h"
 
 static struct office office;
-static struct epb_party *party;
+static struct epb_peer *peer;
 
 static void
 open_office(void)
 {
     office_open(&office);
-    party = enter(&office);
+    peer = enter(&office);
 }
 
 static void
 close_office(void)
 {
-    leave(&office, party);
+    leave(&office, peer);
     office_close(&office);
 }
 
@@ -53,7 +53,7 @@ goes_on(unsigned count)
 static uint64_t
 holds(const char *worker, const char *element)
 {
-    struct epb_grant_view view = gets(&office, party, "p", worker, fresh);
+    struct epb_grant_view view = gets(&office, peer, "p", worker, fresh);
 
     cr_assert_eq(epb_bytes_compare(view.value, bytes_of(element)), 0, "%.*s",
                  (int)view.value.size_bytes, (const char *)view.value.data);
@@ -92,7 +92,7 @@ replace_while_one_is_given_back(const char *list, const char *element, uint64_t 
         token = holds("w", "1");
         begin_filling(&packed, EPB_DEFINE_ANEW);
         done = goes_on(pause);
-        gives_back(&office, party, token);
+        gives_back(&office, peer, token);
         (void)goes_on(1000);
         cr_assert_eq(filling.status, EPB_OK);
         cr_assert_eq(description().size, size, "%s, %u", element, pause);
@@ -123,7 +123,7 @@ Test(fill_pauses, a_discarded_element_comes_back_wherever_it_is)
         cr_assert_eq(discards("1"), EPB_OK);
         begin_filling(&packed, EPB_DEFINE_MORE);
         done = goes_on(pause);
-        gives_back(&office, party, token);
+        gives_back(&office, peer, token);
         (void)goes_on(1000);
         cr_assert_eq(filling.size, 4, "%u", pause);
         cr_assert_eq(description().size, 4);

@@ -51,7 +51,7 @@ slices(uint64_t *least, uint64_t *most)
 
     *least = UINT64_MAX;
     *most = 0;
-    while (!epb_engine_next(table.engine, table.a.party, &table.now, &reply)) {
+    while (!epb_engine_next(table.engine, table.a.peer, &table.now, &reply)) {
         uint64_t size = size_now();
 
         *least = size < *least ? size : *least;
@@ -141,7 +141,7 @@ Test(fill, what_is_deleted_goes_in_slices)
     cr_assert_eq(stats_now().used_bytes, before_bytes);
 }
 
-/* Wherever its party leaves: before the elements have come in nothing is left of it, and
+/* Wherever its peer leaves: before the elements have come in nothing is left of it, and
  * afterwards it is done. Another pool is filled meanwhile, and who waits is served. */
 Test(fill, one_that_is_given_up_is_undone_or_done)
 {
@@ -156,7 +156,7 @@ Test(fill, one_that_is_given_up_is_undone_or_done)
         cr_assert_eq(ask(&table.a, fills(EPB_ACTION_POOL, EPB_F_FORCE, many(2, MANY))),
                      DEFERRED);
         for (unsigned i = 0; i < given && !done; i++) {
-            done = epb_engine_next(table.engine, table.a.party, &table.now, &reply);
+            done = epb_engine_next(table.engine, table.a.peer, &table.now, &reply);
         }
         peer_leave(&table.a);
         peer_join(&table.a, "wa");

@@ -78,12 +78,12 @@ Test(lease_commands, the_queue_goes_on_when_something_is_released)
     cr_assert_eq(table.reply.count, 1);
     cr_assert_eq(table.b.ready, 1);
     cr_assert_eq(table.c.ready, 0);
-    cr_assert(epb_engine_has_next(table.engine, table.b.party));
+    cr_assert(epb_engine_has_next(table.engine, table.b.peer));
     cr_assert_eq(answer(&table.b), EPB_OK);
     cr_assert_eq(table.reply.id, table.b.id);
     cr_assert_eq(table.reply.flags, EPB_F_FENCE | EPB_F_TTL);
     cr_assert(body_is("1"));
-    cr_assert_not(epb_engine_has_next(table.engine, table.b.party));
+    cr_assert_not(epb_engine_has_next(table.engine, table.b.peer));
     peer_leave(&table.b);
     cr_assert_eq(answer(&table.c), EPB_OK);
     peer_join(&table.b, "wb");

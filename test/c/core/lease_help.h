@@ -44,7 +44,7 @@ office_open(struct office *office)
     office_open_as(office, false);
 }
 
-/* All parties have left; nothing of what was kept may be left. */
+/* All peers have left; nothing of what was kept may be left. */
 static inline void
 office_close(struct office *office)
 {
@@ -58,21 +58,21 @@ office_close(struct office *office)
     epb_arena_free(office->arena);
 }
 
-static inline struct epb_party *
+static inline struct epb_peer *
 enter(struct office *office)
 {
-    return epb_party_new(office->waits, NULL, false);
+    return epb_peer_new(office->waits, NULL, false);
 }
 
 static inline void
-leave(struct office *office, struct epb_party *party)
+leave(struct office *office, struct epb_peer *peer)
 {
     struct epb_budget budget = {SIZE_MAX};
 
-    (void)epb_party_withdraw(office->waits, party, &office->now,
-                             &(struct epb_budget){SIZE_MAX});
-    cr_assert(epb_lease_leave(office->leases, party, &office->now, &budget));
-    epb_party_free(office->waits, party);
+    (void)epb_peer_withdraw(office->waits, peer, &office->now,
+                            &(struct epb_budget){SIZE_MAX});
+    cr_assert(epb_lease_leave(office->leases, peer, &office->now, &budget));
+    epb_peer_free(office->waits, peer);
 }
 
 static inline void
@@ -82,7 +82,7 @@ pass(struct office *office, uint64_t ms)
 }
 
 /* How to ask: zero is for a key, at once, for 1,000 ms. */
-struct wish {
+struct terms {
     enum epb_lease_space space;
     uint32_t flags;
     uint64_t ttl_ms;
@@ -93,52 +93,52 @@ struct wish {
     int64_t count;    /* 0: none is said */
 };
 
-static const struct wish at_once = {0};
-static const struct wish lock = {.space = EPB_SPACE_LOCK};
-static const struct wish shared = {.space = EPB_SPACE_LOCK, .flags = EPB_F_SHARED};
-static const struct wish fresh = {.flags = EPB_F_FRESH};
-static const struct wish detached = {.flags = EPB_F_DETACHED};
-static const struct wish value = {.has_value = true};
-static const struct wish compute = {.space = EPB_SPACE_COMPUTE, .flags = EPB_F_FRESH};
+static const struct terms at_once = {0};
+static const struct terms lock = {.space = EPB_SPACE_LOCK};
+static const struct terms shared = {.space = EPB_SPACE_LOCK, .flags = EPB_F_SHARED};
+static const struct terms fresh = {.flags = EPB_F_FRESH};
+static const struct terms detached = {.flags = EPB_F_DETACHED};
+static const struct terms value = {.has_value = true};
+static const struct terms compute = {.space = EPB_SPACE_COMPUTE, .flags = EPB_F_FRESH};
 
 static inline enum epb_status
-try_ask(struct office *office, struct epb_party *party, const char *key,
-        const char *worker, struct wish wish, struct epb_grant **grant)
+try_ask(struct office *office, struct epb_peer *peer, const char *key, const char *worker,
+        struct terms terms, struct epb_grant **grant)
 {
-    uint8_t flow[sizeof(wish.flow)];
+    uint8_t flow[sizeof(terms.flow)];
     struct epb_request request = {
         .id = ++office->last_id,
-        .flags = wish.flags | (wish.wait_ms > 0 ? EPB_F_WAIT : 0) |
-                 (wish.count > 0 ? EPB_F_COUNT : 0),
+        .flags = terms.flags | (terms.wait_ms > 0 ? EPB_F_WAIT : 0) |
+                 (terms.count > 0 ? EPB_F_COUNT : 0),
         .key = bytes_of(key),
         .worker = bytes_of(worker),
-        .ttl_ms = wish.ttl_ms == 0 ? 1000 : wish.ttl_ms,
-        .wait_ms = wish.wait_ms,
-        .count = wish.count,
+        .ttl_ms = terms.ttl_ms == 0 ? 1000 : terms.ttl_ms,
+        .wait_ms = terms.wait_ms,
+        .count = terms.count,
     };
     const struct epb_lease_ask ask = {
-        .space = wish.space,
-        .rule = wish.rule,
+        .space = terms.space,
+        .rule = terms.rule,
         .request = &request,
-        .has_value = wish.has_value,
+        .has_value = terms.has_value,
     };
 
     request.value.data = flow;
     for (; request.value.size_bytes < sizeof(flow); request.value.size_bytes += 8) {
         epb_put_u64(flow + request.value.size_bytes,
-                    wish.flow[request.value.size_bytes / 8]);
+                    terms.flow[request.value.size_bytes / 8]);
     }
 
-    return epb_lease_ask(office->leases, party, &ask, &office->now, grant);
+    return epb_lease_ask(office->leases, peer, &ask, &office->now, grant);
 }
 
 static inline enum epb_status
-ask_status(struct office *office, struct epb_party *party, const char *key,
-           const char *worker, struct wish wish)
+ask_status(struct office *office, struct epb_peer *peer, const char *key,
+           const char *worker, struct terms terms)
 {
     struct epb_grant *grant;
 
-    return try_ask(office, party, key, worker, wish, &grant);
+    return try_ask(office, peer, key, worker, terms, &grant);
 }
 
 static inline struct epb_grant_view
@@ -147,40 +147,40 @@ look(const struct office *office, const struct epb_grant *grant)
     struct epb_grant_view view;
 
     cr_assert_not_null(grant);
-    cr_assert(epb_grant_look(grant, &office->now, &view));
+    cr_assert(epb_grant_get_view(grant, &office->now, &view));
     return view;
 }
 
 /* Is granted at once. */
 static inline struct epb_grant_view
-gets(struct office *office, struct epb_party *party, const char *key, const char *worker,
-     struct wish wish)
+gets(struct office *office, struct epb_peer *peer, const char *key, const char *worker,
+     struct terms terms)
 {
     struct epb_grant *grant = NULL;
 
-    cr_assert_eq(try_ask(office, party, key, worker, wish, &grant), EPB_OK);
+    cr_assert_eq(try_ask(office, peer, key, worker, terms, &grant), EPB_OK);
     return look(office, grant);
 }
 
 /* Begins to wait; gives back the request's id. */
 static inline uint32_t
-waits(struct office *office, struct epb_party *party, const char *key, const char *worker,
-      struct wish wish)
+waits(struct office *office, struct epb_peer *peer, const char *key, const char *worker,
+      struct terms terms)
 {
     struct epb_grant *grant = NULL;
 
-    wish.wait_ms = wish.wait_ms == 0 ? EPB_WAIT_FOREVER_MS : wish.wait_ms;
-    cr_assert_eq(try_ask(office, party, key, worker, wish, &grant), EPB_OK);
+    terms.wait_ms = terms.wait_ms == 0 ? EPB_WAIT_FOREVER_MS : terms.wait_ms;
+    cr_assert_eq(try_ask(office, peer, key, worker, terms, &grant), EPB_OK);
     cr_assert_null(grant, "it waits");
     return office->last_id;
 }
 
-/* What the party's oldest finished request got, as the engine takes it: the token of its
+/* What the peer's oldest finished request got, as the engine takes it: the token of its
  * grant, or 0. EPB_DRAINING stands for no finished request. */
 static inline uint64_t
-take(struct office *office, struct epb_party *party, enum epb_status *status)
+take(struct office *office, struct epb_peer *peer, enum epb_status *status)
 {
-    struct epb_wait *wait = epb_wait_pop(office->waits, party);
+    struct epb_wait *wait = epb_wait_pop(office->waits, peer);
     struct epb_grant_view view = {0};
 
     *status = wait == NULL ? EPB_DRAINING : wait->status;
@@ -194,32 +194,32 @@ take(struct office *office, struct epb_party *party, enum epb_status *status)
     return view.token;
 }
 
-/* A request of the party has been granted. */
+/* A request of the peer has been granted. */
 static inline uint64_t
-takes(struct office *office, struct epb_party *party)
+takes(struct office *office, struct epb_peer *peer)
 {
     enum epb_status status;
-    uint64_t token = take(office, party, &status);
+    uint64_t token = take(office, peer, &status);
 
     cr_assert_eq(status, EPB_OK);
     cr_assert_neq(token, 0);
     return token;
 }
 
-/* A request of the party has ended like this, without a grant. */
+/* A request of the peer has ended like this, without a grant. */
 static inline void
-hears(struct office *office, struct epb_party *party, enum epb_status expected)
+hears(struct office *office, struct epb_peer *peer, enum epb_status expected)
 {
     enum epb_status status;
 
-    cr_assert_eq(take(office, party, &status), 0);
+    cr_assert_eq(take(office, peer, &status), 0);
     cr_assert_eq(status, expected, "%s", epb_status_name(status));
 }
 
 static inline bool
-has_finished(const struct epb_party *party)
+has_finished(const struct epb_peer *peer)
 {
-    return !epb_list_empty(&party->finished);
+    return !epb_list_empty(&peer->finished);
 }
 
 static inline bool
@@ -229,11 +229,11 @@ is_live(const struct office *office, uint64_t token)
 }
 
 static inline void
-gives_back(struct office *office, struct epb_party *party, uint64_t token)
+gives_back(struct office *office, struct epb_peer *peer, uint64_t token)
 {
     bool released;
 
-    cr_assert_eq(epb_lease_release_token(office->leases, party, token, false, false,
+    cr_assert_eq(epb_lease_release_token(office->leases, peer, token, false, false,
                                          no_elements, &office->now, &released),
                  EPB_OK);
     cr_assert(released);
@@ -311,10 +311,10 @@ limit(struct office *office, const char *key, int64_t n)
 
 /* EPB_OK and how many, or the error. */
 static inline enum epb_status
-release(struct office *office, struct epb_party *party, const char *worker,
-        const char *key, uint32_t flags, uint64_t *count)
+release(struct office *office, struct epb_peer *peer, const char *worker, const char *key,
+        uint32_t flags, uint64_t *count)
 {
-    return epb_lease_release_worker(office->leases, party, bytes_of(worker),
+    return epb_lease_release_worker(office->leases, peer, bytes_of(worker),
                                     (flags & EPB_F_DETACHED) != 0, bytes_of(key),
                                     (flags & EPB_F_FORCE) != 0,
                                     (flags & EPB_F_DISCARD) != 0, &office->now, count);
@@ -340,10 +340,10 @@ losses_add(void *context, uint64_t token, struct epb_bytes key)
 }
 
 static inline uint64_t
-renew(struct office *office, struct epb_party *party, const char *worker, const char *key,
+renew(struct office *office, struct epb_peer *peer, const char *worker, const char *key,
       uint64_t ttl_ms, struct losses *losses)
 {
-    return epb_lease_renew_worker(office->leases, party, bytes_of(worker), false,
+    return epb_lease_renew_worker(office->leases, peer, bytes_of(worker), false,
                                   bytes_of(key), ttl_ms, &office->now, losses_add,
                                   losses);
 }

@@ -6,8 +6,8 @@
 Test(lease_holder, only_its_session_may_release_it)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     struct losses losses = {.most = 8};
     uint64_t token;
     uint64_t count;
@@ -42,8 +42,8 @@ Test(lease_holder, only_its_session_may_release_it)
 Test(lease_holder, force_frees_a_worker_everywhere_or_a_key_from_everybody)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     uint64_t count;
 
     office_open(&office);
@@ -53,7 +53,7 @@ Test(lease_holder, force_frees_a_worker_everywhere_or_a_key_from_everybody)
     (void)gets(&office, b, "2", "w", at_once);
     (void)gets(&office, b, "2", "w", detached);
     (void)gets(&office, b, "2", "other", at_once);
-    (void)gets(&office, b, "2", "w", (struct wish){.space = EPB_SPACE_COMPUTE});
+    (void)gets(&office, b, "2", "w", (struct terms){.space = EPB_SPACE_COMPUTE});
     cr_assert_eq(release(&office, a, "w", "2", EPB_F_FORCE, &count), EPB_OK);
     cr_assert_eq(count, 2);
     cr_assert_eq(release(&office, a, "w", "", EPB_F_FORCE, &count), EPB_OK);
@@ -72,14 +72,14 @@ Test(lease_holder, force_frees_a_worker_everywhere_or_a_key_from_everybody)
 Test(lease_holder, what_a_release_lets_the_same_worker_have_is_not_released)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t count;
 
     office_open(&office);
     a = enter(&office);
     (void)gets(&office, a, "door", "w", lock);
     (void)waits(&office, a, "door", "w",
-                (struct wish){.space = EPB_SPACE_LOCK, .flags = EPB_F_FRESH});
+                (struct terms){.space = EPB_SPACE_LOCK, .flags = EPB_F_FRESH});
     cr_assert_eq(release(&office, a, "w", "", 0, &count), EPB_OK);
     cr_assert_eq(count, 1);
     cr_assert(is_live(&office, takes(&office, a)));
@@ -90,8 +90,8 @@ Test(lease_holder, what_a_release_lets_the_same_worker_have_is_not_released)
 Test(lease_holder, a_detached_one_outlives_its_connection)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *lines;
+    struct epb_peer *a;
+    struct epb_peer *lines;
     uint64_t token;
     uint64_t count;
 
@@ -100,7 +100,7 @@ Test(lease_holder, a_detached_one_outlives_its_connection)
     token = gets(&office, a, "port", "w", detached).token;
     leave(&office, a);
     cr_assert(is_live(&office, token));
-    lines = epb_party_new(office.waits, NULL, true);
+    lines = epb_peer_new(office.waits, NULL, true);
     cr_assert_eq(gets(&office, lines, "port", "w", at_once).token, token);
     leave(&office, lines);
     a = enter(&office);
@@ -115,8 +115,8 @@ Test(lease_holder, a_detached_one_outlives_its_connection)
 Test(lease_holder, when_a_session_ends_the_next_in_line_has_it)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     struct epb_lease_stats stats;
     uint64_t token;
 
@@ -143,13 +143,13 @@ Test(lease_holder, when_a_session_ends_the_next_in_line_has_it)
 Test(lease_holder, what_nobody_took_goes_on_to_the_next)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *c;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *c;
 
     office_open(&office);
     a = enter(&office);
-    b = epb_party_new(office.waits, NULL, true);
+    b = epb_peer_new(office.waits, NULL, true);
     c = enter(&office);
     gives_back(&office, a,
                (gets(&office, a, "door", "w", lock), waits(&office, b, "door", "w", lock),
@@ -166,9 +166,9 @@ Test(lease_holder, what_nobody_took_goes_on_to_the_next)
 Test(lease_holder, what_another_request_was_given_too_stays)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *c;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *c;
     uint64_t token;
 
     office_open(&office);
@@ -178,7 +178,7 @@ Test(lease_holder, what_another_request_was_given_too_stays)
     token = gets(&office, a, "door", "w", lock).token;
     for (unsigned i = 0; i < 2; i++) {
         (void)waits(&office, i == 0 ? b : c, "door", "one",
-                    (struct wish){.space = EPB_SPACE_LOCK, .flags = EPB_F_DETACHED});
+                    (struct terms){.space = EPB_SPACE_LOCK, .flags = EPB_F_DETACHED});
     }
     gives_back(&office, a, token);
     leave(&office, b);
@@ -193,8 +193,8 @@ Test(lease_holder, what_another_request_was_given_too_stays)
 Test(lease_holder, one_that_ends_before_it_is_taken_is_not_handed_out)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     struct losses losses = {.most = 8};
     uint64_t token;
 
@@ -203,7 +203,7 @@ Test(lease_holder, one_that_ends_before_it_is_taken_is_not_handed_out)
     b = enter(&office);
     token = gets(&office, a, "door", "w", lock).token;
     (void)waits(&office, b, "door", "w",
-                (struct wish){.space = EPB_SPACE_LOCK, .ttl_ms = 10});
+                (struct terms){.space = EPB_SPACE_LOCK, .ttl_ms = 10});
     gives_back(&office, a, token);
     pass(&office, 10);
     (void)epb_leases_sweep(office.leases, &office.now, 9);
@@ -218,7 +218,7 @@ Test(lease_holder, one_that_ends_before_it_is_taken_is_not_handed_out)
 Test(lease_holder, tokens_only_grow_from_one_broker_to_the_next)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t first;
 
     office_open(&office);
@@ -227,7 +227,7 @@ Test(lease_holder, tokens_only_grow_from_one_broker_to_the_next)
     cr_assert_eq(first, UINT64_C(1700000000000) << 10);
     cr_assert_eq(gets(&office, a, "2", "w", lock).token, first + 1);
     cr_assert_eq(
-        gets(&office, a, "3", "w", (struct wish){.space = EPB_SPACE_COMPUTE}).token,
+        gets(&office, a, "3", "w", (struct terms){.space = EPB_SPACE_COMPUTE}).token,
         first + 2);
     leave(&office, a);
     office_close(&office);
@@ -236,7 +236,7 @@ Test(lease_holder, tokens_only_grow_from_one_broker_to_the_next)
 Test(lease_holder, single_lease_is_one_key_a_holder)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t first;
 
     office_open_as(&office, true);
@@ -245,7 +245,7 @@ Test(lease_holder, single_lease_is_one_key_a_holder)
     cr_assert_eq(ask_status(&office, a, "2", "w", at_once), EPB_WORKER_ALREADY_HAS_LEASE);
     cr_assert_eq(gets(&office, a, "1", "w", at_once).token, first);
     (void)gets(&office, a, "2", "w", lock);
-    (void)gets(&office, a, "2", "w", (struct wish){.space = EPB_SPACE_COMPUTE});
+    (void)gets(&office, a, "2", "w", (struct terms){.space = EPB_SPACE_COMPUTE});
     (void)gets(&office, a, "2", "other", value);
     gives_back(&office, a, first);
     (void)waits(&office, a, "2", "w", value);
@@ -269,19 +269,19 @@ Test(lease_holder, single_lease_is_one_key_a_holder)
 Test(lease_holder, renewal_extends_and_tells_what_was_lost)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct losses losses = {.most = 8};
     uint64_t lost;
     uint64_t kept;
 
     office_open(&office);
     a = enter(&office);
-    lost = gets(&office, a, "k1", "w", (struct wish){.ttl_ms = 10}).token;
-    kept = gets(&office, a, "k2", "w", (struct wish){.ttl_ms = 20}).token;
+    lost = gets(&office, a, "k1", "w", (struct terms){.ttl_ms = 10}).token;
+    kept = gets(&office, a, "k2", "w", (struct terms){.ttl_ms = 20}).token;
     (void)gets(&office, a, "k2", "w",
-               (struct wish){.space = EPB_SPACE_LOCK, .ttl_ms = 30});
+               (struct terms){.space = EPB_SPACE_LOCK, .ttl_ms = 30});
     (void)gets(&office, a, "k2", "w",
-               (struct wish){.space = EPB_SPACE_COMPUTE, .ttl_ms = 15});
+               (struct terms){.space = EPB_SPACE_COMPUTE, .ttl_ms = 15});
     pass(&office, 10);
     cr_assert_eq(renew(&office, a, "w", "", 0, &losses), 2, "not the computation");
     cr_assert_eq(losses.count, 1);
@@ -301,7 +301,7 @@ Test(lease_holder, renewal_extends_and_tells_what_was_lost)
 Test(lease_holder, a_loss_is_told_by_an_event_too)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct losses losses = {.most = 0};
     struct epb_bytes key;
     uint64_t tokens[2];
@@ -309,9 +309,9 @@ Test(lease_holder, a_loss_is_told_by_an_event_too)
 
     office_open(&office);
     a = enter(&office);
-    tokens[0] = gets(&office, a, "k1", "w", (struct wish){.ttl_ms = 10}).token;
+    tokens[0] = gets(&office, a, "k1", "w", (struct terms){.ttl_ms = 10}).token;
     tokens[1] = gets(&office, a, "k2", "w",
-                     (struct wish){.space = EPB_SPACE_COMPUTE, .ttl_ms = 20})
+                     (struct terms){.space = EPB_SPACE_COMPUTE, .ttl_ms = 20})
                     .token;
     cr_assert_not(epb_lease_next_loss(office.leases, a, &token, &key));
     pass(&office, 20);
@@ -335,7 +335,7 @@ Test(lease_holder, a_loss_is_told_by_an_event_too)
 Test(lease_holder, only_so_many_losses_are_kept)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_bytes key;
     uint64_t token;
     uint64_t first = 0;
@@ -345,7 +345,7 @@ Test(lease_holder, only_so_many_losses_are_kept)
     a = enter(&office);
     for (unsigned i = 0; i < EPB_LOSSES_MAX + 5; i++) {
         struct epb_grant_view grant =
-            gets(&office, a, "port", "w", (struct wish){.flags = EPB_F_FRESH});
+            gets(&office, a, "port", "w", (struct terms){.flags = EPB_F_FRESH});
 
         first = i == 0 ? grant.token : first;
     }
@@ -362,15 +362,15 @@ Test(lease_holder, only_so_many_losses_are_kept)
 
 /* Some worker's lease that is lost, told to its session and kept for its renewal. */
 static void
-lose(struct office *office, struct epb_party *party, const char *key, const char *worker)
+lose(struct office *office, struct epb_peer *peer, const char *key, const char *worker)
 {
     struct epb_bytes lost;
     uint64_t token;
 
-    (void)gets(office, party, key, worker, (struct wish){.ttl_ms = 1});
+    (void)gets(office, peer, key, worker, (struct terms){.ttl_ms = 1});
     pass(office, 1);
     (void)epb_leases_sweep(office->leases, &office->now, UINT32_MAX);
-    while (epb_lease_next_loss(office->leases, party, &token, &lost)) {
+    while (epb_lease_next_loss(office->leases, peer, &token, &lost)) {
     }
 }
 
@@ -379,16 +379,16 @@ lose(struct office *office, struct epb_party *party, const char *key, const char
 Test(lease_holder, what_force_takes_may_forget_all_that_the_next_holder_has)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *c;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *c;
     uint64_t count;
 
     office_open(&office);
     a = enter(&office);
     b = enter(&office);
     c = enter(&office);
-    (void)gets(&office, a, "first", "w", (struct wish){.ttl_ms = 100000000});
+    (void)gets(&office, a, "first", "w", (struct terms){.ttl_ms = 100000000});
     lose(&office, b, "second", "w");
     for (unsigned i = 1; i < EPB_LOSSES_MAX; i++) {
         lose(&office, c, "other", "x");
@@ -406,14 +406,14 @@ Test(lease_holder, what_force_takes_may_forget_all_that_the_next_holder_has)
 Test(lease_holder, a_loss_that_is_forgotten_leaves_its_owner_to_be_told)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     unsigned ready;
 
     office_open(&office);
     a = enter(&office);
     b = enter(&office);
-    (void)gets(&office, a, "first", "w", (struct wish){.ttl_ms = 1});
+    (void)gets(&office, a, "first", "w", (struct terms){.ttl_ms = 1});
     pass(&office, 1);
     (void)epb_leases_sweep(office.leases, &office.now, UINT32_MAX);
     cr_assert_eq(office.ready, 1);
@@ -422,7 +422,7 @@ Test(lease_holder, a_loss_that_is_forgotten_leaves_its_owner_to_be_told)
     }
     cr_assert(epb_list_empty(&a->losses), "it was the oldest");
     ready = office.ready;
-    (void)gets(&office, a, "first", "w", (struct wish){.ttl_ms = 1});
+    (void)gets(&office, a, "first", "w", (struct terms){.ttl_ms = 1});
     pass(&office, 1);
     (void)epb_leases_sweep(office.leases, &office.now, UINT32_MAX);
     cr_assert_eq(office.ready, ready + 1);

@@ -3,9 +3,9 @@
 
 Test(lease_memory, ten_thousand_that_wait_and_die_leave_nothing)
 {
-    static struct epb_party *parties[10000];
+    static struct epb_peer *peers[10000];
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_lease_stats stats;
 
     office_open(&office);
@@ -17,13 +17,13 @@ Test(lease_memory, ten_thousand_that_wait_and_die_leave_nothing)
         char worker[16];
 
         snprintf(worker, sizeof(worker), "worker-%u", i);
-        parties[i] = enter(&office);
-        (void)waits(&office, parties[i], "door", worker, lock);
+        peers[i] = enter(&office);
+        (void)waits(&office, peers[i], "door", worker, lock);
     }
     epb_leases_stats(office.leases, &stats);
     cr_assert_gt(stats.table_bytes, 200000);
     for (unsigned i = 0; i < 10000; i++) {
-        leave(&office, parties[i]);
+        leave(&office, peers[i]);
     }
     epb_leases_stats(office.leases, &stats);
     cr_assert_leq(stats.table_bytes, 40000);
@@ -36,7 +36,7 @@ Test(lease_memory, ten_thousand_that_wait_and_die_leave_nothing)
 Test(lease_memory, a_request_that_waits_needs_no_memory_to_be_granted)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t token;
 
     office_open(&office);
@@ -59,7 +59,7 @@ Test(lease_memory, a_request_that_waits_needs_no_memory_to_be_granted)
 Test(lease_memory, nothing_secret_stays_in_memory)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t token;
 
     office_open(&office);
@@ -92,7 +92,7 @@ struct snapshot {
 };
 
 static struct snapshot
-snapshot_of(const struct office *office, const struct epb_party *party)
+snapshot_of(const struct office *office, const struct epb_peer *peer)
 {
     struct snapshot snapshot;
 
@@ -103,7 +103,7 @@ snapshot_of(const struct office *office, const struct epb_party *party)
     snapshot.stats.table_bytes = 0;
     snapshot.used_bytes = office->quota.used_bytes;
     snapshot.waits = epb_waits_count(office->waits);
-    snapshot.has_finished = has_finished(party);
+    snapshot.has_finished = has_finished(peer);
     return snapshot;
 }
 
@@ -116,80 +116,80 @@ snapshots_equal(const struct snapshot *left, const struct snapshot *right)
            left->has_finished == right->has_finished;
 }
 
-typedef enum epb_status (*call_fn)(struct office *office, struct epb_party *party);
+typedef enum epb_status (*call_fn)(struct office *office, struct epb_peer *peer);
 
 static enum epb_status
-call_numbers(struct office *office, struct epb_party *party)
+call_numbers(struct office *office, struct epb_peer *peer)
 {
-    return ask_status(office, party, "new", "new", at_once);
+    return ask_status(office, peer, "new", "new", at_once);
 }
 
 static enum epb_status
-call_pool_lease(struct office *office, struct epb_party *party)
+call_pool_lease(struct office *office, struct epb_peer *peer)
 {
-    return ask_status(office, party, "acc", "new", detached);
+    return ask_status(office, peer, "acc", "new", detached);
 }
 
 static enum epb_status
-call_wait(struct office *office, struct epb_party *party)
+call_wait(struct office *office, struct epb_peer *peer)
 {
-    return ask_status(office, party, "door", "new",
-                      (struct wish){.space = EPB_SPACE_LOCK, .wait_ms = 10});
+    return ask_status(office, peer, "door", "new",
+                      (struct terms){.space = EPB_SPACE_LOCK, .wait_ms = 10});
 }
 
 static enum epb_status
-call_pool(struct office *office, struct epb_party *party)
+call_pool(struct office *office, struct epb_peer *peer)
 {
     uint64_t size;
 
-    (void)party;
+    (void)peer;
     return pool(office, "pool", "1 2 3", false, &size);
 }
 
 static enum epb_status
-call_pool_add(struct office *office, struct epb_party *party)
+call_pool_add(struct office *office, struct epb_peer *peer)
 {
     uint64_t size;
 
-    (void)party;
+    (void)peer;
     return pool(office, "acc", "7 1 8", true, &size);
 }
 
 static enum epb_status
-call_limit(struct office *office, struct epb_party *party)
+call_limit(struct office *office, struct epb_peer *peer)
 {
-    (void)party;
+    (void)peer;
     return limit(office, "sem", 1000);
 }
 
 static enum epb_status
-call_discard(struct office *office, struct epb_party *party)
+call_discard(struct office *office, struct epb_peer *peer)
 {
-    (void)party;
+    (void)peer;
     return discard(office, "3");
 }
 
 static enum epb_status
-call_fail(struct office *office, struct epb_party *party)
+call_fail(struct office *office, struct epb_peer *peer)
 {
     /* The first that was granted. */
-    return epb_lease_fail(office->leases, party, UINT64_C(1700000000000) << 10, false,
+    return epb_lease_fail(office->leases, peer, UINT64_C(1700000000000) << 10, false,
                           bytes_of("reason"), &office->now);
 }
 
-/* A party with a bit of everything; 1 of the pool is held and discarded. */
-static struct epb_party *
+/* A peer with a bit of everything; 1 of the pool is held and discarded. */
+static struct epb_peer *
 enter_with_much(struct office *office)
 {
-    struct epb_party *party = enter(office);
+    struct epb_peer *peer = enter(office);
 
-    (void)gets(office, party, "login", "w", compute);
-    (void)waits(office, party, "login", "w2", compute);
-    (void)gets(office, party, "door", "w", lock);
+    (void)gets(office, peer, "login", "w", compute);
+    (void)waits(office, peer, "login", "w2", compute);
+    (void)gets(office, peer, "door", "w", lock);
     define_pool(office, "acc", "1 2 3");
-    (void)gets(office, party, "acc", "w", at_once);
+    (void)gets(office, peer, "acc", "w", at_once);
     cr_assert_eq(discard(office, "1"), EPB_OK);
-    return party;
+    return peer;
 }
 
 /* Lets each allocation of the call fail in turn, until it succeeds. */
@@ -199,18 +199,18 @@ fail_each(call_fn call, unsigned least)
     enum epb_status status = EPB_INTERNAL;
     unsigned failed = 0;
     struct office office;
-    struct epb_party *party;
+    struct epb_peer *peer;
 
     office_open(&office);
-    party = enter_with_much(&office);
+    peer = enter_with_much(&office);
     while (status == EPB_INTERNAL) {
-        struct snapshot before = snapshot_of(&office, party);
+        struct snapshot before = snapshot_of(&office, peer);
         struct snapshot after;
 
         epb_mem_fail_after(failed + 1);
-        status = call(&office, party);
+        status = call(&office, peer);
         epb_mem_fail_after(0);
-        after = snapshot_of(&office, party);
+        after = snapshot_of(&office, peer);
         if (status == EPB_INTERNAL) {
             failed++;
             cr_assert(snapshots_equal(&before, &after));
@@ -218,7 +218,7 @@ fail_each(call_fn call, unsigned least)
     }
     cr_assert_eq(status, EPB_OK);
     cr_assert_geq(failed, least);
-    leave(&office, party);
+    leave(&office, peer);
     office_close(&office);
 }
 
@@ -255,22 +255,22 @@ Test(lease_memory, beyond_max_memory_nothing_changes)
     for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
         enum epb_status status = EPB_MAX_MEMORY;
         struct office office;
-        struct epb_party *party;
+        struct epb_peer *peer;
         struct snapshot before;
 
         office_open(&office);
-        party = enter_with_much(&office);
-        before = snapshot_of(&office, party);
+        peer = enter_with_much(&office);
+        before = snapshot_of(&office, peer);
         for (uint64_t more = 0; status == EPB_MAX_MEMORY; more += 16) {
             struct snapshot after;
 
             office.quota.limit_bytes = before.used_bytes + more;
-            status = calls[i](&office, party);
-            after = snapshot_of(&office, party);
+            status = calls[i](&office, peer);
+            after = snapshot_of(&office, peer);
             cr_assert(status == EPB_OK || snapshots_equal(&before, &after));
         }
         cr_assert_eq(status, EPB_OK);
-        leave(&office, party);
+        leave(&office, peer);
         office_close(&office);
     }
 }

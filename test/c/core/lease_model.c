@@ -96,10 +96,10 @@ model_find(struct model *model, uint64_t token)
 }
 
 struct model_wait *
-model_wait_of(struct model *model, unsigned party, uint32_t id)
+model_wait_of(struct model *model, unsigned peer, uint32_t id)
 {
     for (unsigned i = 0; i < model->wait_count; i++) {
-        if (model->waits[i].party == party && model->waits[i].id == id) {
+        if (model->waits[i].peer == peer && model->waits[i].id == id) {
             return &model->waits[i];
         }
     }
@@ -107,9 +107,9 @@ model_wait_of(struct model *model, unsigned party, uint32_t id)
 }
 
 unsigned
-model_place(const struct model *model, unsigned party, bool detached)
+model_place(const struct model *model, unsigned peer, bool detached)
 {
-    return detached ? MODEL_NOBODY : model->parties[party].place;
+    return detached ? MODEL_NOBODY : model->peers[peer].place;
 }
 
 uint64_t
@@ -215,21 +215,21 @@ things_of(const struct model *model, unsigned space, unsigned key)
 }
 
 bool
-model_fits(const struct model *model, const struct model_wait *wish)
+model_fits(const struct model *model, const struct model_wait *terms)
 {
-    unsigned space = wish->space;
-    unsigned key = wish->key;
-    bool shared = wish->shared;
+    unsigned space = terms->space;
+    unsigned key = terms->key;
+    bool shared = terms->shared;
     const struct model_resource *resource = &model->resources[space][key];
 
     if (resource->kind == EPB_KIND_NUMBERS) {
         return true;
     }
     if (resource->kind == EPB_KIND_SEMAPHORE) {
-        return things_of(model, space, key) + wish->count <= resource->limit;
+        return things_of(model, space, key) + terms->count <= resource->limit;
     }
     if (resource->kind == EPB_KIND_POOL) {
-        return free_elements(resource) >= wish->count;
+        return free_elements(resource) >= terms->count;
     }
     for (unsigned i = 0; i < model->grant_count; i++) {
         const struct model_grant *grant = &model->grants[i];
@@ -242,28 +242,28 @@ model_fits(const struct model *model, const struct model_wait *wish)
 }
 
 uint64_t
-model_grant_new(struct model *model, const struct model_wait *wish)
+model_grant_new(struct model *model, const struct model_wait *terms)
 {
     struct model_grant *grant = &model->grants[model->grant_count];
-    struct model_resource *resource = model_resource_of(model, wish->space, wish->key);
+    struct model_resource *resource = model_resource_of(model, terms->space, terms->key);
     struct model_grant made = {
-        .space = wish->space,
-        .key = wish->key,
-        .worker = wish->worker,
-        .place = wish->place,
-        .shared = wish->shared,
+        .space = terms->space,
+        .key = terms->key,
+        .worker = terms->worker,
+        .place = terms->place,
+        .shared = terms->shared,
         .token = model->next_token++,
-        .due = model->now + wish->ttl,
-        .ttl = wish->ttl,
+        .due = model->now + terms->ttl,
+        .ttl = terms->ttl,
         .since = model->now,
-        .count = wish->count,
+        .count = terms->count,
     };
 
     *grant = made;
     /* One by one: those that have been taken are known by the grant. */
     grant->count = 0;
     model->grant_count++;
-    for (unsigned i = 0; i < wish->count; i++) {
+    for (unsigned i = 0; i < terms->count; i++) {
         unsigned element = MODEL_ELEMENTS;
 
         if (resource->kind == EPB_KIND_POOL) {
@@ -271,7 +271,7 @@ model_grant_new(struct model *model, const struct model_wait *wish)
             resource->elements[element].held = true;
         } else if (resource->kind == EPB_KIND_NUMBERS ||
                    resource->kind == EPB_KIND_SEMAPHORE) {
-            grant->numbers[i] = lowest_number(model, wish->key);
+            grant->numbers[i] = lowest_number(model, terms->key);
         }
         grant->elements[i] = element;
         grant->count++;
@@ -281,29 +281,29 @@ model_grant_new(struct model *model, const struct model_wait *wish)
 }
 
 struct model_grant *
-model_standing_of(struct model *model, const struct model_wait *wish)
+model_standing_of(struct model *model, const struct model_wait *terms)
 {
     for (unsigned i = 0; i < model->grant_count; i++) {
         struct model_grant *grant = &model->grants[i];
 
-        if (grant->space == wish->space && grant->key == wish->key &&
-            grant->worker == wish->worker && grant->place == wish->place &&
+        if (grant->space == terms->space && grant->key == terms->key &&
+            grant->worker == terms->worker && grant->place == terms->place &&
             grant->due > model->now) {
-            return grant->shared == wish->shared ? grant : NULL;
+            return grant->shared == terms->shared ? grant : NULL;
         }
     }
     return NULL;
 }
 
 bool
-model_is_barred(const struct model *model, const struct model_wait *wish)
+model_is_barred(const struct model *model, const struct model_wait *terms)
 {
     for (unsigned i = 0; i < model->grant_count && model->single_lease; i++) {
         const struct model_grant *grant = &model->grants[i];
 
-        if (wish->space == EPB_SPACE_KEY && grant->space == EPB_SPACE_KEY &&
-            grant->key != wish->key && grant->worker == wish->worker &&
-            grant->place == wish->place) {
+        if (terms->space == EPB_SPACE_KEY && grant->space == EPB_SPACE_KEY &&
+            grant->key != terms->key && grant->worker == terms->worker &&
+            grant->place == terms->place) {
             return true;
         }
     }
@@ -326,14 +326,14 @@ model_renew(struct model *model, struct model_grant *grant, uint64_t ttl)
 }
 
 void
-model_take(struct model *model, uint64_t token, unsigned party)
+model_take(struct model *model, uint64_t token, unsigned peer)
 {
     for (unsigned i = 0; i < model->grant_count; i++) {
         struct model_grant *grant = &model->grants[i];
 
         if (grant->token == token && grant->place != MODEL_NOBODY &&
-            grant->takes[party] == 0) {
-            grant->takes[party] = ++model->order;
+            grant->takes[peer] == 0) {
+            grant->takes[peer] = ++model->order;
         }
     }
 }
@@ -343,14 +343,14 @@ serve(struct model *model, struct model_wait *wait)
 {
     struct model_grant *standing = wait->fresh ? NULL : model_standing_of(model, wait);
 
-    if (model->ending || model->parties[wait->party].leaving) {
+    if (model->ending || model->peers[wait->peer].leaving) {
         wait->state = MODEL_POPPED;
     } else if (wait->due <= model->now) {
         model_finish(model, wait, EPB_WAIT_TIMEOUT);
     } else if (standing != NULL) {
         model_renew(model, standing, wait->ttl);
         wait->grant = standing->token;
-        model_take(model, wait->grant, wait->party);
+        model_take(model, wait->grant, wait->peer);
         model_finish(model, wait, EPB_OK);
     } else if (!model_fits(model, wait)) {
         return false;
@@ -358,7 +358,7 @@ serve(struct model *model, struct model_wait *wait)
         model_finish(model, wait, EPB_WORKER_ALREADY_HAS_LEASE);
     } else {
         wait->own = wait->grant = model_grant_new(model, wait);
-        model_take(model, wait->grant, wait->party);
+        model_take(model, wait->grant, wait->peer);
         model_finish(model, wait, EPB_OK);
     }
     return true;
@@ -417,8 +417,8 @@ lose(struct model *model, const struct model_grant *grant)
         .token = grant->token,
         .by_renewal = grant->space != EPB_SPACE_COMPUTE,
     };
-    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
-        loss->by_event[party] = grant->takes[party] != 0;
+    for (unsigned peer = 0; peer < MODEL_PARTIES; peer++) {
+        loss->by_event[peer] = grant->takes[peer] != 0;
     }
     model_forget_told(model);
     if (model->loss_count > EPB_LOSSES_MAX) {
@@ -480,8 +480,8 @@ model_forget_told(struct model *model)
         const struct model_loss *loss = &model->losses[i];
         bool is_kept = loss->by_renewal;
 
-        for (unsigned party = 0; party < MODEL_PARTIES; party++) {
-            is_kept = is_kept || loss->by_event[party];
+        for (unsigned peer = 0; peer < MODEL_PARTIES; peer++) {
+            is_kept = is_kept || loss->by_event[peer];
         }
         if (is_kept) {
             model->losses[kept++] = model->losses[i];
@@ -532,9 +532,9 @@ model_withdraw(struct model *model, struct model_wait *wait)
 }
 
 bool
-model_cancel(struct model *model, unsigned party, uint32_t id)
+model_cancel(struct model *model, unsigned peer, uint32_t id)
 {
-    struct model_wait *wait = model_wait_of(model, party, id);
+    struct model_wait *wait = model_wait_of(model, peer, id);
 
     if (wait == NULL || wait->state != MODEL_QUEUED) {
         return false;
@@ -606,14 +606,14 @@ model_drain(struct model *model)
 }
 
 struct model_wait *
-model_pop(struct model *model, unsigned party)
+model_pop(struct model *model, unsigned peer)
 {
     struct model_wait *first = NULL;
 
     for (unsigned i = 0; i < model->wait_count; i++) {
         struct model_wait *wait = &model->waits[i];
 
-        if (wait->state == MODEL_FINISHED && wait->party == party &&
+        if (wait->state == MODEL_FINISHED && wait->peer == peer &&
             (first == NULL || wait->finished < first->finished)) {
             first = wait;
         }

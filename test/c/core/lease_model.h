@@ -3,7 +3,7 @@
  * beginning, no index, no memory of what can be counted. lease_model_test.c holds the
  * real ones to it.
  *
- * Names are small numbers: keys, workers, elements, parties, and places for sessions; the
+ * Names are small numbers: keys, workers, elements, peers, and places for sessions; the
  * last place is that of holders without one.
  */
 #ifndef EPB_TEST_LEASE_MODEL_H
@@ -57,7 +57,7 @@ struct model_grant {
     uint64_t token, due, ttl, since;
     unsigned count;
     unsigned numbers[MODEL_COUNT], elements[MODEL_COUNT];
-    uint64_t takes[MODEL_PARTIES]; /* when the party took it first; 0: it hasn't */
+    uint64_t takes[MODEL_PARTIES]; /* when the peer took it first; 0: it hasn't */
 };
 
 struct model_loss {
@@ -67,7 +67,7 @@ struct model_loss {
 };
 
 struct model_wait {
-    unsigned space, key, worker, place, party;
+    unsigned space, key, worker, place, peer;
     bool shared, fresh;
     enum model_state state;
     enum epb_status status;
@@ -103,7 +103,7 @@ struct model {
     uint64_t refused_again;
     uint64_t refused_resized;
     struct model_resource resources[MODEL_SPACES][MODEL_KEYS];
-    struct model_party parties[MODEL_PARTIES];
+    struct model_party peers[MODEL_PARTIES];
     struct model_session sessions[MODEL_PARTIES];
     uint64_t holders[MODEL_WORKERS][MODEL_PARTIES + 1]; /* when they began */
     struct model_grant grants[MODEL_MAX];               /* by token */
@@ -114,7 +114,7 @@ struct model {
 };
 
 struct model_ask {
-    unsigned party, space, key, worker;
+    unsigned peer, space, key, worker;
     uint64_t ttl, wait; /* wait 0: doesn't */
     unsigned count;     /* 0: none is said */
     enum epb_lease_rule rule;
@@ -124,7 +124,7 @@ struct model_ask {
 };
 
 struct model_release {
-    unsigned party, worker, key; /* MODEL_WORKERS, MODEL_KEYS: none */
+    unsigned peer, worker, key; /* MODEL_WORKERS, MODEL_KEYS: none */
     bool detached, force, discard;
     uint64_t last_token; /* the model's: what is granted meanwhile stays */
 };
@@ -133,16 +133,16 @@ void
 model_init(struct model *model, bool single_lease, unsigned max_waits, uint64_t now,
            uint64_t first_token);
 void
-model_join(struct model *model, unsigned party, bool sessionless);
+model_join(struct model *model, unsigned peer, bool sessionless);
 void
-model_leave(struct model *model, unsigned party);
+model_leave(struct model *model, unsigned peer);
 /* To the session of this key; whether it may. */
 bool
-model_change_session(struct model *model, unsigned party, unsigned key);
+model_change_session(struct model *model, unsigned peer, unsigned key);
 uint64_t
 model_session_at(const struct model *model, unsigned place);
 unsigned
-model_place(const struct model *model, unsigned party, bool detached);
+model_place(const struct model *model, unsigned peer, bool detached);
 void
 model_settle(struct model *model);
 uint64_t
@@ -158,21 +158,21 @@ model_ask(struct model *model, const struct model_ask *ask, uint64_t *token);
 struct model_grant *
 model_find(struct model *model, uint64_t token);
 enum epb_status
-model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t ttl);
+model_renew_token(struct model *model, unsigned peer, uint64_t token, uint64_t ttl);
 enum epb_status
-model_take_token(struct model *model, unsigned party, uint64_t token);
+model_take_token(struct model *model, unsigned peer, uint64_t token);
 unsigned
 model_renew_worker(struct model *model, unsigned place, unsigned worker, unsigned key,
                    uint64_t ttl);
 /* `chosen` are the elements to be discarded, `count` of them; 0: all. */
 enum epb_status
-model_release_token(struct model *model, unsigned party, uint64_t token, bool force,
+model_release_token(struct model *model, unsigned peer, uint64_t token, bool force,
                     bool discard, const unsigned *chosen, unsigned count, bool *released);
 enum epb_status
 model_release_worker(struct model *model, struct model_release *release,
                      unsigned *released);
 enum epb_status
-model_fail(struct model *model, unsigned party, uint64_t token, bool force,
+model_fail(struct model *model, unsigned peer, uint64_t token, bool force,
            unsigned reason);
 void
 model_computed(struct model *model, unsigned key);
@@ -180,13 +180,13 @@ bool
 model_ask_again(struct model *model, struct model_wait *wait);
 /* The oldest finished one; NULL: none. */
 struct model_wait *
-model_pop(struct model *model, unsigned party);
+model_pop(struct model *model, unsigned peer);
 struct model_wait *
-model_wait_of(struct model *model, unsigned party, uint32_t id);
+model_wait_of(struct model *model, unsigned peer, uint32_t id);
 void
 model_free(struct model *model, struct model_wait *wait);
 bool
-model_cancel(struct model *model, unsigned party, uint32_t id);
+model_cancel(struct model *model, unsigned peer, uint32_t id);
 /* `elements` are numbers of elements, in order. */
 enum epb_status
 model_pool(struct model *model, unsigned key, const unsigned *elements, unsigned count,
@@ -244,7 +244,7 @@ model_first_queued(struct model *model, unsigned space, unsigned key);
 bool
 model_holder_exists(const struct model *model, unsigned worker, unsigned place);
 bool
-model_fits(const struct model *model, const struct model_wait *wish);
+model_fits(const struct model *model, const struct model_wait *terms);
 /* Things that a grant of it may have at most. */
 unsigned
 model_size(const struct model *model, unsigned space, unsigned key);
@@ -252,17 +252,17 @@ model_size(const struct model *model, unsigned space, unsigned key);
 void
 model_refuse(struct model *model, unsigned space, unsigned key);
 uint64_t
-model_grant_new(struct model *model, const struct model_wait *wish);
+model_grant_new(struct model *model, const struct model_wait *terms);
 struct model_grant *
-model_standing_of(struct model *model, const struct model_wait *wish);
+model_standing_of(struct model *model, const struct model_wait *terms);
 bool
-model_is_barred(const struct model *model, const struct model_wait *wish);
+model_is_barred(const struct model *model, const struct model_wait *terms);
 void
 model_finish(struct model *model, struct model_wait *wait, enum epb_status status);
 void
 model_renew(struct model *model, struct model_grant *grant, uint64_t ttl);
 void
-model_take(struct model *model, uint64_t token, unsigned party);
+model_take(struct model *model, uint64_t token, unsigned peer);
 void
 model_go_on(struct model *model, unsigned space, unsigned key);
 void

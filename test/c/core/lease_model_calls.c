@@ -5,24 +5,24 @@
 /* Asking */
 
 static enum epb_status
-begin_to_wait(struct model *model, const struct model_ask *ask, struct model_wait *wish)
+begin_to_wait(struct model *model, const struct model_ask *ask, struct model_wait *terms)
 {
-    if (ask->id == 0 || model_wait_of(model, ask->party, ask->id) != NULL) {
+    if (ask->id == 0 || model_wait_of(model, ask->peer, ask->id) != NULL) {
         return EPB_CONFLICT;
     }
     if (model->max_waits != 0 && model_waiting(model) >= model->max_waits) {
         return EPB_MAX_WAITERS;
     }
-    wish->party = ask->party;
-    wish->id = ask->id;
-    wish->serial = ++model->last_serial;
-    wish->started = ++model->order;
-    wish->since = model->now;
-    wish->due = ask->wait >= EPB_WAIT_FOREVER_MS ? UINT64_MAX : model->now + ask->wait;
+    terms->peer = ask->peer;
+    terms->id = ask->id;
+    terms->serial = ++model->last_serial;
+    terms->started = ++model->order;
+    terms->since = model->now;
+    terms->due = ask->wait >= EPB_WAIT_FOREVER_MS ? UINT64_MAX : model->now + ask->wait;
     for (unsigned i = 0; i < MODEL_NAMES; i++) {
-        wish->names[i] = model_find(model, ask->names[i]) == NULL ? 0 : ask->names[i];
+        terms->names[i] = model_find(model, ask->names[i]) == NULL ? 0 : ask->names[i];
     }
-    model->waits[model->wait_count++] = *wish;
+    model->waits[model->wait_count++] = *terms;
     if (model_closes_cycle(model, &model->waits[model->wait_count - 1])) {
         model->wait_count--;
         model->refused_asks++;
@@ -32,7 +32,7 @@ begin_to_wait(struct model *model, const struct model_ask *ask, struct model_wai
 }
 
 static enum epb_status
-ask_for(struct model *model, const struct model_ask *ask, struct model_wait *wish,
+ask_for(struct model *model, const struct model_ask *ask, struct model_wait *terms,
         uint64_t *token)
 {
     struct model_resource *resource = model_resource_of(model, ask->space, ask->key);
@@ -54,28 +54,28 @@ ask_for(struct model *model, const struct model_ask *ask, struct model_wait *wis
          (resource->kind == EPB_KIND_VALUE && !ask->has_value))) {
         return EPB_NOT_FOUND;
     }
-    if (model_is_barred(model, wish)) {
+    if (model_is_barred(model, terms)) {
         return EPB_WORKER_ALREADY_HAS_LEASE;
     }
-    standing = wish->fresh ? NULL : model_standing_of(model, wish);
+    standing = terms->fresh ? NULL : model_standing_of(model, terms);
     if (standing != NULL) {
-        model_renew(model, standing, wish->ttl);
+        model_renew(model, standing, terms->ttl);
         standing->taken = true;
-        model_take(model, standing->token, ask->party);
+        model_take(model, standing->token, ask->peer);
         *token = standing->token;
         return EPB_OK;
     }
-    if (wish->count > 1 && wish->count > model_size(model, ask->space, ask->key)) {
+    if (terms->count > 1 && terms->count > model_size(model, ask->space, ask->key)) {
         return EPB_CONFLICT;
     }
     if (model_first_queued(model, ask->space, ask->key) == NULL &&
-        model_fits(model, wish)) {
-        *token = model_grant_new(model, wish);
+        model_fits(model, terms)) {
+        *token = model_grant_new(model, terms);
         model->grants[model->grant_count - 1].taken = true;
-        model_take(model, *token, ask->party);
+        model_take(model, *token, ask->peer);
         return EPB_OK;
     }
-    return ask->wait > 0 ? begin_to_wait(model, ask, wish) : EPB_LEASE_HELD;
+    return ask->wait > 0 ? begin_to_wait(model, ask, terms) : EPB_LEASE_HELD;
 }
 
 static uint64_t
@@ -89,8 +89,8 @@ default_ttl_ms(unsigned place, enum epb_lease_space space)
 enum epb_status
 model_ask(struct model *model, const struct model_ask *ask, uint64_t *token)
 {
-    unsigned place = model_place(model, ask->party, ask->detached);
-    struct model_wait wish = {
+    unsigned place = model_place(model, ask->peer, ask->detached);
+    struct model_wait terms = {
         .space = ask->space,
         .key = ask->key,
         .worker = ask->worker,
@@ -105,10 +105,10 @@ model_ask(struct model *model, const struct model_ask *ask, uint64_t *token)
 
     *token = 0;
     model_settle(model);
-    existed = model_holder_exists(model, wish.worker, wish.place);
-    status = ask_for(model, ask, &wish, token);
+    existed = model_holder_exists(model, terms.worker, terms.place);
+    status = ask_for(model, ask, &terms, token);
     if (!existed && status == EPB_OK) {
-        model->holders[wish.worker][wish.place] = ++model->order;
+        model->holders[terms.worker][terms.place] = ++model->order;
     }
     return status;
 }
@@ -124,7 +124,7 @@ model_ask_again(struct model *model, struct model_wait *wait)
     }
     if (model_fits(model, wait)) {
         wait->own = wait->grant = model_grant_new(model, wait);
-        model_take(model, wait->grant, wait->party);
+        model_take(model, wait->grant, wait->peer);
         return true;
     }
     wait->state = MODEL_QUEUED;
@@ -139,15 +139,15 @@ model_ask_again(struct model *model, struct model_wait *wait)
 
 /* Renewing and releasing */
 
-/* Whether it is held in the name of a session that is not the party's. */
+/* Whether it is held in the name of a session that is not the peer's. */
 static bool
-is_others(const struct model *model, const struct model_grant *grant, unsigned party)
+is_others(const struct model *model, const struct model_grant *grant, unsigned peer)
 {
-    return grant->place != MODEL_NOBODY && grant->place != model->parties[party].place;
+    return grant->place != MODEL_NOBODY && grant->place != model->peers[peer].place;
 }
 
 enum epb_status
-model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t ttl)
+model_renew_token(struct model *model, unsigned peer, uint64_t token, uint64_t ttl)
 {
     struct model_grant *grant;
 
@@ -156,7 +156,7 @@ model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t 
     if (grant == NULL) {
         return EPB_LEASE_LOST;
     }
-    if (is_others(model, grant, party)) {
+    if (is_others(model, grant, peer)) {
         return EPB_LEASE_HELD;
     }
     model_renew(model, grant, ttl == 0 ? grant->ttl : ttl);
@@ -164,7 +164,7 @@ model_renew_token(struct model *model, unsigned party, uint64_t token, uint64_t 
 }
 
 enum epb_status
-model_take_token(struct model *model, unsigned party, uint64_t token)
+model_take_token(struct model *model, unsigned peer, uint64_t token)
 {
     struct model_grant *grant;
 
@@ -173,10 +173,10 @@ model_take_token(struct model *model, unsigned party, uint64_t token)
     if (grant == NULL) {
         return EPB_LEASE_LOST;
     }
-    if (is_others(model, grant, party)) {
+    if (is_others(model, grant, peer)) {
         return EPB_LEASE_HELD;
     }
-    model_take(model, token, party);
+    model_take(model, token, peer);
     return EPB_OK;
 }
 
@@ -225,11 +225,11 @@ resized(struct model *model, unsigned key)
 }
 
 static void
-release_one(struct model *model, const struct model_grant *grant, unsigned party,
+release_one(struct model *model, const struct model_grant *grant, unsigned peer,
             bool force, bool discard, const unsigned *chosen, unsigned count)
 {
     bool is_own =
-        grant->place != MODEL_NOBODY && grant->place == model->parties[party].place;
+        grant->place != MODEL_NOBODY && grant->place == model->peers[peer].place;
     struct model_resource *resource = model_resource_of(model, grant->space, grant->key);
 
     for (unsigned i = 0; i < grant->count && discard; i++) {
@@ -250,7 +250,7 @@ release_one(struct model *model, const struct model_grant *grant, unsigned party
 }
 
 enum epb_status
-model_release_token(struct model *model, unsigned party, uint64_t token, bool force,
+model_release_token(struct model *model, unsigned peer, uint64_t token, bool force,
                     bool discard, const unsigned *chosen, unsigned count, bool *released)
 {
     const struct model_grant *grant;
@@ -261,7 +261,7 @@ model_release_token(struct model *model, unsigned party, uint64_t token, bool fo
     if (grant == NULL) {
         return EPB_OK;
     }
-    if (!force && is_others(model, grant, party)) {
+    if (!force && is_others(model, grant, peer)) {
         return EPB_LEASE_HELD;
     }
     for (unsigned i = 0; i < count; i++) {
@@ -270,7 +270,7 @@ model_release_token(struct model *model, unsigned party, uint64_t token, bool fo
             return EPB_NOT_FOUND;
         }
     }
-    release_one(model, grant, party, force, discard, chosen, count);
+    release_one(model, grant, peer, force, discard, chosen, count);
     model_refuse_stuck(model);
     *released = true;
     return EPB_OK;
@@ -296,7 +296,7 @@ release_matching(struct model *model, const struct model_release *release, unsig
         }
     }
     for (unsigned i = 0; i < count; i++) {
-        release_one(model, model_find(model, tokens[i]), release->party, release->force,
+        release_one(model, model_find(model, tokens[i]), release->peer, release->force,
                     release->discard, NULL, 0);
     }
     return count;
@@ -349,7 +349,7 @@ has_named(const struct model *model, unsigned place, unsigned worker, unsigned k
 static enum epb_status
 release_worker(struct model *model, struct model_release *release, unsigned *released)
 {
-    unsigned own = model_place(model, release->party, release->detached);
+    unsigned own = model_place(model, release->peer, release->detached);
     unsigned places[MODEL_PARTIES + 1];
     unsigned count;
 
@@ -395,7 +395,7 @@ model_release_worker(struct model *model, struct model_release *release,
 /* Computations */
 
 enum epb_status
-model_fail(struct model *model, unsigned party, uint64_t token, bool force,
+model_fail(struct model *model, unsigned peer, uint64_t token, bool force,
            unsigned reason)
 {
     const struct model_grant *grant;
@@ -406,7 +406,7 @@ model_fail(struct model *model, unsigned party, uint64_t token, bool force,
     if (grant == NULL || grant->space != EPB_SPACE_COMPUTE) {
         return EPB_LEASE_LOST;
     }
-    if (!force && is_others(model, grant, party)) {
+    if (!force && is_others(model, grant, peer)) {
         return EPB_LEASE_HELD;
     }
     while ((wait = model_first_queued(model, grant->space, grant->key)) != NULL) {
@@ -694,13 +694,13 @@ begin_session(struct model *model, uint64_t number, unsigned key)
 }
 
 void
-model_join(struct model *model, unsigned party, bool sessionless)
+model_join(struct model *model, unsigned peer, bool sessionless)
 {
     unsigned place =
         sessionless ? MODEL_NOBODY
                     : begin_session(model, ++model->last_session, MODEL_SESSION_KEYS);
 
-    model->parties[party] = (struct model_party){
+    model->peers[peer] = (struct model_party){
         .there = true,
         .sessionless = sessionless,
         .place = place,
@@ -709,7 +709,7 @@ model_join(struct model *model, unsigned party, bool sessionless)
 
 /* Its waits, in the order in which they began to wait. */
 static void
-leave_waits(struct model *model, unsigned party)
+leave_waits(struct model *model, unsigned peer)
 {
     for (;;) {
         struct model_wait *first = NULL;
@@ -718,7 +718,7 @@ leave_waits(struct model *model, unsigned party)
             struct model_wait *wait = &model->waits[i];
 
             /* Those that serve() has taken out have not had their turn yet. */
-            if (wait->party == party && wait->state != MODEL_FINISHED &&
+            if (wait->peer == peer && wait->state != MODEL_FINISHED &&
                 (first == NULL || wait->started < first->started)) {
                 first = wait;
             }
@@ -732,11 +732,11 @@ leave_waits(struct model *model, unsigned party)
 }
 
 static void
-leave_finished(struct model *model, unsigned party)
+leave_finished(struct model *model, unsigned peer)
 {
     struct model_wait *wait;
 
-    while ((wait = model_pop(model, party)) != NULL) {
+    while ((wait = model_pop(model, peer)) != NULL) {
         uint64_t token;
         bool given = false;
 
@@ -755,7 +755,7 @@ leave_finished(struct model *model, unsigned party)
 
 /* What it alone took ends, in the order of taking. */
 static void
-leave_grants(struct model *model, unsigned party)
+leave_grants(struct model *model, unsigned peer)
 {
     for (;;) {
         struct model_grant *first = NULL;
@@ -764,15 +764,15 @@ leave_grants(struct model *model, unsigned party)
         for (unsigned i = 0; i < model->grant_count; i++) {
             struct model_grant *grant = &model->grants[i];
 
-            if (grant->takes[party] != 0 &&
-                (first == NULL || grant->takes[party] < first->takes[party])) {
+            if (grant->takes[peer] != 0 &&
+                (first == NULL || grant->takes[peer] < first->takes[peer])) {
                 first = grant;
             }
         }
         if (first == NULL) {
             return;
         }
-        first->takes[party] = 0;
+        first->takes[peer] = 0;
         for (unsigned other = 0; other < MODEL_PARTIES; other++) {
             is_taken = is_taken || first->takes[other] != 0;
         }
@@ -782,20 +782,20 @@ leave_grants(struct model *model, unsigned party)
     }
 }
 
-/* Takes a party from its session, which ends with the last. */
+/* Takes a peer from its session, which ends with the last. */
 static void
-leave_session(struct model *model, unsigned party)
+leave_session(struct model *model, unsigned peer)
 {
-    unsigned place = model->parties[party].place;
+    unsigned place = model->peers[peer].place;
     bool is_last = place != MODEL_NOBODY;
 
     for (unsigned i = 0; i < model->loss_count; i++) {
-        model->losses[i].by_event[party] = false;
+        model->losses[i].by_event[peer] = false;
     }
-    model->parties[party].there = false;
+    model->peers[peer].there = false;
     for (unsigned other = 0; other < MODEL_PARTIES; other++) {
-        is_last = is_last &&
-                  !(model->parties[other].there && model->parties[other].place == place);
+        is_last =
+            is_last && !(model->peers[other].there && model->peers[other].place == place);
     }
     for (unsigned i = 0; i < model->loss_count && is_last; i++) {
         if (model->losses[i].place == place) {
@@ -809,57 +809,57 @@ leave_session(struct model *model, unsigned party)
 }
 
 void
-model_leave(struct model *model, unsigned party)
+model_leave(struct model *model, unsigned peer)
 {
-    model->parties[party].leaving = true;
-    leave_waits(model, party);
-    leave_finished(model, party);
+    model->peers[peer].leaving = true;
+    leave_waits(model, peer);
+    leave_finished(model, peer);
     model_settle(model);
-    leave_grants(model, party);
-    leave_session(model, party);
+    leave_grants(model, peer);
+    leave_session(model, peer);
 }
 
 static bool
-may_change(const struct model *model, unsigned party)
+may_change(const struct model *model, unsigned peer)
 {
-    bool may = !model->parties[party].sessionless;
+    bool may = !model->peers[peer].sessionless;
 
     for (unsigned i = 0; i < model->grant_count; i++) {
-        may = may && model->grants[i].takes[party] == 0;
+        may = may && model->grants[i].takes[peer] == 0;
     }
     for (unsigned i = 0; i < model->loss_count; i++) {
-        may = may && !model->losses[i].by_event[party];
+        may = may && !model->losses[i].by_event[peer];
     }
     for (unsigned i = 0; i < model->wait_count; i++) {
-        may = may && model->waits[i].party != party;
+        may = may && model->waits[i].peer != peer;
     }
     return may;
 }
 
 bool
-model_change_session(struct model *model, unsigned party, unsigned key)
+model_change_session(struct model *model, unsigned peer, unsigned key)
 {
     unsigned place = 0;
 
-    if (!may_change(model, party)) {
+    if (!may_change(model, peer)) {
         return false;
     }
     while (place < MODEL_PARTIES &&
            !(model->sessions[place].number != 0 && model->sessions[place].key == key)) {
         place++;
     }
-    if (place == model->parties[party].place) {
+    if (place == model->peers[peer].place) {
         return true;
     }
     if (place == MODEL_PARTIES) {
         model->last_session++;
     }
     model_settle(model);
-    leave_session(model, party);
-    model->parties[party].there = true;
+    leave_session(model, peer);
+    model->peers[peer].there = true;
     if (place == MODEL_PARTIES) {
         place = begin_session(model, model->last_session, key);
     }
-    model->parties[party].place = place;
+    model->peers[peer].place = place;
     return true;
 }

@@ -11,7 +11,7 @@ static bool
 waits(const struct model *model, const struct model_wait *wait)
 {
     return wait->state == MODEL_QUEUED && wait->due > model->now && !model->ending &&
-           !model->parties[wait->party].leaving;
+           !model->peers[wait->peer].leaving;
 }
 
 static bool

@@ -66,7 +66,7 @@ make(struct history *history, uint64_t seed, unsigned count)
 
         history->ops[i] = (struct op){
             .kind = choose_kind(&random, ties_knots ? knot_weights : op_weights),
-            .party = (uint8_t)random_below(&random, MODEL_PARTIES),
+            .peer = (uint8_t)random_below(&random, MODEL_PARTIES),
             .space = (uint8_t)random_below(&random, MODEL_SPACES),
             .key = (uint8_t)(random_below(&random, 8) * MODEL_KEYS / 12),
             .worker = (uint8_t)random_below(&random, MODEL_WORKERS),
@@ -127,9 +127,9 @@ print(const struct run *run, const struct history *history)
         const struct op *op = &history->ops[i];
 
         fprintf(stderr,
-                "%3u %-14s party %u %s %s %s%s%s%s%s%s%s%s%s ttl %" PRIu64
-                " wait %" PRIu64 " choice %u amount %u fault %u\n",
-                i + 1, op_names[op->kind], op->party, spaces[op->space],
+                "%3u %-14s peer %u %s %s %s%s%s%s%s%s%s%s%s ttl %" PRIu64 " wait %" PRIu64
+                " choice %u amount %u fault %u\n",
+                i + 1, op_names[op->kind], op->peer, spaces[op->space],
                 run_key_names[op->key], run_worker_names[op->worker],
                 (op->flags & FLAG_FRESH) != 0 ? " fresh" : "",
                 (op->flags & FLAG_SHARED) != 0 ? " shared" : "",

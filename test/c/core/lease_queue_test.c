@@ -6,9 +6,9 @@
 Test(lease_queue, the_queue_is_strict)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *c;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *c;
     uint64_t first;
     uint64_t second;
 
@@ -41,7 +41,7 @@ Test(lease_queue, the_queue_is_strict)
 Test(lease_queue, a_longer_pool_serves_those_who_wait)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t size;
 
     office_open(&office);
@@ -61,7 +61,7 @@ Test(lease_queue, a_longer_pool_serves_those_who_wait)
 Test(lease_queue, when_an_exclusive_request_gives_up_the_shared_ones_behind_it_go_on)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint32_t exclusive;
 
     office_open(&office);
@@ -83,13 +83,13 @@ Test(lease_queue, when_an_exclusive_request_gives_up_the_shared_ones_behind_it_g
 Test(lease_queue, an_overdue_request_is_not_in_the_way)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
 
     office_open(&office);
     a = enter(&office);
     (void)gets(&office, a, "door", "reader", shared);
     (void)waits(&office, a, "door", "writer",
-                (struct wish){.space = EPB_SPACE_LOCK, .wait_ms = 50});
+                (struct terms){.space = EPB_SPACE_LOCK, .wait_ms = 50});
     cr_assert_eq(ask_status(&office, a, "door", "reader-2", shared), EPB_LEASE_HELD);
     pass(&office, 50);
     (void)gets(&office, a, "door", "reader-2", shared);
@@ -101,16 +101,16 @@ Test(lease_queue, an_overdue_request_is_not_in_the_way)
 Test(lease_queue, the_deadline_wins_over_a_grant_at_the_same_time)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
 
     office_open(&office);
     a = enter(&office);
     (void)gets(&office, a, "door", "w1",
-               (struct wish){.space = EPB_SPACE_LOCK, .ttl_ms = 50});
+               (struct terms){.space = EPB_SPACE_LOCK, .ttl_ms = 50});
     (void)waits(&office, a, "door", "w2",
-                (struct wish){.space = EPB_SPACE_LOCK, .wait_ms = 50});
+                (struct terms){.space = EPB_SPACE_LOCK, .wait_ms = 50});
     (void)waits(&office, a, "door", "w3",
-                (struct wish){.space = EPB_SPACE_LOCK, .wait_ms = 51});
+                (struct terms){.space = EPB_SPACE_LOCK, .wait_ms = 51});
     pass(&office, 50);
     cr_assert_eq(epb_leases_sweep(office.leases, &office.now, 1), 1050);
     hears(&office, a, EPB_WAIT_TIMEOUT);
@@ -122,8 +122,8 @@ Test(lease_queue, the_deadline_wins_over_a_grant_at_the_same_time)
 Test(lease_queue, who_waits_gets_what_its_holder_has_got_meanwhile)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     uint64_t token;
     uint64_t first;
 
@@ -134,7 +134,7 @@ Test(lease_queue, who_waits_gets_what_its_holder_has_got_meanwhile)
     (void)waits(&office, a, "door", "w", lock);
     (void)waits(&office, a, "door", "w", lock);
     (void)waits(&office, a, "door", "w",
-                (struct wish){.space = EPB_SPACE_LOCK, .flags = EPB_F_FRESH});
+                (struct terms){.space = EPB_SPACE_LOCK, .flags = EPB_F_FRESH});
     gives_back(&office, b, token);
     first = takes(&office, a);
     cr_assert_eq(takes(&office, a), first);
@@ -149,7 +149,7 @@ Test(lease_queue, who_waits_gets_what_its_holder_has_got_meanwhile)
 Test(lease_queue, is_over_at_its_deadline_in_every_call)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_grant *grant;
     struct epb_grant_view view;
     uint64_t token;
@@ -163,7 +163,7 @@ Test(lease_queue, is_over_at_its_deadline_in_every_call)
     pass(&office, 999);
     cr_assert_eq(look(&office, grant).ttl_ms, 1);
     pass(&office, 1);
-    cr_assert_not(epb_grant_look(grant, &office.now, &view));
+    cr_assert_not(epb_grant_get_view(grant, &office.now, &view));
     cr_assert_null(epb_lease_find(office.leases, token, &office.now));
     cr_assert_eq(epb_lease_renew_token(office.leases, a, token, 5000, &office.now),
                  EPB_LEASE_LOST);
@@ -183,8 +183,8 @@ Test(lease_queue, is_over_at_its_deadline_in_every_call)
 Test(lease_queue, an_overdue_holder_makes_room_first_for_the_queue)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
 
     office_open(&office);
     a = enter(&office);
@@ -204,13 +204,13 @@ Test(lease_queue, an_overdue_holder_makes_room_first_for_the_queue)
 Test(lease_queue, a_sweep_ends_a_few_at_a_time)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
 
     office_open(&office);
     a = enter(&office);
-    (void)gets(&office, a, "1", "w", (struct wish){.ttl_ms = 10});
-    (void)gets(&office, a, "2", "w", (struct wish){.ttl_ms = 20});
-    (void)gets(&office, a, "3", "w", (struct wish){.ttl_ms = 90});
+    (void)gets(&office, a, "1", "w", (struct terms){.ttl_ms = 10});
+    (void)gets(&office, a, "2", "w", (struct terms){.ttl_ms = 20});
+    (void)gets(&office, a, "3", "w", (struct terms){.ttl_ms = 90});
     cr_assert_eq(epb_leases_sweep(office.leases, &office.now, 9), 10);
     pass(&office, 20);
     cr_assert_eq(epb_leases_sweep(office.leases, &office.now, 1), 20);
@@ -225,8 +225,8 @@ Test(lease_queue, a_sweep_ends_a_few_at_a_time)
 Test(lease_queue, one_computes_and_the_next_takes_over)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     uint64_t token;
 
     office_open(&office);
@@ -249,7 +249,7 @@ Test(lease_queue, one_computes_and_the_next_takes_over)
 Test(lease_queue, when_the_value_is_there_all_go_on)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t token;
 
     office_open(&office);
@@ -271,7 +271,7 @@ Test(lease_queue, when_the_value_is_there_all_go_on)
 Test(lease_queue, who_asks_again_keeps_its_place)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_wait *first;
     struct epb_wait *second;
     struct epb_wait *third;
@@ -313,9 +313,9 @@ Test(lease_queue, who_asks_again_keeps_its_place)
 Test(lease_queue, who_asks_again_computes_when_nobody_does_or_is_too_late)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_wait *wait;
-    struct wish patient = compute;
+    struct terms patient = compute;
     uint64_t token;
 
     office_open(&office);
@@ -342,8 +342,8 @@ Test(lease_queue, who_asks_again_computes_when_nobody_does_or_is_too_late)
 Test(lease_queue, a_failure_goes_to_those_who_wait_now)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     struct epb_wait *wait;
     uint64_t token;
 

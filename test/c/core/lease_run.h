@@ -35,7 +35,7 @@ enum op_kind {
 };
 
 struct op {
-    uint8_t kind, party, space, key, worker, flags, choice, fault;
+    uint8_t kind, peer, space, key, worker, flags, choice, fault;
     uint32_t amount;
 };
 
@@ -71,7 +71,7 @@ struct run {
     struct epb_quota quota;
     struct epb_waits *waits;
     struct epb_leases *leases;
-    struct epb_party *parties[MODEL_PARTIES];
+    struct epb_peer *peers[MODEL_PARTIES];
     bool ready[MODEL_PARTIES];
     bool has_value[MODEL_KEYS];
     struct epb_time now;
@@ -111,7 +111,7 @@ run_worker_name(unsigned worker);
 /* All that both sides show, and what must hold whatever the model says. */
 void
 run_compare(struct run *run);
-/* Whether each party has been told when it has something to take. */
+/* Whether each peer has been told when it has something to take. */
 void
 run_compare_parties(struct run *run);
 /* The grant is what the model has under this token. */
@@ -130,9 +130,9 @@ run_choose_count(const struct op *op);
 enum epb_lease_rule
 run_choose_rule(const struct op *op);
 void
-run_join(struct run *run, unsigned party);
+run_join(struct run *run, unsigned peer);
 void
-run_leave(struct run *run, unsigned party);
+run_leave(struct run *run, unsigned peer);
 
 /* lease_run_play.c */
 

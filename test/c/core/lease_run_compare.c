@@ -184,25 +184,25 @@ run_compare_parties(struct run *run)
 {
     const struct model *model = &run->model;
 
-    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
+    for (unsigned peer = 0; peer < MODEL_PARTIES; peer++) {
         bool has = false;
 
-        if (run->parties[party] == NULL) {
+        if (run->peers[peer] == NULL) {
             continue;
         }
         for (unsigned i = 0; i < model->wait_count; i++) {
             has = has || (model->waits[i].state == MODEL_FINISHED &&
-                          model->waits[i].party == party);
+                          model->waits[i].peer == peer);
         }
         for (unsigned i = 0; i < model->loss_count; i++) {
-            has = has || model->losses[i].by_event[party];
+            has = has || model->losses[i].by_event[peer];
         }
         /* Where limits are tiny, a loss that was all may have been forgotten. */
         if (!has && EPB_LOSSES_MAX < MODEL_MAX) {
-            run->ready[party] = false;
+            run->ready[peer] = false;
         }
-        EXPECT(run, run->ready[party] == has);
-        EXPECT(run, run->parties[party]->told == has);
+        EXPECT(run, run->ready[peer] == has);
+        EXPECT(run, run->peers[peer]->told == has);
     }
 }
 
@@ -214,13 +214,13 @@ check_things(struct run *run, const struct line *line, const struct epb_grant *o
     struct epb_grant_view left;
     struct epb_grant_view right;
 
-    if (one == NULL || other == NULL || !epb_grant_look(one, &run->now, &left) ||
-        !epb_grant_look(other, &run->now, &right)) {
+    if (one == NULL || other == NULL || !epb_grant_get_view(one, &run->now, &left) ||
+        !epb_grant_get_view(other, &run->now, &right)) {
         EXPECT(run, false);
         return;
     }
-    epb_grant_look_at(one, i, &left);
-    epb_grant_look_at(other, j, &right);
+    epb_grant_get_view_at(one, i, &left);
+    epb_grant_get_view_at(other, j, &right);
     if (line->kind == EPB_KIND_POOL) {
         EXPECT(run, left.value_flags != right.value_flags ||
                         !bytes_equal(left.value, right.value));
@@ -359,10 +359,10 @@ run_check_view(struct run *run, const struct epb_grant *grant, uint64_t token)
     struct epb_grant_view view;
 
     if (expected == NULL) {
-        EXPECT(run, grant == NULL || !epb_grant_look(grant, &run->now, &view));
+        EXPECT(run, grant == NULL || !epb_grant_get_view(grant, &run->now, &view));
         return;
     }
-    if (grant == NULL || !epb_grant_look(grant, &run->now, &view)) {
+    if (grant == NULL || !epb_grant_get_view(grant, &run->now, &view)) {
         EXPECT(run, false);
         return;
     }
@@ -373,7 +373,7 @@ run_check_view(struct run *run, const struct epb_grant *grant, uint64_t token)
     EXPECT(run, view.kind == run->model.resources[expected->space][expected->key].kind);
     EXPECT(run, view.count == expected->count);
     for (unsigned i = 0; i < expected->count; i++) {
-        epb_grant_look_at(grant, i, &view);
+        epb_grant_get_view_at(grant, i, &view);
         check_thing(run, &view, expected, i);
     }
     remember(run, token);

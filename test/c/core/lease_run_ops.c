@@ -121,12 +121,12 @@ choose_elements(const struct op *op)
 static uint32_t
 choose_id(struct run *run, const struct op *op)
 {
-    struct model_party *party = &run->model.parties[op->party];
+    struct model_party *peer = &run->model.peers[op->peer];
 
     if (op->choice % 16 == 0) {
         return op->choice / 16 % 4;
     }
-    return ++party->last_id;
+    return ++peer->last_id;
 }
 
 /* What the flow holds: some of the grants seen last, live or not, and now and then one
@@ -169,7 +169,7 @@ op_ask(struct run *run, const struct op *op)
 {
     uint8_t names[MODEL_NAMES * sizeof(uint64_t)];
     struct model_ask ask = {
-        .party = op->party,
+        .peer = op->peer,
         .space = op->space,
         .key = op->key,
         .worker = op->worker,
@@ -196,7 +196,7 @@ op_ask(struct run *run, const struct op *op)
         .value = {names, sizeof(names)},
         .count = (int64_t)ask.count,
     };
-    const struct epb_lease_ask wish = {
+    const struct epb_lease_ask terms = {
         .space = (enum epb_lease_space)op->space,
         .rule = ask.rule,
         .request = &request,
@@ -215,8 +215,7 @@ op_ask(struct run *run, const struct op *op)
         return;
     }
     arm(run, op);
-    status =
-        epb_lease_ask(run->leases, run->parties[op->party], &wish, &run->now, &grant);
+    status = epb_lease_ask(run->leases, run->peers[op->peer], &terms, &run->now, &grant);
     if (has_failed(run, op, status)) {
         EXPECT(run, grant == NULL);
         return;
@@ -234,9 +233,9 @@ op_renew_token(struct run *run, const struct op *op)
 {
     uint64_t token = choose_token(run, op);
 
-    EXPECT(run, epb_lease_renew_token(run->leases, run->parties[op->party], token,
+    EXPECT(run, epb_lease_renew_token(run->leases, run->peers[op->peer], token,
                                       run_choose_ttl(op), &run->now) ==
-                    model_renew_token(&run->model, op->party, token, run_choose_ttl(op)));
+                    model_renew_token(&run->model, op->peer, token, run_choose_ttl(op)));
 }
 
 static void
@@ -244,8 +243,8 @@ op_take(struct run *run, const struct op *op)
 {
     uint64_t token = choose_token(run, op);
 
-    EXPECT(run, epb_lease_take(run->leases, run->parties[op->party], token, &run->now) ==
-                    model_take_token(&run->model, op->party, token));
+    EXPECT(run, epb_lease_take(run->leases, run->peers[op->peer], token, &run->now) ==
+                    model_take_token(&run->model, op->peer, token));
 }
 
 struct telling {
@@ -283,12 +282,12 @@ op_renew_worker(struct run *run, const struct op *op)
 {
     bool detached = (op->flags & FLAG_DETACHED) != 0;
     struct telling telling = {run, op->worker,
-                              model_place(&run->model, op->party, detached),
+                              model_place(&run->model, op->peer, detached),
                               (op->flags & FLAG_ODD) != 0 ? op->choice % 4 : UINT32_MAX};
     unsigned expected = model_renew_worker(&run->model, telling.place, op->worker,
                                            key_or_none(op), run_choose_ttl(op));
 
-    EXPECT(run, epb_lease_renew_worker(run->leases, run->parties[op->party],
+    EXPECT(run, epb_lease_renew_worker(run->leases, run->peers[op->peer],
                                        run_worker_name(op->worker), detached,
                                        run_key_name(key_or_none(op)), run_choose_ttl(op),
                                        &run->now, tell, &telling) == expected);
@@ -317,13 +316,13 @@ op_release_token(struct run *run, const struct op *op)
     }
     arm(run, op);
     status = epb_lease_release_token(
-        run->leases, run->parties[op->party], token, force, discard,
+        run->leases, run->peers[op->peer], token, force, discard,
         (struct epb_bytes){chosen.packed, chosen.size_bytes}, &run->now, &released);
     if (has_failed(run, op, status)) {
         return;
     }
     EXPECT(run,
-           status == model_release_token(&run->model, op->party, token, force, discard,
+           status == model_release_token(&run->model, op->peer, token, force, discard,
                                          chosen.numbers, chosen.count, &expected));
     EXPECT(run, released == expected);
 }
@@ -332,7 +331,7 @@ static void
 op_release_worker(struct run *run, const struct op *op)
 {
     struct model_release release = {
-        .party = op->party,
+        .peer = op->peer,
         .worker = (op->flags & FLAG_ODD) != 0 && op->choice % 2 == 0 ? MODEL_WORKERS
                                                                      : op->worker,
         .key = key_or_none(op),
@@ -344,7 +343,7 @@ op_release_worker(struct run *run, const struct op *op)
     uint64_t released;
 
     EXPECT(run, epb_lease_release_worker(
-                    run->leases, run->parties[op->party], run_worker_name(release.worker),
+                    run->leases, run->peers[op->peer], run_worker_name(release.worker),
                     release.detached, run_key_name(release.key), release.force,
                     release.discard, &run->now,
                     &released) == model_release_worker(&run->model, &release, &expected));
@@ -448,43 +447,43 @@ op_clear(struct run *run, const struct op *op)
 static void
 op_cancel(struct run *run, const struct op *op)
 {
-    uint32_t id = run->model.parties[op->party].last_id;
+    uint32_t id = run->model.peers[op->peer].last_id;
 
     id = id > op->choice % 8 ? id - op->choice % 8 : 0;
-    EXPECT(run, epb_wait_has(run->waits, run->parties[op->party], id) ==
-                    (model_wait_of(&run->model, op->party, id) != NULL));
-    EXPECT(run, epb_wait_cancel(run->waits, run->parties[op->party], id, &run->now) ==
-                    model_cancel(&run->model, op->party, id));
+    EXPECT(run, epb_wait_has(run->waits, run->peers[op->peer], id) ==
+                    (model_wait_of(&run->model, op->peer, id) != NULL));
+    EXPECT(run, epb_wait_cancel(run->waits, run->peers[op->peer], id, &run->now) ==
+                    model_cancel(&run->model, op->peer, id));
 }
 
 static void
-check_told(struct run *run, unsigned party)
+check_told(struct run *run, unsigned peer)
 {
-    struct epb_party *real = run->parties[party];
+    struct epb_peer *real = run->peers[peer];
 
     real->told = !epb_list_empty(&real->finished) || !epb_list_empty(&real->losses);
-    run->ready[party] = real->told;
+    run->ready[peer] = real->told;
 }
 
 /* What the engine does with a finished wait: it answers, asks again, or takes the grant
  * back. */
 /* In slices of all sizes. */
 static void
-leave_whole(struct run *run, struct epb_party *party)
+leave_whole(struct run *run, struct epb_peer *peer)
 {
     struct epb_budget budget;
     size_t units = 1;
 
     do {
         budget.units = units++;
-    } while (!epb_lease_leave(run->leases, party, &run->now, &budget));
+    } while (!epb_lease_leave(run->leases, peer, &run->now, &budget));
 }
 
 static void
 op_pop(struct run *run, const struct op *op)
 {
-    struct epb_wait *wait = epb_wait_pop(run->waits, run->parties[op->party]);
-    struct model_wait *expected = model_pop(&run->model, op->party);
+    struct epb_wait *wait = epb_wait_pop(run->waits, run->peers[op->peer]);
+    struct model_wait *expected = model_pop(&run->model, op->peer);
     uint64_t token;
 
     EXPECT(run, (wait != NULL) == (expected != NULL));
@@ -510,7 +509,7 @@ op_pop(struct run *run, const struct op *op)
 
         EXPECT(run, granted == model_ask_again(&run->model, expected));
         if (!granted) {
-            check_told(run, op->party);
+            check_told(run, op->peer);
             return;
         }
         token = expected->grant;
@@ -525,42 +524,41 @@ op_pop(struct run *run, const struct op *op)
     }
     epb_wait_free(run->waits, wait);
     model_free(&run->model, expected);
-    check_told(run, op->party);
+    check_told(run, op->peer);
 }
 
 void
-run_leave(struct run *run, unsigned party)
+run_leave(struct run *run, unsigned peer)
 {
-    struct epb_party *real = run->parties[party];
+    struct epb_peer *real = run->peers[peer];
 
-    (void)epb_party_withdraw(run->waits, real, &run->now, &(struct epb_budget){SIZE_MAX});
+    (void)epb_peer_withdraw(run->waits, real, &run->now, &(struct epb_budget){SIZE_MAX});
     leave_whole(run, real);
     EXPECT(run, epb_list_empty(&real->takes) && epb_list_empty(&real->losses));
-    epb_party_free(run->waits, real);
-    run->parties[party] = NULL;
-    run->ready[party] = false;
+    epb_peer_free(run->waits, real);
+    run->peers[peer] = NULL;
+    run->ready[peer] = false;
 }
 
 void
-run_join(struct run *run, unsigned party)
+run_join(struct run *run, unsigned peer)
 {
-    bool sessionless = party == MODEL_PARTIES - 1;
+    bool sessionless = peer == MODEL_PARTIES - 1;
 
-    run->parties[party] =
-        epb_party_new(run->waits, (void *)(uintptr_t)party, sessionless);
-    model_join(&run->model, party, sessionless);
-    EXPECT(run, epb_party_session(run->parties[party]) ==
-                    model_session_at(&run->model, run->model.parties[party].place));
+    run->peers[peer] = epb_peer_new(run->waits, (void *)(uintptr_t)peer, sessionless);
+    model_join(&run->model, peer, sessionless);
+    EXPECT(run, epb_peer_session(run->peers[peer]) ==
+                    model_session_at(&run->model, run->model.peers[peer].place));
 }
 
 /* What the engine does for `join`. */
 static void
 op_join(struct run *run, const struct op *op)
 {
-    struct epb_party *party = run->parties[op->party];
+    struct epb_peer *peer = run->peers[op->peer];
     unsigned key = op->amount % MODEL_SESSION_KEYS;
     const uint8_t bytes[EPB_SESSION_KEY_BYTES] = {[15] = (uint8_t)key};
-    bool may = epb_party_may_join(party);
+    bool may = epb_peer_may_join(peer);
     struct epb_group *group;
 
     if (may) {
@@ -568,26 +566,26 @@ op_join(struct run *run, const struct op *op)
         if (has_failed(run, op, epb_group_get(run->waits, bytes, 100 + key, &group))) {
             return;
         }
-        if (group != party->group) {
-            leave_whole(run, party);
-            epb_party_join(run->waits, party, group);
+        if (group != peer->group) {
+            leave_whole(run, peer);
+            epb_peer_join(run->waits, peer, group);
         }
-        EXPECT(run, party->group->pid == 100 + key);
+        EXPECT(run, peer->group->pid == 100 + key);
     }
-    EXPECT(run, may == model_change_session(&run->model, op->party, key));
-    EXPECT(run, epb_party_session(party) ==
-                    model_session_at(&run->model, run->model.parties[op->party].place));
+    EXPECT(run, may == model_change_session(&run->model, op->peer, key));
+    EXPECT(run, epb_peer_session(peer) ==
+                    model_session_at(&run->model, run->model.peers[op->peer].place));
 }
 
 static void
 op_leave(struct run *run, const struct op *op)
 {
-    run_leave(run, op->party);
-    model_leave(&run->model, op->party);
+    run_leave(run, op->peer);
+    model_leave(&run->model, op->peer);
     if ((op->flags & FLAG_ODD) != 0) {
         run_compare(run);
     }
-    run_join(run, op->party);
+    run_join(run, op->peer);
 }
 
 static void
@@ -641,10 +639,10 @@ op_fail(struct run *run, const struct op *op)
     enum epb_status status;
 
     arm(run, op);
-    status = epb_lease_fail(run->leases, run->parties[op->party], token, force, reason,
+    status = epb_lease_fail(run->leases, run->peers[op->peer], token, force, reason,
                             &run->now);
     if (!has_failed(run, op, status)) {
-        EXPECT(run, status == model_fail(&run->model, op->party, token, force, length));
+        EXPECT(run, status == model_fail(&run->model, op->peer, token, force, length));
     }
 }
 
@@ -658,17 +656,17 @@ op_losses(struct run *run, const struct op *op)
     for (unsigned i = 0; i < model->loss_count; i++) {
         struct model_loss *loss = &model->losses[i];
 
-        if (loss->by_event[op->party]) {
-            EXPECT(run, epb_lease_next_loss(run->leases, run->parties[op->party], &token,
-                                            &key));
+        if (loss->by_event[op->peer]) {
+            EXPECT(run,
+                   epb_lease_next_loss(run->leases, run->peers[op->peer], &token, &key));
             EXPECT(run, token == loss->token);
             EXPECT(run, bytes_equal(key, run_key_name(loss->key)));
-            loss->by_event[op->party] = false;
+            loss->by_event[op->peer] = false;
         }
     }
-    EXPECT(run, !epb_lease_next_loss(run->leases, run->parties[op->party], &token, &key));
+    EXPECT(run, !epb_lease_next_loss(run->leases, run->peers[op->peer], &token, &key));
     model_forget_told(model);
-    check_told(run, op->party);
+    check_told(run, op->peer);
 }
 
 static void

@@ -21,8 +21,8 @@ run_start(struct run *run, const struct history *history, struct epb_arena *aren
         epb_leases_new(arena, &run->quota, run->waits, history->single_lease, &run->now);
     model_init(&run->model, history->single_lease, history->max_waits, 1000,
                UINT64_C(1) << 30);
-    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
-        run_join(run, party);
+    for (unsigned peer = 0; peer < MODEL_PARTIES; peer++) {
+        run_join(run, peer);
     }
 }
 
@@ -32,8 +32,8 @@ run_end(struct run *run)
 {
     struct epb_mem_stats stats;
 
-    for (unsigned party = 0; party < MODEL_PARTIES; party++) {
-        run_leave(run, party);
+    for (unsigned peer = 0; peer < MODEL_PARTIES; peer++) {
+        run_leave(run, peer);
     }
     epb_leases_free(run->leases);
     epb_waits_free(run->waits);

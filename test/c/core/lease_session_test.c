@@ -1,49 +1,49 @@
-/* A session of several parties: who holds, who is told, and what ends with whom. */
+/* A session of several peers: who holds, who is told, and what ends with whom. */
 #include "lease_help.h"
 
 /* What the engine does for `join`. */
 static enum epb_status
-join(struct office *office, struct epb_party *party, uint8_t key)
+join(struct office *office, struct epb_peer *peer, uint8_t key)
 {
     const uint8_t bytes[EPB_SESSION_KEY_BYTES] = {key};
     struct epb_group *group;
     enum epb_status status = EPB_INVALID_REQUEST;
 
-    if (epb_party_may_join(party)) {
+    if (epb_peer_may_join(peer)) {
         status = epb_group_get(office->waits, bytes, 4242, &group);
     }
-    if (status == EPB_OK && group != party->group) {
+    if (status == EPB_OK && group != peer->group) {
         struct epb_budget budget = {SIZE_MAX};
 
-        cr_assert(epb_lease_leave(office->leases, party, &office->now, &budget));
-        epb_party_join(office->waits, party, group);
+        cr_assert(epb_lease_leave(office->leases, peer, &office->now, &budget));
+        epb_peer_join(office->waits, peer, group);
     }
     return status;
 }
 
-static struct epb_party *
+static struct epb_peer *
 enter_as(struct office *office, uint8_t key)
 {
-    struct epb_party *party = enter(office);
+    struct epb_peer *peer = enter(office);
 
-    cr_assert_eq(join(office, party, key), EPB_OK);
-    return party;
+    cr_assert_eq(join(office, peer, key), EPB_OK);
+    return peer;
 }
 
 static bool
-is_told(struct office *office, struct epb_party *party, uint64_t token)
+is_told(struct office *office, struct epb_peer *peer, uint64_t token)
 {
     struct epb_bytes key;
     uint64_t told;
 
-    return epb_lease_next_loss(office->leases, party, &told, &key) && told == token;
+    return epb_lease_next_loss(office->leases, peer, &told, &key) && told == token;
 }
 
 Test(lease_session, a_worker_is_the_same_holder_through_each_of_its_connections)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     struct epb_grant_view first;
     struct epb_grant_view again;
     struct losses losses = {.most = 8};
@@ -53,7 +53,7 @@ Test(lease_session, a_worker_is_the_same_holder_through_each_of_its_connections)
     define_pool(&office, "acc", "1");
     a = enter_as(&office, 1);
     b = enter_as(&office, 1);
-    cr_assert_eq(epb_party_session(a), epb_party_session(b));
+    cr_assert_eq(epb_peer_session(a), epb_peer_session(b));
     first = gets(&office, a, "acc", "w", at_once);
     again = gets(&office, b, "acc", "w", at_once);
     cr_assert_eq(again.token, first.token);
@@ -75,8 +75,8 @@ Test(lease_session, a_worker_is_the_same_holder_through_each_of_its_connections)
 Test(lease_session, another_key_is_another_session)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     uint64_t token;
     uint64_t count;
 
@@ -99,9 +99,9 @@ Test(lease_session, another_key_is_another_session)
 Test(lease_session, what_a_connection_took_ends_with_it_unless_another_took_it_too)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *stranger;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *stranger;
     uint64_t shared_token;
     uint64_t own_token;
 
@@ -129,27 +129,27 @@ Test(lease_session, what_a_connection_took_ends_with_it_unless_another_took_it_t
 Test(lease_session, one_may_take_by_token_what_another_connection_was_granted)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *keeper;
-    struct epb_party *stranger;
+    struct epb_peer *a;
+    struct epb_peer *owner;
+    struct epb_peer *stranger;
     uint64_t token;
 
     office_open(&office);
     a = enter_as(&office, 1);
-    keeper = enter_as(&office, 1);
+    owner = enter_as(&office, 1);
     stranger = enter(&office);
     token = gets(&office, a, "k", "w", value).token;
     cr_assert_eq(epb_lease_take(office.leases, stranger, token, &office.now),
                  EPB_LEASE_HELD);
     for (unsigned i = 0; i < 2; i++) {
-        cr_assert_eq(epb_lease_take(office.leases, keeper, token, &office.now), EPB_OK);
+        cr_assert_eq(epb_lease_take(office.leases, owner, token, &office.now), EPB_OK);
     }
     leave(&office, a);
     cr_assert(is_live(&office, token), "the other has it");
     pass(&office, 1000);
-    cr_assert_eq(epb_lease_take(office.leases, keeper, token, &office.now),
-                 EPB_LEASE_LOST, "its TTL is what it was");
-    leave(&office, keeper);
+    cr_assert_eq(epb_lease_take(office.leases, owner, token, &office.now), EPB_LEASE_LOST,
+                 "its TTL is what it was");
+    leave(&office, owner);
     leave(&office, stranger);
     office_close(&office);
 }
@@ -157,8 +157,8 @@ Test(lease_session, one_may_take_by_token_what_another_connection_was_granted)
 Test(lease_session, one_that_only_renews_takes_nothing)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *renewer;
+    struct epb_peer *a;
+    struct epb_peer *renewer;
     struct losses losses = {.most = 8};
     uint64_t token;
 
@@ -181,9 +181,9 @@ Test(lease_session, one_that_only_renews_takes_nothing)
 Test(lease_session, a_wait_of_one_gets_what_the_worker_has_by_another)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *stranger;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *stranger;
     uint64_t token;
 
     office_open(&office);
@@ -206,9 +206,9 @@ Test(lease_session, a_wait_of_one_gets_what_the_worker_has_by_another)
 Test(lease_session, a_loss_is_told_to_all_that_took_it_and_once_in_a_renewal)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *c;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *c;
     struct losses losses = {.most = 8};
     uint64_t token;
 
@@ -238,7 +238,7 @@ Test(lease_session, a_loss_is_told_to_all_that_took_it_and_once_in_a_renewal)
 Test(lease_session, its_losses_end_with_its_last_connection)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct losses losses = {.most = 8};
 
     office_open(&office);
@@ -257,9 +257,9 @@ Test(lease_session, its_losses_end_with_its_last_connection)
 Test(lease_session, a_connection_goes_over_only_with_nothing_to_lose)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *lines;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *lines;
     uint64_t token;
     uint32_t id;
 
@@ -274,14 +274,14 @@ Test(lease_session, a_connection_goes_over_only_with_nothing_to_lose)
     cr_assert_eq(join(&office, a, 2), EPB_INVALID_REQUEST, "a reply is to come");
     hears(&office, a, EPB_WAIT_TIMEOUT);
     cr_assert_eq(join(&office, a, 2), EPB_OK);
-    cr_assert_eq(epb_party_session(a), epb_party_session(b));
+    cr_assert_eq(epb_peer_session(a), epb_peer_session(b));
     pass(&office, 1000);
     (void)epb_leases_sweep(office.leases, &office.now, 9);
     cr_assert_eq(join(&office, b, 1), EPB_INVALID_REQUEST, "a loss is to be told");
     cr_assert(is_told(&office, b, token));
     cr_assert_eq(join(&office, b, 1), EPB_OK);
-    cr_assert_neq(epb_party_session(a), epb_party_session(b));
-    lines = epb_party_new(office.waits, NULL, true);
+    cr_assert_neq(epb_peer_session(a), epb_peer_session(b));
+    lines = epb_peer_new(office.waits, NULL, true);
     cr_assert_eq(join(&office, lines, 1), EPB_INVALID_REQUEST);
     leave(&office, lines);
     leave(&office, a);
@@ -292,9 +292,9 @@ Test(lease_session, a_connection_goes_over_only_with_nothing_to_lose)
 Test(lease_session, one_connection_can_speak_for_several_sessions_in_turn)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *renewer;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *renewer;
     uint64_t tokens[2];
 
     office_open(&office);

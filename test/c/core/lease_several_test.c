@@ -1,10 +1,10 @@
 /* Grants of several things of one key; definitions that come a second time. */
 #include "lease_help.h"
 
-static struct wish
+static struct terms
 several(int64_t count)
 {
-    return (struct wish){.rule = EPB_RULE_DEFINED, .flags = EPB_F_FRESH, .count = count};
+    return (struct terms){.rule = EPB_RULE_DEFINED, .flags = EPB_F_FRESH, .count = count};
 }
 
 /* The things of a grant, as text: "1 22", or numbers. */
@@ -23,7 +23,7 @@ things_of(const struct office *office, uint64_t token)
         size_t used = strlen(things.text);
         char *at = things.text + used;
 
-        epb_grant_look_at(grant, i, &view);
+        epb_grant_get_view_at(grant, i, &view);
         if (view.kind == EPB_KIND_POOL) {
             snprintf(at, sizeof(things.text) - used, "%s%.*s", i == 0 ? "" : " ",
                      (int)view.value.size_bytes, (const char *)view.value.data);
@@ -60,7 +60,7 @@ limit_anew(struct office *office, const char *key, int64_t n)
 Test(lease_several, all_come_in_one_grant_or_none)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t first;
 
     office_open(&office);
@@ -86,9 +86,9 @@ Test(lease_several, all_come_in_one_grant_or_none)
 Test(lease_several, one_that_waits_for_many_is_not_overtaken)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *c;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *c;
     uint64_t held[3];
 
     office_open(&office);
@@ -118,8 +118,8 @@ Test(lease_several, one_that_waits_for_many_is_not_overtaken)
 Test(lease_several, whoever_is_behind_one_that_gives_up_goes_on)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     uint32_t id;
 
     office_open(&office);
@@ -141,7 +141,7 @@ Test(lease_several, whoever_is_behind_one_that_gives_up_goes_on)
 Test(lease_several, more_than_there_is_is_a_conflict)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
 
     office_open(&office);
     a = enter(&office);
@@ -150,9 +150,9 @@ Test(lease_several, more_than_there_is_is_a_conflict)
     cr_assert_eq(ask_status(&office, a, "acc", "w1", several(3)), EPB_CONFLICT);
     cr_assert_eq(ask_status(&office, a, "s", "w1", several(3)), EPB_CONFLICT);
     cr_assert_eq(
-        ask_status(&office, a, "v", "w1", (struct wish){.has_value = true, .count = 2}),
+        ask_status(&office, a, "v", "w1", (struct terms){.has_value = true, .count = 2}),
         EPB_CONFLICT, "a value is one");
-    cr_assert_eq(gets(&office, a, "n", "w1", (struct wish){.count = 9}).count, 9,
+    cr_assert_eq(gets(&office, a, "n", "w1", (struct terms){.count = 9}).count, 9,
                  "numbers have no end");
     leave(&office, a);
     office_close(&office);
@@ -161,9 +161,9 @@ Test(lease_several, more_than_there_is_is_a_conflict)
 Test(lease_several, a_pool_that_shrinks_refuses_those_who_wait_for_more)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
-    struct epb_party *c;
+    struct epb_peer *a;
+    struct epb_peer *b;
+    struct epb_peer *c;
     uint64_t token;
     struct epb_wait *wait;
 
@@ -194,7 +194,7 @@ Test(lease_several, a_pool_that_shrinks_refuses_those_who_wait_for_more)
 Test(lease_several, single_elements_are_discarded)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct packed chosen = packed_of("2");
     struct packed strange = packed_of("2 4");
     uint64_t token;
@@ -225,8 +225,8 @@ Test(lease_several, single_elements_are_discarded)
 Test(lease_several, whatever_ends_a_grant_gives_back_all)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     uint64_t count;
 
     office_open(&office);
@@ -253,7 +253,7 @@ Test(lease_several, whatever_ends_a_grant_gives_back_all)
 Test(lease_several, another_list_is_a_conflict_and_the_same_is_none)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     bool changed;
     uint64_t size;
 
@@ -286,8 +286,8 @@ Test(lease_several, another_list_is_a_conflict_and_the_same_is_none)
 Test(lease_several, a_pool_is_replaced_at_once_but_for_what_is_held)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     bool changed;
     uint64_t size;
     uint64_t token;
@@ -317,8 +317,8 @@ Test(lease_several, a_pool_is_replaced_at_once_but_for_what_is_held)
 Test(lease_several, a_semaphore_that_is_replaced_grants_when_fewer_are_held)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     uint64_t tokens[3];
 
     office_open(&office);
@@ -390,7 +390,7 @@ Test(lease_several, two_that_clear_at_a_time_miss_nothing)
 Test(lease_several, what_is_held_or_waited_for_is_not_cleared_and_is_counted)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_lease_clearing clearing = {0};
     uint64_t token;
 
@@ -420,7 +420,7 @@ Test(lease_several, what_is_held_or_waited_for_is_not_cleared_and_is_counted)
 Test(lease_several, what_stays_is_counted_once_whatever_is_deleted_meanwhile)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_lease_clearing clearing = {0};
 
     office_open(&office);

@@ -6,8 +6,8 @@
 Test(lease, a_key_with_nothing_stored_gives_the_lowest_free_number)
 {
     struct office office;
-    struct epb_party *a;
-    struct epb_party *b;
+    struct epb_peer *a;
+    struct epb_peer *b;
     uint64_t one;
 
     office_open(&office);
@@ -29,15 +29,15 @@ Test(lease, a_key_with_nothing_stored_gives_the_lowest_free_number)
 Test(lease, the_same_holder_gets_the_same_again_unless_it_wants_a_fresh_one)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_grant_view first;
     struct epb_grant_view again;
 
     office_open(&office);
     a = enter(&office);
-    first = gets(&office, a, "port", "w", (struct wish){.ttl_ms = 100});
+    first = gets(&office, a, "port", "w", (struct terms){.ttl_ms = 100});
     pass(&office, 60);
-    again = gets(&office, a, "port", "w", (struct wish){.ttl_ms = 70});
+    again = gets(&office, a, "port", "w", (struct terms){.ttl_ms = 70});
     cr_assert_eq(again.token, first.token);
     cr_assert_eq(again.number, 0);
     cr_assert_eq(again.ttl_ms, 70, "it is renewed");
@@ -51,7 +51,7 @@ Test(lease, the_same_holder_gets_the_same_again_unless_it_wants_a_fresh_one)
 Test(lease, a_pool_gives_what_came_back_longest_ago)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     struct epb_grant_view grant;
     uint64_t tokens[3];
     static const char *const workers[] = {"w0", "w1", "w2"};
@@ -79,7 +79,7 @@ Test(lease, a_pool_gives_what_came_back_longest_ago)
 Test(lease, elements_are_equal_when_kind_and_bytes_are)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     /* The text 1 and the byte 1, and bytes that are none. */
     static const uint8_t packed[] = {1, 0, 0,   0, 0, '1', 1, 0, 0,
                                      0, 1, '1', 0, 0, 0,   0, 1};
@@ -116,7 +116,7 @@ Test(lease, elements_are_equal_when_kind_and_bytes_are)
 Test(lease, a_semaphore_has_so_many_permits)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     bool created;
 
     office_open(&office);
@@ -139,7 +139,7 @@ Test(lease, a_semaphore_has_so_many_permits)
 Test(lease, a_stored_value_is_held_by_one)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t token;
 
     office_open(&office);
@@ -161,7 +161,7 @@ Test(lease, a_stored_value_is_held_by_one)
 Test(lease, a_key_is_of_one_kind)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t token;
     uint64_t size;
     bool created;
@@ -198,7 +198,7 @@ Test(lease, a_key_is_of_one_kind)
 Test(lease, a_lock_is_exclusive_or_shared)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t one;
     uint64_t two;
 
@@ -264,7 +264,7 @@ Test(lease, a_malformed_list_of_elements_is_refused)
 Test(lease, a_discarded_element_leaves_when_it_is_given_back)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t token;
     uint64_t size;
 
@@ -290,7 +290,7 @@ Test(lease, a_discarded_element_leaves_when_it_is_given_back)
 Test(lease, a_discarded_element_that_is_added_again_stays)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t token;
     uint64_t size;
 
@@ -314,7 +314,7 @@ Test(lease, a_discarded_element_that_is_added_again_stays)
 Test(lease, release_can_discard)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint64_t count;
     uint64_t token;
     bool released;
@@ -338,7 +338,7 @@ Test(lease, release_can_discard)
 Test(lease, a_definition_can_go_when_nobody_needs_it)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
     uint32_t id;
     uint64_t token;
 
@@ -379,19 +379,19 @@ assert_list(const struct office *office, const char *prefix, unsigned left,
 Test(lease, the_list_shows_who_holds_and_who_waits)
 {
     struct office office;
-    struct epb_party *a;
+    struct epb_peer *a;
 
     office_open(&office);
     a = enter(&office);
     (void)gets(&office, a, "door", "w1", shared);
-    (void)gets(&office, a, "port", "w1", (struct wish){.ttl_ms = 5});
+    (void)gets(&office, a, "port", "w1", (struct terms){.ttl_ms = 5});
     pass(&office, 4);
     (void)gets(&office, a, "door", "w2", shared);
     (void)waits(&office, a, "door", "w3",
-                (struct wish){.space = EPB_SPACE_LOCK, .wait_ms = 90});
+                (struct terms){.space = EPB_SPACE_LOCK, .wait_ms = 90});
     (void)waits(
         &office, a, "door", "w4",
-        (struct wish){.space = EPB_SPACE_LOCK, .flags = EPB_F_SHARED, .wait_ms = 80});
+        (struct terms){.space = EPB_SPACE_LOCK, .flags = EPB_F_SHARED, .wait_ms = 80});
     assert_list(&office, "p", 9, "port w1 held 1 4;");
     assert_list(
         &office, "do", 3,

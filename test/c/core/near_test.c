@@ -19,7 +19,7 @@ search(struct epb_near_budget *budget, const char *wanted, const char *const *na
     bool begun = epb_near_begin(&near, budget, bytes_of(wanted), count, now_mono_ms);
 
     for (unsigned i = 0; begun && i < count; i++) {
-        if (!epb_near_look(&near, bytes_of(names[i]), 3)) {
+        if (!epb_near_compare(&near, bytes_of(names[i]), 3)) {
             break;
         }
     }

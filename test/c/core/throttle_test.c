@@ -6,7 +6,7 @@
 static struct epb_arena *arena;
 static struct epb_quota quota;
 static struct epb_waits *waits;
-static struct epb_party *party;
+static struct epb_peer *peer;
 static struct epb_throttles *throttles;
 static struct epb_time now;
 static struct epb_throttle_answer answer;
@@ -25,8 +25,8 @@ setup(void)
     quota = (struct epb_quota){0, 0};
     waits = epb_waits_new(arena, &quota, 0, on_ready, NULL);
     cr_assert_not_null(waits);
-    party = epb_party_new(waits, NULL, false);
-    cr_assert_not_null(party);
+    peer = epb_peer_new(waits, NULL, false);
+    cr_assert_not_null(peer);
     throttles = epb_throttles_new(arena, &quota, waits);
     cr_assert_not_null(throttles);
     now = (struct epb_time){.boot_ms = 7, .mono_ms = 5000, .wall_ms = 9};
@@ -37,8 +37,8 @@ teardown(void)
 {
     struct epb_mem_stats stats;
 
-    (void)epb_party_withdraw(waits, party, &now, &(struct epb_budget){SIZE_MAX});
-    epb_party_free(waits, party);
+    (void)epb_peer_withdraw(waits, peer, &now, &(struct epb_budget){SIZE_MAX});
+    epb_peer_free(waits, peer);
     epb_throttles_free(throttles);
     epb_waits_free(waits);
     epb_arena_stats(arena, &stats);
@@ -62,7 +62,7 @@ static enum epb_status
 take(struct epb_request request)
 {
     memset(&answer, 0x55, sizeof(answer));
-    return epb_throttle_take(throttles, party, &request, &now, &answer);
+    return epb_throttle_take(throttles, peer, &request, &now, &answer);
 }
 
 static bool
@@ -452,7 +452,7 @@ granted_at(uint64_t mono_ms)
     (void)epb_throttles_wake(throttles, &now, 100);
     (void)epb_waits_sweep(waits, &now, 100);
 
-    struct epb_wait *wait = epb_wait_pop(waits, party);
+    struct epb_wait *wait = epb_wait_pop(waits, peer);
     uint32_t id = 0;
 
     if (wait != NULL) {
@@ -497,19 +497,19 @@ Test(throttle, who_leaves_lets_the_others_come_earlier)
     cr_assert_eq(wait_for(with_cost(request, 4), EPB_WAIT_FOREVER_MS), EPB_OK);
     cr_assert_eq(wait_for(request, EPB_WAIT_FOREVER_MS), EPB_OK);
     cr_assert_eq(epb_throttles_wake(throttles, &now, 100), 5400);
-    cr_assert(epb_wait_cancel(waits, party, last_id - 1, &now));
-    struct epb_wait *wait = epb_wait_pop(waits, party);
+    cr_assert(epb_wait_cancel(waits, peer, last_id - 1, &now));
+    struct epb_wait *wait = epb_wait_pop(waits, peer);
 
     cr_assert_eq(wait->status, EPB_WAIT_TIMEOUT);
     epb_wait_free(waits, wait);
     cr_assert_eq(epb_throttles_wake(throttles, &now, 100), 5100);
     cr_assert_eq(granted_at(5100), last_id);
-    /* What waits when its party leaves costs nothing. */
+    /* What waits when its peer leaves costs nothing. */
     cr_assert_eq(wait_for(with_cost(request, 5), EPB_WAIT_FOREVER_MS), EPB_OK);
-    (void)epb_party_withdraw(waits, party, &now, &(struct epb_budget){SIZE_MAX});
+    (void)epb_peer_withdraw(waits, peer, &now, &(struct epb_budget){SIZE_MAX});
     cr_assert_eq(epb_throttles_wake(throttles, &now, 100), UINT64_MAX);
     cr_assert_eq(epb_throttles_sweep(throttles, &now, 100), 5600);
-    party->leaving = false;
+    peer->leaving = false;
 }
 
 /* In parts of this many units; how many were cleared. */
@@ -648,8 +648,8 @@ check_leaving(struct crowd *crowd, struct random *random, const char *place)
     unsigned gone = random_below(random, crowd->count);
     uint32_t id = crowd->queue[gone].id;
 
-    cr_assert(epb_wait_cancel(waits, party, id, &now), "%s", place);
-    struct epb_wait *wait = epb_wait_pop(waits, party);
+    cr_assert(epb_wait_cancel(waits, peer, id, &now), "%s", place);
+    struct epb_wait *wait = epb_wait_pop(waits, peer);
 
     cr_assert(wait != NULL && wait->id == id, "%s", place);
     epb_wait_free(waits, wait);

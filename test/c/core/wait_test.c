@@ -26,9 +26,9 @@ on_ready(void *context, void *user)
 }
 
 static void
-withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+withdraw(void *owner, struct epb_wait *wait, const struct epb_time *now)
 {
-    struct fixture *fixture = keeper;
+    struct fixture *fixture = owner;
     struct epb_wait *let_go = fixture->let_go;
 
     (void)now;
@@ -42,9 +42,9 @@ withdraw(void *keeper, struct epb_wait *wait, const struct epb_time *now)
 }
 
 static void
-undo(void *keeper, struct epb_wait *wait, const struct epb_time *now)
+undo(void *owner, struct epb_wait *wait, const struct epb_time *now)
 {
-    struct fixture *fixture = keeper;
+    struct fixture *fixture = owner;
 
     (void)wait;
     (void)now;
@@ -52,15 +52,15 @@ undo(void *keeper, struct epb_wait *wait, const struct epb_time *now)
 }
 
 static void
-drop(void *keeper, struct epb_wait *wait)
+drop(void *owner, struct epb_wait *wait)
 {
-    struct fixture *fixture = keeper;
+    struct fixture *fixture = owner;
 
     (void)wait;
     fixture->dropped++;
 }
 
-static const struct epb_wait_keeper calls = {withdraw, undo, drop};
+static const struct epb_wait_owner calls = {withdraw, undo, drop};
 
 static void
 start(struct fixture *fixture, uint64_t max_waits)
@@ -83,30 +83,30 @@ stop(struct fixture *fixture)
     epb_arena_free(fixture->arena);
 }
 
-static struct epb_party *
+static struct epb_peer *
 join(struct fixture *fixture)
 {
-    return epb_party_new(fixture->waits, fixture, false);
+    return epb_peer_new(fixture->waits, fixture, false);
 }
 
 static void
-leave(struct fixture *fixture, struct epb_party *party)
+leave(struct fixture *fixture, struct epb_peer *peer)
 {
     const struct epb_time now = time_at(2000);
 
-    (void)epb_party_withdraw(fixture->waits, party, &now, &(struct epb_budget){SIZE_MAX});
-    epb_party_free(fixture->waits, party);
+    (void)epb_peer_withdraw(fixture->waits, peer, &now, &(struct epb_budget){SIZE_MAX});
+    epb_peer_free(fixture->waits, peer);
 }
 
 static enum epb_status
-try_wait(struct fixture *fixture, struct epb_party *party, uint32_t id, uint64_t wait_ms,
+try_wait(struct fixture *fixture, struct epb_peer *peer, uint32_t id, uint64_t wait_ms,
          struct epb_wait **wait)
 {
     const struct epb_time now = time_at(2000);
     const struct epb_request request = {
         .action = EPB_ACTION_WAIT_FOR, .id = id, .wait_ms = wait_ms};
     enum epb_status status =
-        epb_wait_new(fixture->waits, party, &request, &calls, fixture, &now, wait);
+        epb_wait_new(fixture->waits, peer, &request, &calls, fixture, &now, wait);
 
     if (status == EPB_OK) {
         epb_list_append(&fixture->queue, &(*wait)->of_queue);
@@ -115,11 +115,11 @@ try_wait(struct fixture *fixture, struct epb_party *party, uint32_t id, uint64_t
 }
 
 static struct epb_wait *
-wait_for(struct fixture *fixture, struct epb_party *party, uint32_t id, uint64_t wait_ms)
+wait_for(struct fixture *fixture, struct epb_peer *peer, uint32_t id, uint64_t wait_ms)
 {
     struct epb_wait *wait = NULL;
 
-    cr_assert_eq(try_wait(fixture, party, id, wait_ms, &wait), EPB_OK);
+    cr_assert_eq(try_wait(fixture, peer, id, wait_ms, &wait), EPB_OK);
     return wait;
 }
 
@@ -133,44 +133,44 @@ after(uint64_t ms)
 Test(wait, a_finished_one_is_taken_in_its_turn)
 {
     struct fixture fixture;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_wait *first;
     struct epb_wait *second;
 
     start(&fixture, 0);
-    party = join(&fixture);
-    first = wait_for(&fixture, party, 1, 100);
-    second = wait_for(&fixture, party, 2, 100);
+    peer = join(&fixture);
+    first = wait_for(&fixture, peer, 1, 100);
+    second = wait_for(&fixture, peer, 2, 100);
     cr_assert_eq(epb_waits_count(fixture.waits), 2);
-    cr_assert_null(epb_wait_pop(fixture.waits, party));
+    cr_assert_null(epb_wait_pop(fixture.waits, peer));
     epb_wait_finish(fixture.waits, second, EPB_NOT_FOUND);
     epb_wait_finish(fixture.waits, first, EPB_OK);
     cr_assert(epb_list_empty(&fixture.queue));
     cr_assert_eq(fixture.ready, 1, "told once, until it is taken");
-    cr_assert_eq(epb_wait_pop(fixture.waits, party), second);
+    cr_assert_eq(epb_wait_pop(fixture.waits, peer), second);
     cr_assert_eq(second->status, EPB_NOT_FOUND);
     cr_assert_eq(second->id, 2);
     cr_assert_eq(second->action, EPB_ACTION_WAIT_FOR);
     epb_wait_free(fixture.waits, second);
     cr_assert_eq(fixture.dropped, 1);
-    cr_assert_eq(epb_wait_pop(fixture.waits, party), first);
+    cr_assert_eq(epb_wait_pop(fixture.waits, peer), first);
     epb_wait_free(fixture.waits, first);
-    leave(&fixture, party);
+    leave(&fixture, peer);
     stop(&fixture);
 }
 
 Test(wait, ends_at_its_deadline_in_order)
 {
     struct fixture fixture;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_time now = after(29);
 
     start(&fixture, 0);
-    party = join(&fixture);
-    (void)wait_for(&fixture, party, 1, EPB_WAIT_FOREVER_MS);
-    (void)wait_for(&fixture, party, 2, 30);
-    (void)wait_for(&fixture, party, 3, 40);
-    (void)wait_for(&fixture, party, 4, 30);
+    peer = join(&fixture);
+    (void)wait_for(&fixture, peer, 1, EPB_WAIT_FOREVER_MS);
+    (void)wait_for(&fixture, peer, 2, 30);
+    (void)wait_for(&fixture, peer, 3, 40);
+    (void)wait_for(&fixture, peer, 4, 30);
     cr_assert_eq(epb_waits_sweep(fixture.waits, &now, 10), 1030);
     cr_assert_eq(fixture.withdrawn, 0);
     now = after(30);
@@ -181,39 +181,39 @@ Test(wait, ends_at_its_deadline_in_order)
     cr_assert_eq(epb_waits_count(fixture.waits), 1);
     for (uint32_t i = 0; i < 3; i++) {
         static const uint32_t ids[] = {2, 4, 3};
-        struct epb_wait *wait = epb_wait_pop(fixture.waits, party);
+        struct epb_wait *wait = epb_wait_pop(fixture.waits, peer);
 
         cr_assert_eq(wait->id, ids[i]);
         cr_assert_eq(wait->status, EPB_WAIT_TIMEOUT);
         epb_wait_free(fixture.waits, wait);
     }
-    leave(&fixture, party);
+    leave(&fixture, peer);
     stop(&fixture);
 }
 
 Test(wait, an_id_is_taken_until_the_reply_is)
 {
     struct fixture fixture;
-    struct epb_party *party;
-    struct epb_party *other;
+    struct epb_peer *peer;
+    struct epb_peer *other;
     struct epb_wait *wait;
     struct epb_wait *none;
 
     start(&fixture, 0);
-    party = join(&fixture);
+    peer = join(&fixture);
     other = join(&fixture);
-    cr_assert_neq(epb_party_session(party), epb_party_session(other));
-    cr_assert_eq(try_wait(&fixture, party, 0, 10, &none), EPB_CONFLICT);
-    wait = wait_for(&fixture, party, 7, 10);
+    cr_assert_neq(epb_peer_session(peer), epb_peer_session(other));
+    cr_assert_eq(try_wait(&fixture, peer, 0, 10, &none), EPB_CONFLICT);
+    wait = wait_for(&fixture, peer, 7, 10);
     (void)wait_for(&fixture, other, 7, 10);
-    cr_assert_eq(try_wait(&fixture, party, 7, 10, &none), EPB_CONFLICT);
+    cr_assert_eq(try_wait(&fixture, peer, 7, 10, &none), EPB_CONFLICT);
     epb_wait_finish(fixture.waits, wait, EPB_OK);
-    cr_assert(epb_wait_has(fixture.waits, party, 7));
-    cr_assert_eq(try_wait(&fixture, party, 7, 10, &none), EPB_CONFLICT);
-    epb_wait_free(fixture.waits, epb_wait_pop(fixture.waits, party));
-    cr_assert_not(epb_wait_has(fixture.waits, party, 7));
-    (void)wait_for(&fixture, party, 7, 10);
-    leave(&fixture, party);
+    cr_assert(epb_wait_has(fixture.waits, peer, 7));
+    cr_assert_eq(try_wait(&fixture, peer, 7, 10, &none), EPB_CONFLICT);
+    epb_wait_free(fixture.waits, epb_wait_pop(fixture.waits, peer));
+    cr_assert_not(epb_wait_has(fixture.waits, peer, 7));
+    (void)wait_for(&fixture, peer, 7, 10);
+    leave(&fixture, peer);
     leave(&fixture, other);
     stop(&fixture);
 }
@@ -221,18 +221,18 @@ Test(wait, an_id_is_taken_until_the_reply_is)
 Test(wait, can_be_cancelled_while_it_waits)
 {
     struct fixture fixture;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_time now = after(1);
     struct epb_wait *wait;
 
     start(&fixture, 0);
-    party = join(&fixture);
-    wait = wait_for(&fixture, party, 5, 10);
-    cr_assert_not(epb_wait_cancel(fixture.waits, party, 6, &now));
-    cr_assert(epb_wait_cancel(fixture.waits, party, 5, &now));
+    peer = join(&fixture);
+    wait = wait_for(&fixture, peer, 5, 10);
+    cr_assert_not(epb_wait_cancel(fixture.waits, peer, 6, &now));
+    cr_assert(epb_wait_cancel(fixture.waits, peer, 5, &now));
     cr_assert_eq(wait->status, EPB_WAIT_TIMEOUT);
-    cr_assert_not(epb_wait_cancel(fixture.waits, party, 5, &now), "it has ended");
-    leave(&fixture, party);
+    cr_assert_not(epb_wait_cancel(fixture.waits, peer, 5, &now), "it has ended");
+    leave(&fixture, peer);
     cr_assert_eq(fixture.undone, 1);
     stop(&fixture);
 }
@@ -240,64 +240,64 @@ Test(wait, can_be_cancelled_while_it_waits)
 Test(wait, no_more_than_allowed_and_watchers_count)
 {
     struct fixture fixture;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_wait *wait;
     struct epb_wait *none;
 
     start(&fixture, 2);
-    party = join(&fixture);
+    peer = join(&fixture);
     cr_assert_eq(epb_waits_count_in(fixture.waits), EPB_OK);
-    wait = wait_for(&fixture, party, 1, 10);
-    cr_assert_eq(try_wait(&fixture, party, 2, 10, &none), EPB_MAX_WAITERS);
+    wait = wait_for(&fixture, peer, 1, 10);
+    cr_assert_eq(try_wait(&fixture, peer, 2, 10, &none), EPB_MAX_WAITERS);
     cr_assert_eq(epb_waits_count_in(fixture.waits), EPB_MAX_WAITERS);
     epb_wait_finish(fixture.waits, wait, EPB_OK);
-    (void)wait_for(&fixture, party, 2, 10);
-    cr_assert_eq(epb_wait_pop(fixture.waits, party), wait);
+    (void)wait_for(&fixture, peer, 2, 10);
+    cr_assert_eq(epb_wait_pop(fixture.waits, peer), wait);
     epb_wait_again(fixture.waits, wait);
     cr_assert_eq(epb_waits_count(fixture.waits), 3, "who waited before is not refused");
     epb_list_append(&fixture.queue, &wait->of_queue);
     epb_waits_count_out(fixture.waits);
-    leave(&fixture, party);
+    leave(&fixture, peer);
     stop(&fixture);
 }
 
 Test(wait, waits_again_with_the_rest_of_its_time)
 {
     struct fixture fixture;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_time now = after(60);
     struct epb_wait *wait;
 
     start(&fixture, 0);
-    party = join(&fixture);
-    wait = wait_for(&fixture, party, 1, 50);
+    peer = join(&fixture);
+    wait = wait_for(&fixture, peer, 1, 50);
     epb_wait_finish(fixture.waits, wait, EPB_OK);
     cr_assert_eq(epb_waits_sweep(fixture.waits, &now, 9), UINT64_MAX);
-    cr_assert_eq(epb_wait_pop(fixture.waits, party), wait);
+    cr_assert_eq(epb_wait_pop(fixture.waits, peer), wait);
     epb_wait_again(fixture.waits, wait);
     epb_list_append(&fixture.queue, &wait->of_queue);
     cr_assert(epb_wait_is_due(wait, &now));
     cr_assert_eq(epb_waits_sweep(fixture.waits, &now, 9), UINT64_MAX);
     cr_assert_eq(wait->status, EPB_WAIT_TIMEOUT);
-    leave(&fixture, party);
+    leave(&fixture, peer);
     stop(&fixture);
 }
 
 Test(wait, who_leaves_waits_for_nothing_and_is_told_nothing)
 {
     struct fixture fixture;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_wait *finished;
 
     start(&fixture, 0);
-    party = join(&fixture);
-    finished = wait_for(&fixture, party, 1, 10);
+    peer = join(&fixture);
+    finished = wait_for(&fixture, peer, 1, 10);
     epb_wait_finish(fixture.waits, finished, EPB_OK);
-    (void)wait_for(&fixture, party, 2, 10);
-    fixture.let_go = wait_for(&fixture, party, 3, 10);
-    party->told = false;
+    (void)wait_for(&fixture, peer, 2, 10);
+    fixture.let_go = wait_for(&fixture, peer, 3, 10);
+    peer->told = false;
     fixture.ready = 0;
-    leave(&fixture, party);
+    leave(&fixture, peer);
     cr_assert_eq(fixture.withdrawn, 1, "the other was finished by that");
     cr_assert_eq(fixture.undone, 2);
     cr_assert_eq(fixture.dropped, 3);
@@ -308,26 +308,26 @@ Test(wait, who_leaves_waits_for_nothing_and_is_told_nothing)
 Test(wait, all_end_when_the_broker_drains)
 {
     struct fixture fixture;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_time now = after(1);
     struct epb_wait *wait;
 
     start(&fixture, 0);
-    party = join(&fixture);
-    wait = wait_for(&fixture, party, 1, EPB_WAIT_FOREVER_MS);
-    (void)wait_for(&fixture, party, 2, 10);
+    peer = join(&fixture);
+    wait = wait_for(&fixture, peer, 1, EPB_WAIT_FOREVER_MS);
+    (void)wait_for(&fixture, peer, 2, 10);
     cr_assert_not(epb_wait_is_leaving(fixture.waits, wait));
     epb_waits_finish_all(fixture.waits, EPB_DRAINING, &now);
     cr_assert_eq(epb_waits_count(fixture.waits), 0);
     cr_assert_eq(wait->status, EPB_DRAINING);
-    leave(&fixture, party);
+    leave(&fixture, peer);
     stop(&fixture);
 }
 
 Test(wait, without_memory_nothing_changes)
 {
     struct fixture fixture;
-    struct epb_party *party;
+    struct epb_peer *peer;
     struct epb_wait *none;
 
     start(&fixture, 0);
@@ -335,14 +335,14 @@ Test(wait, without_memory_nothing_changes)
     cr_assert_null(epb_waits_new(fixture.arena, &fixture.quota, 0, on_ready, NULL));
     epb_mem_fail_after(1);
     cr_assert_null(join(&fixture));
-    party = join(&fixture);
+    peer = join(&fixture);
     epb_mem_fail_after(1);
-    cr_assert_eq(try_wait(&fixture, party, 1, 10, &none), EPB_INTERNAL);
+    cr_assert_eq(try_wait(&fixture, peer, 1, 10, &none), EPB_INTERNAL);
     fixture.quota.limit_bytes = 10;
-    cr_assert_eq(try_wait(&fixture, party, 1, 10, &none), EPB_MAX_MEMORY);
+    cr_assert_eq(try_wait(&fixture, peer, 1, 10, &none), EPB_MAX_MEMORY);
     fixture.quota.limit_bytes = 0;
     cr_assert_eq(epb_waits_count(fixture.waits), 0);
-    (void)wait_for(&fixture, party, 1, 10);
-    leave(&fixture, party);
+    (void)wait_for(&fixture, peer, 1, 10);
+    leave(&fixture, peer);
     stop(&fixture);
 }

@@ -7,10 +7,10 @@ static struct epb_arena *arena;
 static struct epb_quota quota;
 static struct epb_waits *waits;
 static struct epb_watches *watches;
-static struct epb_party *party;
-static struct epb_party *other;
+static struct epb_peer *peer;
+static struct epb_peer *other;
 static struct epb_time now;
-static unsigned ready; /* how often a party was said to have something */
+static unsigned ready; /* how often a peer was said to have something */
 
 static void
 on_ready(void *context, void *user)
@@ -28,8 +28,8 @@ open_watches(uint64_t max_waits)
     waits = epb_waits_new(arena, &quota, max_waits, on_ready, &now);
     watches = epb_watches_new(arena, &quota, waits);
     cr_assert_not_null(watches);
-    party = epb_party_new(waits, &ready, false);
-    other = epb_party_new(waits, &ready, true);
+    peer = epb_peer_new(waits, &ready, false);
+    other = epb_peer_new(waits, &ready, true);
 }
 
 static void
@@ -41,13 +41,13 @@ setup(void)
 }
 
 static void
-leave(struct epb_party *leaving)
+leave(struct epb_peer *leaving)
 {
     struct epb_budget budget = {SIZE_MAX};
 
     cr_assert(epb_watch_leave(watches, leaving, &budget));
-    (void)epb_party_withdraw(waits, leaving, &now, &(struct epb_budget){SIZE_MAX});
-    epb_party_free(waits, leaving);
+    (void)epb_peer_withdraw(waits, leaving, &now, &(struct epb_budget){SIZE_MAX});
+    epb_peer_free(waits, leaving);
 }
 
 static void
@@ -55,7 +55,7 @@ teardown(void)
 {
     struct epb_mem_stats stats;
 
-    leave(party);
+    leave(peer);
     leave(other);
     cr_assert_eq(epb_watches_count(watches), 0);
     cr_assert_eq(epb_waits_count(waits), 0);
@@ -72,7 +72,7 @@ teardown(void)
 TestSuite(watch, .init = setup, .fini = teardown);
 
 static enum epb_status
-watch(struct epb_party *whose, uint32_t id, const char *prefix)
+watch(struct epb_peer *whose, uint32_t id, const char *prefix)
 {
     const struct epb_request request = {
         .action = EPB_ACTION_WATCH, .id = id, .key = bytes_of(prefix)};
@@ -88,7 +88,7 @@ change(enum epb_event_kind kind, const char *key, uint64_t version)
 
 /* The next events as text: "7: set k 1, del k 1"; "" when there are none. */
 static const char *
-next_of(struct epb_party *whose, size_t max_bytes)
+next_of(struct epb_peer *whose, size_t max_bytes)
 {
     static const char *const names[] = {"", "set", "del", "expire", "evict", "overflow"};
     static char text[200000];
@@ -117,13 +117,13 @@ next_of(struct epb_party *whose, size_t max_bytes)
 static const char *
 next(void)
 {
-    return next_of(party, 1000);
+    return next_of(peer, 1000);
 }
 
 Test(watch, tells_of_keys_with_its_prefix_in_order)
 {
-    cr_assert_eq(watch(party, 1, "user:"), EPB_OK);
-    cr_assert_eq(watch(party, 2, ""), EPB_OK);
+    cr_assert_eq(watch(peer, 1, "user:"), EPB_OK);
+    cr_assert_eq(watch(peer, 2, ""), EPB_OK);
     cr_assert_eq(watch(other, 1, "user:7"), EPB_OK);
     cr_assert_eq(epb_watches_count(watches), 3);
     cr_assert_str_eq(next(), "");
@@ -142,14 +142,14 @@ Test(watch, tells_of_keys_with_its_prefix_in_order)
 
 Test(watch, the_owner_is_told_once_until_all_is_taken)
 {
-    cr_assert_eq(watch(party, 1, ""), EPB_OK);
-    cr_assert_eq(watch(party, 2, ""), EPB_OK);
+    cr_assert_eq(watch(peer, 1, ""), EPB_OK);
+    cr_assert_eq(watch(peer, 2, ""), EPB_OK);
     change(EPB_EVENT_SET, "a", 1);
     change(EPB_EVENT_SET, "b", 2);
     cr_assert_eq(ready, 1);
     (void)next();
     (void)next();
-    party->told = false;
+    peer->told = false;
     change(EPB_EVENT_SET, "c", 3);
     cr_assert_eq(ready, 2);
 }
@@ -159,19 +159,19 @@ Test(watch, watchers_of_a_party_take_turns)
     /* Room for two of these events. */
     const size_t two = 2 * (EPB_EVENT_HEADER_BYTES + 1);
 
-    cr_assert_eq(watch(party, 1, ""), EPB_OK);
-    cr_assert_eq(watch(party, 2, "a"), EPB_OK);
+    cr_assert_eq(watch(peer, 1, ""), EPB_OK);
+    cr_assert_eq(watch(peer, 2, "a"), EPB_OK);
     for (unsigned i = 1; i <= 3; i++) {
         change(EPB_EVENT_SET, "a", i);
     }
-    cr_assert_str_eq(next_of(party, two + 1), "1: set a 1, set a 2");
-    cr_assert_str_eq(next_of(party, two), "2: set a 1, set a 2");
-    cr_assert_str_eq(next_of(party, two - 1), "1: set a 3");
+    cr_assert_str_eq(next_of(peer, two + 1), "1: set a 1, set a 2");
+    cr_assert_str_eq(next_of(peer, two), "2: set a 1, set a 2");
+    cr_assert_str_eq(next_of(peer, two - 1), "1: set a 3");
     change(EPB_EVENT_SET, "a", 4);
-    cr_assert_str_eq(next_of(party, 1), "2: set a 3", "one at least");
-    cr_assert_str_eq(next_of(party, 1), "1: set a 4");
-    cr_assert_str_eq(next_of(party, 1), "2: set a 4");
-    cr_assert_str_eq(next_of(party, 1), "");
+    cr_assert_str_eq(next_of(peer, 1), "2: set a 3", "one at least");
+    cr_assert_str_eq(next_of(peer, 1), "1: set a 4");
+    cr_assert_str_eq(next_of(peer, 1), "2: set a 4");
+    cr_assert_str_eq(next_of(peer, 1), "");
 }
 
 Test(watch, ids_are_its_own_party_s)
@@ -182,25 +182,25 @@ Test(watch, ids_are_its_own_party_s)
                                      .wait_ms = 100,
                                      .key = bytes_of("k")};
 
-    cr_assert_eq(watch(party, 0, ""), EPB_CONFLICT);
-    cr_assert_eq(watch(party, 1, "a"), EPB_OK);
-    cr_assert_eq(watch(party, 1, "b"), EPB_CONFLICT);
+    cr_assert_eq(watch(peer, 0, ""), EPB_CONFLICT);
+    cr_assert_eq(watch(peer, 1, "a"), EPB_OK);
+    cr_assert_eq(watch(peer, 1, "b"), EPB_CONFLICT);
     cr_assert_eq(watch(other, 1, "b"), EPB_OK);
-    cr_assert_eq(epb_watch_wait_for(watches, party, &wait, &now), EPB_OK);
-    cr_assert_eq(watch(party, 3, "b"), EPB_CONFLICT);
-    cr_assert(epb_watch_has(watches, party, 1));
-    cr_assert_not(epb_watch_has(watches, party, 3));
-    cr_assert_not(epb_watch_cancel(watches, party, 3));
+    cr_assert_eq(epb_watch_wait_for(watches, peer, &wait, &now), EPB_OK);
+    cr_assert_eq(watch(peer, 3, "b"), EPB_CONFLICT);
+    cr_assert(epb_watch_has(watches, peer, 1));
+    cr_assert_not(epb_watch_has(watches, peer, 3));
+    cr_assert_not(epb_watch_cancel(watches, peer, 3));
     change(EPB_EVENT_SET, "a", 1);
-    cr_assert(epb_watch_cancel(watches, party, 1));
-    cr_assert_not(epb_watch_cancel(watches, party, 1));
+    cr_assert(epb_watch_cancel(watches, peer, 1));
+    cr_assert_not(epb_watch_cancel(watches, peer, 1));
     cr_assert_str_eq(next(), "", "its events went with it");
-    cr_assert_eq(watch(party, 1, "b"), EPB_OK);
+    cr_assert_eq(watch(peer, 1, "b"), EPB_OK);
 }
 
 Test(watch, a_slow_watcher_is_told_that_it_missed_events)
 {
-    cr_assert_eq(watch(party, 1, ""), EPB_OK);
+    cr_assert_eq(watch(peer, 1, ""), EPB_OK);
     cr_assert_eq(watch(other, 1, ""), EPB_OK);
     uint64_t before = quota.used_bytes;
 
@@ -212,11 +212,11 @@ Test(watch, a_slow_watcher_is_told_that_it_missed_events)
     change(EPB_EVENT_SET, "b", 5000);
     change(EPB_EVENT_SET, "c", 5001);
     cr_assert_leq(quota.used_bytes - before, 2 * EPB_WATCH_BYTES);
-    cr_assert_str_eq(next_of(party, 100000), "1: overflow  0");
-    cr_assert_str_eq(next_of(party, 100000), "", "nothing more before that was taken");
+    cr_assert_str_eq(next_of(peer, 100000), "1: overflow  0");
+    cr_assert_str_eq(next_of(peer, 100000), "", "nothing more before that was taken");
     change(EPB_EVENT_SET, "d", 5002);
-    cr_assert_str_eq(next_of(party, 100000), "1: set d 5002");
-    cr_assert_str_eq(next_of(party, 100000), "");
+    cr_assert_str_eq(next_of(peer, 100000), "1: set d 5002");
+    cr_assert_str_eq(next_of(peer, 100000), "");
     cr_assert_str_eq(next_of(other, 100000), "1: set b 5000, set c 5001, set d 5002",
                      "another one missed nothing");
 }
@@ -229,13 +229,13 @@ Test(watch, a_queue_is_bounded_in_bytes_too)
     unsigned events = 0;
     const char *text;
 
-    cr_assert_eq(watch(party, 1, "k"), EPB_OK);
+    cr_assert_eq(watch(peer, 1, "k"), EPB_OK);
     memset(key, 'k', EPB_KEY_MAX_BYTES);
     for (unsigned i = 0; i < 10 * fit; i++) {
         change(EPB_EVENT_SET, key, i);
         cr_assert_leq(quota.used_bytes, EPB_WATCH_BYTES + 2048);
     }
-    while ((text = next_of(party, 1))[0] != '\0') {
+    while ((text = next_of(peer, 1))[0] != '\0') {
         overflows += strstr(text, "overflow") != NULL;
         events += strstr(text, "set") != NULL;
         cr_assert(events == 0 || overflows == 1, "the overflow comes first");
@@ -243,7 +243,7 @@ Test(watch, a_queue_is_bounded_in_bytes_too)
     cr_assert_eq(overflows, 1);
     cr_assert_eq(events, 0);
     change(EPB_EVENT_SET, key, 1);
-    cr_assert_neq(next_of(party, 1)[0], '\0', "and it goes on");
+    cr_assert_neq(next_of(peer, 1)[0], '\0', "and it goes on");
 }
 
 /* Silent ones of a length among others: each of them is told, and none twice. */
@@ -252,7 +252,7 @@ Test(watch, who_falls_silent_takes_nothing_from_others)
     static const char *const prefixes[] = {"", "a", "ab", "abc"};
 
     for (uint32_t i = 0; i < 4; i++) {
-        cr_assert_eq(watch(party, 1 + i, prefixes[i]), EPB_OK);
+        cr_assert_eq(watch(peer, 1 + i, prefixes[i]), EPB_OK);
         cr_assert_eq(watch(other, 1 + i, prefixes[i]), EPB_OK);
     }
     for (unsigned i = 1; i <= EPB_WATCH_EVENTS + 3; i++) {
@@ -278,17 +278,17 @@ Test(watch, who_falls_silent_takes_nothing_from_others)
 Test(watch, a_party_has_so_many_at_most)
 {
     for (uint32_t i = 1; i <= EPB_WATCHES_MAX; i++) {
-        cr_assert_eq(watch(party, i, "k"), EPB_OK);
+        cr_assert_eq(watch(peer, i, "k"), EPB_OK);
     }
-    cr_assert_eq(watch(party, EPB_WATCHES_MAX + 1, "k"), EPB_MAX_WAITERS);
-    cr_assert_eq(watch(other, 1, "k"), EPB_OK, "another party has its own");
-    cr_assert(epb_watch_cancel(watches, party, 1));
-    cr_assert_eq(watch(party, EPB_WATCHES_MAX + 1, "k"), EPB_OK);
+    cr_assert_eq(watch(peer, EPB_WATCHES_MAX + 1, "k"), EPB_MAX_WAITERS);
+    cr_assert_eq(watch(other, 1, "k"), EPB_OK, "another peer has its own");
+    cr_assert(epb_watch_cancel(watches, peer, 1));
+    cr_assert_eq(watch(peer, EPB_WATCHES_MAX + 1, "k"), EPB_OK);
 }
 
 Test(watch, without_memory_an_event_becomes_an_overflow)
 {
-    cr_assert_eq(watch(party, 1, ""), EPB_OK);
+    cr_assert_eq(watch(peer, 1, ""), EPB_OK);
     epb_mem_fail_after(1);
     change(EPB_EVENT_SET, "a", 1);
     cr_assert_not(epb_mem_fault_due());
@@ -305,7 +305,7 @@ Test(watch, events_are_wiped_once_they_are_taken)
 {
     static const char secret[] = "a-key-that-tells-a-lot";
 
-    cr_assert_eq(watch(party, 1, ""), EPB_OK);
+    cr_assert_eq(watch(peer, 1, ""), EPB_OK);
     change(EPB_EVENT_SET, secret, 1);
     cr_assert_str_eq(next(), "1: set a-key-that-tells-a-lot 1");
     epb_watch_forget(watches);
@@ -316,10 +316,10 @@ Test(watch, watchers_count_as_waiting)
 {
     teardown();
     open_watches(2);
-    cr_assert_eq(watch(party, 1, "a"), EPB_OK);
-    cr_assert_eq(watch(party, 2, "b"), EPB_OK);
+    cr_assert_eq(watch(peer, 1, "a"), EPB_OK);
+    cr_assert_eq(watch(peer, 2, "b"), EPB_OK);
     cr_assert_eq(watch(other, 1, "c"), EPB_MAX_WAITERS);
-    cr_assert(epb_watch_cancel(watches, party, 1));
+    cr_assert(epb_watch_cancel(watches, peer, 1));
     cr_assert_eq(watch(other, 1, "c"), EPB_OK);
 }
 
@@ -335,7 +335,7 @@ Test(watch, without_memory_nothing_changes)
 
     for (;; countdown++) {
         epb_mem_fail_after(countdown);
-        if (watch(party, 1, "prefix") == EPB_OK) {
+        if (watch(peer, 1, "prefix") == EPB_OK) {
             break;
         }
         cr_assert_eq(quota.used_bytes, before);
@@ -346,7 +346,7 @@ Test(watch, without_memory_nothing_changes)
     before = quota.used_bytes;
     for (countdown = 1;; countdown++) {
         epb_mem_fail_after(countdown);
-        if (epb_watch_wait_for(watches, party, &wait, &now) == EPB_OK) {
+        if (epb_watch_wait_for(watches, peer, &wait, &now) == EPB_OK) {
             break;
         }
         cr_assert_eq(quota.used_bytes, before);
@@ -355,8 +355,8 @@ Test(watch, without_memory_nothing_changes)
     cr_assert_geq(countdown, 3);
     epb_mem_fail_after(0);
     quota.limit_bytes = quota.used_bytes + 10;
-    cr_assert_eq(watch(party, 2, "new"), EPB_MAX_MEMORY);
-    cr_assert_eq(watch(party, 2, "prefix"), EPB_MAX_MEMORY);
+    cr_assert_eq(watch(peer, 2, "new"), EPB_MAX_MEMORY);
+    cr_assert_eq(watch(peer, 2, "prefix"), EPB_MAX_MEMORY);
     cr_assert_eq(epb_watch_wait_for(watches, other, &wait, &now), EPB_MAX_MEMORY);
     cr_assert_eq(quota.used_bytes, quota.limit_bytes - 10);
 }
@@ -370,25 +370,25 @@ Test(watch, who_waits_for_a_key_is_woken_and_may_wait_again)
                                      .key = bytes_of("k")};
     struct epb_wait *woken;
 
-    cr_assert_eq(epb_watch_wait_for(watches, party, &wait, &now), EPB_OK);
+    cr_assert_eq(epb_watch_wait_for(watches, peer, &wait, &now), EPB_OK);
     cr_assert_eq(epb_watch_wait_for(watches, other, &wait, &now), EPB_OK);
     change(EPB_EVENT_DEL, "k", 1);
     change(EPB_EVENT_SET, "kk", 2);
     cr_assert_eq(ready, 0);
     change(EPB_EVENT_SET, "k", 3);
     cr_assert_eq(ready, 2);
-    woken = epb_wait_pop(waits, party);
+    woken = epb_wait_pop(waits, peer);
     cr_assert_eq(woken->status, EPB_OK);
     cr_assert(bytes_equal(epb_watch_wait_key(woken), bytes_of("k")));
     /* Even when memory is out. */
     epb_mem_fail_after(1);
     epb_watch_wait_again(watches, woken);
     cr_assert(epb_mem_fault_due());
-    (void)epb_party_withdraw(waits, other, &now, &(struct epb_budget){SIZE_MAX});
-    party->told = false;
+    (void)epb_peer_withdraw(waits, other, &now, &(struct epb_budget){SIZE_MAX});
+    peer->told = false;
     change(EPB_EVENT_SET, "k", 4);
     cr_assert_eq(ready, 3);
-    woken = epb_wait_pop(waits, party);
+    woken = epb_wait_pop(waits, peer);
     epb_wait_free(waits, woken);
     cr_assert_eq(epb_waits_count(waits), 0);
     cr_assert_eq(quota.used_bytes, 0);
@@ -410,10 +410,10 @@ Test(watch, prefixes_of_all_lengths_come_and_go)
         unsigned told = 0;
 
         if (random_below(&random, 2) == 0) {
-            cr_assert_eq(watch(party, i + 1, prefixes[i]) == EPB_OK, !live[i]);
+            cr_assert_eq(watch(peer, i + 1, prefixes[i]) == EPB_OK, !live[i]);
             live[i] = true;
         } else {
-            cr_assert_eq(epb_watch_cancel(watches, party, i + 1), live[i]);
+            cr_assert_eq(epb_watch_cancel(watches, peer, i + 1), live[i]);
             live[i] = false;
         }
         memset(key, 'a', sizeof(key));

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #include "attack_help.h"
-#include "server/stale.h"
+#include "server/endpoint_stale.h"
 
 #define NOBODY 65534
 #define LOCK "broker-attacked.lock"
@@ -345,9 +345,10 @@ collect_decoy(const char *name)
 {
     struct epb_endpoint *endpoint = NULL;
 
-    cr_assert_eq(epb_stale_collect(own_directory()), 0, "%s was collected", name);
+    cr_assert_eq(epb_endpoint_stale_collect(own_directory()), 0, "%s was collected",
+                 name);
     cr_assert_eq(open_endpoint(NULL, &endpoint), 0);
-    cr_assert_eq(epb_endpoint_stale(endpoint), 0);
+    cr_assert_eq(epb_endpoint_stale_removed(endpoint), 0);
     epb_endpoint_close(endpoint);
 }
 

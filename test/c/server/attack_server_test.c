@@ -54,7 +54,7 @@ begin_peer(const struct broker *broker)
     peer.channel = epb_channel_new(broker->options.secret);
     cr_assert_not_null(peer.channel);
     send_output(&peer);
-    while (!epb_channel_open(peer.channel)) {
+    while (!epb_channel_is_open(peer.channel)) {
         take_input(&peer);
     }
     send_output(&peer);
@@ -155,7 +155,7 @@ on_event(void *context, enum epb_server_event event, struct epb_bytes json)
 }
 
 static void
-hold(struct peer *keeper)
+hold(struct peer *renewer)
 {
     struct epb_request request = request_of(EPB_ACTION_HAS, 1, "gate");
     struct timespec until = patience_end();
@@ -163,7 +163,7 @@ hold(struct peer *keeper)
     pthread_mutex_lock(&gate.lock);
     gate.wanted = true;
     pthread_mutex_unlock(&gate.lock);
-    say(keeper, &request);
+    say(renewer, &request);
     pthread_mutex_lock(&gate.lock);
     while (!gate.held) {
         cr_assert_eq(pthread_cond_timedwait(&gate.changed, &gate.lock, &until), 0);
@@ -173,13 +173,13 @@ hold(struct peer *keeper)
 }
 
 static void
-let_go(struct peer *keeper)
+let_go(struct peer *renewer)
 {
     pthread_mutex_lock(&gate.lock);
     gate.held = false;
     pthread_cond_broadcast(&gate.changed);
     pthread_mutex_unlock(&gate.lock);
-    cr_assert_eq(hear(keeper), 1);
+    cr_assert_eq(hear(renewer), 1);
 }
 
 /* Four floods and a polite client */
@@ -263,20 +263,20 @@ begin_flood(struct broker *broker, bool sealed)
  * may serve of them, `waiting_requests` how many have to be there for that to mean
  * anything. */
 static void
-rounds(struct flood *floods, struct peer *polite, struct peer *keeper,
+rounds(struct flood *floods, struct peer *polite, struct peer *renewer,
        struct epb_bytes request, unsigned turn_requests, unsigned waiting_requests)
 {
     struct epb_request polite_request = request_of(EPB_ACTION_HAS, 2, "polite");
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         unsigned waiting = 0;
-        hold(keeper);
+        hold(renewer);
         for (unsigned i = 0; i < FLOODS; i++) {
             drain_answers(floods[i].peer.fd);
             waiting += fill(&floods[i], request);
         }
         say(polite, &polite_request);
-        let_go(keeper);
+        let_go(renewer);
         cr_assert_eq(hear(polite), 2);
         if (round == 0) {
             cr_assert_geq(waiting, waiting_requests, "%u", waiting);
@@ -313,18 +313,18 @@ flood_with(const struct epb_request *request, bool sealed, size_t value_bytes,
     }
     /* The last in every queue. */
     struct peer polite = begin_peer(&broker);
-    struct peer keeper = begin_peer(&broker);
+    struct peer renewer = begin_peer(&broker);
     set.flags = EPB_F_TTL | EPB_F_BINARY;
     set.ttl_ms = 600000;
     set.value = (struct epb_bytes){value, value_bytes};
     say(&polite, &set);
     cr_assert_eq(hear(&polite), 3);
-    rounds(floods, &polite, &keeper, bytes, turn_requests, waiting_requests);
+    rounds(floods, &polite, &renewer, bytes, turn_requests, waiting_requests);
     for (unsigned i = 0; i < FLOODS; i++) {
         end_peer(&floods[i].peer);
     }
     end_peer(&polite);
-    end_peer(&keeper);
+    end_peer(&renewer);
     epb_buf_fini(&frame);
     broker_stop(&broker);
 }
@@ -344,13 +344,13 @@ flood_with_lines(const char *line, unsigned turn_requests, unsigned waiting_requ
         cr_assert(peer_receive(floods[i].peer.fd, &byte, 1));
     }
     struct peer polite = begin_peer(&broker);
-    struct peer keeper = begin_peer(&broker);
-    rounds(floods, &polite, &keeper, bytes_of(line), turn_requests, waiting_requests);
+    struct peer renewer = begin_peer(&broker);
+    rounds(floods, &polite, &renewer, bytes_of(line), turn_requests, waiting_requests);
     for (unsigned i = 0; i < FLOODS; i++) {
         end_peer(&floods[i].peer);
     }
     end_peer(&polite);
-    end_peer(&keeper);
+    end_peer(&renewer);
     broker_stop(&broker);
 }
 

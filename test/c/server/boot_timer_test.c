@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "io_help.h"
-#include "os/room.h"
+#include "os/uv_reserve.h"
 
 #define HOUR_MS (UINT64_C(60) * 60 * 1000)
 
@@ -30,7 +30,7 @@ on_patience(uv_timer_t *unused)
 static void
 begin(void)
 {
-    cr_assert_eq(epb_room_loop_init(&loop), 0);
+    cr_assert_eq(epb_uv_reserve_loop_init(&loop), 0);
     epb_boot_timer_init(&timer);
     cr_assert_eq(epb_boot_timer_open(&timer, &loop), 0);
     cr_assert_eq(uv_timer_init(&loop, &patience), 0);

@@ -4,8 +4,8 @@
 #include <sys/ioctl.h>
 
 #include "io_help.h"
-#include "os/pipes.h"
-#include "os/room.h"
+#include "os/pipe_pair.h"
+#include "os/uv_reserve.h"
 #include "server/conn.h"
 
 /* More than the socket takes at first, and no more than it takes once that is read. */
@@ -29,15 +29,15 @@ static struct {
 /* What happens between */
 
 int
-__real_epb_room_for_pipe(const uv_pipe_t *pipe);
+__real_epb_uv_reserve_pipe(const uv_pipe_t *pipe);
 int
-__wrap_epb_room_for_pipe(const uv_pipe_t *pipe);
+__wrap_epb_uv_reserve_pipe(const uv_pipe_t *pipe);
 
 /* Asked for before the rest is written, and for reading: the former comes first. */
 int
-__wrap_epb_room_for_pipe(const uv_pipe_t *pipe)
+__wrap_epb_uv_reserve_pipe(const uv_pipe_t *pipe)
 {
-    int error = __real_epb_room_for_pipe(pipe);
+    int error = __real_epb_uv_reserve_pipe(pipe);
 
     if (stage.between != NULL) {
         stage.met++;
@@ -67,7 +67,7 @@ leave(void)
 {
     close(stage.peer);
     stage.peer = -1;
-    epb_pipes_close(&stage.ends);
+    epb_pipe_pair_close(&stage.ends);
 }
 
 static void
@@ -116,7 +116,7 @@ begin_on(bool guarded)
     memset(&stage, 0, sizeof(stage));
     stage.now = time_at(1000000);
     stage.ends = EPB_PIPE_NO_ENDS;
-    cr_assert_eq(epb_room_loop_init(&stage.loop), 0);
+    cr_assert_eq(epb_uv_reserve_loop_init(&stage.loop), 0);
     epb_options_default(&options);
     stage.engine = epb_engine_new(&options, &stage.now, epb_session_wake, NULL);
     cr_assert_not_null(stage.engine);
@@ -155,13 +155,13 @@ begin_guarded(void)
 static void
 end(void)
 {
-    epb_pool_fini(&stage.owner.sessions.pool);
+    epb_buf_pool_fini(&stage.owner.sessions.pool);
     epb_engine_free(stage.engine);
     cr_assert_eq(uv_loop_close(&stage.loop), 0);
     if (stage.peer >= 0) {
         close(stage.peer);
     }
-    epb_pipes_close(&stage.ends);
+    epb_pipe_pair_close(&stage.ends);
 }
 
 /* Steps */
@@ -220,9 +220,9 @@ take_pipes(void)
     uint8_t reply[64];
 
     ask((struct epb_request){.action = EPB_ACTION_PIPES});
-    cr_assert_gt(epb_pipes_receive(stage.peer, reply, sizeof(reply), &stage.ends), 0);
+    cr_assert_gt(epb_pipe_pair_receive(stage.peer, reply, sizeof(reply), &stage.ends), 0);
     struct epb_pipe_ends ends = stage.ends;
-    cr_assert(epb_pipes_any(&ends));
+    cr_assert(epb_pipe_pair_is_open(&ends));
     cr_assert_eq(fcntl(ends.in, F_SETPIPE_SZ, PIPE_BYTES), PIPE_BYTES);
     stage.ends = EPB_PIPE_NO_ENDS;
     struct epb_buf frame;

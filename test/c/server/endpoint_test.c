@@ -8,7 +8,7 @@
 
 #include "io_help.h"
 #include "server/endpoint.h"
-#include "server/stale.h"
+#include "server/endpoint_stale.h"
 
 static struct epb_endpoint *
 open_or_fail(const char *pipe_id)
@@ -328,7 +328,7 @@ Test(endpoint, dead_sockets_are_collected_and_nothing_else)
     make_file(in_directory("broker-ffffffffffffffffffffffffffffffff.sock"));
     leave_dead_socket(in_directory(dead_name()));
     struct epb_endpoint *endpoint = open_or_fail(NULL);
-    cr_assert_eq(epb_endpoint_stale(endpoint), 1);
+    cr_assert_eq(epb_endpoint_stale_removed(endpoint), 1);
     cr_assert_eq(connect_error(in_directory(dead_name())), UV_ENOENT);
     cr_assert_eq(connect_error(epb_endpoint_path(living)), 0);
     for (size_t i = 0; i < kept; i++) {
@@ -366,7 +366,7 @@ Test(endpoint, what_a_broker_left_while_it_made_its_socket_is_collected)
     cr_assert_eq(mkdir(in_directory(".epb-empty1"), 0700), 0);
     make_old(in_directory(".epb-empty1"));
     struct epb_endpoint *endpoint = open_or_fail(NULL);
-    cr_assert_eq(epb_endpoint_stale(endpoint), 3);
+    cr_assert_eq(epb_endpoint_stale_removed(endpoint), 3);
     epb_endpoint_close(endpoint);
     remove_own_directory();
 }
@@ -390,7 +390,7 @@ Test(endpoint, what_is_being_made_or_is_not_ours_is_left_alone)
     cr_assert_eq(mkdir(in_directory(".epb-filled"), 0700), 0);
     make_file(in_directory(".epb-filled/s"));
     make_old(in_directory(".epb-filled"));
-    cr_assert_eq(epb_stale_collect(own_directory()), 0);
+    cr_assert_eq(epb_endpoint_stale_collect(own_directory()), 0);
     cr_assert_eq(unlink(in_directory(".epb-00000001")), 0);
     for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
         cr_assert_eq(unlink(in_directory(old[i])), 0);
@@ -449,7 +449,7 @@ Test(endpoint, another_users_socket_is_left_alone)
     own_directory();
     leave_dead_socket(in_directory(dead_name()));
     cr_assert_eq(chown(in_directory(dead_name()), 65534, 65534), 0);
-    cr_assert_eq(epb_stale_collect(own_directory()), 0);
+    cr_assert_eq(epb_endpoint_stale_collect(own_directory()), 0);
     cr_assert_eq(unlink(in_directory(dead_name())), 0);
     remove_own_directory();
 }
@@ -476,7 +476,7 @@ meet_without_a_number(void)
         epb_socket_peer_trusted(ends[0])) {
         return 2;
     }
-    return epb_stale_remove(path) ? 3 : 0;
+    return epb_endpoint_stale_remove(path) ? 3 : 0;
 }
 
 Test(endpoint, users_without_a_number_are_not_the_same)
@@ -630,7 +630,7 @@ signal_a_process(int number, enum heeding heeding)
     result.names = entries_of(own_directory());
     (void)unlink(in_directory("broker-x.sock"));
     (void)unlink(in_directory("broker-x.lock"));
-    (void)epb_stale_collect(own_directory());
+    (void)epb_endpoint_stale_collect(own_directory());
     remove_own_directory();
     return result;
 }

@@ -233,7 +233,7 @@ live(const char *path)
         return false;
     }
     if (epb_client_connect(client, &os_error) == EPB_OK) {
-        enum epb_status kept = epb_client_keep(
+        enum epb_status kept = epb_client_start_renewal(
             client, (struct epb_bytes){frame, sizeof(frame)}, 3600000, &id);
         good = ask_once(client, EPB_ACTION_LOCK) && kept == EPB_OK;
         /* Until it has gone over to pipes, and once there. */
@@ -241,7 +241,7 @@ live(const char *path)
             good = ask_once(client, EPB_ACTION_PING) && good;
         }
         if (kept == EPB_OK) {
-            epb_client_unkeep(client, id);
+            epb_client_stop_renewal(client, id);
         }
     } else {
         cr_assert(os_error == UV_ENOMEM || os_error == 0, "%s",
@@ -290,10 +290,10 @@ use_in_child(struct epb_client *client, struct epb_bytes ping)
     if (epb_client_exchange(client, &exchange) != EPB_BROKER_GONE) {
         return 2;
     }
-    if (epb_client_arm(client) != EPB_BROKER_GONE || epb_client_open(client)) {
+    if (epb_client_arm(client) != EPB_BROKER_GONE || epb_client_is_open(client)) {
         return 3;
     }
-    if (epb_client_keep(client, exchange.out, 1, &id) == EPB_OK) {
+    if (epb_client_start_renewal(client, exchange.out, 1, &id) == EPB_OK) {
         return 4;
     }
     if (!epb_client_wait(client, 3600000) || epb_client_unsent(client) != 0) {

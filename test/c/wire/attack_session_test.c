@@ -245,7 +245,7 @@ meddle(struct broker *broker, enum epb_record_mode mode, const struct relay *unt
         cr_assert_eq(epb_buf_size(&relay.sent[TO_BROKER]), EPB_CLIENT_HELLO_BYTES);
         cr_assert_eq(run, 0);
     }
-    cr_assert_neq(epb_channel_closed(channel), EPB_OK);
+    cr_assert_neq(epb_channel_close(channel), EPB_OK);
     cr_assert_neq(ask(channel, 99), EPB_OK, "it goes on after all that");
     epb_channel_free(channel);
     relay_fini(&relay);
@@ -309,7 +309,7 @@ open_and_ask(struct broker *broker, enum epb_record_mode mode, struct epb_buf pi
     broker_connect(broker);
     struct epb_channel *channel = new_client(mode);
     carry(&relay, broker, channel);
-    cr_assert(epb_channel_open(channel));
+    cr_assert(epb_channel_is_open(channel));
     relay_fini(&relay);
     for (uint32_t i = 0; i < OWN; i++) {
         cr_assert_eq(ask(channel, i + 1), EPB_OK);
@@ -507,7 +507,7 @@ Test(attack_session, a_reflected_handshake_proves_nothing)
                 memcpy(often + i * hello.size_bytes, hello.data, hello.size_bytes);
             }
             (void)tell(channel, (struct epb_bytes){often, 3 * hello.size_bytes});
-            cr_assert_eq(epb_channel_closed(channel), EPB_AUTH_FAILED);
+            cr_assert_eq(epb_channel_close(channel), EPB_AUTH_FAILED);
             cr_assert_eq(epb_channel_output(channel).size_bytes, 0);
             epb_buf_fini(&said);
             epb_channel_free(channel);
@@ -534,8 +534,8 @@ assert_not_talked_into(enum epb_record_mode mode, size_t at, struct epb_bytes ot
     (void)broker_feed(&broker, bytes_of(&said), SIZE_MAX);
     broker_take_output(&broker);
     (void)tell(channel, bytes_of(&broker.output));
-    (void)epb_channel_closed(channel);
-    cr_assert_not(epb_channel_open(channel), "it goes on");
+    (void)epb_channel_close(channel);
+    cr_assert_not(epb_channel_is_open(channel), "it goes on");
     cr_assert_eq(epb_channel_output(channel).size_bytes, 0, "more than its hello");
     cr_assert_neq(ask(channel, 2), EPB_OK);
     cr_assert_eq(requests_run(&broker), 0);
@@ -581,10 +581,10 @@ Test(attack_session, a_made_up_refusal_never_makes_a_client_go_on)
         epb_buf_init(&said, 4096);
         cr_assert_eq(ask(channel, 1), EPB_OK);
         (void)tell(channel, (struct epb_bytes){refusal, sizeof(refusal)});
-        cr_assert_neq(epb_channel_closed(channel), EPB_OK);
+        cr_assert_neq(epb_channel_close(channel), EPB_OK);
         take_sent(channel, &said);
         cr_assert_eq(epb_buf_size(&said), EPB_CLIENT_HELLO_BYTES);
-        cr_assert_not(epb_channel_open(channel));
+        cr_assert_not(epb_channel_is_open(channel));
         cr_assert_neq(ask(channel, 2), EPB_OK);
         epb_buf_fini(&said);
         epb_channel_free(channel);

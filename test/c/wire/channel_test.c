@@ -82,7 +82,7 @@ Test(channel, carries_a_conversation_in_every_mode_and_any_pieces)
             struct epb_reply reply;
             send_request(channel, set_of(1, "k", LITERAL("\"v\"")));
             cr_assert_eq(exchange(&broker, channel, pieces[p]), EPB_OK);
-            cr_assert(epb_channel_open(channel));
+            cr_assert(epb_channel_is_open(channel));
             send_request(channel, (struct epb_request){.action = EPB_ACTION_GET,
                                                        .id = 2,
                                                        .key = LITERAL("k")});
@@ -107,7 +107,7 @@ Test(channel, sends_nothing_but_its_hello_before_the_broker_has_proved_itself)
     send_request(channel, set_of(1, "k", LITERAL("\"a secret value\"")));
     output = epb_channel_output(channel);
     cr_assert_eq(output.size_bytes, EPB_CLIENT_HELLO_BYTES, "the request waits");
-    cr_assert_not(epb_channel_open(channel));
+    cr_assert_not(epb_channel_is_open(channel));
     cr_assert_eq(epb_channel_stream(channel).size_bytes, 0);
     part(&broker, channel);
 }
@@ -216,7 +216,7 @@ Test(channel, a_wrong_secret_fails)
         size_t room;
         cr_assert_eq(epb_channel_input(channel, &memory, &room), EPB_AUTH_FAILED);
         cr_assert_eq(epb_channel_send(channel, LITERAL("x")), EPB_AUTH_FAILED);
-        cr_assert_eq(epb_channel_closed(channel), EPB_AUTH_FAILED);
+        cr_assert_eq(epb_channel_close(channel), EPB_AUTH_FAILED);
         epb_channel_free(channel);
     }
     broker_stop(&broker);
@@ -257,9 +257,9 @@ verdict_on(struct epb_bytes secret, struct epb_bytes said)
         status = epb_channel_received(channel, 1);
     }
     if (status == EPB_OK) {
-        status = epb_channel_closed(channel);
+        status = epb_channel_close(channel);
     }
-    cr_assert_eq(epb_channel_closed(channel), status, "it says the same from then on");
+    cr_assert_eq(epb_channel_close(channel), status, "it says the same from then on");
     epb_channel_free(channel);
     return status;
 }
@@ -347,7 +347,7 @@ Test(channel, speaks_the_other_cipher_with_a_broker_without_aes)
     epb_buf_init(&buffer, 4096);
     put(&buffer,
         (struct epb_bytes){out.data + EPB_PROOF_BYTES, out.size_bytes - EPB_PROOF_BYTES});
-    cr_assert_eq(epb_record_open(receiving, &buffer, SIZE_MAX), EPB_OK);
+    cr_assert_eq(epb_record_unseal(receiving, &buffer, SIZE_MAX), EPB_OK);
     cr_assert_eq(
         epb_frame_decode_request(epb_record_stream(receiving, &buffer), &request),
         EPB_OK);

@@ -114,8 +114,8 @@ Test(cipher, the_examples_of_their_authors)
                         tag);
         cr_assert_arr_eq(body, example->sealed, size_bytes);
         cr_assert_arr_eq(tag, example->tag, sizeof(tag));
-        cr_assert_eq(epb_cipher_open(&cipher, example->nonce, header_of(example), body,
-                                     size_bytes, tag),
+        cr_assert_eq(epb_cipher_unseal(&cipher, example->nonce, header_of(example), body,
+                                       size_bytes, tag),
                      EPB_OK);
         cr_assert_arr_eq(body, example->plain, size_bytes);
     }
@@ -167,7 +167,7 @@ Test(cipher, chacha20_is_the_same_with_and_without_vectors_at_every_length)
         epb_cipher_seal(&cipher, nonce, header, body, n, tag);
         cr_assert_eq(memcmp(body, expected[n], n), 0, "%zu bytes", n);
         cr_assert_eq(memcmp(tag, tags[n], sizeof(tag)), 0, "the tag of %zu bytes", n);
-        cr_assert_eq(epb_cipher_open(&cipher, nonce, header, body, n, tag), EPB_OK);
+        cr_assert_eq(epb_cipher_unseal(&cipher, nonce, header, body, n, tag), EPB_OK);
         cr_assert_eq(memcmp(body, plain, n), 0, "%zu bytes opened", n);
     }
     assert_instructions(true);
@@ -202,7 +202,7 @@ Test(cipher, aes_gives_back_every_length)
         }
         cr_assert_eq(memcmp(body, longest, n), 0, "%zu bytes", n);
         cr_assert(n < 8 || memcmp(body, plain, n) != 0);
-        cr_assert_eq(epb_cipher_open(&cipher, nonce, header, body, n, tag), EPB_OK);
+        cr_assert_eq(epb_cipher_unseal(&cipher, nonce, header, body, n, tag), EPB_OK);
         cr_assert_eq(memcmp(body, plain, n), 0, "%zu bytes opened", n);
     }
 }
@@ -228,8 +228,8 @@ Test(cipher, a_header_of_any_length_is_vouched_for)
                     head[bit / 8] ^= (uint8_t)(1U << bit % 8);
                 }
                 memcpy(body, sealed, sizeof(body));
-                cr_assert_eq(epb_cipher_open(&cipher, EXAMPLES[i].nonce, header, body,
-                                             sizeof(body), tag),
+                cr_assert_eq(epb_cipher_unseal(&cipher, EXAMPLES[i].nonce, header, body,
+                                               sizeof(body), tag),
                              changed ? EPB_AUTH_FAILED : EPB_OK, "bit %zu of %zu bytes",
                              bit, n);
                 if (changed) {
@@ -238,8 +238,8 @@ Test(cipher, a_header_of_any_length_is_vouched_for)
             }
             header.size_bytes = n == 40 ? 39 : n + 1;
             memcpy(body, sealed, sizeof(body));
-            cr_assert_eq(epb_cipher_open(&cipher, EXAMPLES[i].nonce, header, body,
-                                         sizeof(body), tag),
+            cr_assert_eq(epb_cipher_unseal(&cipher, EXAMPLES[i].nonce, header, body,
+                                           sizeof(body), tag),
                          EPB_AUTH_FAILED, "another length than %zu bytes", n);
         }
     }
@@ -251,8 +251,8 @@ opens(const struct example *example, uint8_t *body)
     struct epb_cipher cipher;
 
     epb_cipher_init(&cipher, example->kind, example->key);
-    return epb_cipher_open(&cipher, example->nonce, header_of(example), body,
-                           example->body_bytes, example->tag) == EPB_OK;
+    return epb_cipher_unseal(&cipher, example->nonce, header_of(example), body,
+                             example->body_bytes, example->tag) == EPB_OK;
 }
 
 /* One bit of an example's key, nonce, header, body or tag; past the end: none. */
@@ -318,9 +318,9 @@ seal_and_open(void *argument)
     epb_cipher_init(&work->cipher, work->kind, work->key);
     epb_cipher_seal(&work->cipher, nonce, header, work->body, work->body_bytes, tag);
     memcpy(work->sealed, work->body, work->body_bytes);
-    cr_assert_eq(
-        epb_cipher_open(&work->cipher, nonce, header, work->body, work->body_bytes, tag),
-        EPB_OK);
+    cr_assert_eq(epb_cipher_unseal(&work->cipher, nonce, header, work->body,
+                                   work->body_bytes, tag),
+                 EPB_OK);
     return NULL;
 }
 

@@ -92,7 +92,7 @@ static const struct step steps[] = {
     DO(A, SET, .flags = EPB_F_TTL, KEY("x1"), VALUE("1"), .ttl_ms = 9000),
     DO(A, DEL, KEY("x1")),
     DO(A, BARRIER, .flags = EPB_F_COUNT | EPB_F_WAIT, KEY("b"), .count = 2, WAITING),
-    LINE("\"barrier\",\"key\":\"b\",\"parties\":2,\"waitMs\":1e99,\"id\":5"),
+    LINE("\"barrier\",\"key\":\"b\",\"peers\":2,\"waitMs\":1e99,\"id\":5"),
     DO(A, WAIT_FOR, .flags = EPB_F_WAIT, KEY("later"), WAITING),
     DO(B, CANCEL, .flags = EPB_F_COUNT, .count = 999),
     LINE("\"cancel\",\"target\":4"),

@@ -88,7 +88,7 @@ Test(record, streams_of_any_size_come_out_as_they_went_in)
                 cr_assert_eq(epb_buf_size(&wire.out), 0);
             }
             put(&wire.in, bytes_of(&wire.out));
-            cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
+            cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
             assert_stream(&wire, plain);
             epb_record_consume(wire.receiver, &wire.in, sizes[i]);
             cr_assert_eq(epb_buf_size(&wire.in), 0, "nothing dead stays behind");
@@ -108,7 +108,7 @@ Test(record, what_is_in_the_buffer_already_stays)
     cr_assert_eq(memcmp(epb_buf_data(&wire.out), "before", 6), 0);
     epb_buf_consume(&wire.out, 6);
     put(&wire.in, bytes_of(&wire.out));
-    cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
+    cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
     assert_stream(&wire, LITERAL("plain"));
     wire_close(&wire);
 }
@@ -142,14 +142,14 @@ Test(record, any_division_into_records_and_reads_gives_the_same_stream)
             put(&wire.in, (struct epb_bytes){out.data + at, size_bytes});
             at += size_bytes;
             size_t enough = 1 + next_random(&random) % (2 * most);
-            cr_assert_eq(epb_record_open(wire.receiver, &wire.in, enough), EPB_OK);
+            cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, enough), EPB_OK);
             struct epb_bytes stream = epb_record_stream(wire.receiver, &wire.in);
             size_t consumed = next_random(&random) % (stream.size_bytes + 1);
             cr_assert_eq(memcmp(stream.data, bytes + read, stream.size_bytes), 0);
             epb_record_consume(wire.receiver, &wire.in, consumed);
             read += consumed;
         }
-        cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
+        cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
         assert_stream(&wire, (struct epb_bytes){bytes + read, total - read});
         wire_close(&wire);
     }
@@ -165,7 +165,7 @@ Test(record, opens_no_more_than_enough)
         seal(&wire, LITERAL("0123456789"));
     }
     put(&wire.in, bytes_of(&wire.out));
-    cr_assert_eq(epb_record_open(wire.receiver, &wire.in, 15), EPB_OK);
+    cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, 15), EPB_OK);
     assert_stream(&wire, LITERAL("01234567890123456789"));
     wire_close(&wire);
 }
@@ -182,7 +182,7 @@ Test(record, every_changed_bit_is_noticed)
             epb_buf_consume(&wire.in, epb_buf_size(&wire.in));
             put(&wire.in, sealed);
             front_of(&wire.in)[bit / 8] ^= (uint8_t)(1U << (bit % 8));
-            enum epb_status status = epb_record_open(receiver, &wire.in, SIZE_MAX);
+            enum epb_status status = epb_record_unseal(receiver, &wire.in, SIZE_MAX);
             cr_assert_eq(epb_record_stream(receiver, &wire.in).size_bytes, 0);
             /* A length that grew waits for bytes that will fail with it, or is too large.
              */
@@ -192,7 +192,7 @@ Test(record, every_changed_bit_is_noticed)
             if (status == EPB_OK) {
                 static uint8_t more[1048576 + 64];
                 put(&wire.in, (struct epb_bytes){more, sizeof(more)});
-                status = epb_record_open(receiver, &wire.in, SIZE_MAX);
+                status = epb_record_unseal(receiver, &wire.in, SIZE_MAX);
             }
             cr_assert_neq(status, EPB_OK, "bit %zu", bit);
             epb_record_free(receiver);
@@ -228,7 +228,8 @@ Test(record, replayed_reordered_missing_and_foreign_records_are_refused)
             epb_buf_consume(&wire.in, epb_buf_size(&wire.in));
             put(&wire.in, cases[i].records[0]);
             put(&wire.in, cases[i].records[1]);
-            cr_assert_eq(epb_record_open(receiver, &wire.in, SIZE_MAX), EPB_AUTH_FAILED);
+            cr_assert_eq(epb_record_unseal(receiver, &wire.in, SIZE_MAX),
+                         EPB_AUTH_FAILED);
             cr_assert_eq(epb_record_stream(receiver, &wire.in).size_bytes,
                          cases[i].good_bytes, "what was opened before stays readable");
             epb_record_free(receiver);
@@ -256,7 +257,7 @@ Test(record, a_length_out_of_bounds_is_refused_at_once)
             wire_open(&wire, MODES[m]);
             epb_put_u32(header, cases[i].length);
             put(&wire.in, (struct epb_bytes){header, 4});
-            cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX),
+            cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, SIZE_MAX),
                          cases[i].status);
             wire_close(&wire);
         }
@@ -286,7 +287,7 @@ Test(record, the_largest_record_is_taken)
     put(&wire.in, (struct epb_bytes){header, sizeof(header)});
     put(&wire.in, (struct epb_bytes){bytes, EPB_RECORD_MAX_BYTES});
     put(&wire.in, (struct epb_bytes){mac, sizeof(mac)});
-    cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
+    cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
     assert_stream(&wire, (struct epb_bytes){bytes, EPB_RECORD_MAX_BYTES});
     free(bytes);
     wire_close(&wire);
@@ -308,7 +309,7 @@ Test(record, the_last_sequence_number_is_used_once)
         cr_assert_eq(epb_record_end(wire.sender, &wire.out), EPB_INTERNAL);
         cr_assert_eq(epb_buf_size(&wire.out), sealed_bytes,
                      "no plaintext is left to be sent");
-        cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_INTERNAL);
+        cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, SIZE_MAX), EPB_INTERNAL);
         assert_stream(&wire, LITERAL("last"));
         wire_close(&wire);
     }
@@ -344,7 +345,7 @@ Test(record, many_tiny_records_do_not_make_the_buffer_grow)
         epb_buf_consume(&wire.out, epb_buf_size(&wire.out));
         seal(&wire, (struct epb_bytes){&byte, 1});
         put(&wire.in, bytes_of(&wire.out));
-        cr_assert_eq(epb_record_open(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
+        cr_assert_eq(epb_record_unseal(wire.receiver, &wire.in, SIZE_MAX), EPB_OK);
         if (epb_buf_size(&wire.in) - i > most) {
             most = epb_buf_size(&wire.in) - i;
         }

@@ -659,7 +659,7 @@ static struct epb_bytes
 client_open(struct client *client, struct broker *broker)
 {
     put(&client->in, bytes_of(&broker->output));
-    cr_assert_eq(epb_record_open(client->receiving, &client->in, SIZE_MAX), EPB_OK);
+    cr_assert_eq(epb_record_unseal(client->receiving, &client->in, SIZE_MAX), EPB_OK);
     return epb_record_stream(client->receiving, &client->in);
 }
 

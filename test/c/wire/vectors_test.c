@@ -456,7 +456,7 @@ assert_record(struct epb_record *sender, struct epb_record *receiver,
     cr_assert_eq(epb_record_end(sender, &out), EPB_OK);
     assert_vector(bytes_of(&out), name);
     get(&in, name);
-    cr_assert_eq(epb_record_open(receiver, &in, SIZE_MAX), EPB_OK);
+    cr_assert_eq(epb_record_unseal(receiver, &in, SIZE_MAX), EPB_OK);
     cr_assert(bytes_equal(epb_record_stream(receiver, &in), bytes_of(&plain)));
     epb_record_consume(receiver, &in, epb_buf_size(&plain));
     epb_buf_fini(&plain);

@@ -1,0 +1,76 @@
+/* See exit_hook.h. */
+#include "exit_hook.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "../base/locks.h"
+
+/* What ends a process that doesn't heed it, but for SIGKILL, and SIGPIPE, SIGALRM and the
+ * like, which are always meant for somebody who does. */
+static const int fatal[] = {
+    SIGHUP, SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGABRT,
+    SIGBUS, SIGSEGV, SIGFPE,  SIGILL,  SIGSYS,  SIGXCPU, SIGXFSZ,
+};
+#define FATAL_COUNT (sizeof(fatal) / sizeof(fatal[0]))
+
+static void (*at_the_end)(void);
+/* What each of them did before, and does once more after us. */
+static struct sigaction actions[FATAL_COUNT];
+
+static void
+on_fatal(int number)
+{
+    int error = errno;
+
+    for (size_t i = 0; i < FATAL_COUNT; i++) {
+        if (fatal[i] == number) {
+            (void)sigaction(number, &actions[i], NULL);
+        }
+    }
+    at_the_end();
+    /* Blocked until we return, and then it ends us. */
+    (void)raise(number);
+    errno = error;
+}
+
+static bool
+is_unheeded(const struct sigaction *action)
+{
+    if (action->sa_handler == SIG_DFL) {
+        return true;
+    }
+    return action->sa_handler != SIG_IGN &&
+           ((unsigned)action->sa_flags & (unsigned)SA_RESETHAND) != 0;
+}
+
+static void
+watch(size_t index)
+{
+    struct sigaction action = {.sa_handler = on_fatal, .sa_flags = SA_ONSTACK};
+    struct sigaction before;
+
+    if (sigaction(fatal[index], NULL, &before) != 0 || !is_unheeded(&before)) {
+        return;
+    }
+    actions[index] = before;
+    (void)sigfillset(&action.sa_mask);
+    (void)sigaction(fatal[index], &action, NULL);
+}
+
+void
+epb_exit_hook_watch(void (*tidy)(void))
+{
+    epb_lock(EPB_LOCK_EXIT_HOOK);
+    if (at_the_end == NULL) {
+        at_the_end = tidy;
+        (void)atexit(tidy);
+    }
+    for (size_t i = 0; i < FATAL_COUNT; i++) {
+        watch(i);
+    }
+    epb_unlock(EPB_LOCK_EXIT_HOOK);
+}

@@ -1,0 +1,58 @@
+/*
+ * The requests of one connection of lines that are not over: those that wait for their
+ * reply, and watches. The engine knows a request by a number; a line has a text for an
+ * id, or none. A call holds both, so that the reply (or an event) finds its text, and a
+ * cancel its number.
+ *
+ * Invariants: numbers are not 0 and differ; so do the texts, but for empty ones. There
+ * are never more calls than the engine lets requests wait.
+ *
+ * Finding, adding and removing take constant time. Ids are the client's texts: memory is
+ * wiped.
+ */
+#ifndef EPB_WIRE_PENDING_LINES_H
+#define EPB_WIRE_PENDING_LINES_H
+
+#include "../base/list.h"
+#include "../core/command.h"
+
+struct epb_pending_lines;
+
+struct epb_call {
+    struct epb_list in_all;
+    const struct epb_command *command;
+    uint32_t number;
+    size_t id_bytes;
+    uint8_t id[]; /* as JSON text */
+};
+
+/* NULL when memory is out. */
+struct epb_pending_lines *
+epb_pending_lines_new(void);
+/* With all calls. NULL is allowed. */
+void
+epb_pending_lines_free(struct epb_pending_lines *calls);
+
+/* A call with a number of its own; the id is empty or no other call's. NULL when memory
+ * is out. */
+struct epb_call *
+epb_pending_lines_add(struct epb_pending_lines *calls, const struct epb_command *command,
+                      struct epb_bytes id);
+void
+epb_pending_lines_remove(struct epb_pending_lines *calls, struct epb_call *call);
+
+/* NULL when there is none; `calls` may be NULL, too. */
+struct epb_call *
+epb_pending_lines_numbered(const struct epb_pending_lines *calls, uint32_t number);
+struct epb_call *
+epb_pending_lines_named(const struct epb_pending_lines *calls, struct epb_bytes id);
+bool
+epb_pending_lines_any(const struct epb_pending_lines *calls);
+
+static inline struct epb_bytes
+epb_call_id(const struct epb_call *call)
+{
+    return (struct epb_bytes){call->id, call->id_bytes};
+}
+
+#endif
