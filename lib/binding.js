@@ -32,10 +32,10 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {() => void} wakeSiblings wakes those others: a call waits for what they may have
  * @property {number} siblings how many others of this thread are connected as the same session
  * @property {number} unsent
- * @property {(frame: Uint8Array, intervalMs: number) => number} keep sends a frame every so often, from a
+ * @property {(frame: Uint8Array, intervalMs: number) => number} startRenewal sends a frame every so often, from a
  *   thread of its own; 0: not connected
- * @property {(kept: number) => void} unkeep
- * @property {(kept: number) => number | null} keptAgo ms since it was last sent (or since `keep`); null:
+ * @property {(kept: number) => void} stopRenewal
+ * @property {(kept: number) => number | null} msSinceRenewal ms since it was last sent (or since `startRenewal`); null:
  *   it is not kept any more
  * @property {(token: number, intervalMs: number, isRenewed: boolean) => boolean} hold a lease is the
  *   thread's, whatever becomes of the connection; false: not connected

@@ -5,10 +5,10 @@
 'use strict';
 
 const { load } = require('./binding.js');
-const { checkedMs } = require('./check.js');
-const { here } = require('./context.js');
+const { checkedMs } = require('./client/validate.js');
+const { here } = require('./async_context.js');
 const { BrokerError, inContext } = require('./error.js');
-const { environmentBefore, exportVariables, withdrawVariables } = require('./exported.js');
+const { environmentBefore, exportVariables, withdrawVariables } = require('./exported_env.js');
 const { checkNames, resolve, resolveSecret } = require('./options.js');
 
 /** A secret with fewer bytes than this can be guessed. */
@@ -73,7 +73,7 @@ class Broker {
   #wipeSecret;
   /** @type {Record<string, string | undefined>} what start() has put into the environment */
   #exported = {};
-  /** @type {import('./client').PipeClient | null} */
+  /** @type {import('./client/client').PipeClient | null} */
   #ownClient = null;
 
   /** What users have of it (index.js), which lives as long. @type {object | null} */
@@ -212,10 +212,10 @@ class Broker {
   /**
    * A client of this broker.
    * @param {object} [options]
-   * @returns {import('./client').PipeClient}
+   * @returns {import('./client/client').PipeClient}
    */
   client(options = {}) {
-    const { PipeClient } = require('./client.js');
+    const { PipeClient } = require('./client/client.js');
     return new PipeClient(this.#running('client'), { ...options, secret: this.#secret });
   }
 

@@ -7,7 +7,7 @@
 'use strict';
 
 const { load } = require('./binding.js');
-const { hideOurs, setFrameLimit, withOurs } = require('./stack.js');
+const { hideOurs, setFrameLimit, withOurs } = require('./call_site.js');
 
 const KEY_SHOWN_CHARS = 80;
 

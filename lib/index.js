@@ -1,6 +1,6 @@
 'use strict';
 
-const { PipeClient, Client, BrokerError } = require('./client.js');
+const { PipeClient, Client, BrokerError } = require('./client/client.js');
 
 /**
  * The class of ./broker, whose code is loaded with the first object: most processes are clients alone,
@@ -64,7 +64,7 @@ class Broker {
 
   /**
    * @param {object} [options]
-   * @returns {import('./client').PipeClient}
+   * @returns {import('./client/client').PipeClient}
    */
   client(options) {
     return this.#own.client(options);

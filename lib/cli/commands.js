@@ -31,7 +31,7 @@ const UNREACHABLE = new Set([
 ]);
 
 /**
- * @typedef {object} Call
+ * @typedef {object} PendingCall
  * @property {any} client
  * @property {string[]} words
  * @property {Record<string, any>} options
@@ -45,7 +45,7 @@ const UNREACHABLE = new Set([
  * @property {number} most
  * @property {string[]} [flags]  of its own
  * @property {boolean} [runsCommand]  what follows `--` is a command
- * @property {(call: Call) => Promise<number | void>} run  resolves the exit status
+ * @property {(call: PendingCall) => Promise<number | void>} run  resolves the exit status
  */
 
 /** @type {{ title: string, commands: Record<string, Command> }[]} */
@@ -118,7 +118,7 @@ function openClient(options, complain) {
   const given = Object.values(flags).some((value) => value !== undefined);
   const variables = pipe !== undefined && given ? [] : [...SECRET_ENV.client];
   const found = require('./secret.js').resolveSecret(flags, { variables, complain });
-  const { PipeClient } = require('../client.js');
+  const { PipeClient } = require('../client/client.js');
   return new PipeClient(pipe, {
     ...(found === undefined ? {} : { secret: found }),
     ...(timeout === undefined ? {} : { timeout }),

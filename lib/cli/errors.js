@@ -3,7 +3,7 @@
  */
 'use strict';
 
-const { heldBy, placeOf } = require('../holders.js');
+const { heldBy, placeOf } = require('../client/holders.js');
 
 /** Something on the command line is wrong; the message says what to write instead. */
 class UsageError extends Error {

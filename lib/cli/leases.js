@@ -4,7 +4,7 @@
  */
 'use strict';
 
-const { DETACHED_TTL_MS } = require('../lease_ttl.js');
+const { DETACHED_TTL_MS } = require('../client/lease_ttl.js');
 const { workerFromEnv } = require('../options.js');
 const { quoteKey } = require('../error.js');
 const { UsageError, withHints } = require('./errors.js');

@@ -13,7 +13,7 @@
 'use strict';
 
 const { quoteKey } = require('../error.js');
-const { environment } = require('../flow.js');
+const { environment } = require('../client/flow.js');
 const { withHints } = require('./errors.js');
 
 const HINTS = {

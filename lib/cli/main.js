@@ -56,7 +56,7 @@ function startCommand(argv) {
   if (ours.includes('--help') || ours.includes('-h')) return void otherCommand('help', ['start']);
   const debug = ours.includes('--debug');
   try {
-    require('../runner.js').start(argv, { complain, fail });
+    require('./start.js').start(argv, { complain, fail });
   } catch (error) {
     fail(error, { status: START_FAILED, debug });
   }

@@ -25,7 +25,7 @@ const newClient = (options) => new PipeClient(pipe, { secret, workerId: 'life', 
 const settledClient = async () => (given.onPipes ? goOver(newClient()) : newClient());
 
 const LIVES = {
-  /** Calls are under way all the time. */
+  /** PendingCalls are under way all the time. */
   async calling() {
     const client = await settledClient();
     const again = () => client.incr(name, 1, TTL_MS).then(again);

@@ -49,9 +49,9 @@ const CALLS = {
     channel.connect();
     channel.close();
   },
-  keep: (channel) => channel.unkeep(channel.keep(ping, 10)),
-  'keep, wrong': (channel) => channel.keep(ping, 0),
-  keptAgo: (channel) => channel.keptAgo(1),
+  keep: (channel) => channel.stopRenewal(channel.startRenewal(ping, 10)),
+  'keep, wrong': (channel) => channel.startRenewal(ping, 0),
+  msSinceRenewal: (channel) => channel.msSinceRenewal(1),
   wakeSiblings: (channel) => channel.wakeSiblings(),
   properties: (channel) =>
     [channel.open, channel.siblings, channel.session, channel.unsent, channel.needed].concat(

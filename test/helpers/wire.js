@@ -1,5 +1,5 @@
 /**
- * The wire, by hand: frames as PROTOCOL.md tells, independent of lib/frame.js, and a raw connection.
+ * The wire, by hand: frames as PROTOCOL.md tells, independent of lib/client/frame.js, and a raw connection.
  */
 'use strict';
 

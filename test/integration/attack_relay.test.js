@@ -71,7 +71,7 @@ function startVictim(t, relay, options = {}) {
   return client;
 }
 
-/** Calls one after the other until one fails; resolves how many succeeded, and the error. */
+/** PendingCalls one after the other until one fails; resolves how many succeeded, and the error. */
 async function countUntilItFails(client) {
   for (let count = 0; ; count++) {
     try {

@@ -317,10 +317,10 @@ for (const secret of [null, SECRET]) {
     const client = connect(t, brokerPath, secret);
     const token = await takeLock(client, 'kept', LEASE_MS);
     const lost = await takeLock(client, 'not kept', LEASE_MS, 'another');
-    const id = client.channel.keep(renewFrame(token), 50);
+    const id = client.channel.startRenewal(renewFrame(token), 50);
     assert.ok(id > 0);
     block(BLOCK_MS);
-    assert.ok(client.channel.keptAgo(id) < LEASE_MS);
+    assert.ok(client.channel.msSinceRenewal(id) < LEASE_MS);
     // What was lost meanwhile is told first, without having been asked for.
     const frames = Buffer.concat([renewFrame(token, 1), renewFrame(lost, 2)]);
     const replies = await client.exchange(frames, 3);
@@ -333,8 +333,8 @@ for (const secret of [null, SECRET]) {
       ],
     );
     assert.equal(replies[0].body.toString(), 'another');
-    client.channel.unkeep(id);
-    assert.equal(client.channel.keptAgo(id), null);
+    client.channel.stopRenewal(id);
+    assert.equal(client.channel.msSinceRenewal(id), null);
   });
 }
 
@@ -343,18 +343,18 @@ test('what is kept ends with its connection', async (t) => {
   const client = connect(t, brokerPath);
   const { channel } = client;
   const frame = renewFrame(await takeLock(client, 'w', 60000));
-  const first = channel.keep(frame, 5);
-  const second = channel.keep(frame, 1000000);
+  const first = channel.startRenewal(frame, 5);
+  const second = channel.startRenewal(frame, 1000000);
   assert.notEqual(first, second);
-  assert.ok(channel.keptAgo(second) >= 0);
-  channel.unkeep(123456789);
+  assert.ok(channel.msSinceRenewal(second) >= 0);
+  channel.stopRenewal(123456789);
   channel.close();
-  assert.equal(channel.keptAgo(first), null);
-  assert.equal(channel.keptAgo(second), null);
-  assert.equal(channel.keep(frame, 5), 0, 'there is nothing to keep it on');
+  assert.equal(channel.msSinceRenewal(first), null);
+  assert.equal(channel.msSinceRenewal(second), null);
+  assert.equal(channel.startRenewal(frame, 5), 0, 'there is nothing to keep it on');
   assert.equal(channel.connect(), STATUS.ok);
-  assert.equal(channel.keptAgo(first), null);
-  assert.ok(channel.keep(frame, 5) > second);
+  assert.equal(channel.msSinceRenewal(first), null);
+  assert.ok(channel.startRenewal(frame, 5) > second);
 });
 
 test('only whole frames are kept, and only every so often', (t) => {
@@ -362,18 +362,18 @@ test('only whole frames are kept, and only every so often', (t) => {
   const { channel } = connect(t, brokerPath);
   const frame = renewFrame(1);
   const wrong = [
-    () => channel.keep(),
-    () => channel.keep('frame', 5),
-    () => channel.keep(null, 5),
-    () => channel.keep(Buffer.alloc(0), 5),
-    () => channel.keep(frame.subarray(1), 5),
-    () => channel.keep(Buffer.concat([frame, frame]), 5),
-    () => channel.keep(frame, 0),
-    () => channel.keep(frame, 1.5),
-    () => channel.keep(frame),
-    () => channel.unkeep(),
-    () => channel.unkeep(-1),
-    () => channel.keptAgo('1'),
+    () => channel.startRenewal(),
+    () => channel.startRenewal('frame', 5),
+    () => channel.startRenewal(null, 5),
+    () => channel.startRenewal(Buffer.alloc(0), 5),
+    () => channel.startRenewal(frame.subarray(1), 5),
+    () => channel.startRenewal(Buffer.concat([frame, frame]), 5),
+    () => channel.startRenewal(frame, 0),
+    () => channel.startRenewal(frame, 1.5),
+    () => channel.startRenewal(frame),
+    () => channel.stopRenewal(),
+    () => channel.stopRenewal(-1),
+    () => channel.msSinceRenewal('1'),
   ];
   for (const call of wrong) assert.throws(call, TypeError, String(call));
 });
@@ -449,7 +449,7 @@ test('what a callback throws is an uncaught exception', (t) => {
   assert.deepEqual(left, []);
 });
 
-// Those that are waited for are held by lib/connection.js: the addon would hold their realm for ever.
+// Those that are waited for are held by lib/client/connection.js: the addon would hold their realm for ever.
 test('a channel that nobody holds is collected, whatever it waits for', (t) => {
   const { status, stderr, left } = runScript(
     t,
@@ -567,7 +567,7 @@ const CHATTING = `
     const channel = new binding.Channel(path, secret, step);
     channel.connect();
     step();
-    for (let ms = 1; ms <= 20; ms++) channel.keep(kept, ms);
+    for (let ms = 1; ms <= 20; ms++) channel.startRenewal(kept, ms);
   }
   parentPort.postMessage(path);
 `;

@@ -13,7 +13,7 @@ const { ROOT, startPair } = require('../helpers/broker.js');
 const { requestFrame, takeReply } = require('../helpers/wire.js');
 const { Broker, PipeClient } = require('../..');
 const { load } = require('../../lib/binding.js');
-const frame = require('../../lib/frame.js');
+const frame = require('../../lib/client/frame.js');
 const options = require('../../lib/options.js');
 
 const binding = load();

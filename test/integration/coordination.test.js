@@ -16,7 +16,7 @@ const {
   withCode,
 } = require('../helpers/broker.js');
 const { startProgram } = require('../helpers/program.js');
-const { Asker } = require('../../lib/asker.js');
+const { Asker } = require('../../lib/client/client_core.js');
 
 const TTL = 60_000;
 

@@ -6,9 +6,9 @@ const assert = require('node:assert/strict');
 const test = require('node:test');
 
 const { dice } = require('../helpers/dice.js');
-const frame = require('../../lib/frame.js');
-const packed = require('../../lib/packed.js');
-const values = require('../../lib/values.js');
+const frame = require('../../lib/client/frame.js');
+const packed = require('../../lib/client/list_codec.js');
+const values = require('../../lib/client/values.js');
 
 const ROUNDS = 60;
 const BYTES = 4096;

@@ -1,5 +1,5 @@
 /**
- * The short path of get and set (lib/frame.js, putPlain), and the ring of pending calls: they may be
+ * The short path of get and set (lib/client/frame.js, putSimple), and the ring of pending calls: they may be
  * told from the general way by their speed alone.
  */
 'use strict';
@@ -10,20 +10,20 @@ const { SECRET, randomFrom, startBroker, startClient } = require('../helpers/bro
 const { startPair, startStranger } = require('../helpers/broker.js');
 const { Patience } = require('../helpers/patience.js');
 const { requestFrame } = require('../helpers/wire.js');
-const { Calls } = require('../../lib/calls.js');
-const frame = require('../../lib/frame.js');
+const { PendingCalls } = require('../../lib/client/pending_calls.js');
+const frame = require('../../lib/client/frame.js');
 
 const ID_MAX = 0x7fffffff;
-/** Less than a connection may lie unused and still count as used (STALE_MS in lib/connection.js). */
+/** Less than a connection may lie unused and still count as used (STALE_MS in lib/client/connection.js). */
 const IN_USE_MS = 40;
 const TTL = frame.FLAGS.ttl;
 /** Escaped in JSON, or not ASCII. */
 const SPECIAL = ['\0', '\n', '\x1f', '"', '\\', '\x80', 'é', 'Ł', '漢', '\ud83d\ude00', '\u2028'];
 
-function putPlain(key, ttl, text, isJson = false) {
+function putSimple(key, ttl, text, isJson = false) {
   const buffer = Buffer.alloc(5000);
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-  const end = frame.putPlain(buffer, view, 3, 77, 9, key, ttl, text, isJson);
+  const end = frame.putSimple(buffer, view, 3, 77, 9, key, ttl, text, isJson);
   const bound = 3 + frame.plainBound(key, text, isJson);
   assert.ok(end <= bound);
   assert.ok(buffer.subarray(bound).every((byte) => byte === 0));
@@ -54,9 +54,9 @@ test('the short form of a request is the one of PROTOCOL.md', () => {
         const value = text === undefined ? '' : JSON.stringify(text);
         const common = { action: 9, id: 77, key, value };
         const numbers = ttl === 0 ? {} : { flags: TTL, numbers: [ttl] };
-        assert.deepEqual(putPlain(key, ttl, text), requestFrame({ ...common, ...numbers }));
+        assert.deepEqual(putSimple(key, ttl, text), requestFrame({ ...common, ...numbers }));
         if (text === undefined) continue;
-        assert.deepEqual(putPlain(key, ttl, value, true), requestFrame({ ...common, ...numbers }));
+        assert.deepEqual(putSimple(key, ttl, value, true), requestFrame({ ...common, ...numbers }));
       }
     }
   }
@@ -65,14 +65,14 @@ test('the short form of a request is the one of PROTOCOL.md', () => {
 test('what JSON escapes, and what is not ASCII, has no short form', () => {
   for (const special of SPECIAL) {
     for (const text of textsWith(special)) {
-      assert.equal(putPlain('k', 0, text), null, JSON.stringify(text));
+      assert.equal(putSimple('k', 0, text), null, JSON.stringify(text));
       assert.equal(isPlainString(Buffer.from(`"${text}"`)), false, JSON.stringify(text));
       const value = JSON.stringify({ a: text });
       const frameOfIt = requestFrame({ action: 9, id: 77, key: 'k', value });
-      assert.deepEqual(putPlain('k', 0, value, true), frameOfIt);
+      assert.deepEqual(putSimple('k', 0, value, true), frameOfIt);
     }
   }
-  for (const key of ['é', 'aé', 'x'.repeat(41)]) assert.equal(putPlain(key, 0, undefined), null);
+  for (const key of ['é', 'aé', 'x'.repeat(41)]) assert.equal(putSimple(key, 0, undefined), null);
   for (const json of ['', '"', 'null', '"a', 'a"', '[""]']) {
     assert.equal(isPlainString(Buffer.from(json)), false, json);
   }
@@ -135,7 +135,7 @@ test('pending calls are found by their ids, whatever else waits', () => {
   const seed = 20260731;
   const random = randomFrom(seed);
   const session = { hasWatch: (id) => id === 5 };
-  const calls = new Calls();
+  const calls = new PendingCalls();
   const model = new Map();
   for (let i = 0; i < 50_000; i++) {
     const growing = Math.floor(i / 5_000) % 2 === 0;

@@ -20,8 +20,8 @@ const {
   withCode,
 } = require('../helpers/broker.js');
 const { patient } = require('../helpers/patience.js');
-const { LEASE_TTL } = require('../../lib/lease_ttl.js');
-const { Session } = require('../../lib/session.js');
+const { LEASE_TTL } = require('../../lib/client/lease_ttl.js');
+const { Session } = require('../../lib/client/holdings.js');
 const { Broker } = require('../..');
 
 const TTL = 60_000;

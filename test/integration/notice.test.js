@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
-const { notice } = require('../../lib/notice.js');
+const { notice } = require('../../lib/client/wait_notice.js');
 const { startPair, startStranger, until, untilWaiting, withCode } = require('../helpers/broker.js');
 const { dice } = require('../helpers/dice.js');
 

@@ -12,7 +12,7 @@ const {
   withCode,
 } = require('../helpers/broker.js');
 const { rawConnection } = require('../helpers/wire.js');
-const values = require('../../lib/values.js');
+const values = require('../../lib/client/values.js');
 
 const TTL = 60_000;
 
@@ -515,7 +515,7 @@ test('what another client stored and cannot be read rejects with invalid_value',
 
 test('nothing inflates beyond what its trailer says, or 64 MiB', () => {
   const bomb = zlib.gzipSync(Buffer.alloc(values.INFLATED_MAX_BYTES + 1));
-  const { gzip } = require('../../lib/frame.js').FLAGS;
+  const { gzip } = require('../../lib/client/frame.js').FLAGS;
   assert.throws(() => values.decode(bomb, 0, bomb.length, gzip), withCode('invalid_value'));
   for (const short of [Buffer.alloc(0), Buffer.from([0x1f, 0x8b, 8])]) {
     assert.throws(() => values.decode(short, 0, short.length, gzip), withCode('invalid_value'));

@@ -35,7 +35,7 @@ for (const secret of [null, SECRET]) {
     await assert.rejects(client.acquireLock('busy'), withCode('max_waiters'));
     await assert.rejects(client.acquireLock('busy', { waitMs: 0 }), withCode('lease_held'));
 
-    // Calls of others are answered all the time.
+    // PendingCalls of others are answered all the time.
     let gone = false;
     let answered = 0;
     const looking = (async () => {

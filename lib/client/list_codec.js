@@ -6,7 +6,7 @@
  */
 'use strict';
 
-const { endless } = require('./duration.js');
+const { endless } = require('../duration.js');
 const { FLAGS, getNumber, getU32, putU32 } = require('./frame.js');
 
 const LIST_ENTRY_HEADER_BYTES = 22;
@@ -35,14 +35,14 @@ const OVERFLOW = 5;
  * @typedef {{ key: string, ttl: number, version: number, size: number }} ListEntry
  * @typedef {{ key: string, token: number }} Loss
  * @typedef {{ key: string, kind: 'numbers' | 'semaphore' | 'pool' | 'value' }} NearKey
- * @typedef {import('./index').LeaseInfo} LeaseInfo
- * @typedef {import('./index').WatchEvent} WatchEvent
+ * @typedef {import('../index').LeaseInfo} LeaseInfo
+ * @typedef {import('../index').WatchEvent} WatchEvent
  *
  * @typedef {object} Obstacle
  * @property {number} place in the queue, from 1; 0: in none, or far back
  * @property {number} waiting how many wait
  * @property {number} holding how many hold, counted to a bound
- * @property {import('./index').Holder[]} holders the first of these
+ * @property {import('../index').Holder[]} holders the first of these
  */
 
 /**
@@ -213,7 +213,7 @@ function getNumbers(buffer, at, end) {
  * @param {Buffer} buffer
  * @param {number} at
  * @param {number} end
- * @returns {import('./index').Description | null | undefined} undefined: it is malformed
+ * @returns {import('../index').Description | null | undefined} undefined: it is malformed
  */
 function getDescription(buffer, at, end) {
   if (at === end) return null;

@@ -1,17 +1,17 @@
 /** The requests of PipeClient about leases, pools and locks. */
 'use strict';
 
-const { CALL_OPTIONS } = require('./asker.js');
-const { now } = require('./binding.js');
-const check = require('./check.js');
-const { inContext } = require('./error.js');
+const { CALL_OPTIONS } = require('./client_core.js');
+const { now } = require('../binding.js');
+const check = require('./validate.js');
+const { inContext } = require('../error.js');
 const { FLAGS } = require('./frame.js');
 const { inFlow } = require('./flow.js');
 const { Lease, whileHeld } = require('./lease.js');
 const { LEASE_TTL } = require('./lease_ttl.js');
 /** @typedef {import('./lease').LeasePart} LeasePart */
-const { checkNames } = require('./options.js');
-const packed = require('./packed.js');
+const { checkNames } = require('../options.js');
+const packed = require('./list_codec.js');
 const values = require('./values.js');
 
 const LEASE_OPTIONS = [
@@ -39,9 +39,9 @@ const PERMITS_MAX = 1_000_000;
 const SOON_CLOSED_MS = 500;
 
 /**
- * @typedef {import('./asker').Asker} Asker
- * @typedef {import('./call').Call} Call
- * @typedef {import('./call').Decode} Decode
+ * @typedef {import('./client_core').ClientCore} ClientCore
+ * @typedef {import('./pending_call').PendingCall} PendingCall
+ * @typedef {import('./pending_call').Decode} Decode
  * @typedef {import('./frame').Reply} Reply
  * @typedef {import('./frame').Request} Request
  */
@@ -106,13 +106,13 @@ function leaseOptions(workerId, ttl, options) {
 
 /**
  * A lease without a handle: it is known by its worker.
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} key
  * @param {[unknown, unknown, unknown]} rest
  * @param {boolean} sync
  * @returns {any} a promise, unless sync
  */
-function lease(asker, key, rest, sync) {
+function lease(core, key, rest, sync) {
   const operation = sync ? 'leaseSync' : 'lease';
   /** @type {(token: number) => void} */
   let remember = () => {};
@@ -125,16 +125,16 @@ function lease(asker, key, rest, sync) {
   const fill = (
     /** @type {Request} */ request,
     /** @type {any} */ given,
-    /** @type {Call} */ call,
+    /** @type {PendingCall} */ call,
   ) => {
     if (given?.detached) {
-      putAsk(asker, request, call, given, 0);
+      putAsk(core, request, call, given, 0);
       request.flags |= FLAGS.detached;
       return;
     }
     const isKept = !isGiven(given?.ttl);
-    putAsk(asker, request, call, isKept ? { ...given, ttl: LEASE_TTL.ms } : given, 0);
-    const { session } = asker.connection();
+    putAsk(core, request, call, isKept ? { ...given, ttl: LEASE_TTL.ms } : given, 0);
+    const { session } = core.connection();
     const grant = { workerId: request.worker, key: request.key };
     remember = (token) => session.addGrant(token, grant, isKept);
   };
@@ -142,10 +142,10 @@ function lease(asker, key, rest, sync) {
     const options = leaseOptions(...rest);
     if (!sync) {
       const ask = (/** @type {any} */ given) =>
-        asker.ask('lease', key, decode, given, LEASE_OPTIONS, fill);
-      return ask(options).catch((error) => askAgain(asker, error, options, ask));
+        core.ask('lease', key, decode, given, LEASE_OPTIONS, fill);
+      return ask(options).catch((error) => askAgain(core, error, options, ask));
     }
-    return asker.askSync(operation, key, decode, options, LEASE_SYNC_OPTIONS, fill, 'lease');
+    return core.askSync(operation, key, decode, options, LEASE_SYNC_OPTIONS, fill, 'lease');
   } catch (error) {
     const shown = inContext(error, operation, typeof key === 'string' ? key : undefined);
     if (sync) throw shown;
@@ -157,23 +157,23 @@ function lease(asker, key, rest, sync) {
  * What is held by another copy of this module, in which no code can use it any more, is free soon
  * (connection.js): then it is asked for once more. The native code closes what was collected from the
  * event loop, so that a wait sees it; once it is closed, the broker has only to learn that.
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {any} error of the first time
  * @param {any} options
  * @param {(options: any) => Promise<any>} ask
  * @returns {Promise<any>}
  */
-async function askAgain(asker, error, options, ask) {
+async function askAgain(core, error, options, ask) {
   if (error?.code !== 'lease_held' || error.key === undefined) throw error;
-  const connection = asker.connection();
+  const connection = core.connection();
   const { siblings } = connection;
-  if (!(await isCollected(connection, error.key, asker.options.timeout))) throw error;
+  if (!(await isCollected(connection, error.key, core.options.timeout))) throw error;
   try {
     return await ask({ ...options, waitMs: SOON_CLOSED_MS });
   } catch {
     if (connection.siblings >= siblings) throw error;
   }
-  return ask({ ...options, waitMs: asker.options.timeout }).catch(() => {
+  return ask({ ...options, waitMs: core.options.timeout }).catch(() => {
     throw error;
   });
 }
@@ -198,25 +198,25 @@ async function isCollected(connection, key, timeout) {
 
 /**
  * What all requests for something have in common.
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {Request} request
- * @param {Call} call
+ * @param {PendingCall} call
  * @param {any} given
  * @param {number} waitMs when the options don't say
  */
-function putAsk(asker, request, call, given, waitMs) {
-  const connection = asker.connection();
-  asker.putWorker(request, call, given.workerId);
+function putAsk(core, request, call, given, waitMs) {
+  const connection = core.connection();
+  core.putWorker(request, call, given.workerId);
   if (isGiven(given.ttl)) {
     request.ttl = check.checkedTtl(given.ttl);
     request.flags |= FLAGS.ttl;
   }
   // There is always a free number.
   const isNumbered = request.action === connection.actions.number;
-  asker.putWait(request, call, 'waitMs', given.waitMs ?? waitMs);
+  core.putWait(request, call, 'waitMs', given.waitMs ?? waitMs);
   if (isNumbered) request.flags &= ~FLAGS.wait;
-  else asker.putFlow(request, given.held);
-  call.patient().undo = (reply) => {
+  else core.putFlow(request, given.held);
+  call.waitState().undo = (reply) => {
     // The renewal of a lease that somebody has been given before stays.
     if (!connection.session.hasGrant(reply.fence)) connection.giveBack(reply.fence, call.timeout);
   };
@@ -227,7 +227,7 @@ const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: NUMBER_OPT
 
 /**
  * A lease with a handle.
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} operation
  * @param {string} key
  * @param {any} options
@@ -235,15 +235,15 @@ const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: NUMBER_OPT
  * @param {readonly number[]} [held] tokens of what is held for the same
  * @returns {Promise<Lease>}
  */
-function acquire(asker, operation, key, options, action, held = []) {
+function acquire(core, operation, key, options, action, held = []) {
   let ttl = LEASE_TTL.ms;
   let several = false;
-  /** @type {Call} */
+  /** @type {PendingCall} */
   let asked;
   /** @type {Decode} */
   const decode = (buffer, reply) =>
     new Lease(connection, {
-      owner: asker,
+      owner: core,
       operation,
       key,
       fullKey: String(asked.key),
@@ -253,20 +253,20 @@ function acquire(asker, operation, key, options, action, held = []) {
       stored: storedOf(buffer, reply, several),
       token: reply.fence,
       ttl,
-      timeout: asker.options.timeout,
+      timeout: core.options.timeout,
     });
   /** @type {import('./connection').Connection} */
   let connection;
   const fill = (
     /** @type {Request} */ request,
     /** @type {any} */ given,
-    /** @type {Call} */ call,
+    /** @type {PendingCall} */ call,
   ) => {
     asked = call;
-    connection = asker.connection();
+    connection = core.connection();
     const wanted = { ...given, ttl: given?.ttl ?? LEASE_TTL.ms, held };
     if (isNumber(given?.kind)) request.action = connection.actions.number;
-    putAsk(asker, request, call, wanted, Infinity);
+    putAsk(core, request, call, wanted, Infinity);
     ttl = request.ttl;
     several = isGiven(given?.count);
     if (several) {
@@ -275,11 +275,11 @@ function acquire(asker, operation, key, options, action, held = []) {
     }
     if (action === 'lock') request.flags |= FLAGS.fresh;
     if (isShared(given?.mode)) request.flags |= FLAGS.shared;
-    call.patient().owner = asker;
+    call.waitState().owner = core;
   };
   const ask = (/** @type {any} */ given) =>
-    asker.ask(operation, key, decode, given, KNOWN[action], fill, action);
-  return ask(options).catch((error) => askAgain(asker, error, options, ask));
+    core.ask(operation, key, decode, given, KNOWN[action], fill, action);
+  return ask(options).catch((error) => askAgain(core, error, options, ask));
 }
 
 /** @param {unknown} kind */
@@ -310,27 +310,27 @@ function optionsAndFunction(operation, options, fn) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} key
  * @param {unknown} options
  * @param {unknown} fn
  */
-async function withLease(asker, key, options, fn) {
+async function withLease(core, key, options, fn) {
   const given = inOperation('withLease', key, () => optionsAndFunction('withLease', options, fn));
-  const held = await acquire(asker, 'withLease', key, given.options, 'acquire');
-  return whileHeld(held, () => inFlow(asker.pipe, held.token, () => given.run(held.value, held)));
+  const held = await acquire(core, 'withLease', key, given.options, 'acquire');
+  return whileHeld(held, () => inFlow(core.pipe, held.token, () => given.run(held.value, held)));
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} name
  * @param {unknown} options
  * @param {unknown} fn
  */
-async function lock(asker, name, options, fn) {
+async function lock(core, name, options, fn) {
   const given = inOperation('lock', name, () => optionsAndFunction('lock', options, fn));
-  const held = await acquire(asker, 'lock', name, given.options, 'lock');
-  return whileHeld(held, () => inFlow(asker.pipe, held.token, () => given.run(held)));
+  const held = await acquire(core, 'lock', name, given.options, 'lock');
+  return whileHeld(held, () => inFlow(core.pipe, held.token, () => given.run(held)));
 }
 
 /**
@@ -351,12 +351,12 @@ function inOperation(operation, key, check_) {
 /**
  * In the order of their keys, whoever asks: so of workers that want the same, none waits for one that
  * waits for it. Several of one key are one grant.
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {readonly string[]} keys
  * @param {any} options
  * @returns {Promise<(Lease | LeasePart)[]>}
  */
-async function acquireAll(asker, keys, options = {}) {
+async function acquireAll(core, keys, options = {}) {
   const waitMs = inOperation('acquireAll', undefined, () => checkedAll(keys, options));
   const until = now() + waitMs;
   /** @type {Map<string, Lease>} */
@@ -366,7 +366,7 @@ async function acquireAll(asker, keys, options = {}) {
       const leftMs = waitMs === 0 ? 0 : Math.max(1, until - now());
       const wanted = { ...options, waitMs: leftMs, count: count > 1 ? count : undefined };
       const held = [...taken.values()].map(({ token }) => token);
-      taken.set(key, await acquire(asker, 'acquireAll', key, wanted, 'acquire', held));
+      taken.set(key, await acquire(core, 'acquireAll', key, wanted, 'acquire', held));
     }
     for (const held of taken.values()) if (held.lost) throw Lease.lossOf(held);
   } catch (error) {
@@ -433,15 +433,15 @@ function together(keys, taken) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {unknown} workerId
  * @param {any} options
- * @returns {Promise<{ renewed: number, lost: import('./packed').Loss[] }>}
+ * @returns {Promise<{ renewed: number, lost: import('./list_codec').Loss[] }>}
  */
-function renew(asker, workerId, options) {
+function renew(core, workerId, options) {
   const isOptions = typeof workerId === 'object' && workerId !== null && options === undefined;
   const given = isOptions ? workerId : options;
-  /** @type {() => import('./packed').Loss[]} */
+  /** @type {() => import('./list_codec').Loss[]} */
   let takeEarlier = () => [];
   let onRenewed = () => {};
   /** @type {Decode} */
@@ -450,14 +450,14 @@ function renew(asker, workerId, options) {
     const losses = packed.getLosses(buffer, reply.bodyAt, reply.bodyEnd);
     if (losses === null) throw check.refusal('version_mismatch');
     const lost = [...takeEarlier(), ...losses].map(({ key, token }) => ({
-      key: asker.ownKey(key),
+      key: core.ownKey(key),
       token,
     }));
     return { renewed: reply.count, lost };
   };
-  return asker.ask('renew', undefined, decode, given, RENEW_OPTIONS, (request, chosen, call) => {
-    asker.putWorker(request, call, isOptions ? undefined : workerId);
-    if (isGiven(chosen?.key)) call.key = request.key = asker.fullKey(chosen.key);
+  return core.ask('renew', undefined, decode, given, RENEW_OPTIONS, (request, chosen, call) => {
+    core.putWorker(request, call, isOptions ? undefined : workerId);
+    if (isGiven(chosen?.key)) call.key = request.key = core.fullKey(chosen.key);
     if (isGiven(chosen?.ttl)) {
       request.ttl = check.checkedTtl(chosen.ttl);
       request.flags |= FLAGS.ttl;
@@ -466,7 +466,7 @@ function renew(asker, workerId, options) {
       request.flags |= FLAGS.detached;
       return;
     }
-    const { session } = asker.connection();
+    const { session } = core.connection();
     const { worker, key } = request;
     takeEarlier = () => session.takeLosses(worker, key);
     if (isGiven(chosen?.ttl)) onRenewed = () => session.limited(worker, key);
@@ -474,35 +474,35 @@ function renew(asker, workerId, options) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {unknown} workerId
  * @param {unknown} key
  * @param {any} options
  * @returns {Promise<boolean>}
  */
-function release(asker, workerId, key, options) {
+function release(core, workerId, key, options) {
   let onReleased = () => {};
   /** @type {Decode} */
   const decode = (_buffer, reply) => {
     if (reply.count > 0) onReleased();
     return reply.count > 0;
   };
-  return asker.ask(
+  return core.ask(
     'release',
     undefined,
     decode,
     options,
     RELEASE_OPTIONS,
     (request, given, call) => {
-      if (isGiven(key)) call.key = request.key = asker.fullKey(key);
-      putHolder(asker, request, call, workerId, given?.force === true);
+      if (isGiven(key)) call.key = request.key = core.fullKey(key);
+      putHolder(core, request, call, workerId, given?.force === true);
       if (given?.force) request.flags |= FLAGS.force;
       if (given?.discard) request.flags |= FLAGS.discard;
       if (given?.detached) {
         request.flags |= FLAGS.detached;
         return;
       }
-      const { session } = asker.connection();
+      const { session } = core.connection();
       onReleased = () => session.released(request.worker, request.key);
     },
   );
@@ -510,14 +510,14 @@ function release(asker, workerId, key, options) {
 
 /**
  * By force, and without a worker id, it is whoever holds the key.
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {Request} request
- * @param {Call} call
+ * @param {PendingCall} call
  * @param {unknown} workerId
  * @param {boolean} force
  */
-function putHolder(asker, request, call, workerId, force) {
-  if (!force || isGiven(workerId)) return asker.putWorker(request, call, workerId);
+function putHolder(core, request, call, workerId, force) {
+  if (!force || isGiven(workerId)) return core.putWorker(request, call, workerId);
   if (request.key !== '') return undefined;
   const message = 'With force, it takes a worker id or a key: whose leases are to end?';
   throw check.refusal('worker_required', message);
@@ -534,32 +534,32 @@ function putDefining(request, given) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} key
  * @param {unknown} options
- * @returns {Promise<import('./index').Description | null>}
+ * @returns {Promise<import('../index').Description | null>}
  */
-function describe(asker, key, options) {
+function describe(core, key, options) {
   /** @type {Decode} */
   const decode = (buffer, reply) => {
     const description = packed.getDescription(buffer, reply.bodyAt, reply.bodyEnd);
     if (description === undefined) throw check.refusal('version_mismatch');
     return description;
   };
-  return asker.ask('describe', key, decode, options);
+  return core.ask('describe', key, decode, options);
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {'pool' | 'poolAdd'} operation
  * @param {string} key
  * @param {unknown} elements
  * @param {unknown} options
  * @param {Decode} decode
  */
-function pool(asker, operation, key, elements, options, decode) {
+function pool(core, operation, key, elements, options, decode) {
   const known = operation === 'pool' ? DEFINE_OPTIONS : CALL_OPTIONS;
-  return asker.ask(operation, key, decode, options, known, (request, given) => {
+  return core.ask(operation, key, decode, options, known, (request, given) => {
     putDefining(request, given);
     if (!Array.isArray(elements)) {
       throw check.refusal('invalid_value', `${operation}() takes an array of the elements.`);
@@ -569,14 +569,14 @@ function pool(asker, operation, key, elements, options, decode) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} key
  * @param {unknown} n
  * @param {unknown} options
  * @param {Decode} decode
  */
-function limit(asker, key, n, options, decode) {
-  return asker.ask('limit', key, decode, options, DEFINE_OPTIONS, (request, given) => {
+function limit(core, key, n, options, decode) {
+  return core.ask('limit', key, decode, options, DEFINE_OPTIONS, (request, given) => {
     putDefining(request, given);
     request.count = check.checkedNumber('n', n, 1, PERMITS_MAX);
     request.flags |= FLAGS.count;
@@ -584,14 +584,14 @@ function limit(asker, key, n, options, decode) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} key
  * @param {unknown} element
  * @param {unknown} options
  * @param {Decode} decode
  */
-function discard(asker, key, element, options, decode) {
-  return asker.ask('discard', key, decode, options, CALL_OPTIONS, (request) => {
+function discard(core, key, element, options, decode) {
+  return core.ask('discard', key, decode, options, CALL_OPTIONS, (request) => {
     const encoded = values.encode(element);
     request.text = encoded.text;
     request.bytes = encoded.bytes;
@@ -600,21 +600,21 @@ function discard(asker, key, element, options, decode) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} prefix
  * @param {unknown} options
- * @returns {Promise<import('./packed').LeaseInfo[]>}
+ * @returns {Promise<import('./list_codec').LeaseInfo[]>}
  */
-function leases(asker, prefix, options) {
+function leases(core, prefix, options) {
   /** @type {Decode} */
   const decode = (buffer, reply) => {
     const lines = packed.getLeases(buffer, reply.bodyAt, reply.bodyEnd, Date.now());
     if (lines === null) throw check.refusal('version_mismatch');
-    for (const line of lines) line.key = asker.ownKey(line.key);
+    for (const line of lines) line.key = core.ownKey(line.key);
     return lines;
   };
-  return asker.ask('leases', undefined, decode, options, CALL_OPTIONS, (request) => {
-    request.key = asker.fullPrefix(prefix);
+  return core.ask('leases', undefined, decode, options, CALL_OPTIONS, (request) => {
+    request.key = core.fullPrefix(prefix);
   });
 }
 

@@ -12,7 +12,7 @@
 /** Of the engine itself, whatever stands in for Promise. */
 const settled = (async () => {})();
 
-/** Turns in a row before the event loop has its share, at most, and how soon it may. */
+/** FlushScheduler in a row before the event loop has its share, at most, and how soon it may. */
 const TURNS_IN_A_ROW = 64;
 const TURNS_BEFORE_CLOCK = 8;
 const TURNS_MAX_MS = 1;
@@ -23,14 +23,14 @@ const QUIET_HOPS = 2;
 const HOPS_MAX = 64;
 
 /**
- * Calls from a microtask: what is under way is over by then.
+ * PendingCalls from a microtask: what is under way is over by then.
  * @param {() => void} fn that does not throw
  */
 function afterwards(fn) {
   settled.then(fn);
 }
 
-class Turns {
+class FlushScheduler {
   /** One is coming. */
   due = false;
   #count = 0;
@@ -96,4 +96,4 @@ class Turns {
   }
 }
 
-module.exports = { Turns, afterwards };
+module.exports = { FlushScheduler, afterwards };

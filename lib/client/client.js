@@ -1,39 +1,39 @@
 /**
  * PipeClient: arguments to requests, replies to values. Everything that can be wrong with an
- * argument is found on the way (lib/asker.js), and rejects; no method throws before it returns its
+ * argument is found on the way (lib/client/client_core.js), and rejects; no method throws before it returns its
  * promise, except `watch`, which returns none, and the ones that end in Sync.
  */
 'use strict';
 
-const { Asker, CALL_OPTIONS } = require('./asker.js');
-const { now } = require('./binding.js');
-const { checkedNumber, refusal } = require('./check.js');
-const coordination = require('./coordination.js');
-const { SHORT_TTL_MS, endless, warnOfShortTtl } = require('./duration.js');
-const { BrokerError } = require('./error.js');
+const { ClientCore, CALL_OPTIONS } = require('./client_core.js');
+const { now } = require('../binding.js');
+const { checkedNumber, refusal } = require('./validate.js');
+const coordination = require('./coordination_requests.js');
+const { SHORT_TTL_MS, endless, warnOfShortTtl } = require('../duration.js');
+const { BrokerError } = require('../error.js');
 const { FLAGS } = require('./frame.js');
-const leasing = require('./leasing.js');
-const { getEntries } = require('./packed.js');
+const leasing = require('./lease_requests.js');
+const { getEntries } = require('./list_codec.js');
 const values = require('./values.js');
 const { Watch } = require('./watch.js');
 
 /**
- * @typedef {import('./call').Decode} Decode
- * @typedef {import('./index').AcquireOptions} AcquireOptions
- * @typedef {import('./index').CallOptions} CallOptions
- * @typedef {import('./index').DefineOptions} DefineOptions
- * @typedef {import('./index').GetOptions} GetOptions
- * @typedef {import('./index').GetOrSetOptions} GetOrSetOptions
- * @typedef {import('./index').IncrOptions} IncrOptions
- * @typedef {import('./index').LeaseOptions} LeaseOptions
- * @typedef {import('./index').LockOptions} LockOptions
- * @typedef {import('./index').NumberOptions} NumberOptions
- * @typedef {import('./index').ReleaseOptions} ReleaseOptions
- * @typedef {import('./index').RenewOptions} RenewOptions
- * @typedef {import('./index').SetOptions} SetOptions
- * @typedef {import('./index').ThrottleOptions} ThrottleOptions
- * @typedef {import('./index').WaitForOptions} WaitForOptions
- * @typedef {import('./index').WaitOptions} WaitOptions
+ * @typedef {import('./pending_call').Decode} Decode
+ * @typedef {import('../index').AcquireOptions} AcquireOptions
+ * @typedef {import('../index').CallOptions} CallOptions
+ * @typedef {import('../index').DefineOptions} DefineOptions
+ * @typedef {import('../index').GetOptions} GetOptions
+ * @typedef {import('../index').GetOrSetOptions} GetOrSetOptions
+ * @typedef {import('../index').IncrOptions} IncrOptions
+ * @typedef {import('../index').LeaseOptions} LeaseOptions
+ * @typedef {import('../index').LockOptions} LockOptions
+ * @typedef {import('../index').NumberOptions} NumberOptions
+ * @typedef {import('../index').ReleaseOptions} ReleaseOptions
+ * @typedef {import('../index').RenewOptions} RenewOptions
+ * @typedef {import('../index').SetOptions} SetOptions
+ * @typedef {import('../index').ThrottleOptions} ThrottleOptions
+ * @typedef {import('../index').WaitForOptions} WaitForOptions
+ * @typedef {import('../index').WaitOptions} WaitOptions
  */
 
 const GET_OPTIONS = ['timeout', 'default'];
@@ -45,7 +45,7 @@ const decodeValue = (buffer, reply) =>
   values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags, reply.plain);
 /**
  * With an answer of the caller's own for a missing key, the broker need not look for why it is missing.
- * @type {import('./asker').Fill}
+ * @type {import('./client_core').Fill}
  */
 const fillGet = (request, _given, call) => {
   if (call.missing !== null) request.flags |= FLAGS.ifAbsent;
@@ -89,22 +89,22 @@ const decodeStats = decodeReport(Number.isFinite);
 const decodeHealth = decodeReport(() => true);
 
 class PipeClient {
-  /** @type {Asker} */
-  #asker;
+  /** @type {ClientCore} */
+  #core;
 
   /**
    * @param {string | null} [pipe]
    * @param {object} [options]
    */
   constructor(pipe, options = {}) {
-    // A namespace has the asker of its own that it was made for.
+    // A namespace has the core of its own that it was made for.
     const given = /** @type {unknown} */ (pipe);
     const own = /** @type {Record<string, unknown>} */ (options);
-    this.#asker = given instanceof Asker ? given : new Asker(given, own);
+    this.#core = given instanceof ClientCore ? given : new ClientCore(given, own);
   }
 
   get pipe() {
-    return this.#asker.pipe;
+    return this.#core.pipe;
   }
 
   /**
@@ -113,10 +113,10 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   get(key, options) {
-    const asker = this.#asker;
+    const core = this.#core;
     const asked =
-      options === undefined ? asker.askPlain('get', key, 0, undefined, decodeValue) : null;
-    return asked ?? asker.ask('get', key, decodeValue, options, GET_OPTIONS, fillGet);
+      options === undefined ? core.tryFast('get', key, 0, undefined, decodeValue) : null;
+    return asked ?? core.ask('get', key, decodeValue, options, GET_OPTIONS, fillGet);
   }
 
   /**
@@ -126,7 +126,7 @@ class PipeClient {
    * @returns {any}
    */
   getSync(key, options) {
-    return this.#asker.askSync('getSync', key, decodeValue, options, GET_OPTIONS, fillGet, 'get');
+    return this.#core.askSync('getSync', key, decodeValue, options, GET_OPTIONS, fillGet, 'get');
   }
 
   /**
@@ -135,7 +135,7 @@ class PipeClient {
    * @returns {Promise<{ value: any, version: number, ttl: number }>}
    */
   getEntry(key, options) {
-    return this.#asker.ask('getEntry', key, decodeEntry, options);
+    return this.#core.ask('getEntry', key, decodeEntry, options);
   }
 
   /**
@@ -146,17 +146,17 @@ class PipeClient {
    * @returns {Promise<true>}
    */
   set(key, value, ttl, options) {
-    const asker = this.#asker;
+    const core = this.#core;
     if (options === undefined && value !== undefined && ttl !== 0) {
-      const asked = asker.askPlain('set', key, ttl ?? undefined, value, decodeTrue);
+      const asked = core.tryFast('set', key, ttl ?? undefined, value, decodeTrue);
       if (asked !== null) {
         if (/** @type {number} */ (ttl) < SHORT_TTL_MS) warnOfShortTtl('set', ttl);
         return asked;
       }
     }
-    return asker.ask('set', key, decodeTrue, [ttl, options], SET_OPTIONS, (request, given) => {
-      asker.putValue(request, value);
-      asker.putTtl(request, given.ttl);
+    return core.ask('set', key, decodeTrue, [ttl, options], SET_OPTIONS, (request, given) => {
+      core.putValue(request, value);
+      core.putTtl(request, given.ttl);
       warnOfShortTtl('set', given.ttl);
       if (given.ifAbsent) request.flags |= FLAGS.ifAbsent;
       if (given.ifVersion !== undefined) {
@@ -176,7 +176,7 @@ class PipeClient {
    * @returns {Promise<boolean>}
    */
   del(key, options) {
-    return this.#asker.ask('del', key, decodeBoolean, options);
+    return this.#core.ask('del', key, decodeBoolean, options);
   }
 
   /**
@@ -185,7 +185,7 @@ class PipeClient {
    * @returns {Promise<boolean>}
    */
   has(key, options) {
-    return this.#asker.ask('has', key, decodeBoolean, options);
+    return this.#core.ask('has', key, decodeBoolean, options);
   }
 
   /**
@@ -194,7 +194,7 @@ class PipeClient {
    * @returns {Promise<number>}
    */
   ttl(key, options) {
-    return this.#asker.ask('ttl', key, decodeTtl, options);
+    return this.#core.ask('ttl', key, decodeTtl, options);
   }
 
   /**
@@ -205,7 +205,7 @@ class PipeClient {
    * @returns {Promise<number>}
    */
   incr(key, by = 1, ttl, options) {
-    return this.#asker.ask(
+    return this.#core.ask(
       'incr',
       key,
       decodeCount,
@@ -214,7 +214,7 @@ class PipeClient {
       (request, given) => {
         request.count = checkedNumber('by', by, -Infinity);
         request.flags |= FLAGS.count;
-        this.#asker.putTtl(request, given.ttl);
+        this.#core.putTtl(request, given.ttl);
         warnOfShortTtl('incr', given.ttl);
       },
     );
@@ -223,19 +223,19 @@ class PipeClient {
   /**
    * @param {string} [prefix]
    * @param {CallOptions} [options]
-   * @returns {Promise<import('./packed').ListEntry[]>}
+   * @returns {Promise<import('./list_codec').ListEntry[]>}
    */
   list(prefix = '', options) {
-    const asker = this.#asker;
+    const core = this.#core;
     /** @type {Decode} */
     const decodeList = (buffer, reply) => {
       const entries = getEntries(buffer, reply.bodyAt, reply.bodyEnd);
       if (entries === null) throw refusal('version_mismatch');
-      for (const entry of entries) entry.key = asker.ownKey(entry.key);
+      for (const entry of entries) entry.key = core.ownKey(entry.key);
       return entries;
     };
-    return asker.ask('list', undefined, decodeList, options, CALL_OPTIONS, (request) => {
-      request.key = asker.fullPrefix(prefix);
+    return core.ask('list', undefined, decodeList, options, CALL_OPTIONS, (request) => {
+      request.key = core.fullPrefix(prefix);
     });
   }
 
@@ -247,7 +247,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   lease(key, workerId, ttl, options) {
-    return leasing.lease(this.#asker, key, [workerId, ttl, options], false);
+    return leasing.lease(this.#core, key, [workerId, ttl, options], false);
   }
 
   /**
@@ -259,16 +259,16 @@ class PipeClient {
    * @returns {any}
    */
   leaseSync(key, workerId, ttl, options) {
-    return leasing.lease(this.#asker, key, [workerId, ttl, options], true);
+    return leasing.lease(this.#core, key, [workerId, ttl, options], true);
   }
 
   /**
    * @param {string | RenewOptions | null} [workerId]
    * @param {RenewOptions} [options]
-   * @returns {Promise<{ renewed: number, lost: import('./packed').Loss[] }>}
+   * @returns {Promise<{ renewed: number, lost: import('./list_codec').Loss[] }>}
    */
   renew(workerId, options) {
-    return leasing.renew(this.#asker, workerId, options);
+    return leasing.renew(this.#core, workerId, options);
   }
 
   /**
@@ -278,7 +278,7 @@ class PipeClient {
    * @returns {Promise<boolean>}
    */
   release(workerId, key, options) {
-    return leasing.release(this.#asker, workerId, key, options);
+    return leasing.release(this.#core, workerId, key, options);
   }
 
   /**
@@ -287,7 +287,7 @@ class PipeClient {
    * @returns {Promise<import('./lease').Lease>}
    */
   acquire(key, options) {
-    return leasing.acquire(this.#asker, 'acquire', key, options, 'acquire');
+    return leasing.acquire(this.#core, 'acquire', key, options, 'acquire');
   }
 
   /**
@@ -296,7 +296,7 @@ class PipeClient {
    * @returns {Promise<import('./lease').Lease>}
    */
   number(key, options) {
-    return leasing.acquire(this.#asker, 'number', key, options, 'number');
+    return leasing.acquire(this.#core, 'number', key, options, 'number');
   }
 
   /**
@@ -306,7 +306,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   withLease(key, options, fn) {
-    return leasing.withLease(this.#asker, key, options, fn);
+    return leasing.withLease(this.#core, key, options, fn);
   }
 
   /**
@@ -316,7 +316,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   lock(name, options, fn) {
-    return leasing.lock(this.#asker, name, options, fn);
+    return leasing.lock(this.#core, name, options, fn);
   }
 
   /**
@@ -325,7 +325,7 @@ class PipeClient {
    * @returns {Promise<import('./lease').Lease>}
    */
   acquireLock(name, options) {
-    return leasing.acquire(this.#asker, 'acquireLock', name, options, 'lock');
+    return leasing.acquire(this.#core, 'acquireLock', name, options, 'lock');
   }
 
   /**
@@ -334,7 +334,7 @@ class PipeClient {
    * @returns {Promise<(import('./lease').Lease | import('./lease').LeasePart)[]>}
    */
   acquireAll(keys, options) {
-    return leasing.acquireAll(this.#asker, keys, options);
+    return leasing.acquireAll(this.#core, keys, options);
   }
 
   /**
@@ -344,7 +344,7 @@ class PipeClient {
    * @returns {Promise<boolean>}
    */
   pool(key, elements, options) {
-    return leasing.pool(this.#asker, 'pool', key, elements, options, decodeBoolean);
+    return leasing.pool(this.#core, 'pool', key, elements, options, decodeBoolean);
   }
 
   /**
@@ -354,7 +354,7 @@ class PipeClient {
    * @returns {Promise<number>}
    */
   poolAdd(key, elements, options) {
-    return leasing.pool(this.#asker, 'poolAdd', key, elements, options, decodeCount);
+    return leasing.pool(this.#core, 'poolAdd', key, elements, options, decodeCount);
   }
 
   /**
@@ -364,7 +364,7 @@ class PipeClient {
    * @returns {Promise<boolean>}
    */
   limit(key, n, options) {
-    return leasing.limit(this.#asker, key, n, options, decodeBoolean);
+    return leasing.limit(this.#core, key, n, options, decodeBoolean);
   }
 
   /**
@@ -374,7 +374,7 @@ class PipeClient {
    * @returns {Promise<true>}
    */
   discard(key, element, options) {
-    return leasing.discard(this.#asker, key, element, options, decodeTrue);
+    return leasing.discard(this.#core, key, element, options, decodeTrue);
   }
 
   /**
@@ -383,28 +383,28 @@ class PipeClient {
    * @returns {Promise<{ cleared: number, held: number }>}
    */
   clear(prefix = '', options) {
-    const asker = this.#asker;
-    return asker.ask('clear', undefined, decodeCleared, options, CALL_OPTIONS, (request) => {
-      request.key = asker.fullPrefix(prefix);
+    const core = this.#core;
+    return core.ask('clear', undefined, decodeCleared, options, CALL_OPTIONS, (request) => {
+      request.key = core.fullPrefix(prefix);
     });
   }
 
   /**
    * @param {string} key
    * @param {CallOptions} [options]
-   * @returns {Promise<import('./index').Description | null>}
+   * @returns {Promise<import('../index').Description | null>}
    */
   describe(key, options) {
-    return leasing.describe(this.#asker, key, options);
+    return leasing.describe(this.#core, key, options);
   }
 
   /**
    * @param {string} [prefix]
    * @param {CallOptions} [options]
-   * @returns {Promise<import('./packed').LeaseInfo[]>}
+   * @returns {Promise<import('./list_codec').LeaseInfo[]>}
    */
   leases(prefix = '', options) {
-    return leasing.leases(this.#asker, prefix, options);
+    return leasing.leases(this.#core, prefix, options);
   }
 
   /**
@@ -415,7 +415,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   getOrSet(key, ttl, fn, options) {
-    return coordination.getOrSet(this.#asker, key, ttl, fn, options);
+    return coordination.getOrSet(this.#core, key, ttl, fn, options);
   }
 
   /**
@@ -424,7 +424,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   waitFor(key, options) {
-    return coordination.waitFor(this.#asker, key, options, decodeValue);
+    return coordination.waitFor(this.#core, key, options, decodeValue);
   }
 
   /**
@@ -433,7 +433,7 @@ class PipeClient {
    * @returns {Watch}
    */
   watch(prefix = '', options) {
-    return new Watch(this.#asker, prefix, options);
+    return new Watch(this.#core, prefix, options);
   }
 
   /**
@@ -443,23 +443,23 @@ class PipeClient {
    * @returns {Promise<number>}
    */
   barrier(name, n, options) {
-    return coordination.barrier(this.#asker, name, n, options, decodeCount);
+    return coordination.barrier(this.#core, name, n, options, decodeCount);
   }
 
   /**
    * @param {string} key
    * @param {ThrottleOptions} options
-   * @returns {Promise<import('./index').Throttled>}
+   * @returns {Promise<import('../index').Throttled>}
    */
   throttle(key, options) {
-    return coordination.throttle(this.#asker, key, options);
+    return coordination.throttle(this.#core, key, options);
   }
   /**
    * @param {CallOptions} [options]
    * @returns {Promise<true>}
    */
   ping(options) {
-    return this.#asker.ask('ping', undefined, decodeTrue, options);
+    return this.#core.ask('ping', undefined, decodeTrue, options);
   }
 
   /**
@@ -477,7 +477,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   stats(options) {
-    return this.#asker.ask('stats', undefined, decodeStats, options);
+    return this.#core.ask('stats', undefined, decodeStats, options);
   }
 
   /**
@@ -485,7 +485,7 @@ class PipeClient {
    * @returns {Promise<any>}
    */
   health(options) {
-    return this.#asker.ask('health', undefined, decodeHealth, options);
+    return this.#core.ask('health', undefined, decodeHealth, options);
   }
 
   /**
@@ -493,7 +493,7 @@ class PipeClient {
    * @returns {Promise<string>}
    */
   metrics(options) {
-    return this.#asker.ask('metrics', undefined, decodeText, options);
+    return this.#core.ask('metrics', undefined, decodeText, options);
   }
 
   /**
@@ -502,7 +502,7 @@ class PipeClient {
    * @returns {PipeClient}
    */
   namespace(name) {
-    return new PipeClient(/** @type {any} */ (this.#asker.namespace(name)));
+    return new PipeClient(/** @type {any} */ (this.#core.namespace(name)));
   }
 
   /**
@@ -510,7 +510,7 @@ class PipeClient {
    * @returns {Promise<void>}
    */
   close() {
-    return this.#asker.close();
+    return this.#core.close();
   }
 
   /** @returns {Promise<void>} */

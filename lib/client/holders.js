@@ -1,14 +1,14 @@
 /** Who holds what, and who waits for whom, in words. */
 'use strict';
 
-const { quoteKey } = require('./error.js');
+const { quoteKey } = require('../error.js');
 
 /** As far as the broker counts. */
 const COUNTED_MAX = 100;
 
 /**
- * @typedef {import('./index').Holder} Holder
- * @typedef {import('./packed').Obstacle} Obstacle
+ * @typedef {import('../index').Holder} Holder
+ * @typedef {import('./list_codec').Obstacle} Obstacle
  */
 
 /**

@@ -37,7 +37,7 @@ function here() {
 }
 
 /**
- * Calls a function in no async context.
+ * PendingCalls a function in no async context.
  * @template T
  * @param {() => T} fn
  * @returns {T}

@@ -1,15 +1,15 @@
 /**
- * Abort signals. However many calls heed one signal, it has one listener of ours: Node warns of a leak
+ * Abort signals. However many calls listen to one signal, it has one listener of ours: Node warns of a leak
  * when an object has more than ten.
  */
 'use strict';
 
 /** @type {WeakMap<AbortSignal, { callbacks: Set<() => void>, listener: () => void }>} */
-const heeded = new WeakMap();
+const listened = new WeakMap();
 
 /** @param {AbortSignal} signal */
 function entryOf(signal) {
-  const known = heeded.get(signal);
+  const known = listened.get(signal);
   if (known !== undefined) return known;
   /** @type {Set<() => void>} */
   const callbacks = new Set();
@@ -17,7 +17,7 @@ function entryOf(signal) {
     for (const callback of callbacks) callback();
   };
   const entry = { callbacks, listener };
-  heeded.set(signal, entry);
+  listened.set(signal, entry);
   return entry;
 }
 
@@ -25,7 +25,7 @@ function entryOf(signal) {
  * @param {AbortSignal} signal
  * @param {() => void} callback called when it aborts
  */
-function heed(signal, callback) {
+function addAbortListener(signal, callback) {
   const { callbacks, listener } = entryOf(signal);
   if (callbacks.size === 0) signal.addEventListener('abort', listener);
   callbacks.add(callback);
@@ -35,10 +35,10 @@ function heed(signal, callback) {
  * @param {AbortSignal} signal
  * @param {() => void} callback
  */
-function unheed(signal, callback) {
+function removeAbortListener(signal, callback) {
   const { callbacks, listener } = entryOf(signal);
   callbacks.delete(callback);
   if (callbacks.size === 0) signal.removeEventListener('abort', listener);
 }
 
-module.exports = { heed, unheed };
+module.exports = { addAbortListener, removeAbortListener };

@@ -11,15 +11,15 @@
 'use strict';
 
 const { isDeepStrictEqual } = require('node:util');
-const { now } = require('./binding.js');
-const { checkedMs } = require('./check.js');
-const { here } = require('./context.js');
-const { BrokerError } = require('./error.js');
+const { now } = require('../binding.js');
+const { checkedMs } = require('./validate.js');
+const { here } = require('../async_context.js');
+const { BrokerError } = require('../error.js');
 const { FLAGS, Request } = require('./frame.js');
-const { checkNames } = require('./options.js');
-const { putElements } = require('./packed.js');
+const { checkNames } = require('../options.js');
+const { putElements } = require('./list_codec.js');
 const { decodeEncoded, encode } = require('./values.js');
-const { afterwards } = require('./turns.js');
+const { afterwards } = require('./flush_scheduler.js');
 
 const LOSSES = {
   lease_lost:
@@ -44,7 +44,7 @@ class Lease {
   #state = 'held';
   /** Made when it is first asked for. @type {AbortController | null} */
   #controller = null;
-  /** Where that was, while it may abort. @type {import('./context').Place | null} */
+  /** Where that was, while it may abort. @type {import('../async_context').Place | null} */
   #listening = null;
   /** @type {BrokerError | null} why it was lost */
   #loss = null;
@@ -133,8 +133,8 @@ class Lease {
 
   get expiresAt() {
     if (this.#state !== 'held') return this.#endedAt;
-    const keptAgo = this.#connection.keptAgo(this.#kept) ?? Infinity;
-    const renewedAgo = Math.min(keptAgo, now() - this.#renewedAt);
+    const msSinceRenewal = this.#connection.msSinceRenewal(this.#kept) ?? Infinity;
+    const renewedAgo = Math.min(msSinceRenewal, now() - this.#renewedAt);
     return Date.now() + Math.round(this.#ttl - renewedAgo);
   }
 
@@ -205,7 +205,7 @@ class Lease {
    * @param {number} timeout
    */
   async #release(request, timeout) {
-    /** @type {import('./call').Decode} */
+    /** @type {import('./pending_call').Decode} */
     const decode = (_buffer, reply) => reply.count > 0;
     try {
       const ended = await this.#ask('release', timeout, request, decode);
@@ -274,7 +274,7 @@ class Lease {
     if (this.#state !== 'held') return;
     this.#endedAt = Math.min(this.expiresAt, Date.now());
     this.#state = state;
-    this.#connection.unkeep(this.#kept);
+    this.#connection.stopRenewal(this.#kept);
     this.#connection.session.removeLease(this.token);
   }
 
@@ -296,7 +296,7 @@ class Lease {
    * @param {'renew' | 'release'} operation
    * @param {number} timeout
    * @param {Request} request
-   * @param {import('./call').Decode} decode
+   * @param {import('./pending_call').Decode} decode
    */
   #ask(operation, timeout, request, decode) {
     return this.#connection.ask(operation, this.#fullKey, timeout, request, decode, true);

@@ -12,27 +12,27 @@ const FIRST_SLOTS = 64;
 /** A larger ring is not kept when it is empty. */
 const KEPT_SLOTS = 8192;
 
-/** @typedef {import('./call').Call} Call */
+/** @typedef {import('./pending_call').PendingCall} PendingCall */
 
 /**
  * @param {number} count
- * @returns {(Call | null)[]}
+ * @returns {(PendingCall | null)[]}
  */
 function newSlots(count) {
   return new Array(count).fill(null);
 }
 
-class Calls {
+class PendingCalls {
   /**
    * Pending calls, each in the slot of its id modulo their number: ids are given in order, so a slot is
    * nearly always free, and an id whose slot is not is passed over. At most half of them are used.
    */
   #slots = newSlots(FIRST_SLOTS);
   #size = 0;
-  /** Given up while the broker had them: their replies are still to come. @type {Map<number, Call>} */
+  /** Given up while the broker had them: their replies are still to come. @type {Map<number, PendingCall>} */
   #abandoned = new Map();
-  /** Those that are to wait at the broker, and are not there yet. @type {Call[]} */
-  #patient = [];
+  /** Those that are to wait at the broker, and are not there yet. @type {PendingCall[]} */
+  #waitState = [];
   /** How many wait at the broker. */
   #waiting = 0;
   #lastId = 0;
@@ -53,7 +53,7 @@ class Calls {
 
   /**
    * 1 to ID_MAX.
-   * @param {import('./session').Session} session
+   * @param {import('./holdings').Holdings} session
    */
   newId(session) {
     if (this.#size * 2 >= this.#slots.length) this.#grow();
@@ -65,7 +65,7 @@ class Calls {
 
   /**
    * @param {number} id
-   * @param {import('./session').Session} session
+   * @param {import('./holdings').Holdings} session
    */
   #isUsed(id, session) {
     const slots = this.#slots;
@@ -80,12 +80,12 @@ class Calls {
     this.#slots = slots;
   }
 
-  /** @param {Call} call with a new id */
+  /** @param {PendingCall} call with a new id */
   add(call) {
     const slots = this.#slots;
     slots[call.id & (slots.length - 1)] = call;
     this.#size++;
-    if (call.patience !== null && call.patience.waitMs > 0) this.#patient.push(call);
+    if (call.patience !== null && call.patience.waitMs > 0) this.#waitState.push(call);
   }
 
   /** @param {number} id */
@@ -95,20 +95,20 @@ class Calls {
 
   /**
    * Those that were handed over wait at the broker now: their timeouts are for the way there and back.
-   * @param {(call: Call) => boolean} isUnsent
+   * @param {(call: PendingCall) => boolean} isUnsent
    */
   startWaits(isUnsent) {
-    if (this.#patient.length === 0) return;
-    this.#patient = this.#patient.filter((call) => {
+    if (this.#waitState.length === 0) return;
+    this.#waitState = this.#waitState.filter((call) => {
       if (isUnsent(call)) return true;
       if (!call.settled) this.#startWait(call);
       return false;
     });
   }
 
-  /** @param {Call} call */
+  /** @param {PendingCall} call */
   #startWait(call) {
-    const patience = call.patient();
+    const patience = call.waitState();
     patience.started = true;
     call.deadline += patience.waitMs;
     this.#waiting++;
@@ -117,7 +117,7 @@ class Calls {
   /**
    * The call of a reply: it waits no more.
    * @param {number} id
-   * @returns {Call | undefined}
+   * @returns {PendingCall | undefined}
    */
   take(id) {
     const slots = this.#slots;
@@ -133,7 +133,7 @@ class Calls {
 
   /**
    * @param {number} id
-   * @returns {Call | undefined} one that was given up, whose reply has come
+   * @returns {PendingCall | undefined} one that was given up, whose reply has come
    */
   takeAbandoned(id) {
     const call = this.#abandoned.get(id);
@@ -142,7 +142,7 @@ class Calls {
   }
 
   /**
-   * @param {Call} call that the broker has, and nobody waits for
+   * @param {PendingCall} call that the broker has, and nobody waits for
    */
   abandon(call) {
     this.#abandoned.set(call.id, call);
@@ -153,13 +153,13 @@ class Calls {
     this.#abandoned.clear();
   }
 
-  /** @returns {IterableIterator<Call>} those that are pending now, the oldest first */
+  /** @returns {IterableIterator<PendingCall>} those that are pending now, the oldest first */
   [Symbol.iterator]() {
-    const age = (/** @type {Call} */ { id }) =>
+    const age = (/** @type {PendingCall} */ { id }) =>
       id > this.#lastId ? this.#lastId + ID_MAX - id : this.#lastId - id;
-    const pending = /** @type {Call[]} */ (this.#slots.filter((call) => call !== null));
+    const pending = /** @type {PendingCall[]} */ (this.#slots.filter((call) => call !== null));
     return pending.sort((a, b) => age(b) - age(a)).values();
   }
 }
 
-module.exports = { Calls };
+module.exports = { PendingCalls };

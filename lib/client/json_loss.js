@@ -1,13 +1,13 @@
 /**
  * The JSON of a value, or what JSON would lose of it: a Map, a promise, NaN, undefined in an array, an
- * object of a class without `toJSON`. It is exact where lib/whole.js is not sure: each getter and each
+ * object of a class without `toJSON`. It is exact where lib/client/json_complete.js is not sure: each getter and each
  * `toJSON` is asked once, and what that gave has to be JSON, too. -0 is written, and whatever is refused
  * is told with its path.
  */
 'use strict';
 
 const types = require('node:util/types');
-const { quoteKey } = require('./error.js');
+const { quoteKey } = require('../error.js');
 
 const { getOwnPropertySymbols, getPrototypeOf, hasOwn, is, keys: keysOf } = Object;
 const { isArray } = Array;

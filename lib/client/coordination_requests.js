@@ -1,14 +1,14 @@
 /** The requests of PipeClient by which workers agree: compute once, wait, meet, take turns. */
 'use strict';
 
-const { now } = require('./binding.js');
-const check = require('./check.js');
-const { BrokerError, inContext } = require('./error.js');
+const { now } = require('../binding.js');
+const check = require('./validate.js');
+const { BrokerError, inContext } = require('../error.js');
 const { inFlow } = require('./flow.js');
 const { FLAGS } = require('./frame.js');
-const { checkNames } = require('./options.js');
-const { endless, warnOfShortTtl } = require('./duration.js');
-const { heed, unheed } = require('./signals.js');
+const { checkNames } = require('../options.js');
+const { endless, warnOfShortTtl } = require('../duration.js');
+const { addAbortListener, removeAbortListener } = require('./abort_signals.js');
 const values = require('./values.js');
 
 const WAIT_OPTIONS = ['timeout', 'signal', 'waitNoticeMs', 'timeoutMs'];
@@ -26,8 +26,8 @@ const REASON_MAX_BYTES = 1024;
 const UNANSWERED = new Set(['timeout', 'broker_gone', 'draining']);
 
 /**
- * @typedef {import('./asker').Asker} Asker
- * @typedef {import('./call').Decode} Decode
+ * @typedef {import('./client_core').ClientCore} ClientCore
+ * @typedef {import('./pending_call').Decode} Decode
  *
  * @typedef {object} Answer of getOrSet
  * @property {{ value: any } | null} found the value, if there is one
@@ -48,7 +48,7 @@ function decodeAnswer(buffer, reply) {
 
 /** One call of getOrSet. */
 class Computation {
-  #asker;
+  #core;
   #key;
   #ttl;
   #compute;
@@ -58,14 +58,14 @@ class Computation {
   #computed = null;
 
   /**
-   * @param {Asker} asker
+   * @param {ClientCore} core
    * @param {string} key
    * @param {unknown} ttl
    * @param {() => any} compute
    * @param {any} given
    */
-  constructor(asker, key, ttl, compute, given) {
-    this.#asker = asker;
+  constructor(core, key, ttl, compute, given) {
+    this.#core = core;
     this.#key = key;
     this.#ttl = ttl;
     this.#compute = compute;
@@ -94,27 +94,27 @@ class Computation {
   /** @returns {Promise<Answer>} */
   #claim() {
     const { computeTtlMs, refreshAheadMs, waitMs, ...others } = this.#given;
-    const asker = this.#asker;
+    const core = this.#core;
     const fill = (
       /** @type {import('./frame').Request} */ request,
       /** @type {any} */ _given,
       /** @type {any} */ call,
     ) => {
-      const connection = asker.connection();
-      asker.putWorker(request, call, undefined);
+      const connection = core.connection();
+      core.putWorker(request, call, undefined);
       request.ttl = computeTtlMs;
       request.flags |= FLAGS.ttl;
       if (refreshAheadMs !== undefined) {
         request.period = refreshAheadMs;
         request.flags |= FLAGS.period;
       }
-      asker.putWait(request, call, 'waitMs', waitMs === 0 ? 0 : this.#leftMs());
-      asker.putFlow(request);
-      call.patient().undo = (/** @type {import('./frame').Reply} */ reply) => {
+      core.putWait(request, call, 'waitMs', waitMs === 0 ? 0 : this.#leftMs());
+      core.putFlow(request);
+      call.waitState().undo = (/** @type {import('./frame').Reply} */ reply) => {
         if (reply.flags & FLAGS.fence) connection.giveBack(reply.fence, call.timeout);
       };
     };
-    return asker.ask('getOrSet', this.#key, decodeAnswer, others, CLAIM_OPTIONS, fill);
+    return core.ask('getOrSet', this.#key, decodeAnswer, others, CLAIM_OPTIONS, fill);
   }
 
   #leftMs() {
@@ -128,7 +128,7 @@ class Computation {
   async #computeFor({ token, found }) {
     const { signal } = this.#given;
     try {
-      const compute = () => inFlow(this.#asker.pipe, token, this.#compute);
+      const compute = () => inFlow(this.#core.pipe, token, this.#compute);
       this.#computed = values.encodeComputed(await abortable(compute, signal));
       return null;
     } catch (error) {
@@ -145,10 +145,10 @@ class Computation {
    * @returns {Promise<boolean>} false: too late
    */
   async #write(token, computed) {
-    const asker = this.#asker;
+    const core = this.#core;
     const options = this.#callOptions();
     try {
-      await asker.ask(
+      await core.ask(
         'set',
         this.#key,
         () => true,
@@ -156,8 +156,8 @@ class Computation {
         ['timeout'],
         (request, _given, call) => {
           call.operation = 'getOrSet';
-          asker.putEncoded(request, computed);
-          asker.putTtl(request, this.#ttl);
+          core.putEncoded(request, computed);
+          core.putTtl(request, this.#ttl);
           request.fence = token;
           request.flags |= FLAGS.fence;
         },
@@ -185,14 +185,14 @@ class Computation {
       const fill = (
         /** @type {import('./frame').Request} */ request,
         /** @type {any} */ _given,
-        /** @type {import('./call').Call} */ call,
+        /** @type {import('./pending_call').PendingCall} */ call,
       ) => {
         request.fence = token;
         request.flags |= FLAGS.fence;
         request.bytes = reason;
         call.bound = true;
       };
-      await this.#asker.ask('release', undefined, decode, options, ['timeout'], fill);
+      await this.#core.ask('release', undefined, decode, options, ['timeout'], fill);
     } catch {
       // With a broker that is gone, or a claim that is over, there is nothing to release.
     }
@@ -213,13 +213,13 @@ async function abortable(run, signal) {
   let onAbort = () => {};
   const aborted = new Promise((_resolve, reject) => {
     onAbort = () => reject(signal.reason);
-    heed(signal, onAbort);
+    addAbortListener(signal, onAbort);
   });
   if (signal.aborted) onAbort();
   try {
     return await Promise.race([aborted, (async () => run())()]);
   } finally {
-    unheed(signal, onAbort);
+    removeAbortListener(signal, onAbort);
   }
 }
 
@@ -241,19 +241,19 @@ function reasonOf(error) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} key
  * @param {unknown} ttl
  * @param {unknown} fn
  * @param {any} options
  */
-async function getOrSet(asker, key, ttl, fn, options = {}) {
+async function getOrSet(core, key, ttl, fn, options = {}) {
   let computation;
   try {
     const compute = check.checkedFunction(fn, 'The third argument of getOrSet()');
     if (ttl !== undefined && ttl !== null) check.checkedTtl(ttl);
     warnOfShortTtl('getOrSet', ttl);
-    computation = new Computation(asker, key, ttl, compute, checkedComputing(options));
+    computation = new Computation(core, key, ttl, compute, checkedComputing(options));
   } catch (error) {
     throw inContext(error, 'getOrSet', typeof key === 'string' ? key : undefined);
   }
@@ -273,29 +273,29 @@ function checkedComputing(options) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} key
  * @param {unknown} options
  * @param {Decode} decode
  */
-function waitFor(asker, key, options, decode) {
-  return asker.ask('waitFor', key, decode, options, WAIT_OPTIONS, (request, given, call) => {
-    asker.putWait(request, call, 'timeoutMs', given?.timeoutMs ?? Infinity);
+function waitFor(core, key, options, decode) {
+  return core.ask('waitFor', key, decode, options, WAIT_OPTIONS, (request, given, call) => {
+    core.putWait(request, call, 'timeoutMs', given?.timeoutMs ?? Infinity);
   });
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} name
  * @param {unknown} n
  * @param {unknown} options
  * @param {Decode} decode
  */
-function barrier(asker, name, n, options, decode) {
-  return asker.ask('barrier', name, decode, options, WAIT_OPTIONS, (request, given, call) => {
+function barrier(core, name, n, options, decode) {
+  return core.ask('barrier', name, decode, options, WAIT_OPTIONS, (request, given, call) => {
     request.count = check.checkedNumber('n', n, 1, BARRIER_MAX);
     request.flags |= FLAGS.count;
-    asker.putWait(request, call, 'timeoutMs', given?.timeoutMs ?? Infinity);
+    core.putWait(request, call, 'timeoutMs', given?.timeoutMs ?? Infinity);
   });
 }
 
@@ -315,16 +315,16 @@ function checkedPeriod(duration) {
 }
 
 /**
- * @param {Asker} asker
+ * @param {ClientCore} core
  * @param {string} key
  * @param {unknown} options
  */
-function throttle(asker, key, options) {
+function throttle(core, key, options) {
   const decode = decodeThrottled;
   const fill = (
     /** @type {import('./frame').Request} */ request,
     /** @type {any} */ given,
-    /** @type {import('./call').Call} */ call,
+    /** @type {import('./pending_call').PendingCall} */ call,
   ) => {
     request.count = check.checkedNumber('limit', given.limit, 1, UNITS_MAX);
     request.period = checkedPeriod(given.periodMs);
@@ -345,9 +345,9 @@ function throttle(asker, key, options) {
       const message = 'burst * periodMs / limit is too long: no reply could tell such a time.';
       throw check.refusal('invalid_request', message);
     }
-    if (given.waitMs !== undefined) asker.putWait(request, call, 'waitMs', given.waitMs);
+    if (given.waitMs !== undefined) core.putWait(request, call, 'waitMs', given.waitMs);
   };
-  return asker.ask('throttle', key, decode, options ?? {}, THROTTLE_OPTIONS, fill);
+  return core.ask('throttle', key, decode, options ?? {}, THROTTLE_OPTIONS, fill);
 }
 
 module.exports = { barrier, getOrSet, throttle, waitFor };

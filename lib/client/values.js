@@ -1,6 +1,6 @@
 /**
  * Values to the bytes that are stored, and back. A value is JSON text, or bytes; either may be
- * compressed. What JSON would lose without a word is refused (lib/whole.js, lib/loss.js), so that what was
+ * compressed. What JSON would lose without a word is refused (lib/client/json_complete.js, lib/client/json_loss.js), so that what was
  * set is what `get` gives.
  *
  * `undefined` is no value, and still what a computation may have to say: getOrSet stores it as JSON's
@@ -9,10 +9,10 @@
 'use strict';
 
 const { isUint8Array } = require('node:util/types');
-const { BrokerError } = require('./error.js');
+const { BrokerError } = require('../error.js');
 const { FLAGS } = require('./frame.js');
-const { textOf } = require('./loss.js');
-const { isWhole } = require('./whole.js');
+const { textOf } = require('./json_loss.js');
+const { isWhole } = require('./json_complete.js');
 
 /** What is read may not inflate beyond this, whoever wrote it. */
 const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
@@ -89,7 +89,7 @@ function exactJsonOf(value) {
   try {
     return textOf(value);
   } catch (error) {
-    const lost = /** @type {import('./loss').Loss} */ (error);
+    const lost = /** @type {import('./json_loss').Loss} */ (error);
     const message = `A value is any JSON value, or bytes: ${lost.describe()}.`;
     throw new BrokerError('invalid_value', message, { cause: lost.cause });
   }
@@ -115,7 +115,7 @@ function compress(encoded, threshold) {
  * @param {number} at
  * @param {number} end
  * @param {number} flags
- * @param {boolean} [plain] what is there is a plain string: see lib/frame.js
+ * @param {boolean} [plain] what is there is a plain string: see lib/client/frame.js
  * @returns {any}
  * @throws {BrokerError} invalid_value
  */

@@ -10,16 +10,16 @@
  */
 'use strict';
 
-const { FAILED, makeLog, runCommand, watchAbove } = require('./cli/child.js');
-const { UsageError } = require('./cli/errors.js');
-const { SECRET_ENV, parseFlags, resolve, rowsOf } = require('./options.js');
+const { FAILED, makeLog, runCommand, watchAbove } = require('./child.js');
+const { UsageError } = require('./errors.js');
+const { SECRET_ENV, parseFlags, resolve, rowsOf } = require('../options.js');
 
 /** What the child's environment gains. */
 const PIPE = 'EPHEMERAL_PIPE';
 const SECRET = 'EPHEMERAL_SECRET';
 const BROKER_PID = 'EPHEMERAL_BROKER_PID';
 
-/** @typedef {import('./cli/child.js').Front} Front */
+/** @typedef {import('./child.js').Front} Front */
 
 /**
  * What is wrong with the words before `--`. A command there is far more likely than a stray word,
@@ -77,10 +77,10 @@ function chooseSecret(options, { complain }) {
   const variables = [...names].filter((name) => name !== SECRET || !process.env[PIPE]);
   const given = variables.some((name) => process.env[name] !== undefined);
   if (given || Object.values(flags).some((value) => value !== undefined)) {
-    const { resolveSecret } = require('./cli/secret.js');
+    const { resolveSecret } = require('./secret.js');
     return resolveSecret(flags, { variables, complain }) ?? null;
   }
-  return require('./binding.js').load().makeSecret();
+  return require('../binding.js').load().makeSecret();
 }
 
 /**
@@ -104,7 +104,7 @@ function brokerOptions(flags, hasCommand) {
  * @param {Front} front
  */
 function startBroker(options, secret, { complain }) {
-  const { Broker, warningText } = require('./broker.js');
+  const { Broker, warningText } = require('../broker.js');
   const report = makeLog(true);
   const log = (/** @type {any} */ record) => {
     const { event, ...fields } = record;
@@ -135,11 +135,11 @@ function childEnvironment(pipe, secret) {
 /**
  * The command, below us and below the package manager that may be above us.
  *
- * @param {import('./cli/child.js').Run} run
+ * @param {import('./child.js').Run} run
  */
 function runBelow(run) {
   const { end } = runCommand({ ...run, log: makeLog(run.debug) });
-  watchAbove(require('./binding.js').load(), true, () => end('parent_died'));
+  watchAbove(require('../binding.js').load(), true, () => end('parent_died'));
 }
 
 /**
@@ -148,7 +148,7 @@ function runBelow(run) {
  * @param {{ command: string[], graceMs?: number, debug: boolean, front: Front }} run
  */
 async function runInOuter({ command, graceMs, debug, front }) {
-  const { PipeClient } = require('./client.js');
+  const { PipeClient } = require('../client/client.js');
   const client = new PipeClient();
   try {
     await client.ping();
@@ -167,7 +167,7 @@ async function runInOuter({ command, graceMs, debug, front }) {
  */
 function start(argv, front) {
   const { options: flags, command } = parseArguments(argv);
-  require('./binding.js').load().hardenProcess();
+  require('../binding.js').load().hardenProcess();
   const options = brokerOptions(flags, command !== null);
   const { debug } = options;
   const graceMs = flags.grace;
@@ -186,7 +186,7 @@ function start(argv, front) {
   if (command === null) {
     const onFault = (/** @type {Error} */ error) => front.fail(error, { status: FAILED, debug });
     const { printEnv = false } = flags;
-    require('./cli/standalone.js').runStandalone({
+    require('./standalone.js').runStandalone({
       broker,
       secret,
       printEnv,

@@ -9,15 +9,15 @@
  */
 'use strict';
 
-const { checkedSignal } = require('./check.js');
-const { Call } = require('./call.js');
-const { BrokerError } = require('./error.js');
-const { heed, unheed } = require('./signals.js');
+const { checkedSignal } = require('./validate.js');
+const { PendingCall } = require('./pending_call.js');
+const { BrokerError } = require('../error.js');
+const { addAbortListener, removeAbortListener } = require('./abort_signals.js');
 
 const BUFFERED_MAX = 1024;
 
 /**
- * @typedef {import('./packed').WatchEvent} WatchEvent
+ * @typedef {import('./list_codec').WatchEvent} WatchEvent
  * @typedef {IteratorResult<WatchEvent, undefined>} Result
  * @typedef {{ resolve: (result: Result) => void, reject: (error: unknown) => void }} Waiter
  */
@@ -25,7 +25,7 @@ const BUFFERED_MAX = 1024;
 class Watch {
   /** @type {import('./connection').Connection | null} from when the broker is asked */
   #connection = null;
-  /** @type {Call | null} the request, until it is answered */
+  /** @type {PendingCall | null} the request, until it is answered */
   #call = null;
   #id = 0;
   #owner;
@@ -47,29 +47,34 @@ class Watch {
   #onAbort = () => this.#fail(this.#signal?.reason);
 
   /**
-   * @param {import('./asker').Asker} asker
+   * @param {import('./client_core').ClientCore} core
    * @param {string} prefix
    * @param {any} options
    */
-  constructor(asker, prefix, options) {
-    this.#owner = asker;
-    this.#ownKey = (/** @type {string} */ key) => asker.ownKey(key);
+  constructor(core, prefix, options) {
+    this.#owner = core;
+    this.#ownKey = (/** @type {string} */ key) => core.ownKey(key);
     /** @type {Promise<void>} */
     this.ready = new Promise((resolve, reject) => {
-      const call = new Call('watch', (_buffer, reply) => this.#start(reply.id), resolve, reject);
-      asker.start(
+      const call = new PendingCall(
+        'watch',
+        (_buffer, reply) => this.#start(reply.id),
+        resolve,
+        reject,
+      );
+      core.start(
         call,
         'watch',
         undefined,
         options,
         ['timeout', 'signal'],
         (request, given) => {
-          this.#prefix = request.key = asker.fullPrefix(prefix);
-          this.#connection = asker.connection();
+          this.#prefix = request.key = core.fullPrefix(prefix);
+          this.#connection = core.connection();
           this.#call = call;
           this.#timeout = call.timeout;
-          call.patient().owner = asker;
-          if (given?.signal !== undefined) this.#heed(checkedSignal(given.signal));
+          call.waitState().owner = core;
+          if (given?.signal !== undefined) this.#addAbortListener(checkedSignal(given.signal));
         },
         false,
       );
@@ -83,9 +88,9 @@ class Watch {
   }
 
   /** @param {AbortSignal} signal */
-  #heed(signal) {
+  #addAbortListener(signal) {
     this.#signal = signal;
-    heed(signal, this.#onAbort);
+    addAbortListener(signal, this.#onAbort);
   }
 
   /**
@@ -191,7 +196,7 @@ class Watch {
   #finish(reason) {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#signal !== null) unheed(this.#signal, this.#onAbort);
+    if (this.#signal !== null) removeAbortListener(this.#signal, this.#onAbort);
     if (this.#id !== 0) this.#connection?.endWatch(this.#id, this.#timeout);
     else if (this.#call !== null) this.#connection?.abort(this.#call, reason);
   }

@@ -1,7 +1,7 @@
 /** Connecting: which failures may be over in a moment, how long to wait then, and what to say. */
 'use strict';
 
-const { BrokerError } = require('./error.js');
+const { BrokerError } = require('../error.js');
 
 const BACKOFF_FIRST_MS = 5;
 const BACKOFF_MAX_MS = 200;

@@ -17,7 +17,7 @@
  */
 'use strict';
 
-const { load } = require('./binding.js');
+const { load } = require('../binding.js');
 const { putNumber } = require('./frame.js');
 
 const SHARED = Symbol.for('ephemeral-pipe-broker.flows');

@@ -1,6 +1,6 @@
 /**
  * Whether JSON.stringify keeps the whole of a value. It is asked of every value that is set, so it only says
- * yes or not sure; what it is not sure of is left to lib/loss.js, which is exact. As a replacer the same
+ * yes or not sure; what it is not sure of is left to lib/client/json_loss.js, which is exact. As a replacer the same
  * questions would take twice the time of JSON.stringify.
  *
  * JSON's way, and no loss: a property that is undefined or not enumerable, a symbol as one key among

@@ -4,32 +4,32 @@
  */
 'use strict';
 
-const { describeMs } = require('./duration.js');
-const { quoteKey, sentence } = require('./error.js');
+const { describeMs } = require('../duration.js');
+const { quoteKey, sentence } = require('../error.js');
 const { circle, heldBy, heldFor, placeOf } = require('./holders.js');
 
 /**
- * @typedef {import('./call').Call} Call
- * @typedef {import('./packed').NearKey} NearKey
+ * @typedef {import('./pending_call').PendingCall} PendingCall
+ * @typedef {import('./list_codec').NearKey} NearKey
  *
  * @typedef {object} Refusal what the reply told besides its status
  * @property {NearKey[]} near of not_found: keys that may have been meant, the nearest first
  * @property {number} size of conflict: how many there are, where that is fewer than were asked for
  * @property {boolean} hadValue of not_found: there was a value when the request began to wait
- * @property {import('./packed').Obstacle | null} obstacle what was in the way
+ * @property {import('./list_codec').Obstacle | null} obstacle what was in the way
  * @property {{ kind: string | undefined, agoMs: number, ttlMs: number } | null} gone of not_found: how
  *   the key lost its value
  * @property {{ size: number, limit: number, option: string } | null} large of too_large
  *
- * @typedef {(call: Call, refusal: Refusal) => string} Explained
+ * @typedef {(call: PendingCall, refusal: Refusal) => string} Explained
  */
 
 /** @param {string[]} sentences those that say something */
 const text = (...sentences) => sentences.filter((said) => said !== '').join(' ');
 
-/** @param {Call} call */
+/** @param {PendingCall} call */
 const worker = (call) => `worker ${JSON.stringify(call.workerId)}`;
-/** @param {Call} call */
+/** @param {PendingCall} call */
 const waited = (call) => `${call.patience?.waitMs ?? 0} ms`;
 
 /** @type {Explained} */
@@ -77,7 +77,7 @@ function describeGone({ kind, agoMs, ttlMs }) {
 }
 
 /**
- * @param {Call} call
+ * @param {PendingCall} call
  * @param {NearKey[]} near
  */
 function otherNames(call, near) {
@@ -105,7 +105,7 @@ const tooLarge = (call, { large }) => {
 
 /**
  * A key that was not defined, or that is in use for its numbers.
- * @param {Call} call
+ * @param {PendingCall} call
  * @param {NearKey[]} near
  */
 function undefinedKey(call, near) {
@@ -122,7 +122,7 @@ const notDefined = (call, { near, hadValue, gone }) => {
   return gone === null ? undefinedKey(call, near) : describeGone(gone);
 };
 
-/** @param {Call} call */
+/** @param {PendingCall} call */
 const oneLease = (call) =>
   `The broker allows a worker one lease at a time (singleLease), and ${worker(call)} has one of ` +
   'another key: release that first.';
@@ -227,7 +227,7 @@ const MESSAGES = {
 const EVERYWHERE = { too_large: tooLarge };
 
 /**
- * @param {Call} call
+ * @param {PendingCall} call
  * @param {string} code
  * @param {Refusal} refusal
  * @returns {string}

@@ -23,7 +23,7 @@ const OWN_FRAMES = 12;
 const FRAMES = 10;
 
 /** Of a bundle, where our code is in a file with others', no frame is taken for ours. */
-const isOwnFile = path.basename(__filename) === 'stack.js';
+const isOwnFile = path.basename(__filename) === 'call_site.js';
 const OWN_FOLDER = __dirname + path.sep;
 const FRAME = /^\s+at /;
 /** Of Node or the engine. */

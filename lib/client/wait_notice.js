@@ -9,8 +9,8 @@
 
 const { Request } = require('./frame.js');
 const { circle, duration, heldBy, placeOf } = require('./holders.js');
-const { quoteKey } = require('./error.js');
-const packed = require('./packed.js');
+const { quoteKey } = require('../error.js');
+const packed = require('./list_codec.js');
 
 /** So many warnings at a time; the rest is counted. */
 const SHOWN_MAX = 8;
@@ -28,8 +28,8 @@ const KINDS = {
 const KEYED = ['numbers', 'semaphore', 'pool', 'value'];
 
 /**
- * @typedef {import('./call').Call} Call
- * @typedef {import('./index').LeaseInfo} LeaseInfo
+ * @typedef {import('./pending_call').PendingCall} PendingCall
+ * @typedef {import('../index').LeaseInfo} LeaseInfo
  */
 
 /** @param {LeaseInfo} line */
@@ -121,14 +121,14 @@ function tellerOf(lines, session, wallMs) {
   /** Of several calls of one worker for one thing, each has its own place. @type {Set<LeaseInfo>} */
   const told = new Set();
 
-  /** @param {Call} call */
+  /** @param {PendingCall} call */
   const linesOf = (call) => {
     const kinds = /** @type {Record<string, string[]>} */ (KINDS)[call.operation] ?? KEYED;
     return (lines ?? []).filter(({ key, kind }) => key === call.key && kinds.includes(kind));
   };
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {number} waitedMs
    */
   return (call, waitedMs) => {
@@ -164,7 +164,7 @@ function tellerOf(lines, session, wallMs) {
 /**
  * Warns of calls that wait.
  * @param {import('./connection').Connection} connection
- * @param {{ call: Call, waitedMs: number }[]} due
+ * @param {{ call: PendingCall, waitedMs: number }[]} due
  * @param {number} timeout
  */
 async function notice(connection, due, timeout) {

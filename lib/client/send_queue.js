@@ -6,7 +6,7 @@
  */
 'use strict';
 
-const { BrokerError, sentence } = require('./error.js');
+const { BrokerError, sentence } = require('../error.js');
 const frame = require('./frame.js');
 
 const KIB = 1024;
@@ -16,7 +16,7 @@ const BATCH_BYTES = 256 * KIB;
 /** Larger buffers are not kept. */
 const KEPT_BYTES = 1024 * KIB;
 
-/** @typedef {import('./call').Call} Call */
+/** @typedef {import('./pending_call').PendingCall} PendingCall */
 
 /**
  * Not from the pool, which others read too; what is in it before it is written is never looked at.
@@ -77,7 +77,7 @@ class Batch {
   }
 }
 
-class Outbox {
+class SendQueue {
   #open = new Batch(1, newBuffer(FIRST_BUFFER_BYTES));
   /** @type {Batch[]} */
   #full = [];
@@ -102,7 +102,7 @@ class Outbox {
   }
 
   /**
-   * The same for a request of the common form: see frame.putPlain.
+   * The same for a request of the common form: see frame.putSimple.
    * @param {number} id
    * @param {number} action
    * @param {string} key
@@ -115,7 +115,7 @@ class Outbox {
     const room = frame.plainBound(key, text, isJson);
     const batch = this.#batchFor(room);
     const { buffer, view, size } = batch;
-    const end = frame.putPlain(buffer, view, size, id, action, key, ttl, text, isJson);
+    const end = frame.putSimple(buffer, view, size, id, action, key, ttl, text, isJson);
     if (end < 0) {
       buffer.fill(0, size, size + room);
       return 0;
@@ -138,7 +138,7 @@ class Outbox {
 
   /**
    * Whether the channel does not have it yet.
-   * @param {Call} call
+   * @param {PendingCall} call
    */
   holds(call) {
     return call.batch > this.#handed;
@@ -185,4 +185,4 @@ class Outbox {
   }
 }
 
-module.exports = { KEPT_BYTES, Outbox, newBuffer, viewOf };
+module.exports = { KEPT_BYTES, SendQueue, newBuffer, viewOf };

@@ -7,7 +7,7 @@
  */
 'use strict';
 
-const { load } = require('./binding.js');
+const { load } = require('../binding.js');
 
 const VERSION = 1;
 /** With the length field, which does not count itself. */
@@ -233,7 +233,7 @@ function isPlainString(view, at, end) {
 }
 
 /**
- * How many bytes to have ready for putPlain.
+ * How many bytes to have ready for putSimple.
  * @param {string} key
  * @param {string | undefined} text
  * @param {boolean} isJson
@@ -259,7 +259,7 @@ function plainBound(key, text, isJson) {
  * @param {boolean} isJson the text is JSON, not a string
  * @returns {number} where it ends, or -1: it has another form, and what was written is to be wiped
  */
-function putPlain(buffer, view, at, id, action, key, ttl, text, isJson) {
+function putSimple(buffer, view, at, id, action, key, ttl, text, isJson) {
   const length = key.length;
   if (length > SHORT_TEXT_CHARS) return -1;
   let end = at + REQUEST_HEADER_BYTES;
@@ -414,7 +414,7 @@ module.exports = {
   getReply,
   isPlainString,
   plainBound,
-  putPlain,
+  putSimple,
   putNumber,
   putRequest,
   putU32,

@@ -1,14 +1,14 @@
 /** A request that waits for its reply: what to do with that, until when, and where its bytes are. */
 'use strict';
 
-const { load } = require('./binding.js');
-const { endless } = require('./duration.js');
-const { BrokerError, inContext, sentence } = require('./error.js');
-const { explain } = require('./explain.js');
+const { load } = require('../binding.js');
+const { endless } = require('../duration.js');
+const { BrokerError, inContext, sentence } = require('../error.js');
+const { explain } = require('./error_messages.js');
 const { FLAGS } = require('./frame.js');
-const { eventName, getNear, getObstacle } = require('./packed.js');
-const { heed, unheed } = require('./signals.js');
-const { atSite, rejectedForWaiter } = require('./stack.js');
+const { eventName, getNear, getObstacle } = require('./list_codec.js');
+const { addAbortListener, removeAbortListener } = require('./abort_signals.js');
+const { atSite, rejectedForWaiter } = require('../call_site.js');
 
 /**
  * @callback Decode the value of a reply that is ok
@@ -16,7 +16,7 @@ const { atSite, rejectedForWaiter } = require('./stack.js');
  * @param {import('./frame').Reply} reply
  * @returns {any}
  *
- * @typedef {object} Patience of a call that waits at the broker, or may be granted something
+ * @typedef {object} WaitState of a call that waits at the broker, or may be granted something
  * @property {number} waitMs beyond the call's timeout; Infinity: as long as it takes
  * @property {number | null} noticeMs when it warns first; null: as the client does; 0: never
  * @property {number} notices how often it has
@@ -57,7 +57,7 @@ function obstacleOf(buffer, reply) {
 /**
  * What an error says for a program.
  * @param {string} code
- * @param {import('./packed').Obstacle} obstacle
+ * @param {import('./list_codec').Obstacle} obstacle
  */
 function factsOf(code, { place, waiting, holders }) {
   if (code === 'deadlock') return { holders };
@@ -68,7 +68,7 @@ function factsOf(code, { place, waiting, holders }) {
  * @param {Buffer} buffer
  * @param {string} code
  * @param {import('./frame').Reply} reply
- * @returns {import('./explain').Refusal}
+ * @returns {import('./error_messages').Refusal}
  */
 function refusalOf(buffer, code, reply) {
   const { flags, count, burst, period, ttl, bodyAt, bodyEnd } = reply;
@@ -86,7 +86,7 @@ function refusalOf(buffer, code, reply) {
   };
 }
 
-class Call {
+class PendingCall {
   id = 0;
   deadline = 0;
   /** Its bytes: in the batch of this number, until that is handed over. */
@@ -117,16 +117,16 @@ class Call {
     this.timeout = 0;
     /** @type {{ value: any } | null} what a missing key resolves */
     this.missing = null;
-    /** @type {Patience | null} */
+    /** @type {WaitState | null} */
     this.patience = null;
-    /** Where it was made. @type {import('./stack').Site | null} */
+    /** Where it was made. @type {import('../call_site').Site | null} */
     this.site = null;
     /** The caller is on the stack until it settles. */
     this.sync = false;
   }
 
-  /** @returns {Patience} */
-  patient() {
+  /** @returns {WaitState} */
+  waitState() {
     this.patience ??= {
       waitMs: 0,
       noticeMs: null,
@@ -145,13 +145,13 @@ class Call {
    * @param {(reason: unknown) => void} onAbort
    * @returns {boolean} whether it is aborted already
    */
-  heedSignal(onAbort) {
-    const patience = this.patient();
+  listenToSignal(onAbort) {
+    const patience = this.waitState();
     const { signal } = patience;
     if (signal === null) return false;
     if (signal.aborted) return true;
     patience.onAbort = () => onAbort(signal.reason);
-    heed(signal, patience.onAbort);
+    addAbortListener(signal, patience.onAbort);
     return false;
   }
 
@@ -159,7 +159,7 @@ class Call {
     this.settled = true;
     if (this.patience === null) return;
     const { signal, onAbort } = this.patience;
-    if (signal !== null && onAbort !== null) unheed(signal, onAbort);
+    if (signal !== null && onAbort !== null) removeAbortListener(signal, onAbort);
   }
 
   /**
@@ -229,4 +229,4 @@ class Call {
   }
 }
 
-module.exports = { Call, codeOf };
+module.exports = { PendingCall, codeOf };

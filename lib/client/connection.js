@@ -15,7 +15,7 @@
  * the timers of JavaScript, which tests replace.
  *
  * Invariants:
- * - a call is in `#calls` until it is settled; its bytes are in a batch until they are handed over;
+ * - a call is in `#pendingCalls` until it is settled; its bytes are in a batch until they are handed over;
  * - what was handed over when the channel dies is rejected, since it may have been carried out; what
  *   was not is kept, and leaves when the broker is back within the call's timeout;
  * - no user code runs inside: resolving a promise only queues its continuation;
@@ -28,22 +28,22 @@
 'use strict';
 
 const { isSet } = require('node:util/types');
-const { load, now } = require('./binding.js');
-const { Call, codeOf } = require('./call.js');
-const { Calls } = require('./calls.js');
-const { nowhere } = require('./context.js');
-const { BrokerError, sentence } = require('./error.js');
+const { load, now } = require('../binding.js');
+const { PendingCall, codeOf } = require('./pending_call.js');
+const { PendingCalls } = require('./pending_calls.js');
+const { nowhere } = require('../async_context.js');
+const { BrokerError, sentence } = require('../error.js');
 const frame = require('./frame.js');
-const { sameSecret } = require('./options.js');
-const { collectGarbage, isOnlyWaiting } = require('./idle.js');
-const packed = require('./packed.js');
-const { KEPT_BYTES, Outbox, newBuffer, viewOf } = require('./outbox.js');
-const { Backoff, isMissing, isPassing, unreachable } = require('./reach.js');
+const { sameSecret } = require('../options.js');
+const { collectGarbage, isOnlyWaiting } = require('./unreachable.js');
+const packed = require('./list_codec.js');
+const { KEPT_BYTES, SendQueue, newBuffer, viewOf } = require('./send_queue.js');
+const { Backoff, isMissing, isPassing, unreachable } = require('./reconnect.js');
 const { endWithRealm } = require('./realm.js');
 const { LEASE_TTL, RENEWALS_A_TTL } = require('./lease_ttl.js');
-const { Session } = require('./session.js');
-const { callSite } = require('./stack.js');
-const { Turns } = require('./turns.js');
+const { Holdings } = require('./holdings.js');
+const { callSite } = require('../call_site.js');
+const { FlushScheduler } = require('./flush_scheduler.js');
 
 const KIB = 1024;
 /** While the channel holds more than this, batches wait here. */
@@ -150,7 +150,7 @@ const connections = new Set();
 /** A call that waits says so after these multiples of its waitNoticeMs: 5 s, 30 s, 2 min by default. */
 const NOTICES = [1, 6, 24];
 
-/** @param {import('./call').Patience} patience */
+/** @param {import('./pending_call').WaitState} patience */
 function noticeAt({ noticeMs, notices, since, waitMs }) {
   const isNever = !noticeMs || waitMs === 0 || notices >= NOTICES.length;
   return isNever ? Infinity : since + noticeMs * NOTICES[notices];
@@ -161,11 +161,11 @@ const renewalIntervalMs = (ttl) => Math.max(1, Math.floor(ttl / RENEWALS_A_TTL))
 
 class Connection {
   #binding = load();
-  /** @type {import('./binding').NativeChannel} */
+  /** @type {import('../binding').NativeChannel} */
   #channel;
   #secret;
   #connectTimeout;
-  #calls = new Calls();
+  #pendingCalls = new PendingCalls();
   /** What is not handed over yet has bytes of calls that were given up. */
   #stale = false;
   #references = 0;
@@ -175,8 +175,8 @@ class Connection {
   /** @type {(() => void)[]} */
   #onDrained = [];
 
-  #outbox = new Outbox();
-  #isUnsent = (/** @type {Call} */ call) => this.#outbox.holds(call);
+  #sendQueue = new SendQueue();
+  #isUnsent = (/** @type {PendingCall} */ call) => this.#sendQueue.holds(call);
   #input = newBuffer(INPUT_BYTES);
   #inputView = viewOf(this.#input);
   #reply = new frame.Reply();
@@ -193,10 +193,10 @@ class Connection {
   /** When connecting began; Infinity: it has not, or is over. */
   #connectingSince = Infinity;
 
-  #turns = new Turns({
+  #turns = new FlushScheduler({
     turn: () => this.#turn(),
     later: () => this.#channel.turn(),
-    asked: () => this.#calls.lastId,
+    asked: () => this.#pendingCalls.lastId,
   });
   #now = 0;
   #lastUsed = 0;
@@ -226,7 +226,7 @@ class Connection {
   constructor(pipe, secret, connectTimeout) {
     this.pipe = pipe;
     this.#connectTimeout = connectTimeout === 0 ? Infinity : connectTimeout;
-    this.session = new Session({
+    this.session = new Holdings({
       hold: (token, isRenewed) => {
         return this.#channel.hold(token, renewalIntervalMs(LEASE_TTL.ms), isRenewed);
       },
@@ -254,7 +254,7 @@ class Connection {
   }
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {frame.Request} request
    * @throws {BrokerError} invalid_key
    */
@@ -266,7 +266,7 @@ class Connection {
   }
 
   /**
-   * A call of the form that nearly all have (see frame.putPlain), on a path of its own: it takes half
+   * A call of the form that nearly all have (see frame.putSimple), on a path of its own: it takes half
    * the time of the general one.
    * @param {string} operation
    * @param {number} action
@@ -274,17 +274,17 @@ class Connection {
    * @param {number} ttl 0: none
    * @param {string | undefined} text undefined: none
    * @param {boolean} isJson the text is JSON, not a string
-   * @param {import('./call').Decode} decode
+   * @param {import('./pending_call').Decode} decode
    * @param {number} timeout
    * @returns {Promise<any> | null} null: it has another form
    */
-  askPlain(operation, action, key, ttl, text, isJson, decode, timeout) {
-    if (this.#outbox.size >= EARLY_BYTES) this.#sendEarly();
-    const id = this.#calls.newId(this.session);
-    const batch = this.#outbox.appendPlain(id, action, key, ttl, text, isJson);
+  tryFast(operation, action, key, ttl, text, isJson, decode, timeout) {
+    if (this.#sendQueue.size >= EARLY_BYTES) this.#sendEarly();
+    const id = this.#pendingCalls.newId(this.session);
+    const batch = this.#sendQueue.appendPlain(id, action, key, ttl, text, isJson);
     if (batch === 0) return null;
     const promise = new Promise(capture);
-    const call = new Call(operation, decode, lastResolve, lastReject);
+    const call = new PendingCall(operation, decode, lastResolve, lastReject);
     call.key = key;
     call.timeout = timeout;
     this.#file(call, id, batch);
@@ -299,10 +299,10 @@ class Connection {
    */
   #sendEarly() {
     const isInUse = this.#opened && this.#connected && this.#now - this.#lastUsed <= STALE_MS;
-    if (!isInUse || this.#stale || this.#outbox.crowded || this.#channel.unsent > 0) return;
-    const batch = this.#outbox.take();
+    if (!isInUse || this.#stale || this.#sendQueue.crowded || this.#channel.unsent > 0) return;
+    const batch = this.#sendQueue.take();
     if (batch === null) return;
-    this.#calls.startWaits(this.#isUnsent);
+    this.#pendingCalls.startWaits(this.#isUnsent);
     this.#channel.exchange(batch.buffer, batch.size, null, 0);
     batch.buffer.fill(0, 0, batch.size);
   }
@@ -313,13 +313,13 @@ class Connection {
    * @param {string | undefined} key
    * @param {number} timeout
    * @param {frame.Request} request
-   * @param {import('./call').Decode} decode
+   * @param {import('./pending_call').Decode} decode
    * @param {boolean} [bound] of something that ends with this connection: no other is asked
    * @returns {Promise<any>}
    */
   ask(operation, key, timeout, request, decode, bound = false) {
     return new Promise((resolve, reject) => {
-      const call = new Call(operation, decode, resolve, reject);
+      const call = new PendingCall(operation, decode, resolve, reject);
       call.key = key;
       call.timeout = timeout;
       call.bound = bound;
@@ -331,20 +331,20 @@ class Connection {
     if (!this.#turns.due && !this.#backoff.pausing) this.#turns.schedule(this.#now);
   }
 
-  /** @param {Call} call */
+  /** @param {PendingCall} call */
   #isAborted(call) {
-    const aborted = call.heedSignal((reason) => this.abort(call, reason));
+    const aborted = call.listenToSignal((reason) => this.abort(call, reason));
     if (aborted) call.abort(call.patience?.signal?.reason);
     return aborted;
   }
 
   /**
-   * Calls that wait for somebody.
+   * PendingCalls that wait for somebody.
    * @param {(owner: object) => boolean} isIts
-   * @returns {Call[]}
+   * @returns {PendingCall[]}
    */
   waitsOf(isIts) {
-    return [...this.#calls].filter(({ patience }) => {
+    return [...this.#pendingCalls].filter(({ patience }) => {
       const owner = patience === null ? null : patience.owner;
       return owner !== null && isIts(owner);
     });
@@ -352,25 +352,25 @@ class Connection {
 
   /**
    * Gives a call up.
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {unknown} reason what it rejects with
    */
   abort(call, reason) {
     if (call.settled) return;
-    this.#calls.take(call.id);
+    this.#pendingCalls.take(call.id);
     call.abort(reason);
-    if (this.#outbox.holds(call)) this.#stale = true;
+    if (this.#sendQueue.holds(call)) this.#stale = true;
     else this.#abandon(call);
-    if (this.#calls.expected > 0) return;
+    if (this.#pendingCalls.expected > 0) return;
     this.#dropStale();
     this.#rest();
   }
 
   /**
-   * @param {Call} call that the broker has
+   * @param {PendingCall} call that the broker has
    */
   #abandon(call) {
-    this.#calls.abandon(call);
+    this.#pendingCalls.abandon(call);
     this.#cancel(call.id, call.timeout);
   }
 
@@ -396,7 +396,7 @@ class Connection {
    */
   #tell(operation, timeout, request) {
     const nothing = () => {};
-    const call = new Call(operation, nothing, nothing, nothing);
+    const call = new PendingCall(operation, nothing, nothing, nothing);
     call.timeout = timeout;
     call.bound = true;
     this.submit(call, request);
@@ -431,7 +431,7 @@ class Connection {
   }
 
   /**
-   * Renews a lease from native code, until `unkeep` or the end of the connection.
+   * Renews a lease from native code, until `stopRenewal` or the end of the connection.
    * @param {number} token
    * @param {number} ttl
    * @returns {number} for the two below
@@ -441,25 +441,25 @@ class Connection {
     request.action = this.actions.renew;
     request.fence = token;
     request.flags = frame.FLAGS.fence;
-    return this.#channel.keep(frame.silentFrame(request), renewalIntervalMs(ttl));
+    return this.#channel.startRenewal(frame.silentFrame(request), renewalIntervalMs(ttl));
   }
 
   /** @param {number} kept */
-  unkeep(kept) {
-    this.#channel.unkeep(kept);
+  stopRenewal(kept) {
+    this.#channel.stopRenewal(kept);
   }
 
   /**
    * @param {number} kept
    * @returns {number | null} ms since it was last sent; null: it is not kept any more
    */
-  keptAgo(kept) {
-    return this.#channel.keptAgo(kept);
+  msSinceRenewal(kept) {
+    return this.#channel.msSinceRenewal(kept);
   }
 
   /** Listens for events: for what came into the session otherwise than by the reply of a call. */
   attend() {
-    if (this.#calls.expected === 0) this.#rest();
+    if (this.#pendingCalls.expected === 0) this.#rest();
   }
 
   /** Keeps the process alive, while connected, until `unhold`. */
@@ -471,7 +471,7 @@ class Connection {
 
   unhold() {
     this.#holders--;
-    if (this.#holders === 0 && this.#calls.size === 0) this.#keepProcess(false);
+    if (this.#holders === 0 && this.#pendingCalls.size === 0) this.#keepProcess(false);
   }
 
   /** @param {boolean} alive */
@@ -484,7 +484,7 @@ class Connection {
 
   /**
    * Sends and waits, blocking the thread. Other calls' replies that come meanwhile settle them.
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {frame.Request} request
    */
   submitAndWait(call, request) {
@@ -497,21 +497,21 @@ class Connection {
       else if (this.#connect() && !this.#exchangeAll() && !call.settled) this.#wait(call);
       if (!this.#connected && !call.settled) this.#sleep(call);
     }
-    if (this.#calls.expected > 0) this.#turns.schedule(this.#now);
+    if (this.#pendingCalls.expected > 0) this.#turns.schedule(this.#now);
     else this.#rest();
   }
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {frame.Request} request
    */
   #enqueue(call, request) {
-    const id = this.#calls.newId(this.session);
-    this.#file(call, id, this.#outbox.append(id, request));
+    const id = this.#pendingCalls.newId(this.session);
+    this.#file(call, id, this.#sendQueue.append(id, request));
   }
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {number} id
    * @param {number} batch
    */
@@ -521,14 +521,14 @@ class Connection {
     call.batch = batch;
     // Whole, lest each call have a box for it.
     call.deadline = Math.ceil(this.#now) + call.timeout;
-    this.#calls.add(call);
+    this.#pendingCalls.add(call);
     if (call.deadline < this.#expireAt) this.#expireBy(call.deadline);
     if (call.patience !== null && call.patience.waitMs > 0) this.#noticeOf(call.patience);
   }
 
   /**
    * A call that is about to wait says so when that takes long.
-   * @param {import('./call').Patience} patience
+   * @param {import('./pending_call').WaitState} patience
    */
   #noticeOf(patience) {
     patience.since = this.#now;
@@ -545,7 +545,7 @@ class Connection {
   #noticeDue() {
     const due = [];
     this.#noticeAt = Infinity;
-    for (const call of this.#calls) {
+    for (const call of this.#pendingCalls) {
       const { patience } = call;
       if (patience === null || noticeAt(patience) === Infinity) continue;
       if (noticeAt(patience) <= this.#now) {
@@ -554,7 +554,7 @@ class Connection {
       }
       this.#noticeBy(noticeAt(patience));
     }
-    if (due.length > 0) void require('./notice.js').notice(this, due, due[0].call.timeout);
+    if (due.length > 0) void require('./wait_notice.js').notice(this, due, due[0].call.timeout);
   }
 
   /** The number of this thread's session at the broker; null: not known. */
@@ -564,10 +564,10 @@ class Connection {
 
   #turn() {
     if (this.#stale) this.#dropStale();
-    if (this.#calls.expected === 0) return this.#rest();
+    if (this.#pendingCalls.expected === 0) return this.#rest();
     if (!this.#connect()) return;
     const progress = this.#exchangeAll();
-    if (this.#calls.expected === 0) this.#rest();
+    if (this.#pendingCalls.expected === 0) this.#rest();
     else if (this.#backoff.pausing) return;
     else if (progress) this.#turns.schedule(this.#now);
     else this.#arm();
@@ -584,7 +584,7 @@ class Connection {
 
   /** Not kept by the deadlines of calls that are over: see busyConnections. */
   #beCollectable() {
-    if (this.#calls.size > 0 || (!isCached && this.session.listening)) return;
+    if (this.#pendingCalls.size > 0 || (!isCached && this.session.listening)) return;
     this.#expireAt = Infinity;
     busyConnections().delete(this);
   }
@@ -623,7 +623,7 @@ class Connection {
 
   #checkSiblings() {
     this.#siblingsAt = Infinity;
-    const waiting = [...this.#calls].filter((call) => call.patience?.started && call.key);
+    const waiting = [...this.#pendingCalls].filter((call) => call.patience?.started && call.key);
     if (waiting.length === 0) {
       this.#siblingsMs = SIBLINGS_MS;
       return;
@@ -723,7 +723,7 @@ class Connection {
     this.#turns.reset();
     if (this.#turns.due || !this.#connected) return;
     this.#receive(this.#channel.exchange(null, 0, this.#input, 0));
-    if (this.#calls.expected === 0) this.#rest();
+    if (this.#pendingCalls.expected === 0) this.#rest();
     else if (!this.#backoff.pausing) this.#turns.schedule(this.#now);
   }
 
@@ -733,7 +733,7 @@ class Connection {
   }
 
   #arm() {
-    if (this.#calls.size > 0) this.#keepProcess(true);
+    if (this.#pendingCalls.size > 0) this.#keepProcess(true);
     if (this.#isArmed()) return;
     try {
       this.#channel.arm();
@@ -755,7 +755,7 @@ class Connection {
    * event.
    */
   #rest() {
-    const waiting = this.#calls.size > 0;
+    const waiting = this.#pendingCalls.size > 0;
     this.#keepProcess(waiting || this.#holders > 0);
     this.#backoff.end();
     if (waiting) this.#watchIdle();
@@ -778,7 +778,7 @@ class Connection {
   #listen() {
     this.#listening = false;
     if (!this.#connected || this.#isArmed()) return;
-    if (this.#calls.size === 0 && !this.session.listening) return;
+    if (this.#pendingCalls.size === 0 && !this.session.listening) return;
     // What has been read from the socket already would not wake anybody.
     if (this.#receive(this.#channel.exchange(null, 0, this.#input, 0))) this.#listenSoon();
     else this.#arm();
@@ -793,16 +793,16 @@ class Connection {
     this.#lastUsed = this.#now;
     if (!this.#opened && !this.#shakeHands()) return !this.#connected;
     let progress = false;
-    while (this.#outbox.crowded && this.#channel.unsent < UNSENT_MAX_BYTES) {
-      if (this.#handOver(this.#outbox.take(), 0)) progress = true;
+    while (this.#sendQueue.crowded && this.#channel.unsent < UNSENT_MAX_BYTES) {
+      if (this.#handOver(this.#sendQueue.take(), 0)) progress = true;
       if (!this.#connected) return true;
     }
-    const last = this.#outbox.crowded ? null : this.#outbox.take();
+    const last = this.#sendQueue.crowded ? null : this.#sendQueue.take();
     return this.#handOver(last, this.#lookUs()) || progress;
   }
 
   #lookUs() {
-    const { expected } = this.#calls;
+    const { expected } = this.#pendingCalls;
     return Math.min(LOOK_MAX_US, LOOK_US + Math.floor(expected * LOOK_US_A_REPLY));
   }
 
@@ -819,13 +819,13 @@ class Connection {
   }
 
   /**
-   * @param {ReturnType<Outbox['take']>} batch
+   * @param {ReturnType<SendQueue['take']>} batch
    * @param {number} lookUs
    * @returns {boolean} whether anything came
    */
   #handOver(batch, lookUs) {
     if (batch === null) return this.#receive(this.#channel.exchange(null, 0, this.#input, lookUs));
-    this.#calls.startWaits(this.#isUnsent);
+    this.#pendingCalls.startWaits(this.#isUnsent);
     const { buffer, size } = batch;
     const received = this.#channel.exchange(buffer, size, this.#input, lookUs);
     buffer.fill(0, 0, size);
@@ -848,7 +848,7 @@ class Connection {
   }
 
   #anyHanded() {
-    for (const call of this.#calls) if (!this.#outbox.holds(call)) return true;
+    for (const call of this.#pendingCalls) if (!this.#sendQueue.holds(call)) return true;
     return false;
   }
 
@@ -887,7 +887,7 @@ class Connection {
         break;
       }
       reply.plain = frame.isPlainString(this.#inputView, reply.bodyAt, reply.bodyEnd);
-      const call = this.#calls.take(reply.id);
+      const call = this.#pendingCalls.take(reply.id);
       if (call !== undefined) call.settle(this.#input, reply);
       else if (reply.id !== 0) this.#undo(reply);
       else if (reply.status !== 0) this.session.lost(reply.fence);
@@ -908,7 +908,7 @@ class Connection {
 
   /** @param {frame.Reply} reply to a call that was given up */
   #undo(reply) {
-    const call = this.#calls.takeAbandoned(reply.id);
+    const call = this.#pendingCalls.takeAbandoned(reply.id);
     if (call !== undefined && reply.status === 0) call.undo(reply);
   }
 
@@ -921,11 +921,11 @@ class Connection {
   }
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {BrokerError} error
    */
   #reject(call, error) {
-    this.#calls.take(call.id);
+    this.#pendingCalls.take(call.id);
     call.fail(error);
   }
 
@@ -953,10 +953,10 @@ class Connection {
   #lost(error) {
     this.#connected = false;
     this.#armed = false;
-    this.#calls.forgetAbandoned();
+    this.#pendingCalls.forgetAbandoned();
     this.session.end();
-    for (const call of this.#calls) {
-      const isUnsent = this.#outbox.holds(call);
+    for (const call of this.#pendingCalls) {
+      const isUnsent = this.#sendQueue.holds(call);
       if (isUnsent && !call.bound) continue;
       if (isUnsent) this.#stale = true;
       this.#reject(call, error);
@@ -970,7 +970,7 @@ class Connection {
   #refused(error) {
     this.#lost(error);
     this.#connectingSince = Infinity;
-    for (const call of this.#calls) this.#reject(call, error);
+    for (const call of this.#pendingCalls) this.#reject(call, error);
     this.#dropStale();
   }
 
@@ -1036,7 +1036,7 @@ class Connection {
   }
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    */
   #sleep(call) {
     if (call.settled) return;
@@ -1045,7 +1045,7 @@ class Connection {
   }
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    */
   #wait(call) {
     const ms = Math.max(1, Math.ceil(call.deadline - this.#now));
@@ -1071,26 +1071,26 @@ class Connection {
   #expire() {
     let next = Infinity;
     let dropped = false;
-    for (const call of this.#calls) {
+    for (const call of this.#pendingCalls) {
       if (call.deadline > this.#now) {
         next = Math.min(next, call.deadline);
         continue;
       }
-      const unsent = this.#outbox.holds(call);
+      const unsent = this.#sendQueue.holds(call);
       dropped ||= unsent;
       this.#reject(call, this.#overdue(call));
       if (!unsent && call.patience !== null) this.#abandon(call);
     }
     if (dropped) this.#dropStale();
     // Also when all of them wait for ever, and when something is held: see busyConnections.
-    const busy = this.#calls.size > 0 || (!isCached && this.session.listening);
+    const busy = this.#pendingCalls.size > 0 || (!isCached && this.session.listening);
     if (next < this.#expireAt || (busy && this.#expireAt === Infinity)) this.#expireBy(next);
     if (this.#expireAt === Infinity) busyConnections().delete(this);
-    if (this.#calls.expected === 0) this.#rest();
+    if (this.#pendingCalls.expected === 0) this.#rest();
   }
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    */
   #overdue(call) {
     if (!this.#connected && this.#errno !== '') return this.#unreachable();
@@ -1100,7 +1100,7 @@ class Connection {
 
   #dropStale() {
     this.#stale = false;
-    this.#outbox.retain((id) => this.#calls.has(id));
+    this.#sendQueue.retain((id) => this.#pendingCalls.has(id));
   }
 
   retain() {
@@ -1116,7 +1116,7 @@ class Connection {
     this.#references--;
     if (this.#references > 0) return;
     connections.delete(this);
-    if (this.#calls.size > 0) {
+    if (this.#pendingCalls.size > 0) {
       await new Promise((resolve) => {
         this.#onDrained.push(() => resolve(undefined));
       });

@@ -9,7 +9,7 @@
  */
 'use strict';
 
-const { load, now } = require('./binding.js');
+const { load, now } = require('../binding.js');
 
 /** From one collection to the next. */
 const PAUSE_MS = 500;

@@ -1,8 +1,8 @@
 /** Arguments of calls: each function gives back what it was given, checked, or throws a BrokerError. */
 'use strict';
 
-const { DURATION_HELP, FOREVER_MS, milliseconds } = require('./duration.js');
-const { BrokerError, describeType, sentence } = require('./error.js');
+const { DURATION_HELP, FOREVER_MS, milliseconds } = require('../duration.js');
+const { BrokerError, describeType, sentence } = require('../error.js');
 const { KEY_MAX_BYTES } = require('./frame.js');
 
 const WORKER_MAX_BYTES = 256;

@@ -4,11 +4,11 @@
  */
 'use strict';
 
-const { Call } = require('./call.js');
-const check = require('./check.js');
+const { PendingCall } = require('./pending_call.js');
+const check = require('./validate.js');
 const { connect } = require('./connection.js');
-const { inContext } = require('./error.js');
-const { FOREVER_MS } = require('./duration.js');
+const { inContext } = require('../error.js');
+const { FOREVER_MS } = require('../duration.js');
 const { holding } = require('./flow.js');
 const { FLAGS, Request } = require('./frame.js');
 const {
@@ -17,12 +17,12 @@ const {
   resolve: resolveOptions,
   resolveSecret,
   workerFromEnv,
-} = require('./options.js');
+} = require('../options.js');
 const values = require('./values.js');
 
 /**
- * @typedef {import('./call').Decode} Decode
- * @typedef {(request: Request, given: any, call: Call) => void} Fill puts into a request what is its
+ * @typedef {import('./pending_call').Decode} Decode
+ * @typedef {(request: Request, given: any, call: PendingCall) => void} Fill puts into a request what is its
  *   own
  *
  * @typedef {object} Question
@@ -37,7 +37,7 @@ const values = require('./values.js');
 
 const CALL_OPTIONS = ['timeout'];
 
-class Asker {
+class ClientCore {
   /** @type {string | Uint8Array | null} */
   #secret;
   /** @type {import('./connection').Connection | null} */
@@ -45,7 +45,7 @@ class Asker {
   #closed = false;
   /** @type {string | null} */
   #workerId;
-  /** @type {Asker} a namespace's is that of the client it was made from, and lends its connection */
+  /** @type {ClientCore} a namespace's is that of the client it was made from, and lends its connection */
   #root = this;
 
   /**
@@ -69,13 +69,13 @@ class Asker {
 
   /**
    * @param {string} name
-   * @returns {Asker}
+   * @returns {ClientCore}
    */
   namespace(name) {
     if (check.checkedText(name, 'A namespace') === '') {
       throw check.refusal('invalid_key', 'A namespace is a string that is not empty.');
     }
-    const view = new Asker(this.pipe, { ...this.options, secret: this.#secret });
+    const view = new ClientCore(this.pipe, { ...this.options, secret: this.#secret });
     view.#root = this.#root;
     view.prefix = `${this.prefix}${name}:`;
     return view;
@@ -93,7 +93,7 @@ class Asker {
    */
   ask(operation, key, decode, options, known = CALL_OPTIONS, fill = undefined, action = operation) {
     return new Promise((resolve, reject) => {
-      const call = new Call(operation, decode, resolve, reject);
+      const call = new PendingCall(operation, decode, resolve, reject);
       this.start(call, action, key, options, known, fill, false);
     });
   }
@@ -108,7 +108,7 @@ class Asker {
    * @param {Decode} decode
    * @returns {Promise<any> | null} null: it has another form
    */
-  askPlain(operation, key, ttl, value, decode) {
+  tryFast(operation, key, ttl, value, decode) {
     const connection = this.#root.#connection;
     const { defaultTtl, timeout } = this.options;
     const ms = ttl === undefined ? defaultTtl : ttl;
@@ -127,7 +127,7 @@ class Asker {
     if (isJson && (this.#closed || this.#root.#connection !== connection)) return null;
     const fullKey = this.prefix === '' ? key : this.prefix + key;
     const action = connection.actions[operation];
-    return connection.askPlain(operation, action, fullKey, ms, text, isJson, decode, timeout);
+    return connection.tryFast(operation, action, fullKey, ms, text, isJson, decode, timeout);
   }
 
   /**
@@ -158,7 +158,7 @@ class Asker {
   askSync(operation, key, decode, options, known, fill, action) {
     /** @type {{ value?: any, error?: unknown }} */
     const outcome = {};
-    const call = new Call(
+    const call = new PendingCall(
       operation,
       decode,
       (value) => (outcome.value = value),
@@ -172,7 +172,7 @@ class Asker {
 
   /**
    * Fills the request from the arguments and submits it. Throws what is wrong with them.
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {string} action
    * @param {unknown} key
    * @param {unknown} options
@@ -235,7 +235,7 @@ class Asker {
   }
 
   /**
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {any} given
    * @param {readonly string[]} known
    */
@@ -247,10 +247,10 @@ class Asker {
       call.timeout = check.checkedMs('timeout', given.timeout, 1);
     }
     if ('default' in given) call.missing = { value: given.default };
-    if (given.signal !== undefined) call.patient().signal = check.checkedSignal(given.signal);
+    if (given.signal !== undefined) call.waitState().signal = check.checkedSignal(given.signal);
     if (given.waitNoticeMs !== undefined) {
       const noticeMs = given.waitNoticeMs === Infinity ? 0 : given.waitNoticeMs;
-      call.patient().noticeMs = check.checkedMs('waitNoticeMs', noticeMs, 0);
+      call.waitState().noticeMs = check.checkedMs('waitNoticeMs', noticeMs, 0);
     }
   }
 
@@ -291,7 +291,7 @@ class Asker {
 
   /**
    * @param {Request} request
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {unknown} workerId null and undefined: the client's
    */
   putWorker(request, call, workerId) {
@@ -301,13 +301,13 @@ class Asker {
 
   /**
    * @param {Request} request
-   * @param {Call} call
+   * @param {PendingCall} call
    * @param {string} name of the option
    * @param {unknown} ms
    */
   putWait(request, call, name, ms) {
     const waitMs = check.checkedWait(name, ms);
-    const patience = call.patient();
+    const patience = call.waitState();
     patience.waitMs = waitMs;
     patience.noticeMs ??= this.options.waitNoticeMs;
     if (waitMs > 0) patience.owner = this;
@@ -347,7 +347,7 @@ class Asker {
    */
   #endHoldings(connection) {
     const isIts = (/** @type {object} */ owner) =>
-      owner === this || (owner instanceof Asker && owner.#root === this);
+      owner === this || (owner instanceof ClientCore && owner.#root === this);
     for (const call of connection.waitsOf(isIts)) {
       const error = check.refusal('invalid_request', 'The client was closed while this waited.');
       connection.abort(call, inContext(error, call.operation, call.key));
@@ -358,4 +358,4 @@ class Asker {
   }
 }
 
-module.exports = { Asker, CALL_OPTIONS };
+module.exports = { ClientCore, CALL_OPTIONS };

@@ -12,7 +12,7 @@
  */
 'use strict';
 
-const packed = require('./packed.js');
+const packed = require('./list_codec.js');
 
 /**
  * @typedef {import('./lease').Lease} Lease
@@ -73,7 +73,7 @@ class Holders {
   }
 }
 
-class Session {
+class Holdings {
   /** @type {Map<number, Lease>} by token */
   #leases = new Map();
   /** Of leases and grants. */
@@ -222,7 +222,7 @@ class Session {
    * What a worker lost with earlier connections, and has not been told.
    * @param {string} workerId
    * @param {string} key '': of any
-   * @returns {import('./packed').Loss[]}
+   * @returns {import('./list_codec').Loss[]}
    */
   takeLosses(workerId, key) {
     const losses = [];
@@ -293,4 +293,4 @@ class Session {
   }
 }
 
-module.exports = { Session };
+module.exports = { Holdings };
