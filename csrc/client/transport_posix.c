@@ -10,6 +10,7 @@
 
 #include "../base/mem.h"
 #include "../base/sys.h"
+#include "../os/fd.h"
 #include "../os/pipe_pair.h"
 #include "../os/rights.h"
 #include "../os/socket.h"
@@ -65,7 +66,7 @@ epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
         }
     }
     if (error != 0) {
-        epb_socket_close(fd);
+        epb_fd_close(fd);
         return error;
     }
     transport->socket = fd;
@@ -256,6 +257,6 @@ epb_transport_close(struct epb_transport *transport)
     if (transport->guarded && transport->pid == epb_sys_pid()) {
         epb_rights_drain(transport->socket);
     }
-    epb_socket_close(transport->socket);
+    epb_fd_close(transport->socket);
     epb_mem_table_free(transport);
 }

@@ -6,6 +6,7 @@
 #include "../base/locks.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
+#include "../os/fd.h"
 #include "../os/socket.h"
 #include "../os/thread.h"
 #include "poller.h"
@@ -93,7 +94,7 @@ start(void)
         epb_thread_detach(&thread);
     } else {
         poller = -1;
-        epb_socket_close(opened);
+        epb_fd_close(opened);
     }
     return error;
 }

@@ -346,25 +346,11 @@ epb_engine_next(struct epb_engine *engine, struct epb_peer *peer,
     return found;
 }
 
-static bool
-has_something(const struct epb_peer *peer)
-{
-    return !epb_list_empty(&peer->finished) || !epb_list_empty(&peer->events) ||
-           !epb_list_empty(&peer->losses);
-}
-
-bool
-epb_engine_has_next(const struct epb_engine *engine, const struct epb_peer *peer)
-{
-    return has_something(peer) ||
-           (peer->job != NULL && epb_job_is_next(&engine->jobs, peer));
-}
-
 bool
 epb_engine_idle(const struct epb_engine *engine, const struct epb_peer *peer)
 {
     (void)engine;
-    return peer->job == NULL && !has_something(peer);
+    return peer->job == NULL && !epb_peer_has_something(peer);
 }
 
 bool

@@ -178,3 +178,12 @@ epb_state_stats(const struct epb_engine *engine, const struct epb_time *now,
     epb_mem_shared_stats(&shared);
     stats->memory.lock_failed = stats->memory.lock_failed || shared.lock_failed;
 }
+
+/* What a peer has to take */
+
+bool
+epb_peer_has_something(const struct epb_peer *peer)
+{
+    return !epb_list_empty(&peer->finished) || !epb_list_empty(&peer->events) ||
+           !epb_list_empty(&peer->losses);
+}

@@ -103,4 +103,8 @@ epb_state_wait_obstacle_reply(struct epb_engine *engine, const struct epb_wait *
 void
 epb_state_list_reply(const struct epb_engine *engine, struct epb_reply *reply);
 
+/* A finished wait, an event or a loss: not the reply of a job. */
+bool
+epb_peer_has_something(const struct epb_peer *peer);
+
 #endif

@@ -250,3 +250,10 @@ epb_job_run(struct epb_engine *engine, struct epb_peer *peer,
         epb_peer_ready(engine->waits, peer);
     }
 }
+
+bool
+epb_engine_has_next(const struct epb_engine *engine, const struct epb_peer *peer)
+{
+    return epb_peer_has_something(peer) ||
+           (peer->job != NULL && epb_job_is_next(&engine->jobs, peer));
+}

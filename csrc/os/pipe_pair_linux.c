@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "rights.h"
 #include "socket.h"
 
@@ -27,7 +28,7 @@ static void
 close_end(int *end)
 {
     if (*end >= 0) {
-        epb_socket_close(*end);
+        epb_fd_close(*end);
     }
     *end = -1;
 }

@@ -16,6 +16,7 @@
 
 #include "../base/locks.h"
 #include "../base/mem.h"
+#include "fd.h"
 #include "socket.h"
 #include "thread.h"
 
@@ -101,7 +102,7 @@ static void
 close_batch(struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
-        epb_socket_close(batch->fds[i]);
+        epb_fd_close(batch->fds[i]);
     }
     epb_mem_table_free(batch);
 }

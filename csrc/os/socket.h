@@ -34,7 +34,5 @@ epb_socket_peer_trusted(int fd);
 /* The process that made the connection; 0: the system doesn't tell. */
 uint32_t
 epb_socket_peer_pid(int fd);
-void
-epb_socket_close(int fd);
 
 #endif

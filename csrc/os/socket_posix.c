@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "../base/status.h"
+#include "fd.h"
 #include "rights.h"
 
 /* For a connection that goes on being made after an interruption: it is made, or refused,
@@ -68,7 +69,7 @@ epb_socket_new(int *fd)
         return 0;
     }
     int error = -errno;
-    epb_socket_close(*fd);
+    epb_fd_close(*fd);
     return error;
 #endif
 }
@@ -158,7 +159,7 @@ epb_socket_connect(const char *path, int *fd)
     error = connect_whole(connected, &address);
     if (error != 0) {
         error = refine_refusal(path, error);
-        epb_socket_close(connected);
+        epb_fd_close(connected);
         return error;
     }
     *fd = connected;
@@ -183,7 +184,7 @@ read_numbers(const char *path, unsigned long numbers[3])
         return 0;
     }
     ssize_t size = read(fd, text, sizeof(text) - 1);
-    epb_socket_close(fd);
+    epb_fd_close(fd);
     text[size > 0 ? size : 0] = '\0';
     char *at = text;
     for (int count = 0; count < 3; count++) {
@@ -273,12 +274,4 @@ epb_socket_peer_pid(int fd)
     (void)fd;
     return 0;
 #endif
-}
-
-void
-epb_socket_close(int fd)
-{
-    /* After EINTR the descriptor is closed all the same, or of unknown state: never close
-     * twice. */
-    (void)close(fd);
 }

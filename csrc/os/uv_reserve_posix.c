@@ -24,6 +24,7 @@
 
 #include "../base/locks.h"
 #include "../base/mem.h"
+#include "fd.h"
 #include "socket.h"
 
 /* What uv_loop_init opens at most: the kernel's queue (twice on kqueue), two pipes, and
@@ -170,7 +171,7 @@ probe(int *highest)
         count++;
     }
     while (count != 0) {
-        epb_socket_close(fds[--count]);
+        epb_fd_close(fds[--count]);
     }
     return error;
 }

@@ -16,6 +16,7 @@
 #include "../base/list.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
+#include "../os/fd.h"
 #include "../os/rights.h"
 #include "../os/socket.h"
 #include "../os/uv_reserve.h"
@@ -237,7 +238,7 @@ try_lock(const char *path, int *fd)
     if (error == 0) {
         *fd = locked;
     } else {
-        epb_socket_close(locked);
+        epb_fd_close(locked);
     }
     return error;
 }
@@ -395,7 +396,7 @@ ensure_mode(const char *path)
             error = -errno;
         }
     }
-    epb_socket_close(fd);
+    epb_fd_close(fd);
     return error;
 }
 
@@ -486,7 +487,7 @@ make_socket(struct epb_endpoint *endpoint)
 
     for (int round = 0; round < MAKE_ROUNDS && error == UV_ENOENT; round++) {
         if (endpoint->fd >= 0) {
-            epb_socket_close(endpoint->fd);
+            epb_fd_close(endpoint->fd);
         }
         endpoint->fd = -1;
         error = epb_socket_new(&endpoint->fd);
@@ -790,7 +791,7 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
     if (epb_rights_may_come(fd)) {
         epb_rights_drain(fd);
     }
-    epb_socket_close(fd);
+    epb_fd_close(fd);
     return trusted ? EPB_ACCEPT_NONE : EPB_ACCEPT_STRANGER;
 }
 
@@ -798,10 +799,10 @@ static void
 close_fds(const struct epb_endpoint *endpoint)
 {
     if (endpoint->fd >= 0) {
-        epb_socket_close(endpoint->fd);
+        epb_fd_close(endpoint->fd);
     }
     if (endpoint->lock_fd >= 0) {
-        epb_socket_close(endpoint->lock_fd);
+        epb_fd_close(endpoint->lock_fd);
     }
 }
 

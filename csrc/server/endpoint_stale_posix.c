@@ -23,6 +23,7 @@
 #include <uv.h>
 
 #include "../base/sys.h"
+#include "../os/fd.h"
 #include "../os/socket.h"
 
 /* Temporary directories can be huge; what is left today is found another day. */
@@ -56,7 +57,7 @@ read_boot(char text[BOOT_TEXT_BYTES])
         return false;
     }
     ssize_t size = read(fd, text, BOOT_TEXT_BYTES - 1);
-    epb_socket_close(fd);
+    epb_fd_close(fd);
     text[size > 0 ? size : 0] = '\0';
     return size > 0;
 #endif
@@ -143,7 +144,7 @@ is_dead(const char *path, const struct stat *status)
     }
     int error = epb_socket_connect(path, &fd);
     if (error == 0) {
-        epb_socket_close(fd);
+        epb_fd_close(fd);
     }
     return error == UV_ECONNREFUSED;
 }

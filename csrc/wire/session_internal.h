@@ -119,4 +119,8 @@ epb_session_put_frame_piece(struct epb_session *session, struct epb_bytes piece)
 enum epb_status
 epb_session_put_line_piece(struct epb_session *session, struct epb_bytes piece);
 
+/* Whether the output takes one more reply without a body. */
+bool
+epb_session_has_reply_room(struct epb_session *session);
+
 #endif

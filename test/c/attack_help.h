@@ -5,6 +5,7 @@
 #include <dirent.h>
 
 #include "io_help.h"
+#include "os/fd.h"
 #include "server/endpoint.h"
 
 #define NAME "broker-attacked.sock"
@@ -35,7 +36,7 @@ connect_error(const char *path)
     int error = epb_socket_connect(path, &fd);
 
     if (error == 0) {
-        epb_socket_close(fd);
+        epb_fd_close(fd);
     }
     return error;
 }
@@ -47,7 +48,7 @@ leave_dead_socket(const char *path)
 
     cr_assert_eq(epb_socket_new(&fd), 0);
     cr_assert_eq(epb_socket_bind(fd, path), 0);
-    epb_socket_close(fd);
+    epb_fd_close(fd);
 }
 
 /* Calls `look` for every name in the directory. */

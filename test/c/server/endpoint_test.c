@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "io_help.h"
+#include "os/fd.h"
 #include "server/endpoint.h"
 #include "server/endpoint_stale.h"
 
@@ -43,7 +44,7 @@ connect_error(const char *path)
     int error = epb_socket_connect(path, &fd);
 
     if (error == 0) {
-        epb_socket_close(fd);
+        epb_fd_close(fd);
     }
     return error;
 }
@@ -81,7 +82,7 @@ leave_dead_socket(const char *path)
 
     cr_assert_eq(epb_socket_new(&fd), 0);
     cr_assert_eq(epb_socket_bind(fd, path), 0);
-    epb_socket_close(fd);
+    epb_fd_close(fd);
     cr_assert_eq(connect_error(path), UV_ECONNREFUSED);
 }
 
