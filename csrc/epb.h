@@ -46,7 +46,6 @@
 #define EPB_H
 
 #include "base/bytes.h"
-#include "base/mem.h"
 #include "base/proc.h"
 #include "base/status.h"
 #include "base/sys.h"

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "core/engine.h"
 #include "server/conn.h"
 #include "wire/channel.h"

@@ -25,7 +25,9 @@
  * Under AddressSanitizer, what is not handed out is poisoned, and what is handed
  * out may hold the only pointer to other memory.
  */
+#include "arena.h"
 #include "mem.h"
+#include "mem_testing.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "mem.h"
+#include "shared_mem.h"
 
 #define SMALLEST_BYTES ((size_t)256)
 

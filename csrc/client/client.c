@@ -5,6 +5,7 @@
 
 #include "../base/list.h"
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "../base/sys.h"
 #include "../os/spin.h"
 #include "../wire/channel.h"

@@ -6,6 +6,7 @@
 #include "../base/list.h"
 #include "../base/map.h"
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "../base/sys.h"
 #include "../wire/frame.h"
 #include "own_frame.h"

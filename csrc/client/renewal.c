@@ -7,6 +7,7 @@
 
 #include "../base/list.h"
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "../base/sys.h"
 #include "../wire/channel.h"
 #include "../wire/frame.h"

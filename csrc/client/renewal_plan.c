@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "own_frame.h"
 
 /* What a node of the heap belongs to. */

@@ -12,6 +12,7 @@
 #include <windows.h>
 
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "../os/security_win.h"
 
 #define BUFFER_BYTES 65536U

@@ -1,7 +1,9 @@
 /* See barrier.h. */
 #include "barrier.h"
 
+#include "../base/arena.h"
 #include "../base/map.h"
+#include "../base/mem.h"
 
 struct barrier {
     struct epb_list arrived; /* waits, in their order */

@@ -10,6 +10,7 @@
 #ifndef EPB_CORE_BARRIER_H
 #define EPB_CORE_BARRIER_H
 
+#include "../base/arena.h"
 #include "wait.h"
 
 #define EPB_BARRIER_MAX 100000

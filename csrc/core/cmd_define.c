@@ -1,5 +1,6 @@
 /* Handlers of the commands that define pools and semaphores. A pool is filled by a job,
  * since its list may be long. */
+#include "../base/arena.h"
 #include "command.h"
 #include "engine_internal.h"
 

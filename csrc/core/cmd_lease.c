@@ -1,4 +1,5 @@
 /* Handlers of the commands on leases, and the replies to those that waited. */
+#include "../base/mem.h"
 #include "../base/utf8.h"
 #include "command.h"
 #include "engine_internal.h"

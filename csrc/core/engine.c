@@ -25,6 +25,8 @@
 #undef EPB_COMMAND
 #define EPB_STATUS(number, name, wire, message) \
     _Static_assert((number) < EPB_STATUS_SLOTS, "counted by status");
+#include "../base/arena.h"
+#include "../base/mem.h"
 #include "../base/status.def"
 #undef EPB_STATUS
 

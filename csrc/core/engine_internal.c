@@ -1,5 +1,7 @@
 /* See state.h. */
 #include "engine_internal.h"
+#include "../base/arena.h"
+#include "../base/shared_mem.h"
 
 /* The store tells of changes */
 

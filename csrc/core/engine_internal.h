@@ -5,8 +5,8 @@
 #ifndef EPB_CORE_ENGINE_INTERNAL_H
 #define EPB_CORE_ENGINE_INTERNAL_H
 
+#include "../base/arena.h"
 #include "../base/buf.h"
-#include "../base/mem.h"
 #include "barrier.h"
 #include "job.h"
 #include "lease.h"

@@ -1,8 +1,10 @@
 /* See gone.h. */
 #include "gone.h"
 
+#include "../base/arena.h"
 #include "../base/list.h"
 #include "../base/map.h"
+#include "../base/mem.h"
 
 struct name {
     struct epb_list by_age; /* the oldest first */

@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../base/arena.h"
 #include "../base/bytes.h"
-#include "../base/mem.h"
 #include "msg.h"
 
 #define EPB_GONE_MAX 1000U

@@ -1,6 +1,7 @@
 /* See job.h. */
 #include "job.h"
 
+#include "../base/shared_mem.h"
 #include "engine_internal.h"
 
 void

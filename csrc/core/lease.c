@@ -1,4 +1,6 @@
 /* What the engine asks for; the state it works on is in the other lease files. */
+#include "../base/arena.h"
+#include "../base/mem.h"
 #include "lease_internal.h"
 
 /* All of it */

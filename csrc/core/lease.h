@@ -62,6 +62,7 @@
 #ifndef EPB_CORE_LEASE_H
 #define EPB_CORE_LEASE_H
 
+#include "../base/arena.h"
 #include "budget.h"
 #include "wait.h"
 

@@ -23,6 +23,7 @@
 #ifndef EPB_CORE_LEASE_INTERNAL_H
 #define EPB_CORE_LEASE_INTERNAL_H
 
+#include "../base/arena.h"
 #include "../base/map.h"
 #include "../base/mark.h"
 #include "lease.h"

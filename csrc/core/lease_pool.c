@@ -7,6 +7,7 @@
  * no other has had, and it is a part of its elements' names: those of a pool that was
  * deleted are freed in parts, and no pool has them meanwhile.
  */
+#include "../base/arena.h"
 #include "lease_internal.h"
 
 /* To put one into the map of all, or to take it out, while that is resized: each time,

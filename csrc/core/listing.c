@@ -2,6 +2,7 @@
 #include "listing.h"
 
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 
 #define CHUNK_BYTES ((size_t)64 * 1024)
 #define PLACE_BITS 16U

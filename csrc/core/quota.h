@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../base/mem.h"
+#include "../base/arena.h"
 
 struct epb_quota {
     uint64_t limit_bytes; /* 0: none */

@@ -1,5 +1,6 @@
 /* See slots.h. */
 #include "slots.h"
+#include "../base/arena.h"
 
 #include <string.h>
 

@@ -11,6 +11,7 @@
 #ifndef EPB_CORE_SLOTS_H
 #define EPB_CORE_SLOTS_H
 
+#include "../base/arena.h"
 #include "quota.h"
 
 struct epb_slots {

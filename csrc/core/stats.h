@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../base/mem.h"
+#include "../base/arena.h"
 #include "lease.h"
 #include "options.h"
 #include "store.h"

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "../base/arena.h"
+#include "../base/mem.h"
 #include "store_internal.h"
 
 /* Writing */

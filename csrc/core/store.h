@@ -25,8 +25,8 @@
 
 #include <stdbool.h>
 
+#include "../base/arena.h"
 #include "../base/list.h"
-#include "../base/mem.h"
 #include "../base/sys.h"
 #include "budget.h"
 #include "gone.h"

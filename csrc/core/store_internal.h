@@ -8,6 +8,7 @@
 #ifndef EPB_CORE_STORE_INTERNAL_H
 #define EPB_CORE_STORE_INTERNAL_H
 
+#include "../base/arena.h"
 #include "../base/heap.h"
 #include "../base/map.h"
 #include "gone.h"

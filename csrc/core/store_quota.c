@@ -2,6 +2,7 @@
  * Which items go: those that are due, and with eviction the least recently used. A write
  * that can't fit whatever is evicted evicts nothing.
  */
+#include "../base/arena.h"
 #include "store_internal.h"
 
 /* The list of use */

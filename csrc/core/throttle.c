@@ -4,9 +4,11 @@
  */
 #include "throttle.h"
 
+#include "../base/arena.h"
 #include "../base/heap.h"
 #include "../base/list.h"
 #include "../base/map.h"
+#include "../base/mem.h"
 
 /* A name is gone within 100 ms of the moment it says nothing any more, however late the
  * timer is. */

@@ -19,7 +19,7 @@
 #ifndef EPB_CORE_THROTTLE_H
 #define EPB_CORE_THROTTLE_H
 
-#include "../base/mem.h"
+#include "../base/arena.h"
 #include "../base/sys.h"
 #include "budget.h"
 #include "msg.h"

@@ -3,6 +3,8 @@
  * each looks for the first one again.
  */
 #include "wait.h"
+#include "../base/arena.h"
+#include "../base/mem.h"
 
 struct epb_waits {
     struct epb_arena *arena;

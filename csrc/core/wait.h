@@ -34,10 +34,10 @@
 #ifndef EPB_CORE_WAIT_H
 #define EPB_CORE_WAIT_H
 
+#include "../base/arena.h"
 #include "../base/list.h"
 #include "../base/map.h"
 #include "../base/mark.h"
-#include "../base/mem.h"
 #include "../base/sys.h"
 #include "../base/tree.h"
 #include "budget.h"

@@ -1,8 +1,10 @@
 /* See watch.h. */
 #include "watch.h"
 
+#include "../base/arena.h"
 #include "../base/buf.h"
 #include "../base/map.h"
+#include "../base/mem.h"
 
 /* An empty queue keeps this much at most. */
 #define QUEUE_KEPT_BYTES 1024U

@@ -21,6 +21,7 @@
 #ifndef EPB_CORE_WATCH_H
 #define EPB_CORE_WATCH_H
 
+#include "../base/arena.h"
 #include "budget.h"
 #include "wait.h"
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "server_internal.h"
 
 /* While there is work without end, what is due is looked at this often. */

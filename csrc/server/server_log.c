@@ -1,5 +1,6 @@
 /* The clocks of a server, its events, and its log lines. See server_internal.h. */
-#include "../base/mem.h"
+#include "../base/arena.h"
+#include "../base/shared_mem.h"
 #include "log.h"
 #include "server_internal.h"
 

@@ -6,6 +6,7 @@
 #include "auth.h"
 
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "../base/sys.h"
 #include "cipher.h"
 #include "hash.h"

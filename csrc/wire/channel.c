@@ -2,6 +2,7 @@
 #include "channel.h"
 
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "cipher.h"
 #include "frame.h"
 

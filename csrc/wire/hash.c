@@ -4,8 +4,6 @@
 #include <mbedtls/hkdf.h>
 #include <mbedtls/sha256.h>
 
-#include "../base/mem.h"
-
 /* These functions of mbedTLS report wrong parameters and failures of hash hardware, and
  * neither can be here. If they did fail, nothing that is signed or proved could be
  * trusted. */

@@ -4,8 +4,8 @@
 
 #include <cjson/cJSON.h>
 
-#include "../base/mem.h"
 #include "../base/once.h"
+#include "../base/shared_mem.h"
 #include "../core/msg.h"
 
 /* cJSON's allocator is a setting of the process. */

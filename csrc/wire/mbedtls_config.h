@@ -17,7 +17,7 @@
 #define MBEDTLS_PLATFORM_MEMORY
 #define MBEDTLS_PLATFORM_CALLOC_MACRO epb_mem_calloc
 #define MBEDTLS_PLATFORM_FREE_MACRO epb_mem_free
-#include "../base/mem.h"
+#include "../base/shared_mem.h"
 
 /* Processor support is asked for at run time: one binary serves all machines of a
  * platform. */

@@ -2,7 +2,7 @@
 #include "pending_lines.h"
 
 #include "../base/map.h"
-#include "../base/mem.h"
+#include "../base/shared_mem.h"
 
 struct epb_pending_lines {
     struct epb_list all;

@@ -13,6 +13,7 @@
 #include "record.h"
 
 #include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "cipher.h"
 #include "hash.h"
 

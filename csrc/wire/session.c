@@ -13,7 +13,7 @@
  */
 #include "session.h"
 
-#include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "../base/utf8.h"
 #include "../core/command.h"
 #include "frame.h"

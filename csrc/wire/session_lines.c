@@ -4,7 +4,6 @@
  * A line that may wait, or watches, is a call (pending_lines.h) before it runs, so that
  * nothing can fail once the engine has it; a line that did neither is none afterwards.
  */
-#include "../base/mem.h"
 #include "jsonl.h"
 #include "session_internal.h"
 

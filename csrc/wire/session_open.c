@@ -1,4 +1,5 @@
 /* See session.h: from the first byte until the session is open. */
+#include "../base/mem.h"
 #include "session_internal.h"
 
 static bool

@@ -4,6 +4,8 @@
 
 #include <criterion/criterion.h>
 
+#include "base/arena.h"
+#include "base/shared_mem.h"
 #include "core/engine.h"
 #include "helpers.h"
 

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/bytes.h"
-#include "base/mem.h"
+#include "base/mem_testing.h"
 #include "base/sys.h"
 
 static const struct epb_bytes no_elements = {NULL, 0};

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "wire/channel.h"
 #include "wire/cipher.h"
 #include "wire/frame.h"

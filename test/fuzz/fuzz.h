@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "base/sys.h"
 #include "wire/auth.h"
 #include "wire/cipher.h"

@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include "../c/core/lease_run.h"
+#include "base/arena.h"
 
 #define OPS_MAX 400U
 

@@ -1,6 +1,9 @@
 #include <criterion/criterion.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/mem_testing.h"
+#include "base/shared_mem.h"
 #include "helpers.h"
 
 static void

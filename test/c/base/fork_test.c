@@ -3,7 +3,9 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
+#include "base/arena.h"
 #include "base/proc.h"
+#include "base/shared_mem.h"
 #include "client/client.h"
 #include "io_help.h"
 #include "server/endpoint.h"

@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 
 #include "base/heap.h"
+#include "base/mem_testing.h"
 #include "helpers.h"
 
 #define NODES 500U

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/map.h"
+#include "base/mem_testing.h"
 #include "helpers.h"
 
 struct item {

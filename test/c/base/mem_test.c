@@ -7,7 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/mem.h"
+#include "base/mem_testing.h"
+#include "base/shared_mem.h"
 #include "helpers.h"
 
 static const char secret[] = "wHaT-nObOdY-mAy-ReAd-AfTeRwArDs";

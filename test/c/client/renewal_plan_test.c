@@ -1,6 +1,7 @@
 /* The plan of what is sent again and again, with a clock of the test's own. */
 #include <criterion/criterion.h>
 
+#include "base/mem_testing.h"
 #include "client/renewal_plan.h"
 #include "helpers.h"
 

@@ -5,6 +5,8 @@
  */
 #include "engine_help.h"
 
+#include "base/mem.h"
+#include "base/mem_testing.h"
 #include "core/command.h"
 
 static void

@@ -6,7 +6,10 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/limits.h"
+#include "base/mem_testing.h"
+#include "base/shared_mem.h"
 #include "core/command.h"
 #include "core/engine.h"
 #include "helpers.h"

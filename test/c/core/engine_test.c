@@ -1,6 +1,10 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
+#include "base/mem.h"
+#include "base/mem_testing.h"
+#include "base/shared_mem.h"
 #include "core/command.h"
 #include "core/engine.h"
 #include "core/engine_internal.h"

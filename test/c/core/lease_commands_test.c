@@ -1,4 +1,6 @@
 /* The commands on leases, from the engine: what their replies carry, and when. */
+#include "base/mem.h"
+#include "base/mem_testing.h"
 #include "engine_help.h"
 
 static void

@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 
+#include "base/arena.h"
 #include "core/lease.h"
 #include "fill_help.h"
 #include "helpers.h"

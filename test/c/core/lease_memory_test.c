@@ -1,4 +1,5 @@
 /* What leases take, give back, and do without. */
+#include "base/mem_testing.h"
 #include "lease_help.h"
 
 Test(lease_memory, ten_thousand_that_wait_and_die_leave_nothing)

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "lease_run.h"
 
 static const char *const op_names[OP_KINDS] = {

@@ -3,6 +3,7 @@
 #ifndef EPB_TEST_LEASE_RUN_H
 #define EPB_TEST_LEASE_RUN_H
 
+#include "base/arena.h"
 #include "fill_help.h"
 #include "helpers.h"
 #include "lease_model.h"

@@ -1,3 +1,4 @@
+#include "base/mem_testing.h"
 #include "lease_run.h"
 
 /* Faults: one allocation of the operation fails. Overdue requests are withdrawn first, so

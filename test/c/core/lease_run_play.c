@@ -1,3 +1,4 @@
+#include "base/arena.h"
 #include "lease_run.h"
 
 static void

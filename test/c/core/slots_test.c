@@ -1,6 +1,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
+#include "base/mem_testing.h"
 #include "core/slots.h"
 #include "helpers.h"
 

@@ -9,6 +9,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
+#include "base/mem_testing.h"
 #include "core/store.h"
 #include "helpers.h"
 #include "walk_help.h"

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 
+#include "base/arena.h"
 #include "core/store.h"
 #include "helpers.h"
 #include "walk_help.h"

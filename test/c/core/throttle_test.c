@@ -1,5 +1,7 @@
 #include <criterion/criterion.h>
 
+#include "base/arena.h"
+#include "base/mem_testing.h"
 #include "core/throttle.h"
 #include "helpers.h"
 

@@ -1,5 +1,9 @@
 #include <criterion/criterion.h>
 
+#include "base/arena.h"
+#include "base/mem.h"
+#include "base/mem_testing.h"
+#include "base/shared_mem.h"
 #include "core/watch.h"
 #include "helpers.h"
 

@@ -1,7 +1,6 @@
 /* The timer that counts suspended time, by the real clock. */
 #include "server/boot_timer.h"
 
-#include "base/mem.h"
 #include "io_help.h"
 #include "os/uv_reserve.h"
 

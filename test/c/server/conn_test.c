@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
+#include "base/mem_testing.h"
 #include "io_help.h"
 #include "os/pipe_pair.h"
 #include "os/uv_reserve.h"

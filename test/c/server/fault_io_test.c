@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/mem_testing.h"
+#include "base/shared_mem.h"
 #include "client/client.h"
 #include "io_help.h"
 

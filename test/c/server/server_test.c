@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/mem_testing.h"
 #include "io_help.h"
 
 static struct broker broker;

@@ -2,6 +2,7 @@
  * mode, and a broken, wrong or silent broker is told apart. */
 #include "wire/channel.h"
 
+#include "base/mem_testing.h"
 #include "wire_help.h"
 
 #define SECRET "between us"

@@ -8,6 +8,8 @@
 #include <ctype.h>
 #include <stdarg.h>
 
+#include "base/mem.h"
+#include "base/mem_testing.h"
 #include "core/command.h"
 #include "session_wait_help.h"
 

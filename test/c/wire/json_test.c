@@ -1,7 +1,6 @@
 /* The strict JSON scanner: accepts what RFC 8259 allows, and nothing else. */
 #include "wire/json.h"
 
-#include "base/mem.h"
 #include "wire/base64.h"
 #include "wire_help.h"
 

@@ -1,4 +1,5 @@
 /* JSON lines of leases and of what waits: members, elements, replies, events. */
+#include "base/mem_testing.h"
 #include "jsonl_help.h"
 
 /* One member besides those that are needed, and what it must become. */

@@ -1,4 +1,5 @@
 /* JSON lines: how a line becomes a request, and a reply a line. */
+#include "base/mem_testing.h"
 #include "jsonl_help.h"
 
 Test(jsonl, a_set_has_all_its_fields)

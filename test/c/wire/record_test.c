@@ -1,6 +1,7 @@
 /* Records: a stream goes through whole and in order, or not at all. */
 #include "wire/record.h"
 
+#include "base/mem_testing.h"
 #include "wire/hash.h"
 #include "wire_help.h"
 

@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/arena.h"
 #include "wire_help.h"
 
 static struct epb_options options;

@@ -1,6 +1,7 @@
 /* Requests that wait, and events, over JSON lines. */
 #include <stdarg.h>
 
+#include "base/mem_testing.h"
 #include "session_wait_help.h"
 
 __attribute__((format(printf, 2, 3))) static void

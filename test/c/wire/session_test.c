@@ -2,6 +2,7 @@
  * pieces, there is the documented answer or a closed connection, within bounds. */
 #include "wire/session.h"
 
+#include "base/mem_testing.h"
 #include "wire/auth.h"
 #include "wire/jsonl.h"
 #include "wire_help.h"

@@ -1,0 +1,28 @@
+/* What only tests ask of memory. */
+#ifndef EPB_BASE_MEM_TESTING_H
+#define EPB_BASE_MEM_TESTING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+
+/* Tests: let the allocation number `countdown` from now fail (1 = the next one), once; 0
+ * turns it off. Counts arena, shared and table allocations of this process. Returns what
+ * was left of the countdown before: 0 when that one has failed. */
+uint64_t
+epb_mem_fail_after(uint64_t countdown);
+
+/* Tests: shows every byte the arena has from the system. */
+void
+epb_arena_each_chunk(const struct epb_arena *arena,
+                     void (*visit)(void *context, const uint8_t *bytes,
+                                   size_t size_bytes),
+                     void *context);
+
+/* The same of the process-wide arena. */
+void
+epb_mem_each_chunk(void (*visit)(void *context, const uint8_t *bytes, size_t size_bytes),
+                   void *context);
+
+#endif
