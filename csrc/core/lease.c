@@ -66,14 +66,6 @@ epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_wait
     return leases;
 }
 
-static struct epb_grant *
-first_due(const struct epb_leases *leases)
-{
-    return leases->deadlines.first == NULL
-               ? NULL
-               : EPB_TREE_ITEM(leases->deadlines.first, struct epb_grant, by_due);
-}
-
 void
 epb_leases_free(struct epb_leases *leases)
 {
@@ -85,7 +77,7 @@ epb_leases_free(struct epb_leases *leases)
         return;
     }
     epb_leases_settle_pools(leases, &any);
-    while ((grant = first_due(leases)) != NULL) {
+    while ((grant = epb_leases_first_due(leases)) != NULL) {
         epb_grant_end(leases, grant, EPB_END_RELEASE, &any);
     }
     while (!epb_list_empty(&leases->losses)) {
@@ -101,19 +93,6 @@ epb_leases_free(struct epb_leases *leases)
                epb_map_count(leases->elements) == 0);
     maps_free(leases);
     epb_mem_table_free(leases);
-}
-
-uint64_t
-epb_leases_sweep(struct epb_leases *leases, const struct epb_time *now, unsigned limit)
-{
-    struct epb_grant *grant = first_due(leases);
-
-    while (grant != NULL && grant->by_due.major <= now->mono_ms && limit > 0) {
-        epb_grant_end(leases, grant, EPB_END_EXPIRY, now);
-        grant = first_due(leases);
-        limit--;
-    }
-    return grant == NULL ? UINT64_MAX : grant->by_due.major;
 }
 
 void
@@ -423,17 +402,6 @@ epb_lease_ask(struct epb_leases *leases, struct epb_peer *peer,
 }
 
 /* Single grants */
-
-struct epb_grant *
-epb_lease_find(const struct epb_leases *leases, uint64_t token,
-               const struct epb_time *now)
-{
-    struct epb_tree_node *node = epb_tree_find(&leases->tokens, token, 0);
-    struct epb_grant *grant =
-        node == NULL ? NULL : EPB_TREE_ITEM(node, struct epb_grant, by_token);
-
-    return grant != NULL && grant->by_due.major > now->mono_ms ? grant : NULL;
-}
 
 void
 epb_grant_get_view_at(const struct epb_grant *grant, uint64_t index,

@@ -44,42 +44,6 @@ enum step {
 
 /* The list, as a request packs it */
 
-bool
-epb_unpack_next(struct epb_unpack *unpack)
-{
-    uint32_t size_bytes;
-
-    if (unpack->left_bytes < EPB_ELEMENT_HEADER_BYTES || unpack->at[4] > 1) {
-        return false;
-    }
-    size_bytes = epb_get_u32(unpack->at);
-    if (size_bytes > unpack->left_bytes - EPB_ELEMENT_HEADER_BYTES ||
-        (size_bytes == 0 && unpack->at[4] == 0)) {
-        return false;
-    }
-    unpack->is_binary = unpack->at[4] == 1;
-    unpack->value = (struct epb_bytes){unpack->at + EPB_ELEMENT_HEADER_BYTES, size_bytes};
-    unpack->at += EPB_ELEMENT_HEADER_BYTES + size_bytes;
-    unpack->left_bytes -= EPB_ELEMENT_HEADER_BYTES + size_bytes;
-    return true;
-}
-
-struct epb_unpack
-epb_unpack_of(struct epb_bytes elements)
-{
-    return (struct epb_unpack){.at = elements.data, .left_bytes = elements.size_bytes};
-}
-
-bool
-epb_elements_are_well_formed(struct epb_bytes elements)
-{
-    struct epb_unpack unpack = epb_unpack_of(elements);
-
-    while (epb_unpack_next(&unpack)) {
-    }
-    return unpack.left_bytes == 0 && elements.size_bytes > 0;
-}
-
 static void
 spend(struct epb_budget *budget, size_t units, struct epb_bytes value)
 {
@@ -87,49 +51,6 @@ spend(struct epb_budget *budget, size_t units, struct epb_bytes value)
 }
 
 /* What others ask */
-
-bool
-epb_filling_stages(const struct epb_lease_filling *filling,
-                   const struct epb_element *element)
-{
-    return filling != NULL && !filling->committed && element->fresh &&
-           element->batch == filling->number;
-}
-
-bool
-epb_filling_keeps(struct epb_lease_filling *filling, struct epb_element *element)
-{
-    if (epb_list_empty(&element->of_free)) {
-        return false;
-    }
-    EPB_ASSERT(filling != NULL && !filling->committed);
-    epb_list_remove(&element->of_free);
-    element->discarded = false;
-    element->fresh = true;
-    element->batch = filling->number;
-    epb_list_append(&filling->added, &element->of_free);
-    filling->added_count++;
-    return true;
-}
-
-bool
-epb_filling_prunes(const struct epb_lease_filling *filling,
-                   const struct epb_resource *pool, const struct epb_element *element)
-{
-    return filling != NULL && filling->committed && filling->pool == pool &&
-           filling->how == EPB_DEFINE_ANEW && element->batch != filling->number;
-}
-
-void
-epb_filling_passes(struct epb_lease_filling *filling, const struct epb_list *node)
-{
-    if (filling != NULL && filling->free_at == node) {
-        filling->free_at = node->next;
-    }
-    if (filling != NULL && filling->grant_at == node) {
-        filling->grant_at = node->next;
-    }
-}
 
 /* Steps. Each is done when `step` is another one. */
 

@@ -527,4 +527,28 @@ bool
 epb_filling_settle(struct epb_leases *leases, const struct epb_time *now,
                    struct epb_budget *budget);
 
+/* Why waits were refused: shared by them, freed with the last. */
+struct epb_reason {
+    uint64_t waits; /* that have it */
+    size_t size_bytes;
+    uint8_t text[];
+};
+/* The grant that is due first; NULL: none. */
+struct epb_grant *
+epb_leases_first_due(const struct epb_leases *leases);
+/* The pool's element with this value, discarded or not; *out NULL: none. EPB_INTERNAL. */
+enum epb_status
+epb_element_find(const struct epb_leases *leases, const struct epb_resource *pool,
+                 bool is_binary, struct epb_bytes value, struct epb_element **out);
+enum epb_status
+epb_reason_new(struct epb_leases *leases, struct epb_bytes text, struct epb_reason **out);
+/* It has one wait less, or none from the start. */
+void
+epb_reason_free_unused(struct epb_leases *leases, struct epb_reason *reason);
+void
+epb_resource_count(struct epb_leases *leases, struct epb_resource *resource);
+/* The holder has been told of the loss, or is not to be. */
+void
+epb_loss_told(struct epb_leases *leases, struct epb_grant *grant);
+
 #endif

@@ -1,12 +1,5 @@
-/*
- * Pools and their elements, and the other definitions.
- *
- * Elements are equal when their kind (bytes, or JSON text) and their bytes are. All pools
- * share one map of elements; an element stays in it until it has left its pool for good,
- * so that one which is still held can't be added a second time. A pool has a number that
- * no other has had, and it is a part of its elements' names: those of a pool that was
- * deleted are freed in parts, and no pool has them meanwhile.
- */
+/* Definitions: pools, semaphores, and what deletes them. Pools are filled in
+ * lease_fill.c. */
 #include "../base/arena.h"
 #include "lease_internal.h"
 
@@ -16,70 +9,7 @@
 
 /* Elements */
 
-static size_t
-name_bytes(const struct epb_element *element)
-{
-    return EPB_ELEMENT_NAME_BYTES + element->value_bytes;
-}
-
-struct epb_bytes
-epb_element_key(const void *item)
-{
-    const struct epb_element *element = item;
-
-    return (struct epb_bytes){element->name, name_bytes(element)};
-}
-
-struct epb_bytes
-epb_element_value(const struct epb_element *element)
-{
-    return (struct epb_bytes){element->name + EPB_ELEMENT_NAME_BYTES,
-                              element->value_bytes};
-}
-
-uint32_t
-epb_element_value_flags(const struct epb_element *element)
-{
-    return element->name[EPB_ELEMENT_NAME_BYTES - 1] == 1 ? EPB_F_BINARY : 0;
-}
-
-void
-epb_element_fill(struct epb_element *element, const struct epb_resource *pool,
-                 bool is_binary, struct epb_bytes value)
-{
-    epb_list_init(&element->of_free);
-    element->value_bytes = (uint32_t)value.size_bytes;
-    memcpy(element->name, &pool->number, sizeof(pool->number));
-    element->name[EPB_ELEMENT_NAME_BYTES - 1] = is_binary ? 1 : 0;
-    if (value.size_bytes > 0) {
-        memcpy(element->name + EPB_ELEMENT_NAME_BYTES, value.data, value.size_bytes);
-    }
-}
 _Static_assert(EPB_ELEMENT_NAME_BYTES == sizeof(uint64_t) + 1, "a number and a kind");
-
-uint64_t
-epb_element_hash_of(const struct epb_leases *leases, bool is_binary,
-                    struct epb_bytes value)
-{
-    uint64_t hash = epb_map_hash(leases->elements, value);
-
-    /* Not of one text and its bytes together what it is of another and its. */
-    return is_binary ? (hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15) : hash;
-}
-
-uint64_t
-epb_element_hash(const struct epb_leases *leases, const struct epb_element *element)
-{
-    return epb_element_hash_of(leases, epb_element_value_flags(element) != 0,
-                               epb_element_value(element));
-}
-
-void
-epb_element_release(struct epb_leases *leases, struct epb_element *element)
-{
-    epb_quota_release(leases->quota, leases->arena, element,
-                      sizeof(*element) + name_bytes(element));
-}
 
 size_t
 epb_element_units(const struct epb_leases *leases)
@@ -87,129 +17,7 @@ epb_element_units(const struct epb_leases *leases)
     return epb_map_is_moving(leases->elements) ? UNITS_MOVING : EPB_UNITS_VISIT;
 }
 
-void
-epb_element_remove(struct epb_leases *leases, struct epb_element *element)
-{
-    epb_filling_passes(leases->filling, &element->of_free);
-    epb_list_remove(&element->of_free);
-    epb_map_remove(leases->elements, element);
-    epb_element_release(leases, element);
-}
-
-struct epb_element *
-epb_element_take(const struct epb_leases *leases, struct epb_resource *pool,
-                 struct epb_grant *grant)
-{
-    struct epb_element *element =
-        EPB_LIST_ITEM(pool->free_elements.next, struct epb_element, of_free);
-
-    EPB_ASSERT(!epb_list_empty(&pool->free_elements));
-    epb_filling_passes(leases->filling, &element->of_free);
-    epb_list_remove(&element->of_free);
-    pool->free_count--;
-    element->grant = grant;
-    return element;
-}
-
-void
-epb_element_give(struct epb_leases *leases, struct epb_resource *pool,
-                 struct epb_element *element)
-{
-    element->grant = NULL;
-    if (element->discarded) {
-        if (!epb_filling_keeps(leases->filling, element)) {
-            epb_element_remove(leases, element);
-        }
-        return;
-    }
-    epb_list_append(&pool->free_elements, &element->of_free);
-    pool->free_count++;
-    if (epb_filling_prunes(leases->filling, pool, element)) {
-        epb_element_discard(leases, pool, element);
-    }
-}
-
-void
-epb_element_discard(struct epb_leases *leases, struct epb_resource *pool,
-                    struct epb_element *element)
-{
-    if (element->discarded) {
-        return;
-    }
-    pool->elements.count--;
-    pool->elements.sum -= epb_element_hash(leases, element);
-    epb_pool_resized(leases, pool);
-    leases->stats.elements--;
-    if (element->grant != NULL) {
-        element->discarded = true;
-    } else {
-        pool->free_count--;
-        epb_element_remove(leases, element);
-    }
-}
-
-/* The pool's element with this value, discarded or not; *out NULL: none. EPB_INTERNAL. */
-static enum epb_status
-element_find(const struct epb_leases *leases, const struct epb_resource *pool,
-             bool is_binary, struct epb_bytes value, struct epb_element **out)
-{
-    struct epb_element *wanted;
-    size_t size_bytes = sizeof(*wanted) + EPB_ELEMENT_NAME_BYTES + value.size_bytes;
-
-    wanted = epb_arena_alloc(leases->arena, size_bytes);
-    if (wanted == NULL) {
-        return EPB_INTERNAL;
-    }
-    epb_element_fill(wanted, pool, is_binary, value);
-    *out = epb_map_find(leases->elements, epb_element_key(wanted));
-    epb_arena_release(leases->arena, wanted, size_bytes);
-    return EPB_OK;
-}
-
-enum epb_status
-epb_elements_choose(struct epb_leases *leases, const struct epb_grant *grant,
-                    struct epb_bytes elements, uint64_t *chosen)
-{
-    struct epb_unpack unpack = epb_unpack_of(elements);
-
-    if (!epb_elements_are_well_formed(elements)) {
-        return EPB_INVALID_VALUE;
-    }
-    *chosen = ++leases->last_batch;
-    while (epb_unpack_next(&unpack)) {
-        struct epb_element *element;
-        enum epb_status status = element_find(leases, grant->holding->resource,
-                                              unpack.is_binary, unpack.value, &element);
-
-        if (status != EPB_OK) {
-            return status;
-        }
-        if (element == NULL || element->grant != grant) {
-            return EPB_NOT_FOUND;
-        }
-        element->chosen = *chosen;
-    }
-    return EPB_OK;
-}
-
 /* Definitions */
-
-void
-epb_resource_define(struct epb_leases *leases, struct epb_resource *resource,
-                    enum epb_lease_kind kind)
-{
-    resource->kind = kind;
-    resource->defined = true;
-    epb_tree_insert(&leases->defined, &resource->of_defined, ++leases->last_definition,
-                    0);
-}
-
-bool
-epb_resource_can_be(const struct epb_resource *resource, enum epb_lease_kind kind,
-                    bool has_value)
-{
-    return !has_value && (!epb_resource_exists(resource) || resource->kind == kind);
-}
 
 static enum epb_status
 limit_on(struct epb_leases *leases, struct epb_resource *resource, uint64_t n,
@@ -277,8 +85,8 @@ epb_lease_discard(struct epb_leases *leases, struct epb_bytes key, struct epb_by
     if (pool == NULL || !pool->defined || pool->kind != EPB_KIND_POOL) {
         return EPB_NOT_FOUND;
     }
-    status =
-        element_find(leases, pool, (value_flags & EPB_F_BINARY) != 0, value, &element);
+    status = epb_element_find(leases, pool, (value_flags & EPB_F_BINARY) != 0, value,
+                              &element);
     if (status != EPB_OK) {
         return status;
     }

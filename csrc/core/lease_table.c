@@ -1,5 +1,5 @@
-/* Workers, holders and holdings: made with the first that refers to them, freed with the
- * last. */
+/* The tables: workers, holders, holdings and resources, made with the first that refers
+ * to them, and freed with the last. */
 #include "lease_internal.h"
 
 struct epb_bytes
@@ -25,6 +25,7 @@ epb_holding_key(const void *item)
 
     return (struct epb_bytes){(const uint8_t *)&holding->name, sizeof(holding->name)};
 }
+
 _Static_assert(sizeof(struct epb_holder_name) == sizeof(void *) + sizeof(uint64_t) &&
                    sizeof(struct epb_holding_name) == 2 * sizeof(void *),
                "names have no padding: they are keys");
@@ -291,4 +292,142 @@ epb_holding_get(struct epb_leases *leases, const struct epb_who *who,
         holder_free_unused(leases, holder);
     }
     return status;
+}
+
+/* Resources */
+
+struct epb_bytes
+epb_resource_key(const void *item)
+{
+    const struct epb_resource *resource = item;
+
+    return (struct epb_bytes){resource->key, resource->key_bytes};
+}
+
+struct epb_resource *
+epb_resource_find(const struct epb_leases *leases, enum epb_lease_space space,
+                  struct epb_bytes key)
+{
+    return epb_map_count(leases->resources[space]) == 0
+               ? NULL
+               : epb_map_find(leases->resources[space], key);
+}
+
+static void
+resource_release(struct epb_leases *leases, struct epb_resource *resource)
+{
+    epb_slots_fini(&resource->slots, leases->arena, leases->quota);
+    epb_quota_release(leases->quota, leases->arena, resource,
+                      sizeof(*resource) + resource->key_bytes);
+}
+
+enum epb_status
+epb_resource_get(struct epb_leases *leases, enum epb_lease_space space,
+                 struct epb_bytes key, struct epb_resource **out)
+{
+    struct epb_resource *resource = epb_resource_find(leases, space, key);
+    void *block;
+    enum epb_status status;
+
+    if (resource != NULL) {
+        *out = resource;
+        return EPB_OK;
+    }
+    EPB_ASSERT(key.size_bytes > 0 && key.size_bytes <= EPB_KEY_MAX_BYTES);
+    status = epb_quota_alloc(leases->quota, leases->arena,
+                             sizeof(*resource) + key.size_bytes, &block);
+    if (status != EPB_OK) {
+        return status;
+    }
+    resource = block;
+    epb_list_init(&resource->of_resized);
+    epb_list_init(&resource->of_unsettled);
+    epb_list_init(&resource->grants);
+    epb_list_init(&resource->free_elements);
+    epb_list_init(&resource->named);
+    epb_tree_init(&resource->queue, leases->seed ^ (uint64_t)(uintptr_t)resource);
+    epb_slots_init(&resource->slots);
+    resource->space = space;
+    resource->key_bytes = (uint16_t)key.size_bytes;
+    memcpy(resource->key, key.data, key.size_bytes);
+    status = epb_map_insert(leases->resources[space], resource);
+    if (status != EPB_OK) {
+        resource_release(leases, resource);
+        return status;
+    }
+    epb_mark_set(&resource->mark, EPB_MARK_RESOURCE);
+    *out = resource;
+    return EPB_OK;
+}
+
+void
+epb_resource_free_unused(struct epb_leases *leases, struct epb_resource *resource)
+{
+    EPB_MARK_CHECK(resource, EPB_MARK_RESOURCE);
+    if (!resource->defined && resource->holdings == 0 && resource->pins == 0) {
+        EPB_ASSERT(!resource->counted && epb_list_empty(&resource->grants) &&
+                   epb_list_empty(&resource->free_elements) &&
+                   resource->queue.count == 0);
+        epb_mark_clear(&resource->mark, EPB_MARK_RESOURCE);
+        epb_map_remove(leases->resources[resource->space], resource);
+        resource_release(leases, resource);
+    }
+}
+
+bool
+epb_resource_exists(const struct epb_resource *resource)
+{
+    return resource->defined || !epb_list_empty(&resource->grants) ||
+           resource->queue.count > 0;
+}
+
+void
+epb_resource_count(struct epb_leases *leases, struct epb_resource *resource)
+{
+    bool exists = epb_resource_exists(resource);
+
+    if (exists && !resource->counted) {
+        leases->stats.resources++;
+    } else if (!exists && resource->counted) {
+        leases->stats.resources--;
+    }
+    resource->counted = exists;
+}
+
+void
+epb_resource_define(struct epb_leases *leases, struct epb_resource *resource,
+                    enum epb_lease_kind kind)
+{
+    resource->kind = kind;
+    resource->defined = true;
+    epb_tree_insert(&leases->defined, &resource->of_defined, ++leases->last_definition,
+                    0);
+}
+
+bool
+epb_resource_can_be(const struct epb_resource *resource, enum epb_lease_kind kind,
+                    bool has_value)
+{
+    return !has_value && (!epb_resource_exists(resource) || resource->kind == kind);
+}
+
+void
+epb_pool_resized(struct epb_leases *leases, struct epb_resource *pool)
+{
+    if (epb_list_empty(&pool->of_resized)) {
+        epb_list_append(&leases->resized, &pool->of_resized);
+    }
+}
+
+/* Grants, by their tokens */
+
+struct epb_grant *
+epb_lease_find(const struct epb_leases *leases, uint64_t token,
+               const struct epb_time *now)
+{
+    struct epb_tree_node *node = epb_tree_find(&leases->tokens, token, 0);
+    struct epb_grant *grant =
+        node == NULL ? NULL : EPB_TREE_ITEM(node, struct epb_grant, by_token);
+
+    return grant != NULL && grant->by_due.major > now->mono_ms ? grant : NULL;
 }
