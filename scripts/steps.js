@@ -46,9 +46,9 @@ const SYSTEM_SUITES = without([
   'conn/it_is_guarded_while_it_lingers',
 ]);
 /** Those in which several threads have to do with each other. */
-const THREAD_TESTS = 'binding lease coordination coordination_watch lives_thread';
-/** Rounds of lives_thread: one of each kind. */
-const ADDON_LIVES = '9';
+const THREAD_TESTS = 'binding lease coordination coordination_watch lifecycle_thread';
+/** Rounds of lifecycle_thread: one of each kind. */
+const ADDON_LIFECYCLES = '9';
 const OK = { passed: 1, failed: 0, skipped: 0 };
 const BROKEN = { passed: 0, failed: 1, skipped: 0 };
 
@@ -258,7 +258,7 @@ async function addonTests({ make, folder, library, env, tests }) {
     tests.split(' ').map((name) => `test/integration/${name}.test.js`),
     {
       ...env,
-      EPB_LIVES_ROUNDS: ADDON_LIVES,
+      EPB_LIFECYCLE_ROUNDS: ADDON_LIFECYCLES,
       ...preloaded(library),
       EPHEMERAL_PIPE_BROKER_PREBUILD: path.join(ROOT, folder),
     },

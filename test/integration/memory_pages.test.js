@@ -17,7 +17,7 @@ const {
   until,
 } = require('../helpers/broker.js');
 const { BIN, launch, launchCli, processState, scratch, standalone } = require('../helpers/cli.js');
-const { Process } = require('../helpers/lives.js');
+const { Process } = require('../helpers/lifecycles.js');
 const { hardLimitKib, without } = require('../helpers/lock_limit.js');
 const { TTL, VALUE_BYTES, lineGuests } = require('../helpers/marked_traffic.js');
 const { Marks, canScan } = require('../helpers/memory.js');

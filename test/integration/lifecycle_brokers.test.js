@@ -99,8 +99,8 @@ async function here(secret) {
 const takeOne = (list, random) => list.splice(Math.floor(random() * list.length), 1)[0];
 
 test('brokers of a process and its threads end in any order and way, and disturb no other', async (t) => {
-  const seed = Number(process.env.EPB_LIVES_SEED ?? Math.floor(Math.random() * 2 ** 31));
-  t.diagnostic(`EPB_LIVES_SEED=${seed}`);
+  const seed = Number(process.env.EPB_LIFECYCLE_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  t.diagnostic(`EPB_LIFECYCLE_SEED=${seed}`);
   const random = randomFrom(seed);
   for (let turn = 0; turn < TURNS; turn++) {
     const places = [here, here, here, here, inThread, inThread, inThread];

@@ -11,13 +11,13 @@ const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 
 const { randomFrom, until } = require('../helpers/broker.js');
-const { COURSES, DEAF, Thread, run, startScene } = require('../helpers/lives.js');
+const { SCENARIOS, UNRESPONSIVE, Thread, run, startScene } = require('../helpers/lifecycles.js');
 const { CALLS } = require('../helpers/native_loop.js');
 const { goOver } = require('../helpers/pipes.js');
 
 const ALL_ROUNDS = 200;
 /** Fewer where a sanitizer makes them slow, and keeps for a while what has been freed. */
-const ROUNDS = Number(process.env.EPB_LIVES_ROUNDS ?? ALL_ROUNDS);
+const ROUNDS = Number(process.env.EPB_LIFECYCLE_ROUNDS ?? ALL_ROUNDS);
 const only = { skip: process.platform !== 'linux' && 'what is left is counted in /proc' };
 
 function whatIsThere() {
@@ -32,11 +32,11 @@ function whatIsThere() {
 }
 
 test(`${ROUNDS} worker threads, terminated in the middle`, only, async (t) => {
-  const seed = Number(process.env.EPB_LIVES_SEED ?? Math.floor(Math.random() * 2 ** 31));
-  t.diagnostic(`EPB_LIVES_SEED=${seed}`);
+  const seed = Number(process.env.EPB_LIFECYCLE_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  t.diagnostic(`EPB_LIFECYCLE_SEED=${seed}`);
   const random = randomFrom(seed);
   const scene = startScene(t);
-  const lives = Object.keys(COURSES);
+  const lives = Object.keys(SCENARIOS);
   const terminate = async (life) => {
     for (let turns = Math.floor(random() * 20); turns > 0; turns--) {
       await new Promise((resolve) => {
@@ -76,7 +76,7 @@ for (const end of ['exit', 'throw', 'reject']) {
   test(`worker threads that end by ${end}`, only, async (t) => {
     const scene = startScene(t);
     const status = end === 'exit' ? 7 : 1;
-    for (const life of Object.keys(COURSES).filter((name) => !DEAF.includes(name))) {
+    for (const life of Object.keys(SCENARIOS).filter((name) => !UNRESPONSIVE.includes(name))) {
       await run(scene, life, Thread, async (thread) => {
         assert.equal(await thread.end(end), status);
         if (end !== 'exit') assert.equal(thread.error.message, 'the end');

@@ -1,5 +1,5 @@
 /**
- * Lives (life.js) that end in the middle of something, and what must hold for the others then: they are
+ * Lives (lifecycle_process.js) that end in the middle of something, and what must hold for the others then: they are
  * served as before, and what the life held or waited for is the next one's.
  */
 'use strict';
@@ -22,7 +22,7 @@ const {
 } = require('./broker.js');
 const { withoutLockNotice } = require('./lock_notice.js');
 
-const PROGRAM = path.join(__dirname, 'life.js');
+const PROGRAM = path.join(__dirname, 'lifecycle_process.js');
 const TTL_MS = 600_000;
 
 /** A broker in a folder of its own, where sockets that were left behind would show. */
@@ -126,7 +126,7 @@ async function listenInSilence(pipe) {
  * What is done around a life. `begin(given)` begins it, `life.heard()` is what it says, `end(life)` ends
  * it. Whatever must hold is asserted here.
  */
-const COURSES = {
+const SCENARIOS = {
   async calling({ begin, end, client, name }) {
     const life = begin({});
     assert.equal(await life.heard(), 'ready');
@@ -215,13 +215,13 @@ const COURSES = {
 };
 
 /** Those in which the life's thread hears nothing until its call returns. */
-const DEAF = ['asking', 'unanswered', 'blocked'];
+const UNRESPONSIVE = ['asking', 'unanswered', 'blocked'];
 
 /** Runs a course; the others go on as before, and no name is left. */
 async function run(scene, life, Place, end, given = {}) {
   const { client, pipe, secret } = scene;
   const name = scene.newName();
-  await COURSES[life]({
+  await SCENARIOS[life]({
     ...scene,
     name,
     end,
@@ -234,4 +234,4 @@ async function run(scene, life, Place, end, given = {}) {
   assert.deepEqual(left, [], `${life} left something behind`);
 }
 
-module.exports = { COURSES, DEAF, Process, Thread, run, startScene };
+module.exports = { SCENARIOS, UNRESPONSIVE, Process, Thread, run, startScene };

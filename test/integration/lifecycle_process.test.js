@@ -8,18 +8,18 @@
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
 
-const { COURSES, DEAF, Process, run, startScene } = require('../helpers/lives.js');
+const { SCENARIOS, UNRESPONSIVE, Process, run, startScene } = require('../helpers/lifecycles.js');
 
 const EXIT_STATUS = 7;
 const THROWN_STATUS = 1;
-const LIVES = Object.keys(COURSES);
+const LIVES = Object.keys(SCENARIOS);
 
 async function exits(life) {
   assert.deepEqual(await life.end('exit'), { status: EXIT_STATUS, signal: null, stderr: '' });
 }
 
 for (const [what, lives, given] of [
-  ['', LIVES.filter((life) => !DEAF.includes(life)), {}],
+  ['', LIVES.filter((life) => !UNRESPONSIVE.includes(life)), {}],
   [' on pipes', ['calling', 'waiting', 'holding', 'watching'], { onPipes: true }],
   [' around a worker thread', LIVES, { inThread: true }],
 ]) {
@@ -32,7 +32,7 @@ for (const [what, lives, given] of [
 
 for (const end of ['throw', 'reject']) {
   describe(`what nobody catches (${end})`, () => {
-    for (const life of LIVES.filter((name) => !DEAF.includes(name))) {
+    for (const life of LIVES.filter((name) => !UNRESPONSIVE.includes(name))) {
       test(`while ${life}`, (t) =>
         run(startScene(t), life, Process, async (ending) => {
           const { status, signal, stderr } = await ending.end(end);
