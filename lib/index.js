@@ -1,3 +1,4 @@
+/** What `require('ephemeral-pipe-broker')` gives. */
 'use strict';
 
 const { PipeClient, Client, BrokerError } = require('./client/client.js');

@@ -1,3 +1,4 @@
+/* See convert.h. */
 #include "convert.h"
 
 namespace epb {

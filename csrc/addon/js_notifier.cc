@@ -1,3 +1,4 @@
+/* See js_notifier.h. */
 #include "js_notifier.h"
 
 #include "convert.h"

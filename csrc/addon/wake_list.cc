@@ -1,3 +1,4 @@
+/* See wake_list.h. */
 #include "wake_list.h"
 
 #include "convert.h"

@@ -7,7 +7,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
 
-const { ROOT, find, nativeFiles } = require('../../scripts/files.js');
+const { ROOT, find, nativeFiles, scriptFiles } = require('../../scripts/files.js');
 const { sources } = require('../../scripts/sources.js');
 
 const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
@@ -52,12 +52,37 @@ test('every header has a guard named after its path', () => {
   assert.deepEqual(unguarded, []);
 });
 
-test('every source, or the header that goes with it, begins with what it is for', () => {
-  const speaks = (file) => fs.existsSync(path.join(ROOT, file)) && /^\/[*/]/.test(read(file));
-  const silent = find('csrc', /\.(c|cc|h|def)$/).filter(
-    (file) => !speaks(file) && !(/\.cc?$/.test(file) && speaks(file.replace(/\.cc?$/, '.h'))),
-  );
+test('every native source begins with what it is for', () => {
+  const silent = find('csrc', /\.(c|cc|h|def)$/).filter((file) => !/^\/[*/]/.test(read(file)));
   assert.deepEqual(silent, []);
+});
+
+test('every script begins with what it is for, and then turns strict mode on', () => {
+  const head = /^(?:#!.*\n)?(?:\/\*\*?[\s\S]*?\*\/|(?:\/\/.*\n)+)\s*'use strict';\n/;
+  const others = find('lib', /\.js$/).filter((file) => !head.test(read(file)));
+  assert.deepEqual(others, []);
+});
+
+test('a file of ours is required with its extension', () => {
+  const bare = scriptFiles()
+    .filter((file) => /^(?:lib|bin|packages|scripts|test|bench)\/.*(?:\.js|\/[^.]+)$/.test(file))
+    .flatMap((file) =>
+      [...read(file).matchAll(/\brequire\('(\.{1,2}\/[^']*)'\)/g)]
+        .map(([, target]) => target)
+        .filter((target) => fs.existsSync(path.join(ROOT, path.dirname(file), `${target}.js`)))
+        .map((target) => `${file}: ${target}`),
+    );
+  assert.deepEqual(bare, []);
+});
+
+test('C has one form of section marks, and sizeof with parentheses', () => {
+  const odd = nativeFiles().flatMap((file) =>
+    read(file)
+      .split('\n')
+      .filter((line) => /^\/\* ?[-=*]{2,}/.test(line) || /^[^*"/]*\bsizeof \w/.test(line))
+      .map((line) => `${file}: ${line.trim()}`),
+  );
+  assert.deepEqual(odd, []);
 });
 
 test('no tool is told to look away without a reason', () => {
