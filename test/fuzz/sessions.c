@@ -9,12 +9,12 @@
  */
 #include "broker.h"
 
+#include "base/arena.h"
+#include "base/mem_testing.h"
+#include "base/shared_mem.h"
 #include "core/command.h"
 #include "wire/auth.h"
 #include "wire/frame.h"
-#include "base/arena.h"
-#include "base/shared_mem.h"
-#include "base/mem_testing.h"
 
 #define PEERS 4U
 #define STEPS_MAX 400U
