@@ -16,7 +16,7 @@ const {
   withCode,
 } = require('../helpers/broker.js');
 const { startProgram } = require('../helpers/program.js');
-const { Asker } = require('../../lib/client/client_core.js');
+const { ClientCore } = require('../../lib/client/client_core.js');
 
 const TTL = 60_000;
 
@@ -116,9 +116,9 @@ describe('getOrSet', () => {
   test('of a broker that died meanwhile, nothing but the value is asked', async (t) => {
     const program = await startProgram(t);
     const client = new PipeClient(program.pipe, { timeout: 3_600_000, connectTimeout: 20 });
-    const { ask } = Asker.prototype;
+    const { ask } = ClientCore.prototype;
     const asked = [];
-    t.mock.method(Asker.prototype, 'ask', function record(operation, ...rest) {
+    t.mock.method(ClientCore.prototype, 'ask', function record(operation, ...rest) {
       asked.push(operation);
       return ask.call(this, operation, ...rest);
     });

@@ -21,7 +21,7 @@ const {
 } = require('../helpers/broker.js');
 const { patient } = require('../helpers/patience.js');
 const { LEASE_TTL } = require('../../lib/client/lease_ttl.js');
-const { Session } = require('../../lib/client/holdings.js');
+const { Holdings } = require('../../lib/client/holdings.js');
 const { Broker } = require('../..');
 
 const TTL = 60_000;
@@ -102,7 +102,7 @@ describe('how long it lasts', () => {
       if (left === 0) claims.delete(token);
       return left === 0;
     };
-    const session = new Session({ hold, drop });
+    const session = new Holdings({ hold, drop });
     const grant = (key, workerId = 'w') => ({ workerId, key });
     const isKept = (...tokens) => {
       const kept = [...claims].filter(([, { isRenewed }]) => isRenewed).map(([token]) => token);
