@@ -1,9 +1,9 @@
 /*
- * The core, from the outside: the first header to read.
+ * The core as its callers see it: the first header to read.
  *
- * A broker is a state machine that knows neither sockets nor clocks nor threads.
- * Bytes become requests in wire/, requests become replies here, and replies become
- * bytes in wire/ again; server/ owns the sockets and tells the time.
+ * A broker is a state machine that knows no sockets, clocks or threads. wire/ turns bytes
+ * into requests, core/ turns requests into replies, and wire/ turns replies into bytes.
+ * server/ owns the sockets and reads the clock.
  *
  *     struct epb_time now;
  *     epb_sys_now(&now);
@@ -18,29 +18,28 @@
  *     epb_engine_free(engine);
  *
  * Where to read on:
- * - core/msg.h: what a request and a reply are.
- * - core/commands.def and base/status.def: all commands, all errors. The only
- *   places that list them; enumerations, look-up, checks and what JavaScript knows
- *   come from these.
+ * - core/msg.h: requests and replies.
+ * - core/commands.def and base/status.def: all commands and all errors. Nothing else
+ *   lists them: enumerations, look-up, checks and the tables in JavaScript are generated
+ *   from these two files.
  * - core/engine.h: the calls above.
  * - core/store.h: values, TTL, versions, limits, eviction.
- * - core/lease.h: who holds what, and who is next; core/wait.h: requests that have no
- *   reply yet; core/watch.h, barrier.h, throttle.h: what else processes coordinate by.
- * - base/mem.h: the locked memory that keys, values and key material live in.
- * - base/sys.h and base/proc.h: all that is asked of the operating system.
+ * - core/lease.h: holders of leases and their queues; core/wait.h: requests that have no
+ *   reply yet; core/watch.h, barrier.h, throttle.h: the other ways to coordinate
+ *   processes.
+ * - base/arena.h: the locked memory for keys, values and key material.
+ * - base/sys.h and base/proc.h: everything the core asks of the operating system.
  *
- * Rules that hold in every header below this one:
- * - A function that can fail returns enum epb_status, EPB_OK is 0, and
- *   out-parameters come last; after a failure nothing has changed and they are not
- *   set.
- * - _new and _free go together, as do _init and _fini; _free allows NULL. `const`
- *   borrows. A header says how long a returned pointer lives; struct epb_bytes
- *   never owns.
- * - Times are milliseconds and sizes are bytes, and the names say so at their end.
- * - An engine and all it owns belong to one thread at a time.
- * - Whatever may hold a secret is wiped before its memory is used again.
- * - Every allocation may fail; a request that meets that is refused with
- *   EPB_INTERNAL, and the engine goes on.
+ * Rules for every header below this one:
+ * - A function that can fail returns enum epb_status. EPB_OK is 0. Out-parameters come
+ *   last. A failed call changes nothing and leaves its out-parameters unset.
+ * - _new pairs with _free, and _init with _fini; _free allows NULL. `const` borrows. A
+ *   header states how long a returned pointer lives. struct epb_bytes never owns.
+ * - Times are in milliseconds and sizes in bytes; names end in the unit.
+ * - An engine and everything it owns belong to one thread at a time.
+ * - Memory that may hold a secret is wiped before it is reused.
+ * - Every allocation may fail. The request that needed it is refused with EPB_INTERNAL,
+ *   and the engine keeps running.
  */
 #ifndef EPB_H
 #define EPB_H
