@@ -1,7 +1,7 @@
 /*
- * A growing byte buffer with a bound, for input and output that may hold secrets: bytes
- * are appended at the end and consumed from the front; what is left behind by growing,
- * consuming or freeing is wiped. Lives in the process-wide arena.
+ * A growing byte buffer with a bound, for input and output that may hold secrets. Bytes
+ * are appended at the end and consumed from the front. Memory that growing, consuming or
+ * freeing leaves behind is wiped. The buffer lives in the process-wide arena.
  *
  * Invariant: start <= end <= capacity <= the limit given at init.
  */
@@ -19,7 +19,7 @@ struct epb_buf {
     size_t limit_bytes;
 };
 
-/* Allocates nothing yet. */
+/* Allocates nothing. */
 void
 epb_buf_init(struct epb_buf *buf, size_t limit_bytes);
 void
@@ -37,26 +37,26 @@ epb_buf_data(const struct epb_buf *buf)
     return buf->memory == NULL ? NULL : buf->memory + buf->start;
 }
 
-/* Room for `size_bytes` more; *out is where they go, valid until the next call on this
- * buffer that is not epb_buf_commit. EPB_TOO_LARGE beyond the limit, EPB_INTERNAL when
- * memory is out; the buffer is unchanged then. */
+/* Makes room for `size_bytes` more. *out is where they go, valid until the next call on
+ * this buffer other than epb_buf_commit. EPB_TOO_LARGE beyond the limit, EPB_INTERNAL
+ * when memory is out; the buffer is then unchanged. */
 EPB_MUST_USE enum epb_status
 epb_buf_reserve(struct epb_buf *buf, size_t size_bytes, uint8_t **out);
-/* Counts the first `size_bytes` of what was reserved as appended. */
+/* Appends the first `size_bytes` of the reserved bytes. */
 void
 epb_buf_commit(struct epb_buf *buf, size_t size_bytes);
 EPB_MUST_USE enum epb_status
 epb_buf_append(struct epb_buf *buf, const void *data, size_t size_bytes);
-/* printf into the buffer; same errors as reserve. */
+/* Appends formatted text, as printf; same errors as reserve. */
 EPB_MUST_USE enum epb_status
 epb_buf_printf(struct epb_buf *buf, const char *format, ...) EPB_PRINTF(2, 3);
-/* Drops bytes from the front, wiping them. */
+/* Removes bytes from the front and wipes them. */
 void
 epb_buf_consume(struct epb_buf *buf, size_t size_bytes);
-/* Takes bytes back from the end, wiping them: to undo an append. */
+/* Removes bytes from the end and wipes them: undoes an append. */
 void
 epb_buf_truncate(struct epb_buf *buf, size_t size_bytes);
-/* Gives the memory back when the buffer is empty and grew beyond `keep_bytes`. */
+/* Frees the memory when the buffer is empty and its capacity exceeds `keep_bytes`. */
 void
 epb_buf_trim(struct epb_buf *buf, size_t keep_bytes);
 

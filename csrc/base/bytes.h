@@ -1,4 +1,4 @@
-/* A borrowed run of bytes, their order, and the little-endian integers in it. */
+/* A borrowed run of bytes, its order, and little-endian integers. */
 #ifndef EPB_BASE_BYTES_H
 #define EPB_BASE_BYTES_H
 
@@ -11,14 +11,14 @@ struct epb_bytes {
     size_t size_bytes;
 };
 
-/* What is left without that many at the front, which must be there. */
+/* The bytes after the first `size_bytes`, which must exist. */
 static inline struct epb_bytes
 epb_bytes_after(struct epb_bytes bytes, size_t size_bytes)
 {
     return (struct epb_bytes){bytes.data + size_bytes, bytes.size_bytes - size_bytes};
 }
 
-/* Bytewise, as memcmp; of two with the same start, the shorter one is less. */
+/* Bytewise, as memcmp; a proper prefix is less. */
 static inline int
 epb_bytes_compare(struct epb_bytes left, struct epb_bytes right)
 {
@@ -31,8 +31,8 @@ epb_bytes_compare(struct epb_bytes left, struct epb_bytes right)
                             (left.size_bytes < right.size_bytes);
 }
 
-/* Zero-fills a struct of a size that the compiler knows by plain stores: the instruction
- * that it would take by itself needs some ten nanoseconds to begin. */
+/* Zero-fills a struct whose size is known at compile time, by plain stores. The string
+ * instruction that compilers emit otherwise needs some ten nanoseconds to start. */
 static inline void
 epb_zero(void *memory, size_t size_bytes)
 {

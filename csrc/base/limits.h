@@ -1,6 +1,6 @@
 /*
- * Limits in two sizes. A build with EPB_TINY_LIMITS has the second one, so that random
- * tests come to each limit all the time (make -C test/c TINY=1).
+ * Limits in two sizes. A build with EPB_TINY_LIMITS uses the second size, so that random
+ * tests reach each limit all the time (make -C test/c TINY=1).
  */
 #ifndef EPB_BASE_LIMITS_H
 #define EPB_BASE_LIMITS_H

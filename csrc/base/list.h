@@ -1,7 +1,7 @@
 /*
- * An intrusive list, doubly linked and circular: `struct epb_list` is both the head and
- * the node that an item embeds. A node outside any list points at itself, so that
- * removing it again does no harm; one of zeroed memory may be appended.
+ * An intrusive, doubly linked, circular list. `struct epb_list` is both the head and the
+ * node that an item embeds. A node outside any list points at itself, so removing it
+ * again is harmless. A node of zeroed memory may be appended.
  */
 #ifndef EPB_BASE_LIST_H
 #define EPB_BASE_LIST_H
@@ -27,7 +27,7 @@ epb_list_init(struct epb_list *list)
     list->prev = list;
 }
 
-/* Of a head: nothing is in it. Of a node: it is in no list. */
+/* A head: the list is empty. A node: it is in no list. */
 static inline bool
 epb_list_empty(const struct epb_list *list)
 {
@@ -53,7 +53,7 @@ epb_list_remove(struct epb_list *node)
     epb_list_init(node);
 }
 
-/* Moves everything to the end of another list. */
+/* Moves all nodes to the end of another list. */
 static inline void
 epb_list_append_all(struct epb_list *from, struct epb_list *to)
 {
@@ -67,7 +67,7 @@ epb_list_append_all(struct epb_list *from, struct epb_list *to)
     epb_list_init(from);
 }
 
-/* Moves everything to an empty list. */
+/* Moves all nodes to an empty list, which it initializes. */
 static inline void
 epb_list_take_all(struct epb_list *from, struct epb_list *to)
 {

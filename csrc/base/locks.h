@@ -1,22 +1,22 @@
 /*
- * The locks of the whole process (POSIX): one for each thing that there is once.
+ * The process-wide locks (POSIX), one for each process-wide resource.
  *
- * They are here together for the sake of a fork by another thread: it takes all of them
- * before, and gives them back on both sides, so that a child finds none held by a thread
- * that it doesn't have, and what they guard in one piece. A thread that holds one may
- * take those that stand behind it, and no others.
+ * They are in one place because another thread may fork. A fork takes all of them first
+ * and releases them in parent and child, so that a child finds no lock held by a thread
+ * that it does not have, and the guarded data is consistent. A thread that holds a lock
+ * may take only locks listed after it.
  */
 #ifndef EPB_BASE_LOCKS_H
 #define EPB_BASE_LOCKS_H
 
 enum epb_lock {
-    EPB_LOCK_EXIT_HOOK, /* the signals that are watched (server/exit_hook) */
+    EPB_LOCK_EXIT_HOOK, /* watched signals (server/exit_hook) */
     EPB_LOCK_REAPING,   /* children (proc) */
-    EPB_LOCK_WAITER,    /* descriptors that are waited for (client/waiter) */
-    EPB_LOCK_RIGHTS,    /* descriptors that are to be closed (os/rights) */
-    EPB_LOCK_LOOPS,     /* a loop is made (os/uv_reserve) */
-    EPB_LOCK_ARRAY,     /* what it is given first (os/uv_reserve) */
-    EPB_LOCK_SHARED,    /* the process-wide arena (mem) */
+    EPB_LOCK_WAITER,    /* polled descriptors (client/waiter) */
+    EPB_LOCK_RIGHTS,    /* descriptors to close (os/rights) */
+    EPB_LOCK_LOOPS,     /* making a loop (os/uv_reserve) */
+    EPB_LOCK_ARRAY,     /* a new loop's first array (os/uv_reserve) */
+    EPB_LOCK_SHARED,    /* the process-wide arena (shared_mem) */
     EPB_LOCK_COUNT
 };
 

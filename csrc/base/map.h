@@ -1,12 +1,12 @@
 /*
  * A hash map of items by key, with open addressing and linear probing. It stores pointers
- * to nodes that the user owns and embeds; the key's bytes stay in the user's item.
- * Hashing is keyed with a random seed a map, so that keys chosen by an attacker can't
- * make long probe runs (SipHash-1-3, Aumasson and Bernstein 2012).
+ * to nodes that the user owns and embeds; the key's bytes stay in the user's item. Each
+ * map hashes with a random seed, so that keys chosen by an attacker can't make long probe
+ * runs (SipHash-1-3, Aumasson and Bernstein 2012).
  *
  * Growth moves a bounded number of slots an operation (incremental rehash), so that no
- * insertion pauses other clients. Where an item would come to lie too far from its place,
- * the table grows early: an insertion fails for want of memory alone.
+ * insertion pauses other clients. The table grows early when an item would lie too far
+ * from its home: an insertion fails only when memory is out.
  *
  * Not thread-safe.
  */
@@ -20,8 +20,7 @@
 
 struct epb_map;
 
-/* Tells the map the key of an item; the bytes must not change while the item is in the
- * map. */
+/* Returns the key of an item. The bytes must not change while the item is in the map. */
 typedef struct epb_bytes (*epb_map_key_fn)(const void *item);
 
 /* NULL when memory is out. */
@@ -32,39 +31,40 @@ void
 epb_map_free(struct epb_map *map);
 size_t
 epb_map_count(const struct epb_map *map);
-/* Bytes the table itself takes. */
+/* The size of the table itself, in bytes. */
 size_t
 epb_map_bytes(const struct epb_map *map);
 
-/* The keyed hash of bytes by which this map finds items; another map has another. */
+/* This map's keyed hash of a key; other maps have other seeds. */
 uint64_t
 epb_map_hash(const struct epb_map *map, struct epb_bytes key);
-/* NULL when the key is not there. */
+/* NULL when the map does not contain the key. */
 void *
 epb_map_find(const struct epb_map *map, struct epb_bytes key);
-/* The key must not be in the map. EPB_INTERNAL when memory is out: nothing changed. */
+/* The map must not contain the key. EPB_INTERNAL when memory is out; nothing has
+ * changed. */
 EPB_MUST_USE enum epb_status
 epb_map_insert(struct epb_map *map, void *item);
-/* Whether insertions and removals take a part of another table along: each then takes
- * some microseconds. */
+/* Whether a rehash is under way: each insertion and removal then also moves part of the
+ * old table, which takes some microseconds. */
 bool
 epb_map_is_moving(const struct epb_map *map);
-/* Replaces the item that has the same key. It must be there. */
+/* Replaces the item that has the same key, which must be in the map. */
 void
 epb_map_replace(struct epb_map *map, void *old_item, void *item);
-/* Takes the item out. It must be there. */
+/* Removes the item, which must be in the map. */
 void
 epb_map_remove(struct epb_map *map, void *item);
-/* Calls visit for every item, in no order; stops when it returns false. The map must not
- * change meanwhile. */
+/* Calls visit for every item, in no order; stops when visit returns false. The map must
+ * not change during the walk. */
 void
 epb_map_each(const struct epb_map *map, bool (*visit)(void *context, void *item),
              void *context);
-/* A part of a walk between whose parts the map may change (as Redis's SCAN): begins with
- * *cursor 0, and ends when it returns false. Items that are there during the whole walk
- * are visited at least once, others at most as long as they are there; some may be
- * visited again after the table has grown or shrunk. The map must not change during the
- * call. */
+/* One step of a walk that allows changes between its steps (as Redis's SCAN). The walk
+ * begins with *cursor 0 and ends when the function returns false. An item that is in the
+ * map during the whole walk is visited at least once; other items are visited only while
+ * they are in the map. Some items may be visited again after the table has grown or
+ * shrunk. The map must not change during the call. */
 bool
 epb_map_scan(const struct epb_map *map, uint64_t *cursor,
              void (*visit)(void *context, void *item), void *context);

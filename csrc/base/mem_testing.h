@@ -1,4 +1,4 @@
-/* What only tests ask of memory. */
+/* Access to memory for tests only. */
 #ifndef EPB_BASE_MEM_TESTING_H
 #define EPB_BASE_MEM_TESTING_H
 
@@ -7,20 +7,20 @@
 
 #include "arena.h"
 
-/* Tests: let the allocation number `countdown` from now fail (1 = the next one), once; 0
- * turns it off. Counts arena, shared and table allocations of this process. Returns what
- * was left of the countdown before: 0 when that one has failed. */
+/* Makes allocation number `countdown` from now fail (1 = the next one), once; 0 turns
+ * this off. Counts arena, shared and table allocations of this process. Returns the rest
+ * of the previous countdown: 0 when its allocation has failed. */
 uint64_t
 epb_mem_fail_after(uint64_t countdown);
 
-/* Tests: shows every byte the arena has from the system. */
+/* Visits every byte that the arena has from the system. */
 void
 epb_arena_each_chunk(const struct epb_arena *arena,
                      void (*visit)(void *context, const uint8_t *bytes,
                                    size_t size_bytes),
                      void *context);
 
-/* The same of the process-wide arena. */
+/* The same for the process-wide arena. */
 void
 epb_mem_each_chunk(void (*visit)(void *context, const uint8_t *bytes, size_t size_bytes),
                    void *context);

@@ -1,6 +1,6 @@
 /*
- * Something that is done once in a process, by whichever thread comes first; the others
- * wait until it is done.
+ * Work that is done once in a process, by the thread that comes first. Other threads wait
+ * until it is done.
  */
 #ifndef EPB_BASE_ONCE_H
 #define EPB_BASE_ONCE_H
@@ -11,7 +11,7 @@
 #include "sys.h"
 
 struct epb_once {
-    _Atomic uint32_t busy; /* the process whose thread does it; 0: none */
+    _Atomic uint32_t busy; /* the process whose thread does the work; 0: none */
     atomic_bool done;
 };
 #define EPB_ONCE_INIT \
@@ -19,7 +19,8 @@ struct epb_once {
         0, false      \
     }
 
-/* A thread that a forked child doesn't have will never be done. */
+/* Takes over from another process: a forked child does not have the thread that did the
+ * work at the fork. */
 static inline bool
 epb_once_begin(struct epb_once *once, uint32_t pid)
 {
@@ -30,7 +31,7 @@ epb_once_begin(struct epb_once *once, uint32_t pid)
                                                                   memory_order_relaxed);
 }
 
-/* `work` is short, and asks for no other epb_once. */
+/* `work` is short and uses no other epb_once. */
 static inline void
 epb_once(struct epb_once *once, void (*work)(void))
 {

@@ -1,9 +1,9 @@
 /*
- * The process-wide arena: memory of secrets for callers without an arena of their own
- * (session keys in clients, cJSON).
+ * The process-wide arena: memory of secrets for callers that have no arena (session keys
+ * in clients, cJSON).
  *
- * Thread safety: guarded by a mutex. In a forked child it has nothing to give, and takes
- * nothing back.
+ * Thread safety: guarded by a mutex. In a forked child, allocations fail and frees do
+ * nothing.
  */
 #ifndef EPB_BASE_SHARED_MEM_H
 #define EPB_BASE_SHARED_MEM_H
@@ -12,10 +12,11 @@
 
 #include "arena.h"
 
-/* Size-remembering allocation from the process-wide arena; wiped when freed. */
+/* Allocates from the process-wide arena and remembers the size. The free wipes the
+ * block. */
 void *
 epb_mem_alloc(size_t size_bytes);
-/* The same for so many elements; NULL also when the product is too large. */
+/* The same for `count` elements; NULL also when the product is too large. */
 void *
 epb_mem_calloc(size_t count, size_t element_bytes);
 void

@@ -1,4 +1,5 @@
-/* Status codes of every fallible function and of every reply, made from status.def. */
+/* Status codes of every fallible function and of every reply, generated from
+ * status.def. */
 #ifndef EPB_BASE_STATUS_H
 #define EPB_BASE_STATUS_H
 
@@ -24,8 +25,8 @@ enum epb_status {
 #define EPB_PRINTF(format_index, first_index)
 #endif
 
-/* The wire string ("not_found") and the sentence of a status. Static storage; unknown
- * numbers give those of EPB_INTERNAL. */
+/* The wire string ("not_found") and the message of a status. Static storage. An unknown
+ * number gives those of EPB_INTERNAL. */
 const char *
 epb_status_name(enum epb_status status);
 const char *
@@ -38,8 +39,8 @@ epb_status_count(void);
 bool
 epb_status_known(unsigned number);
 
-/* A programmer error: prints the place on stderr and aborts, in release builds too. The
- * condition must have no side effects. */
+/* Reports a programmer error: prints the place on stderr and aborts, in release builds
+ * too. The condition must have no side effects. */
 EPB_NORETURN void
 epb_assert_failed(const char *condition, const char *file, int line);
 #define EPB_ASSERT(condition) \

@@ -1,7 +1,7 @@
 /*
- * What the core needs from the operating system: clocks, randomness, locked pages and
- * facts about the process. sys_posix.c and sys_win.c implement it; nothing else in the
- * project asks the system for these. Starting a command is in proc.h.
+ * The services that the core needs from the operating system: clocks, randomness, locked
+ * pages and facts about the process. Implemented by sys_posix.c and sys_win.c; nothing
+ * else in the project asks the system for these. Starting a command is in proc.h.
  */
 #ifndef EPB_BASE_SYS_H
 #define EPB_BASE_SYS_H
@@ -12,36 +12,37 @@
 
 #include "status.h"
 
-/* One reading of the clocks, in ms. The core never reads a clock: it is handed this. */
+/* One reading of the clocks, in ms. The core never reads a clock: its callers pass
+ * this. */
 struct epb_time {
-    uint64_t boot_ms; /* runs on during suspend: values expire by it */
-    uint64_t mono_ms; /* stands still during suspend: leases expire by it */
-    uint64_t wall_ms; /* since 1970, jumps: shown to people, decides nothing */
+    uint64_t boot_ms; /* includes suspend; for expiry of values */
+    uint64_t mono_ms; /* excludes suspend; for expiry of leases */
+    uint64_t wall_ms; /* since 1970, may jump; for display only */
 };
 
 void
 epb_sys_now(struct epb_time *now);
-/* Monotonic, nanoseconds: for measuring spans only. */
+/* Monotonic, in nanoseconds; only for measuring durations. */
 uint64_t
 epb_sys_ticks_ns(void);
 
-/* Fills memory from the system's random generator; EPB_INTERNAL when it can't. */
+/* Fills memory from the system's random generator; EPB_INTERNAL on failure. */
 EPB_MUST_USE enum epb_status
 epb_sys_random(void *out, size_t size_bytes);
 
-/* Gives up the processor to whoever waits for it. */
+/* Yields the CPU to a runnable thread. */
 void
 epb_sys_yield(void);
 #if defined(__linux__)
-/* How many processors this thread may run on; 1 where that is not known. */
+/* The number of CPUs this thread may run on; 1 when unknown. */
 unsigned
 epb_sys_processors(void);
-/* How long, in nanoseconds, this thread would run before it is another's turn. A shorter
- * one is chosen sooner and more often, at the same share of the processor: EEVDF (Stoica
- * and Abdel-Wahab, 1995), Linux from 6.12 on. 0: the system has no such thing. */
+/* This thread's time slice in nanoseconds. A thread with a shorter slice is scheduled
+ * sooner and more often, at the same share of the CPU: EEVDF (Stoica and Abdel-Wahab,
+ * 1995), Linux 6.12 and later. 0: the system has no such slice. */
 uint64_t
 epb_sys_slice_ns(void);
-/* Asks for that; whether the system has granted it. */
+/* Requests a time slice; returns whether the system granted it. */
 bool
 epb_sys_set_slice(uint64_t slice_ns);
 #else
@@ -63,44 +64,44 @@ epb_sys_set_slice(uint64_t slice_ns)
 }
 #endif
 
-/* Every mapping begins at a multiple of this (it is what Windows gives out, too). */
+/* Every mapping begins at a multiple of this (also the granularity of Windows). */
 #define EPB_SYS_MAP_ALIGN_BYTES ((size_t)64 * 1024)
 
-/* Zero-filled anonymous memory aligned to EPB_SYS_MAP_ALIGN_BYTES, left out of core dumps
- * and wiped in a forked child where the system can do that, between guard pages. *locked
- * tells whether it is locked into memory; a failed lock is no error. NULL when memory is
- * out. */
+/* Zero-filled anonymous memory aligned to EPB_SYS_MAP_ALIGN_BYTES, between guard pages.
+ * Where the system supports it, the memory is left out of core dumps and wiped in a
+ * forked child. Sets *locked to whether the memory is locked; a failed lock is no error.
+ * NULL when memory is out. */
 void *
 epb_sys_pages_map(size_t size_bytes, bool want_lock, bool *locked);
-/* `size_bytes` is what the mapping was made with. The caller has wiped it. */
+/* `size_bytes` is the size passed to epb_sys_pages_map. The caller has wiped the
+ * memory. */
 void
 epb_sys_pages_unmap(void *pages, size_t size_bytes);
 size_t
 epb_sys_page_bytes(void);
-/* How much this process may lock; SIZE_MAX when nothing bounds it. */
+/* The number of bytes that this process may lock; SIZE_MAX when unlimited. */
 size_t
 epb_sys_lock_limit_bytes(void);
 
-/* The one mutex of the process-wide arena; mem.c alone takes it. Not recursive. */
+/* The mutex of the process-wide arena; only shared_mem.c takes it. Not recursive. */
 void
 epb_sys_shared_lock(void);
 void
 epb_sys_shared_unlock(void);
 
-/* The process this runs in, after a fork, too. Without a system call. */
+/* The id of this process, correct after a fork too. Makes no system call. */
 uint32_t
 epb_sys_pid(void);
-/* Overwrites the processor's vector registers, where copying leaves the last bytes that
- * were copied: a core dump has the registers of all threads. For a thread that is about
- * to sleep. */
+/* Overwrites the CPU's vector registers, which keep the last bytes copied: a core dump
+ * contains the registers of all threads. Call it on a thread that is about to sleep. */
 void
 epb_sys_wipe_registers(void);
-/* Forbids core dumps of this process, and tracing it by others of the same user. */
+/* Forbids core dumps of this process, and tracing by other processes of the same user. */
 EPB_MUST_USE enum epb_status
 epb_sys_harden_process(void);
 
-/* Gives a command back the core limit that epb_sys_harden_process took: in a forked
- * child, before exec. Async-signal-safe. POSIX only. */
+/* Restores for a command the core limit that epb_sys_harden_process changed. Call it in a
+ * forked child, before exec. Async-signal-safe. POSIX only. */
 void
 epb_sys_restore_core_limit(void);
 

@@ -1,11 +1,11 @@
 /*
- * An intrusive ordered set: nodes are embedded in the user's items, so that insertion
- * needs no memory and can't fail. A treap (Seidel and Aragon 1996): a binary search tree
- * by key, and a heap by random priority, which makes every operation O(log n) whatever
- * keys clients choose, in whatever order. The first node is at hand in O(1).
+ * An intrusive ordered set. Nodes are embedded in the user's items, so insertion needs no
+ * memory and can't fail. A treap (Seidel and Aragon 1996): a binary search tree by key
+ * and a heap by random priority. Every operation is O(log n), whatever keys clients
+ * choose and in whatever order. The first node is available in O(1).
  *
- * Keys are pairs of numbers, compared in their order; no two nodes of a tree have the
- * same. A key doesn't change while its node is in the tree.
+ * Keys are pairs of numbers, compared major first. No two nodes of a tree have the same
+ * key. A key does not change while its node is in the tree.
  *
  * Not thread-safe.
  */
@@ -36,7 +36,7 @@ struct epb_tree {
 #define EPB_TREE_ITEM(node, type, member) \
     ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
-/* `seed`: any number that clients don't know. */
+/* `seed`: any number that clients can't know. */
 void
 epb_tree_init(struct epb_tree *tree, uint64_t seed);
 void
@@ -45,10 +45,10 @@ epb_tree_insert(struct epb_tree *tree, struct epb_tree_node *node, uint64_t majo
 /* The node must be in the tree. */
 void
 epb_tree_remove(struct epb_tree *tree, struct epb_tree_node *node);
-/* NULL when it is not there. */
+/* NULL when the tree does not contain the key. */
 struct epb_tree_node *
 epb_tree_find(const struct epb_tree *tree, uint64_t major, uint64_t minor);
-/* The node with the least key that is greater than this one's; NULL after the last. */
+/* The node with the least key greater than this node's; NULL after the last. */
 struct epb_tree_node *
 epb_tree_next(const struct epb_tree *tree, const struct epb_tree_node *node);
 
