@@ -1,4 +1,4 @@
-/* Descriptors of the system. POSIX. */
+/* File descriptors. POSIX. */
 #ifndef EPB_OS_FD_H
 #define EPB_OS_FD_H
 

@@ -1,16 +1,18 @@
 /*
- * Two anonymous pipes instead of a Unix-domain socket, one each way (Linux).
+ * A pipe pair: two anonymous pipes, one each way, that replace a Unix-domain socket
+ * (Linux).
  *
- * Most of a small request's time is the socket's own price, and a pipe's is a fraction of
- * it. The broker makes the pipes, and passes the client's ends through the socket
- * (SCM_RIGHTS, unix(7)); conn.h and client.h tell when both go over to them, and back.
+ * The socket itself costs most of a small request's time; a pipe costs a fraction of it.
+ * The broker makes the pipes and passes the client's ends through the socket (SCM_RIGHTS,
+ * unix(7)). conn.h and client.h define when both ends switch to the pipes and back.
  *
- * Every end has a file description of its own, so that no peer can make the other's
- * block. The client's end for writing is open for reading as well: thus the pipe always
- * has a reader, and a write to a broker that has gone raises no SIGPIPE in somebody
- * else's process. That the broker has gone is told by the other pipe's end of file.
+ * Each end has a separate file description, so that neither peer can make the other's end
+ * block. The client's end for writing is open for reading as well. The pipe therefore
+ * always has a reader, and a write to a broker that has ended raises no SIGPIPE in the
+ * client's process. The client learns of the broker's end from the other pipe's end of
+ * file.
  *
- * Errors are libuv's codes: negative. Elsewhere there are no pipes: UV_ENOSYS.
+ * Errors are libuv's codes: negative. Other systems have no pipe pairs: UV_ENOSYS.
  */
 #ifndef EPB_OS_PIPE_PAIR_H
 #define EPB_OS_PIPE_PAIR_H
@@ -27,7 +29,7 @@ struct epb_pipe_ends {
     int out; /* to write to; -1: none */
 };
 
-/* What each holds, so that a value of 64 KiB goes at once. */
+/* The capacity of each pipe: a value of 64 KiB fits in one write. */
 #define EPB_PIPE_BYTES (128U * 1024U)
 
 #define EPB_PIPE_NO_ENDS ((struct epb_pipe_ends){-1, -1})
@@ -42,25 +44,26 @@ epb_pipe_pair_is_open(const struct epb_pipe_ends *ends)
 
 #define EPB_HAS_PIPE_PAIR true
 
-/* Close-on-exec, non-blocking, empty. UV_EMFILE also where more than half of the
- * descriptors that this process may have are in use: the others are for those who
- * connect. */
+/* Makes an empty pair, close-on-exec and non-blocking. Returns UV_EMFILE also when more
+ * than half of this process's descriptors are in use: the rest are kept for new
+ * connections. */
 EPB_MUST_USE int
 epb_pipe_pair_make(struct epb_pipe_ends *own, struct epb_pipe_ends *peers);
 void
 epb_pipe_pair_close(struct epb_pipe_ends *ends);
-/* Nothing is there to be read from an open pipe. */
+/* Whether an open pipe holds no unread bytes. */
 bool
 epb_pipe_pair_is_drained(const uv_pipe_t *in);
 
-/* Writes to a socket, and passes the ends with the first of the bytes, of which there
- * must be one. How many it took; 0: it would block, and nothing was passed. */
+/* Writes to a socket and passes the ends with the first byte; `bytes` must not be empty.
+ * Returns the number of bytes written; 0: the write would block, and nothing was
+ * passed. */
 EPB_MUST_USE int
 epb_pipe_pair_pass(const uv_pipe_t *socket, struct epb_bytes bytes,
                    const struct epb_pipe_ends *ends);
-/* Reads from a socket, like recv, and takes the ends that come with the bytes, when they
- * are two ends of pipes as above and `ends` has none; any other descriptors are closed,
- * on another thread. The socket admits them (rights.h). */
+/* Reads from a socket, like recv, and accepts the ends passed with the bytes if they are
+ * two pipe ends as above and `ends` is empty. Other descriptors are closed on another
+ * thread. The socket must admit descriptors (rights.h). */
 EPB_MUST_USE int
 epb_pipe_pair_receive(int socket, void *memory, size_t size_bytes,
                       struct epb_pipe_ends *ends);

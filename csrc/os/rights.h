@@ -1,16 +1,17 @@
 /*
  * Descriptors that a peer passes with its bytes (SCM_RIGHTS, unix(7)).
  *
- * To close one may take long: a socket waits for its unsent bytes (SO_LINGER), a file for
- * its file system. A peer can pass such a one and close its own, so that the last close
- * is ours; that must hold up neither the engine's thread nor a client's.
+ * Closing a descriptor may take long: a socket waits for its unsent bytes (SO_LINGER), a
+ * file for its file system. A peer can pass such a descriptor and close its own copy, so
+ * that the last close is ours. That close must block neither the engine's thread nor a
+ * client's.
  *
- * Where the system can refuse them (SO_PASSRIGHTS, Linux 6.16 and later), all our sockets
- * do: the sender gets EPERM, and nothing comes. Elsewhere, and while a client expects the
- * ends of pipes, a socket is guarded: it is read from by epb_rights_read or
- * epb_rights_receive alone, which let the system drop nothing on the reading thread, and
- * what comes is closed by another thread. Plain read and recv would have the
- * descriptors closed on the spot.
+ * Where the system can refuse descriptors (SO_PASSRIGHTS, Linux 6.16 and later), all our
+ * sockets do: the sender gets EPERM, and nothing arrives. On other systems, and while a
+ * client expects the ends of a pipe pair, a socket is guarded. A guarded socket is read
+ * only with epb_rights_read or epb_rights_receive. These keep the system from dropping
+ * descriptors on the reading thread; another thread closes the received ones. A plain
+ * read or recv would close them on the reading thread.
  *
  * POSIX. Windows passes no handles this way.
  */
@@ -22,40 +23,41 @@
 
 #include "../base/status.h"
 
-/* No message brings more (Linux: SCM_MAX_FD). */
+/* The most descriptors in one message (Linux: SCM_MAX_FD). */
 #define EPB_RIGHTS_MAX 253U
 
-/* Of a socket not yet connected or listening: what connects to a listening one inherits
- * it. Later: of what is sent from then on. False: the system can't, and takes them. */
+/* Refuses descriptors on a socket. Connections to a listening socket inherit the setting,
+ * so call this before the socket connects or listens. A later call affects only later
+ * messages. False: the system can't refuse descriptors, and the socket accepts them. */
 bool
 epb_rights_refuse(int socket);
-/* Takes them again. */
+/* Accepts descriptors again. */
 void
 epb_rights_admit(int socket);
-/* Whether some may come: the socket has to be guarded. */
+/* Whether descriptors may arrive: the socket must then be guarded. */
 bool
 epb_rights_may_come(int socket);
 
 struct epb_rights {
     int fds[EPB_RIGHTS_MAX];
     size_t count;
-    bool whole; /* the system has left none out */
+    bool whole; /* the system has dropped none */
 };
 
-/* Like recv, and takes what comes with the bytes; close-on-exec. The number of bytes, 0
- * at the end of the stream, or libuv's code. */
+/* Like recv, and also takes the descriptors that arrive with the bytes; close-on-exec.
+ * Returns the number of bytes, 0 at the end of the stream, or libuv's code. */
 EPB_MUST_USE int
 epb_rights_receive(int socket, void *memory, size_t size_bytes,
                    struct epb_rights *rights);
-/* The same without waiting, for who expects none: UV_EPROTO when some came, which are
- * closed elsewhere. */
+/* The same without waiting, for a caller that expects no descriptors. UV_EPROTO when some
+ * arrived; another thread closes them. */
 EPB_MUST_USE int
 epb_rights_read(int socket, void *memory, size_t size_bytes);
-/* Closes them on another thread, and returns at once. */
+/* Closes the descriptors on another thread; returns at once. */
 void
 epb_rights_close(struct epb_rights *rights);
-/* Of a guarded socket that is about to be closed: takes out what was not read, so that
- * the system doesn't drop it on this thread. */
+/* Removes all unread descriptors from a guarded socket that is about to be closed, so
+ * that the system doesn't drop them on this thread. */
 void
 epb_rights_drain(int socket);
 

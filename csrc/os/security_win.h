@@ -1,18 +1,19 @@
-/* Whose a process or a pipe is, on Windows. */
+/* Owners of processes and pipes on Windows. */
 #ifndef EPB_OS_SECURITY_WIN_H
 #define EPB_OS_SECURITY_WIN_H
 
 #include <stdbool.h>
 #include <windows.h>
 
-/* The user of this process; the SID lies inside. NULL when the system does not tell.
- * Freed with free(). */
+/* The user of this process; the result contains the SID. NULL when unknown. Free it with
+ * free(). */
 TOKEN_USER *
 epb_security_user(void);
-/* Whether a pipe belongs to this user, to the administrators or to the system. */
+/* Whether this user, the administrators or the system own a pipe. */
 bool
 epb_security_owner_trusted(HANDLE pipe);
-/* From now on the pipe is open to this user and the system, and closed to the network. */
+/* Opens the pipe to this user and the system, and closes it to everyone else and to the
+ * network. */
 bool
 epb_security_restrict(HANDLE pipe);
 

@@ -1,6 +1,6 @@
-/* Unix-domain sockets by path: what both ends need. Errors are libuv's codes: negative, 0
- * for success. All descriptors are close-on-exec and non-blocking, and refuse descriptors
- * where the system can do that (rights.h). */
+/* Unix-domain sockets by path, for both ends. Errors are libuv's codes: negative, 0 for
+ * success. All descriptors are close-on-exec and non-blocking, and refuse passed
+ * descriptors where the system supports it (rights.h). */
 #ifndef EPB_OS_SOCKET_H
 #define EPB_OS_SOCKET_H
 
@@ -9,29 +9,31 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Room for the longest path a socket address holds anywhere, and its NUL. */
+/* The longest path of a socket address on any system, including its NUL. */
 #define EPB_SOCKET_PATH_BYTES 108U
 
-/* The longest path a socket may have on this system, without its NUL. */
+/* The longest path of a socket on this system, without its NUL. */
 size_t
 epb_socket_path_max(void);
 int
 epb_socket_new(int *fd);
-/* UV_ENAMETOOLONG, UV_EINVAL (empty), or what bind says. */
+/* UV_ENAMETOOLONG, UV_EINVAL (empty), or bind's error. */
 int
 epb_socket_bind(int fd, const char *path);
-/* UV_EAGAIN: the broker lives, but its queue is full. UV_ECONNREFUSED: nobody listens any
- * more. UV_ENOTSOCK: the path names something else. *fd is connected on success only. */
+/* UV_EAGAIN: the broker is alive, but its backlog is full. UV_ECONNREFUSED: no process
+ * listens any more. UV_ENOTSOCK: the path names something else. *fd is set on success
+ * only, and connected. */
 int
 epb_socket_connect(const char *path, int *fd);
-/* Whether that is this process's user. In a user namespace all users that have no number
- * in it share one (user_namespaces(7), overflowuid): that is no user's own. */
+/* Whether `uid` is this process's user. In a user namespace, all users without a number
+ * in the namespace share one number (user_namespaces(7), overflowuid); that number is not
+ * accepted. */
 bool
 epb_socket_own_uid(uid_t uid);
-/* Whether whoever is at the other end runs as this process's user or as root. */
+/* Whether the peer runs as this process's user or as root. */
 bool
 epb_socket_peer_trusted(int fd);
-/* The process that made the connection; 0: the system doesn't tell. */
+/* The process that made the connection; 0: unknown. */
 uint32_t
 epb_socket_peer_pid(int fd);
 

@@ -1,16 +1,16 @@
 /*
- * Whether a second look is worth it.
+ * Whether to spin before sleeping.
  *
- * Waking a sleeping peer costs more than serving its request, so both ends look again for
- * a few microseconds after work before they sleep. That pays only when the other end
- * answers at once; on a loaded machine, or with a peer that thinks for long, it burns a
- * processor that others need. So each end keeps count: after EPB_SPIN_PATIENCE looks in a
- * row that found nothing it leaves out ever more of them, trying again now and then, and
- * one that finds something restores all.
+ * Waking a sleeping peer costs more than serving its request, so both ends poll for a few
+ * microseconds after work before they sleep. Spinning pays only when the peer answers at
+ * once; on a loaded machine, or with a slow peer, it burns CPU time that other threads
+ * need. So each end counts its misses. After EPB_SPIN_PATIENCE spins in a row that found
+ * nothing, it skips more and more of them, with a retry now and then. A spin that finds
+ * something resets the counts.
  *
- * Each round of a look gives way, without which the other end could not answer on the
- * same processor. Where a round has shown that nobody waits for this one, the next few
- * don't.
+ * Every poll iteration yields the CPU, otherwise a peer on the same CPU could never
+ * answer. If a yield shows that no other thread is runnable, the next few iterations skip
+ * it.
  */
 #ifndef EPB_OS_SPIN_H
 #define EPB_OS_SPIN_H
@@ -20,29 +20,29 @@
 
 #include "../base/sys.h"
 
-/* What a look may take of the processor; measured: more gains nothing, on one side alone
- * little. What others have of it while the look gives way is theirs, and the answer comes
- * by it: that is not counted, up to a limit by the clock. */
+/* CPU time of one spin. Measured: longer spins gain nothing, and spinning on one side
+ * alone gains little. Time that other threads run during a yield is not counted, since
+ * the peer's answer may come of it; EPB_SPIN_WALL_US bounds the wall time. */
 #define EPB_SPIN_US 25U
 #define EPB_SPIN_WALL_US 200U
 #define EPB_SPIN_PATIENCE 16U
 #define EPB_SPIN_MAX_SKIPS 32U
-/* Giving way takes less only when nobody else ran meanwhile: there and back is two
- * switches and what the other did. */
+/* A shorter yield means that no other thread ran: otherwise it takes two context switches
+ * and the other thread's run. */
 #define EPB_SPIN_ALONE_NS 1500U
 #define EPB_SPIN_ALONE_ROUNDS 3U
 
 struct epb_spin {
     unsigned misses;      /* in a row */
-    unsigned skips;       /* looks to leave out before the next */
-    unsigned alone;       /* rounds that need not give way */
-    bool has_short_slice; /* chosen before others who wait (contention.h): never known to
-                             be alone */
+    unsigned skips;       /* spins to skip before the next */
+    unsigned alone;       /* iterations that need not yield */
+    bool has_short_slice; /* scheduled before other runnable threads (contention.h), so a
+                           * short yield does not show that it is alone */
 };
 
-/* Gives way, where that is not left out. `*now_ns` is the time (epb_sys_ticks_ns) before
- * and after. Returns how long others had the processor, in nanoseconds; 0: nobody wanted
- * it. */
+/* Yields, unless this iteration skips it. `*now_ns` is the time (epb_sys_ticks_ns) before
+ * the call and is updated. Returns how long other threads ran, in nanoseconds; 0: none
+ * ran. */
 static inline uint64_t
 epb_spin_yield(struct epb_spin *spin, uint64_t *now_ns)
 {
@@ -62,7 +62,7 @@ epb_spin_yield(struct epb_spin *spin, uint64_t *now_ns)
     return 0;
 }
 
-/* Whether to look this time. After a yes, say with epb_spin_note how it went. */
+/* Whether to spin this time. After true, report the outcome with epb_spin_note. */
 static inline bool
 epb_spin_is_worth(struct epb_spin *spin)
 {
