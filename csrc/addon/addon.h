@@ -1,4 +1,4 @@
-/* The parts of the binding; each adds its own to `exports`. */
+/* The parts of the binding; each adds its functions and classes to `exports`. */
 #ifndef EPB_ADDON_ADDON_H
 #define EPB_ADDON_ADDON_H
 

@@ -1,14 +1,14 @@
 /*
- * Between JavaScript's values and the core's. Everything that comes from JavaScript is
- * checked here for its type once more, although lib/ has done so: a wrong one throws a
- * TypeError and reads as false. No C++ exceptions: after a false, return to JavaScript at
+ * Conversion between JavaScript's values and the core's. Every value from JavaScript is
+ * type-checked here again, although lib/ has checked it: a wrong type throws a TypeError
+ * and returns false. There are no C++ exceptions: after false, return to JavaScript at
  * once.
  *
- * While a thread is being terminated, whatever may run JavaScript fails: reading a
- * property, calling, converting, making a function. node-addon-api then gives an empty
- * value, which belongs to no environment, and to ask that for anything more ends the
- * whole process. So nothing is asked of such a result before it is known what it is: by
- * the functions here, which take an empty one for a wrong one, or by Is...().
+ * While a thread is being terminated, every operation that may run JavaScript fails:
+ * reading a property, calling, converting, making a function. node-addon-api then returns
+ * an empty value, which belongs to no environment. Using an empty value ends the whole
+ * process. So check a result before you use it: with the functions here, which treat an
+ * empty value as a wrong type, or with Is...().
  */
 #ifndef EPB_ADDON_CONVERT_H
 #define EPB_ADDON_CONVERT_H
@@ -25,17 +25,17 @@ extern "C" {
 
 namespace epb {
 
-/* The largest whole number that a JavaScript number holds exactly. */
+/* The largest integer up to which a JavaScript number is exact. */
 constexpr double kMaxWhole = 9007199254740991.0;
 
-/* Without effect when something has been thrown already, or nothing can be. */
+/* Does nothing when an exception is pending already, or none can be thrown. */
 void
 ThrowType(napi_env env, const std::string &message);
-/* An Error whose `code` is a wire string or the name of a system error. */
+/* Throws an Error whose `code` is a wire string or the name of a system error. */
 void
 ThrowError(napi_env env, const std::string &code, const std::string &message);
 
-/* Each names what it wants in its message: "the timeout must be a whole number". */
+/* The error message names `what`: "the timeout must be a whole number". */
 bool
 ToWhole(Napi::Env env, const Napi::Value &value, const char *what, uint64_t *out);
 bool
@@ -48,22 +48,22 @@ ToTexts(Napi::Env env, const Napi::Value &value, const char *what,
 bool
 ToFunction(Napi::Env env, const Napi::Value &value, const char *what,
            Napi::Function *out);
-/* Uint8Array (so Buffer, too), or null and undefined for none. Borrowed from the array.
- */
+/* Uint8Array (including Buffer), or null or undefined for no bytes. Borrowed from the
+ * array. */
 bool
 ToBytes(Napi::Env env, const Napi::Value &value, const char *what, epb_bytes *out);
 
-/* Members of an options object; undefined and null leave *out as it is. */
+/* Members of an options object; undefined and null leave *out unchanged. */
 bool
 OptionWhole(const Napi::Object &options, const char *name, uint64_t *out);
 bool
 OptionBoolean(const Napi::Object &options, const char *name, bool *out);
-/* *given tells whether it was there. */
+/* *given is set to whether the member exists. */
 bool
 OptionText(const Napi::Object &options, const char *name, std::string *out, bool *given);
 
-/* What a callback threw becomes an uncaught exception of the program, as from any event
- * handler. */
+/* Turns an exception from a callback into an uncaught exception of the program, as from
+ * any event handler. */
 void
 ReportThrown(napi_env env);
 

@@ -1,15 +1,15 @@
 /*
- * A way from our threads to one of JavaScript's: a thread-safe function and its life.
+ * Notifies a JavaScript thread from our threads: a thread-safe function and its lifetime.
  *
- * A JsNotifier is made and closed on the JavaScript thread, and rung from others. Its
- * maker sees to it that nobody rings it any more when it closes it (by joining or
- * unregistering that thread first). Notification that is under way then is dropped. The
- * object frees itself once Node has let go of it.
+ * A JsNotifier is opened and closed on the JavaScript thread; other threads post to it.
+ * The owner must stop those threads from posting before it closes the notifier (by
+ * joining or unregistering them). Notifications in flight are then dropped. The object
+ * frees itself when Node finalizes the thread-safe function.
  *
- * The end of an environment (a worker that is terminated, process.exit) may come at any
- * time. Node then runs clean-up hooks, the youngest first, and destroys thread-safe
- * functions in hooks of their own; so the hook that stops our threads is installed by
- * Open, after the thread-safe function, and runs before it goes.
+ * An environment may end at any time (a worker that is terminated, process.exit). Node
+ * then runs clean-up hooks, the youngest first, and destroys thread-safe functions in
+ * hooks as well. Open installs the hook that stops our threads after it makes the
+ * thread-safe function, so the hook runs before the function is destroyed.
  */
 #ifndef EPB_ADDON_JS_NOTIFIER_H
 #define EPB_ADDON_JS_NOTIFIER_H
@@ -20,7 +20,7 @@
 
 namespace epb {
 
-/* What is rung: deleted once it has been heard, or nobody will hear it. */
+/* The payload of a post. It is deleted after delivery, or when it can't be delivered. */
 struct Notification {
     virtual ~Notification() = default;
 };
@@ -29,24 +29,26 @@ class JsNotifier {
   public:
     class Owner {
       public:
-        /* On the JavaScript thread, once for each ring, in order. `news` may be NULL. */
+        /* On the JavaScript thread, once for each post, in order. `notification` may be
+         * NULL. */
         virtual void OnNotify(Napi::Env env, Notification *notification) = 0;
-        /* The environment ends: stop whatever rings. It is closed afterwards. */
+        /* The environment ends: stop all threads that post. The notifier is closed
+         * afterwards. */
         virtual void OnTeardown() = 0;
 
       protected:
         ~Owner() = default;
     };
 
-    /* NULL with a pending JavaScript exception when Node can't. It keeps the process
-     * alive until Unref. Those who list what keeps a process alive (async_hooks) ask its
-     * resource: `hasRef()`, as of Node's own handles. */
+    /* NULL with a pending JavaScript exception when Node fails. The notifier keeps the
+     * process alive until Unref. Tools that list what keeps a process alive (async_hooks)
+     * call `hasRef()` of its resource, as with Node's own handles. */
     static JsNotifier *Open(Napi::Env env, const char *name, Owner *owner);
-    /* From any thread; takes the news. */
+    /* From any thread; takes ownership. */
     void Post(Notification *take_notification);
     void Ref();
     void Unref();
-    /* The pointer is not to be used afterwards. */
+    /* Invalidates the pointer. */
     void Close();
 
   private:
@@ -59,7 +61,8 @@ class JsNotifier {
     napi_env env_;
     Owner *owner_; /* NULL: closed. JavaScript thread only. */
     napi_threadsafe_function function_ = nullptr;
-    std::shared_ptr<bool> refd_; /* its resource tells that, which may outlive it */
+    std::shared_ptr<bool> refd_; /* read by the resource's hasRef(), which may outlive
+                                  * this object */
 };
 
 } // namespace epb

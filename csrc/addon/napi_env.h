@@ -1,8 +1,9 @@
 /*
- * node-addon-api as this addon wants it; include this, never <napi.h>.
+ * node-addon-api with this addon's settings; include this, never <napi.h>.
  *
- * While a worker is being terminated, nothing can be thrown in it any more. By default
- * node-addon-api ends the whole process then; told to swallow, it lets the call return.
+ * While a worker is being terminated, nothing can be thrown in it any more.
+ * node-addon-api by default then ends the whole process; with this setting it lets the
+ * call return.
  */
 #ifndef EPB_ADDON_NAPI_ENV_H
 #define EPB_ADDON_NAPI_ENV_H

@@ -1,16 +1,17 @@
 /*
- * Without memory, or without a thread to be had: an Error of JavaScript, not the end of
- * the process.
+ * Turns a lack of memory or threads into a JavaScript Error, instead of the end of the
+ * process.
  *
- * The only C++ exceptions here are those of the standard library, std::bad_alloc and
- * std::system_error. They may pass neither Node's frames nor the start of a thread, both
- * of which would end the process:
+ * The only C++ exceptions here come from the standard library: std::bad_alloc and
+ * std::system_error. If one passed one of Node's frames or the start of a thread, the
+ * process would end. So:
  *
- * - functions that JavaScript calls are registered through Safely, which turns them into
- *   an exception of JavaScript
- * - constructors catch them themselves, and the object's own memory is Spared
- * - our threads allocate nothing: what they tell is made before they start, or with
- *   std::nothrow
+ * - functions that JavaScript calls are registered through Safely, which turns C++
+ *   exceptions into JavaScript exceptions
+ * - constructors catch exceptions themselves, and the object's own memory has
+ *   WithFallbackStorage
+ * - our threads do not allocate: their notifications are made before the threads start,
+ *   or with std::nothrow
  */
 #ifndef EPB_ADDON_SAFE_H
 #define EPB_ADDON_SAFE_H
@@ -31,7 +32,7 @@ ThrowFailure(napi_env env)
                            "The system has no memory, or no thread, left for this call");
 }
 
-/* Calls; whether it came back without one. */
+/* Calls `call`; returns whether it threw nothing. */
 template <typename Function>
 bool
 Caught(napi_env env, Function call)
@@ -45,7 +46,7 @@ Caught(napi_env env, Function call)
     }
 }
 
-/* The value of a call that may give none. */
+/* The value of a call; undefined after an exception or from a void function. */
 template <typename Function>
 Napi::Value
 CaughtValue(Napi::Env env, Function call)
@@ -62,7 +63,7 @@ CaughtValue(Napi::Env env, Function call)
     return value;
 }
 
-/* A function, as it is registered. */
+/* Wraps a function for registration. */
 template <auto function>
 Napi::Value
 Safely(const Napi::CallbackInfo &info)
@@ -71,9 +72,10 @@ Safely(const Napi::CallbackInfo &info)
 }
 
 /*
- * Memory of objects that node-addon-api makes with `new` where nothing can be caught.
- * When there is none, one place that is always there serves: the constructor finds itself
- * in it (InSpare), throws, and is destroyed at once. The place is locked meanwhile.
+ * Storage for objects that node-addon-api makes with `new` where no code can catch an
+ * exception. When memory is out, the object is made in a static place that always exists.
+ * Its constructor detects this (InSpare) and throws a JavaScript exception, and the
+ * object is destroyed at once. The place is locked meanwhile.
  */
 template <class T> class WithFallbackStorage {
   public:

@@ -1,17 +1,17 @@
 /*
- * The wake-ups of all Channels of one environment, by one JsNotifier.
+ * Wakes all Channels of one environment through one JsNotifier.
  *
- * A thread-safe function keeps the async context in which it was made, and with it all
- * that can be reached from there; one for each connection would keep every test file of a
- * runner that loads this module anew for each. So there is one for a thread, made by the
- * first Channel (see lib/context.js), and it knows the Channels by a list that
- * keeps none of them alive: one that is collected while it waits is closed.
+ * A thread-safe function keeps the async context in which it was made, and everything
+ * that can be reached from there. One for each connection would keep every test file
+ * alive in a runner that loads this module anew for each file. So each thread has one,
+ * made by the first Channel (see lib/async_context.js). The WakeList lists the Channels
+ * without keeping them alive; a Channel that is collected while it waits is closed.
  *
- * A ring is a bit in the Waker: to ring costs no memory, and a second ring before the
- * first was heard nothing at all.
+ * A wake-up is a bit in the Waker. Setting it allocates no memory, and a second wake-up
+ * before the first is delivered has no effect.
  *
- * `Collect` runs a collection of garbage from the event loop, with no JavaScript below it
- * whose frames would keep alive what is to be collected.
+ * `Collect` runs a garbage collection from the event loop. No JavaScript frame below it
+ * can then keep garbage alive.
  */
 #ifndef EPB_ADDON_WAKE_LIST_H
 #define EPB_ADDON_WAKE_LIST_H
@@ -28,14 +28,14 @@ namespace epb {
 
 class WakeList;
 
-/* What WakeList wakes. JavaScript thread only, except Post. */
+/* An object that WakeList wakes. JavaScript thread only, except Post. */
 class Waker {
   public:
     enum What : unsigned {
         kReady = 1,
         kDue = 2,
         kTurn = 4,
-        kWanted = 8 /* another of its session waits for what it may have */
+        kWanted = 8 /* a sibling waits for a lease that this one may hold */
     };
 
     Waker();
@@ -43,14 +43,14 @@ class Waker {
     void Post(What what);
     /* `what`: bits of What. */
     virtual void OnWake(Napi::Env, unsigned) {}
-    /* The environment ends: stop whatever rings. */
+    /* The environment ends: stop all threads that post. */
     virtual void OnTeardown() {}
 
   protected:
     ~Waker();
     /* False with a pending exception. */
     bool Join(Napi::Env env);
-    /* Nothing rings any more. */
+    /* No thread posts any more. */
     void Leave();
     WakeList *wake_list() const { return wake_list_; }
     /* Whether it keeps the process alive. */
@@ -71,9 +71,9 @@ class Waker {
 
 class WakeList : public JsNotifier::Owner {
   public:
-    /* Of this environment, made if need be; NULL with a pending exception. */
+    /* This environment's list, made if need be; NULL with a pending exception. */
     static WakeList *Of(Napi::Env env);
-    /* Calls `collect` soon, once; false: another is to be called already. */
+    /* Calls `collect` soon, once; false: a call is pending already. */
     bool Collect(Napi::Function collect);
 
     void OnNotify(Napi::Env env, Notification *notification) override;
