@@ -1,4 +1,4 @@
-/** SECURITY.md names, after each promise, tests that show it: they have to be there. */
+/** The table at the end of SECURITY.md names tests that show each promise: they have to exist. */
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -10,17 +10,39 @@ const { ROOT, find } = require('../../scripts/files.js');
 
 const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
 
-/** Its bullets below "Promises", each in one line. */
-function promises() {
-  const [, section] = read('SECURITY.md').split(/^## Promises$/m);
-  const [text] = section.split(/^## /m);
-  return text
-    .replace(/\n {2}/g, ' ')
-    .split('\n')
-    .filter((line) => line.startsWith('- **'));
+const SECURITY = read('SECURITY.md');
+
+/** The text below a heading, up to the next heading of the same level. */
+function section(heading) {
+  const parts = SECURITY.split(new RegExp(`^## ${heading}$`, 'm'));
+  assert.equal(parts.length, 2, `one heading "${heading}"`);
+  return parts[1].split(/^## /m)[0];
 }
 
-const namesIn = (text) => [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
+/** The bold names that begin the bullets of a text. */
+const namedIn = (text) =>
+  text
+    .split(/^- /m)
+    .slice(1)
+    .map((bullet) => {
+      const [, name] = /^\*\*([^*]+)\.\*\*/.exec(bullet.replace(/\s+/g, ' ')) ?? [];
+      assert.ok(name, `a bullet begins with a name in bold: ${bullet}`);
+      return name;
+    });
+
+/** The table of tests: a promise, and the cell that names its tests. */
+function rows() {
+  const [head, rule, ...body] = section('Tests')
+    .split('\n')
+    .filter((line) => line.startsWith('|'));
+  assert.equal(head, '| promise | shown by |');
+  assert.equal(rule, '| --- | --- |');
+  return body.map((line) => {
+    const [, promise, cell] = /^\| ([^|]+) \| ([^|]+) \|$/.exec(line) ?? [];
+    assert.ok(promise, `a row of two cells: ${line}`);
+    return { promise, cell };
+  });
+}
 
 function isThere(name) {
   const [, suite, title] = /^([a-z_]+)\/([a-z_0-9]+)$/.exec(name) ?? [];
@@ -28,10 +50,10 @@ function isThere(name) {
   return isInFile(name);
 }
 
-/** Of JavaScript; null: it is no name of a test. */
+/** Of a test in JavaScript. */
 function isInFile(name) {
   const [, file, title] = /^([a-z_]+): (.+)$/.exec(name) ?? [];
-  if (file === undefined) return null;
+  if (file === undefined) return false;
   const source = path.join('test/integration', `${file}.test.js`);
   if (!fs.existsSync(path.join(ROOT, source))) return false;
   // An ellipsis stands for what differs between tests of one title.
@@ -52,17 +74,34 @@ function definitions() {
   return defined;
 }
 
-test('every promise of SECURITY.md names tests, and they are there', () => {
-  const found = promises();
-  assert.ok(found.length >= 20, `${found.length} promises`);
-  for (const promise of found) {
-    const [what, shown] = promise.split(/\bShown by\b/);
-    const looked = namesIn(shown ?? '').map((name) => [name, isThere(name)]);
-    const missing = looked.filter(([, there]) => there === false).map(([name]) => name);
-    assert.deepEqual(missing, [], what);
-    assert.ok(
-      looked.some(([, there]) => there === true),
-      `no test: ${what}`,
+test('every promise of SECURITY.md has one row in its table, and every row a promise', () => {
+  const promises = namedIn(section('Promises'));
+  assert.ok(promises.length >= 20, `${promises.length} promises`);
+  const named = namedIn(SECURITY);
+  assert.deepEqual(named, [...new Set(named)], 'each name once');
+
+  const shown = rows().map(({ promise }) => promise);
+  assert.deepEqual(shown, [...new Set(shown)], 'each row once');
+  assert.deepEqual(
+    promises.filter((promise) => !shown.includes(promise)),
+    [],
+    'promises without a row',
+  );
+  assert.deepEqual(
+    shown.filter((promise) => !named.includes(promise)),
+    [],
+    'rows without a promise',
+  );
+});
+
+test('every row of the table names tests, and they are there', () => {
+  for (const { promise, cell } of rows()) {
+    const names = cell.split('<br>').map((part) => /^`([^`]+)`$/.exec(part)?.[1]);
+    assert.ok(!names.includes(undefined), `names of tests only: ${cell}`);
+    assert.deepEqual(
+      names.filter((name) => !isThere(name)),
+      [],
+      promise,
     );
   }
 });
