@@ -1,23 +1,23 @@
 /*
- * Jobs: requests whose work depends on how much is stored. They are carried out in slices
- * (budget.h), and others are served in between.
+ * Jobs: requests whose work depends on how much is stored. They run in slices (budget.h),
+ * and other requests are served in between.
  *
- * The first slice comes with the request, so that what is small is answered at once. What
- * is not is deferred: its peer has something to take (epb_engine_has_next), and every
- * epb_engine_next of that peer does a slice, until the reply is there.
+ * The first slice runs with the request, so a small job is answered at once. A larger job
+ * is deferred: its peer has something to take (epb_engine_has_next), and every
+ * epb_engine_next of that peer runs a slice until the reply is complete.
  *
- *   working -> telling: the reply's body is taken in pieces -> ending: memory is given
- *   back, in slices, too
+ *   working -> telling: the caller takes the reply's body in pieces -> ending: memory is
+ *   freed, in slices as well
  *
  * Invariants:
- * - a peer has one job at most; the session keeps its later requests back meanwhile
- *   (epb_engine_occupied), so that they see what the job has done, and it doesn't see
- *   them;
- * - one job of the engine works at a time, the oldest; the others hold next to nothing,
- *   and their peers are told when their turn comes;
+ * - a peer has at most one job; meanwhile the session holds back its later requests
+ *   (epb_engine_occupied), so they see the effects of the job and the job doesn't see
+ *   theirs;
+ * - one job of the engine works at a time, the oldest; the others hold almost no memory,
+ *   and on_ready is called for their peers when their turn comes;
  * - a job whose peer leaves stops, and ends in the slices of epb_engine_sweep.
  *
- * A new kind of job is a struct with a struct epb_job in front, and a struct
+ * A new kind of job is a struct that begins with a struct epb_job, and a struct
  * epb_job_kind.
  */
 #ifndef EPB_CORE_JOB_H
@@ -32,41 +32,42 @@ struct epb_engine;
 struct epb_job;
 
 struct epb_job_kind {
-    size_t size_bytes; /* of the struct, which is zero-filled */
-    /* Takes what it needs of the request, but for its key; an error is the reply, and
-     * nothing is taken. NULL: it needs nothing. */
+    size_t size_bytes; /* of the struct, which is zeroed */
+    /* Copies what it needs from the request, except the key. An error is the reply;
+     * nothing is kept then. NULL: it needs nothing. */
     enum epb_status (*accept)(struct epb_engine *engine, struct epb_job *job,
                               const struct epb_request *request);
-    /* Its first slice is about to begin; what it shows is as of now (`began`). */
+    /* The first slice is about to begin. The job shows the state as of now (`began`). */
     void (*begin)(struct epb_engine *engine, struct epb_job *job);
-    /* Goes on until the job is done or the budget is spent. *done with EPB_OK: `reply` is
-     * called next; an error is the reply. `now` is that of the slice. */
+    /* Continues until the job is done or the budget is spent. EPB_OK with *done: `reply`
+     * is called next. An error is the reply. `now` is the time of the slice. */
     enum epb_status (*work)(struct epb_engine *engine, struct epb_job *job,
                             const struct epb_time *now, struct epb_budget *budget,
                             bool *done);
-    /* Fills in the reply, but for its body; its body's size goes to *body_bytes. */
+    /* Fills in the reply without its body, and sets *body_bytes to the body's size. */
     void (*reply)(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes);
-    /* Says more of an error that is the reply. NULL: there is nothing to be said. */
+    /* Adds details to a reply that is an error. NULL: there are none. */
     void (*refuse)(const struct epb_job *job, struct epb_reply *reply);
-    /* Appends the next piece of the body, whole entries. NULL: it never has one. */
+    /* Appends the next piece of the body, in whole entries. NULL: there is never a
+     * body. */
     enum epb_status (*take)(struct epb_job *job, struct epb_buf *out);
-    /* It has begun, and works no more: what others know of it is taken back. */
+    /* The job has begun and stops working: withdraw it from other modules. */
     void (*stop)(struct epb_engine *engine, struct epb_job *job);
-    /* Gives memory back; true: all. NULL: it has none. */
+    /* Frees memory within the budget. True: all. NULL: it has none. */
     bool (*drop)(struct epb_job *job, struct epb_budget *budget);
-    /* What it holds of memory. NULL: nothing to speak of. */
+    /* The memory it holds. NULL: almost none. */
     size_t (*held)(const struct epb_job *job);
 };
 
 struct epb_job {
-    struct epb_list of_jobs; /* those that work, or those that end */
+    struct epb_list of_jobs; /* in `working` or `ending` */
     const struct epb_job_kind *kind;
-    struct epb_peer *peer; /* NULL: it has left, or is answered */
+    struct epb_peer *peer; /* NULL: the peer has left, or has its reply */
     struct epb_time began;
     uint32_t id;
     bool working;
     bool begun;
-    size_t rest_bytes; /* of the body, while its pieces leave */
+    size_t rest_bytes; /* of the body, while its pieces are taken */
     size_t prefix_bytes;
     uint8_t prefix[EPB_KEY_MAX_BYTES]; /* the request's key */
 };
@@ -78,14 +79,14 @@ struct epb_jobs {
 
 void
 epb_jobs_init(struct epb_jobs *jobs);
-/* Every peer has left. */
+/* Every peer must have left. */
 void
 epb_jobs_fini(struct epb_jobs *jobs);
 
-/* For a handler: a job of the request, with its first slice when none is before it, and
- * the reply. EPB_CONFLICT (the peer has a job, or the id is a wait's or a watcher's),
- * EPB_INTERNAL, as the status of the reply. A request with id 0 is carried out, too,
- * though it has no reply. */
+/* For handlers: creates a job for the request, runs its first slice if no job is before
+ * it, and fills in the reply. The reply's status may be EPB_CONFLICT (the peer has a job,
+ * or a wait or watcher has the id) or EPB_INTERNAL. A request with id 0 runs, too,
+ * without a reply. */
 void
 epb_job_run(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, const struct epb_time *now,
@@ -98,23 +99,23 @@ epb_job_prefix(const struct epb_job *job)
 
 /* For the engine. */
 
-/* Whether a slice of the peer's job can be done now. */
+/* Whether a slice of the peer's job can run now. */
 bool
 epb_job_is_next(const struct epb_jobs *jobs, const struct epb_peer *peer);
-/* Does a slice of it, when it is next; true: the reply is there. */
+/* Runs a slice of the peer's job, if it is next. True: the reply is complete. */
 bool
 epb_job_next(struct epb_engine *engine, struct epb_peer *peer, const struct epb_time *now,
              struct epb_reply *reply);
-/* The next piece of the body, in engine->list. EPB_INTERNAL. */
+/* Puts the next piece of the body into engine->list. EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_job_piece(struct epb_engine *engine, struct epb_peer *peer);
 /* The peer leaves. */
 void
 epb_job_leave(struct epb_engine *engine, struct epb_peer *peer);
-/* Frees what has ended, as far as the budget goes; true: all of it. */
+/* Frees jobs that have ended, within the budget. True: all of them. */
 bool
 epb_jobs_sweep(struct epb_jobs *jobs, struct epb_budget *budget);
-/* What the peer's job holds of memory. */
+/* The memory that the peer's job holds. */
 size_t
 epb_job_held_bytes(const struct epb_peer *peer);
 
