@@ -3,8 +3,8 @@
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 
 /**
- * Every way a call can fail. `timeout` and `broker_gone` are of the client, most others of the
- * broker; PROTOCOL.md says what each of them means.
+ * Every reason why a call can fail. The client itself raises `timeout` and `broker_gone`, the broker most
+ * of the others. PROTOCOL.md explains each code.
  */
 export type ErrorCode =
   | 'not_found'
@@ -40,25 +40,25 @@ export type ErrorCode =
   | 'worker_already_has_lease'
   | 'deadlock';
 
-/** A holder of what a call wanted. */
+/** One holder of the resource that a call asked for. */
 export interface Holder {
-  /** As the broker knows it: with its namespace. */
+  /** The full key, including its namespace. */
   key: string;
   kind: LeaseInfo['kind'];
   workerId: string;
-  /** null: not known, as of what is detached or of JSON lines. */
+  /** The process that holds it; null when unknown: a detached lease, or a client that uses JSON lines. */
   pid: number | null;
   session: number | null;
-  /** A lock that others may share. */
+  /** True for a shared lock. */
   shared: boolean;
   token: number | null;
-  /** When it was granted: milliseconds, as `Date.now()` counts. */
+  /** When it was granted, in milliseconds since 1970 (as `Date.now()`). */
   since: number;
   heldMs: number;
 }
 
 /**
- * What every failed call rejects with. Neither the message nor any property ever holds a value or a
+ * Every failed call rejects with this error. Its message and properties never contain a value or a
  * secret.
  */
 export class BrokerError extends Error {
@@ -68,35 +68,38 @@ export class BrokerError extends Error {
     details?: { operation?: string; key?: string; cause?: unknown },
   );
   readonly name: 'BrokerError';
-  /** What to test for: stable, unlike the message. */
+  /** Test for this: the code is stable, the message is not. */
   readonly code: ErrorCode;
   /** The method that failed. */
   readonly operation: string | undefined;
-  /** The key it was about, as the broker knows it: with its namespace. */
+  /** The full key that the call was about, including its namespace. */
   readonly key: string | undefined;
   /**
-   * Of `lease_held` and `wait_timeout`: who holds it, the first 8. Of `deadlock`: the cycle; the first
-   * is what the refused call's own flow holds, each waits for what the next one holds, the last one for
-   * what the first one holds.
+   * With `lease_held` and `wait_timeout`: the first 8 holders of the key. With `deadlock`: the cycle. Its
+   * first element is held by the refused call's own flow; each holder waits for the next element, and the
+   * last holder waits for the first element.
    */
   readonly holders?: readonly Holder[];
-  /** Of `wait_timeout`: its place in the queue when it gave up, from 1, if that is known. */
+  /** With `wait_timeout`: the call's place in the queue when it gave up, counted from 1, if known. */
   readonly place?: number;
-  /** Of `lease_held` and `wait_timeout`: how many wait. */
+  /** With `lease_held` and `wait_timeout`: the number of requests in the queue. */
   readonly waiting?: number;
 }
 
 /**
- * What `set` takes: bytes (a Buffer or Uint8Array), or any JSON value. What JSON would lose is refused
- * with its path, at any depth: a Map, a Set, a promise, NaN, undefined in an array, a function, bytes or
- * an Error inside an object, an object of a class without `toJSON`, what contains itself. JSON's way are a
- * Date (it comes back as its text) and whatever has a `toJSON`, which has to give JSON. A property that is
- * undefined, not enumerable, or has a symbol as its key is left out (an object whose only keys are symbols
- * is refused), and so is what an array has besides its elements.
+ * A value for `set`: bytes (a Buffer or Uint8Array), or any JSON value.
+ *
+ * Anything that JSON would lose, at any depth, is refused, and the error names its path: a Map, a Set, a
+ * promise, NaN, undefined in an array, a function, bytes or an Error inside an object, an object of a class
+ * without `toJSON`, a circular reference.
+ *
+ * As in JSON, a Date comes back as its text, and an object with `toJSON` is stored as the JSON value that
+ * `toJSON` returns. Properties that are undefined, not enumerable or keyed by a symbol are left out, as are
+ * an array's properties other than its elements. An object whose only keys are symbols is refused.
  */
 export type Value = unknown;
 
-/** What JSON has nothing for, or only a part of. */
+/** Types that JSON cannot represent, or only in part. */
 type Lossy =
   | ((...args: never[]) => unknown)
   | symbol
@@ -111,7 +114,7 @@ type Lossy =
   | ArrayBuffer
   | ArrayBufferView;
 
-/** T itself where JSON tells it by whole; else never, at the place that it does not tell. */
+/** T where JSON represents it completely; a part that JSON cannot represent becomes never. */
 export type Json<T> = unknown extends T
   ? T
   : T extends string | number | boolean | null | undefined
@@ -122,7 +125,7 @@ export type Json<T> = unknown extends T
         ? T
         : { [K in keyof T]: Json<T[K]> };
 
-/** T itself where `set` takes it. */
+/** T where `set` accepts it, else never. */
 export type Storable<T> = unknown extends T
   ? T
   : T extends Uint8Array
@@ -132,11 +135,11 @@ export type Storable<T> = unknown extends T
       : Json<T>;
 
 /**
- * The keys of a schema, an interface that has for each key the type of its value; of a pool, that of its
- * elements, and of a key whose numbers or permits are leased, number. Without a schema: any.
+ * The keys of a schema. A schema is an interface that maps each key to the type of its value: for a pool the
+ * type of its elements, for numbers and semaphores `number`. Without a schema, any key is allowed.
  */
 export type KeyOf<Schema> = Extract<keyof Schema, string>;
-/** What is stored under a key, unless the caller says T (which is not inferred from what it is put into). */
+/** The type of a key's value, or T if the caller names it. T is never inferred from the call's context. */
 export type ValueOf<Schema, K, T = never> = [T] extends [never]
   ? K extends keyof Schema
     ? Schema[K]
@@ -145,7 +148,7 @@ export type ValueOf<Schema, K, T = never> = [T] extends [never]
 type NamesIn<Schema, Name extends string> = unknown extends Schema
   ? Schema
   : { [K in keyof Schema as K extends `${Name}:${infer Rest}` ? Rest : never]: Schema[K] };
-/** What follows the value in `set`: without a defaultTtl, a TTL is among it. */
+/** The parameters of `set` after the value; a TTL is required when the client has no defaultTtl. */
 type SetRest<DefaultTtl> = [DefaultTtl] extends [null]
   ? | [ttl: Ttl, options?: SetOptions]
     | [ttl: null | undefined, options: SetOptions & { ttl: Ttl }]
@@ -155,41 +158,41 @@ type SetRest<DefaultTtl> = [DefaultTtl] extends [null]
 /** Milliseconds, or text with a unit: `'250ms'`, `'60s'`, `'1.5m'`, `'1h'`, `'7d'`. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
 
-/** How long something lives: a duration greater than 0, or Infinity: as long as the broker. */
+/** A lifetime: a duration greater than 0, or Infinity, which means until the broker ends. */
 export type Ttl = Duration;
 
 export interface CallOptions {
-  /** For this call, connecting included; default: the client's `timeout`. */
+  /** Timeout of this call, including the time to connect. Default: the client's `timeout`. */
   timeout?: Duration;
 }
 
 export interface GetOptions<D = unknown> extends CallOptions {
-  /** What to resolve when the key does not exist, instead of rejecting with `not_found`. */
+  /** Resolves to this when the key does not exist, instead of rejecting with `not_found`. */
   default?: D;
 }
 
 export interface SetOptions extends CallOptions {
-  /** Milliseconds, > 0; default: the client's `defaultTtl`. */
+  /** Milliseconds, > 0. Default: the client's `defaultTtl`. */
   ttl?: Ttl;
-  /** Only when the key does not exist; else `conflict`. */
+  /** Writes only if the key does not exist, else rejects with `conflict`. */
   ifAbsent?: boolean;
-  /** Only when the key has this version (from `getEntry`); else `conflict`. */
+  /** Writes only if the key has this version (from `getEntry`), else rejects with `conflict`. */
   ifVersion?: number;
   /**
-   * Only while the lease of this token (`Lease.token`, of whatever key) has not ended; else `fenced`.
-   * A worker that was asleep when its lease ended can't overwrite what its successor wrote.
+   * Writes only while the lease with this token (`Lease.token`, of any key) is held, else rejects with
+   * `fenced`. A worker that was suspended while its lease ended can't overwrite its successor's value.
    */
   fence?: number;
 }
 
 export interface IncrOptions extends CallOptions {
-  /** Milliseconds, > 0, for the counter that this call creates; one that exists keeps its TTL. */
+  /** Milliseconds, > 0, for a counter that this call creates. An existing counter keeps its TTL. */
   ttl?: Ttl;
 }
 
 export interface Entry<T = any> {
   value: T;
-  /** Grows with every write to the broker; for `ifVersion`. */
+  /** For `ifVersion`. Every write to the broker, to any key, increases it. */
   version: number;
   /** Milliseconds until it expires. */
   ttl: number;
@@ -200,188 +203,192 @@ export interface ListEntry {
   /** Milliseconds until it expires. */
   ttl: number;
   version: number;
-  /** Bytes of the value as it is stored. */
+  /** Size of the stored value in bytes, after compression if any. */
   size: number;
 }
 
-/** What a call that waits takes. */
+/** Options of calls that can wait. */
 export interface WaitOptions extends CallOptions {
   /**
-   * Gives up: the call rejects with the signal's reason at once, loses its place in the queue, and
-   * what may have been granted at that moment is given back.
+   * Cancels the call: it rejects with the signal's reason at once and loses its place in the queue. A lease
+   * that the broker granted in the meantime is released.
    */
   signal?: AbortSignal;
-  /** As the client's: when to warn of a wait that takes long; 0 or Infinity: never. */
+  /** When to warn about a long wait; 0 or Infinity: never. Default: the client's `waitNoticeMs`. */
   waitNoticeMs?: Duration;
 }
 
 export interface LeaseOptions extends WaitOptions {
-  /** Who holds it: 1 to 256 bytes; default: the client's `workerId`. */
+  /** The worker that holds the lease, 1 to 256 bytes. Default: the client's `workerId`. */
   workerId?: string;
   /**
-   * Milliseconds until it ends unless `renew` extends it, > 0. Default: none, native code renews it;
-   * with `detached`, 30 minutes.
+   * Milliseconds, > 0, after which the lease ends unless `renew` extends it. Default: no TTL, and native
+   * code renews the lease; with `detached`, 30 minutes.
    */
   ttl?: Ttl;
   /**
-   * Milliseconds to wait in the queue when nothing is free, then `wait_timeout`; 0 (the default)
-   * doesn't wait: `lease_held`. Infinity waits as long as it takes.
+   * Milliseconds to wait in the queue when nothing is free, then rejects with `wait_timeout`. 0 (the
+   * default) doesn't wait and rejects with `lease_held`; Infinity waits without a limit.
    */
   waitMs?: Duration;
   /**
-   * Held in the name of the worker id alone: it does not end with this connection, only by release
-   * or TTL. Default false.
+   * Ties the lease to the worker id only: it outlives this connection, and ends by release or TTL.
+   * Default false.
    */
   detached?: boolean;
 }
 
 export interface RenewOptions extends CallOptions {
-  /** Only leases of this key; default: all of the worker. */
+  /** Renews only leases of this key. Default: all leases of the worker. */
   key?: string;
-  /** Milliseconds from now, > 0, also for leases that had no TTL; default: each lease's own. */
+  /** New TTL in milliseconds from now, > 0, also for leases without a TTL. Default: each lease's own. */
   ttl?: Ttl;
-  /** The worker's detached leases, instead of those of this connection. Default false. */
+  /** Renews the worker's detached leases instead of those of this connection. Default false. */
   detached?: boolean;
 }
 
 export interface Renewal {
   /** How many leases were renewed. */
   renewed: number;
-  /** What the worker has lost since it was last told; such a lease never comes back. */
+  /** The leases that the worker lost since the last report. A lost lease never comes back. */
   lost: { key: string; token: number }[];
 }
 
 export interface ReleaseOptions extends CallOptions {
   /**
-   * Also what others hold: everything of the worker id, or, without one, whoever holds the key. For
-   * a launcher that saw a worker die. Default false.
+   * Also releases leases of other connections: all leases of the worker id, or, without a worker id, all
+   * leases of the key. For a launcher that saw a worker die. Default false.
    */
   force?: boolean;
-  /** The elements leave their pool (a broken account, say). Default false. */
+  /** Removes the released elements from their pool, for example a broken account. Default false. */
   discard?: boolean;
-  /** The worker's detached leases, instead of those of this connection. Default false. */
+  /** Releases the worker's detached leases instead of those of this connection. Default false. */
   detached?: boolean;
 }
 
 export interface AcquireOptions extends WaitOptions {
-  /** Who holds it: 1 to 256 bytes; default: the client's `workerId`. */
+  /** The worker that holds the lease, 1 to 256 bytes. Default: the client's `workerId`. */
   workerId?: string;
-  /** Milliseconds; default 60,000. Renewed every third of it, however busy this thread is. */
+  /**
+   * Milliseconds; default 60,000. Native code renews the lease every third of it, even while this thread
+   * is busy.
+   */
   ttl?: Ttl;
   /**
-   * Milliseconds to wait in the queue when nothing is free, then `wait_timeout`; 0 doesn't wait:
-   * `lease_held`. Default Infinity: as long as it takes.
+   * Milliseconds to wait in the queue when nothing is free, then rejects with `wait_timeout`. 0 doesn't
+   * wait and rejects with `lease_held`. Default Infinity: no limit.
    */
   waitMs?: Duration;
-  /** `'number'`: the lowest free number of a key that nothing is defined for, as `number()`. */
+  /** `'number'` leases the lowest free number of a key without a definition, like `number()`. */
   kind?: 'number';
   /**
-   * This many in one lease, 1 to 10,000: `value` is an array. All of them are granted at once, or the
-   * call waits; none behind it in the queue overtakes it. `conflict` when there are fewer.
+   * Leases this many elements at once, 1 to 10,000; `value` is then an array. The call waits until all of
+   * them are free, and no request behind it in the queue overtakes it. Rejects with `conflict` when the key
+   * has fewer.
    */
   count?: number;
 }
 
-/** What the definition of a pool or a semaphore takes. */
+/** Options of `pool` and `limit`. */
 export interface DefineOptions extends CallOptions {
   /**
-   * In place of another definition: what is free of that goes at once, what is held when its lease
-   * ends; what is in both stays. Default false: another definition is a `conflict`.
+   * Replaces a different definition: elements of the old one that are free are removed at once, held ones
+   * when their lease ends. Elements in both stay. Default false: a different definition is a `conflict`.
    */
   replace?: boolean;
-  /** Leaves another definition as it is, and resolves false. Default false. */
+  /** Keeps a different definition as it is and resolves false. Default false. */
   ifAbsent?: boolean;
 }
 
-/** What a key is. */
+/** The kind of a key, and how much of it is free. */
 export type Description =
   | {
       kind: 'pool' | 'semaphore';
-      /** Its elements, or permits. */
+      /** Number of elements or permits. */
       size: number;
-      /** How many of these are not held. */
+      /** Number of elements or permits that are not held. */
       free: number;
-      /** Requests that wait for it. */
+      /** Number of requests in the queue. */
       waiting: number;
     }
   | {
       kind: 'value';
       /** 0 while the value is leased, else 1. */
       free: number;
-      /** Requests that wait to lease it. */
+      /** Number of requests that wait to lease it. */
       waiting: number;
     }
-  /** Nothing is defined, and numbers of it are held. */
+  /** The key has no definition, and numbers of it are held. */
   | { kind: 'numbers' };
 
-/** What `number` takes. There is always a free number, so it never waits. */
+/** Options of `number`. There is always a free number, so it never waits. */
 export type NumberOptions = Omit<AcquireOptions, 'kind' | 'waitMs'>;
 
 export interface LockOptions extends Omit<AcquireOptions, 'kind'> {
-  /** `exclusive` (default): alone; `shared`: together with others that share it. */
+  /** `exclusive` (default): one holder; `shared`: any number of holders that also ask for `shared`. */
   mode?: 'exclusive' | 'shared';
 }
 
 /**
- * Something held, until `release()`. It is renewed every third of its TTL by native code, so a blocked
- * event loop or a pause in a debugger does not lose it. It never keeps the process alive, and ends
- * with it, however it ends.
+ * A held lease, until `release()`. Native code renews it every third of its TTL, so a blocked event loop or a
+ * pause in a debugger does not lose it. It never keeps the process alive, and it ends when the process ends,
+ * for any reason.
  */
 export interface Lease<T = any> {
-  /** As it was asked for, without the namespace. */
+  /** The key as the caller passed it, without the namespace. */
   readonly key: string;
-  /** The element, the value or the number that is held; undefined of a lock. */
+  /** The leased element, value or number; undefined for a lock. */
   readonly value: T;
-  /** Grows with every lease of the broker; for `set(..., { fence })`. */
+  /** For `set(..., { fence })`. Each lease that the broker grants has a greater token than the one before. */
   readonly token: number;
   readonly workerId: string;
-  /** When it would end if it were not renewed again: milliseconds, as `Date.now()` counts. */
+  /** When the lease would end without another renewal, in milliseconds since 1970 (as `Date.now()`). */
   readonly expiresAt: number;
   /**
-   * Aborts when the lease is lost, with a BrokerError: `lease_lost` (this process stood still for
-   * longer than the TTL, or it was released by force) or `broker_gone`. Not by `release()`.
+   * Aborts when the lease is lost. The reason is a BrokerError: `lease_lost` (this process was suspended for
+   * longer than the TTL, or the lease was released by force) or `broker_gone`. `release()` does not abort it.
    * Listeners run in the async context (AsyncLocalStorage) in which `signal` was first read.
    */
   readonly signal: AbortSignal;
-  /** Whether it was lost. */
+  /** Whether the lease was lost. */
   readonly lost: boolean;
-  /** Renews it now, for its TTL; `lease_lost`. There is seldom a need to. */
+  /** Renews the lease now, for its TTL. Rejects with `lease_lost`. Rarely needed. */
   renew(options?: CallOptions): Promise<void>;
   /**
-   * Gives it back; the next in the queue has it. With `discard`, its element leaves the pool instead:
-   * of a lease of several, all of them, or those that are named. Resolves whether there was something
-   * to release; to call it again is harmless.
+   * Releases the lease; the next request in the queue gets it. `discard: true` removes its elements from
+   * the pool instead, and a list of elements removes only those. Resolves whether there was something to
+   * release. Further calls are harmless.
    */
   release(options?: { discard?: boolean | readonly Value[]; timeout?: Duration }): Promise<boolean>;
-  /** As `release()`; what fails because the broker is gone, which ended the lease too, is no error. */
+  /** Like `release()`, but does not fail when the broker is gone, since the lease ended with it. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** All of `acquireAll`, in the order of its keys. */
+/** The leases of `acquireAll`, in the order of its keys. */
 export interface Leases<T = any> extends Array<Lease<T>> {
-  /** Releases all of them; resolves how many were still held. */
+  /** Releases all leases. Resolves to how many were still held. */
   release(options?: { discard?: boolean; timeout?: Duration }): Promise<number>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 interface LeaseInfoBase {
   key: string;
-  /** What a lease of it is: a number, a permit, an element, the value, a lock, or a computation. */
+  /** What is leased: a number, a permit, an element, the value, a lock, or a `getOrSet` computation. */
   kind: 'numbers' | 'semaphore' | 'pool' | 'value' | 'lock' | 'compute';
   workerId: string;
-  /** A lock that others may share. */
+  /** True for a shared lock. */
   shared: boolean;
-  /** How many things are held by it, or waited for. */
+  /** How many elements, permits or numbers are held or requested. */
   count: number;
-  /** The connection it ends with; null: detached. */
+  /** The session that the lease ends with; null for a detached lease. */
   session: number | null;
-  /** The process it was granted to; null: not known, as of what is detached or of JSON lines. */
+  /** The process that holds it; null when unknown: a detached lease, or a client that uses JSON lines. */
   pid: number | null;
-  /** When it was granted, or began to wait: milliseconds, as `Date.now()` counts. */
+  /** When it was granted or began to wait, in milliseconds since 1970 (as `Date.now()`). */
   since: number;
 }
 
-/** A lease that is held. */
+/** A granted lease. */
 export interface HeldLease extends LeaseInfoBase {
   state: 'held';
   token: number;
@@ -390,11 +397,11 @@ export interface HeldLease extends LeaseInfoBase {
   waitMs?: undefined;
 }
 
-/** A request that waits. */
+/** A request that waits in the queue. */
 export interface WaitingLease extends LeaseInfoBase {
   state: 'waiting';
   token: null;
-  /** Milliseconds until it gives up; Infinity: never. */
+  /** Milliseconds until the request times out; Infinity: never. */
   waitMs: number;
   ttl?: undefined;
 }
@@ -403,42 +410,42 @@ export type LeaseInfo = HeldLease | WaitingLease;
 
 export interface GetOrSetOptions extends WaitOptions {
   /**
-   * Milliseconds that one worker may compute; then another one does, and what the first writes late
-   * is refused. Default 60,000.
+   * Milliseconds that one worker may compute. After that the next caller computes, and the broker refuses
+   * the late value of the first. Default 60,000.
    */
   computeTtlMs?: Duration;
   /**
-   * When the value has less than this left (milliseconds), the next caller computes a new one while
-   * all others still get the old one. Default: no refresh before it expires.
+   * When the value expires in less than this many milliseconds, the next caller computes a new value while
+   * all others still get the old one. Default: no refresh before the value expires.
    */
   refreshAheadMs?: Duration;
-  /** Milliseconds to wait for another worker's value, then `wait_timeout`. Default Infinity. */
+  /** Milliseconds to wait for another worker's value, then rejects with `wait_timeout`. Default Infinity. */
   waitMs?: Duration;
 }
 
 export interface WaitForOptions extends WaitOptions {
-  /** Milliseconds to wait, then `wait_timeout`; 0 only looks. Default Infinity. */
+  /** Milliseconds to wait, then rejects with `wait_timeout`; 0 only checks. Default Infinity. */
   timeoutMs?: Duration;
 }
 
-/** What happened to a key. `overflow` stands where events were left out: look again at what you watch. */
+/** A change of a key. `overflow` means that events were dropped here: read the watched keys again. */
 export type WatchEvent =
   | {
       type: 'set' | 'del' | 'expire' | 'evict';
       key: string;
-      /** The version that it got, or had. */
+      /** The new version after `set`, else the version of the removed value. */
       version: number;
     }
   | { type: 'overflow'; key?: undefined; version?: undefined };
 
 /**
- * The events of `watch()`, for `for await`. It ends by `close()`, by leaving the loop, or by an error.
- * It keeps the process alive while somebody waits for its next event.
+ * The events of `watch()`, for `for await`. It ends with `close()`, when the loop is left, or with an
+ * error. It keeps the process alive only while a call of `next()` waits for an event.
  */
 export interface Watch extends AsyncIterableIterator<WatchEvent> {
-  /** Resolves when the broker watches: every later change gives an event. */
+  /** Resolves when the broker has started the watch: every later change causes an event. */
   readonly ready: Promise<void>;
-  /** Ends it; whoever waits for the next event gets `done`. */
+  /** Ends the watch; pending calls of `next()` resolve with `done: true`. */
   close(): void;
   next(): Promise<IteratorResult<WatchEvent, undefined>>;
   return(): Promise<IteratorResult<WatchEvent, undefined>>;
@@ -446,17 +453,18 @@ export interface Watch extends AsyncIterableIterator<WatchEvent> {
 }
 
 export interface ThrottleOptions extends WaitOptions {
-  /** So many units, 1 to 1,000,000, */
+  /** Units per period, 1 to 1,000,000. */
   limit: number;
-  /** in so many milliseconds. */
+  /** Length of the period in milliseconds. */
   periodMs: Duration;
-  /** Units that may come at once after a pause, 1 to 1,000,000; default: `limit`. */
+  /** Units that can be taken at once after a pause, 1 to 1,000,000. Default: `limit`. */
   burst?: number;
-  /** Units that this call takes, at most `burst` (`invalid_request`); 0 only looks. Default 1. */
+  /** Units that this call takes, at most `burst` (else `invalid_request`); 0 only checks. Default 1. */
   cost?: number;
   /**
-   * Waits for the units so long, in order of arrival over all processes; `wait_timeout`, at once, when
-   * they could not come in time. Default 0: it doesn't wait, and may resolve `allowed: false`.
+   * Milliseconds to wait for the units, in order of arrival across all processes. Rejects with
+   * `wait_timeout` at once when they cannot become free in time. Default 0: doesn't wait, and may resolve
+   * `allowed: false`.
    */
   waitMs?: Duration;
 }
@@ -466,17 +474,17 @@ export interface Throttled {
   allowed: boolean;
   /** Units that can be taken at once now. */
   remaining: number;
-  /** Milliseconds until the same call would be allowed, behind those who wait; 0 when it was. */
+  /** Milliseconds until the same call would be allowed, after all queued calls; 0 when this call was. */
   retryAfterMs: number;
   /** Milliseconds until all of `burst` can be taken at once again. */
   resetAfterMs: number;
 }
 
-/** All numbers; sizes in bytes, times in milliseconds. */
+/** Statistics of the broker. Sizes in bytes, times in milliseconds. */
 export interface Stats {
   items: number;
   leases: number;
-  /** Bytes that everything stored takes. */
+  /** Bytes used by everything stored. */
   memory: number;
   /** Milliseconds since the broker started. */
   uptime: number;
@@ -509,13 +517,13 @@ export interface Stats {
 }
 
 export interface Health {
-  /** `warning` from 90 % of maxItems or maxMemory, `degraded` at 100 % or while shutting down. */
+  /** `warning` from 90 % of maxItems or maxMemory, `degraded` at 100 % or during shutdown. */
   status: 'healthy' | 'warning' | 'degraded';
   items: number;
   maxItems: number;
   memory: number;
   maxMemory: number;
-  /** The fuller of items and memory, 0 to 1. */
+  /** The greater of items / maxItems and memory / maxMemory, 0 to 1. */
   utilization: number;
   uptime: number;
   draining: boolean;
@@ -534,61 +542,67 @@ export interface Health {
 
 /** Each option can also come from the environment: `CLIENT_TIMEOUT` and so on. */
 export interface ClientOptions {
-  /** Bounds every call, connecting included. Milliseconds; default 5,000. */
+  /** Timeout of every call, including the time to connect. Milliseconds; default 5,000. */
   timeout?: Duration;
   /**
-   * A call that waits for so long, for 6 and for 24 times as long, warns (`process.emitWarning`, code
-   * `EPB_WAIT`) who holds what it wants, and since when. Default 5,000 ms; 0 or Infinity: never.
+   * A call that waits for this long emits a warning (`process.emitWarning`, code `EPB_WAIT`) that names the
+   * holders of the key and since when they hold it. The warning repeats after 6 and 24 times as long.
+   * Milliseconds; default 5,000; 0 or Infinity: never.
    */
   waitNoticeMs?: Duration;
   /**
-   * Bounds connecting, with the proof of the secret: `broker_gone`. Milliseconds; default 0: no other
-   * bound than `timeout`. The first time, a pipe that does not exist, or that refuses, is given up within
-   * 100 ms anyway. Later, calls wait so long for the next broker at that path.
+   * Timeout of connecting, including the authentication; calls then reject with `broker_gone`.
+   * Milliseconds; default 0: only `timeout` applies. Before the first connection, the client gives up
+   * within 100 ms on a pipe that does not exist or refuses. After it, calls wait up to `connectTimeout` for
+   * the next broker at the same path.
    */
   connectTimeout?: Duration;
-  /** TTL of writes without one. Milliseconds; default 0: none, each write says its own. */
+  /** TTL of writes without one. Milliseconds; default 0: none, each write passes its own. */
   defaultTtl?: Ttl;
   /**
-   * Who holds this client's leases, 1 to 256 bytes. Default: `CLIENT_WORKER_ID`, `WORKER_ID`,
+   * The worker that holds this client's leases, 1 to 256 bytes. Default: `CLIENT_WORKER_ID`, `WORKER_ID`,
    * `WDIO_WORKER_ID`, `TEST_PARALLEL_INDEX`, `VITEST_POOL_ID`, `JEST_WORKER_ID`, `MOCHA_WORKER_ID` or
    * `CUCUMBER_WORKER_ID` from the environment, else the process id (`<pid>-<thread id>` in a worker
    * thread).
    */
   workerId?: string;
-  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning. */
+  /** @deprecated An option of `@ephemeral-broker/core`: ignored with a warning. */
   debug?: boolean;
-  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; the broker's requireTTL decides. */
+  /** @deprecated Of `@ephemeral-broker/core`: ignored with a warning. The broker's requireTTL decides. */
   allowNoTtl?: boolean;
-  /** Compress values where that saves a tenth or more: less memory, more time. Default false. */
+  /** Compresses values if this saves a tenth or more: less memory, more time. Default false. */
   compression?: boolean;
   /** Smaller values are not compressed. Bytes; default 1,024. */
   compressionThreshold?: number;
   /**
-   * The broker's secret. Default: `EPHEMERAL_SECRET` or `CLIENT_SECRET` from the environment; null
-   * says that there is none, whatever the environment holds.
+   * The broker's secret. Default: `EPHEMERAL_SECRET` or `CLIENT_SECRET` from the environment. null means
+   * no secret, even if the environment contains one.
    */
   secret?: string | Uint8Array | null;
-  /** Another name of `secret`. */
+  /** Alias of `secret`. */
   auth?: string | Uint8Array | null;
 }
 
 /**
- * A client of a broker. With a schema, an interface of keys and their values, keys and values are
- * checked: `new PipeClient<{ user: User; [key: `job:${string}`]: Job }>()`. In a client without a
- * `defaultTtl`, `set` without a TTL is a type error; with a schema as well, name the type of the
- * default: `new PipeClient<Schema, Ttl>(pipe, { defaultTtl: '5m' })`. Clients of one thread with the same pipe and secret share one connection; it
- * is made at the first call, made again when the broker was restarted, and never keeps the process
- * alive while no call waits. It is what holds leases: they end with it.
+ * A client of a broker.
  *
- * Every method rejects with a BrokerError. Beside what its own text names, any can fail with
- * `timeout`, `broker_gone`, `auth_failed`, `auth_required`, `version_mismatch`, `draining`,
- * `max_connections` and `invalid_request`, and those that take a key with `invalid_key` (a key is a
- * string of 1 to 512 bytes).
+ * A schema, an interface of keys and their values, makes TypeScript check both:
+ * `new PipeClient<{ user: User; [key: `job:${string}`]: Job }>()`. Without a `defaultTtl`, `set` without a
+ * TTL is a type error. With a schema and a `defaultTtl`, name its type:
+ * `new PipeClient<Schema, Ttl>(pipe, { defaultTtl: '5m' })`.
+ *
+ * Clients of one thread with the same pipe and secret share one connection. The first call opens it, and
+ * calls after a restart of the broker open it again. It keeps the process alive only while a call waits.
+ * It holds the leases, which end with it.
+ *
+ * Every method rejects with a BrokerError. In addition to the codes in its own description, every method
+ * can fail with `timeout`, `broker_gone`, `auth_failed`, `auth_required`, `version_mismatch`, `draining`,
+ * `max_connections` and `invalid_request`. Methods with a key can fail with `invalid_key`: a key is a string
+ * of 1 to 512 bytes.
  */
 export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | null = null> {
   /**
-   * @param pipe path of the pipe; default: `EPHEMERAL_PIPE` from the environment
+   * @param pipe Path of the pipe. Default: `EPHEMERAL_PIPE` from the environment.
    * @throws {BrokerError} `broker_gone` without a pipe, `invalid_request` when an option is wrong
    */
   constructor(pipe?: string | null, options?: ClientOptions & { defaultTtl?: DefaultTtl });
@@ -597,8 +611,8 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   readonly pipe: string;
 
   /**
-   * The value of a key; bytes come as a Buffer. Rejects with `not_found` when the key does not exist
-   * or has expired, unless there is a `default`.
+   * Resolves to the value of a key; bytes come as a Buffer. Rejects with `not_found` when the key does not
+   * exist or has expired, unless the options contain a `default`.
    */
   get<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
     key: K,
@@ -615,8 +629,8 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   get<T, D>(key: KeyOf<Schema>, options: CallOptions & { default: D }): Promise<T | D>;
 
   /**
-   * Like `get`, and blocks the thread until the answer is there: for configuration files that can't
-   * await. Throws what `get` rejects with.
+   * Like `get`, but blocks the thread until the reply arrives: for configuration files that can't await.
+   * Throws the errors that `get` rejects with.
    */
   getSync<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
     key: K,
@@ -632,15 +646,16 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   ): ValueOf<Schema, K, T> | D;
   getSync<T, D>(key: KeyOf<Schema>, options: CallOptions & { default: D }): T | D;
 
-  /** Value, version and remaining time of a key; `not_found`. */
+  /** Resolves to the value, version and remaining lifetime of a key. Rejects with `not_found`. */
   getEntry<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
     key: K,
     options?: CallOptions,
   ): Promise<Entry<ValueOf<Schema, K, T>>>;
 
   /**
-   * Stores any JSON value, or bytes, until its TTL (milliseconds) has passed. Resolves true.
-   * `ttl_required`, `invalid_ttl`, `invalid_value`, `too_large`, `max_items`, `max_memory`,
+   * Stores any JSON value, or bytes, until the TTL (milliseconds) has passed. Resolves true.
+   *
+   * Rejects with `ttl_required`, `invalid_ttl`, `invalid_value`, `too_large`, `max_items`, `max_memory`,
    * `conflict`, `fenced`, `kind_mismatch` (the key is a pool or a semaphore, or its numbers are held).
    */
   set<K extends KeyOf<Schema>, V extends ValueOf<Schema, K>>(
@@ -650,36 +665,40 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   ): Promise<true>;
 
   /**
-   * Resolves whether there was something to delete: a value, or the definition of a pool or
-   * semaphore; `lease_held` while something of that is held or waited for.
+   * Deletes a value, or the definition of a pool or semaphore. Resolves whether the key existed. Rejects
+   * with `lease_held` while a pool or semaphore has leases or waiting requests.
    */
   del(key: KeyOf<Schema>, options?: CallOptions): Promise<boolean>;
 
   /** Resolves whether the key exists. */
   has(key: KeyOf<Schema>, options?: CallOptions): Promise<boolean>;
 
-  /** Milliseconds until the key expires; `not_found`. */
+  /** Resolves to the milliseconds until the key expires. Rejects with `not_found`. */
   ttl(key: KeyOf<Schema>, options?: CallOptions): Promise<number>;
 
   /**
-   * Adds to a counter and resolves its new value, over all processes. A counter that does not exist
-   * starts at 0 and gets the TTL (milliseconds). `not_a_number`, `ttl_required`, `invalid_ttl`,
-   * `kind_mismatch`.
+   * Adds to a counter, atomically across all processes, and resolves to its new value. A counter that does
+   * not exist starts at 0 and gets the TTL (milliseconds).
+   *
+   * Rejects with `not_a_number`, `ttl_required`, `invalid_ttl`, `kind_mismatch`.
    */
   incr(key: KeyOf<Schema>, by?: number, ttl?: Ttl | null, options?: IncrOptions): Promise<number>;
   incr(key: KeyOf<Schema>, by: number | undefined, options: IncrOptions): Promise<number>;
 
-  /** What is stored under keys that start so, sorted by key; never the values. */
+  /** Resolves to the stored keys that start with the prefix, sorted, never their values. */
   list(prefix?: string, options?: CallOptions): Promise<ListEntry[]>;
 
   /**
-   * Leases something of a key, and resolves what: an element of its pool, its stored value, a permit's
-   * number, or, of a key that nothing is defined for, the lowest number from 0 that is free (a worker
-   * number, a port offset). The same worker asking again renews what it has and gets the same. It
-   * lasts until `release` or until this process ends, renewed by native code; or, with a TTL, for that
-   * (`renew` extends it). `lease_held`, `wait_timeout`, `kind_mismatch`, `invalid_ttl`, `max_waiters`,
-   * `max_memory`, `not_found` (waited for a value that is gone by then), `worker_already_has_lease`
-   * (the broker has the option `singleLease`).
+   * Leases a key and resolves to what the worker got: an element of a pool, the stored value, the number of
+   * a permit, or, for a key without a definition, the lowest free number from 0 (a worker number, a port
+   * offset). A second call by the same worker renews its lease and resolves to the same.
+   *
+   * The lease lasts until `release` or until this process ends, and native code renews it. With a TTL, the
+   * lease lasts for that time, and `renew` extends it.
+   *
+   * Rejects with `lease_held`, `wait_timeout`, `kind_mismatch`, `invalid_ttl`, `max_waiters`, `max_memory`,
+   * `not_found` (the value was removed while the call waited), `worker_already_has_lease` (the broker has
+   * the option `singleLease`).
    */
   lease<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
     key: K,
@@ -697,7 +716,9 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
     options: LeaseOptions,
   ): Promise<ValueOf<Schema, K, T>>;
 
-  /** Like `lease`, and blocks the thread, also while it waits. Throws what `lease` rejects with. */
+  /**
+   * Like `lease`, but blocks the thread, also while it waits. Throws the errors that `lease` rejects with.
+   */
   leaseSync<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
     key: K,
     options?: Omit<LeaseOptions, 'signal'>,
@@ -714,14 +735,16 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
     options: Omit<LeaseOptions, 'signal'>,
   ): ValueOf<Schema, K, T>;
 
-  /** Extends all leases of a worker (default: the client's `workerId`) from now on. */
+  /** Restarts the TTL of all leases of a worker (default: the client's `workerId`). */
   renew(workerId?: string | null, options?: RenewOptions): Promise<Renewal>;
   renew(options: RenewOptions): Promise<Renewal>;
 
   /**
-   * Ends all leases of a worker (default: the client's `workerId`), or those of one key. Resolves
-   * whether there were any. `lease_held` when another connection holds them: only that one may release
-   * them, or `force`. Without a key, those of other namespaces, too, and what `acquire` gave.
+   * Releases all leases of a worker (default: the client's `workerId`), or those of one key. Resolves
+   * whether there were any. Without a key it includes leases of other namespaces and leases from `acquire`.
+   *
+   * Rejects with `lease_held` when another connection holds them: only that connection can release them,
+   * unless the options contain `force`.
    */
   release(
     workerId?: string | null,
@@ -730,9 +753,11 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   ): Promise<boolean>;
 
   /**
-   * Something of a pool, a semaphore or a value, as a handle that renews itself and says when it is
-   * lost; waits as long as it takes unless told otherwise. Every call is a separate lease, also by
-   * the same worker. `not_found` for a key that was not defined; the message names keys near it.
+   * Leases an element of a pool, a permit of a semaphore, or a value. Resolves to a handle that renews
+   * itself and reports when the lease is lost. Waits without a limit unless `waitMs` sets one. Every call is
+   * a separate lease, even by the same worker.
+   *
+   * Rejects with `not_found` for a key without a definition; the message names similar keys.
    */
   acquire(
     key: string,
@@ -749,15 +774,15 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   ): Promise<Lease<ValueOf<Schema, K, T>>>;
 
   /**
-   * The lowest number from 0 that is free, as a handle: a port's offset, a database's shard. The key
-   * needs no definition. `kind_mismatch` when it is a pool, a semaphore or a value.
+   * Leases the lowest free number from 0, as a handle: a port offset, a database shard. The key needs no
+   * definition. Rejects with `kind_mismatch` when the key is a pool, a semaphore or a value.
    */
   number(key: string, options: NumberOptions & { count: number }): Promise<Lease<number[]>>;
   number(key: string, options?: NumberOptions): Promise<Lease<number>>;
 
   /**
-   * Runs `fn` with what `acquire` gives, releases it whatever happens, and resolves what `fn` resolves.
-   * Rejects with what `fn` rejects with; else `lease_lost` or `broker_gone` when it was lost meanwhile.
+   * Acquires a lease, runs `fn` with it, always releases it, and resolves to the result of `fn`. Rejects
+   * with the error of `fn`, else with `lease_lost` or `broker_gone` when the lease was lost meanwhile.
    */
   withLease<R, T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
     key: K,
@@ -769,7 +794,7 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
     fn: (value: ValueOf<Schema, K, T>, lease: Lease<ValueOf<Schema, K, T>>) => R,
   ): Promise<Awaited<R>>;
 
-  /** `withLease` of a lock. Locks have names of their own, apart from keys. */
+  /** `withLease` for a lock. The names of locks are separate from keys. */
   lock<R>(name: string, fn: (lease: Lease<undefined>) => R): Promise<Awaited<R>>;
   lock<R>(
     name: string,
@@ -777,14 +802,15 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
     fn: (lease: Lease<undefined>) => R,
   ): Promise<Awaited<R>>;
 
-  /** `acquire` of a lock. */
+  /** `acquire` for a lock. */
   acquireLock(name: string, options?: LockOptions): Promise<Lease<undefined>>;
 
   /**
-   * One lease of each key, or none: whatever stands in the way of one gives the others back. They are
-   * taken in one order everywhere, so that workers can't block each other. `waitMs` is for all together.
-   * A key that is named several times gives as many different things, in one lease: each handle has the
-   * value of its place, and they share the token and end together. `conflict` when there are fewer.
+   * Acquires one lease of every key, or of none: a failure releases the others. All workers take keys in the
+   * same order, so they cannot deadlock each other. `waitMs` limits the whole call.
+   *
+   * A key that appears several times is one lease of that many different elements: each handle has its own
+   * value, but they share the token and end together. Rejects with `conflict` when the key has fewer.
    */
   acquireAll<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
     keys: readonly K[],
@@ -792,10 +818,12 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   ): Promise<Leases<ValueOf<Schema, K, T>>>;
 
   /**
-   * Makes a key a pool of these elements (any JSON values or bytes, all different); what was given
-   * back longest ago is leased next. Resolves true, or false when it is a pool of this list already, in
-   * whatever order: of the list it was defined by, or of what it has now. Another list is a `conflict`,
-   * unless the options say `replace` or `ifAbsent`. `invalid_value`, `kind_mismatch`, `max_memory`.
+   * Defines a key as a pool of these elements (JSON values or bytes, all different). The element that was
+   * released longest ago is leased next.
+   *
+   * Resolves true, or false when the key already is a pool of the same elements in any order: those of its
+   * definition, or those that it has now. A different list is a `conflict`, unless the options contain
+   * `replace` or `ifAbsent`. Rejects with `invalid_value`, `kind_mismatch`, `max_memory`.
    */
   pool<K extends KeyOf<Schema>>(
     key: K,
@@ -804,8 +832,8 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   ): Promise<boolean>;
 
   /**
-   * Adds elements to a pool, or makes one. Resolves how many it has now. `conflict` when it has one of
-   * them; `invalid_value`, `kind_mismatch`, `max_memory`.
+   * Adds elements to a pool, or creates the pool. Resolves to how many elements it has now. Rejects with
+   * `conflict` when the pool already has one of them, `invalid_value`, `kind_mismatch`, `max_memory`.
    */
   poolAdd<K extends KeyOf<Schema>>(
     key: K,
@@ -814,17 +842,19 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   ): Promise<number>;
 
   /**
-   * Makes a key a semaphore of n permits, 1 to 1,000,000. Resolves true, or false when it is one of n
-   * already. Another n is a `conflict`, unless the options say `replace` or `ifAbsent`; while more are
-   * held than there are then, none is granted. `kind_mismatch`, `max_memory`.
+   * Defines a key as a semaphore of n permits, 1 to 1,000,000. Resolves true, or false when it already is a
+   * semaphore of n permits. A different n is a `conflict`, unless the options contain `replace` or
+   * `ifAbsent`. After a `replace`, no permit is granted while more than n are held. Rejects with
+   * `kind_mismatch`, `max_memory`.
    */
   limit(key: string, n: number, options?: DefineOptions): Promise<boolean>;
 
   /**
-   * Takes an element out of a pool; when it is held, at the end of that lease. Resolves true.
-   * `not_found`: no such pool or element, or discarded before. The broker compares the text: an object has
-   * its keys in the order of the pool's. What a lease gave is known however it was written:
-   * `release({ discard: [element] })`.
+   * Removes an element from a pool; a held element is removed when its lease ends. Resolves true. Rejects
+   * with `not_found` when there is no such pool or element, or it was discarded before.
+   *
+   * The broker compares the stored text, so the keys of an object must have the same order as in the pool.
+   * `lease.release({ discard: [element] })` has no such restriction.
    */
   discard<K extends KeyOf<Schema>>(
     key: K,
@@ -833,24 +863,27 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   ): Promise<true>;
 
   /**
-   * Deletes what a run has left under keys that start so: values, pools, semaphores and rate limits.
-   * Resolves how many, and how many stay because they are held or waited for.
+   * Deletes all values, pools, semaphores and rate limits whose keys start with the prefix. Resolves to how
+   * many were deleted (`cleared`), and how many remain because of leases or waiting requests (`held`).
    */
   clear(prefix?: string, options?: CallOptions): Promise<{ cleared: number; held: number }>;
 
-  /** What a key is: a pool, a semaphore, a value, or numbers that are held; null: nothing. */
+  /** Resolves to the kind of a key: a pool, a semaphore, a value, or held numbers; null if none of them. */
   describe(key: string, options?: CallOptions): Promise<Description | null>;
 
-  /** Who holds and who waits, of keys that start so, sorted by key; never values. */
+  /** Resolves to the leases and waiting requests of keys that start with the prefix, sorted by key. */
   leases(prefix?: string, options?: CallOptions): Promise<LeaseInfo[]>;
 
   /**
-   * The value of a key; where there is none, `fn` computes it, and it is stored for the TTL
-   * (milliseconds). All callers get it as it is stored; `undefined` is stored, too: a set-up that has
-   * nothing to give runs once. Over all processes one caller computes while the others wait for its value; when
-   * it dies, is aborted, or takes longer than `computeTtlMs`, the next one computes. When `fn` fails, its caller
-   * gets what it threw, and those who wait `compute_failed` with an Error of its message as `cause`.
-   * `wait_timeout`, what `set` rejects with.
+   * Resolves to the value of a key. If there is none, `fn` computes it, and the client stores it for the TTL
+   * (milliseconds). All callers get the value as stored. `undefined` is stored, too, so a set-up function
+   * without a result runs once.
+   *
+   * One caller across all processes computes while the others wait for its value. When that caller dies, is
+   * aborted, or takes longer than `computeTtlMs`, the next one computes. When `fn` fails, its caller gets the
+   * thrown error, and the waiting callers get `compute_failed` with an Error of the same message as `cause`.
+   *
+   * Rejects also with `wait_timeout` and the errors of `set`.
    */
   getOrSet<T extends ValueOf<Schema, K>, K extends KeyOf<Schema> = KeyOf<Schema>>(
     key: K,
@@ -859,69 +892,70 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
     options?: GetOrSetOptions,
   ): Promise<T>;
 
-  /** The value of a key as soon as it has one. `wait_timeout`, `max_waiters`. */
+  /** Resolves to the value of a key as soon as it has one. Rejects with `wait_timeout`, `max_waiters`. */
   waitFor<T = never, K extends KeyOf<Schema> = KeyOf<Schema>>(
     key: K,
     options?: WaitForOptions,
   ): Promise<ValueOf<Schema, K, T>>;
 
   /**
-   * What happens to keys that start so (default: to all), from `ready` on. Whoever reads too slowly
-   * misses events and is told so by `overflow`. `max_waiters`, `broker_gone`.
+   * Watches keys that start with the prefix (default: all keys). Events begin when `ready` resolves. A slow
+   * reader misses events and gets an `overflow` event in their place. Rejects with `max_waiters`,
+   * `broker_gone`.
    */
   watch(prefix?: string, options?: WaitOptions): Watch;
 
   /**
-   * Waits until n callers are here, 1 to 100,000; resolves the order of arrival, 0 to n - 1. The next
-   * n make the next round. `wait_timeout` (then it counts as not arrived), `kind_mismatch` (another n
-   * in the same round), `max_waiters`.
+   * Waits until n callers (1 to 100,000) have arrived. Resolves to this caller's order of arrival, 0 to
+   * n - 1. The next n callers form the next round. Rejects with `wait_timeout` (the caller then does not
+   * count as arrived), `kind_mismatch` (a different n in the same round), `max_waiters`.
    */
   barrier(name: string, n: number, options?: WaitForOptions): Promise<number>;
 
   /**
-   * Asks for units of a rate limit that holds over all processes (GCRA: they become free again evenly,
-   * not all at the end of a period). With `waitMs` it waits for its turn. Limits have names of their own,
-   * apart from keys. `wait_timeout`, `max_waiters`, `invalid_request`.
+   * Takes units of a rate limit that all processes share. The algorithm is GCRA: units become free evenly,
+   * not all at the end of a period. With `waitMs` the call waits for its turn. The names of rate limits are
+   * separate from keys. Rejects with `wait_timeout`, `max_waiters`, `invalid_request`.
    */
   throttle(key: string, options: ThrottleOptions): Promise<Throttled>;
 
-  /** Resolves true when the broker answers. */
+  /** Resolves true when the broker replies. */
   ping(options?: CallOptions): Promise<true>;
 
-  /** Like `ping`; resolves how many milliseconds it took. */
+  /** Like `ping`, but resolves to the round-trip time in milliseconds. */
   pingMs(options?: CallOptions): Promise<number>;
 
   stats(options?: CallOptions): Promise<Stats>;
 
   health(options?: CallOptions): Promise<Health>;
 
-  /** The metrics in Prometheus' text format. */
+  /** Resolves to the metrics in the Prometheus text format. */
   metrics(options?: CallOptions): Promise<string>;
 
   /**
-   * A client that puts `name:` before every key and prefix, and takes it off what it lists. It uses
-   * this client's connection, and ends with it.
+   * Returns a client that adds `name:` to every key and prefix, and removes it from the keys that it lists.
+   * It uses this client's connection and closes with this client.
    */
   namespace<Name extends string>(name: Name): PipeClient<NamesIn<Schema, Name>, DefaultTtl>;
 
   /**
-   * Waits for the answers that are due, gives back what was leased and acquired, then closes; later calls
-   * reject with `invalid_request`.
+   * Waits for outstanding replies, releases all leases, then closes. Later calls reject with
+   * `invalid_request`.
    */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
- * Whether a broker answers within the timeout (default 2 s) and has room: for readiness probes. It never
- * rejects.
+ * Resolves whether a broker replies within the timeout (default 2 s) and has capacity left. For readiness
+ * probes. Never rejects.
  */
 export function checkReadiness(pipe?: string | null, timeout?: Duration): Promise<boolean>;
 
-/** Another name of PipeClient. */
+/** Alias of PipeClient. */
 export { PipeClient as Client };
 
-/** One line of the log: never a value or a secret. */
+/** One log record. It never contains a value or a secret. */
 export interface LogRecord {
   level: 'debug' | 'info' | 'warn' | 'error';
   event: string;
@@ -929,34 +963,36 @@ export interface LogRecord {
 }
 
 /**
- * Sizes in bytes, times in milliseconds. Each option but `log` and `exportEnv` can also come from
- * the environment: `BROKER_MAX_ITEMS` and so on.
+ * Sizes in bytes, times in milliseconds. Each option except `log` and `exportEnv` can also come from the
+ * environment: `BROKER_MAX_ITEMS` and so on.
  */
 export interface BrokerOptions {
   /**
-   * Only clients with the same secret are served. `'auto'` makes one of 256 random bits. Default:
-   * `EPHEMERAL_SECRET` or `BROKER_SECRET` from the environment; null says that there is none.
+   * The broker serves only clients with the same secret. `'auto'` generates a secret of 256 random bits.
+   * Default: `EPHEMERAL_SECRET` or `BROKER_SECRET` from the environment. null means no secret.
    */
   secret?: 'auto' | (string & {}) | Uint8Array | null;
-  /** Another name of `secret`. */
+  /** Alias of `secret`. */
   auth?: string | Uint8Array | null;
   /** A fixed name, `broker-<pipeId>.sock`, instead of a random one. */
   pipeId?: string | null;
   /** Largest request; default 1 MiB. */
   maxRequestSize?: number;
-  /** Largest value, before compression; default 256 KiB; 0: only maxRequestSize limits. */
+  /** Largest value, before compression; default 256 KiB; 0: limited by maxRequestSize only. */
   maxValueSize?: number;
   /** Most items; default 10,000; 0: no limit. */
   maxItems?: number;
   /** Most memory for everything stored; default 256 MiB; 0: no limit. */
   maxMemory?: number;
-  /** Most connections, but for one that renews leases for each process; default 1,024; 0: no limit. */
+  /**
+   * Most connections, not counting the one with which each process renews leases; default 1,024; 0: no limit.
+   */
   maxConnections?: number;
-  /** Most requests that wait at one time, watches included; default 10,000; 0: no limit. */
+  /** Most requests that wait at the same time, including watches; default 10,000; 0: no limit. */
   maxWaiters?: number;
-  /** A worker holds one lease at a time, of one key; default false. */
+  /** Each worker can hold only one lease, of one key, at a time; default false. */
   singleLease?: boolean;
-  /** When full: refuse the write, or drop the least recently used item. Default 'none'. */
+  /** When full, refuse the write (`'none'`, the default) or remove the least recently used item (`'lru'`). */
   eviction?: 'none' | 'lru';
   /** Refuse writes without a TTL; default true. */
   requireTTL?: boolean;
@@ -976,32 +1012,34 @@ export interface BrokerOptions {
   legacyHmac?: boolean;
   /** No core dumps and no tracing of the whole process; default false. */
   hardenProcess?: boolean;
-  /** Log every request to stderr, as JSON lines; default false. */
+  /** Log every request to stderr as JSON lines; default false. */
   debug?: boolean;
   /**
-   * start() sets EPHEMERAL_PIPE, EPHEMERAL_SECRET and EPHEMERAL_BROKER_PID in process.env, stop() puts
-   * back what was there; default true.
+   * start() sets EPHEMERAL_PIPE, EPHEMERAL_SECRET and EPHEMERAL_BROKER_PID in process.env, and stop()
+   * restores the previous values; default true.
    */
   exportEnv?: boolean;
-  /** Called with each log record, in the async context of `new Broker`; replaces stderr. */
+  /** Called with each log record instead of writing to stderr, in the async context of `new Broker`. */
   log?: ((record: LogRecord) => void) | null;
-  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; clients compress. */
+  /** @deprecated An option of `@ephemeral-broker/core`: ignored with a warning. Clients compress. */
   compression?: boolean;
-  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; clients compress. */
+  /** @deprecated An option of `@ephemeral-broker/core`: ignored with a warning. Clients compress. */
   compressionThreshold?: number;
-  /** @deprecated Of `@ephemeral-broker/core`: `'debug'` is `debug: true`, others are left out. */
+  /** @deprecated An option of `@ephemeral-broker/core`: `'debug'` means `debug: true`, others are ignored. */
   logLevel?: string;
-  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; the log is always JSON. */
+  /** @deprecated An option of `@ephemeral-broker/core`: ignored with a warning. The log is always JSON. */
   structuredLogging?: boolean;
-  /** @deprecated Of `@ephemeral-broker/core`: left out, with a warning; there are always metrics. */
+  /** @deprecated An option of `@ephemeral-broker/core`: ignored with a warning. Metrics are always on. */
   metrics?: boolean;
 }
 
 /**
- * A broker in this process. It runs in a thread of its own and never ends the process; while it runs
- * it keeps the process alive, unless `unref()` says otherwise. At the end of the process its memory is
- * wiped and its pipe removed. A signal that nobody listens to ends the process as it would without a
- * broker: the pipe's name is removed first, and the memory goes with the process.
+ * A broker in this process. It runs in a separate thread and never ends the process. While it runs it keeps
+ * the process alive, unless `unref()` was called.
+ *
+ * When the process exits, the broker wipes its memory and removes its pipe. A signal without a listener ends
+ * the process as it would without a broker: the pipe's name is removed first, and the memory is freed with
+ * the process.
  */
 export class Broker {
   /** @throws {BrokerError} `invalid_request` when an option is wrong */
@@ -1009,26 +1047,27 @@ export class Broker {
 
   /** Path of the pipe while the broker runs, else null. */
   readonly pipe: string | null;
-  /** The secret, also one that `'auto'` made; null without. */
+  /** The secret, including one generated by `'auto'`; null without a secret. */
   readonly secret: string | Uint8Array | null;
 
   /**
-   * Resolves the path of the pipe, also exported as `EPHEMERAL_PIPE`. `conflict` when another broker
-   * has the `pipeId`; `invalid_request` when this one was started before.
+   * Starts the broker. Resolves to the path of the pipe, also exported as `EPHEMERAL_PIPE`. Rejects with
+   * `conflict` when another broker uses the `pipeId`, and with `invalid_request` when this broker was
+   * started before.
    */
   start(): Promise<string>;
-  /** Like `start`, and throws what it rejects with. */
+  /** Like `start`, but synchronous: throws the errors that `start` rejects with. */
   startSync(): string;
 
   /**
-   * Lets requests in flight finish, for at most `drainMs` milliseconds (default 2,000), then wipes
-   * memory and removes the pipe. To call it again is harmless.
+   * Lets requests in flight finish, for at most `drainMs` milliseconds (default 2,000), then wipes the
+   * memory and removes the pipe. Further calls are harmless.
    */
   stop(options?: { drainMs?: Duration }): Promise<void>;
-  /** Stops at once, for use while the process ends. */
+  /** Stops at once, without waiting for requests in flight. For use while the process exits. */
   stopSync(): void;
 
-  /** The variables by which a child process finds this broker. */
+  /** The environment variables with which a child process finds this broker. */
   env(): Record<string, string>;
   /** `child_process.spawn` with the variables of `env()` added. */
   spawn(command: string, args?: readonly string[], options?: SpawnOptions): ChildProcess;
@@ -1036,12 +1075,12 @@ export class Broker {
   client<Schema extends object = any, DefaultTtl extends Ttl | null = null>(
     options?: Omit<ClientOptions, 'secret' | 'auth'> & { defaultTtl?: DefaultTtl },
   ): PipeClient<Schema, DefaultTtl>;
-  /** As `PipeClient.stats()`. */
+  /** Like `PipeClient.stats()`. */
   stats(): Promise<Stats>;
 
-  /** The running broker keeps the process alive: the default. */
+  /** Lets the running broker keep the process alive, which is the default. */
   ref(): this;
-  /** The process may end while the broker runs. */
+  /** Lets the process exit while the broker runs. */
   unref(): this;
 
   [Symbol.asyncDispose](): Promise<void>;
