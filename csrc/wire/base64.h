@@ -4,7 +4,7 @@
 
 #include "../base/buf.h"
 
-/* Decodes in place, into the front of the same memory. False when the text is not the one
+/* Decodes in place, to the front of the same memory. False when the text is not the
  * canonical encoding of its bytes: wrong characters, white space, missing padding, stray
  * bits. */
 bool

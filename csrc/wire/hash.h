@@ -1,8 +1,9 @@
 /*
- * HMAC-SHA256 (RFC 2104), SHA-256 and HKDF-SHA256 (RFC 5869), as mbedTLS has them.
+ * HMAC-SHA256 (RFC 2104), SHA-256 and HKDF-SHA256 (RFC 5869), from mbedTLS.
  *
- * mbedTLS keeps its keyed states in memory from base/mem.h (wire/mbedtls_config.h says
- * so), which is locked and wiped. That memory may be out: then EPB_INTERNAL.
+ * mbedTLS keeps its keyed states in memory from base/mem.h (set in
+ * wire/mbedtls_config.h), which is locked and wiped. EPB_INTERNAL when that memory is
+ * out.
  */
 #ifndef EPB_WIRE_HASH_H
 #define EPB_WIRE_HASH_H
@@ -14,12 +15,12 @@
 
 #define EPB_HASH_BYTES 32U
 
-/* A key, ready for any number of messages. All zero: none. */
+/* A key, ready for any number of messages. All zero: no key. */
 struct epb_hmac {
     mbedtls_md_context_t context;
 };
 
-/* Any key, of any length. On an error there is nothing to _fini. */
+/* Accepts a key of any length. After an error, _fini is not needed. */
 EPB_MUST_USE enum epb_status
 epb_hmac_init(struct epb_hmac *hmac, struct epb_bytes key);
 /* Wipes. */

@@ -1,8 +1,8 @@
 /*
- * What of mbedTLS is built: message digests, and nothing that reads files, opens sockets,
- * knows certificates or gathers entropy (randomness comes from base/sys.h). Named as
- * MBEDTLS_CONFIG_FILE on the command line; mbedTLS reads it instead of its own
- * configuration, so only what is defined here exists.
+ * The parts of mbedTLS that are built: message digests. Nothing of it reads files, opens
+ * sockets, handles certificates or gathers entropy (randomness comes from base/sys.h).
+ * The command line names this file as MBEDTLS_CONFIG_FILE. mbedTLS reads it instead of
+ * its own configuration, so only the features defined here exist.
  */
 #ifndef EPB_WIRE_MBEDTLS_CONFIG_H
 #define EPB_WIRE_MBEDTLS_CONFIG_H
@@ -12,14 +12,14 @@
 #define MBEDTLS_SHA256_C
 #define MBEDTLS_HKDF_C
 
-/* Keyed states lie in locked memory, and are wiped when they are freed. */
+/* Keyed states are kept in locked memory and wiped when freed. */
 #define MBEDTLS_PLATFORM_C
 #define MBEDTLS_PLATFORM_MEMORY
 #define MBEDTLS_PLATFORM_CALLOC_MACRO epb_mem_calloc
 #define MBEDTLS_PLATFORM_FREE_MACRO epb_mem_free
 #include "../base/shared_mem.h"
 
-/* Processor support is asked for at run time: one binary serves all machines of a
+/* Processor support is detected at run time: one binary serves all machines of a
  * platform. */
 #define MBEDTLS_HAVE_ASM
 #if defined(__aarch64__) && defined(__GNUC__)

@@ -1,14 +1,14 @@
 /*
- * The requests of one connection of lines that are not over: those that wait for their
- * reply, and watches. The engine knows a request by a number; a line has a text for an
- * id, or none. A call holds both, so that the reply (or an event) finds its text, and a
- * cancel its number.
+ * The unfinished requests of one connection of lines: requests that wait for their reply,
+ * and watches. The engine identifies a request by a number; the id of a line is a text,
+ * or missing. A call holds both: a reply or an event finds its text, and a cancel finds
+ * its number.
  *
- * Invariants: numbers are not 0 and differ; so do the texts, but for empty ones. There
- * are never more calls than the engine lets requests wait.
+ * Invariants: numbers are not 0 and differ from each other; so do the texts, except empty
+ * ones. There are never more calls than the engine lets requests wait.
  *
- * Finding, adding and removing take constant time. Ids are the client's texts: memory is
- * wiped.
+ * Finding, adding and removing take constant time. Ids are texts of the client: their
+ * memory is wiped.
  */
 #ifndef EPB_WIRE_PENDING_LINES_H
 #define EPB_WIRE_PENDING_LINES_H
@@ -29,19 +29,19 @@ struct epb_call {
 /* NULL when memory is out. */
 struct epb_pending_lines *
 epb_pending_lines_new(void);
-/* With all calls. NULL is allowed. */
+/* Frees all calls too. NULL is allowed. */
 void
 epb_pending_lines_free(struct epb_pending_lines *calls);
 
-/* A call with a number of its own; the id is empty or no other call's. NULL when memory
- * is out. */
+/* Adds a call with a new number. The id is empty or differs from all other calls' ids.
+ * NULL when memory is out. */
 struct epb_call *
 epb_pending_lines_add(struct epb_pending_lines *calls, const struct epb_command *command,
                       struct epb_bytes id);
 void
 epb_pending_lines_remove(struct epb_pending_lines *calls, struct epb_call *call);
 
-/* NULL when there is none; `calls` may be NULL, too. */
+/* NULL when there is no such call. `calls` may be NULL. */
 struct epb_call *
 epb_pending_lines_numbered(const struct epb_pending_lines *calls, uint32_t number);
 struct epb_call *

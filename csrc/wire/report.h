@@ -1,5 +1,5 @@
-/* Statistics as text: JSON for stats and health, Prometheus' text exposition format for
- * metrics. Used by both encodings. */
+/* Statistics as text: JSON for stats and health, the Prometheus text exposition format
+ * for metrics. Both encodings use it. */
 #ifndef EPB_WIRE_REPORT_H
 #define EPB_WIRE_REPORT_H
 

@@ -1,40 +1,41 @@
 /*
- * The broker's end of one connection, without I/O: bytes go in, bytes come out, and a
- * test or a fuzzer can drive it as well as a socket. The first byte decides the encoding:
- * 'E' frames, '{' JSON lines; any other closes.
+ * The broker's end of one connection, without I/O: bytes go in and bytes come out, so a
+ * test or a fuzzer can drive it as well as a socket. The first byte selects the encoding:
+ * 'E' for frames, '{' for JSON lines. Any other byte closes the session.
  *
  *   SNIFF -> HELLO -> PROOF -> FRAMES             with a secret
  *   SNIFF -> FRAMES                               without
  *   SNIFF -> LINES                                JSON lines
  *   any   -> CLOSING: flush the output, then close; nothing more is read
  *
- * Invariants: before the proof of a peer that needs one, its input is EPB_HELLO_MAX_BYTES
- * at most and nothing reaches the engine; a refusal before that is one plain reply frame
- * with id 0 (a hint that proves nothing to the client) or one JSON line; input and output
- * are bounded.
+ * Invariants: before a required proof, the input is at most EPB_HELLO_MAX_BYTES and
+ * nothing reaches the engine. A refusal before the proof is one plain reply frame with id
+ * 0 (a hint that proves nothing to the client) or one JSON line. Input and output are
+ * bounded.
  *
- * A session that may reach the engine is a peer of it (core/wait.h) from then on until
- * it is CLOSING. Replies to requests that waited, and events, are taken from the engine
- * in the session's own turns, one between any two requests, and only while there is room
- * for them in the output. The engine says when there is something (epb_session_wake).
+ * A session that may reach the engine is a peer of the engine (core/wait.h) from then on
+ * until CLOSING. In its own turns the session takes replies to requests that waited, and
+ * events, from the engine: one between any two requests, and only while the output has
+ * room for them. The engine calls epb_session_wake when there is something to take.
  *
- * Of frames, a peer that sends no more has left: what is complete is answered, and the
- * session closes, whatever waits. A peer of lines may have sent all it wanted to: the
- * session waits for the replies (and goes on with its watches) until they are over. A
- * line that waits and has no id holds back the lines behind it, since its reply can be
- * told by its place alone.
+ * A peer of frames that sends no more has left: the session answers the complete requests
+ * and closes, even if requests wait. A peer of lines may have sent all its requests: the
+ * session waits until all their replies are sent (and continues its watches). A waiting
+ * line without an id holds back the lines behind it, because only its position identifies
+ * its reply.
  *
  * A request whose work depends on how much is stored (list, leases) is done in slices,
- * one a turn, and its reply leaves in pieces: no turn takes much more than a
- * millisecond. Requests behind it wait until it has been answered, in both encodings.
+ * one a turn, and its reply leaves in pieces, so no turn takes much more than a
+ * millisecond. In both encodings the requests behind it wait until it has been answered.
  *
- * A peer of frames may ask for pipes, and say that it goes over to them, or back to the
- * socket (server/conn.h): the session answers, and tells its owner, who has them.
+ * A peer of frames may ask for a pipe pair, and later change to the pipe pair or back to
+ * the socket (server/conn.h). The session answers and informs its owner, which holds the
+ * pipes.
  *
- * A session may be one too many: see epb_session_restrict.
+ * A session may exceed the limit of connections: see epb_session_restrict.
  *
- * The session counts failed proofs in the engine's traffic itself; connections and bytes
- * are its owner's to count.
+ * The session counts failed proofs in the engine's traffic. Its owner counts connections
+ * and bytes.
  */
 #ifndef EPB_WIRE_SESSION_H
 #define EPB_WIRE_SESSION_H
@@ -45,7 +46,7 @@
 
 struct epb_session;
 
-/* What a session tells its owner: for logs; never values, never secrets. */
+/* An event for the owner's log. It never contains values or secrets. */
 struct epb_session_event {
     const char *name;     /* "request", "waiting" (a request without a reply yet),
                              "answered" (its reply), "refused", "authenticated" */
@@ -57,110 +58,111 @@ struct epb_session_event {
 typedef void (*epb_session_event_fn)(void *context,
                                      const struct epb_session_event *event);
 
-/* Shared by all sessions of a broker; must outlive them. Zeroed, but for what is set; its
- * owner calls epb_buf_pool_fini on the pool when all sessions are gone. */
+/* Shared by all sessions of a broker; must outlive them. Members that are not set must be
+ * zero. When all sessions are freed, the owner calls epb_buf_pool_fini on the pool. */
 struct epb_session_config {
     struct epb_engine *engine;
-    struct epb_bytes secret; /* empty: none */
+    struct epb_bytes secret; /* empty: no secret */
     bool legacy_hmac;        /* JSON lines signed as the reference implementation does */
     bool log_requests;
     epb_session_event_fn on_event; /* may be NULL */
     void *event_context;
-    /* A turn of the session with this owner is due. */
+    /* The session with this owner needs a turn. */
     void (*on_wake)(void *context, void *owner);
     void *wake_context;
     struct epb_buf_pool pool; /* the sessions' buffers */
 };
 
-/* `owner` is for on_wake. NULL when memory is out. */
+/* `owner` is passed to on_wake. NULL when memory is out. */
 struct epb_session *
 epb_session_new(struct epb_session_config *config, void *owner,
                 const struct epb_time *now);
-/* What it holds in the engine ends, what waits is withdrawn. Wipes. NULL is allowed. */
+/* Releases what the session holds in the engine, and withdraws its waiting requests.
+ * Wipes. NULL is allowed. */
 void
 epb_session_free(struct epb_session *session, const struct epb_time *now);
 
-/* Right after its begin: the broker has as many connections as it may, and this is one in
- * surplus. It may do nothing but renew what its process holds: its first request is a
- * `join` that wants no reply, which has to come soon, and after that there is `renew` by
- * token or without a reply, `take`, `ping`, and `join` without a reply. Anything else is
- * refused with EPB_MAX_CONNECTIONS, and ends it. */
+/* Call right after epb_session_new when the broker has reached its limit of connections:
+ * the session is in surplus. It may only renew what its process holds. Its first request
+ * must be a `join` without a reply, and must come soon. After the `join` it may send
+ * `renew` by token or without a reply, `take`, `ping`, and `join` without a reply. Any
+ * other request is refused with EPB_MAX_CONNECTIONS and ends the session. */
 void
 epb_session_restrict(struct epb_session *session, const struct epb_time *now);
-/* Of one in surplus: it has joined, in order to renew. */
+/* Whether a session in surplus has joined in order to renew. */
 bool
 epb_session_renews(const struct epb_session *session);
-/* One in surplus has not done so by its deadline: it is told, and closes. */
+/* A session in surplus has not joined by its deadline: sends the refusal and closes. */
 void
 epb_session_turn_away(struct epb_session *session);
 
-/* For the engine (epb_engine_ready_fn): `session` has something to take. Calls on_wake,
- * unless the session is in a turn, whose result says it then. */
+/* For the engine (epb_engine_ready_fn): the engine has something for `session`. Calls
+ * on_wake, unless the session is in a turn; then the turn's result reports it. */
 void
 epb_session_wake(void *context, void *session);
 
-/* Where the next bytes from the socket go; *size_bytes is how many there may be (0: don't
- * read now, output or unprocessed input is at its bound). Valid until the next call on
- * this session. */
+/* Returns memory for the next bytes from the socket. *size_bytes is how many fit; 0 means
+ * don't read now, because output or unprocessed input has reached its bound. Valid until
+ * the next call on this session. */
 void
 epb_session_input(struct epb_session *session, uint8_t **memory, size_t *size_bytes);
-/* That many bytes were put there; 0: none, the place is not needed. */
+/* Reports how many bytes were written there; 0 when the memory is not needed. */
 void
 epb_session_received(struct epb_session *session, size_t size_bytes);
 
-/* Works on what was received, and takes what the engine has: at most `max_frames`
+/* Works on received input and takes replies from the engine: at most `max_frames`
  * requests and replies, or `max_bytes` of requests or of replies. Returns whether more
- * could be done at once (the caller lets others have their turn first). Replies of one
- * turn are sealed together. While a megabyte of output waits, nothing is done and the
- * answer is no: a turn is due again after epb_session_sent took the output below that. A
- * turn with nothing to do is cheap and harmless. */
+ * could be done at once (let other sessions take their turns first). The replies of one
+ * turn are sealed together. While a megabyte of output waits, a turn does nothing and
+ * returns false; a turn is due again after epb_session_sent has taken the output below
+ * that bound. A turn without work is cheap and harmless. */
 bool
 epb_session_turn(struct epb_session *session, const struct epb_time *now,
                  unsigned max_frames, size_t max_bytes);
 
-/* What the peer has asked for in the turns since this was called last. */
+/* What the peer has asked for in the turns since the last call. */
 enum epb_session_asks {
     EPB_SESSION_ASKS_NOTHING,
-    EPB_SESSION_ASKS_FOR_PIPE_PAIR, /* to be passed with the output, which is not empty */
-    EPB_SESSION_CHANGES_WAY         /* once the output, which no turn adds to, has left */
+    EPB_SESSION_ASKS_FOR_PIPE_PAIR, /* pass it with the output, which is not empty */
+    EPB_SESSION_CHANGES_WAY         /* once the output, which no turn adds to, is sent */
 };
 enum epb_session_asks
 epb_session_asks(struct epb_session *session);
-/* Pipes have been passed: from now on the peer may change its way. */
+/* The pipe pair has been passed: from now on the peer may change to it. */
 void
 epb_session_pipe_pair_passed(struct epb_session *session);
 
-/* What is to be written; consume it with epb_session_sent. */
+/* The bytes to write; consume them with epb_session_sent. */
 struct epb_bytes
 epb_session_output(const struct epb_session *session);
 void
 epb_session_sent(struct epb_session *session, size_t size_bytes);
 
-/* The other side will send no more: what is complete is still answered (in the turns that
- * follow), then it closes; of lines, once nothing waits. */
+/* The peer will send no more. The following turns still answer complete requests; then
+ * the session closes. A session of lines closes once nothing waits. */
 void
 epb_session_end_of_input(struct epb_session *session, const struct epb_time *now);
-/* A request of it is still worked on, or its reply leaves in pieces. */
+/* Whether a request is still being worked on, or its reply leaves in pieces. */
 bool
 epb_session_occupied(const struct epb_session *session);
-/* Flush, then close. */
+/* Whether the session is CLOSING: flush the output, then close. */
 bool
 epb_session_closing(const struct epb_session *session);
-/* True until the session may reach the engine: such sessions are few and short-lived. */
+/* True until the session may reach the engine. Such sessions are few and short-lived. */
 bool
 epb_session_unproven(const struct epb_session *session);
-/* mono_ms by which a handshake or a partial frame must have made it; UINT64_MAX when none
- * waits. When it passes, the owner frees the session, unless epb_session_prolong moves
- * it. Else it changes in turns only. */
+/* The mono_ms by which a handshake or a partial frame must be complete; UINT64_MAX when
+ * there is none. When it passes, the owner frees the session, unless epb_session_prolong
+ * moves it. Otherwise it changes in turns only. */
 uint64_t
 epb_session_deadline(const struct epb_session *session);
-/* The deadline has passed. True: there is a later one, since the peer holds grants. Its
- * thread may be blocked with the rest of a frame unsent, while another connection renews
- * them. The grants' own TTLs bound that, and the limits of memory do. */
+/* The deadline has passed. Returns true after setting a later deadline, because the peer
+ * holds grants: its thread may be blocked with the rest of a frame unsent while another
+ * connection renews them. The grants' own TTLs and the memory limits bound this. */
 EPB_MUST_USE bool
 epb_session_prolong(struct epb_session *session, const struct epb_time *now);
-/* Bytes of memory held for input, and for output not yet taken: with what the engine
- * holds for a reply that leaves in pieces. */
+/* Bytes of memory held for input, and for output that was not taken yet, including what
+ * the engine holds for a reply that leaves in pieces. */
 size_t
 epb_session_held_input(const struct epb_session *session);
 size_t

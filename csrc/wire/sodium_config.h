@@ -1,10 +1,10 @@
 /*
- * What libsodium's own configure would find out, for the part of it that is built: its
- * ChaCha20-Poly1305 and AES-256-GCM. Included before each of its files by the command
- * line.
+ * The settings that libsodium's configure script would detect, for the part that is
+ * built: ChaCha20-Poly1305 and AES-256-GCM. The command line includes this file before
+ * each of libsodium's files.
  *
- * The vector code for AVX2 and SSSE3, and that for AES, is compiled by GCC and MSVC;
- * clang takes it only with options for single files, and has SSE2 and plain C instead,
+ * GCC and MSVC compile the vector code for AVX2 and SSSE3 and the code for AES. clang
+ * compiles it only with options for single files, so it builds SSE2 and plain C instead,
  * and no AES.
  */
 #ifndef EPB_WIRE_SODIUM_CONFIG_H
@@ -13,7 +13,7 @@
 #define CONFIGURED 1
 #define SODIUM_STATIC 1
 
-/* Of the rest of libsodium this part asks for three functions: cipher.c has them. */
+/* This part calls three functions of the rest of libsodium: cipher.c defines them. */
 #define sodium_memzero epb_cipher_wipe
 #define sodium_misuse epb_cipher_misuse
 #define randombytes_buf epb_cipher_random
@@ -25,7 +25,7 @@
 #define HAVE_TI_MODE 1
 #endif
 
-/* For MSVC libsodium knows by itself. */
+/* libsodium detects MSVC itself. */
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_AMD64_ASM 1
 #define HAVE_CPUID 1
