@@ -1,8 +1,8 @@
 /*
- * Wakes a loop by the clock that runs on while the machine is suspended (boot_ms):
- * libuv's timers stand still then, and would be late by the rest of their time.
+ * Wakes a loop by the clock that keeps running while the machine is suspended (boot_ms).
+ * libuv's timers stop during a suspend and would then be late by their remaining time.
  *
- * Linux only; elsewhere opening does nothing, and it never goes off.
+ * Linux only. On other systems opening does nothing and the timer never fires.
  */
 #ifndef EPB_SERVER_BOOT_TIMER_H
 #define EPB_SERVER_BOOT_TIMER_H
@@ -15,23 +15,23 @@
 
 struct epb_boot_timer {
     uv_poll_t poll;
-    int fd; /* -1: there is none */
+    int fd; /* -1: no timer */
     uint64_t armed_ms;
 };
 
 void
 epb_boot_timer_init(struct epb_boot_timer *timer);
-/* UV_EMFILE and the like. A system that has no such timer is no error. To be closed
- * whether or not this succeeds. */
+/* UV_EMFILE and similar errors. A system without such a timer is no error. Close the
+ * timer whether or not this succeeds. */
 EPB_MUST_USE int
 epb_boot_timer_open(struct epb_boot_timer *timer, uv_loop_t *loop);
-/* The loop wakes when the clock says `due_ms`, or sooner: a time that is earlier and was
- * asked for before stays, so that a deadline that moves on costs no system call each
- * time. */
+/* The loop wakes when the clock reaches `due_ms`, or earlier: an earlier time that was
+ * armed before stays armed, so that postponing a deadline does not cost a system call
+ * each time. */
 void
 epb_boot_timer_arm(struct epb_boot_timer *timer, uint64_t due_ms);
-/* The handle is closed as the loop's others are: its memory stays until the loop has run.
- */
+/* Closes the handle like the loop's other handles: its memory must stay until the loop
+ * has run. */
 void
 epb_boot_timer_close(struct epb_boot_timer *timer);
 

@@ -1,27 +1,27 @@
 /*
- * Whether a crowd is served: several connections at once, turn after turn.
+ * Detects contention: several connections served at once, turn after turn.
  *
- * Where there are more busy clients than processors, the engine's thread has to share one
- * with some of them. By turns each of these runs once before the engine does again, and
- * those on other processors, who could have been answered long before, wait for that. So
- * while there is a crowd the thread asks for a shorter slice of time than the others
- * have: it is chosen more often, for less long. What it may take when all of them want
- * the processor stays the same.
+ * With more busy clients than processors, the engine's thread shares a processor with
+ * some of the clients. Each of these then runs once before the engine runs again, and
+ * clients on other processors wait meanwhile although they could have been answered long
+ * before. So during contention the thread asks for a shorter time slice than the others
+ * have. The scheduler then picks it more often, for less time. Its share of a fully used
+ * processor stays the same.
  *
- * One client alone, or a few, would be looked for in vain more often instead; and so
- * would a crowd on the one processor that it shares with the engine.
+ * With one or few clients a short slice would only make the engine's polls fail more
+ * often. The same holds for many clients that share a single processor with the engine.
  */
 #ifndef EPB_SERVER_CONTENTION_H
 #define EPB_SERVER_CONTENTION_H
 
 #include <stdbool.h>
 
-/* So many at once are a sign of a crowd, and so few of none. */
+/* This many connections in one turn are a sign of contention, this few of none. */
 #define EPB_CONTENTION_MANY 3U
 #define EPB_CONTENTION_FEW 1U
-/* How many more of the one sign than of the other it takes: it comes and goes slowly. */
+/* The surplus of signs that switches the state, so that it changes slowly. */
 #define EPB_CONTENTION_SIGNS 64U
-/* The slice of the others by its own. */
+/* The other threads' slice divided by the engine's. */
 #define EPB_CONTENTION_SHARE 3U
 
 struct epb_contention {
@@ -29,7 +29,8 @@ struct epb_contention {
     bool there;
 };
 
-/* After a turn in which so many connections were served. Whether `there` has changed. */
+/* Call after a turn that served `served` connections. Returns whether `there` has
+ * changed. */
 static inline bool
 epb_contention_note(struct epb_contention *contention, unsigned served)
 {

@@ -1,5 +1,5 @@
-/* Log lines: one JSON object each, built of names that we choose and text that may be
- * anything. Never a value, never a secret. Lines that do not fit memory are left out. */
+/* Log lines: one JSON object each, made of names that we choose and arbitrary text. They
+ * never contain values or secrets. A line that doesn't fit in memory is omitted. */
 #ifndef EPB_SERVER_LOG_H
 #define EPB_SERVER_LOG_H
 

@@ -1,14 +1,13 @@
 /*
- * The engine thread: a libuv loop of our own, an inbox, and the second look.
+ * The engine thread: a libuv loop, an inbox, and spinning (os/spin.h).
  *
- * The thread repeats: look at the sockets (libuv, whose callbacks only note what came),
- * let the user work (`turn`), look again. It sleeps in the system once a turn has found
- * nothing to do and a second look of EPB_SPIN_US has found nothing either; before that it
- * calls `rest`. An idle loop therefore uses no processor at all. During a second look
- * most looks are a glance at one socket (`glance`), which takes one system call instead
- * of two.
+ * The thread repeats two steps: poll the sockets (libuv, whose callbacks only note what
+ * arrived), then let the user work (`turn`). After work it may spin for EPB_SPIN_US. When
+ * neither a turn nor spinning has found anything to do, it calls `rest` and sleeps in the
+ * system, so an idle loop uses no CPU time. Most polls while spinning read one socket
+ * only (`glance`), which takes one system call instead of two.
  *
- * All of libuv's handles belong to this thread. Others reach it by epb_loop_post alone.
+ * All libuv handles belong to this thread. Other threads reach it by epb_loop_post only.
  */
 #ifndef EPB_SERVER_LOOP_H
 #define EPB_SERVER_LOOP_H
@@ -21,24 +20,22 @@
 #include "../os/spin.h"
 
 enum epb_loop_next {
-    EPB_LOOP_IDLE,   /* there was nothing to do */
-    EPB_LOOP_WORKED, /* all that there was is done */
-    EPB_LOOP_MORE    /* there is more to do at once */
+    EPB_LOOP_IDLE,   /* nothing was to be done */
+    EPB_LOOP_WORKED, /* all work is done */
+    EPB_LOOP_MORE    /* more work is ready */
 };
 
 struct epb_loop_user {
     void *context;
     enum epb_loop_next (*turn)(void *context);
-    /* About to sleep: arm timers here. False: don't sleep, there is more to do at once.
-     */
+    /* About to sleep: arm timers here. False: don't sleep, more work is ready. */
     bool (*rest)(void *context);
-    /* Looks at one socket alone, that of whoever is likely to say something next, and
-     * notes what came, if anything, as the callbacks do. False: there is none to look at.
-     */
+    /* Reads the one socket whose peer is likely to send next, and notes what arrived as
+     * the callbacks do. False: there is no such socket. */
     bool (*glance)(void *context);
 };
 
-/* A message: memory of the sender, untouched by him until it has run. */
+/* A message in the sender's memory. The sender must not touch it until it has run. */
 struct epb_task {
     struct epb_task *next;
     void (*run)(void *context);
@@ -49,7 +46,7 @@ struct epb_loop {
     uv_loop_t uv;
     struct epb_loop_user user;
     struct epb_spin spin;
-    uint64_t looked_ns; /* when it last looked at all sockets */
+    uint64_t looked_ns; /* when all sockets were last polled */
     bool started;
     bool ending;
     uv_thread_t thread;
@@ -67,15 +64,15 @@ EPB_MUST_USE int
 epb_loop_init(struct epb_loop *loop, const struct epb_loop_user *user);
 EPB_MUST_USE int
 epb_loop_start(struct epb_loop *loop);
-/* From any thread. A message to a loop that has ended is forgotten. */
+/* From any thread. A message to a loop that has ended is dropped. */
 void
 epb_loop_post(struct epb_loop *loop, struct epb_task *task);
-/* On the loop's own thread: it ends after this turn. The user has closed its handles
+/* On the loop's thread: ends the loop after this turn. The user has closed its handles
  * (uv_close); their callbacks still run. */
 void
 epb_loop_end(struct epb_loop *loop);
-/* From the thread that owns the loop: waits for the end of a started loop, and gives
- * everything back. A loop that was never started runs its last callbacks here. */
+/* From the thread that owns the loop: waits until a started loop has ended, and frees its
+ * resources. A loop that was never started runs its last callbacks here. */
 void
 epb_loop_fini(struct epb_loop *loop);
 

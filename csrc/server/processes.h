@@ -1,15 +1,15 @@
 /*
- * The processes at the other ends of a server's connections, each with what it has there.
+ * The processes of a server's peers, each with its connections.
  *
- * A process whose connections are all that a full broker takes must be able to renew what
- * it holds, and the connection that renews is one more. So a process that has a proven
- * connection may have one in surplus: it takes no place of the limit, and may renew only
- * (wire/session.h). There are at most as many of them as connections within the limit,
- * and a peer that has proven nothing gets none. When the last of the others is gone, it
- * goes, too.
+ * When a broker is full, a process whose connections fill it must still be able to renew
+ * its leases, and renewing takes one more connection. So a process that has a proven
+ * connection may have one connection in surplus: it does not count against the limit and
+ * may only renew (wire/session.h). There are at most as many surplus connections as
+ * connections within the limit, and an unproven peer gets none. When a process's last
+ * proven connection within the limit closes, its surplus connections close too.
  *
- * Where the system doesn't tell a peer's process (of another pid namespace), all such
- * peers are process 0, which may have as many in surplus as it has proven ones.
+ * When the system doesn't provide a peer's process id (another pid namespace), all such
+ * peers share process 0, which may have as many surplus connections as proven ones.
  *
  * For one thread.
  */
@@ -25,9 +25,9 @@
 
 struct epb_process {
     struct epb_list of_bucket;
-    struct epb_list surplus; /* its connections beyond the limit */
+    struct epb_list surplus; /* connections beyond the limit */
     unsigned surplus_count;
-    unsigned proven; /* those within it that may reach the engine */
+    unsigned proven; /* connections within the limit that may reach the engine */
     unsigned users;
     uint32_t pid;
 };
@@ -38,10 +38,11 @@ struct epb_processes {
 
 void
 epb_processes_init(struct epb_processes *processes);
-/* The process of one more connection, until epb_process_leave; NULL: memory is out. */
+/* Adds a connection to its process; call epb_process_leave when it closes. NULL when
+ * memory is out. */
 struct epb_process *
 epb_process_enter(struct epb_processes *processes, uint32_t pid);
-/* Frees it with the last one. */
+/* Removes a connection. The last one frees the process. */
 void
 epb_process_leave(struct epb_process *process);
 bool

@@ -1,6 +1,6 @@
 /*
- * When the items of a broker are swept next: soon enough for what has expired to be gone
- * within 100 ms, and not for each item alone when many expire one after the other.
+ * Decides when a broker's items are swept next: soon enough that expired items are
+ * removed within 100 ms, and not once per item when many expire one after the other.
  *
  * No clock, no timer: time is a parameter, in boot_ms.
  */
@@ -9,20 +9,20 @@
 
 #include <stdint.h>
 
-/* How long after a sweep that was due the next one is, at least. With what timers and
- * clocks are late by, it stays below 100 ms. */
+/* The least time between a sweep that was due and the next. With the delays of timers and
+ * clocks added, the sum stays below 100 ms. */
 #define EPB_SWEEP_REST_MS 90U
 
 struct epb_sweeper {
     uint64_t swept_ms; /* the last sweep that was due */
-    uint64_t due_ms;   /* of the first item, as the last sweep knew it */
+    uint64_t due_ms;   /* of the first item, from the last sweep */
 };
 
 void
 epb_sweeper_init(struct epb_sweeper *sweeper);
-/* After each sweep, with what it returned: the next item is due at `due_ms`, UINT64_MAX:
- * none. Returns when to sweep again, at most EPB_SWEEP_REST_MS after that; not later than
- * now: at once; UINT64_MAX: never. */
+/* Call after each sweep with its result: the next item is due at `due_ms`; UINT64_MAX: no
+ * item. Returns when to sweep again, at most EPB_SWEEP_REST_MS after `due_ms`. A result
+ * not later than now means at once; UINT64_MAX means never. */
 uint64_t
 epb_sweeper_next(struct epb_sweeper *sweeper, uint64_t due_ms, uint64_t now_ms);
 
