@@ -1,29 +1,27 @@
 /*
  * How an arena divides its memory.
  *
- * - A chunk is 64 KiB to 1 MiB from the system, between guard pages; larger when
- *   one block needs it. A new one is about a 64th of what the arena has, so that a
- *   small arena stays small and a large one has few. Its record lies outside, in
- *   ordinary memory, with one bit for every unit of 512 bytes.
- * - A slab is 16 or 64 KiB of a chunk, aligned to its own size, for blocks of one
- *   size class: 16 to 512 bytes in steps of 16, then eight steps for every doubling
- *   up to 4 KiB (at most 12.5 % more than asked for). The address of a block gives
- *   its slab.
- * - A run is as many units of a chunk as one block of more than 4 KiB needs, with a
- *   header of 16 bytes in front.
+ * - A chunk is 64 KiB to 1 MiB from the system, between guard pages; larger when one
+ *   block needs it. A new chunk is about a 64th of the arena's size, so that a small
+ *   arena stays small and a large arena has few chunks. The chunk's record lies outside,
+ *   in ordinary memory, with one bit for every unit of 512 bytes.
+ * - A slab is 16 or 64 KiB of a chunk, aligned to its own size, for blocks of one size
+ *   class: 16 to 512 bytes in steps of 16, then eight steps for every doubling up to 4
+ *   KiB (at most 12.5 % more than requested). The address of a block gives its slab.
+ * - A run is the number of units that one block of more than 4 KiB needs, with a header
+ *   of 16 bytes in front.
  *
- * Slabs and runs have chunks of their own: a run's chunk is locked only while a
- * quarter of what the process may lock remains for slabs, which hold key material
- * and small values.
+ * Slabs and runs have separate chunks. A run's chunk is locked only while a quarter of
+ * the process's lock limit remains for slabs, which hold key material and small values.
  *
- * A freed block is wiped whole, and only then linked into its slab's list of free
- * blocks; blocks never used need no list, a slab counts how far it has been cut.
- * Empty slabs and runs go back to their chunk at once, empty chunks to the system,
- * but for a few (SPARE_BYTES), so that what comes and goes with every request does
- * not map and unmap.
+ * A freed block is wiped completely before it is linked into its slab's list of free
+ * blocks. Blocks never used need no list: a slab counts how many blocks it has cut. Empty
+ * slabs and runs return to their chunk at once. Empty chunks return to the system, except
+ * for a few (SPARE_BYTES), so that memory that is taken and freed with every request is
+ * not mapped and unmapped each time.
  *
- * Under AddressSanitizer, what is not handed out is poisoned, and what is handed
- * out may hold the only pointer to other memory.
+ * Under AddressSanitizer, memory that is not handed out is poisoned. Memory that is
+ * handed out may hold the only pointer to other memory.
  */
 #include "arena.h"
 #include "mem.h"
@@ -75,7 +73,7 @@ struct chunk {
     uint8_t *base;
     size_t size_bytes;
     struct chunk *next;
-    struct chunk **link; /* where the pointer to this one lies */
+    struct chunk **link; /* where the pointer to this chunk lies */
     uint32_t units;
     uint32_t free_units;
     uint32_t longest; /* no run of free units is longer than this */
@@ -91,7 +89,7 @@ struct slab {
     struct slab **link; /* NULL while the slab is full, and so in no list */
     uint32_t block_bytes;
     uint32_t used;
-    uint32_t cut; /* blocks that were ever handed out */
+    uint32_t cut; /* blocks that were handed out at least once */
     uint32_t capacity;
 };
 #define SLAB_HEADER_BYTES ((size_t)64)
@@ -121,14 +119,14 @@ struct arena_totals {
 };
 
 struct epb_arena {
-    struct slab *open_slabs[CLASS_COUNT]; /* those with room, by class */
+    struct slab *open_slabs[CLASS_COUNT]; /* slabs with free blocks, by class */
     struct chunk *chunks[CHUNK_KINDS];
-    size_t spare_bytes; /* of the empty chunks that are kept, in `chunks` */
+    size_t spare_bytes; /* size of the empty chunks kept in `chunks` */
     struct arena_totals totals;
     bool require_lock;
 };
 
-/* Locked by all arenas of the process, for what is left of its limit. */
+/* Locked by all arenas of the process; compared with the process's limit. */
 static atomic_size_t process_locked_bytes;
 /* Size classes */
 
@@ -209,7 +207,7 @@ chunk_bytes_for(const struct epb_arena *arena, size_t need_bytes)
     return (need_bytes + CHUNK_MIN_BYTES - 1) / CHUNK_MIN_BYTES * CHUNK_MIN_BYTES;
 }
 
-/* Whether to try: runs leave the last quarter of the limit to slabs. */
+/* Whether to try to lock: runs leave the last quarter of the limit to slabs. */
 static bool
 may_lock(const struct epb_arena *arena, enum chunk_kind kind, size_t size_bytes)
 {
@@ -409,7 +407,7 @@ units_alloc(struct epb_arena *arena, enum chunk_kind kind, size_t count, size_t 
         arena->spare_bytes -= chunk->size_bytes;
     }
     if (chunk != arena->chunks[kind]) {
-        /* Where there was room there is more: look there first the next time. */
+        /* This chunk probably has more free units: try it first next time. */
         chunk_unlink(chunk);
         chunk_link(&arena->chunks[kind], chunk);
     }
@@ -417,7 +415,7 @@ units_alloc(struct epb_arena *arena, enum chunk_kind kind, size_t count, size_t 
     return chunk->base + first * UNIT_BYTES;
 }
 
-/* The units have been wiped. */
+/* The caller has wiped the units. */
 static void
 units_release(struct epb_arena *arena, struct chunk *chunk, const void *start,
               size_t count)
@@ -483,8 +481,8 @@ slab_new(struct epb_arena *arena, size_t block_bytes)
     return slab;
 }
 
-/* Gives an empty slab back to its chunk, zero-filled: nothing is in it but its header and
- * the links of free blocks. */
+/* Returns an empty slab, zero-filled, to its chunk. Only the header and the links of free
+ * blocks need wiping. */
 static void
 slab_free(struct epb_arena *arena, struct slab *slab)
 {
@@ -600,7 +598,7 @@ epb_arena_new(bool require_lock)
     }
     arena->require_lock = require_lock;
     arena->totals.reserved_bytes = sizeof(*arena);
-    /* Now, so that a lock that can't be had shows before anything is stored. */
+    /* Allocate a chunk now, so that a failing lock shows before anything is stored. */
     const struct chunk *first = chunk_new(arena, CHUNK_OF_SLABS, CHUNK_MIN_BYTES);
 
     if (first == NULL) {

@@ -22,7 +22,7 @@ epb_buf_fini(struct epb_buf *buf)
     epb_buf_init(buf, buf->limit_bytes);
 }
 
-/* Moves what is there to the front. */
+/* Moves the content to the front. */
 static void
 compact(struct epb_buf *buf)
 {
@@ -76,7 +76,8 @@ epb_buf_reserve(struct epb_buf *buf, size_t size_bytes, uint8_t **out)
         size_t need_bytes = held_bytes + size_bytes;
         enum epb_status status = EPB_OK;
 
-        /* Moving pays when no more is moved than was consumed since the last time. */
+        /* Moving pays when it moves no more bytes than were consumed since the last
+         * move. */
         if (need_bytes <= buf->capacity_bytes &&
             (held_bytes <= buf->start || buf->capacity_bytes == buf->limit_bytes)) {
             compact(buf);

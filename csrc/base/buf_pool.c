@@ -1,4 +1,4 @@
-/* See pool.h. */
+/* See buf_pool.h. */
 #include "buf_pool.h"
 
 void

@@ -1,6 +1,6 @@
 /*
- * The table grows by a quarter, so that at most a fifth of it is idle, and shrinks by
- * half when a quarter is in use.
+ * The table grows by a quarter, so that at most a fifth of it is idle. It shrinks by half
+ * when a quarter is in use.
  */
 #include "heap.h"
 
@@ -74,7 +74,7 @@ sift_up(struct epb_heap *heap, struct epb_heap_node *node)
     place(heap, node, index);
 }
 
-/* The child that is due first; the node itself must have one. */
+/* The child with the earliest deadline; the node must have a child. */
 static uint32_t
 first_child(const struct epb_heap *heap, uint32_t index)
 {
@@ -145,7 +145,7 @@ epb_heap_remove(struct epb_heap *heap, struct epb_heap_node *node)
     if (heap->count == 0) {
         epb_heap_fini(heap);
     } else if (heap->capacity > SMALLEST_CAPACITY && heap->count < heap->capacity / 4) {
-        /* Staying large is no harm. */
+        /* A failed shrink is harmless. */
         enum epb_status ignored = resize(heap, heap->capacity / 2);
 
         (void)ignored;

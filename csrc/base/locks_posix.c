@@ -44,7 +44,7 @@ after_fork(void)
     }
 }
 
-/* Without it a child may find them held: that takes a lack of memory and bad luck. */
+/* If this fails for lack of memory, a child may find a lock held. */
 static void
 watch_forks(void)
 {

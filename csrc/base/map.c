@@ -1,28 +1,29 @@
 /*
- * One slot is eight bytes: an item's address in the low 48 bits (user space ends below
- * that on all platforms served; insertion asserts it) and 16 bits of its hash above. Of
- * these, ten are the low bits of the slot where the item's probe begins, its home, and
- * six come from the other end of the hash. Since no item lies 1,024 slots or more behind
- * its home, the ten bits give the exact home: the table is kept in order of homes within
- * a run (Robin Hood hashing, Celis 1986), an entry is removed by shifting the rest of its
- * run back (no tombstones), and an absent key is recognised early, all without a look at
- * any item.
+ * A slot is eight bytes: an item's address in the low 48 bits (user space ends below that
+ * on all supported platforms; insertion asserts it) and 16 bits of its hash above. Ten of
+ * these are the low bits of the slot where the item's probe begins, its home; six come
+ * from the other end of the hash. No item lies 1,024 slots or more behind its home, so
+ * the ten bits give the exact home. This has three uses, none of which reads an item: the
+ * table is kept in order of homes within a run (Robin Hood hashing, Celis 1986), a
+ * removal shifts the rest of the run back (no tombstones), and an absent key is
+ * recognised early.
  *
- * To grow to twice the size, or to shrink to a quarter, a second table is made: new items
- * go there, and every insertion and removal takes MOVES_A_STEP slots of the old one
- * along. With the thresholds below the move is over before the next can be due. Look-ups
- * ask both tables meanwhile. A moved item's key is hashed again: that costs a cache miss,
- * and saves storing the hash.
+ * To grow to twice the size, or to shrink to a quarter, the map makes a second table. New
+ * items go there, and every insertion and removal also moves MOVES_A_STEP slots of the
+ * old table. With the thresholds below, a move ends before the next can be due. Meanwhile
+ * look-ups search both tables. A moved item's key is hashed again: this costs a cache
+ * miss, and saves storing the hash.
  *
- * An insertion by which some item would come to lie 1,024 slots behind its home begins to
- * grow, however full the table is. Should that happen while another move is under way
- * (the new table is less than half full then: only in a build with tiny limits), all
- * items go to a larger table at once.
+ * An insertion that would place an item 1,024 slots behind its home starts a growth,
+ * however full the table is. If another move is then under way (the new table is less
+ * than half full, so this happens only in a build with tiny limits), all items move to a
+ * larger table at once.
  *
- * A walk in parts goes over homes in groups of GROUP_HOMES, and counts the group's number
- * from its highest bit down (Redis's SCAN, Noordhuis 2013): a table of another size has
- * the same groups, divided or joined, in the same order. While two tables are there, a
- * part is a group of the smaller one, and what it is divided into in the larger one.
+ * A walk in steps visits homes in groups of GROUP_HOMES, and counts the group number from
+ * its highest bit down (Redis's SCAN, Noordhuis 2013): a table of another size has the
+ * same groups, split or joined, in the same order. While there are two tables, a step
+ * visits one group of the smaller table and all groups of the larger table into which it
+ * is split.
  */
 #include "map.h"
 
@@ -31,11 +32,11 @@
 #include "sys.h"
 
 #define SMALLEST_SLOTS ((size_t)64)
-/* Full at 85 %: longer probes then cost more than the memory is worth. */
+/* Full at 85 %: beyond that, longer probes cost more than the memory saved. */
 #define FULL_PART(slots) ((slots) / 20 * 17)
 /* Shrinks below an eighth; the smaller table is then half full. */
 #define SPARSE_PART(slots) ((slots) / 8)
-/* A table this small is kept when its last item goes. */
+/* A table this small is kept when its last item is removed. */
 #define KEPT_SLOTS ((size_t)1024)
 #define MOVES_A_STEP 16U
 
@@ -44,7 +45,7 @@
 #define HOME_BITS EPB_LIMIT(10U, 4U)
 #define HOME_MASK ((UINT64_C(1) << HOME_BITS) - 1)
 #define DISTANCE_LIMIT ((size_t)1 << HOME_BITS)
-/* Those of a cache line. */
+/* The slots of a cache line. */
 #define GROUP_HOMES ((size_t)8)
 
 struct table {
@@ -57,8 +58,9 @@ struct epb_map {
     epb_map_key_fn key_of;
     uint64_t seed[2];
     struct table now;
-    struct table old; /* being emptied into `now`; slots is NULL when there is none */
-    size_t cursor;    /* the next slot of the old table to be moved */
+    struct table old; /* being moved into `now`; slots is NULL when no move is under
+                       * way */
+    size_t cursor;    /* the next slot of the old table to move */
 };
 
 /* SipHash-1-3 */
@@ -111,7 +113,7 @@ hash_of(const struct epb_map *map, struct epb_bytes key)
         sip_word(&s, epb_get_u64(key.data + i));
     }
     if (whole > 0 && whole < key.size_bytes) {
-        /* The last eight bytes, without those that are in already. */
+        /* The last eight bytes, shifted to drop the bytes hashed already. */
         last |= epb_get_u64(key.data + key.size_bytes - 8) >>
                 (8 * (8 - (key.size_bytes - whole)));
     } else {
@@ -129,7 +131,7 @@ hash_of(const struct epb_map *map, struct epb_bytes key)
 
 /* Slots */
 
-/* What a slot keeps of the hash. */
+/* The part of the hash that a slot stores. */
 static uint64_t
 mark_of(uint64_t hash)
 {
@@ -151,7 +153,7 @@ slot_item(uint64_t slot)
     return (void *)(uintptr_t)(slot & ADDRESS_MASK);
 }
 
-/* How far behind its home the entry at `at` lies. */
+/* The distance of the entry at `at` from its home. */
 static size_t
 slot_distance(const struct table *table, size_t at)
 {
@@ -182,7 +184,7 @@ table_slots(const struct table *table)
     return table->slots == NULL ? 0 : table->mask + 1;
 }
 
-/* Where the key is; false when it is not there. */
+/* Finds the slot of a key; false when the table does not contain it. */
 static bool
 table_find(const struct table *table, epb_map_key_fn key_of, struct epb_bytes key,
            uint64_t hash, size_t *at)
@@ -200,7 +202,7 @@ table_find(const struct table *table, epb_map_key_fn key_of, struct epb_bytes ke
         if (table->slots[*at] >> ADDRESS_BITS == mark) {
             struct epb_bytes found = key_of(slot_item(table->slots[*at]));
 
-            /* Not memcmp: an empty key may have no address. */
+            /* Not memcmp: an empty key may have a NULL pointer. */
             if (found.size_bytes == key.size_bytes &&
                 epb_bytes_compare(found, key) == 0) {
                 return true;
@@ -211,7 +213,7 @@ table_find(const struct table *table, epb_map_key_fn key_of, struct epb_bytes ke
     return false;
 }
 
-/* The same by the item's address. */
+/* Finds the slot of an item by its address. */
 static bool
 table_find_item(const struct table *table, const void *item, uint64_t hash, size_t *at)
 {
@@ -233,7 +235,7 @@ table_find_item(const struct table *table, const void *item, uint64_t hash, size
     return false;
 }
 
-/* Whether the entries from `at` to `end` may lie one further from home. */
+/* Whether the entries from `at` to `end` may move one slot further from home. */
 static bool
 can_shift(const struct table *table, size_t at, size_t end)
 {
@@ -245,9 +247,9 @@ can_shift(const struct table *table, size_t at, size_t end)
     return true;
 }
 
-/* Puts the item behind all whose home is not past its own, and moves the rest of the run
- * one further. False when an entry would come to lie too far from home: nothing changed
- * then. */
+/* Inserts the item after all entries whose home is not past its own, and shifts the rest
+ * of the run by one. False when an entry would lie too far from home; nothing has
+ * changed. */
 static bool
 table_insert(struct table *table, const void *item, uint64_t hash)
 {
@@ -291,7 +293,8 @@ table_remove(struct table *table, size_t at)
 
 /* Resizing */
 
-/* Copies the items of one table to another. False: one would lie too far from home. */
+/* Copies the items of one table to another. False: an item would lie too far from
+ * home. */
 static bool
 table_copy(const struct epb_map *map, const struct table *from, struct table *to)
 {
@@ -305,7 +308,7 @@ table_copy(const struct epb_map *map, const struct table *from, struct table *to
     return true;
 }
 
-/* Moves all items to one larger table, at once. False when memory is out: nothing has
+/* Moves all items to one larger table at once. False when memory is out; nothing has
  * changed. */
 static bool
 rebuild(struct epb_map *map)
@@ -331,7 +334,7 @@ rebuild(struct epb_map *map)
     return true;
 }
 
-/* Takes the entry at the cursor along. False: it can't be now. */
+/* Moves the entry at the cursor. False when memory is out. */
 static bool
 move_one(struct epb_map *map)
 {
@@ -348,7 +351,7 @@ move_one(struct epb_map *map)
     return rebuild(map);
 }
 
-/* Takes a few slots of the old table along. */
+/* Moves up to MOVES_A_STEP slots of the old table. */
 static void
 move_step(struct epb_map *map)
 {
@@ -380,8 +383,8 @@ resize_start(struct epb_map *map, size_t slots)
     return true;
 }
 
-/* To a table of twice the size: step by step, unless a move is under way. False when
- * memory is out. */
+/* Grows to twice the size: step by step, unless a move is under way. False when memory is
+ * out. */
 static bool
 grow(struct epb_map *map)
 {
@@ -404,7 +407,7 @@ shrink_if_sparse(struct epb_map *map)
         table_fini(&map->old);
     } else if (map->old.slots == NULL && slots > KEPT_SLOTS &&
                count < SPARSE_PART(slots)) {
-        /* Staying large is no harm. */
+        /* A failed shrink is harmless. */
         bool ignored = resize_start(map, slots / 4);
 
         (void)ignored;
@@ -503,7 +506,7 @@ epb_map_insert(struct epb_map *map, void *item)
     return EPB_OK;
 }
 
-/* The table and the place of an item that must be there. */
+/* The table and slot of an item that must be in the map. */
 static struct table *
 table_of(struct epb_map *map, const void *item, size_t *at)
 {
@@ -559,7 +562,7 @@ epb_map_each(const struct epb_map *map, bool (*visit)(void *context, void *item)
     }
 }
 
-/* Visits what has its home in the group. */
+/* Visits the entries whose home is in the group. */
 static void
 group_scan(const struct table *table, size_t group,
            void (*visit)(void *context, void *item), void *context)
@@ -604,14 +607,14 @@ reverse_bits(uint64_t word)
     return word >> 32 | word << 32;
 }
 
-/* The groups of a table, less one. */
+/* The number of groups of a table, minus one. */
 static size_t
 group_mask(const struct table *table)
 {
     return table->mask / GROUP_HOMES;
 }
 
-/* The number of the group that comes after this one; 0 after the last. */
+/* The number of the next group; 0 after the last. */
 static uint64_t
 group_after(const struct table *table, uint64_t group)
 {

@@ -1,4 +1,4 @@
-/* What all allocators share: wiping, copying, tables and the fault plan. */
+/* See mem.h and mem_testing.h. */
 #include "mem.h"
 #include "mem_testing.h"
 
@@ -18,7 +18,7 @@ epb_mem_wipe(void *memory, size_t size_bytes)
     }
 #if defined(__GNUC__) || defined(__clang__)
     memset(memory, 0, size_bytes);
-    /* Tells the optimiser, at link time too, that somebody reads these bytes. */
+    /* Makes the optimiser, also at link time, assume that these bytes are read. */
     __asm__ __volatile__("" : : "r"(memory) : "memory");
 #else
     volatile uint8_t *at = memory;
@@ -29,10 +29,10 @@ epb_mem_wipe(void *memory, size_t size_bytes)
 #endif
 }
 
-/* glibc copies what is large with one instruction (rep movsb), which some processors
- * carry out twenty times slower when the target lies up to a few bytes behind the source
- * within its page: 30 instead of 1.5 us for 64 KiB on AMD Zen 3. Where things lie is
- * chance, and stays for the life of a value. Copies of small pieces use vectors. */
+/* glibc copies large data with one instruction (rep movsb). Some processors run it twenty
+ * times slower when the target lies up to a few bytes behind the source within its page:
+ * 30 instead of 1.5 us for 64 KiB on AMD Zen 3. Addresses are arbitrary, and fixed for
+ * the lifetime of a value. Copies of small pieces use vector instructions. */
 #define PAGE_BYTES 4096U
 #define BAD_DISTANCE_BYTES 32U
 #define PIECE_BYTES ((size_t)1024)

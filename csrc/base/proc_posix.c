@@ -1,15 +1,15 @@
 /*
  * Linux and macOS.
  *
- * Between fork and exec only async-signal-safe calls are allowed, since other threads may
- * have held any lock at the fork: the list of paths to try and the arguments are made
- * before. All signals are blocked across the fork, so that no handler of this process
- * runs in the child. The child reports an error through a pipe that a successful exec
- * closes.
+ * Only async-signal-safe calls are allowed between fork and exec, since other threads may
+ * have held any lock at the fork. So the arguments and the list of paths to try are made
+ * before the fork. All signals are blocked across the fork, so that no handler of this
+ * process runs in the child. The child reports an error through a pipe that a successful
+ * exec closes.
  *
- * A command that has ended keeps its number until it is reaped. Reaping and signalling
- * exclude each other, and a signal goes only to a child that is not reaped: it can't hit
- * a stranger.
+ * A command that has ended keeps its process id until it is reaped. Reaping and
+ * signalling exclude each other, and a signal is sent only to a child that is not reaped:
+ * it can't reach another process.
  */
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
@@ -47,7 +47,7 @@
 #define SHELL "/bin/sh"
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
-/* What the child needs, made before the fork. */
+/* The data that the child needs, made before the fork. */
 struct plan {
     const struct epb_spawn *spec;
     char *paths;       /* candidates, each ended by a NUL; an empty one ends the list */
@@ -55,7 +55,7 @@ struct plan {
     pid_t parent;
 };
 
-/* exec does not change its strings; its signature is older than const. */
+/* exec does not change its strings; its signature predates const. */
 static char *const *
 exec_vector(const char *const *strings)
 {
@@ -102,7 +102,7 @@ plan_paths(struct plan *plan)
     for (;;) {
         size_t folder_bytes = strcspn(path, ":");
 
-        /* An empty entry is the current folder. */
+        /* An empty entry means the current folder. */
         memcpy(out, folder_bytes == 0 ? "." : path, folder_bytes == 0 ? 1 : folder_bytes);
         out += folder_bytes == 0 ? 1 : folder_bytes;
         *out++ = '/';
@@ -160,7 +160,7 @@ child_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The standard streams are the command's, although Node marks them close-on-exec. */
+/* The command inherits the standard streams, although Node marks them close-on-exec. */
 static void
 child_streams(void)
 {
@@ -169,8 +169,8 @@ child_streams(void)
     }
 }
 
-/* Dies with the parent. The parent may have gone before the request: then nobody waits
- * for us. */
+/* Binds the child's life to its parent. If the parent ended before the request, no
+ * process waits for the child: it exits. */
 static void
 child_bind(pid_t parent)
 {
@@ -182,8 +182,8 @@ child_bind(pid_t parent)
     }
 }
 
-/* Tries one path after the other; a file without a `#!` line is a shell script. Returns
- * the errno of the failure that tells most. */
+/* Tries the paths in order; runs a file without a `#!` line as a shell script. Returns
+ * the most informative errno. */
 static int
 child_exec(const struct plan *plan)
 {
@@ -244,8 +244,8 @@ pipe_open(int ends[2])
 #endif
 }
 
-/* The child passes its standard streams on: where one of ours was closed, the pipe must
- * not take its place. 0 or an errno. */
+/* The child inherits the standard streams. If one of ours is closed, the pipe must not
+ * take its number. Returns 0 or an errno. */
 static int
 pipe_make(int ends[2])
 {
@@ -304,7 +304,7 @@ wait_pid(pid_t child, int *state)
     return found;
 }
 
-/* 0 once the command runs, else its errno. */
+/* 0 once the command runs, else the child's errno. */
 static int
 report_read(int report)
 {
@@ -333,7 +333,7 @@ spawn_planned(const struct plan *plan, uint32_t *pid)
     close(ends[1]);
     if (child > 0) {
         if (plan->spec->new_group) {
-            /* The child does the same: whoever comes first. */
+            /* The child makes the same call; the first one wins. */
             (void)setpgid(child, child);
         }
         error = report_read(ends[0]);
@@ -414,7 +414,7 @@ epb_proc_kill(uint32_t pid, bool group, int signal_number)
 
 #if defined(__linux__)
 
-/* Of a file of /proc/PID; 0: there is none. */
+/* Reads a file of /proc/PID; 0: there is none. */
 static size_t
 read_about(uint32_t pid, const char *name, char *out, size_t room)
 {
@@ -446,8 +446,8 @@ epb_proc_describe(uint32_t pid, uint32_t *parent, char *arguments, size_t room,
     size_t size = read_about(pid, "stat", stat, sizeof(stat) - 1);
 
     stat[size] = '\0';
-    /* The name in parentheses may hold anything, so count from the last one: ") S ppid".
-     */
+    /* The name in parentheses may contain anything, so parse after the last one: ") S
+     * ppid". */
     const char *name_end = strrchr(stat, ')');
     if (name_end == NULL || strlen(name_end) < 5) {
         return false;
@@ -502,7 +502,7 @@ epb_proc_watch(const uint32_t *pids, size_t count, intptr_t wake, uint32_t *died
 
     EPB_ASSERT(count <= EPB_PROC_WATCH_MAX);
     while (opened < count) {
-        /* Such a descriptor is closed on exec by itself. */
+        /* pidfd_open sets close-on-exec. */
         int process = (int)syscall(SYS_pidfd_open, (pid_t)pids[opened], 0U);
 
         if (process < 0) {

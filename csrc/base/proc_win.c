@@ -1,15 +1,15 @@
 /*
  * Windows.
  *
- * There is no argv: a program gets one string and cuts it by rules of its own.
- * command_line() quotes by the rules of the Microsoft C runtime, which nearly all follow
- * (cmd.exe does not; so a batch file is refused, as its arguments could not be passed
- * safely).
+ * A Windows program gets no argv but one string, and splits it by its own rules.
+ * command_line() quotes by the rules of the Microsoft C runtime, which nearly all
+ * programs follow. cmd.exe does not, so a batch file is refused: its arguments could not
+ * be passed safely.
  *
- * Each command runs in a job object that ends it when the last handle to the job is
- * closed, which the system does when this process ends, however it ends. Handles of
- * running commands are kept in a small table by process id; an id can't be reused while
- * its handle is open.
+ * Each command runs in a job object that ends the command when the last handle to the job
+ * is closed. The system closes the handle when this process ends, however it ends. A
+ * small table keeps the handles of running commands by process id; an id can't be reused
+ * while its handle is open.
  */
 #ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
@@ -25,7 +25,7 @@
 #include <wchar.h>
 
 #define COMMANDS_MAX 64U
-/* What a command that was ended by a signal shows, as on POSIX shells. */
+/* The exit status of a command that a signal ended, as in POSIX shells. */
 #define KILLED_STATUS(signal_number) (128U + (unsigned)(signal_number))
 
 struct command {
@@ -53,7 +53,7 @@ widen(const char *text)
 }
 
 /* Quotes one argument; backslashes count double only in front of a quotation mark.
- * Returns where the next goes. At most 2 * strlen + 3 bytes. */
+ * Returns the end of the output, at most 2 * strlen + 3 bytes after `out`. */
 static char *
 quote(char *out, const char *argument)
 {
@@ -108,7 +108,7 @@ command_line(const char *const *argv)
     return wide;
 }
 
-/* All variables, each ended by a NUL, and one more NUL. */
+/* All variables, each ended by a NUL, plus a final NUL. */
 static wchar_t *
 environment_block(const char *const *envp)
 {
@@ -137,7 +137,7 @@ environment_block(const char *const *envp)
     return block;
 }
 
-/* The PATH of the command's environment; NULL: the system's own search. */
+/* The PATH of the command's environment; NULL: use the system's search. */
 static wchar_t *
 search_path(const char *const *envp)
 {
@@ -149,7 +149,7 @@ search_path(const char *const *envp)
     return NULL;
 }
 
-/* The program's full path; NULL when there is none. */
+/* The program's full path; NULL when it does not exist. */
 static wchar_t *
 find_program(const struct epb_spawn *spec)
 {
@@ -224,7 +224,7 @@ command_keep(uint32_t pid, HANDLE process, HANDLE job)
     return kept;
 }
 
-/* The process starts suspended, so that nothing of it runs outside the job. */
+/* The process starts suspended, so that it runs nothing outside the job. */
 static int
 start_in_job(const wchar_t *program, wchar_t *line, wchar_t *block, const wchar_t *cwd,
              bool new_group, uint32_t *pid)
@@ -297,7 +297,7 @@ epb_proc_spawn(const struct epb_spawn *spec, uint32_t *pid, int *os_error)
 
 /* Waiting and ending */
 
-/* The command's own handles, still in the table, or NULL. Under the lock. */
+/* The command with its handles, still in the table, or NULL. Requires the lock. */
 static struct command *
 command_find(uint32_t pid)
 {

@@ -7,17 +7,17 @@
 #include "mem_testing.h"
 #include "sys.h"
 
-/* In front of what epb_mem_alloc returns. */
+/* Precedes the block that epb_mem_alloc returns. */
 struct header {
     size_t size_bytes;
 };
 #define HEADER_BYTES ((size_t)16)
 _Static_assert(sizeof(struct header) <= HEADER_BYTES, "the header keeps the alignment");
 
-/* Made by the first allocation, kept to the end. Under the shared lock. */
+/* Made by the first allocation and never freed. Guarded by the shared lock. */
 static struct epb_arena *shared;
-/* Which process has made it; 0: none. The memory of a forked child's is wiped (sys.h):
- * there is nothing to be had there, and nothing to be given back. */
+/* The process that made the arena; 0: none. In a forked child its memory is wiped
+ * (sys.h), so the child can neither allocate nor free there. */
 static _Atomic uint32_t shared_owner;
 
 static struct header *
@@ -26,7 +26,7 @@ header_of(const void *block)
     return (struct header *)((uintptr_t)block - HEADER_BYTES);
 }
 
-/* Without a lock. */
+/* Takes no lock. */
 static bool
 is_forked(void)
 {

@@ -1,9 +1,9 @@
 /*
  * Linux and macOS.
  *
- * A mapping is laid out as guard page, body, guard page, with the body at a multiple of
- * EPB_SYS_MAP_ALIGN_BYTES: more than needed is reserved without access, what lies outside
- * is given back, and the body alone is made accessible.
+ * A mapping consists of a guard page, a body at a multiple of EPB_SYS_MAP_ALIGN_BYTES,
+ * and a guard page. More memory than needed is reserved without access; the excess is
+ * unmapped, and only the body is made accessible.
  */
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
@@ -30,7 +30,7 @@
 #elif defined(__APPLE__)
 #include <mach/vm_inherit.h>
 #include <sys/random.h>
-/* Not every set of macOS headers has <sys/ptrace.h>. */
+/* Some macOS headers lack <sys/ptrace.h>. */
 int
 ptrace(int request, pid_t pid, char *address, int data);
 #define PT_DENY_ATTACH 31
@@ -45,10 +45,10 @@ ptrace(int request, pid_t pid, char *address, int data);
 #define AWAKE_CLOCK CLOCK_MONOTONIC
 #endif
 
-/* getentropy's bound; a signal never cuts a request of this size short, either. */
+/* getentropy's bound; signals do not interrupt a request of this size either. */
 #define RANDOM_PIECE_BYTES ((size_t)256)
 
-/* What epb_sys_harden_process took; 0: nothing. */
+/* The soft limit before epb_sys_harden_process lowered it; 0: not lowered. */
 static rlim_t core_limit;
 
 static uint64_t
@@ -146,14 +146,14 @@ epb_sys_yield(void)
 
 #if defined(__linux__)
 
-/* The first version of the kernel's struct sched_attr, which C libraries have not. */
+/* The first version of the kernel's struct sched_attr, which C libraries lack. */
 struct scheduling {
     uint32_t size_bytes;
     uint32_t policy;
     uint64_t flags;
     int32_t nice;
     uint32_t priority;
-    uint64_t runtime_ns; /* the slice, of SCHED_OTHER and SCHED_BATCH */
+    uint64_t runtime_ns; /* the slice, for SCHED_OTHER and SCHED_BATCH */
     uint64_t deadline_ns;
     uint64_t period_ns;
 };
@@ -161,7 +161,7 @@ struct scheduling {
 static bool
 read_scheduling(struct scheduling *scheduling)
 {
-    /* Valgrind takes the size for something that the kernel reads. */
+    /* Valgrind assumes that the kernel reads the size. */
     *scheduling = (struct scheduling){.size_bytes = sizeof(*scheduling)};
     return syscall(SYS_sched_getattr, 0, scheduling, sizeof(*scheduling), 0) == 0 &&
            (scheduling->policy == SCHED_OTHER || scheduling->policy == SCHED_BATCH);
@@ -193,7 +193,7 @@ epb_sys_processors(void)
     cpu_set_t allowed;
 
     if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
-        return errno == EINVAL ? CPU_SETSIZE : 1; /* more than a set holds */
+        return errno == EINVAL ? CPU_SETSIZE : 1; /* more CPUs than a set holds */
     }
     return (unsigned)CPU_COUNT(&allowed);
 }
@@ -214,7 +214,7 @@ whole_pages(size_t size_bytes, size_t page_bytes)
     return (size_bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
-/* Best effort: an older kernel knows one or the other of these. */
+/* Best effort: an older kernel supports only some of these. */
 static void
 keep_private(void *pages, size_t size_bytes)
 {
@@ -235,7 +235,7 @@ static bool
 lock_pages(void *pages, size_t size_bytes)
 {
 #if defined(__linux__)
-    /* Not mlock(): under a sanitizer that is a function that does nothing. */
+    /* Not mlock(): sanitizers replace it by a function that does nothing. */
     return syscall(SYS_mlock, pages, size_bytes) == 0;
 #else
     return mlock(pages, size_bytes) == 0;
@@ -307,7 +307,7 @@ epb_sys_shared_unlock(void)
     epb_unlock(EPB_LOCK_SHARED);
 }
 
-/* 0: not known. The C libraries ask the kernel each time. */
+/* 0: unknown. getpid() of the C libraries makes a system call each time. */
 static _Atomic uint32_t known_pid;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static bool forks_are_seen;
@@ -345,7 +345,7 @@ epb_sys_pid(void)
 void
 epb_sys_wipe_registers(void)
 {
-    /* The upper sixteen are nobody's but libc's: this code is compiled without them. */
+    /* Only libc uses the upper sixteen: this code is compiled without them. */
     if (__builtin_cpu_supports("avx512f")) {
         __asm__ __volatile__("vpxord %zmm16, %zmm16, %zmm16\n\t"
                              "vpxord %zmm17, %zmm17, %zmm17\n\t"
@@ -410,7 +410,8 @@ epb_sys_wipe_registers(void)
 
 #endif
 
-/* Only the soft limit goes: the hard one could never be given back to a command. */
+/* Lowers only the soft limit: a lowered hard limit could not be restored for a
+ * command. */
 static enum epb_status
 take_core_limit(void)
 {

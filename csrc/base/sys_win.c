@@ -1,8 +1,8 @@
 /*
  * Windows.
  *
- * A reservation begins at a multiple of 64 KiB (EPB_SYS_MAP_ALIGN_BYTES). Of the reserved
- * span, the first 64 KiB and the last page are never committed: they are the guards.
+ * A reservation begins at a multiple of 64 KiB (EPB_SYS_MAP_ALIGN_BYTES). The first 64
+ * KiB and the last page of the reserved span are never committed: they are the guards.
  */
 #ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
@@ -70,7 +70,8 @@ epb_sys_yield(void)
     SwitchToThread();
 }
 
-/* Dumps of a process are for its user and the administrator to make here. */
+/* Not needed here: only this process's user and the administrator can make dumps of
+ * it. */
 void
 epb_sys_wipe_registers(void)
 {
@@ -123,7 +124,7 @@ epb_sys_lock_limit_bytes(void)
     SIZE_T smallest;
     SIZE_T largest;
 
-    /* What may be locked is the smallest working set, less some pages of overhead. */
+    /* The lockable memory is the minimum working set, less some pages of overhead. */
     if (!GetProcessWorkingSetSize(GetCurrentProcess(), &smallest, &largest)) {
         return 0;
     }
@@ -151,8 +152,8 @@ epb_sys_pid(void)
 enum epb_status
 epb_sys_harden_process(void)
 {
-    /* No crash dialogue and no error report, which would hold a dump. Other processes of
-     * the same user can open this one on Windows whatever it does. */
+    /* Disables crash dialogues and error reports, which would contain a dump. On Windows,
+     * other processes of the same user can always open this one. */
     SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX);
     return EPB_OK;
 }

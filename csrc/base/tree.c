@@ -27,7 +27,7 @@ epb_tree_init(struct epb_tree *tree, uint64_t seed)
     *tree = (struct epb_tree){NULL, NULL, seed, 0};
 }
 
-/* Divides what is below `at` into what comes before the node and what comes after. */
+/* Splits the subtree at `at` into the nodes before and after `node`. */
 static void
 split(struct epb_tree_node *at, struct epb_tree_node *node)
 {

@@ -1,16 +1,16 @@
 /*
- * Runs of ASCII are skipped 64 or eight bytes at a time. For every other character the
- * lead byte decides the number of continuation bytes and the range of the first of them;
- * that range is what excludes overlong forms, surrogates and numbers past U+10FFFF
- * (Unicode 15, table 3-7).
+ * Runs of ASCII are skipped 64 or eight bytes at a time. For every other character, the
+ * lead byte determines the number of continuation bytes and the range of the first one.
+ * This range excludes overlong forms, surrogates and numbers past U+10FFFF (Unicode 15,
+ * table 3-7).
  */
 #include "utf8.h"
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 #define BLOCK_WORDS 8U
 #define BLOCK_BYTES (BLOCK_WORDS * sizeof(uint64_t))
-/* To find out what is left in a vector takes as long as to fill several: once for so many
- * bytes. */
+/* Reducing a vector to one result takes as long as filling several, so it is done once
+ * for this many bytes. */
 #define LARGE_BLOCK_BYTES (8U * BLOCK_BYTES)
 
 struct form {
@@ -44,8 +44,8 @@ form_of(uint8_t lead)
     return form;
 }
 
-/* The size of the character of more than one byte that `text` begins with; 0 when it is
- * malformed or cut off. */
+/* The size of the multi-byte character at the start of `text`; 0 when it is malformed or
+ * cut off. */
 static size_t
 character_bytes(const uint8_t *text, size_t size_bytes)
 {
@@ -65,7 +65,7 @@ character_bytes(const uint8_t *text, size_t size_bytes)
     return 1U + form.tail_bytes;
 }
 
-/* Word by word: a copy of the block would stay on the stack, unwiped. */
+/* Reads word by word: a copy of the block would stay on the stack, unwiped. */
 static bool
 block_is_ascii(const uint8_t *text)
 {
@@ -111,16 +111,16 @@ epb_utf8_valid(struct epb_bytes text)
     return true;
 }
 
-/* In bytes, so that a vector holds as many as can be. With a sign, bytes beyond ASCII are
- * below all others: one comparison finds them and control characters. */
+/* Works on bytes, so that a vector holds as many as possible. As signed numbers, bytes
+ * beyond ASCII are less than all others: one comparison finds them and control
+ * characters. */
 static uint8_t
 is_odd(uint8_t unit)
 {
     return (uint8_t)(((int8_t)unit < 0x20) | (unit == '"') | (unit == '\\'));
 }
 
-/* Two loops of constant length, without branches: so compilers make vector code of each.
- */
+/* Two loops of constant length without branches: compilers vectorize both. */
 static bool
 block_is_odd(const uint8_t *text)
 {
