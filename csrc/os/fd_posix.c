@@ -6,7 +6,6 @@
 void
 epb_fd_close(int fd)
 {
-    /* After EINTR the descriptor is closed all the same, or of unknown state: never close
-     * twice. */
+    /* Never retry after EINTR: the descriptor is closed or in an unknown state. */
     (void)close(fd);
 }

@@ -1,4 +1,5 @@
-/* See oserror.h. libuv's own look-up allocates for unknown codes; this one never does. */
+/* See oserror.h. libuv's own look-up allocates for unknown codes; this look-up never
+ * does. */
 #include "oserror.h"
 
 #include <uv.h>

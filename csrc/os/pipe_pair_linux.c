@@ -16,7 +16,7 @@
 #include "socket.h"
 
 #define ENDS 2U
-/* Room for "/proc/self/fd/" and a number. */
+/* The size of "/proc/self/fd/" and a number. */
 #define PROC_PATH_BYTES 32U
 
 union control {
@@ -42,7 +42,7 @@ epb_pipe_pair_close(struct epb_pipe_ends *ends)
 
 /* Making them */
 
-/* The same pipe once more, by a file description of its own. */
+/* Opens the pipe again, with a separate file description. */
 static int
 open_both_ways(int end)
 {
@@ -53,7 +53,7 @@ open_both_ways(int end)
     return opened >= 0 ? opened : -errno;
 }
 
-/* Descriptors are given lowest first: their number tells how many there are. */
+/* The system assigns the lowest free number, so a number shows how many are in use. */
 static bool
 leaves_enough(int newest)
 {
@@ -88,7 +88,7 @@ epb_pipe_pair_make(struct epb_pipe_ends *own, struct epb_pipe_ends *peers)
         epb_pipe_pair_close(peers);
         return error;
     }
-    /* A user who has many pipes may not have larger ones; they do as they are. */
+    /* A user with many pipes may not enlarge more; the default size works too. */
     (void)fcntl(own->in, F_SETPIPE_SZ, (int)EPB_PIPE_BYTES);
     (void)fcntl(own->out, F_SETPIPE_SZ, (int)EPB_PIPE_BYTES);
     return 0;
@@ -144,7 +144,7 @@ epb_pipe_pair_pass(const uv_pipe_t *socket, struct epb_bytes bytes,
 
 /* Taking them */
 
-/* A pipe's end, opened for this, which doesn't block. */
+/* Whether a descriptor is a non-blocking end of a pipe with this access mode. */
 static bool
 is_end(int fd, int access_mode)
 {

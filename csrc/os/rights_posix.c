@@ -1,8 +1,9 @@
 /*
- * See rights.h. What came with one message is a batch. Batches wait in a list, from which
- * threads take one after the other; such a thread lives as long as there are some. One
- * that hangs in a close for good keeps the others from nothing: up to CLOSERS_MAX work at
- * a time. What these can't close stays open: that costs descriptors, not time.
+ * See rights.h. The descriptors of one message form a batch. Batches wait in a list, and
+ * threads take one after another; a thread ends when the list is empty. A thread that
+ * hangs in a close does not hold up the others: up to CLOSERS_MAX work at a time. If all
+ * of them hang, the remaining descriptors stay open, which costs descriptors but blocks
+ * no thread.
  */
 #include "rights.h"
 
@@ -22,12 +23,13 @@
 
 #define CLOSERS_MAX 8U
 #define DRAIN_BYTES 4096U
-/* More than a socket holds; of messages, each with a byte, it holds fewer. */
+/* Exceeds a socket's capacity, both in reads of DRAIN_BYTES and in messages, each of
+ * which has a byte. */
 #define DRAIN_READS_MAX 1024U
 
 #if defined(__linux__) && !defined(SO_PASSRIGHTS) && !defined(__hppa__) && \
     !defined(__sparc__)
-/* Its number, which these two have otherwise; headers are older than kernels. */
+/* Its number except on these two platforms, for headers older than the kernel. */
 #define SO_PASSRIGHTS 83
 #endif
 
@@ -123,7 +125,7 @@ run_closer(void *context)
     epb_unlock(EPB_LOCK_RIGHTS);
 }
 
-/* With the lock held. Without a thread they wait for the next that can be started. */
+/* Requires the lock. If no thread can start, batches wait for the next one that can. */
 static void
 start_closer(void)
 {
@@ -145,7 +147,7 @@ epb_rights_close(struct epb_rights *rights)
         return;
     }
     struct batch *batch = epb_mem_table_alloc(sizeof(*batch) + size_bytes);
-    /* Without memory they stay open. */
+    /* Without memory the descriptors stay open. */
     if (batch == NULL) {
         return;
     }
@@ -246,7 +248,7 @@ epb_rights_drain(int socket)
     int got = 1;
 
 #ifdef __linux__
-    /* Its peer sends no more; what is there stays. macOS would drop it. */
+    /* The peer can send no more; unread data stays. macOS would drop it. */
     (void)shutdown(socket, SHUT_RD);
 #endif
     for (unsigned i = 0; i < DRAIN_READS_MAX && (got > 0 || got == UV_EPROTO); i++) {

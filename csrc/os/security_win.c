@@ -1,4 +1,4 @@
-/* See security_win.h. The default rights of a named pipe let everyone read: they are
+/* See security_win.h. The default rights of a named pipe let everyone read, so they are
  * replaced. */
 #include "security_win.h"
 
@@ -82,7 +82,8 @@ epb_security_restrict(HANDLE pipe)
     TOKEN_USER *user = epb_security_user();
 
     if (user != NULL && ConvertSidToStringSidA(user->User.Sid, &sid)) {
-        /* Protected; the network is denied before anybody is allowed. */
+        /* A protected list; the entry that denies the network precedes those that
+         * allow. */
         int size =
             snprintf(text, sizeof(text), "D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;%s)", sid);
         done = size > 0 && (size_t)size < sizeof(text) && apply(pipe, text);

@@ -19,8 +19,8 @@
 #include "fd.h"
 #include "rights.h"
 
-/* For a connection that goes on being made after an interruption: it is made, or refused,
- * by the system alone. */
+/* For a connect that continues after an interruption: the system alone completes or
+ * refuses it. */
 #define CONNECT_WAIT_MS 100
 
 size_t
@@ -86,7 +86,7 @@ epb_socket_bind(int fd, const char *path)
     return bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : -errno;
 }
 
-/* "Refused" also means "not a socket", which is worth telling apart. */
+/* ECONNREFUSED also means "not a socket"; callers need to tell the two apart. */
 static int
 refine_refusal(const char *path, int error)
 {
@@ -99,7 +99,7 @@ refine_refusal(const char *path, int error)
     return error;
 }
 
-/* Waits for a connection that is being made; how that ended. */
+/* Waits for a connect that is under way and returns its result. */
 static int
 await_connection(int fd)
 {
@@ -120,8 +120,8 @@ await_connection(int fd)
     return -error;
 }
 
-/* An interrupted attempt has come to nothing (Linux), or goes on meanwhile (POSIX): asked
- * again, the system tells which. */
+/* An interrupted connect has been undone (Linux) or continues (POSIX). A second call
+ * shows which. */
 static int
 connect_whole(int fd, const struct sockaddr_un *address)
 {
@@ -173,7 +173,7 @@ epb_socket_connect(const char *path, int *fd)
 static pthread_once_t overflow_once = PTHREAD_ONCE_INIT;
 static uid_t overflow_uid = NO_UID; /* written once */
 
-/* The first numbers of a file. How many there were. */
+/* Reads the first numbers of a file and returns how many it found. */
 static int
 read_numbers(const char *path, unsigned long numbers[3])
 {
@@ -198,7 +198,8 @@ read_numbers(const char *path, unsigned long numbers[3])
     return 3;
 }
 
-/* Where every user of the machine has a number here, it is a user like another. */
+/* In a namespace that maps every user of the machine, the overflow number is an ordinary
+ * user. */
 static void
 find_overflow_uid(void)
 {

@@ -1,4 +1,5 @@
-/* A new thread inherits the signal mask of its maker: all is blocked while it is made. */
+/* See thread.h. A new thread inherits its creator's signal mask, so all signals are
+ * blocked while it is created. */
 #include "thread.h"
 
 #include <pthread.h>

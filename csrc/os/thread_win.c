@@ -1,4 +1,4 @@
-/* Windows delivers no signals to threads. */
+/* See thread.h. Windows delivers no signals to threads. */
 #include "thread.h"
 
 int

@@ -1,14 +1,14 @@
 /*
  * See uv_reserve.h.
  *
- * libuv keeps the watched descriptors in an array that is indexed by their number and
- * followed by two slots of its own (loop->watchers, loop->nwatchers: public members,
- * since a loop's size is part of its interface). It is grown here as libuv would grow it,
- * and libuv then finds it large enough.
+ * libuv keeps the watched descriptors in an array indexed by their number, followed by
+ * two slots for internal use (loop->watchers, loop->nwatchers: public members, since a
+ * loop's size is part of its interface). This file grows the array as libuv would, so
+ * that libuv finds it large enough.
  *
- * A new loop has no array yet that could be grown: it is handed one that is large enough
- * when it asks. And as many descriptors as it opens are opened and closed again before,
- * to see whether they are to be had.
+ * A new loop has no array to grow: when libuv asks for its first array, it receives one
+ * that is large enough. To check that the descriptors of a new loop are available, the
+ * same number of descriptors is opened and closed beforehand.
  */
 #include "uv_reserve.h"
 
@@ -27,23 +27,23 @@
 #include "fd.h"
 #include "socket.h"
 
-/* What uv_loop_init opens at most: the kernel's queue (twice on kqueue), two pipes, and
- * the descriptors by which threads wake it. */
+/* The most descriptors that uv_loop_init opens: the kernel's queue (twice on kqueue), two
+ * pipes, and those by which threads wake the loop. */
 #define LOOP_FDS 8U
-/* Behind the array, libuv's own. */
+/* libuv's internal slots after the array. */
 #define EXTRA_SLOTS 2U
-/* They are pointers. */
+/* A slot is a pointer. */
 #define SLOT_BYTES sizeof(void *)
 #define SLOTS_MIN 64U
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* The array of the loop that is being made. */
+/* The array for the loop that is being made. */
 static struct {
     pthread_t maker;
     void *block; /* NULL: no loop is being made */
     size_t size_bytes;
-    bool given; /* libuv has it */
+    bool given; /* libuv has taken it */
 } first_array;
 
 /* libuv's memory */
@@ -57,7 +57,7 @@ alloc_zeroed(size_t count, size_t size_bytes)
     return epb_mem_table_alloc(count * size_bytes);
 }
 
-/* What libuv asks for first while it makes a loop, and what it makes larger then. */
+/* Recognises libuv's first allocation for a new loop, and later growth of it. */
 static bool
 is_first_array(const void *block, size_t size_bytes)
 {
@@ -93,7 +93,7 @@ offer_first_array(void *block, size_t size_bytes)
     epb_unlock(EPB_LOCK_ARRAY);
 }
 
-/* From now on libuv's, if it took it. */
+/* Frees the array unless libuv has taken it. */
 static void
 withdraw_first_array(void)
 {
@@ -113,7 +113,7 @@ init_once(void)
 
 /* The table of a loop */
 
-/* As many slots as libuv would make for this descriptor. */
+/* The number of slots that libuv would allocate for this descriptor. */
 static unsigned
 slots_for(int fd)
 {
@@ -138,7 +138,7 @@ grow(uv_loop_t *loop, int fd)
     if (grown == NULL) {
         return UV_ENOMEM;
     }
-    /* Those behind move to the new end; an array that wasn't there has none. */
+    /* Move libuv's internal slots to the new end; a new array has none to move. */
     size_t extra_bytes = EXTRA_SLOTS * SLOT_BYTES;
     if (before != 0) {
         memcpy(grown + count, grown + before, extra_bytes);
@@ -153,7 +153,7 @@ grow(uv_loop_t *loop, int fd)
 
 /* Making a loop */
 
-/* Whether a loop's descriptors are to be had, and the highest number among them. */
+/* Whether a loop's descriptors are available, and the highest number among them. */
 static int
 probe(int *highest)
 {
@@ -185,7 +185,7 @@ init_with_room(uv_loop_t *loop)
     if (error != 0) {
         return error;
     }
-    /* Other threads open descriptors meanwhile: room for a few more. */
+    /* Other threads may open descriptors meanwhile, so leave space for some more. */
     size_t size_bytes = (slots_for(highest + (int)SLOTS_MIN) + EXTRA_SLOTS) * SLOT_BYTES;
     void *block = epb_mem_table_alloc(size_bytes);
     if (block == NULL) {
@@ -218,7 +218,7 @@ epb_uv_reserve_fd(uv_loop_t *loop, int fd)
         return error;
     }
 #ifdef __linux__
-    /* libuv finds it there and changes what it is watched for. */
+    /* libuv finds the descriptor registered and modifies its events. */
     struct epoll_event event = {.events = 0, .data = {.fd = fd}};
 
     if (epoll_ctl(uv_backend_fd(loop), EPOLL_CTL_ADD, fd, &event) != 0 &&

@@ -1,4 +1,5 @@
-/* See uv_reserve.h. On Windows libuv has no such tables; its loops report what fails. */
+/* See uv_reserve.h. On Windows libuv has no such tables, and its loops report
+ * failures. */
 #include "uv_reserve.h"
 
 int
