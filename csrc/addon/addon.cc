@@ -1,10 +1,10 @@
 /*
- * The entry point: the tables of the core, as JavaScript sees them, and the classes.
+ * The entry point: passes the core's tables and the classes to JavaScript.
  *
- * The addon runs in several environments of one process at once (worker threads), each
- * with instances of its own; what they share is in io/ and base/ and guards itself. It is
- * never unloaded: Node closes an addon with the last environment that loaded it, while
- * threads of ours may still run.
+ * The addon runs in several environments of one process at once (worker threads), and
+ * each has separate instances. Data that they share is in base/, os/, server/ and
+ * client/, and is guarded there. The addon is never unloaded: Node closes an addon with
+ * the last environment that loaded it, while our threads may still run.
  */
 #include "addon.h"
 
@@ -199,11 +199,10 @@ IsPlain(const Napi::CallbackInfo &info)
     return Napi::Boolean::New(env, epb_utf8_is_plain({data + at, end - at}));
 }
 
-/* now() -> milliseconds, with fractions, on a clock that only goes forward, from a start
- * of its own: small, so that whole milliseconds of it are small integers to V8 for 24
- * days. In the place of Node's perf_hooks, which takes eleven modules, and which tests
- * replace. Called for every request, and bare for that reason: nothing in it can throw.
- */
+/* now() -> milliseconds, with fractions, on a monotonic clock. The clock starts near 0,
+ * so that whole milliseconds are small integers in V8 for 24 days. Replaces Node's
+ * perf_hooks, which loads eleven modules and which tests mock. It is called for every
+ * request, so it is registered directly, without Safely: it can't throw. */
 static napi_value
 Now(napi_env env, napi_callback_info info)
 {

@@ -1,12 +1,12 @@
 /*
  * class Broker: a server (server/server.h), its options, and its events.
  *
- * A started Broker stays alive, and keeps the process alive unless it is unref'd; one
- * that has not started, or has stopped, can be collected. onEvent is kept as a property
- * of the object itself, so that a closure over the Broker makes no cycle that can't be.
+ * A started Broker stays alive, and keeps the process alive unless it is unref'd. A
+ * Broker that has not started, or has stopped, can be collected. onEvent is a property of
+ * the object itself, so that a closure over the Broker makes no uncollectable cycle.
  *
  * However its environment ends (worker.terminate(), process.exit()), the server is
- * stopped first: wiped, its socket removed, its thread joined.
+ * stopped first: its memory is wiped, its socket removed, its thread joined.
  */
 #include "addon.h"
 
@@ -29,8 +29,8 @@ extern "C" {
 
 namespace epb {
 
-/* Logs that JavaScript has not taken yet; more, and what finds no memory, are counted and
- * left out. */
+/* The most log events that JavaScript has not yet received. Further ones, and events for
+ * which memory is out, are dropped and counted. */
 static constexpr int kPendingMax = 1024;
 static constexpr char kOnEvent[] = "onEvent";
 
@@ -48,7 +48,7 @@ class Broker : public Napi::ObjectWrap<Broker>,
   private:
     struct ServerNews : Notification {
         enum epb_server_event event = EPB_SERVER_LOG;
-        std::unique_ptr<char[]> json; /* none: an empty object */
+        std::unique_ptr<char[]> json; /* NULL: an empty object */
         size_t json_bytes = 0;
     };
 
@@ -77,7 +77,7 @@ class Broker : public Napi::ObjectWrap<Broker>,
     std::string pipe_id_;
     bool has_path_ = false;
     bool has_pipe_id_ = false;
-    Napi::Reference<Napi::Uint8Array> secret_; /* until the start */
+    Napi::Reference<Napi::Uint8Array> secret_; /* until Start */
     std::vector<Napi::FunctionReference> on_stopped_;
     epb_server *server_ = nullptr;
     JsNotifier *notifier_ = nullptr;
@@ -134,7 +134,7 @@ Broker::Broker(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Broker>(info)
         ThrowFailure(info.Env());
         return;
     }
-    /* The thread is being terminated: it could not be tied to its object any more. */
+    /* The thread is being terminated: the wrapper could not be attached to its object. */
     if (IsEmpty()) {
         return;
     }
@@ -169,7 +169,7 @@ Broker::~Broker()
     End();
 }
 
-/* Stops and frees the server; nobody rings the bell afterwards. */
+/* Stops and frees the server; no thread posts afterwards. */
 void
 Broker::End()
 {
@@ -194,7 +194,7 @@ Broker::OnTeardown()
     notifier_ = nullptr;
 }
 
-/* What is told once was made before the start. NULL when memory is out. */
+/* Start has made the notifications of events that occur once. NULL when memory is out. */
 Broker::ServerNews *
 Broker::MakeNews(enum epb_server_event event, struct epb_bytes json)
 {
@@ -281,7 +281,7 @@ Broker::OnNotify(Napi::Env env, Notification *notification)
                             : Napi::String::New(env, server_notification->json.get(),
                                                 server_notification->json_bytes);
     Napi::Value found = self.Get(kOnEvent);
-    /* While its environment ends, there is nothing to be had from it. */
+    /* While the environment ends, its objects can't be read. */
     if (!found.IsFunction()) {
         return;
     }
@@ -338,7 +338,7 @@ Broker::Start(const Napi::CallbackInfo &info)
     idle_news_->event = EPB_SERVER_IDLE;
     stopped_news_.reset(new ServerNews);
     stopped_news_->event = EPB_SERVER_STOPPED;
-    /* So that stopping needs no memory. */
+    /* Reserve now, so that stopping needs no memory. */
     on_stopped_.reserve(1);
     notifier_ = JsNotifier::Open(env, "epb.broker", this);
     if (notifier_ == nullptr) {
@@ -383,7 +383,7 @@ void
 Broker::StopSync(const Napi::CallbackInfo &)
 {
     End();
-    /* Nobody calls them any more. */
+    /* No event will call them. */
     on_stopped_.clear();
 }
 

@@ -1,28 +1,28 @@
 /*
- * class Channel: the client's connection (client/client.h) on the thread of its
- * JavaScript.
+ * class Channel: the client's connection (client/client.h) on its JavaScript thread.
  *
- * `exchange` is the hot path: one crossing sends a batch of requests and takes the
- * replies that have come. Only when there are none is the connection armed, and `onWake`
- * called when there are.
+ * `exchange` is the hot path: one call sends a batch of requests and returns the replies
+ * that have arrived. Only when there are no replies is the connection armed; `onWake` is
+ * called when some arrive.
  *
- * `keep` has a frame sent every so often from native code, by a separate connection,
- * whatever the thread of JavaScript is busy with; it ends with this connection.
+ * `startRenewal` makes native code send a frame at an interval over a separate
+ * connection, independent of how busy the JavaScript thread is. The renewal ends with
+ * this connection.
  *
- * `hold` makes a lease the thread's: it lasts until `drop`, or until the environment
- * ends, whatever becomes of the Channel.
+ * `hold` gives a lease to the thread: it lasts until `drop`, or until the environment
+ * ends, whatever happens to the Channel.
  *
- * All Channels of a thread to a broker are one session there, however many copies of the
- * JavaScript made them; `session` is its number. What else a Channel took at the broker
- * ends with it, by `close` or by being collected.
+ * All Channels of a thread to a broker are one session at the broker, however many copies
+ * of the JavaScript made them; `session` is its number. Everything else that a Channel
+ * took at the broker ends with the Channel, by `close` or by collection.
  *
- * `alarm` and `turn` are the clock of JavaScript's side of the connection, and its way to
- * the next round of the event loop: programs that test themselves replace those of Node.
+ * `alarm` is the clock of the connection's JavaScript, and `turn` schedules a call in the
+ * next iteration of the event loop: programs under test replace Node's own timers.
  *
- * Nothing here keeps a Channel alive. One that is ref'd keeps the process alive while it
- * is armed, and any that has asked for a turn or for such an alarm does; one that is
- * collected meanwhile is closed. onWake is kept as a property of the object itself, so
- * that a closure over the Channel makes no cycle that can't be collected.
+ * Nothing here keeps a Channel alive. A ref'd Channel keeps the process alive while it is
+ * armed; so does any Channel with a pending turn or an alarm with `keeps`. A Channel that
+ * is collected meanwhile is closed. onWake is a property of the object itself, so that a
+ * closure over the Channel makes no uncollectable cycle.
  */
 #include "addon.h"
 
@@ -87,9 +87,9 @@ class Channel : public Napi::ObjectWrap<Channel>,
     epb_client *client_ = nullptr;
     epb_alarm alarm_ = {};
     bool armed_ = false;
-    bool wanted_ = true;       /* what ref() and unref() said last */
-    bool turning_ = false;     /* a turn is to come */
-    bool alarm_keeps_ = false; /* an alarm is to come that keeps the process alive */
+    bool wanted_ = true;       /* the last call was ref(), not unref() */
+    bool turning_ = false;     /* a turn is pending */
+    bool alarm_keeps_ = false; /* an alarm is pending that keeps the process alive */
     size_t needed_bytes_ = 0;
     int os_error_ = 0;
 };
@@ -134,7 +134,7 @@ Channel::Channel(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Channel>(inf
         ThrowFailure(info.Env());
         return;
     }
-    /* The thread is being terminated: it could not be tied to its object any more. */
+    /* The thread is being terminated: the wrapper could not be attached to its object. */
     if (IsEmpty()) {
         return;
     }
@@ -171,8 +171,8 @@ Channel::~Channel()
     epb_client_free(client_);
 }
 
-/* Nothing wakes it for this connection any more; what it has told already is not taken
- * back. */
+/* No further wake-ups come from this connection; those already posted are still
+ * delivered. */
 void
 Channel::CloseAll()
 {
@@ -193,14 +193,14 @@ Channel::OnTeardown()
     epb_alarm_clear(&alarm_);
 }
 
-/* On the thread that waits. */
+/* On the waiter's thread. */
 void
 Channel::OnReady(void *context)
 {
     static_cast<Channel *>(context)->Post(kReady);
 }
 
-/* On the thread of the alarms. */
+/* On the alarms' thread. */
 void
 Channel::OnDue(void *context)
 {
@@ -225,7 +225,7 @@ Channel::OnWake(Napi::Env, unsigned what)
         turning_ = false;
     }
     KeepProcess();
-    /* Nothing keeps it alive: it may be about to be freed. */
+    /* Nothing keeps the object alive: it may be about to be freed. */
     if (self.IsEmpty() || what == 0) {
         return;
     }
@@ -308,8 +308,8 @@ Channel::Arm(const Napi::CallbackInfo &info)
     ThrowError(info.Env(), "internal", "The system can't wait for the broker's answer");
 }
 
-/* alarm(inMs, keeps): onWake will be called then, instead of when it was to be before;
- * `keeps`: the process lives until then. 0: not any more. */
+/* alarm(inMs, keeps): calls onWake after that time; replaces an earlier alarm. 0 cancels.
+ * `keeps`: the process stays alive until then. */
 Napi::Value
 Channel::SetAlarm(const Napi::CallbackInfo &info)
 {
@@ -333,7 +333,7 @@ Channel::SetAlarm(const Napi::CallbackInfo &info)
     return env.Undefined();
 }
 
-/* onWake will be called in the next round of the event loop. */
+/* turn(): calls onWake in the next iteration of the event loop. */
 void
 Channel::Turn(const Napi::CallbackInfo &)
 {
@@ -362,7 +362,7 @@ Channel::Close(const Napi::CallbackInfo &)
     CloseAll();
 }
 
-/* keep(frame, intervalMs) -> id; 0 when there is no connection to keep anything on. */
+/* startRenewal(frame, intervalMs) -> id; 0 when there is no connection. */
 Napi::Value
 Channel::StartRenewal(const Napi::CallbackInfo &info)
 {
@@ -399,7 +399,7 @@ Channel::StopRenewal(const Napi::CallbackInfo &info)
     }
 }
 
-/* msSinceRenewal(id) -> ms; null when the keep has ended. */
+/* msSinceRenewal(id) -> ms; null when the renewal has ended. */
 Napi::Value
 Channel::MsSinceRenewal(const Napi::CallbackInfo &info)
 {
@@ -416,8 +416,8 @@ Channel::MsSinceRenewal(const Napi::CallbackInfo &info)
     return Napi::Number::New(env, static_cast<double>(ago_ms));
 }
 
-/* hold(token, intervalMs, isRenewed) -> whether the session holds it: not when there is
- * no connection. */
+/* hold(token, intervalMs, isRenewed) -> whether the session holds the lease; false when
+ * there is no connection. */
 Napi::Value
 Channel::Hold(const Napi::CallbackInfo &info)
 {
@@ -445,7 +445,7 @@ Channel::Hold(const Napi::CallbackInfo &info)
     }
 }
 
-/* holds(token) -> whether the session does. */
+/* holds(token) -> whether the session holds the lease. */
 Napi::Value
 Channel::Holds(const Napi::CallbackInfo &info)
 {
@@ -457,7 +457,7 @@ Channel::Holds(const Napi::CallbackInfo &info)
     return Napi::Boolean::New(info.Env(), epb_client_holds(client_, token));
 }
 
-/* drop(token) -> whether nothing else of this thread claims it. */
+/* drop(token) -> whether no other claim of this thread on the lease remains. */
 Napi::Value
 Channel::Drop(const Napi::CallbackInfo &info)
 {
@@ -475,7 +475,7 @@ Channel::Open(const Napi::CallbackInfo &info)
     return Napi::Boolean::New(info.Env(), epb_client_is_open(client_));
 }
 
-/* They are about to be looked at by the collector of garbage. */
+/* Wakes the siblings with kWanted shortly before a garbage collection. */
 void
 Channel::WakeSiblings(const Napi::CallbackInfo &)
 {
@@ -483,14 +483,14 @@ Channel::WakeSiblings(const Napi::CallbackInfo &)
         client_, [](void *context) { static_cast<Channel *>(context)->Post(kWanted); });
 }
 
-/* How many others of this thread are connected as the same session. */
+/* The number of other connected Channels of this thread in the same session. */
 Napi::Value
 Channel::Siblings(const Napi::CallbackInfo &info)
 {
     return Napi::Number::New(info.Env(), epb_client_siblings(client_, nullptr));
 }
 
-/* 0: unknown. */
+/* The session's number; 0: unknown. */
 Napi::Value
 Channel::Session(const Napi::CallbackInfo &info)
 {
@@ -519,7 +519,7 @@ Channel::Errno(const Napi::CallbackInfo &info)
     return Napi::String::New(info.Env(), epb_os_error_name(os_error_));
 }
 
-/* collect(gc): calls it from the event loop (wake_list.h) -> whether it does. */
+/* collect(gc) -> whether it will call gc from the event loop (wake_list.h). */
 static Napi::Value
 Collect(const Napi::CallbackInfo &info)
 {

@@ -27,7 +27,7 @@ ToWhole(Napi::Env env, const Napi::Value &value, const char *what, uint64_t *out
 {
     double number = -1.0;
 
-    /* Fails when it is no number. */
+    /* Fails when it is not a number. */
     (void)napi_get_value_double(env, value, &number);
     if (number >= 0.0 && number <= kMaxWhole) {
         *out = static_cast<uint64_t>(number);
@@ -52,7 +52,7 @@ ToText(Napi::Env env, const Napi::Value &value, const char *what, std::string *o
         return Wrong(env, what, "a string");
     }
     *out = value.As<Napi::String>().Utf8Value();
-    /* It ends up as a C string: what follows a NUL would be lost silently. */
+    /* The text becomes a C string: everything after a NUL would be lost silently. */
     if (out->find('\0') != std::string::npos) {
         return Wrong(env, what, "without NUL characters");
     }

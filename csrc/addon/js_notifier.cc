@@ -69,11 +69,12 @@ JsNotifier::Close()
     owner_ = nullptr;
     *refd_ = false;
     (void)napi_remove_env_cleanup_hook(env_, Teardown, this);
-    /* The last release: Node finalizes it from its loop, and drops what is under way. */
+    /* The last release: Node finalizes the function from its loop, and drops calls in
+     * flight. */
     (void)napi_release_threadsafe_function(function_, napi_tsfn_release);
 }
 
-/* Without an environment, Node empties the queue of a function that it destroys. */
+/* Without an environment: Node is emptying the queue of a function it destroys. */
 void
 JsNotifier::CallJs(napi_env env, napi_value, void *context, void *data)
 {
@@ -93,7 +94,7 @@ JsNotifier::Finalize(napi_env, void *, void *context)
     delete static_cast<JsNotifier *>(context);
 }
 
-/* Node destroys the function itself, right after this. */
+/* Node destroys the function right after this hook. */
 void
 JsNotifier::Teardown(void *data)
 {

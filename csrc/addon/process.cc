@@ -1,12 +1,12 @@
 /*
- * Starting the command of `start -- cmd` and watching over it (base/proc.h).
+ * Starts the command of `start -- cmd` and watches it (base/proc.h).
  *
- * A command has a thread of its own that starts it and waits for it: on Linux the command
- * gets SIGTERM when the thread that started it ends, so that nobody is orphaned when we
- * are killed.
+ * Each command has a thread that starts it and waits for it: on Linux the command gets
+ * SIGTERM when the thread that started it ends, so that no command is orphaned when this
+ * process is killed.
  *
- * Nothing here outlives its environment but these threads: when the environment ends they
- * find their mailbox closed, and say nothing.
+ * Only these threads outlive their environment. When it ends, they find their mailbox
+ * closed and deliver nothing.
  */
 #include "addon.h"
 
@@ -42,7 +42,7 @@ namespace epb {
 
 #ifdef _WIN32
 
-/* WakeList a thread that watches processes: an event. */
+/* Wakes a thread that watches processes, by an event. */
 class Alarm {
   public:
     Alarm() : event_(CreateEventW(nullptr, TRUE, FALSE, nullptr)) {}
@@ -75,8 +75,8 @@ PointAtNothing(int fd)
 
 #else
 
-/* WakeList a thread that watches processes: a pipe, which becomes readable when its other
- * end goes. */
+/* Wakes a thread that watches processes, by a pipe that becomes readable when its other
+ * end closes. */
 class Alarm {
   public:
     Alarm()
@@ -136,7 +136,7 @@ PointAtNothing(int fd)
 
 #endif
 
-/* The signals of a new thread: none. Those of the program are for its own threads. */
+/* Blocks all signals for a new thread: the program's signals go to its own threads. */
 class SignalsBlocked {
   public:
 #ifdef _WIN32
@@ -159,8 +159,8 @@ class SignalsBlocked {
 };
 
 /*
- * One callback of JavaScript, to be called once by a thread that may outlive the
- * environment. The thread and the environment share it; the mutex decides who comes
+ * A JavaScript callback, to be called once by a thread that may outlive the environment.
+ * The thread and the environment share the mailbox; the mutex decides which of them is
  * first.
  */
 class Mailbox : public JsNotifier::Owner, public std::enable_shared_from_this<Mailbox> {
@@ -181,7 +181,7 @@ class Mailbox : public JsNotifier::Owner, public std::enable_shared_from_this<Ma
         return true;
     }
 
-    /* From the thread, once. */
+    /* From the thread, once. Takes ownership. */
     void Post(Notification *take_notification)
     {
         std::lock_guard<std::mutex> guard(mutex_);
@@ -192,14 +192,13 @@ class Mailbox : public JsNotifier::Owner, public std::enable_shared_from_this<Ma
         }
     }
 
-    /* Keeps the process alive or not, until then. */
+    /* The mailbox no longer keeps the process alive until the callback. */
     void Unref() { notifier_->Unref(); }
 
-    /* For a thread that may wait for ever: rung when nobody wants to hear of it any more.
-     */
+    /* For a thread that may wait for ever: posts `alarm` when the mailbox closes. */
     void RingWhenClosed(std::shared_ptr<Alarm> alarm) { alarm_ = alarm; }
 
-    /* On the JavaScript thread: nothing will be called any more. */
+    /* On the JavaScript thread: the callback will not be called any more. */
     void Close()
     {
         JsNotifier *notifier = Detach();
@@ -247,7 +246,7 @@ class Mailbox : public JsNotifier::Owner, public std::enable_shared_from_this<Ma
     Napi::FunctionReference callback_;
     Deliver deliver_ = nullptr;
     std::shared_ptr<Alarm> alarm_;
-    std::shared_ptr<Mailbox> self_; /* the environment's share */
+    std::shared_ptr<Mailbox> self_; /* the environment's reference */
 };
 
 /* spawn */
@@ -257,10 +256,10 @@ struct ExitNews : Notification {
     int term_signal = -1;
 };
 
-/* What the thread that starts a command needs, and what it tells. */
+/* The input of the thread that starts a command, and its results. */
 struct Command {
     std::string file;
-    std::vector<std::string> args; /* without the name itself */
+    std::vector<std::string> args; /* without argv[0] */
     std::vector<std::string> env;
     std::string cwd;
     bool has_cwd = false;
@@ -317,7 +316,7 @@ RunCommand(std::shared_ptr<Command> command, std::shared_ptr<Mailbox> mailbox)
         return;
     }
     ExitNews *notification = command->notification.get();
-    /* On failure both stay -1: it is gone, nobody knows how. */
+    /* On failure both stay -1: the command has ended in an unknown way. */
     enum epb_status status = epb_proc_wait(command->pid, &notification->exit_status,
                                            &notification->term_signal);
     (void)status;
@@ -365,7 +364,7 @@ ReadCommand(const Napi::CallbackInfo &info, Command *command)
            OptionText(options, "cwd", &command->cwd, &command->has_cwd);
 }
 
-/* A thread of its own. What it would have told is forgotten when there can be none. */
+/* Starts a detached thread. If none can start, closes the mailbox and rethrows. */
 template <typename... Arguments>
 static void
 StartThread(const std::shared_ptr<Mailbox> &mailbox, Arguments... arguments)
@@ -410,7 +409,7 @@ Spawn(const Napi::CallbackInfo &info)
 
 /* The rest */
 
-/* kill(pid, group, signalNumber): whether it was still there. */
+/* kill(pid, group, signalNumber) -> whether the process still existed. */
 static Napi::Value
 Kill(const Napi::CallbackInfo &info)
 {
@@ -433,7 +432,7 @@ struct DeathNews : Notification {
     uint32_t pid = 0;
 };
 
-/* What the thread that watches needs, and what it tells. */
+/* The input of the thread that watches processes, and its result. */
 struct Watch {
     std::vector<uint32_t> pids;
     std::unique_ptr<DeathNews> notification;
@@ -481,7 +480,8 @@ ToPids(Napi::Env env, const Napi::Value &value, std::vector<uint32_t> *pids)
     return true;
 }
 
-/* Whether the system can watch them at all: asked with an alarm that rings already. */
+/* Whether the system can watch processes at all: tests it with an alarm already
+ * posted. */
 static bool
 CanWatch(const std::vector<uint32_t> &pids)
 {
@@ -495,7 +495,8 @@ CanWatch(const std::vector<uint32_t> &pids)
     return WatchOnce(pids, ringing, &died) != EPB_PROC_UNSUPPORTED;
 }
 
-/* watchAncestors(pids, onDeath) -> false when the system can't. Keeps nothing alive. */
+/* watchAncestors(pids, onDeath) -> false when the system can't. Does not keep the process
+ * alive. */
 static Napi::Value
 WatchAncestors(const Napi::CallbackInfo &info)
 {
@@ -522,8 +523,8 @@ WatchAncestors(const Napi::CallbackInfo &info)
     return Napi::Boolean::New(env, true);
 }
 
-/* describeProcess(pid) -> { parent, commandLine }, or null. In native code, since reading
- * two files a process in JavaScript costs `start` a tenth of its time. */
+/* describeProcess(pid) -> { parent, commandLine }, or null. Native, since reading two
+ * files per process in JavaScript costs `start` a tenth of its time. */
 static Napi::Value
 DescribeProcess(const Napi::CallbackInfo &info)
 {
@@ -556,8 +557,8 @@ HardenProcess(const Napi::CallbackInfo &info)
                "The system refuses to forbid core dumps and tracing");
 }
 
-/* makeSecret() -> 256 random bits as 64 hexadecimal digits. Here, since loading Node's
- * crypto costs `start` more than all the rest. */
+/* makeSecret() -> 256 random bits as 64 hexadecimal digits. Native, since loading Node's
+ * crypto costs `start` more than everything else. */
 static Napi::Value
 MakeSecret(const Napi::CallbackInfo &info)
 {
@@ -580,8 +581,8 @@ MakeSecret(const Napi::CallbackInfo &info)
     return secret;
 }
 
-/* discard(fd): what is written to stdout (1) or stderr (2) from now on goes nowhere. The
- * number is never free meanwhile, so that no other thread can get it. */
+/* discard(fd): redirects stdout (1) or stderr (2) to nowhere. The descriptor stays in use
+ * throughout, so that no other thread can get its number. */
 static Napi::Value
 Discard(const Napi::CallbackInfo &info)
 {

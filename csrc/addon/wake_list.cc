@@ -72,7 +72,7 @@ WakeList::Of(Napi::Env env)
 
     if (wake_list == nullptr) {
         wake_list = new WakeList;
-        /* Deleted with the environment, after OnTeardown. */
+        /* Node deletes it with the environment, after OnTeardown. */
         env.SetInstanceData(wake_list);
     }
     if (wake_list->notifier_ == nullptr) {
@@ -123,8 +123,9 @@ WakeList::FirstRung(unsigned *what)
     return nullptr;
 }
 
-/* From the first again after each, since a call may end any of them. What was called is
- * kept alive by the engine until this ring is over: garbage is collected in another. */
+/* Starts from the first Waker after each call, since a call may end any of them. V8 keeps
+ * a called object alive until this notification is over, so garbage is collected in
+ * another one. */
 void
 WakeList::OnNotify(Napi::Env env, Notification *)
 {
@@ -156,14 +157,14 @@ WakeList::OnNotify(Napi::Env env, Notification *)
 void
 WakeList::OnTeardown()
 {
-    /* First, so that no connection waits for what it held to be the session's. */
+    /* First, so that no connection waits for the session to register its leases. */
     epb_holds_end_thread();
     while (!epb_list_empty(&wakers_)) {
         Waker *waker = EPB_LIST_ITEM(wakers_.next, Waker::Node, list)->waker;
         waker->OnTeardown();
         waker->Leave();
     }
-    /* No Waker rings it any more. */
+    /* No Waker posts any more. */
     notifier_ = nullptr;
     collect_.Reset();
 }
