@@ -1,19 +1,19 @@
-# Builds build/Release/epb_native.node: our C core and its C++ face, with mbedTLS, libsodium, cJSON
-# and libuv linked in from deps/ (scripts/fetch-deps). Nothing of them is visible outside: see
-# csrc/addon/exports.map for why that matters.
+# Builds build/Release/epb_native.node: the C core and its C++ binding, with mbedTLS, libsodium,
+# cJSON and libuv linked in from deps/ (scripts/fetch-deps). No symbol of theirs is exported:
+# csrc/addon/exports.map says why.
 {
   "variables": {
     "epb_version%": "<!(node -p \"require('./package.json').version\")",
     "mbedtls_version": "<!(node -p \"require('./scripts/deps.json').mbedtls.version\")",
     "libsodium_version": "<!(node -p \"require('./scripts/deps.json').libsodium.version\")",
     "cjson_version": "<!(node -p \"require('./scripts/deps.json').cjson.version\")",
-    # With its folder: mbedTLS has a file of this name beside the header that includes it.
+    # With its folder: mbedTLS has a file of the same name next to the header that includes it.
     "mbedtls_config": "MBEDTLS_CONFIG_FILE=\"wire/mbedtls_config.h\"",
   },
 
   "target_defaults": {
-    # Node brings its own uv.h, of another version and layout than the libuv linked here. Its
-    # folder leaves the search path and comes back behind ours.
+    # Node's uv.h has another version and layout than the libuv linked here. Its folder is removed
+    # from the search path and added again after ours.
     "include_dirs!": [
       "<(node_root_dir)/include/node",
       "<(node_root_dir)/deps/uv/include",
@@ -39,7 +39,7 @@
       "MACOSX_DEPLOYMENT_TARGET": "11.0",
     },
     "conditions": [
-      # On the C command line only: g++ defines it itself.
+      # For C only: g++ defines it.
       ["OS == 'linux'", {"cflags_c": ["-D_GNU_SOURCE"]}],
       ["OS == 'win'", {
         "defines": [
@@ -88,8 +88,8 @@
       "cflags": ["-fno-strict-aliasing", "-w"],
       "conditions": [
         ["OS != 'win'", {"defines": ["_FILE_OFFSET_BITS=64", "_LARGEFILE_SOURCE"]}],
-        # libuv has no switch for its second kernel queue (io_uring) but this macro: without it a
-        # loop opens faster, needs less memory, and behaves as it does in containers that forbid it.
+        # This macro is libuv's only switch for its second kernel queue (io_uring). Without io_uring
+        # a loop opens faster, uses less memory, and behaves as in containers that forbid io_uring.
         ["OS == 'linux'", {"defines": ["_POSIX_C_SOURCE=200112", "__ANDROID_API__=30"]}],
         ["OS == 'mac'", {
           "defines": ["_DARWIN_UNLIMITED_SELECT=1", "_DARWIN_USE_64_BIT_INODE=1"],
@@ -115,7 +115,7 @@
       "export_dependent_settings": ["epb_libuv"],
       "include_dirs": ["csrc"],
       "cflags": [
-        # System folders, so that our warnings do not judge other people's headers.
+        # System folders, so that our warnings do not apply to third-party headers.
         "-isystem<(module_root_dir)/deps",
         "-isystem<(module_root_dir)/deps/mbedtls/include",
         "-isystem<(module_root_dir)/deps/libsodium/src/libsodium/include",
@@ -165,7 +165,7 @@
         "-Wall", "-Wextra", "-Wshadow", "-Werror",
       ],
       "cflags_cc!": ["-std=gnu++14", "-std=gnu++17", "-std=gnu++20", "-fno-exceptions"],
-      # Those of the standard library, to be caught: csrc/addon/safe.h.
+      # Exceptions of the standard library are caught: csrc/addon/safe.h.
       "cflags_cc": ["-std=c++17", "-fvisibility-inlines-hidden", "-fexceptions"],
       "xcode_settings": {
         "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
