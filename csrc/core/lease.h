@@ -1,9 +1,9 @@
 /*
- * Leases: who holds what, and who is next.
+ * Leases: holders, grants and queues.
  *
  * A resource is what can be held under a name. There are three spaces of names: keys
- * (shared with the store), locks, and computations (getOrSet). A resource has a kind,
- * which says what a grant of it is:
+ * (shared with the store), locks, and computations (getOrSet). The kind of a resource
+ * determines what a grant of it is:
  *
  *   pool       one of its elements, or several; never two grants of one element
  *   semaphore  one of n permits, numbered from 0; the lowest that is free, or several
@@ -12,52 +12,54 @@
  *   lock       exclusive, or shared with others
  *   compute    the right to compute the key's value, exclusively
  *
- * Pools and semaphores are defined and stay; resources of the other kinds exist while
- * something is granted or waited for. A grant belongs to a holder: a worker id in the
+ * Pools and semaphores are defined and stay. Resources of the other kinds exist while
+ * they have grants or waiting requests. A grant belongs to a holder: a worker id in the
  * name of a session, or a worker id alone. A session may have several peers (wait.h).
- * Each that is given a grant, the first time or again, has taken it.
+ * Each peer that is given a grant, for the first time or again, has taken it.
  *
- * A grant ends by release, by its TTL, or when the last peer that took it leaves; then
- * the queue of its resource goes on, in the same call. Time is a parameter: a grant whose
- * deadline has come (now.mono_ms >= due) is over in every call, whether or not a sweep
- * has been: the call ends what is due first, in the order of deadlines and tokens. So is
- * a request whose wait is over; it gets nothing more, even when what it waits for comes
- * free at that very time.
+ * A grant ends when it is released, when its TTL is over, or when the last peer that took
+ * it leaves. The same call then continues the queue of its resource. Time is a parameter:
+ * a grant whose deadline has come (now.mono_ms >= due) is over in every call, even before
+ * a sweep. The call first ends the grants that are due, in the order of deadlines and
+ * tokens. A request whose wait is over gets nothing more, even if what it waits for
+ * becomes free in that very ms.
  *
- * A request that waits has all the memory that its grant will need, so that a grant never
- * fails when its turn comes. A grant that was made for a waiting request and that nobody
- * has taken by the time that the peer leaves, ends.
+ * A waiting request has already allocated all memory for its grant, so granting never
+ * fails when its turn comes. If no peer has taken that grant by the time the request's
+ * peer leaves, the grant ends.
  *
- * A loss is a grant that ended by its TTL, or by force and not in its own session's name.
- * Its holder learns it twice: by an event to each peer that took it, and in the answer
- * to the worker's next renewal, by whichever peer of the session. The last
- * EPB_LOSSES_MAX losses of all holders are kept.
+ * A loss is a grant that ended by its TTL, or by force from outside its session. Its
+ * holder is notified twice: by an event to each peer that took it, and in the reply to
+ * the worker's next renewal, from any peer of the session. The last EPB_LOSSES_MAX losses
+ * of all holders are kept.
  *
  * Invariants:
- * - one holder per element; a semaphore has at most n grants; a value, an exclusive lock
- *   and a computation have one; shared grants and an exclusive one never stand together;
+ * - an element has one holder; a semaphore has at most n grants; a value, an exclusive
+ *   lock and a computation have one; a resource never has shared and exclusive grants
+ *   together;
  * - FIFO: a request is granted only when no other waits before it on the same resource,
- *   however much or little they want; no request that could be granted waits when a call
+ *   no matter how much they want; no request that could be granted waits when a call
  *   returns (no lost wake-up);
  * - a request for several things gets all of them in one grant, or waits; none waits for
- *   more than one thing and more than there is;
+ *   more than one thing and for more than the resource has;
  * - tokens only grow, over all resources, and from one broker to the next as long as the
- *   wall clock does: the first is wall_ms << 10, and stays below 2^53 until 2248;
+ *   wall clock grows: the first is wall_ms << 10, which stays below 2^53 until 2248;
  * - a grant that has ended never comes back: its token is not live again;
- * - a peer that has left holds nothing and waits for nothing; a session whose peers
- *   have all left holds nothing and gets no event;
- * - no request waits for itself by way of what flows hold;
+ * - a peer that has left holds nothing and waits for nothing; a session whose peers have
+ *   all left holds nothing and gets no event;
+ * - no request waits for itself through the grants that flows hold;
  * - a call that fails has changed nothing;
- * - with single_lease, the grants that a holder has in the space of keys are of one key.
+ * - with single_lease, all grants of a holder in the space of keys are of one key.
  *
- * A request that waits may name grants that its flow holds. One that would wait for
- * itself, by way of others who wait, is refused: see lease_deadlock.c.
+ * A waiting request may name grants that its flow holds. A request that would wait for
+ * itself, through other waiting requests, is refused: see lease_deadlock.c.
  *
- * Every operation is O(log n) in grants, waiting requests and elements, for each grant it
- * ends or makes, and for each thing of that; a request that names grants and waits, O(n)
- * in the waits that it depends on.
+ * Every operation is O(log n) in grants, waiting requests and elements, for each grant
+ * that it ends or makes and for each thing in that grant. A request that names grants and
+ * waits is O(n) in the waits that it depends on.
  *
- * Not thread-safe. Knows nothing of the store: the caller says whether a key has a value.
+ * Not thread-safe. The leases don't know the store: the caller passes in whether a key
+ * has a value.
  */
 #ifndef EPB_CORE_LEASE_H
 #define EPB_CORE_LEASE_H
@@ -82,48 +84,48 @@ enum epb_lease_kind {
 };
 
 #define EPB_PERMITS_MAX 1000000
-/* Things that one grant may have: what a turn can hand out. */
+/* Most things in one grant: as many as one turn can hand out. */
 #define EPB_COUNT_MAX 10000
 #define EPB_LOSSES_MAX EPB_LIMIT(10000U, 3U)
 
 struct epb_leases;
 
-/* What a key may give, where nothing is defined or stored under it, or something is. */
+/* Which kinds a request accepts, whether or not the key is defined or has a value. */
 enum epb_lease_rule {
-    EPB_RULE_ANY,     /* whatever it is: without a definition, a number */
-    EPB_RULE_DEFINED, /* a pool, a semaphore or a value; else EPB_NOT_FOUND */
-    EPB_RULE_NUMBER   /* a number; where it is something else, EPB_KIND_MISMATCH */
+    EPB_RULE_ANY,     /* any; a number if the key has no definition or value */
+    EPB_RULE_DEFINED, /* a pool, a semaphore or a value; otherwise EPB_NOT_FOUND */
+    EPB_RULE_NUMBER   /* a number; if the key is something else, EPB_KIND_MISMATCH */
 };
 
-/* How many grants a request may say that its flow holds. */
+/* Most grants that a request may name as held by its flow. */
 #define EPB_FLOW_MAX 64U
-/* How many grants of a cycle are shown. */
+/* Most grants that are shown of a cycle. */
 #define EPB_CYCLE_SHOWN 8U
-/* How many holders are shown of what is in the way; how far they, and places in a queue,
- * are counted. */
+/* Most holders that are shown of an obstacle; and the highest count of holders, and the
+ * highest place in a queue. */
 #define EPB_OBSTACLE_SHOWN 8U
 #define EPB_OBSTACLE_MAX 100U
 
-/* A wish to hold something. */
+/* A request for a grant. */
 struct epb_lease_ask {
     enum epb_lease_space space;
-    enum epb_lease_rule rule;          /* of keys */
+    enum epb_lease_rule rule;          /* of keys only */
     const struct epb_request *request; /* key, worker, ttl_ms (0: the default), wait_ms
-                                          (when its flag is set), count (when its flag
-                                          is set: how many, 1 to EPB_COUNT_MAX),
-                                          id, and FRESH, SHARED, DETACHED; value: the
-                                          tokens of what its flow holds, u64 each */
+                                          (with its flag), count (with its flag: how many,
+                                          1 to EPB_COUNT_MAX), id, and FRESH, SHARED,
+                                          DETACHED; value: tokens of the grants that its
+                                          flow holds, u64 each */
     bool has_value; /* keys: the store has a value, so the kind is value unless the key is
-                       defined otherwise */
+                       defined */
 };
 
-/* What is known of a grant; borrowed, valid until the next call. */
+/* A grant as callers see it; borrowed, valid until the next call. */
 struct epb_grant_view {
     uint64_t token;
     uint64_t ttl_ms; /* remaining, 1 or more */
     enum epb_lease_kind kind;
-    uint64_t count;  /* of things; the first of them is below */
-    bool several;    /* it was asked for by a count */
+    uint64_t count;  /* of things; the first one is below */
+    bool several;    /* it was requested with a count */
     uint64_t number; /* numbers, semaphore */
     struct epb_bytes key;
     struct epb_bytes worker;
@@ -131,81 +133,83 @@ struct epb_grant_view {
     uint32_t value_flags;   /* pool: EPB_F_BINARY or 0 */
 };
 
-/* What a walk shows of a grant, or of a request that waits. */
+/* A grant or a waiting request, as a walk shows it. */
 struct epb_lease_line {
-    bool held; /* else waiting */
+    bool held; /* otherwise waiting */
     bool shared;
     enum epb_lease_kind kind;
     uint64_t session;
     uint64_t token;   /* 0: waiting */
-    uint64_t order;   /* among grants, or among requests that wait: older ones first */
-    uint64_t count;   /* things that are held, or waited for */
-    uint64_t left_ms; /* to expiry, or to the end of the wait */
+    uint64_t order;   /* among grants, or among waiting requests: older ones first */
+    uint64_t count;   /* things held, or waited for */
+    uint64_t left_ms; /* until it expires, or until the wait ends */
     uint64_t age_ms;
-    uint64_t pid; /* of its session's process; 0: not known */
+    uint64_t pid; /* of its session's process; 0: unknown */
     struct epb_bytes key;
     struct epb_bytes worker;
 };
 
 struct epb_lease_stats {
-    uint64_t grants;    /* live now, computations included */
-    uint64_t resources; /* that exist now */
-    uint64_t elements;  /* of pools, discarded ones not counted */
+    uint64_t grants;    /* live now, including computations */
+    uint64_t resources; /* existing now */
+    uint64_t elements;  /* of pools, without discarded ones */
     uint64_t table_bytes;
     uint64_t granted_total;
-    uint64_t expired_total; /* by their TTL */
-    uint64_t lost_total;    /* by the end of their session, or by force */
+    uint64_t expired_total; /* by TTL */
+    uint64_t lost_total;    /* because their session ended, or by force */
 };
 
-/* All borrow, for the life of the leases. NULL when memory is out. */
+/* Borrows its arguments while the leases exist. Returns NULL when out of memory. */
 struct epb_leases *
 epb_leases_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_waits *waits,
                bool single_lease, const struct epb_time *now);
-/* All peers have been freed. NULL is allowed. */
+/* All peers must have been freed. NULL is allowed. */
 void
 epb_leases_free(struct epb_leases *leases);
 
-/* Asks for a grant. Without FRESH, a holder that has such a grant of this resource gets
- * that one again, renewed. *grant is set when it was granted at once; NULL: the request
- * waits (only when its WAIT flag is set with more than 0). EPB_LEASE_HELD,
- * EPB_NOT_FOUND, EPB_KIND_MISMATCH, EPB_WORKER_ALREADY_HAS_LEASE, EPB_MAX_WAITERS,
- * EPB_MAX_MEMORY, EPB_CONFLICT (the resource is smaller than the count: see
- * epb_lease_describe; or see epb_wait_new), EPB_DEADLOCK (it would wait for its own flow:
- * epb_lease_cycle_pack), EPB_INVALID_VALUE, EPB_TOO_LARGE (the tokens), EPB_INTERNAL. A
- * request that waits ends with EPB_CONFLICT, and the size in its `count`, when the
- * resource becomes too small for it. */
+/* Requests a grant. Without FRESH, a holder that has such a grant of this resource gets
+ * it again, renewed. *grant is set if the request was granted at once. NULL: the request
+ * waits (only if it has a WAIT greater than 0).
+ *
+ * EPB_LEASE_HELD, EPB_NOT_FOUND, EPB_KIND_MISMATCH, EPB_WORKER_ALREADY_HAS_LEASE,
+ * EPB_MAX_WAITERS, EPB_MAX_MEMORY, EPB_CONFLICT (the resource is smaller than the count,
+ * see epb_lease_describe; or as in epb_wait_new), EPB_DEADLOCK (it would wait for its own
+ * flow: epb_lease_cycle_pack), EPB_INVALID_VALUE, EPB_TOO_LARGE (the tokens),
+ * EPB_INTERNAL. A waiting request ends with EPB_CONFLICT, and the size in its `count`,
+ * when the resource becomes too small for it. */
 EPB_MUST_USE enum epb_status
 epb_lease_ask(struct epb_leases *leases, struct epb_peer *peer,
               const struct epb_lease_ask *ask, const struct epb_time *now,
               struct epb_grant **grant);
-/* What a grant is; false when it is over by now. */
+/* Fills in the view; false: the grant is over. */
 bool
 epb_grant_get_view(const struct epb_grant *grant, const struct epb_time *now,
                    struct epb_grant_view *view);
-/* Fills in another of its things (0 to count - 1) in a view of the same grant. */
+/* Puts another of its things (0 to count - 1) into a view of the same grant. */
 void
 epb_grant_get_view_at(const struct epb_grant *grant, uint64_t index,
                       struct epb_grant_view *view);
 
-/* The live grant of a token; NULL: there is none (any more). */
+/* The live grant of a token; NULL: there is none. */
 struct epb_grant *
 epb_lease_find(const struct epb_leases *leases, uint64_t token,
                const struct epb_time *now);
-/* One grant, by token. `ttl_ms` 0: its own. EPB_LEASE_LOST; of another session's grant:
- * EPB_LEASE_HELD. */
+/* Renews one grant, by token. `ttl_ms` 0: its own TTL. EPB_LEASE_LOST; EPB_LEASE_HELD:
+ * the grant is another session's. */
 EPB_MUST_USE enum epb_status
 epb_lease_renew_token(struct epb_leases *leases, const struct epb_peer *peer,
                       uint64_t token, uint64_t ttl_ms, const struct epb_time *now);
-/* The peer has taken this grant of its session, too; its TTL runs on. Statuses as
- * above, and those of memory. */
+/* The peer takes this grant of its session, too. The grant is not renewed. Errors as
+ * above, EPB_MAX_MEMORY, EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_lease_take(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
                const struct epb_time *now);
-/* All grants of the holder, or those of one key (key may be empty) of the spaces of keys
- * and locks; `ttl_ms` 0: each its own. What the holder lost in these spaces by TTL or
- * force since it was last told is visited, oldest first, and forgotten; when `lost`
- * returns false, this loss and those after it are kept for the next time. Returns how
- * many were renewed. */
+/* Renews all grants of the holder in the spaces of keys and locks, or those of one key
+ * (`key` may be empty). `ttl_ms` 0: each for its own TTL. Returns the number renewed.
+ *
+ * Calls `lost` with each loss of the holder in these spaces that was not reported by an
+ * earlier renewal, oldest first, and forgets it. If `lost` returns false, this loss and
+ * those after it are kept for the next renewal. */
 uint64_t
 epb_lease_renew_worker(struct epb_leases *leases, struct epb_peer *peer,
                        struct epb_bytes worker, bool detached, struct epb_bytes key,
@@ -213,65 +217,65 @@ epb_lease_renew_worker(struct epb_leases *leases, struct epb_peer *peer,
                        bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
                        void *context);
 
-/* Ends one grant. Of another session's grant: EPB_LEASE_HELD, unless by force. *released
- * is false when the token is not live. With `discard`, here and below, elements of a pool
- * leave their pool; nothing else is discarded. `elements`, packed as in msg.h, are those
- * of the grant that leave; empty: all. EPB_INVALID_VALUE (malformed), EPB_NOT_FOUND (one
- * of them is none of the grant's), EPB_INTERNAL; nothing has changed then. */
+/* Ends one grant. *released is false if the token is not live. EPB_LEASE_HELD: the grant
+ * is another session's, and `force` is not set. With `discard`, here and below, the
+ * elements of a pool leave the pool; other things can't be discarded. `elements`, packed
+ * as in msg.h, are the elements of the grant to discard; empty: all. EPB_INVALID_VALUE
+ * (malformed), EPB_NOT_FOUND (an element is not in the grant), EPB_INTERNAL; an error
+ * changes nothing. */
 EPB_MUST_USE enum epb_status
 epb_lease_release_token(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
                         bool force, bool discard, struct epb_bytes elements,
                         const struct epb_time *now, bool *released);
-/* Ends all grants of the holder (keys and locks, not computations), or those of one key;
- * by force, those of every holder with this worker id, or of everybody who holds the key
- * when `worker` is empty. EPB_LEASE_HELD when the holder has nothing to release but the
- * same worker id holds such a thing as another holder does: in the name of another
- * session, or of none. These two look at every holder with this worker id. */
+/* Ends all grants of the holder (keys and locks, not computations), or those of one key.
+ * By force: those of every holder with this worker id, or, if `worker` is empty, every
+ * grant of the key. EPB_LEASE_HELD: the holder has nothing to release, but another holder
+ * with the same worker id (in another session, or in none) does. By force and to find
+ * EPB_LEASE_HELD, the call visits every holder with this worker id. */
 EPB_MUST_USE enum epb_status
 epb_lease_release_worker(struct epb_leases *leases, struct epb_peer *peer,
                          struct epb_bytes worker, bool detached, struct epb_bytes key,
                          bool force, bool discard, const struct epb_time *now,
                          uint64_t *released);
-/* The computation of this token failed: everybody who waits for it now gets
- * EPB_COMPUTE_FAILED and the reason. EPB_LEASE_LOST when it is not live (or no
- * computation); EPB_LEASE_HELD when it is another session's, unless by force;
- * EPB_MAX_MEMORY, EPB_INTERNAL; nothing has changed then. */
+/* The computation of this token failed: every request that waits for it gets
+ * EPB_COMPUTE_FAILED and the reason. EPB_LEASE_LOST: the token is not live, or not of a
+ * computation. EPB_LEASE_HELD: the computation is another session's, and `force` is not
+ * set. EPB_MAX_MEMORY, EPB_INTERNAL. An error changes nothing. */
 EPB_MUST_USE enum epb_status
 epb_lease_fail(struct epb_leases *leases, const struct epb_peer *peer, uint64_t token,
                bool force, struct epb_bytes reason, const struct epb_time *now);
-/* The key has a value now: everybody who waits for its computation is finished with
- * EPB_OK and no grant. The live computation stays as it is. O(1) when nothing is
- * computed. */
+/* The key has a value now: every request that waits for its computation is finished with
+ * EPB_OK and no grant. The live computation stays. O(1) when nothing is computed. */
 void
 epb_lease_computed(struct epb_leases *leases, struct epb_bytes key);
-/* A wait for a computation that was popped without a grant, and whose key has no value
- * again: asks again, at its old place in the queue. True: it is granted at once
- * (wait->grant) and still the caller's; false: it waits again, or, when its deadline has
- * come, is finished again with EPB_WAIT_TIMEOUT. */
+/* For a wait for a computation that was popped without a grant, and whose key has no
+ * value again: requests a grant again, at the wait's old place in the queue. True: it is
+ * granted at once (wait->grant), and the caller still owns the wait. False: it waits
+ * again, or, if its deadline has come, it is finished again with EPB_WAIT_TIMEOUT. */
 bool
 epb_lease_ask_again(struct epb_leases *leases, struct epb_wait *wait,
                     const struct epb_time *now);
-/* Ends a grant on behalf of its holder (a computation that is written, a grant that
- * nobody could take). Wakes the next. */
+/* Ends a grant on behalf of its holder (a finished computation, or a grant that could not
+ * be delivered). Continues the queue. */
 void
 epb_lease_end(struct epb_leases *leases, struct epb_grant *grant,
               const struct epb_time *now);
 
-/* What becomes of a definition where there is one already. */
+/* What a definition does if there is one already. */
 enum epb_defining {
     EPB_DEFINE_ONCE,     /* the same is no change, another is EPB_CONFLICT */
-    EPB_DEFINE_MORE,     /* pools: elements are added */
-    EPB_DEFINE_ANEW,     /* it is replaced; what is held leaves when its grant ends */
-    EPB_DEFINE_IF_ABSENT /* it stays as it is */
+    EPB_DEFINE_MORE,     /* pools: adds elements */
+    EPB_DEFINE_ANEW,     /* replaces it; what is held leaves when its grant ends */
+    EPB_DEFINE_IF_ABSENT /* leaves it as it is */
 };
 
-/* A set of elements, in no order: how many, and the sum of their keyed hashes. */
+/* A set of elements without order: their number, and the sum of their keyed hashes. */
 struct epb_elements_mark {
     uint64_t count;
     uint64_t sum;
 };
 
-/* A place in a packed list of elements. */
+/* A position in a packed list of elements. */
 struct epb_unpack {
     const uint8_t *at;
     size_t left_bytes;
@@ -279,99 +283,103 @@ struct epb_unpack {
     struct epb_bytes value;
 };
 
-/* Defines a pool, or changes it, in parts. */
+/* Defines or changes a pool, in parts. */
 struct epb_lease_filling {
-    struct epb_bytes key;      /* borrowed until it is done, or dropped */
-    struct epb_bytes elements; /* the same; packed as in msg.h */
+    struct epb_bytes key;      /* borrowed until done or dropped */
+    struct epb_bytes elements; /* borrowed likewise; packed as in msg.h */
     enum epb_defining how;
     uint64_t element_max_bytes; /* 0: no limit */
-    bool room_made;             /* after `wants_room` */
-    /* What came of it. */
-    bool wants_room; /* the quota is used up: something else may go before the next part
-                      */
-    bool changed;    /* the pool is defined, or has been replaced */
-    uint64_t size;   /* elements it has now */
-    uint64_t too_large_bytes; /* the element's, of EPB_TOO_LARGE */
-    /* The leases'. */
+    bool room_made;             /* set by the caller after `wants_room` */
+    /* Results. */
+    bool wants_room; /* the quota is used up: the caller may evict before the next part */
+    bool changed;    /* the pool was defined or replaced */
+    uint64_t size;   /* number of elements now */
+    uint64_t too_large_bytes; /* of EPB_TOO_LARGE: the element's size */
+    /* The leases' fields. */
     int step;
     enum epb_status status;
     bool committed;
     struct epb_unpack unpack;
     struct epb_elements_mark mark;  /* of the list */
-    struct epb_elements_mark grown; /* of those that the pool doesn't have */
-    struct epb_resource *pool;      /* once elements are staged */
+    struct epb_elements_mark grown; /* of the elements that the pool doesn't have yet */
+    struct epb_resource *pool;      /* as soon as elements are staged */
     uint64_t number;
     struct epb_list added;
     uint64_t added_count;
     struct epb_list kept;
-    struct epb_list *free_at;  /* the element that pruning looks at next */
-    struct epb_list *grant_at; /* the same, of grants */
+    struct epb_list *free_at;  /* the element that pruning visits next */
+    struct epb_list *grant_at; /* the grant that pruning visits next */
 };
-/* The rest is zero. */
+/* The caller has set the first fields; the rest is zero. */
 void
 epb_lease_fill_begin(struct epb_lease_filling *filling);
-/* Goes on until it is done or the budget is spent. A list is the same when it has the
- * elements of the list that the pool was defined by, or those that it has now, in any
- * order. EPB_KIND_MISMATCH, EPB_INVALID_VALUE (malformed, no element, or equal elements;
- * an element has at least one byte unless it is of bytes, else it is UTF-8),
- * EPB_TOO_LARGE, EPB_CONFLICT (another list; or, of those to be added, one is in the
- * pool), EPB_MAX_MEMORY, EPB_INTERNAL. Nothing changes then. While it is at work, the
- * pool can't be deleted; what is discarded has left, whether the list has it or not; and
- * what a replacement takes away leaves after the new elements have come. One at a time;
- * what another one that was dropped has left is ended first. */
+/* Continues until it is done or the budget is spent. A list counts as the same if it has
+ * the elements of the list that defined the pool, or those that the pool has now, in any
+ * order.
+ *
+ * EPB_KIND_MISMATCH, EPB_INVALID_VALUE (malformed, no element, or equal elements; an
+ * element of text is UTF-8 and not empty), EPB_TOO_LARGE, EPB_CONFLICT (another list; or
+ * an element to be added is in the pool), EPB_MAX_MEMORY, EPB_INTERNAL. An error changes
+ * nothing.
+ *
+ * Before it is done, the pool can't be deleted; a discarded element leaves, whether or
+ * not the list has it; and the elements that a replacement removes leave after the new
+ * ones have come. There is one filling at a time: it first finishes what a dropped one
+ * has left. */
 EPB_MUST_USE enum epb_status
 epb_lease_fill(struct epb_leases *leases, struct epb_lease_filling *filling,
                bool has_value, const struct epb_time *now, struct epb_budget *budget,
                bool *done);
-/* It is given up, unless it is done: what it has staged goes, or, once the elements have
- * come in, it goes on. True: nothing is left to do here; then epb_leases_settle_pools is
- * due. */
+/* Gives the filling up, unless it is done: frees the staged elements, or, once they are
+ * committed, goes on with the rest, within the budget. True: nothing is left to do here;
+ * the caller then calls epb_leases_settle_pools. */
 bool
 epb_lease_fill_drop(struct epb_leases *leases, struct epb_lease_filling *filling,
                     struct epb_budget *budget);
-/* The queues of pools whose filling was dropped go on. */
+/* Continues the queues of pools whose filling was dropped. */
 void
 epb_leases_settle_pools(struct epb_leases *leases, const struct epb_time *now);
-/* Frees the elements of pools that were deleted, as far as the budget goes; true: all. */
+/* Frees elements of deleted pools, within the budget. True: all of them. */
 bool
 epb_leases_tidy(struct epb_leases *leases, struct epb_budget *budget);
-/* A semaphore: n from 1 to EPB_PERMITS_MAX, else EPB_INVALID_REQUEST. As with a pool,
- * otherwise, but at once. One that is replaced by a smaller one grants nothing until
- * fewer are held. */
+/* Defines a semaphore: n from 1 to EPB_PERMITS_MAX, otherwise EPB_INVALID_REQUEST. The
+ * rest is as with a pool, but in one call. If a smaller semaphore replaces a larger one,
+ * it grants nothing until fewer permits are held. */
 EPB_MUST_USE enum epb_status
 epb_lease_limit(struct epb_leases *leases, struct epb_bytes key, int64_t n,
                 enum epb_defining how, bool has_value, const struct epb_time *now,
                 bool *changed);
-/* What is known of a key. */
+/* A key as described to callers. */
 struct epb_lease_description {
     bool exists;
     enum epb_lease_kind kind;
-    uint64_t size;    /* elements, permits; 1 of a value; UINT64_MAX of numbers */
+    uint64_t size;    /* elements or permits; 1 of a value; UINT64_MAX of numbers */
     uint64_t free;    /* of these */
     uint64_t waiting; /* requests */
 };
 void
 epb_lease_describe(struct epb_leases *leases, struct epb_bytes key, bool has_value,
                    const struct epb_time *now, struct epb_lease_description *description);
-/* The element leaves its pool; held, when its grant ends, unless it is added again
- * before. EPB_NOT_FOUND (no such pool or element, or discarded already), EPB_INTERNAL. */
+/* Removes the element from its pool. If it is held, it leaves when its grant ends, unless
+ * it is added again before. EPB_NOT_FOUND (no such pool or element, or already
+ * discarded), EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
 epb_lease_discard(struct epb_leases *leases, struct epb_bytes key, struct epb_bytes value,
                   uint32_t value_flags, const struct epb_time *now);
-/* Deletes the definition of a pool or semaphore. EPB_NOT_FOUND: there is none;
- * EPB_LEASE_HELD: something of it is held or waited for, or it is being filled. The rest
- * of many elements is for epb_leases_tidy. */
+/* Deletes the definition of a pool or semaphore. EPB_NOT_FOUND: there is none.
+ * EPB_LEASE_HELD: it has grants or waiting requests, or is being filled. If it has many
+ * elements, epb_leases_tidy frees the rest. */
 EPB_MUST_USE enum epb_status
 epb_lease_undefine(struct epb_leases *leases, struct epb_bytes key,
                    const struct epb_time *now);
-/* Deletes the definitions whose key has the prefix, but for those of which something is
- * held or waited for, in parts: after epb_lease_clear_begin, until it returns true. What
- * is defined meanwhile stays. */
+/* Deletes the definitions whose key has the prefix, in parts: call epb_lease_clear_begin,
+ * then epb_lease_clear until it returns true. Definitions with grants or waiting requests
+ * stay, and so do those that are made meanwhile. */
 struct epb_lease_clearing {
     uint64_t cleared;
-    uint64_t held; /* those that stay */
-    /* The leases'. */
-    uint64_t at; /* the number of the definition looked at last */
+    uint64_t held; /* definitions that stay because they are in use */
+    /* The leases' fields. */
+    uint64_t at; /* the number of the definition visited last */
     uint64_t last;
 };
 void
@@ -382,93 +390,96 @@ epb_lease_clear(struct epb_leases *leases, struct epb_bytes prefix,
                 const struct epb_time *now, struct epb_budget *budget,
                 struct epb_lease_clearing *clearing);
 /* Whether a value may be stored under the key: false for pools, semaphores, and numbers
- * that are held or waited for. O(1) when there are no leases at all. */
+ * with grants or waiting requests. O(1) when there are no leases at all. */
 bool
 epb_lease_allows_value(struct epb_leases *leases, struct epb_bytes key,
                        const struct epb_time *now);
 /* Whether the key is a pool or a semaphore. */
 bool
 epb_lease_is_defined(const struct epb_leases *leases, struct epb_bytes key);
-/* Whether the key's stored value is leased: it is not to be evicted then. */
+/* Whether the key's stored value is leased; it must not be evicted then. */
 bool
 epb_lease_holds_value(const struct epb_leases *leases, struct epb_bytes key);
 
-/* The peer leaves its session: the grants that it alone took end (the queues go on), and
- * when it is the last, what the session's holders have lost is forgotten. Its waits have
- * been withdrawn by then. As far as the budget goes; true: all of it. */
+/* The peer leaves its session. Ends the grants that only this peer took, and continues
+ * their queues. If the peer is the last of its session, forgets the losses of the
+ * session's holders. The peer's waits must have been withdrawn. Works within the budget.
+ * True: done. */
 bool
 epb_lease_leave(struct epb_leases *leases, struct epb_peer *peer,
                 const struct epb_time *now, struct epb_budget *budget);
-/* Takes the oldest loss that the peer has not been told by an event (only sessions' are;
- * of computations, too): false when there is none. `key` is valid until the next call. */
+/* Takes the oldest loss that the peer has not been notified of by an event (only losses
+ * of sessions, including computations). False: there is none. `key` is valid until the
+ * next call. */
 bool
 epb_lease_next_loss(struct epb_leases *leases, struct epb_peer *peer, uint64_t *token,
                     struct epb_bytes *key);
 
 /*
- * A walk over what was held and waited for when it began, in all three spaces, however
- * long it takes and whatever ends meanwhile: each grant and each waiting request once, as
- * it was but for renewals, in no order. One that is about to end is visited before, so
- * visit may be called in the middle of any call; it must not call the leases.
+ * A walk over the grants and waiting requests that existed when it began, in all three
+ * spaces, in no order, in any number of calls, while others end. `visit` gets each one
+ * once, as it was then except for renewals. One that is about to end is visited before
+ * that, so any call may call `visit`. `visit` must not call the leases.
  */
 struct epb_leases_walk {
     struct epb_bytes prefix; /* of keys; borrowed */
     void (*visit)(void *context, const struct epb_lease_line *line);
     void *context;
-    /* The leases'. */
+    /* The leases' fields. */
     struct epb_list of_leases;
     struct epb_time began;
-    uint64_t last_token; /* given before it began */
+    uint64_t last_token; /* given before the walk began */
     uint64_t last_serial;
-    bool in_queues; /* first; then it is among the grants */
-    uint64_t at; /* the serial number, or the token, of the last one visited in order */
+    bool in_queues; /* at first; after the queues come the grants */
+    uint64_t at;    /* serial number or token of the last one visited in order */
 };
-/* `prefix`, `visit` and `context` are set. */
+/* The caller has set `prefix`, `visit` and `context`. */
 void
 epb_leases_walk_begin(struct epb_leases *leases, struct epb_leases_walk *walk,
                       const struct epb_time *now);
-/* Goes on; true: all have been visited. */
+/* Continues the walk. True: everything has been visited. */
 bool
 epb_leases_walk_on(const struct epb_leases *leases, struct epb_leases_walk *walk,
                    struct epb_budget *budget);
-/* It shows nothing from now on. Twice does no harm. */
+/* Ends the walk: it visits nothing from now on. Calling it twice is harmless. */
 void
 epb_leases_walk_end(struct epb_leases_walk *walk);
-/* Visits the definitions: pools, semaphores, and `key` itself, first, when its numbers
- * are held. Stops when visit returns false. */
+/* Visits `key` itself, if it has grants of numbers, and then the definitions: pools and
+ * semaphores. Stops when `visit` returns false. */
 void
 epb_leases_each_named(const struct epb_leases *leases, struct epb_bytes key,
                       bool (*visit)(void *context, struct epb_bytes key,
                                     enum epb_lease_kind kind),
                       void *context);
-/* A line as an entry of a leases reply. */
+/* Packs a line as an entry of a leases reply. */
 size_t
 epb_lease_line_bytes(const struct epb_lease_line *line);
 void
 epb_lease_line_pack(const struct epb_lease_line *line, uint8_t *out);
-/* What was in the way of a request, packed as msg.h says, into `out` unless that is NULL;
- * the bytes it takes. A cycle: of the last request that was refused for one. */
+/* Packs the obstacle of a request as described in msg.h, into `out` unless it is NULL.
+ * Returns the bytes it takes. Here: the cycle of the last request that was refused for
+ * one. */
 size_t
 epb_lease_cycle_pack(const struct epb_leases *leases, const struct epb_time *now,
                      uint8_t *out);
-/* Of a key: 0 when nothing is. */
+/* The obstacle at a key; 0: there is none. */
 size_t
 epb_lease_obstacle_pack(const struct epb_leases *leases, enum epb_lease_space space,
                         struct epb_bytes key, const struct epb_time *now, uint8_t *out);
-/* Of a wait of epb_lease_ask, until it is freed. */
+/* The obstacle of a wait of epb_lease_ask, until the wait is freed. */
 size_t
 epb_lease_wait_obstacle_pack(const struct epb_wait *wait, const struct epb_time *now,
                              uint8_t *out);
-/* Ends at most `limit` grants that are due; returns as epb_waits_sweep does. */
+/* Ends at most `limit` grants that are due. Returns as epb_waits_sweep does. */
 uint64_t
 epb_leases_sweep(struct epb_leases *leases, const struct epb_time *now, unsigned limit);
 void
 epb_leases_stats(const struct epb_leases *leases, struct epb_lease_stats *stats);
 
-/* The key that a wait of epb_lease_ask is for; valid until the wait is freed. */
+/* The key of a wait of epb_lease_ask; valid until the wait is freed. */
 struct epb_bytes
 epb_lease_wait_key(const struct epb_wait *wait);
-/* The reason of a finished wait; freed with it. */
+/* The reason of a finished wait; valid until the wait is freed. */
 struct epb_bytes
 epb_reason_text(const struct epb_reason *reason);
 
