@@ -1,12 +1,12 @@
 /*
- * Keys whose value expired or was evicted, for those who ask too late: which of the two,
- * when, and what TTL it had. The latest EPB_GONE_MAX are kept, the names alone, in the
- * arena; what leaves is wiped. A key that was deleted or cleared is not remembered, not
- * even an earlier loss of it.
+ * Keys whose value expired or was evicted: which of the two, when, and the TTL it had,
+ * for requests that come too late. The latest EPB_GONE_MAX names are kept, in the arena,
+ * and wiped when they leave. A key that was deleted or cleared is forgotten, including an
+ * earlier loss of its value.
  *
- * A key is remembered once, by its latest loss. One that got a value again stays: a
- * request that finds a value does not ask. A key that there is no memory for is not
- * remembered.
+ * Each key is remembered once, with its latest loss. A key that gets a value again stays,
+ * because a request that finds the value doesn't look here. When out of memory, a key is
+ * not remembered.
  */
 #ifndef EPB_CORE_GONE_H
 #define EPB_CORE_GONE_H
@@ -26,10 +26,10 @@ struct epb_gone;
 struct epb_gone_view {
     enum epb_event_kind kind; /* EPB_EVENT_EXPIRE or EPB_EVENT_EVICT */
     uint64_t ago_ms;
-    uint64_t ttl_ms; /* that it was written with; EPB_NUMBER_MAX: as long as the broker */
+    uint64_t ttl_ms; /* that it was written with; EPB_NUMBER_MAX: the broker's lifetime */
 };
 
-/* Borrows the arena. NULL when memory is out. */
+/* Borrows the arena. Returns NULL when out of memory. */
 struct epb_gone *
 epb_gone_new(struct epb_arena *arena);
 /* NULL is allowed. */
@@ -40,13 +40,13 @@ epb_gone_put(struct epb_gone *gone, struct epb_bytes key, enum epb_event_kind ki
              uint64_t at_boot_ms, uint64_t ttl_ms);
 void
 epb_gone_forget(struct epb_gone *gone, struct epb_bytes key);
-/* Forgets the keys with this prefix; how many it looked at. */
+/* Forgets the keys with this prefix. Returns the number of keys it visited. */
 size_t
 epb_gone_clear(struct epb_gone *gone, struct epb_bytes prefix);
 bool
 epb_gone_find(const struct epb_gone *gone, struct epb_bytes key, uint64_t now_boot_ms,
               struct epb_gone_view *view);
-/* Bytes of the table; the names are in the arena. */
+/* Bytes of the table. The names are in the arena. */
 size_t
 epb_gone_bytes(const struct epb_gone *gone);
 

@@ -1,9 +1,9 @@
 /*
- * How items are kept: private to store*.c.
+ * The items: private to store*.c.
  *
- * An item's block is, from its start: the extra part, when the options need it; the
- * header; the key; the value. Everything else points at the header. Its numbers are
- * packed (24 bytes, whatever the key and the value are), since most items are small.
+ * An item's block contains, in this order: the extra part, if the options need it; the
+ * header; the key; the value. All pointers point to the header. The header is packed (24
+ * bytes for every key and value), since most items are small.
  */
 #ifndef EPB_CORE_STORE_INTERNAL_H
 #define EPB_CORE_STORE_INTERNAL_H
@@ -20,9 +20,10 @@
 #define EPB_ITEM_VALUE_MASK ((1U << EPB_ITEM_VALUE_BITS) - 1)
 #define EPB_ITEM_VALUE_MAX_BYTES ((size_t)EPB_ITEM_VALUE_MASK)
 
-/* The heap's number of an item: its deadline in ms, and below EPB_ITEM_TTL_BITS the TTL
- * that it was written with, for those who come too late: a decimal mantissa and above it
- * the exponent. That is exact for what people write, and for all TTLs up to 131 s. */
+/* The heap's number of an item: its deadline in ms, and below it, in EPB_ITEM_TTL_BITS,
+ * the TTL it was written with, which gone.h reports later. The TTL is coded as a decimal
+ * mantissa with the exponent above. This is exact for TTLs that people write, and for all
+ * TTLs up to 131 s. */
 #define EPB_ITEM_TTL_BITS 21U
 #define EPB_ITEM_MANTISSA_BITS 17U
 #define EPB_ITEM_MANTISSA_MASK ((UINT64_C(1) << EPB_ITEM_MANTISSA_BITS) - 1)
@@ -38,7 +39,7 @@ struct epb_item {
 _Static_assert(sizeof(struct epb_item) == 24, "the header of an item is packed");
 _Static_assert(EPB_KEY_MAX_BYTES <= EPB_ITEM_KEY_MASK, "a key's size fits its bits");
 
-/* In front of the header, when eviction or refreshing by reads is on. */
+/* Before the header, when eviction or refreshing by reads is on. */
 struct epb_item_extra {
     struct epb_item *earlier; /* used before this one */
     struct epb_item *later;
@@ -57,16 +58,16 @@ struct epb_store {
     size_t extra_bytes;
     struct epb_item *least_recent;
     struct epb_item *most_recent;
-    uint64_t version; /* the last one given */
+    uint64_t version; /* the latest one given */
     struct epb_list walks;
     struct epb_gone *gone;
     struct epb_store_stats stats;
 };
 
-/* What a write adds to the store, or others to the quota. */
+/* What a write adds to the store, or another module to the quota. */
 struct epb_growth {
     size_t items;
-    size_t new_bytes; /* of its block */
+    size_t new_bytes; /* of the new block */
     size_t old_bytes; /* of the block it replaces */
 };
 
@@ -75,7 +76,7 @@ struct epb_growth {
 static inline struct epb_item *
 epb_item_of(struct epb_heap_node *node)
 {
-    return (struct epb_item *)node; /* its first member */
+    return (struct epb_item *)node; /* node is its first member */
 }
 
 static inline size_t
@@ -119,7 +120,7 @@ epb_item_value_flags(const struct epb_item *item)
     return ((bits & 1U) != 0 ? EPB_F_BINARY : 0) | ((bits & 2U) != 0 ? EPB_F_GZIP : 0);
 }
 
-/* What the item asks of the arena. */
+/* The size of the item's block, as requested from the arena. */
 static inline size_t
 epb_store_asked_bytes(const struct epb_store *store, size_t key_size_bytes,
                       size_t value_size_bytes)
@@ -141,7 +142,7 @@ epb_item_extra(const struct epb_item *item)
     return (struct epb_item_extra *)((uintptr_t)item - sizeof(struct epb_item_extra));
 }
 
-/* What the heap has for an item that is written now. */
+/* The heap's number of an item that is written now. */
 static inline uint64_t
 epb_item_deadline(const struct epb_time *now, uint64_t ttl_ms)
 {
@@ -166,7 +167,7 @@ epb_item_due_ms(const struct epb_item *item)
     return item->node.due_ms >> EPB_ITEM_TTL_BITS;
 }
 
-/* The TTL that it was written with; EPB_NUMBER_MAX: as long as the broker. */
+/* The TTL that it was written with; EPB_NUMBER_MAX: the broker's lifetime. */
 static inline uint64_t
 epb_item_ttl_ms(const struct epb_item *item)
 {
@@ -201,7 +202,7 @@ epb_item_get_view(const struct epb_item *item, const struct epb_time *now,
                        : epb_item_due_ms(item) - now->boot_ms;
 }
 
-/* Tells the hook of a change. */
+/* Calls the hook for a change. */
 static inline void
 epb_store_notify(const struct epb_store *store, enum epb_event_kind kind,
                  const struct epb_item *item)
@@ -212,7 +213,7 @@ epb_store_notify(const struct epb_store *store, enum epb_event_kind kind,
     }
 }
 
-/* The bytes of an item's block are charged, or given back. */
+/* Charges the new block and uncharges the old one. */
 static inline void
 epb_store_charge(struct epb_store *store, size_t new_bytes, size_t old_bytes)
 {
@@ -220,9 +221,9 @@ epb_store_charge(struct epb_store *store, size_t new_bytes, size_t old_bytes)
     store->quota->used_bytes += new_bytes - old_bytes;
 }
 
-/* store_walk.c: walks. */
+/* store_walk.c: walks */
 
-/* The item is about to be removed, or written over: the walks see it before. */
+/* The item is about to be removed or overwritten: the walks visit it first. */
 void
 epb_walks_see(const struct epb_store *store, const struct epb_item *item);
 
@@ -234,36 +235,36 @@ epb_item_goes(const struct epb_store *store, const struct epb_item *item)
     }
 }
 
-/* store_room.c: what goes, and whether there is room. */
+/* store_quota.c: removal and limits */
 
-/* The item becomes the most recently used one; it comes into the list of use, or leaves
- * it. Nothing is done without eviction. */
+/* Makes the item the most recently used; links it into the list of use; unlinks it. They
+ * do nothing without eviction. */
 void
 epb_item_use(struct epb_store *store, struct epb_item *item);
 void
 epb_item_use_link(struct epb_store *store, struct epb_item *item);
 void
 epb_item_use_unlink(struct epb_store *store, struct epb_item *item);
-/* Gives back the block of an item that nothing refers to. */
+/* Frees the block of an item without references. */
 void
 epb_item_release(struct epb_store *store, struct epb_item *item);
-/* Out of everything. */
+/* Removes the item from all structures and frees it. */
 void
 epb_item_remove(struct epb_store *store, struct epb_item *item);
-/* Removes the item whose deadline came first, if it has come. */
+/* Removes the item with the earliest deadline, if that has come. */
 bool
 epb_store_remove_due(struct epb_store *store, const struct epb_time *now);
-/* The live item with this key, or NULL; one whose deadline has come is removed. */
+/* The live item with this key; NULL: none. An item whose deadline has come is removed. */
 struct epb_item *
 epb_store_find_live(struct epb_store *store, struct epb_bytes key,
                     const struct epb_time *now);
-/* Whether the write fits, once what is due and, with eviction, others are gone. Removes
- * what is due, but evicts nothing yet. `keep` is about to be replaced, or NULL.
- * EPB_MAX_ITEMS, EPB_MAX_MEMORY. */
+/* Whether the write fits when items that are due and, with eviction, others are gone.
+ * Removes items that are due, but evicts nothing yet. `keep` is about to be replaced;
+ * NULL: nothing. EPB_MAX_ITEMS, EPB_MAX_MEMORY. */
 EPB_MUST_USE enum epb_status
 epb_store_quota_allow(struct epb_store *store, const struct epb_growth *growth,
                       const struct epb_item *keep, const struct epb_time *now);
-/* Evicts others until the write fits, as epb_store_quota_allow has found that it will. */
+/* Evicts other items until the write fits. epb_store_quota_allow must have succeeded. */
 void
 epb_store_quota_evict(struct epb_store *store, const struct epb_growth *growth,
                       const struct epb_item *keep, const struct epb_time *now);
