@@ -1,8 +1,8 @@
 /*
- * How much work a call may do: time is a parameter of the engine, so what would take long
- * is measured in units of work. A unit takes some 50 to 100 ns: a comparison is one, to
- * look at something that is in no cache a few. A slice is well below a millisecond;
- * others are served before the next one.
+ * How much work a call may do. The engine has no clock, so long work is measured in
+ * units. A unit takes about 50 to 100 ns: a comparison is one unit, an access that misses
+ * all caches a few. A slice takes well below a millisecond; other requests are served
+ * before the next one.
  */
 #ifndef EPB_CORE_BUDGET_H
 #define EPB_CORE_BUDGET_H
@@ -13,11 +13,11 @@
 #include "../base/limits.h"
 
 #define EPB_SLICE_UNITS EPB_LIMIT(8192U, 16U)
-/* To visit an item, or to begin or end something with a place in several tables. */
+/* To visit an item, or to create or end something that is in several tables. */
 #define EPB_UNITS_VISIT 4U
 
 struct epb_budget {
-    size_t units; /* that are left */
+    size_t units; /* left */
 };
 
 static inline struct epb_budget

@@ -1,4 +1,4 @@
-/* Look-up in the command table, and the checks that follow from a row. */
+/* Finds rows of the command table, and checks requests against them. */
 #ifndef EPB_CORE_COMMAND_H
 #define EPB_CORE_COMMAND_H
 
@@ -21,24 +21,24 @@ struct epb_command {
     epb_command_fn run;
 };
 
-/* NULL when there is no such action. Static storage. */
+/* NULL: there is no such action. Static storage. */
 const struct epb_command *
 epb_command_find(unsigned action);
 const struct epb_command *
 epb_command_by_name(struct epb_bytes name);
-/* The row number `index` (0 to count - 1), for those who list the table. */
+/* Row number `index` (0 to count - 1), to list the table. */
 unsigned
 epb_command_count(void);
 const struct epb_command *
 epb_command_at(unsigned index);
 
-/* Whether its requests may be deferred because of the work that they are (job.h). */
+/* Whether its requests may be deferred because they take long (job.h). */
 bool
 epb_command_is_long(const struct epb_command *command);
 
-/* EPB_INVALID_REQUEST, EPB_INVALID_KEY, EPB_INVALID_VALUE (there is none),
- * EPB_INVALID_TTL, EPB_WORKER_REQUIRED, EPB_KEY_AND_WORKER_REQUIRED. An empty key, worker
- * id or value counts as none, but for an empty value of bytes. */
+/* EPB_INVALID_REQUEST, EPB_INVALID_KEY, EPB_INVALID_VALUE (no value), EPB_INVALID_TTL,
+ * EPB_WORKER_REQUIRED, EPB_KEY_AND_WORKER_REQUIRED. An empty key, worker id or value
+ * counts as missing, except an empty value of bytes. */
 EPB_MUST_USE enum epb_status
 epb_command_check(const struct epb_command *command, const struct epb_request *request);
 

@@ -1,5 +1,5 @@
 /* Limits and choices of a broker. Sizes in bytes, times in milliseconds; 0 means no limit
- * where said. JavaScript checks and fills them from the table in lib/options.js. */
+ * where documented. JavaScript checks and fills them from the table in lib/options.js. */
 #ifndef EPB_CORE_OPTIONS_H
 #define EPB_CORE_OPTIONS_H
 
@@ -8,10 +8,10 @@
 
 struct epb_options {
     uint64_t max_request_bytes; /* a frame's payload, or a line */
-    uint64_t max_value_bytes;   /* also unpacked; 0: no limit but the request's */
+    uint64_t max_value_bytes;   /* also when unpacked; 0: only the request's limit */
     uint64_t max_items;         /* 0: no limit */
     uint64_t max_memory_bytes;  /* 0: no limit */
-    uint64_t max_connections;   /* 0: no limit but the system's */
+    uint64_t max_connections;   /* 0: only the system's limit */
     uint64_t max_waiters;       /* 0: no limit */
     uint64_t default_ttl_ms;    /* for writes without a TTL, when require_ttl is off */
     uint64_t sweeper_interval_ms;
@@ -19,7 +19,7 @@ struct epb_options {
     bool evict_lru;
     bool refresh_ttl_on_get;
     bool require_mlock;
-    bool single_lease; /* a worker holds one lease at a time, of one key */
+    bool single_lease; /* a worker can hold leases of one key only */
 };
 
 /* The documented defaults. */

@@ -1,7 +1,8 @@
 /*
  * The memory that everything stored shares: items, pools, grants, waiting requests and
- * what else a client can make the broker keep. `maxMemory` bounds it; tables that grow
- * with their number (maps, heaps) are counted by their owners in the statistics.
+ * other data that a client can make the broker keep. `maxMemory` bounds it. Tables that
+ * grow with the number of these (maps, heaps) are not in the quota; their owners report
+ * them in the statistics.
  */
 #ifndef EPB_CORE_QUOTA_H
 #define EPB_CORE_QUOTA_H
@@ -17,7 +18,7 @@ struct epb_quota {
     uint64_t used_bytes;
 };
 
-/* Whether so much more may be taken. */
+/* Whether this much more may be allocated. */
 static inline bool
 epb_quota_has(const struct epb_quota *quota, size_t more_bytes)
 {
@@ -26,7 +27,8 @@ epb_quota_has(const struct epb_quota *quota, size_t more_bytes)
             more_bytes <= quota->limit_bytes - quota->used_bytes);
 }
 
-/* A block of the arena, and its charge. EPB_MAX_MEMORY, EPB_INTERNAL (memory is out). */
+/* Allocates a block of the arena and charges it. EPB_MAX_MEMORY, EPB_INTERNAL (out of
+ * memory). */
 EPB_MUST_USE static inline enum epb_status
 epb_quota_alloc(struct epb_quota *quota, struct epb_arena *arena, size_t size_bytes,
                 void **out)
@@ -46,7 +48,7 @@ epb_quota_alloc(struct epb_quota *quota, struct epb_arena *arena, size_t size_by
     return EPB_OK;
 }
 
-/* Gives both back. `size_bytes` is the size asked for. */
+/* Frees the block and its charge. `size_bytes` is the size that was requested. */
 static inline void
 epb_quota_release(struct epb_quota *quota, struct epb_arena *arena, void *block,
                   size_t size_bytes)

@@ -14,7 +14,7 @@
 #define EPB_ACTION_SLOTS 64U
 #define EPB_STATUS_SLOTS 64U
 
-/* What the I/O side tells the engine, so that one place can report it. */
+/* What the I/O side counts; the engine reports it with the rest. */
 struct epb_traffic {
     uint64_t connections; /* open now */
     uint64_t connections_total;
@@ -24,24 +24,24 @@ struct epb_traffic {
     uint64_t bytes_out;
 };
 
-/* All that stats, health and metrics report. Times in ms, sizes in bytes. */
+/* Everything that stats, health and metrics report. Times in ms, sizes in bytes. */
 struct epb_stats {
     const struct epb_options *options;
     struct epb_store_stats store;
     struct epb_lease_stats leases;
     uint64_t waiting;     /* requests without a reply yet */
     uint64_t watchers;    /* live now */
-    uint64_t throttles;   /* keys with a limit that is in use */
-    uint64_t used_bytes;  /* what maxMemory counts, of all parts */
-    uint64_t table_bytes; /* what it doesn't: maps and heaps, of all parts */
-    /* Of the engine's own arena; lock_failed tells of the process-wide one, too. */
+    uint64_t throttles;   /* keys with a limit in use */
+    uint64_t used_bytes;  /* memory that maxMemory counts, of all parts */
+    uint64_t table_bytes; /* memory it doesn't count: maps and heaps, of all parts */
+    /* The engine's own arena; lock_failed covers the process-wide one, too. */
     struct epb_mem_stats memory;
     struct epb_traffic traffic;
     uint64_t uptime_ms;
     uint64_t wall_ms;
-    uint64_t requests;                    /* all of them */
+    uint64_t requests;                    /* all requests */
     uint64_t by_action[EPB_ACTION_SLOTS]; /* known actions */
-    uint64_t by_status[EPB_STATUS_SLOTS]; /* replies, EPB_OK included */
+    uint64_t by_status[EPB_STATUS_SLOTS]; /* replies, including EPB_OK */
     bool draining;
 };
 
