@@ -1,14 +1,13 @@
 /*
- * Names that a name which does not exist may have been meant for: the same but for case
- * (of ASCII), at an edit distance of 1 or 2 (insertions, deletions, replacements, and
- * neighbours that are swapped), or one that begins with the other. The nearest few are
- * kept.
+ * Suggestions for a name that does not exist: names that are equal except for (ASCII)
+ * case, names at an edit distance of 1 or 2 (insertions, deletions, replacements, swapped
+ * neighbours), and names of which one begins with the other. The nearest few are kept.
  *
- * Work is bounded twice: a search looks at some thousands of names, and all searches of a
- * budget together at a number a millisecond. A search that could not look at all of them
- * is not begun. So a client that asks for a name again and again until it is there pays
- * for a search now and then, and not more for each request the more is stored; and a
- * person who mistypes a name, after a time without errors, gets the hint.
+ * Work is bounded twice: a search visits some thousands of names at most, and all
+ * searches of a budget together visit a fixed number per millisecond. A search begins
+ * only when the budget covers all names, or is full. So a client that polls for a missing
+ * name pays for a search only now and then, and a request never costs more because more
+ * is stored. A user who mistypes a name after a time without errors still gets the hint.
  */
 #ifndef EPB_CORE_NEAR_H
 #define EPB_CORE_NEAR_H
@@ -18,16 +17,16 @@
 
 #include "../base/bytes.h"
 
-/* Names that are kept. */
+/* The most names that are kept. */
 #define EPB_NEAR_MAX 3U
 
-/* Names a millisecond: of requests that programs repeat (get); and of others. */
+/* Names per millisecond: for requests that programs repeat (get), and for others. */
 #define EPB_NEAR_OFTEN 16U
 #define EPB_NEAR_SELDOM 256U
 
-/* What searches may still cost. The rest zero is a good start. */
+/* The remaining budget of searches. Set `a_ms`; the other fields may start as zero. */
 struct epb_near_budget {
-    uint64_t a_ms; /* names that it grows by */
+    uint64_t a_ms; /* growth: names per ms */
     uint64_t left;
     uint64_t at_mono_ms;
 };
@@ -41,16 +40,16 @@ struct epb_near_name {
 struct epb_near {
     struct epb_near_budget *budget;
     struct epb_bytes wanted;
-    struct epb_near_name names[EPB_NEAR_MAX]; /* the nearest first; equals by name */
+    struct epb_near_name names[EPB_NEAR_MAX]; /* nearest first, then by name */
     unsigned count;
 };
 
-/* Begins a search among that many names; `wanted` and the budget are borrowed. False:
- * there is no budget for it. */
+/* Begins a search among this many names. Borrows `wanted` and the budget. False: the
+ * budget is spent. */
 bool
 epb_near_begin(struct epb_near *near, struct epb_near_budget *budget,
                struct epb_bytes wanted, uint64_t names, uint64_t now_mono_ms);
-/* Looks at a name, which must stay where it is. False: no more may be looked at. */
+/* Compares a name, which must stay where it is. False: the budget is spent; stop. */
 bool
 epb_near_compare(struct epb_near *near, struct epb_bytes name, uint8_t kind);
 
