@@ -1,34 +1,34 @@
 /**
- * Async contexts: what AsyncLocalStorage gives, and the domain. Two needs are served here.
+ * Async contexts: the stores of AsyncLocalStorage, and the domain.
  *
- * What Node makes for good, a thread-safe function, keeps the context in which it was made, and with
- * it all that can be reached from a test that is long over. `nowhere` makes it in no context.
+ * `nowhere` runs a function in no context. Node's thread-safe functions live as long as the thread. One that
+ * is created in a context keeps this context alive, with everything reachable from a test that is long over.
  *
- * A callback runs in the context of the code that gave it to us, though we are woken in another.
- * `here` remembers that one.
+ * `here` captures the current context. A callback runs in the context of the code that passed it to us,
+ * although the wake-up happens in another.
  *
- * Node has no public way to no context. An AsyncResource has its context as a property, named by a
- * symbol (one for each AsyncLocalStorage up to Node 22, one for all from 24 on); without those it
- * stands for no context. Should a version of Node have it elsewhere, the context stays: one a
- * thread, of the first call.
+ * Node has no public API for an empty context. An AsyncResource stores its context in properties named by
+ * symbols (one per AsyncLocalStorage up to Node 22, a single one from Node 24 on); without these properties,
+ * it stands for no context. If a future version of Node stores it elsewhere, one context per thread stays
+ * alive: the context of the first call.
  */
 'use strict';
 
 /** @typedef {import('node:async_hooks').AsyncResource} Place */
 
-/** Of those symbols. */
+/** Matches the descriptions of these symbols. */
 const CONTEXT = /store|context/i;
 
-/** @type {new (type: string) => Place} loaded when it is first needed */
+/** @type {new (type: string) => Place} loaded on first use */
 let PlaceClass;
 
 /**
- * The context of this moment. It is kept alive by what this returns.
+ * The current context. The returned object keeps it alive.
  * @returns {Place}
  */
 function here() {
   PlaceClass ??= class extends require('node:async_hooks').AsyncResource {
-    /** It does not keep the process alive, for those who list what does. */
+    /** For tools that list what keeps the process alive: this does not. */
     hasRef() {
       return false;
     }
@@ -37,7 +37,7 @@ function here() {
 }
 
 /**
- * PendingCalls a function in no async context.
+ * Calls a function in no async context.
  * @template T
  * @param {() => T} fn
  * @returns {T}

@@ -1,6 +1,6 @@
 /**
- * Loads the native binding, at the first call: a program that only imports the package pays nothing.
- * What it offers is described here, as types; the C++ is in csrc/addon.
+ * Loads the native binding at the first call, so a program that only imports the package pays nothing. The
+ * types below describe the binding; its source is in csrc/addon.
  */
 'use strict';
 
@@ -9,38 +9,39 @@ const path = require('node:path');
 
 const NAME = 'ephemeral-pipe-broker';
 
-/** The addon where it was built, and where it came with the package (scripts/prebuild). */
+/** The locally built addon, and the one that comes with the package (scripts/prebuild). */
 const BUILT = 'build/Release/epb_native.node';
 const PREBUILDS = `prebuilds/${process.platform}-${process.arch}`;
 const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.glibc' : ''}.node`;
 
 /**
  * @typedef {object} NativeChannel one connection to a broker; see csrc/client/client.h
- * @property {() => number} connect a status; `errno` says why when it is not 0
+ * @property {() => number} connect a status; if it is not 0, `errno` has the reason
  * @property {string | null} errno
  * @property {(out: Uint8Array | null, outSize: number, into: Uint8Array | null, spinUs: number) => number} exchange
- * @property {boolean} open whether the broker has proved itself, so that requests leave
+ * @property {boolean} open whether the broker has proved that it knows the secret, so requests can be sent
  * @property {number} needed size of a reply that did not fit `into`
  * @property {(timeoutMs: number) => boolean} wait
  * @property {() => void} arm
- * @property {(inMs: number, keeps: boolean) => void} alarm onWake comes then, instead of when it was to
- *   come before; 0: not any more. keeps: the process lives until then
- * @property {() => void} turn onWake comes in the next round of the event loop
+ * @property {(inMs: number, keeps: boolean) => void} alarm calls onWake after `inMs`, replacing the previous
+ *   alarm; 0 clears it. keeps: the alarm keeps the process alive
+ * @property {() => void} turn calls onWake in the next iteration of the event loop
  * @property {() => void} ref
  * @property {() => void} unref
  * @property {number} session the number of this thread's session at the broker; 0: unknown
- * @property {() => void} wakeSiblings wakes those others: a call waits for what they may have
- * @property {number} siblings how many others of this thread are connected as the same session
+ * @property {() => void} wakeSiblings wakes the sibling channels: a call waits for a key that they may hold
+ * @property {number} siblings how many other channels of this thread are connected to the same session
  * @property {number} unsent
- * @property {(frame: Uint8Array, intervalMs: number) => number} startRenewal sends a frame every so often, from a
- *   thread of its own; 0: not connected
+ * @property {(frame: Uint8Array, intervalMs: number) => number} startRenewal sends a frame every `intervalMs`
+ *   from a native thread; returns the renewal's id, or 0 when not connected
  * @property {(kept: number) => void} stopRenewal
- * @property {(kept: number) => number | null} msSinceRenewal ms since it was last sent (or since `startRenewal`); null:
- *   it is not kept any more
- * @property {(token: number, intervalMs: number, isRenewed: boolean) => boolean} hold a lease is the
- *   thread's, whatever becomes of the connection; false: not connected
- * @property {(token: number) => boolean} holds whether it is
- * @property {(token: number) => boolean} drop not by this connection any more; whether nothing else of this thread claims it
+ * @property {(kept: number) => number | null} msSinceRenewal ms since the frame was last sent (or since
+ *   `startRenewal`); null: the renewal has ended
+ * @property {(token: number, intervalMs: number, isRenewed: boolean) => boolean} hold claims a lease for the
+ *   thread, so that it outlives the connection; false: not connected
+ * @property {(token: number) => boolean} holds whether the thread holds the lease
+ * @property {(token: number) => boolean} drop withdraws this connection's claim; true: no other connection of
+ *   this thread claims the lease
  * @property {() => void} close
  *
  * @typedef {object} NativeBroker
@@ -59,19 +60,19 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {Record<string, number>} flags
  * @property {{ action: number, name: string, shape: string, needs: number, takes: number }[]} commands
  * @property {new (path: string, secret: Uint8Array | null, onWake: (what: number) => void) => NativeChannel} Channel
- * @property {(gc: () => void) => boolean} collect calls it from the event loop, with no JavaScript below it;
- *   false: another is to be called already
+ * @property {(gc: () => void) => boolean} collect calls `gc` from the event loop, with no JavaScript below it
+ *   on the stack; false: another call is pending already
  * @property {new (options: object, secret: Uint8Array | null, onEvent: (type: string, json: string) => void) => NativeBroker} Broker
- * @property {() => number} now milliseconds of a clock that only goes forward
+ * @property {() => number} now milliseconds of a monotonic clock
  * @property {(view: DataView, at: number, end: number) => boolean} isPlain see csrc/base/utf8.h
  * @property {() => void} hardenProcess
  * @property {(file: string, args: string[], env: string[], options: { newGroup: boolean, cwd?: string }, onExit: (exitCode: number | null, signal: number | null) => void) => number} spawn
  * @property {(pid: number, group: boolean, signal: number) => void} kill
  * @property {() => string} makeSecret
  * @property {(fd: number) => boolean} discard
- * @property {(pid: number) => { parent: number, commandLine: string } | null} describeProcess its
- *   arguments, each ended by a NUL, and who started it; null where it is not there, or the system tells
- *   nothing (other than Linux)
+ * @property {(pid: number) => { parent: number, commandLine: string } | null} describeProcess the arguments
+ *   of a process, each ended by a NUL, and its parent; null if there is no such process, or on systems other
+ *   than Linux
  * @property {(pids: number[], onDeath: (pid: number) => void) => boolean} watchAncestors
  */
 
@@ -85,9 +86,9 @@ function load() {
 }
 
 /**
- * Where the addon is in nearly every installation: what was built here, else what came for glibc. The
- * order is that of node-gyp-build, which is asked where this finds nothing, or was told otherwise by
- * the environment; loading it costs a worker more than loading the addon.
+ * The path of the addon in nearly every installation: the local build, else the prebuilt one for glibc, in
+ * the order of node-gyp-build. node-gyp-build itself is used only when there is neither, or when the
+ * environment selects another, because loading it takes longer than loading the addon.
  * @param {string} root
  * @returns {string | undefined}
  */
@@ -102,7 +103,7 @@ function usualPlace(root) {
 }
 
 /**
- * Where the file system tells nothing, as where a test has replaced `fs`: by trying.
+ * Tries to load the addon without asking the file system, which a test may have replaced.
  * @param {string} root
  * @returns {NativeBinding | null}
  */
@@ -111,14 +112,14 @@ function tried(root) {
     try {
       return require(place);
     } catch {
-      // Perhaps at the next one.
+      // Try the next path.
     }
   }
   return null;
 }
 
 /**
- * Whether a folder is that of the package: a bundle has our code in another.
+ * Whether a folder is the package's root. A bundler moves this code to another folder.
  * @param {string} root
  */
 function isPackage(root) {
@@ -168,7 +169,7 @@ let clock = () => {
   return clock();
 };
 
-/** Milliseconds of the addon's clock: it only goes forward, and nobody puts a fake in its place. */
+/** Milliseconds of the addon's monotonic clock, which fake timers do not replace. */
 const now = () => clock();
 
 module.exports = { load, now };

@@ -1,6 +1,6 @@
 /**
- * Broker: the native engine with checked options, as an object of the program it runs in. It never ends
- * the process, and takes no signal from it (csrc/server/exit_hook.h).
+ * Broker: runs the native engine, with checked options, inside the current process. It never ends the
+ * process and handles no signals (csrc/server/exit_hook.h).
  */
 'use strict';
 
@@ -11,17 +11,17 @@ const { BrokerError, inContext } = require('./error.js');
 const { environmentBefore, exportVariables, withdrawVariables } = require('./exported_env.js');
 const { checkNames, resolve, resolveSecret } = require('./options.js');
 
-/** A secret with fewer bytes than this can be guessed. */
+/** Shorter secrets can be guessed. */
 const SECRET_STRONG_BYTES = 16;
 const SECRET_AUTO_BYTES = 32;
-/** How long stop() lets requests in flight finish. */
+/** Default time that stop() gives requests in flight to finish. */
 const DRAIN_MS = 2000;
 const WARNING = { type: 'EphemeralPipeBrokerWarning' };
 
 /** Options that the engine does not know. */
 const OURS = ['eviction', 'hardenProcess', 'exportEnv', 'log'];
 
-/** What a child of an unauthenticated broker must not find: it would try it, and be refused. */
+/** Removed from a child's environment: with an unrelated secret, the broker would refuse the child. */
 const CLIENT_SECRET_NAMES = ['EPHEMERAL_SECRET', 'CLIENT_SECRET'];
 
 /** @typedef {'new' | 'running' | 'stopping' | 'stopped'} State */
@@ -65,18 +65,18 @@ class Broker {
   #state = 'new';
   /** @type {Promise<void> | null} */
   #stopping = null;
-  /** Where its `log` was given. */
+  /** The async context in which the `log` callback was passed. */
   #place = here();
-  /** Tells stop() that it is over. */
+  /** Resolves the promise of stop(). */
   #onStopped = () => {};
   /** The engine copies the bytes of the secret when it starts. */
   #wipeSecret;
-  /** @type {Record<string, string | undefined>} what start() has put into the environment */
+  /** @type {Record<string, string | undefined>} the variables that start() exported */
   #exported = {};
   /** @type {import('./client/client').PipeClient | null} */
   #ownClient = null;
 
-  /** What users have of it (index.js), which lives as long. @type {object | null} */
+  /** The user's object (index.js), kept alive as long as this one. @type {object | null} */
   shownAs = null;
 
   /** @param {object} [options] */
@@ -98,7 +98,7 @@ class Broker {
     return this.#state === 'running' ? this.#native.path : null;
   }
 
-  /** The secret, also one that was made; null without. */
+  /** The secret, including a generated one; null without a secret. */
   get secret() {
     return this.#secret;
   }
@@ -126,8 +126,7 @@ class Broker {
   }
 
   /**
-   * Lets requests in flight finish, then wipes memory and removes the pipe. Any number of calls, at
-   * any time, are one stop.
+   * Lets requests in flight finish, then wipes memory and removes the pipe. All calls share one stop.
    * @param {{ drainMs?: import('./index').Duration }} [options]
    * @returns {Promise<void>}
    */
@@ -140,7 +139,7 @@ class Broker {
   }
 
   /**
-   * At once, without letting anything finish: for use while the process ends.
+   * Stops at once, without waiting for requests in flight. For use while the process exits.
    */
   stopSync() {
     if (this.#state === 'new') this.#state = 'stopped';
@@ -156,7 +155,7 @@ class Broker {
   /** @param {number} drainMs */
   async #stop(drainMs) {
     this.#state = 'stopping';
-    // A caller that waits for its end is to see it.
+    // Keep the process alive until the caller's promise resolves.
     this.#native.ref();
     withdrawVariables(this.#exported);
     const client = this.#ownClient;
@@ -171,7 +170,7 @@ class Broker {
   }
 
   /**
-   * The variables by which a child process finds this broker.
+   * The environment variables with which a child process finds this broker.
    * @returns {Record<string, string>}
    */
   env() {
@@ -185,7 +184,7 @@ class Broker {
 
   /**
    * @param {string} pipe
-   * @returns {Record<string, string>} without the secret, if that is no text
+   * @returns {Record<string, string>} without the secret if a variable can't hold it
    */
   #variables(pipe) {
     const text = this.#secret === null ? null : textOf(this.#secret);
@@ -196,7 +195,7 @@ class Broker {
   }
 
   /**
-   * child_process.spawn with the variables of env() added.
+   * `child_process.spawn` with the variables of env() added.
    * @param {string} command
    * @param {readonly string[]} [args]
    * @param {import('node:child_process').SpawnOptions} [options]
@@ -226,13 +225,13 @@ class Broker {
     return this.#ownClient.stats();
   }
 
-  /** The running broker keeps the process alive: the default. */
+  /** Lets the running broker keep the process alive (the default). */
   ref() {
     this.#native.ref();
     return this;
   }
 
-  /** The process may end while the broker runs. */
+  /** Lets the process exit while the broker runs. */
   unref() {
     this.#native.unref();
     return this;
@@ -271,7 +270,7 @@ class Broker {
 }
 
 /**
- * What the engine's thread said, as a log record.
+ * An event of the engine's thread, as a log record.
  * @param {string} type
  * @param {string} json
  * @returns {Record<string, any>}
@@ -292,7 +291,7 @@ function warningText({ event, message, reason }) {
   return message ?? `The broker has reason to warn: ${event}${why}.`;
 }
 
-/** Said once a process, however many brokers have reason to. */
+/** Warnings already emitted: each appears once per process, for all brokers. */
 const warned = new Set();
 
 /** @param {Record<string, any>} record */
@@ -307,7 +306,7 @@ const isWindows = process.platform === 'win32';
 const INODES = 'It takes no space, but an inode or two.';
 const WRITABLE = 'That has to be a directory that this user may write to.';
 
-/** What may be wrong with the place of the socket. @type {Record<string, string>} */
+/** Hints for errors of the socket's directory. @type {Record<string, string>} */
 const PLACE_HINTS = {
   ENOSPC: INODES,
   EDQUOT: INODES,

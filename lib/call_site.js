@@ -1,15 +1,14 @@
 /**
- * Whose call an error ends: its stack names the function that made the call, and none of ours above.
+ * Stacks of errors: the stack of a rejected call begins with the function that made the call, without our
+ * own frames above it.
  *
- * A rejection is made long after its call, when nothing of the caller is on the stack. There are two
- * ways back:
+ * A rejection is created long after its call, when the caller is no longer on the stack. There are two ways
+ * to find it:
  *
- * - `callSite` looks at the stack while the call is made. That takes microseconds, so no more than one
- *   call in two milliseconds is looked at, and a burst of 200: all calls of an ordinary test, and next
- *   to none of a busy loop.
- * - For other calls the error is made in a reaction of a promise that the caller's own one waits
- *   for: there the engine finds the async functions that await it. This costs a call that
- *   succeeds nothing.
+ * - `callSite` captures the stack during the call. This takes microseconds, so it is limited to one call per
+ *   two milliseconds, with bursts of 200: all calls of an ordinary test, nearly none of a busy loop.
+ * - For other calls, the error is created in a reaction of a promise that the caller's promise waits for.
+ *   There V8 finds the async functions that await it. This costs nothing for a call that succeeds.
  */
 'use strict';
 
@@ -18,27 +17,27 @@ const path = require('node:path');
 const SITE_INTERVAL_MS = 2;
 const SITE_BURST_MS = 400;
 const SITE_FRAMES = 16;
-/** As many of ours there may be between an error and its caller, async ones included. */
+/** Most of our own frames, async ones included, between an error and its caller. */
 const OWN_FRAMES = 12;
 const FRAMES = 10;
 
-/** Of a bundle, where our code is in a file with others', no frame is taken for ours. */
+/** False in a bundle, where other code shares our file: then no frame counts as ours. */
 const isOwnFile = path.basename(__filename) === 'call_site.js';
 const OWN_FOLDER = __dirname + path.sep;
 const FRAME = /^\s+at /;
-/** Of Node or the engine. */
+/** Matches frames of Node and V8. */
 const INTERNAL = /^\s+at (?:async Promise\.|(?:.*\()?(?:node:internal\/|<anonymous>\)?$))/;
 
 const settled = (async () => {})();
 const nothing = () => {};
 
-/** Until when the calls that were looked at have used up their time. */
+/** The rate limit of callSite: the time until which captured calls have used their share. */
 let usedUntil = -Infinity;
 
 /**
- * Unless no stack is wanted, or it can't be changed (frozen intrinsics).
- * @param {number} frames of a stack from now on
- * @returns {number} before
+ * Sets Error.stackTraceLimit, unless stacks are off or the property is frozen (frozen intrinsics).
+ * @param {number} frames
+ * @returns {number} the previous limit
  */
 function setFrameLimit(frames) {
   const before = Error.stackTraceLimit;
@@ -54,7 +53,7 @@ function wantedFrames() {
 
 /**
  * @param {string} stack
- * @returns {string[]} its frames, less ours and Node's above the caller
+ * @returns {string[]} its frames from the caller on, without ours and Node's above it
  */
 function callerFrames(stack) {
   const frames = stack.split('\n').filter((line) => FRAME.test(line));
@@ -65,19 +64,19 @@ function callerFrames(stack) {
 
 /**
  * @param {Error} error
- * @param {string[]} frames none: its stack stays as it is
+ * @param {string[]} frames if empty, the stack stays as it is
  */
 function setFrames(error, frames) {
   if (frames.length === 0) return;
   error.stack = `${error.name}: ${error.message}\n${frames.join('\n')}`;
 }
 
-/** How many frames an error is to have, so that enough are left without ours. */
+/** How many frames to capture, so that enough are left without ours. */
 function withOurs() {
   return wantedFrames() + OWN_FRAMES;
 }
 
-/** @param {Error} error made with those: its stack begins with our caller */
+/** @param {Error} error captured with withOurs(); its stack then begins with our caller */
 function hideOurs(error) {
   if (typeof error.stack === 'string') setFrames(error, callerFrames(error.stack));
 }
@@ -85,7 +84,7 @@ function hideOurs(error) {
 /** @typedef {{ stack?: unknown }} Site */
 
 /**
- * The stack of this moment, if there is time for that.
+ * The current stack, or null if the rate limit is reached.
  * @param {number} now
  * @returns {Site | null}
  */
@@ -103,7 +102,7 @@ function callSite(now) {
 /**
  * @template E
  * @param {E} error
- * @param {Site} site where the call was made that it ends
+ * @param {Site} site of the call that the error rejects
  * @returns {E}
  */
 function atSite(error, site) {
@@ -113,8 +112,8 @@ function atSite(error, site) {
 }
 
 /**
- * A promise that rejects with what `make` makes, soon: a caller whose promise is resolved with it now waits
- * for it by then, and is found.
+ * A promise that rejects with the result of `make` two microtasks later. By then the caller's promise, once
+ * resolved with it, waits for it, so V8 finds the caller.
  * @param {() => unknown} make
  * @returns {Promise<never>}
  */

@@ -1,6 +1,6 @@
 /**
- * Durations: milliseconds, or text with a unit ('250ms', '60s', '1.5h'). A number in a text without one
- * is refused: it came from an environment variable or a form, where seconds are as likely.
+ * Durations: milliseconds, or text with a unit ('250ms', '60s', '1.5h'). A text without a unit is refused: it
+ * may come from an environment variable or a form, and could mean seconds.
  */
 'use strict';
 
@@ -12,15 +12,15 @@ const HOUR = 60 * MINUTE;
 const UNITS_MS = Object.freeze({ ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: 24 * HOUR });
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 
-/** As long as the broker, or as long as it takes: a TTL or WAIT of a frame. Largest safe integer. */
+/** "No limit" as the TTL or WAIT of a frame: the largest safe integer. */
 const FOREVER_MS = Number.MAX_SAFE_INTEGER;
 
-/** What takes a duration, in words. */
+/** The accepted forms of a duration, for messages. */
 const DURATION_HELP =
   "milliseconds, or text with a unit in lower case (ms, s, m, h, d) such as '250ms', '60s' or '5m'";
 
 /**
- * What a duration says in milliseconds; what is no text stays as it is. NaN: a text that is none.
+ * Converts the text of a duration to milliseconds; other types are returned unchanged. NaN: an invalid text.
  * @param {unknown} duration
  * @returns {unknown}
  */
@@ -29,12 +29,12 @@ function milliseconds(duration) {
   const match = DURATION.exec(duration);
   if (match === null) return NaN;
   const ms = Number(match[1]) * UNITS_MS[match[2]];
-  // Rounded to a microsecond: 1.1 * 3,600,000 is no whole number otherwise.
+  // Rounded to a microsecond, otherwise 1.1 * 3,600,000 would not be a whole number.
   return Number.isInteger(ms) ? ms : Math.round(ms * 1e3) / 1e3;
 }
 
 /**
- * The time of a reply; Infinity where it has no end.
+ * The time of a reply; FOREVER_MS becomes Infinity.
  * @param {number} ms
  */
 function endless(ms) {
@@ -42,7 +42,7 @@ function endless(ms) {
 }
 
 /**
- * A time for a person: `40 ms`, `1.5 s`, `60 s`, `5 min`, `2 h`.
+ * A readable time: `40 ms`, `1.5 s`, `60 s`, `5 min`, `2 h`.
  * @param {number} ms
  */
 function describeMs(ms) {
@@ -57,14 +57,14 @@ function describeMs(ms) {
   return `${Math.round((ms * 10) / unit) / 10} ${name}`;
 }
 
-/** A TTL below this, given as a number, was probably meant in seconds. */
+/** A numeric TTL below this was probably meant in seconds. */
 const SHORT_TTL_MS = 1000;
 let warned = false;
 
 /**
  * Warns once when a TTL was probably meant in seconds: `set(key, value, 60)`.
  * @param {string} operation
- * @param {unknown} ttl as it was given
+ * @param {unknown} ttl as passed by the caller
  */
 function warnOfShortTtl(operation, ttl) {
   if (warned || typeof ttl !== 'number' || !(ttl > 0 && ttl < SHORT_TTL_MS)) return;

@@ -1,8 +1,8 @@
 /**
- * The one error class. `code` is the wire string of csrc/base/status.def; the sentences come from
- * that table too (through the native binding), so that both sides say the same.
+ * The error class. `code` is the wire string of csrc/base/status.def. The sentences come from the same table
+ * (through the native binding), so the broker and the client use the same text.
  *
- * Invariant: a message names operations, keys, options and paths, never a value or a secret.
+ * Invariant: a message contains operations, keys, options and paths, never a value or a secret.
  */
 'use strict';
 
@@ -44,7 +44,7 @@ function prefix(operation, key) {
 }
 
 /**
- * A key for a person: quoted, and cut when long.
+ * A key for a message: quoted, and cut when long.
  * @param {string} key
  */
 function quoteKey(key) {
@@ -53,7 +53,7 @@ function quoteKey(key) {
 }
 
 /**
- * What a value is, for a message that must not show it.
+ * The type of a value, for a message that must not show the value.
  * @param {unknown} value
  */
 function describeType(value) {
@@ -74,7 +74,7 @@ function sentence(code) {
 }
 
 /**
- * The same error, saying which operation it ended.
+ * The same error, with the operation and key that failed.
  * @param {unknown} error
  * @param {string} operation
  * @param {string | undefined} key

@@ -1,19 +1,20 @@
 /**
- * The variables by which child processes, and clients of this one, find the brokers of this process.
- * The broker that was started last has its variables in process.env. When it ends, those of the one
- * before come back, or what was there before the first; a broker that ends earlier changes nothing.
- * A program that has set EPHEMERAL_PIPE to something else meanwhile keeps that.
+ * The environment variables with which child processes, and clients in this process, find its brokers.
+ *
+ * process.env contains the variables of the broker that started last. When it ends, the variables of the
+ * broker before it return, or those from before the first broker. When an older broker ends, nothing
+ * changes. If the program has set EPHEMERAL_PIPE to another path meanwhile, its value stays.
  */
 'use strict';
 
-/** CLIENT_SECRET is put aside: with another one a client would refuse to choose. */
+/** CLIENT_SECRET is removed: a client refuses to choose between two different secrets. */
 const NAMES = ['EPHEMERAL_PIPE', 'EPHEMERAL_SECRET', 'EPHEMERAL_BROKER_PID', 'CLIENT_SECRET'];
 
 /** @typedef {Record<string, string | undefined>} Variables */
 
-/** Of the brokers that run, the oldest first. @type {Variables[]} */
+/** The variables of the running brokers, oldest first. @type {Variables[]} */
 const exported = [];
-/** What was there before the first. @type {Variables} */
+/** The environment before the first broker. @type {Variables} */
 let before = {};
 
 /** @param {Variables} variables */
@@ -25,13 +26,13 @@ function apply(variables) {
   }
 }
 
-/** Whether what is in the environment is ours. */
+/** Whether the environment still contains our variables. */
 function isInPlace() {
   const last = exported.at(-1);
   return last !== undefined && process.env.EPHEMERAL_PIPE === last.EPHEMERAL_PIPE;
 }
 
-/** @param {Variables} variables of a broker that runs now */
+/** @param {Variables} variables of a broker that has started */
 function exportVariables(variables) {
   if (!isInPlace()) {
     exported.length = 0;
@@ -51,7 +52,7 @@ function withdrawVariables(variables) {
 }
 
 /**
- * The environment as it is without ours: a broker takes no secret from another of this process.
+ * The environment without our variables: a broker takes no secret from another broker of this process.
  * @returns {Variables}
  */
 function environmentBefore() {

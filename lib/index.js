@@ -1,12 +1,12 @@
-/** What `require('ephemeral-pipe-broker')` gives. */
+/** The exports of `require('ephemeral-pipe-broker')`. */
 'use strict';
 
 const { PipeClient, Client, BrokerError } = require('./client/client.js');
 
 /**
- * The class of ./broker, whose code is loaded with the first object: most processes are clients alone,
- * and start for one answer. A class, and no getter that loads it, for those who replace exports or
- * methods in their tests.
+ * The class of ./broker.js. Its code is loaded with the first object, because most processes are only clients
+ * and must start fast. It is a class rather than a lazy getter, so that tests can replace the export or its
+ * methods.
  */
 class Broker {
   #own;
@@ -93,7 +93,7 @@ class Broker {
 }
 
 /**
- * Whether a broker answers and has room: for readiness probes.
+ * Whether a broker replies and has capacity left, for readiness probes.
  * @param {string | null} [pipe]
  * @param {import('./index').Duration} [timeout]
  */

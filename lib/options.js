@@ -1,10 +1,9 @@
 /**
- * The one option table. Each row makes the option of `new Broker()` or `new PipeClient()`, its
- * environment variable, its flag, its line of --help and its row in the README.
+ * The table of options. Each row defines an option of `new Broker()` or `new PipeClient()`, its environment
+ * variable, its flag, its line of --help and its row in the README.
  *
- * An explicit option wins over the environment, the environment over the default. What is given
- * and wrong is refused, never replaced by a default: BrokerError `invalid_request`, naming the
- * option and what it takes.
+ * An explicit option overrides the environment, and the environment overrides the default. An invalid value
+ * is never replaced by a default: BrokerError `invalid_request` names the option and its valid values.
  */
 'use strict';
 
@@ -22,18 +21,18 @@ const { BrokerError, describeType } = require('./error.js');
 /**
  * @typedef {'bytes' | 'ms' | 'count' | 'boolean' | 'enum' | 'string' | 'function'} OptionType
  * @typedef {'broker' | 'client' | 'start' | 'secret'} OptionKind
- *   `start` and `secret` are the command line's own: of `start`, and of every command.
+ *   `start` and `secret` exist only on the command line: for `start`, and for every command.
  * @typedef {object} Option
  * @property {string} name
  * @property {OptionKind} kind
  * @property {OptionType} type
  * @property {any} default
  * @property {string} help
- * @property {number} [min] of a number; 0 when not said
- * @property {string} [defaultHelp] the default in words, where it is none of the table's
- * @property {string} [zeroMeans] what 0 does, for numbers where it is special
- * @property {boolean} [endless] a time that may be Infinity: as long as the broker
- * @property {boolean} [isNever] a time that may be Infinity: as 0
+ * @property {number} [min] the least number; default 0
+ * @property {string} [defaultHelp] the default in words, if the table has no value for it
+ * @property {string} [zeroMeans] the meaning of 0, where it is special
+ * @property {boolean} [endless] Infinity is allowed and means until the broker ends
+ * @property {boolean} [isNever] Infinity is allowed and means the same as 0
  * @property {readonly string[]} [values] of an enum
  * @property {RegExp} [pattern] of a string
  * @property {string} [patternHelp] the pattern in words
@@ -41,13 +40,13 @@ const { BrokerError, describeType } = require('./error.js');
  * @property {string | null} [env] null: none
  * @property {string | null} [flag] null: none
  * @property {boolean} [negated] the flag is `--no-...` and turns the option off
- * @property {string} [flagHelp] for --help, where the flag does the opposite of the option
+ * @property {string} [flagHelp] for --help, if the flag does the opposite of the option
  */
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Where test runners and others say which worker this is; the first that is set counts. */
+/** Variables in which test runners and others pass the worker id; the first one that is set wins. */
 const WORKER_ENV = Object.freeze([
   'WORKER_ID',
   'WDIO_WORKER_ID',
@@ -369,8 +368,8 @@ const rows = [
 ];
 
 /**
- * Options of `@ephemeral-broker/core` that have nothing to do here, and why: programs that change the
- * import go on, with one warning.
+ * Options of `@ephemeral-broker/core` that have no effect here, and why. Programs that change only the
+ * import keep working, with one warning.
  * @type {Readonly<Record<'broker' | 'client', Readonly<Record<string, string>>>>}
  */
 const FOREIGN = Object.freeze({
@@ -388,14 +387,14 @@ const FOREIGN = Object.freeze({
 });
 let toldForeign = false;
 
-/** The secret is no row: it has several names and is never shown. In words, for the documents. */
+/** The secret is not a row: it has several names and is never shown. This is its text for the documents. */
 const SECRET_ENV = Object.freeze({
   broker: Object.freeze(['EPHEMERAL_SECRET', 'BROKER_SECRET']),
   client: Object.freeze(['EPHEMERAL_SECRET', 'CLIENT_SECRET']),
 });
 
 /**
- * The worker id that the environment tells.
+ * The worker id from the environment.
  * @param {Record<string, string | undefined>} [env]
  * @returns {string | undefined}
  */
@@ -405,7 +404,7 @@ function workerFromEnv(env = process.env) {
 }
 
 /**
- * Of a client that was given none.
+ * The worker id of a client without an explicit one.
  * @returns {string}
  */
 function defaultWorkerId() {
@@ -430,7 +429,7 @@ function complete(row) {
   return Object.freeze({ ...row, env, flag });
 }
 
-/** @type {Map<Option, Option>} rows completed when they were first asked for: most never are */
+/** @type {Map<Option, Option>} rows completed on first use: most never are */
 const completed = new Map();
 
 /** @param {Option} row */
@@ -441,7 +440,7 @@ function completeOnce(row) {
 }
 
 /**
- * The rows of some kinds. An element may also be a row of the caller's own.
+ * The rows of some kinds. An element of `kinds` may also be a row itself.
  * @param {readonly (string | Option)[]} kinds
  * @returns {Option[]}
  */
@@ -457,7 +456,7 @@ const UNITS = {
 };
 
 /**
- * Text to a number of the option's unit; NaN when it is none.
+ * Converts text to a number in the option's unit; NaN if it is not a number.
  * @param {'ms' | 'bytes' | 'count'} type
  * @param {string} text
  */
@@ -469,7 +468,7 @@ function parseNumber(type, text) {
   return Object.hasOwn(factors, unit) ? Number(match[1]) * factors[unit] : NaN;
 }
 
-/** Infinity, in an environment variable or a flag. */
+/** The text of Infinity in an environment variable or a flag. */
 const FOREVER = 'forever';
 
 const ACCEPTED = {
@@ -484,7 +483,7 @@ const ACCEPTED_TEXT = {
 };
 
 /**
- * What an option takes, in words.
+ * The valid values of an option, in words.
  * @param {Option} row
  * @param {boolean} asText from the environment or a flag, rather than from code
  * @returns {string}
@@ -549,7 +548,7 @@ function checkGiven(row, value, owner) {
 }
 
 /**
- * What Infinity is of an option.
+ * The number that Infinity stands for in an option.
  * @param {Option} row
  */
 function endOf({ endless, isNever }) {
@@ -566,7 +565,7 @@ function shownNumber(value) {
 const BOOLEANS = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false };
 
 /**
- * Text from the environment or a flag to a checked value.
+ * Converts text from the environment or a flag to a checked value.
  * @param {Option} row
  * @param {string} text
  * @param {string} where
@@ -583,7 +582,7 @@ function parseText(row, text, where) {
 }
 
 /**
- * The name in `candidates` that `word` was probably meant to be.
+ * The name in `candidates` closest to a misspelled `word`; null if none is close.
  * @param {string} word
  * @param {readonly string[]} candidates
  * @returns {string | null}
@@ -646,8 +645,8 @@ function checkNames(owner, given, names) {
 }
 
 /**
- * All options of a broker or a client: given, else from the environment, else the default.
- * The secret is not among them: see resolveSecret.
+ * All options of a broker or a client: explicit, else from the environment, else the default. Excludes the
+ * secret: see resolveSecret.
  * @param {'broker' | 'client'} kind
  * @param {Record<string, unknown>} [given]
  * @param {Record<string, string | undefined>} [env]
@@ -685,7 +684,7 @@ function warnOfForeign(kind, owner, names) {
 }
 
 /**
- * `null` counts as not given, as an absent member of a configuration file would.
+ * `null` counts as not given, like a missing member of a configuration file.
  * @param {unknown} value
  */
 function isSet(value) {
@@ -693,8 +692,8 @@ function isSet(value) {
 }
 
 /**
- * The secret: option `secret` or `auth`, else the environment. `null` says that there is none,
- * whatever the environment holds. Two sources of one kind that differ are an error.
+ * The secret: option `secret` or `auth`, else the environment. `null` means no secret, even if the
+ * environment contains one. Two different options, or two different variables, are an error.
  * @param {'broker' | 'client'} kind
  * @param {Record<string, unknown>} [given]
  * @param {Record<string, string | undefined>} [env]
@@ -754,15 +753,15 @@ function sameSecret(a, b) {
 
 /**
  * @typedef {object} ParsedFlags
- * @property {Record<string, any>} options what flags said, checked
- * @property {string[]} rest the words that are no flags
- * @property {string[]} unitless names of the times that were given as a bare number
- * @property {string[] | null} command what follows `--`, untouched; null without one
+ * @property {Record<string, any>} options the checked values of the flags
+ * @property {string[]} rest words that are not flags
+ * @property {string[]} unitless names of times given as a bare number
+ * @property {string[] | null} command the words after `--`, unchanged; null without `--`
  * @property {string[]} errors one sentence each
  */
 
 /**
- * Reads flags of the kinds named: `--max-items 5`, `--max-items=5`, `--debug`, `--no-debug`.
+ * Reads flags of these kinds: `--max-items 5`, `--max-items=5`, `--debug`, `--no-debug`.
  * @param {readonly string[]} argv
  * @param {readonly (string | Option)[]} kinds
  * @returns {ParsedFlags}
@@ -788,7 +787,7 @@ function parseFlags(argv, kinds) {
 }
 
 /**
- * `-` and negative numbers are words.
+ * `-` and negative numbers are not flags.
  * @param {string} word
  */
 function isFlag(word) {
@@ -797,7 +796,7 @@ function isFlag(word) {
 
 /**
  * @param {string} word
- * @param {string[]} following the words after it; the flag's argument is taken from there
+ * @param {string[]} following the words after the flag; its argument is removed from them
  * @param {Option[]} known
  * @param {ParsedFlags} parsed
  */
@@ -829,7 +828,7 @@ function isNegation(row, flag) {
  * @param {string} flag
  * @param {string | undefined} inline
  * @param {string[]} following
- * @param {string[]} unitless is told
+ * @param {string[]} unitless receives the names of times without a unit
  */
 function flagValue(row, flag, inline, following, unitless) {
   if (row.type === 'boolean') {
@@ -865,7 +864,7 @@ function usage(row) {
 }
 
 /**
- * A switch that is on by default is shown as the flag that turns it off.
+ * An option that is on by default is shown as the flag that turns it off.
  * @param {Option} row
  */
 function shownFlag(row) {
@@ -874,7 +873,7 @@ function shownFlag(row) {
 }
 
 /**
- * The default in the unit a person would use.
+ * The default in a readable unit.
  * @param {Option} row
  * @returns {string}
  */
