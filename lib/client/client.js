@@ -1,7 +1,7 @@
 /**
- * PipeClient: arguments to requests, replies to values. Everything that can be wrong with an
- * argument is found on the way (lib/client/client_core.js), and rejects; no method throws before it returns its
- * promise, except `watch`, which returns none, and the ones that end in Sync.
+ * PipeClient: converts arguments to requests, and replies to values. Invalid arguments are found on the way
+ * (client_core.js) and reject the call. No method throws synchronously, except `watch`, which returns no
+ * promise, and those that end in Sync.
  */
 'use strict';
 
@@ -44,7 +44,7 @@ const INCR_OPTIONS = ['timeout', 'ttl'];
 const decodeValue = (buffer, reply) =>
   values.decode(buffer, reply.bodyAt, reply.bodyEnd, reply.flags, reply.plain);
 /**
- * With an answer of the caller's own for a missing key, the broker need not look for why it is missing.
+ * If the caller passes a default, the broker need not look for the reason why the key is missing.
  * @type {import('./client_core').Fill}
  */
 const fillGet = (request, _given, call) => {
@@ -70,7 +70,7 @@ const decodeTtl = (_buffer, reply) => endless(reply.ttl);
 const decodeText = (buffer, reply) => buffer.toString('utf8', reply.bodyAt, reply.bodyEnd);
 
 /**
- * A report: a JSON object whose members are all right. What a broken broker says instead is not quoted.
+ * A report: a JSON object whose members all pass `isRight`. The error never quotes a malformed reply.
  * @param {(member: unknown) => boolean} isRight
  * @returns {Decode}
  */
@@ -79,7 +79,7 @@ const decodeReport = (isRight) => (buffer, reply) => {
   try {
     report = JSON.parse(decodeText(buffer, reply));
   } catch {
-    // As if it were null.
+    // Treated like null.
   }
   const isReport = typeof report === 'object' && report !== null && !Array.isArray(report);
   if (!isReport || !Object.values(report).every(isRight)) throw refusal('version_mismatch');
@@ -97,7 +97,7 @@ class PipeClient {
    * @param {object} [options]
    */
   constructor(pipe, options = {}) {
-    // A namespace has the core of its own that it was made for.
+    // namespace() passes a core instead of a pipe.
     const given = /** @type {unknown} */ (pipe);
     const own = /** @type {Record<string, unknown>} */ (options);
     this.#core = given instanceof ClientCore ? given : new ClientCore(given, own);
@@ -120,7 +120,7 @@ class PipeClient {
   }
 
   /**
-   * Like get, and blocks the thread until the answer is there.
+   * Like get, but blocks the thread until the reply arrives.
    * @param {string} key
    * @param {GetOptions} [options]
    * @returns {any}
@@ -251,7 +251,7 @@ class PipeClient {
   }
 
   /**
-   * Like lease, and blocks the thread.
+   * Like lease, but blocks the thread.
    * @param {string} key
    * @param {string | LeaseOptions | null} [workerId]
    * @param {number | LeaseOptions | null} [ttl]
@@ -497,7 +497,7 @@ class PipeClient {
   }
 
   /**
-   * The same client, with every key, name and prefix under `name:`.
+   * A view of this client that adds `name:` to every key, name and prefix.
    * @param {string} name
    * @returns {PipeClient}
    */
@@ -506,7 +506,7 @@ class PipeClient {
   }
 
   /**
-   * Waits for the answers that are due, then closes. A namespace only ends itself.
+   * Waits for outstanding replies, then closes. Closing a namespace closes only the namespace.
    * @returns {Promise<void>}
    */
   close() {

@@ -1,6 +1,6 @@
 /**
- * What a PipeClient asks through: its options, its prefix and its share of a connection. Arguments
- * become requests here; whatever is wrong with them rejects.
+ * The core of a PipeClient: its options, its prefix and its reference to a shared connection. It builds
+ * requests from arguments; invalid arguments reject the call.
  */
 'use strict';
 
@@ -22,16 +22,16 @@ const values = require('./values.js');
 
 /**
  * @typedef {import('./pending_call').Decode} Decode
- * @typedef {(request: Request, given: any, call: PendingCall) => void} Fill puts into a request what is its
- *   own
+ * @typedef {(request: Request, given: any, call: PendingCall) => void} Fill sets the fields of a request that
+ *   are specific to its method
  *
  * @typedef {object} Question
- * @property {string} operation the method
- * @property {string} [action] when it is named otherwise
+ * @property {string} operation the method's name
+ * @property {string} [action] the protocol's action, if its name differs
  * @property {unknown} [key]
  * @property {Decode} decode
- * @property {unknown} [options] of the call; [ttl, options] of those that take both
- * @property {readonly string[]} [known] names of options; just the timeout when not said
+ * @property {unknown} [options] of the call; [ttl, options] for methods that take both
+ * @property {readonly string[]} [known] names of the method's options; default: only the timeout
  * @property {Fill} [fill]
  */
 
@@ -45,7 +45,7 @@ class ClientCore {
   #closed = false;
   /** @type {string | null} */
   #workerId;
-  /** @type {ClientCore} a namespace's is that of the client it was made from, and lends its connection */
+  /** @type {ClientCore} for a namespace, the core of its original client, whose connection it uses */
   #root = this;
 
   /**
@@ -61,7 +61,7 @@ class ClientCore {
     this.prefix = '';
   }
 
-  /** Made when it is first needed: it takes a module of Node that takes a millisecond to load. */
+  /** Computed on first use, since it needs a module of Node that takes a millisecond to load. */
   get workerId() {
     this.#workerId ??= defaultWorkerId();
     return this.#workerId;
@@ -99,14 +99,14 @@ class ClientCore {
   }
 
   /**
-   * A call that may have the form of nearly all: a short key, a TTL at most, and a value that is no
-   * bytes, if any. Whatever is wrong with an argument, or unusual, is left to `ask`.
+   * The fast path for a call of the common form: a short key, no option but a TTL, and a value that is not
+   * bytes. Invalid or unusual arguments are left to `ask`.
    * @param {'get' | 'set'} operation
    * @param {unknown} key
    * @param {unknown} ttl 0: none; undefined: the default
    * @param {unknown} value undefined: none
    * @param {Decode} decode
-   * @returns {Promise<any> | null} null: it has another form
+   * @returns {Promise<any> | null} null: the call has another form
    */
   tryFast(operation, key, ttl, value, decode) {
     const connection = this.#root.#connection;
@@ -132,7 +132,7 @@ class ClientCore {
 
   /**
    * @param {unknown} value
-   * @returns {string | null} null: it is bytes, or there is something wrong with it
+   * @returns {string | null} null: bytes, or a value that jsonOf does not accept
    */
   #plainJson(value) {
     return ArrayBuffer.isView(value) ? null : values.jsonOf(value);
@@ -145,7 +145,7 @@ class ClientCore {
   }
 
   /**
-   * Blocks until the answer is there.
+   * Blocks until the reply arrives.
    * @param {string} operation
    * @param {unknown} key
    * @param {Decode} decode
@@ -171,7 +171,7 @@ class ClientCore {
   }
 
   /**
-   * Fills the request from the arguments and submits it. Throws what is wrong with them.
+   * Builds the request from the arguments and submits it. Throws if an argument is invalid.
    * @param {PendingCall} call
    * @param {string} action
    * @param {unknown} key
@@ -226,7 +226,7 @@ class ClientCore {
   }
 
   /**
-   * What a key of the broker is called here.
+   * Removes this client's prefix from a key of the broker.
    * @param {string} key
    * @returns {string}
    */
@@ -316,17 +316,17 @@ class ClientCore {
   }
 
   /**
-   * What the caller's flow holds, of a request that may wait.
+   * Adds the tokens that the caller's flow holds to a request that may wait.
    * @param {Request} request
-   * @param {readonly number[]} [more] tokens that are held for it besides
+   * @param {readonly number[]} [more] further tokens held by the same caller
    */
   putFlow(request, more = []) {
     if (request.wait > 0) request.bytes = holding(this.pipe, more);
   }
 
   /**
-   * Gives up what waits, releases what is held, and lets the rest be answered. A namespace only ends
-   * itself.
+   * Aborts waiting calls, releases leases, and waits for the other replies. Closing a namespace closes only
+   * the namespace.
    * @returns {Promise<void>}
    */
   async close() {
@@ -342,7 +342,8 @@ class ClientCore {
   }
 
   /**
-   * Other clients may go on using the connection: what this one has there must not live on with it.
+   * Ends this client's waits, watches and leases: other clients may still use the connection, so they would
+   * not end with it.
    * @param {import('./connection').Connection} connection
    */
   #endHoldings(connection) {

@@ -1,29 +1,27 @@
 /**
- * One connection of this thread to a broker, shared by every PipeClient with the same pipe and
- * secret.
+ * One connection of this thread to a broker, shared by every PipeClient with the same pipe and secret.
  *
- * Requests made in one tick are encoded into one batch, which leaves in one exchange() with the
- * native channel once the microtasks have run; that exchange often brings the replies back at once
- * (the channel looks again for a few microseconds before it gives up). So a loop of awaited calls
- * stays within microtasks and never reaches the event loop: after a number of such turns, or a
- * millisecond of them, the next one goes through the event loop, so that timers and other I/O have
- * their share. Replies that are not there yet are waited for by the channel's own thread, which calls
- * onWake. While leases or watches exist, the channel is armed for events when nothing else is going
- * on, without keeping the process alive.
+ * Requests made in one tick are encoded into one batch. When the microtasks have run, one exchange() passes
+ * the batch to the native channel. The exchange often returns the replies, too, because the channel spins for
+ * a few microseconds. A loop of awaited calls therefore stays within microtasks and never reaches the event
+ * loop. After a number of such turns, or a millisecond of them, the next turn goes through the event loop, so
+ * that timers and other I/O run. The channel's thread waits for replies that have not arrived yet, and calls
+ * onWake. While leases or watches exist, an idle connection keeps the channel armed for events, without
+ * keeping the process alive.
  *
- * Deadlines, pauses and the way through the event loop are the channel's, too: nothing here depends on
- * the timers of JavaScript, which tests replace.
+ * The channel also provides deadlines, pauses and turns of the event loop: nothing here depends on
+ * JavaScript timers, which tests replace.
  *
  * Invariants:
- * - a call is in `#pendingCalls` until it is settled; its bytes are in a batch until they are handed over;
- * - what was handed over when the channel dies is rejected, since it may have been carried out; what
- *   was not is kept, and leaves when the broker is back within the call's timeout;
+ * - a call is in `#pendingCalls` until it settles; its bytes are in a batch until they are handed over;
+ * - when the channel dies, calls that were handed over reject, since the broker may have executed them. Other
+ *   calls stay, and are sent when the broker is back within the call's timeout;
  * - no user code runs inside: resolving a promise only queues its continuation;
- * - of a call that waits at the broker and was given up here, the broker is told; what its reply
- *   grants after all is given back;
- * - buffers that held requests or replies are wiped when they were used;
- * - native code keeps no connection alive: while something is waited for or held, that is among the
- *   connections of its realm (`globalThis`), which are collected with it, and closed by that.
+ * - when a call that waits at the broker is aborted, the client cancels its request, and releases whatever
+ *   its reply still grants;
+ * - buffers of requests and replies are wiped after use;
+ * - native code keeps no connection alive. While a connection waits for or holds something, it is in the set
+ *   of its realm (`globalThis`). It is collected with the realm, which closes it.
  */
 'use strict';
 
@@ -46,46 +44,46 @@ const { callSite } = require('../call_site.js');
 const { FlushScheduler } = require('./flush_scheduler.js');
 
 const KIB = 1024;
-/** While the channel holds more than this, batches wait here. */
+/** While the channel has more unsent bytes than this, batches wait here. */
 const UNSENT_MAX_BYTES = 1024 * KIB;
 const INPUT_BYTES = 64 * KIB;
-/** So much in one tick leaves before its end. */
+/** A batch of this size is sent before the end of the tick. */
 const EARLY_BYTES = 32 * KIB;
 
-/** How long an exchange looks for replies; 25 on both sides gets nearly all there is to get. */
+/** How long an exchange spins for replies. More than 25 on both sides brings almost no further gain. */
 const LOOK_US = 25;
-/** And longer by this for each reply that is to come, since so much work is under way, to a bound. */
+/** Plus this much per outstanding reply, up to LOOK_MAX_US. */
 const LOOK_US_A_REPLY = 1 / 8;
 const LOOK_MAX_US = 100;
-/** A connection unused for this long is looked at before it is written to. */
+/** After this long without use, a connection is checked before it is written to. */
 const STALE_MS = 50;
 
 const TIMER_MAX_MS = 0x7fffffff;
-/** A blocked thread can be terminated between two waits only, and a process ends when its threads have. */
+/** Longest single block of the thread: a worker thread can be terminated only between two waits. */
 const BLOCK_MAX_MS = 50;
 const LATE_MS = 10;
 const LATE_GRACE_MS = 50;
-/** So long a pipe that is missing or refuses is tried before there was a connection. */
+/** Before the first connection, a pipe that is missing or refuses is retried for this long. */
 const MISSING_MS = 20;
-/** How often one that waits looks whether the process lives for that alone. */
+/** How often a waiting connection checks whether only its waits keep the process alive. */
 const IDLE_CHECK_MS = 1000;
-/** Seen so often in a row, garbage is collected; and again after twice as many, each time. */
+/** After this many such checks in a row, garbage is collected. The number doubles each time. */
 const IDLE_CHECKS = 2;
-/** How soon one that waits looks whether another copy of this module has it; then after twice as long, each time. */
+/** First check whether another copy of this module holds the key; the interval doubles each time. */
 const SIBLINGS_MS = 20;
 const SIBLINGS_MAX_MS = 10_000;
 const SIBLINGS_KEYS = 8;
-/** So long a client that is closed waits for what it gives back. */
+/** Timeout of the releases of a client that closes. */
 const GIVE_BACK_MS = 1000;
-/** How soon it is tried again to wait by the event loop, where the system has nothing left to wait with. */
+/** Delay before arming is retried, when the system has no descriptor or thread left for it. */
 const ARM_AGAIN_MS = 10;
 
-/** What the channel says when it wakes us: see csrc/addon/wake_list.h. */
+/** The reasons that the channel passes to onWake: see csrc/addon/wake_list.h. */
 const WAKE = { ready: 1, due: 2, turn: 4, wanted: 8 };
 
 /**
- * A callback that does not keep its object alive. The channel has it for good; test runners load this
- * module once for each test file, and a connection must go with the module it belongs to.
+ * A callback that does not keep its object alive. The channel keeps the callback as long as it lives. Test
+ * runners load this module once for each test file, and a connection must be collected with its module.
  * @template {object} T
  * @param {T} object
  * @param {(object: T, what: number) => void} callback
@@ -101,7 +99,7 @@ function weakly(object, callback) {
 /** A Set of connections that a test runner's environment may put on its global object. */
 const SCOPE = Symbol.for('ephemeral-pipe-broker.scope');
 const BUSY = Symbol.for('ephemeral-pipe-broker.busy');
-/** Of a module that is cached, the cache keeps what it has; of one in a bundle perhaps nothing does. */
+/** The module cache keeps a cached module's objects alive; for a bundle, perhaps nothing does. */
 const isCached = require.cache?.[__filename] === module;
 
 /** @returns {Set<Connection> | null} */
@@ -111,8 +109,8 @@ function scope() {
 }
 
 /**
- * The connections of this realm by which something is waited for or held. A program that keeps no
- * reference to its client, as a bundle may, has them here.
+ * The connections of this realm that wait for or hold something. The set keeps them alive for a program
+ * without a reference to its client, such as a bundle.
  * @returns {Set<Connection>}
  */
 function busyConnections() {
@@ -125,12 +123,12 @@ function busyConnections() {
   return realm[BUSY];
 }
 
-/** What `capture` was given last. @type {(value: any) => void} */
+/** The arguments of the last `capture`. @type {(value: any) => void} */
 let lastResolve;
 /** @type {(error: unknown) => void} */
 let lastReject;
 /**
- * The one executor of all promises here: a closure for each would cost more.
+ * The shared executor of the fast path's promises: cheaper than a closure per call.
  * @param {(value: any) => void} resolve
  * @param {(error: unknown) => void} reject
  */
@@ -147,7 +145,7 @@ const ENDED =
 /** @type {Set<Connection>} */
 const connections = new Set();
 
-/** A call that waits says so after these multiples of its waitNoticeMs: 5 s, 30 s, 2 min by default. */
+/** A waiting call warns after these multiples of its waitNoticeMs: 5 s, 30 s, 2 min by default. */
 const NOTICES = [1, 6, 24];
 
 /** @param {import('./pending_call').WaitState} patience */
@@ -166,10 +164,10 @@ class Connection {
   #secret;
   #connectTimeout;
   #pendingCalls = new PendingCalls();
-  /** What is not handed over yet has bytes of calls that were given up. */
+  /** The send queue contains bytes of aborted calls. */
   #stale = false;
   #references = 0;
-  /** How many wait for an event, and want the process to live until then. */
+  /** How many waiters for events keep the process alive. */
   #holders = 0;
   #listening = false;
   /** @type {(() => void)[]} */
@@ -182,15 +180,15 @@ class Connection {
   #reply = new frame.Reply();
 
   #connected = false;
-  /** The broker has proved itself; at once where there is no secret. */
+  /** The broker has proved that it knows the secret; without a secret, true at once. */
   #opened = false;
   #armed = false;
   #held = false;
   #errno = '';
   #backoff = new Backoff();
-  /** There was a connection: its broker is worth waiting for. */
+  /** There was a connection before, so a broker's return is worth waiting for. */
   #wasOpen = false;
-  /** When connecting began; Infinity: it has not, or is over. */
+  /** When connecting began; Infinity while not connecting. */
   #connectingSince = Infinity;
 
   #turns = new FlushScheduler({
@@ -201,20 +199,20 @@ class Connection {
   #now = 0;
   #lastUsed = 0;
 
-  /** When the calls are looked at for one that is overdue; Infinity: nothing is waited for. */
+  /** When to check for overdue calls; Infinity if there are no calls. */
   #expireAt = Infinity;
-  /** When it is tried again to arm the channel; Infinity: that is not to be. */
+  /** When to retry arming the channel; Infinity: no retry. */
   #armAt = Infinity;
-  /** When it is looked whether the process lives for nothing but what waits here. */
+  /** When to check whether only waiting calls keep the process alive. */
   #idleAt = Infinity;
   #idleChecks = 0;
   #idleChecksMax = IDLE_CHECKS;
-  /** When a call may have waited for so long that it says so; Infinity: none waits. */
+  /** When the next warning of a waiting call is due; Infinity: no call waits. */
   #noticeAt = Infinity;
-  /** When it is looked whether another copy has what is waited for. */
+  /** When to check whether another copy of this module holds a key that a call waits for. */
   #siblingsAt = Infinity;
   #siblingsMs = SIBLINGS_MS;
-  /** What the channel was told last. */
+  /** The alarm that the channel was set to last. */
   #alarmAt = Infinity;
   #alarmKeeps = false;
 
@@ -235,7 +233,7 @@ class Connection {
     this.actions = this.#binding.actions;
     const { commands, flags } = this.#binding;
     const keyed = commands.filter(({ needs }) => (needs & flags.hasKey) !== 0);
-    /** The actions that are about one key. */
+    /** The actions that need a key. */
     this.keyed = new Set(keyed.map(({ name: action }) => action));
     this.#secret = secret;
     const bytes = secret === null ? null : Buffer.from(secret);
@@ -266,8 +264,8 @@ class Connection {
   }
 
   /**
-   * A call of the form that nearly all have (see frame.putSimple), on a path of its own: it takes half
-   * the time of the general one.
+   * The fast path for a call of the common form (see frame.putSimple): it takes half the time of the general
+   * path.
    * @param {string} operation
    * @param {number} action
    * @param {string} key
@@ -276,7 +274,7 @@ class Connection {
    * @param {boolean} isJson the text is JSON, not a string
    * @param {import('./pending_call').Decode} decode
    * @param {number} timeout
-   * @returns {Promise<any> | null} null: it has another form
+   * @returns {Promise<any> | null} null: the call has another form
    */
   tryFast(operation, action, key, ttl, text, isJson, decode, timeout) {
     if (this.#sendQueue.size >= EARLY_BYTES) this.#sendEarly();
@@ -294,8 +292,8 @@ class Connection {
   }
 
   /**
-   * Of much in one tick a part leaves before its end, so that the broker works while more is encoded.
-   * What comes of it is seen at the end of the tick, as always: nobody's code runs in the middle of a call.
+   * Sends a part of a large batch before the end of the tick, so that the broker works while more is encoded.
+   * Replies are still processed at the end of the tick: no callback runs in the middle of a call.
    */
   #sendEarly() {
     const isInUse = this.#opened && this.#connected && this.#now - this.#lastUsed <= STALE_MS;
@@ -308,13 +306,13 @@ class Connection {
   }
 
   /**
-   * A call that is no method's.
+   * Sends an internal request that is not a method call of the user.
    * @param {string} operation
    * @param {string | undefined} key
    * @param {number} timeout
    * @param {frame.Request} request
    * @param {import('./pending_call').Decode} decode
-   * @param {boolean} [bound] of something that ends with this connection: no other is asked
+   * @param {boolean} [bound] valid on this connection only: never sent on the next one
    * @returns {Promise<any>}
    */
   ask(operation, key, timeout, request, decode, bound = false) {
@@ -339,7 +337,7 @@ class Connection {
   }
 
   /**
-   * PendingCalls that wait for somebody.
+   * The waiting calls of an owner.
    * @param {(owner: object) => boolean} isIts
    * @returns {PendingCall[]}
    */
@@ -351,9 +349,9 @@ class Connection {
   }
 
   /**
-   * Gives a call up.
+   * Aborts a call.
    * @param {PendingCall} call
-   * @param {unknown} reason what it rejects with
+   * @param {unknown} reason the call rejects with this
    */
   abort(call, reason) {
     if (call.settled) return;
@@ -367,7 +365,7 @@ class Connection {
   }
 
   /**
-   * @param {PendingCall} call that the broker has
+   * @param {PendingCall} call that was handed over
    */
   #abandon(call) {
     this.#pendingCalls.abandon(call);
@@ -375,7 +373,7 @@ class Connection {
   }
 
   /**
-   * Tells the broker that nobody waits for the request any more, or watches.
+   * Asks the broker to cancel a waiting request or a watch.
    * @param {number} id
    * @param {number} timeout
    */
@@ -388,8 +386,8 @@ class Connection {
   }
 
   /**
-   * Of something that ends with this connection. Nobody hears what comes of it, and to another
-   * connection it means nothing.
+   * Sends a request whose result is ignored. It is bound to this connection, since it means nothing on
+   * another.
    * @param {string} operation
    * @param {number} timeout
    * @param {frame.Request} request
@@ -413,7 +411,7 @@ class Connection {
   }
 
   /**
-   * Gives back what nobody wants.
+   * Releases a lease whose caller has given up.
    * @param {number} token
    * @param {number} timeout
    */
@@ -434,7 +432,7 @@ class Connection {
    * Renews a lease from native code, until `stopRenewal` or the end of the connection.
    * @param {number} token
    * @param {number} ttl
-   * @returns {number} for the two below
+   * @returns {number} the id for stopRenewal and msSinceRenewal
    */
   renewByToken(token, ttl) {
     const request = new frame.Request();
@@ -451,13 +449,13 @@ class Connection {
 
   /**
    * @param {number} kept
-   * @returns {number | null} ms since it was last sent; null: it is not kept any more
+   * @returns {number | null} ms since it was last sent; null: the renewal has ended
    */
   msSinceRenewal(kept) {
     return this.#channel.msSinceRenewal(kept);
   }
 
-  /** Listens for events: for what came into the session otherwise than by the reply of a call. */
+  /** Starts listening for events of a lease that was added other than by the reply of a call. */
   attend() {
     if (this.#pendingCalls.expected === 0) this.#rest();
   }
@@ -483,7 +481,7 @@ class Connection {
   }
 
   /**
-   * Sends and waits, blocking the thread. Other calls' replies that come meanwhile settle them.
+   * Sends and waits, blocking the thread. Replies to other calls that arrive meanwhile settle those calls.
    * @param {PendingCall} call
    * @param {frame.Request} request
    */
@@ -519,7 +517,7 @@ class Connection {
     if (!this.#turns.due) this.#now = now();
     call.id = id;
     call.batch = batch;
-    // Whole, lest each call have a box for it.
+    // A whole number, so that V8 stores it without a heap allocation per call.
     call.deadline = Math.ceil(this.#now) + call.timeout;
     this.#pendingCalls.add(call);
     if (call.deadline < this.#expireAt) this.#expireBy(call.deadline);
@@ -527,7 +525,7 @@ class Connection {
   }
 
   /**
-   * A call that is about to wait says so when that takes long.
+   * Schedules the warning of a call that is about to wait.
    * @param {import('./pending_call').WaitState} patience
    */
   #noticeOf(patience) {
@@ -557,7 +555,7 @@ class Connection {
     if (due.length > 0) void require('./wait_notice.js').notice(this, due, due[0].call.timeout);
   }
 
-  /** The number of this thread's session at the broker; null: not known. */
+  /** The number of this thread's session at the broker; null if unknown. */
   get sessionNumber() {
     return this.#channel.session || null;
   }
@@ -582,20 +580,20 @@ class Connection {
     if ((what & WAKE.wanted) !== 0) this.#beCollectable();
   }
 
-  /** Not kept by the deadlines of calls that are over: see busyConnections. */
+  /** Lets an unused connection be collected although deadlines of settled calls remain: busyConnections. */
   #beCollectable() {
     if (this.#pendingCalls.size > 0 || (!isCached && this.session.listening)) return;
     this.#expireAt = Infinity;
     busyConnections().delete(this);
   }
 
-  /** The event loop has come round. */
+  /** Runs from the event loop, after `channel.turn()`. */
   #late() {
     if (this.#listening) this.#listen();
     if (this.#turns.due) this.#turns.late();
   }
 
-  /** One of the moments has come that the channel was to wake us at; or had come, and is over. */
+  /** The alarm: handles everything that is due. It may come too early, when nothing is due. */
   #due() {
     this.#alarmAt = Infinity;
     this.#alarmKeeps = false;
@@ -634,13 +632,13 @@ class Connection {
   }
 
   /**
-   * Runners of tests load this module anew for each test file, so another copy of it in this thread may
-   * have the key, and perhaps no code can use that copy any more. Then a collection of garbage closes
-   * its connection, which gives back what it took.
+   * Test runners load this module again for each test file, so another copy of it in this thread may hold
+   * the key although no code can use that copy any more. Collecting garbage then closes the copy's
+   * connection, which releases its leases.
    * @param {string} key
    * @param {number} timeout
-   * @param {() => void} [onCollected] of that collection, if another copy has the key
-   * @returns {Promise<boolean>} whether another copy has it, so that it may be free soon
+   * @param {() => void} [onCollected] called after the collection, if another copy holds the key
+   * @returns {Promise<boolean>} whether another copy holds the key, so that it may be free soon
    */
   async freeFromSiblings(key, timeout, onCollected) {
     if (this.#channel.siblings === 0) return false;
@@ -669,7 +667,7 @@ class Connection {
     return this.#channel.siblings;
   }
 
-  /** See idle.js. */
+  /** See unreachable.js. */
   #watchIdle() {
     if (this.#idleAt !== Infinity) return;
     this.#idleAt = this.#now + IDLE_CHECK_MS;
@@ -687,7 +685,7 @@ class Connection {
     collectGarbage();
   }
 
-  /** The channel keeps one moment: the first. One that is too early does no harm. */
+  /** Sets the channel's only alarm to the earliest due time. An alarm that is too early does no harm. */
   #setAlarm() {
     const at = Math.min(
       this.#expireAt,
@@ -698,7 +696,7 @@ class Connection {
       this.#giveUpAt(),
       this.#backoff.until,
     );
-    // What is waited for otherwise keeps the process alive by the channel.
+    // In all other cases, channel.ref() keeps the process alive.
     const keeps = this.#backoff.pausing || (this.#armAt !== Infinity && this.#held);
     if (at >= this.#alarmAt && (this.#alarmKeeps || !keeps)) return;
     const delay = Math.min(TIMER_MAX_MS, Math.max(1, Math.ceil(at - this.#now)));
@@ -707,7 +705,7 @@ class Connection {
     try {
       this.#channel.alarm(delay, keeps);
     } catch {
-      // The system has no thread left. Node has one that serves, unless a test has replaced it.
+      // The system has no thread left. Node's timer works, unless a test has replaced it.
       const timer = require('node:timers').setTimeout(() => this.#woken(WAKE.due), delay);
       if (!keeps) timer.unref();
     }
@@ -717,7 +715,7 @@ class Connection {
     return this.#connectingSince + this.#connectTimeout;
   }
 
-  /** The channel's thread saw something. */
+  /** The channel's thread has seen the connection become ready. */
   #ready() {
     this.#armed = false;
     this.#turns.reset();
@@ -727,7 +725,7 @@ class Connection {
     else if (!this.#backoff.pausing) this.#turns.schedule(this.#now);
   }
 
-  /** Armed before there was something unsent, it waits for reading only: that does not count. */
+  /** With unsent bytes, false: a channel armed before there were any waits only for reading. */
   #isArmed() {
     return this.#armed && this.#channel.unsent === 0;
   }
@@ -743,7 +741,7 @@ class Connection {
     }
   }
 
-  /** There is no descriptor or thread to wait with: until there is, the socket is looked at by the clock. */
+  /** The system has no descriptor or thread for waiting: until it has, the socket is polled. */
   #armLater() {
     if (this.#armAt !== Infinity) return;
     this.#armAt = this.#now + ARM_AGAIN_MS;
@@ -751,8 +749,7 @@ class Connection {
   }
 
   /**
-   * No reply is expected soon. The process may end, unless something waits at the broker, or for an
-   * event.
+   * No reply is expected soon. Lets the process exit, unless a call waits at the broker or for an event.
    */
   #rest() {
     const waiting = this.#pendingCalls.size > 0;
@@ -766,8 +763,8 @@ class Connection {
   }
 
   /**
-   * Arms the channel for what comes at some time, from the event loop: in a loop of awaited calls it
-   * comes with their replies, and an armed channel would only be woken by each of those.
+   * Arms the channel for events, in the next iteration of the event loop. In a loop of awaited calls, events
+   * arrive with the replies, and an armed channel would only cause a wake-up for each reply.
    */
   #listenSoon() {
     if (this.#listening || !this.#connected || this.#isArmed()) return;
@@ -779,14 +776,14 @@ class Connection {
     this.#listening = false;
     if (!this.#connected || this.#isArmed()) return;
     if (this.#pendingCalls.size === 0 && !this.session.listening) return;
-    // What has been read from the socket already would not wake anybody.
+    // Bytes that were already read from the socket would cause no wake-up.
     if (this.#receive(this.#channel.exchange(null, 0, this.#input, 0))) this.#listenSoon();
     else this.#arm();
   }
 
   /**
-   * Hands over what there is, reads what has come.
-   * @returns {boolean} whether anything came or more can be done at once
+   * Hands over all batches and reads the replies.
+   * @returns {boolean} whether anything was received, or more can be done at once
    */
   #exchangeAll() {
     if (this.#now - this.#lastUsed > STALE_MS && !this.#alive()) return true;
@@ -807,9 +804,9 @@ class Connection {
   }
 
   /**
-   * Requests are kept here until the broker has proved itself: so a connection that ends before (a
-   * broker with a crowd at its door closes some) costs no call its life.
-   * @returns {boolean} whether they may leave
+   * Holds requests back until the broker has proved that it knows the secret. If the connection ends before
+   * (a broker under a rush of connections closes some), no call fails.
+   * @returns {boolean} whether requests may be sent
    */
   #shakeHands() {
     this.#receive(this.#channel.exchange(null, 0, this.#input, LOOK_US));
@@ -821,7 +818,7 @@ class Connection {
   /**
    * @param {ReturnType<SendQueue['take']>} batch
    * @param {number} lookUs
-   * @returns {boolean} whether anything came
+   * @returns {boolean} whether anything was received
    */
   #handOver(batch, lookUs) {
     if (batch === null) return this.#receive(this.#channel.exchange(null, 0, this.#input, lookUs));
@@ -833,8 +830,8 @@ class Connection {
   }
 
   /**
-   * After a pause: whether the broker is still there. What it closed while nobody looked costs no
-   * call its life.
+   * Checks after a pause whether the broker is still connected, so that a connection it closed in the
+   * meantime fails no call.
    */
   #alive() {
     const received = this.#channel.exchange(null, 0, this.#input, 0);
@@ -854,7 +851,7 @@ class Connection {
 
   /**
    * @param {number} result of exchange()
-   * @returns {boolean} whether anything came
+   * @returns {boolean} whether anything was received
    */
   #receive(result) {
     let received = result;
@@ -900,13 +897,13 @@ class Connection {
     else this.#input.fill(0, 0, size);
   }
 
-  /** Nobody can tell what else the broker says. */
+  /** The broker sent a malformed frame: the rest of the stream cannot be decoded. */
   #misunderstood() {
     this.#channel.close();
     this.#refused(this.#error('version_mismatch'));
   }
 
-  /** @param {frame.Reply} reply to a call that was given up */
+  /** @param {frame.Reply} reply to a call that was aborted */
   #undo(reply) {
     const call = this.#pendingCalls.takeAbandoned(reply.id);
     if (call !== undefined && reply.status === 0) call.undo(reply);
@@ -930,7 +927,7 @@ class Connection {
   }
 
   /**
-   * The channel is dead, and says why.
+   * The channel has died with this status.
    * @param {number} status
    */
   #died(status) {
@@ -947,7 +944,8 @@ class Connection {
   }
 
   /**
-   * The connection is gone: what the channel had can't be known. The rest is tried again.
+   * The connection is lost. The result of calls that were handed over is unknown, so they reject. The others
+   * are sent again.
    * @param {BrokerError} error
    */
   #lost(error) {
@@ -964,7 +962,7 @@ class Connection {
   }
 
   /**
-   * This broker will not serve us: nobody has to wait to learn that.
+   * The broker will not serve this client: all calls reject at once.
    * @param {BrokerError} error
    */
   #refused(error) {
@@ -974,7 +972,7 @@ class Connection {
     this.#dropStale();
   }
 
-  /** @returns {boolean} whether it is connected now; if not, that is being seen to */
+  /** @returns {boolean} whether it is connected; if not, a retry is scheduled or all calls were rejected */
   #connect() {
     if (this.#connected) return true;
     if (this.#connectingSince === Infinity) {
@@ -1010,14 +1008,14 @@ class Connection {
     this.#backoff.reset();
   }
 
-  /** Whether connecting has taken long enough, as it fails. */
+  /** Whether failed attempts to connect have taken too long to go on. */
   #isGivenUp() {
     const isMissed = !this.#wasOpen && isMissing(this.#errno);
     const missing = isMissed ? MISSING_MS : Infinity;
     return this.#now - this.#connectingSince >= Math.min(missing, this.#connectTimeout);
   }
 
-  /** Connecting has taken too long, whatever it waits for. */
+  /** Connecting has exceeded connectTimeout. */
   #giveUp() {
     const message = `No broker at ${this.pipe}: it has not let us in within ${this.#connectTimeout} ms.`;
     this.#backoff.end();
@@ -1062,12 +1060,12 @@ class Connection {
   #expireDue() {
     const lateMs = this.#now - this.#expireAt;
     this.#expireAt = Infinity;
-    // The thread was busy elsewhere: what has come meanwhile must be read before it is judged late.
+    // The thread was busy: first read the replies that arrived meanwhile.
     if (lateMs > LATE_MS) this.#expireBy(this.#now + LATE_GRACE_MS);
     else this.#expire();
   }
 
-  /** Rejects what is overdue, and sets the timer for what is due next. */
+  /** Rejects overdue calls, and sets the alarm for the next deadline. */
   #expire() {
     let next = Infinity;
     let dropped = false;
@@ -1082,7 +1080,7 @@ class Connection {
       if (!unsent && call.patience !== null) this.#abandon(call);
     }
     if (dropped) this.#dropStale();
-    // Also when all of them wait for ever, and when something is held: see busyConnections.
+    // Stay in busyConnections while calls wait without a deadline, or leases or watches exist.
     const busy = this.#pendingCalls.size > 0 || (!isCached && this.session.listening);
     if (next < this.#expireAt || (busy && this.#expireAt === Infinity)) this.#expireBy(next);
     if (this.#expireAt === Infinity) busyConnections().delete(this);
@@ -1109,7 +1107,7 @@ class Connection {
   }
 
   /**
-   * The last user waits until what was asked is answered, gives everything back, then closes.
+   * Drops one reference. The last one waits for outstanding replies, releases all leases, then closes.
    * @returns {Promise<void>}
    */
   async release() {
@@ -1125,7 +1123,7 @@ class Connection {
     this.end();
   }
 
-  /** What the thread holds would not end with this connection. */
+  /** Releases the leases that the thread holds, since they would outlive this connection. */
   async #giveGrantsBack() {
     const tokens = this.session.takeGrants();
     if (!this.#connected) return;
@@ -1137,8 +1135,8 @@ class Connection {
   }
 
   /**
-   * Ends everything here, and gives back what was taken, but for what the thread holds: that is the
-   * worker's until the thread ends. What is asked for later connects again.
+   * Closes the connection, which releases its leases, except those that the thread holds: they stay the
+   * worker's until the thread ends. A later request connects again.
    */
   end() {
     this.session.leave();
@@ -1158,7 +1156,7 @@ class Connection {
 endWithRealm(connections);
 
 /**
- * The connection for a pipe and secret; `release()` it in the end.
+ * The shared connection for a pipe and secret. The caller must `release()` it.
  * @param {string} pipe
  * @param {Secret} secret
  * @param {number} connectTimeout of the first client
