@@ -1,7 +1,7 @@
 /*
- * See auth.h. All of the key material is derived in one place (`derive`), from what both
- * ends have seen; a proof that does not match therefore means another secret, another
- * transcript, or a peer that knows neither.
+ * See auth.h. `derive` alone derives all key material, from what both ends have seen. So
+ * a proof that does not match means another secret, another transcript, or a peer without
+ * the secret.
  */
 #include "auth.h"
 
@@ -11,7 +11,7 @@
 #include "cipher.h"
 #include "hash.h"
 
-/* EPB3: a magic and a length come before what is counted by the length. */
+/* EPB3: a magic and a length precede the bytes that the length counts. */
 #define HEAD_BYTES (EPB_MAGIC_BYTES + 2U)
 #define CIPHERS_BYTES 4U
 #define SCOPE_AT (HEAD_BYTES + EPB_NONCE_BYTES + CIPHERS_BYTES + 2U)
@@ -141,7 +141,7 @@ epb_auth_server_hello_bytes(struct epb_bytes held, size_t *size_bytes)
     return EPB_OK;
 }
 
-/* Magic, length and nonce; returns where the rest goes. */
+/* Writes magic, length and nonce. Returns where the rest goes. */
 static uint8_t *
 write_head(uint8_t *out, uint16_t counted_bytes, const uint8_t nonce[EPB_NONCE_BYTES])
 {
@@ -222,7 +222,7 @@ prove(const uint8_t key[EPB_KEY_BYTES], const struct epb_bytes *parts, size_t pa
     return EPB_OK;
 }
 
-/* Of a client that begins with EPB3. */
+/* For a client that begins with EPB3. */
 static enum epb_status
 derive_keys(struct epb_handshake *handshake, const uint8_t transcript[EPB_HASH_BYTES])
 {
@@ -236,7 +236,7 @@ derive_keys(struct epb_handshake *handshake, const uint8_t transcript[EPB_HASH_B
                          (uint8_t *)&handshake->keys, sizeof(handshake->keys));
 }
 
-/* Of the older ones, in which both nonces have their fixed place. */
+/* For the older magics, whose nonces have fixed places. */
 static enum epb_status
 derive_old_keys(struct epb_handshake *handshake, const uint8_t *client_nonce,
                 const uint8_t *server_nonce)
@@ -251,8 +251,8 @@ derive_old_keys(struct epb_handshake *handshake, const uint8_t *client_nonce,
                          sizeof(handshake->keys));
 }
 
-/* Keys and both proofs, from the secret, the client's hello and what the server says
- * before its proof. */
+/* Derives keys and both proofs from the secret, the client's hello and the broker's
+ * answer before its proof. */
 static enum epb_status
 derive(struct epb_handshake *handshake, struct epb_bytes client_hello,
        struct epb_bytes server_says)
@@ -305,7 +305,7 @@ epb_handshake_client_hello(struct epb_handshake *handshake, uint32_t offered,
     return EPB_OK;
 }
 
-/* By a broker that has proved itself, out of what was offered to it. */
+/* Accepts the choice of a proven broker if it was offered. */
 static enum epb_status
 take_choice(struct epb_handshake *handshake, uint32_t chosen)
 {
@@ -350,7 +350,7 @@ epb_handshake_client_finish(struct epb_handshake *handshake,
 
 /* The broker */
 
-/* The best of what is offered; 0: there is none that we have. */
+/* Chooses the best offered cipher; 0 when this broker supports none of them. */
 static uint32_t
 choose(struct epb_handshake *handshake, uint32_t offered)
 {
@@ -379,7 +379,7 @@ read_scope(struct epb_bytes hello, struct epb_bytes *scope)
     return scope->size_bytes > hello.size_bytes - SCOPE_AT ? EPB_INVALID_REQUEST : EPB_OK;
 }
 
-/* What it says before its proof, in *out_bytes. */
+/* Writes the answer up to the proof; *out_bytes is its size. */
 static enum epb_status
 answer_offer(struct epb_handshake *handshake, struct epb_bytes hello,
              const uint8_t nonce[EPB_NONCE_BYTES], uint8_t *out, size_t *out_bytes,
@@ -400,7 +400,7 @@ answer_offer(struct epb_handshake *handshake, struct epb_bytes hello,
     return EPB_OK;
 }
 
-/* The same to the older hellos. */
+/* The same for the older hellos. */
 static void
 answer_old(struct epb_handshake *handshake, enum epb_opening opening,
            const uint8_t nonce[EPB_NONCE_BYTES], uint8_t *out, size_t *out_bytes)

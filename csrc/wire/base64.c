@@ -26,8 +26,8 @@ digit_value(uint8_t character)
     return NO_DIGIT;
 }
 
-/* How many of a group's four characters are digits: the last group may end in one or two
- * "=". */
+/* The number of digits among a group's four characters: the last group may end in one or
+ * two "=". */
 static size_t
 padded_digits(const uint8_t *group, bool last)
 {

@@ -10,7 +10,7 @@
 #define INPUT_LIMIT_BYTES (256U * 1024U * 1024U)
 #define READ_LEAST_BYTES (16U * 1024U)
 #define READ_MOST_BYTES (256U * 1024U)
-/* Empty buffers beyond this are given back; a process has one channel to a broker. */
+/* Empty buffers larger than this are freed. A process has one channel to a broker. */
 #define KEEP_BYTES (512U * 1024U)
 /* A refusal is a reply frame without numbers or a body. */
 #define REFUSAL_BYTES EPB_REPLY_HEADER_BYTES
@@ -24,10 +24,10 @@ enum stage {
 
 struct epb_channel {
     enum stage stage;
-    enum epb_status death; /* why it is dead */
+    enum epb_status death; /* the reason */
     size_t offered_bytes;
     struct epb_buf out;     /* to the socket */
-    struct epb_buf waiting; /* frames that may not leave yet */
+    struct epb_buf waiting; /* frames that may not be sent yet */
     struct epb_buf in;      /* from the socket; opened in place */
     struct epb_handshake *handshake;
     struct epb_record *receiving;
@@ -42,7 +42,8 @@ die(struct epb_channel *channel, enum epb_status why)
     return why;
 }
 
-/* Secret: the hello, with an offer; none: the magic, and the session is open. */
+/* With a secret: writes the hello with its offer. Without: writes the magic, and the
+ * session is open. */
 static enum epb_status
 put_hello(struct epb_channel *channel, struct epb_bytes secret, uint32_t offered)
 {
@@ -81,7 +82,7 @@ channel_new(struct epb_bytes secret, uint32_t offered)
     if (channel == NULL) {
         return NULL;
     }
-    /* Headers and tags come on top of what may wait. */
+    /* Room for headers and tags in addition to the waiting frames. */
     epb_buf_init(&channel->out, 2 * WAITING_LIMIT_BYTES);
     epb_buf_init(&channel->waiting, WAITING_LIMIT_BYTES);
     epb_buf_init(&channel->in, INPUT_LIMIT_BYTES);
@@ -132,8 +133,8 @@ send_now(struct epb_channel *channel, struct epb_bytes frames)
     }
     status = epb_buf_append(&channel->out, frames.data, frames.size_bytes);
     enum epb_status ended = epb_record_end(channel->sending, &channel->out);
-    /* A record that was begun and failed is gone without a trace, unless sealing itself
-     * failed. */
+    /* A record that could not be filled is taken back completely; after a failure of
+     * sealing the channel is unusable. */
     if (ended != EPB_OK) {
         return die(channel, EPB_INTERNAL);
     }
@@ -191,8 +192,7 @@ epb_channel_input(struct epb_channel *channel, uint8_t **memory, size_t *size_by
     return EPB_OK;
 }
 
-/* Whether the bytes are one plain frame with which a broker refuses a connection, and
- * nothing else. */
+/* Whether the bytes are exactly one plain frame that refuses a connection. */
 static bool
 is_refusal(struct epb_bytes bytes, enum epb_status *why)
 {
@@ -207,8 +207,8 @@ is_refusal(struct epb_bytes bytes, enum epb_status *why)
     return reply.id == 0 && reply.flags == 0 && reply.status != EPB_OK;
 }
 
-/* How long the broker's hello is; 0: that can't be said yet, or it may become a refusal,
- * which shows at the end of the stream. */
+/* The length of the broker's hello. 0: more bytes are needed, or the bytes may become a
+ * refusal, which is known at the end of the stream. */
 static enum epb_status
 hello_size(const struct epb_channel *channel, size_t *size_bytes)
 {
@@ -221,7 +221,7 @@ hello_size(const struct epb_channel *channel, size_t *size_bytes)
     return may_refuse ? EPB_OK : status;
 }
 
-/* The broker's proof, then ours, and everything that waited for it. */
+/* Checks the broker's proof, then sends ours and the frames that waited for it. */
 static enum epb_status
 finish_handshake(struct epb_channel *channel)
 {

@@ -1,4 +1,4 @@
-/* See cipher.h, and sodium_config.h for the names of what libsodium asks for. */
+/* See cipher.h; sodium_config.h maps the names that libsodium calls. */
 #include "cipher.h"
 
 #include "sodium_config.h"
@@ -24,14 +24,14 @@ epb_cipher_wipe(void *const memory, const size_t size_bytes)
     epb_mem_wipe(memory, size_bytes);
 }
 
-/* Called for more bytes than there can be. */
+/* libsodium calls this for more bytes than can occur here. */
 void
 epb_cipher_misuse(void)
 {
     abort();
 }
 
-/* Called by what makes keys, which nobody here does. */
+/* libsodium calls this to make keys, which this program never does. */
 void
 epb_cipher_random(void *const out, const size_t size_bytes)
 {
@@ -40,7 +40,7 @@ epb_cipher_random(void *const out, const size_t size_bytes)
     }
 }
 
-/* Until this is done, libsodium works without vectors, and knows of no AES. */
+/* Before this, libsodium uses no vector code and reports no AES. */
 static void
 choose_instructions(void)
 {
@@ -51,11 +51,10 @@ choose_instructions(void)
 
 static struct epb_once chosen = EPB_ONCE_INIT;
 
-/* The library leaves words of the key, the key stream and the text on the stack, where
- * it has more of them than registers: the vector code of ChaCha20 in up to 2.3 KiB, AES
- * in less than half of one. Each of these is called by the same caller as the library
- * was, so it lies upon them. What is wiped has to be fetched first, so it is not much
- * more than that. */
+/* When registers run out, the library leaves words of the key, the key stream and the
+ * text on the stack: the vector code of ChaCha20 in up to 2.3 KiB, AES in less than 0.5
+ * KiB. These functions are called from the same frame as the library, so `stack` overlays
+ * the area that it used. A larger `stack` would only cost cache misses. */
 #define CHACHA20_STACK_BYTES 3072U
 #define AES_STACK_BYTES 1024U
 

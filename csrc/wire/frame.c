@@ -5,7 +5,7 @@
 
 #define NUMBER_BYTES 8U
 #define NUMBER_FLAGS ((1U << EPB_NUMBER_COUNT) - 1)
-/* Of a reply: the numbers that struct epb_reply has. */
+/* The numbers of struct epb_reply. */
 #define REPLY_FLAGS                                                                      \
     (EPB_F_TTL | EPB_F_VERSION | EPB_F_FENCE | EPB_F_COUNT | EPB_F_WAIT | EPB_F_PERIOD | \
      EPB_F_BURST | EPB_VALUE_FLAGS)
@@ -46,8 +46,8 @@ epb_frames_set_id(uint8_t *frames, size_t size_bytes, uint32_t id)
     }
 }
 
-/* Most frames have no number or one: loops over the flags of numbers go from one that is
- * set to the next. */
+/* The lowest flag that is set. Most frames have at most one number, so loops visit only
+ * the flags that are set. */
 static uint32_t
 lowest(uint32_t flags)
 {
@@ -169,7 +169,7 @@ set_reply_number(struct epb_reply *reply, uint32_t flag, uint64_t number)
     }
 }
 
-/* Cuts the front off what is left of a frame; the caller has checked that it is there. */
+/* Takes bytes from the front of a frame's rest; the caller has checked the size. */
 static struct epb_bytes
 take(struct epb_bytes *rest, size_t size_bytes)
 {
@@ -180,7 +180,8 @@ take(struct epb_bytes *rest, size_t size_bytes)
     return taken;
 }
 
-/* What both kinds of frame start with: checks the version and fills flags and id. */
+/* Decodes the common start of both kinds of frame: checks the version and fills flags and
+ * id. */
 static enum epb_status
 decode_start(struct epb_bytes frame, size_t header_bytes, uint32_t *flags, uint32_t *id)
 {

@@ -4,9 +4,8 @@
 #include <mbedtls/hkdf.h>
 #include <mbedtls/sha256.h>
 
-/* These functions of mbedTLS report wrong parameters and failures of hash hardware, and
- * neither can be here. If they did fail, nothing that is signed or proved could be
- * trusted. */
+/* These mbedTLS functions report wrong parameters and failures of hash hardware; neither
+ * can occur here. If one failed anyway, no signature and no proof could be trusted. */
 static void
 must(int result)
 {

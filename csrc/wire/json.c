@@ -6,7 +6,7 @@
 struct epb_json_scan
 epb_json_scan(struct epb_bytes text)
 {
-    /* Nothing may come without an address, to which nothing may be added. */
+    /* Empty text may have a NULL address, and adding to NULL is undefined. */
     const uint8_t *end = text.size_bytes == 0 ? text.data : text.data + text.size_bytes;
 
     return (struct epb_json_scan){.at = text.data, .end = end};
@@ -54,7 +54,7 @@ hex_value(uint8_t character)
     return -1;
 }
 
-/* The four digits of a \u escape; -1 when they are not there. */
+/* The value of the four digits of a \u escape; -1 when they are not there. */
 static int32_t
 hex_unit(const uint8_t *at, const uint8_t *end)
 {
@@ -84,7 +84,7 @@ is_low_surrogate(int32_t unit)
     return unit >= 0xDC00 && unit <= 0xDFFF;
 }
 
-/* The unit of the \u escape at `at`, when there is one; -1 otherwise. */
+/* The unit of the \u escape at `at`; -1 when there is none. */
 static int32_t
 escaped_unit(const uint8_t *at, const uint8_t *end)
 {
@@ -94,7 +94,7 @@ escaped_unit(const uint8_t *at, const uint8_t *end)
     return hex_unit(at + 2, end);
 }
 
-/* Behind a backslash. */
+/* Scans an escape; the backslash is consumed already. */
 static bool
 scan_escape(struct epb_json_scan *scan)
 {
@@ -118,7 +118,7 @@ scan_escape(struct epb_json_scan *scan)
     return true;
 }
 
-/* Behind the opening quote, to behind the closing one. */
+/* Scans a string from behind its opening quote to behind its closing quote. */
 static bool
 scan_string(struct epb_json_scan *scan)
 {
@@ -198,7 +198,7 @@ scan_word(struct epb_json_scan *scan, const char *word)
     return true;
 }
 
-/* One bit a level: whether it is an object. */
+/* One bit a level: set for an object. */
 struct nesting {
     uint8_t bits[EPB_JSON_DEPTH_MAX / 8];
     unsigned depth;
@@ -252,7 +252,7 @@ open_container(struct epb_json_scan *scan, struct nesting *nesting, bool object)
     return !object || scan_name(scan) ? STEP_VALUE : STEP_BAD;
 }
 
-/* What follows a value inside a container. */
+/* Scans what follows a value inside a container. */
 static enum step
 go_on(struct epb_json_scan *scan, struct nesting *nesting)
 {
@@ -346,7 +346,7 @@ put_utf8(uint8_t *out, uint32_t code)
     return 4;
 }
 
-/* The \u escape at `at`, with its second half; moves `at` behind it. */
+/* Decodes the \u escape at `at`, both halves of a pair; moves `at` behind it. */
 static uint32_t
 take_code(const uint8_t **at, const uint8_t *end)
 {

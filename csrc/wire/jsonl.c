@@ -1,11 +1,11 @@
 /*
  * See jsonl.h: requests. Replies are in jsonl_reply.c, signatures in jsonl_sign.c.
  *
- * A line is read twice: the first pass notes where the members are, so that the action is
- * known whatever their order; the second takes them by the table below, in its order,
- * into the fields of the request. Whether an action takes a field is then for the command
- * table to say, like with frames; the member table only tells members apart that stand
- * for the same field.
+ * A line is read twice. The first pass notes where the members are, so that the action is
+ * known whatever their order. The second pass reads them into the fields of the request,
+ * in the order of the table below. The command table then decides whether an action takes
+ * a field, as with frames. The member table only distinguishes members that stand for the
+ * same field.
  */
 #include "jsonl.h"
 
@@ -22,7 +22,7 @@ struct decoding {
     struct epb_jsonl_request *out;
     uint8_t *line;
     struct epb_buf *scratch;
-    /* By row of the table; those of members that are not there have an empty text. */
+    /* By row of the table; the text of a missing member is empty. */
     struct epb_json_span spans[MEMBERS_MAX];
     uint32_t seen; /* the fields that have been read */
 };
@@ -31,13 +31,13 @@ struct member {
     const char *name;
     enum epb_status (*read)(struct decoding *decoding, const struct member *member,
                             const struct epb_json_span *span);
-    enum epb_status bad; /* what a value of the wrong kind gets */
+    enum epb_status bad; /* the status for a value of the wrong kind */
     uint32_t field;      /* as in the command table */
     size_t offset;       /* in struct epb_request */
-    uint64_t actions;    /* that it belongs to; 0: to any */
+    uint64_t actions;    /* that take it; 0: any action */
 };
 
-/* The characters of a string, escapes replaced, in the line itself. */
+/* The characters of a string, with escapes replaced in the line itself. */
 static struct epb_bytes
 string_content(struct decoding *decoding, const struct epb_json_span *span)
 {

@@ -1,14 +1,13 @@
 /*
  * See record.h. While receiving, the input buffer is
  *
- *   | opened: plaintext, one run | gap: dead tags and headers | raw: records still closed
- * |
+ *   | opened: plaintext, one run | gap: old tags and headers | raw: unopened records |
  *
- * When nothing opened is left, the gap and the next header are consumed and the record is
- * opened where it lies. Otherwise its plaintext moves down over the gap, which grows by
- * what it skipped. The gap is closed when it is larger than what lies behind it, so that
- * moving stays linear in what was received, and many tiny records can't make the buffer
- * grow.
+ * When no opened bytes are left, the gap and the next header are consumed and the record
+ * is opened in place. Otherwise its plaintext moves down over the gap, and the gap grows
+ * by the record's header and tag. The gap is closed when it is larger than the raw bytes
+ * behind it: moving stays linear in the bytes received, and many tiny records can't make
+ * the buffer grow.
  */
 #include "record.h"
 
@@ -87,7 +86,7 @@ front(struct epb_buf *buf)
     return buf->memory + buf->start;
 }
 
-/* Each number is used once: whoever draws the last one leaves none behind. */
+/* Each number is used once; after the last one drawing fails. */
 static enum epb_status
 draw_seq(struct epb_record *record, uint64_t *seq)
 {
@@ -123,7 +122,7 @@ mac(struct epb_record *record, uint64_t seq, const uint8_t *header, size_t body_
     epb_hmac_end(&record->key.hmac, out);
 }
 
-/* One record in place: header, `body_bytes` of plaintext, room for the tag. */
+/* Seals one record in place: header, `body_bytes` of plaintext, room for the tag. */
 static enum epb_status
 seal(struct epb_record *record, uint8_t *header, size_t body_bytes)
 {
@@ -147,7 +146,7 @@ seal(struct epb_record *record, uint8_t *header, size_t body_bytes)
     return EPB_OK;
 }
 
-/* The other way: leaves the plaintext where the body was. */
+/* Opens one record: the plaintext replaces the body. */
 static enum epb_status
 unseal(struct epb_record *record, uint8_t *header, size_t body_bytes)
 {
@@ -187,8 +186,8 @@ epb_record_begin(struct epb_record *record, struct epb_buf *out)
     return status;
 }
 
-/* Divides `body_bytes` of plaintext behind one header into records and seals them. There
- * is room for all headers and tags. */
+/* Divides `body_bytes` of plaintext behind one header into records and seals them. The
+ * buffer has room for all headers and tags. */
 static enum epb_status
 seal_all(struct epb_record *record, uint8_t *first_header, size_t body_bytes,
          size_t count)
@@ -253,7 +252,7 @@ close_gap(struct epb_record *record, struct epb_buf *in)
     record->gap_bytes = 0;
 }
 
-/* Joins the plaintext behind `header` to the stream; what lay between becomes gap. */
+/* Joins the plaintext behind `header` to the stream; the bytes between become gap. */
 static void
 join(struct epb_record *record, struct epb_buf *in, uint8_t *header, size_t body_bytes)
 {

@@ -1,15 +1,15 @@
 /*
  * See session.h: the life of a session, its turns, its input and output.
  *
- * Input is worked on where it was read: frames and lines are decoded in the input buffer,
- * records opened in it, and the engine copies a value from there into the store. Replies
- * are encoded into the output buffer; those of one turn become one record, sealed where
- * they lie.
+ * Input is processed where it was read: frames and lines are decoded in the input buffer,
+ * records are opened in it, and the engine copies a value from there into the store.
+ * Replies are encoded into the output buffer. The replies of one turn become one record,
+ * sealed in place.
  *
- * Both buffers come from the broker's pool and go back when they are empty.
+ * Both buffers come from the broker's pool and return to it when empty.
  *
- * Whatever ends a connection early goes through epb_session_refuse (says why, then
- * closes) or epb_session_abandon (nothing more can be said).
+ * Any early end of a connection goes through epb_session_refuse (sends the reason, then
+ * closes) or epb_session_abandon (nothing more can be sent).
  */
 #include "session.h"
 
@@ -21,15 +21,15 @@
 #include "session_internal.h"
 
 #define PATIENCE_MS 10000U        /* for a handshake, and for a frame that has begun */
-#define RENEWAL_PATIENCE_MS 1000U /* for one in surplus to say that it renews */
+#define RENEWAL_PATIENCE_MS 1000U /* for a session in surplus to join */
 #define OUTPUT_BOUND_BYTES (1024U * 1024U)
-/* How much is read at once grows and shrinks between these, with what arrives. */
+/* The size of a read adapts to the input between these bounds. */
 #define READ_LEAST_BYTES 4096U
 #define READ_MOST_BYTES (256U * 1024U)
-/* So many reads in a row that were far too large for what came make the next smaller: one
- * alone may have brought the rest of something large. */
+/* After this many reads in a row that were far too large, the next is smaller. A single
+ * one may have read the rest of something large. */
 #define SMALL_READS_MOST 8U
-/* No more is read while this much awaits its turn. */
+/* Reading pauses while this much input awaits its turn. */
 #define BACKLOG_BYTES (64U * 1024U)
 
 /* Life */
@@ -51,7 +51,7 @@ epb_session_new(struct epb_session_config *config, void *owner,
     session->read_bytes = READ_LEAST_BYTES;
     session->request_limit_bytes =
         limit < UINT32_MAX / 4U ? (size_t)limit : UINT32_MAX / 4U;
-    /* A request, the record behind it, dead bytes between records, and a read. */
+    /* A request, the record behind it, the gaps between records, and a read. */
     epb_buf_init(&session->in, 2 * session->request_limit_bytes +
                                    2 * EPB_RECORD_MAX_BYTES + READ_MOST_BYTES +
                                    BACKLOG_BYTES);
@@ -60,7 +60,7 @@ epb_session_new(struct epb_session_config *config, void *owner,
     return session;
 }
 
-/* What it holds ends now, not when the last of its output is written. */
+/* Releases what the session holds now, not when the last of its output is written. */
 static void
 leave(struct epb_session *session, const struct epb_time *now)
 {
@@ -139,7 +139,8 @@ has_next(const struct epb_session *session)
            epb_engine_has_next(session->config->engine, session->peer);
 }
 
-/* A request takes long, or its reply does: those behind it wait. */
+/* A request is still being worked on, or its reply leaves in pieces: requests behind it
+ * wait. */
 static bool
 is_occupied(const struct epb_session *session)
 {
@@ -147,7 +148,7 @@ is_occupied(const struct epb_session *session)
            epb_engine_occupied(session->config->engine, session->peer);
 }
 
-/* The engine has nothing for it, and nothing to do for it: the usual case. */
+/* The usual case: the engine has no reply and no work for this session. */
 static bool
 is_idle(const struct epb_session *session)
 {
@@ -162,7 +163,7 @@ output_is_full(const struct epb_session *session)
     return epb_buf_size(&session->out) >= OUTPUT_BOUND_BYTES;
 }
 
-/* Says the next piece of a long body. A reply can't end in its middle: when it has to,
+/* Sends the next piece of a long body. A reply can't end in the middle: after an error
  * the connection closes. */
 static void
 put_piece(struct epb_session *session)
@@ -183,7 +184,7 @@ put_piece(struct epb_session *session)
     }
 }
 
-/* Takes one reply or event from the engine, and says it; false when there is none. */
+/* Takes one reply or event from the engine and encodes it. False when there is none. */
 static bool
 take_next(struct epb_session *session, const struct epb_time *now)
 {
@@ -225,8 +226,8 @@ serve_next(struct epb_session *session, const struct epb_time *now, size_t *size
     return epb_session_serve_frame(session, now, size_bytes);
 }
 
-/* What the engine has and requests take turns, the former first: it happened before.
- * Returns how many requests were served. */
+/* Alternates between output of the engine and requests. The engine's output comes first
+ * because it happened before. Returns how many requests were served. */
 static unsigned
 serve(struct epb_session *session, const struct epb_time *now, unsigned max_frames,
       size_t max_bytes)
@@ -234,7 +235,7 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
     unsigned served = 0;
     unsigned taken = 0;
     size_t done_bytes = 0;
-    /* Large replies to small requests take their time, too: to copy, and to seal. */
+    /* Large replies to small requests take time too, to copy and to seal. */
     size_t most_bytes = epb_buf_size(&session->out) + max_bytes;
 
     if (most_bytes > OUTPUT_BOUND_BYTES) {
@@ -279,7 +280,7 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
     return served;
 }
 
-/* The same with its replies in one record. */
+/* Like serve, with the replies in one record. */
 static unsigned
 serve_frames(struct epb_session *session, const struct epb_time *now, unsigned max_frames,
              size_t max_bytes)
@@ -295,8 +296,8 @@ serve_frames(struct epb_session *session, const struct epb_time *now, unsigned m
     return served;
 }
 
-/* Sets the clock of a request that has begun and is not complete. While the output is
- * full nothing is read, and so nothing can be late. */
+/* Sets the deadline of a request that has begun and is not complete. While the output is
+ * full nothing is read, so nothing can be late. */
 static void
 watch_partial(struct epb_session *session, const struct epb_time *now, unsigned served)
 {
@@ -310,14 +311,14 @@ watch_partial(struct epb_session *session, const struct epb_time *now, unsigned 
     }
 }
 
-/* Of lines, that there is still something to be said to a peer that sends no more. */
+/* Whether a session of lines still owes its peer something after the end of input. */
 static bool
 has_calls(const struct epb_session *session)
 {
     return session->stage == EPB_STAGE_LINES && epb_pending_lines_any(session->calls);
 }
 
-/* The peer sends no more, and all that was complete has been served. */
+/* The peer sends no more, and all complete requests have been served. */
 static void
 end_input(struct epb_session *session)
 {
@@ -374,13 +375,13 @@ epb_session_turn(struct epb_session *session, const struct epb_time *now,
     session->in_turn = false;
     if (session->stage == EPB_STAGE_CLOSING) {
         leave(session, now);
-        /* What was refused, and what came behind it. */
+        /* Discards the refused request and all input behind it. */
         epb_buf_consume(&session->in, epb_buf_size(&session->in));
     }
     return more;
 }
 
-/* Pipes */
+/* Pipe pair */
 
 enum epb_session_asks
 epb_session_asks(struct epb_session *session)
@@ -408,7 +409,7 @@ clamp(size_t value, size_t least, size_t most)
     return value > most ? most : value;
 }
 
-/* How much may be read now. */
+/* How many bytes may be read now. */
 static size_t
 room_for_input(const struct epb_session *session)
 {
@@ -446,7 +447,7 @@ epb_session_input(struct epb_session *session, uint8_t **memory, size_t *size_by
     }
     if (*size_bytes > 0 && epb_buf_reserve(&session->in, *size_bytes, memory) != EPB_OK) {
         *size_bytes = 0;
-        /* Outside a turn there is no record to say it in. */
+        /* Outside a turn there is no record for a refusal. */
         epb_session_emit(session, "refused", NULL, EPB_INTERNAL);
         epb_session_abandon(session);
     }
@@ -531,7 +532,7 @@ epb_session_unproven(const struct epb_session *session)
     return session->stage < EPB_STAGE_FRAMES;
 }
 
-/* It is in surplus, and may be one that renews. */
+/* A session in surplus that has not joined yet. */
 static bool
 awaits_renewal(const struct epb_session *session)
 {

@@ -1,5 +1,4 @@
-/* What every stage of a session does: it says what happened, refuses, and runs requests.
- */
+/* What every stage of a session uses: emitting events, refusing, and running requests. */
 #include "session_internal.h"
 
 #include "../base/utf8.h"
@@ -7,7 +6,7 @@
 #include "frame.h"
 #include "jsonl.h"
 
-/* A reply without a body, its tag, and a line's id and sentence fit in this. */
+/* Enough for a reply without a body and its tag, or for a line's id and sentence. */
 #define REPLY_ROOM_BYTES 1024U
 
 bool
@@ -80,7 +79,7 @@ epb_session_refuse(struct epb_session *session, uint32_t id, enum epb_status sta
         struct epb_reply reply = {.status = status, .id = id};
         encoded = epb_frame_encode_reply(&session->out, &reply);
     }
-    (void)encoded; /* without memory for a word of it, closing says it */
+    (void)encoded; /* without memory for a reply, closing must suffice */
     if (status == EPB_AUTH_FAILED) {
         epb_engine_traffic(session->config->engine)->auth_failures++;
     }
@@ -96,7 +95,7 @@ epb_session_refuse_request(struct epb_session *session, uint32_t id,
     epb_session_refuse(session, id, status);
 }
 
-/* Before anything may change, the room to say so is made sure of. */
+/* Reserved before a request may change anything. */
 bool
 epb_session_has_reply_room(struct epb_session *session)
 {

@@ -3,13 +3,12 @@
 #include "report.h"
 #include "session_internal.h"
 
-/* A frame beyond the limit is answered and its bytes are thrown away as they come, so
- * that one bad request costs the others of its connection nothing. Beyond this the
- * connection closes. */
+/* A frame that exceeds the request limit gets a reply and its bytes are discarded as they
+ * arrive, so that one bad request does not affect the connection's other requests. For a
+ * frame larger than this, the connection closes. */
 #define SKIP_LIMIT_BYTES (64U * 1024U * 1024U)
 
-/* Throws away what is left of a frame that was too large. EPB_FOUND_REQUEST: that is
- * done. */
+/* Discards the rest of a frame that was too large. EPB_FOUND_REQUEST when done. */
 static enum epb_session_found
 skip(struct epb_session *session)
 {
@@ -37,8 +36,8 @@ skip(struct epb_session *session)
     return EPB_FOUND_REQUEST;
 }
 
-/* Opens records until the front of the stream is a complete frame, or one that is larger
- * than allowed and has its id there to be named. */
+/* Opens records until the front of the stream is a complete frame, or the start of a
+ * frame that is too large, up to its id. */
 static enum epb_session_found
 find_frame(struct epb_session *session, struct epb_bytes *frame, bool *too_large)
 {
@@ -74,7 +73,7 @@ find_frame(struct epb_session *session, struct epb_bytes *frame, bool *too_large
     }
 }
 
-/* Reports become text here; everything else is bytes already. */
+/* Encodes a report as text. Other bodies are bytes already. */
 static enum epb_status
 encode_report(struct epb_session *session, enum epb_shape shape, struct epb_reply *reply)
 {
@@ -141,7 +140,7 @@ epb_session_put_frame(struct epb_session *session, const struct epb_reply *reply
     } else if (reply->id != 0 && reply->rest_bytes == 0) {
         put_failure(session, reply->id, status);
     } else {
-        epb_session_abandon(session); /* an event can't be missing unnoticed */
+        epb_session_abandon(session); /* a lost event must not go unnoticed */
     }
 }
 
@@ -151,15 +150,15 @@ epb_session_put_frame_piece(struct epb_session *session, struct epb_bytes piece)
     return epb_buf_append(&session->out, piece.data, piece.size_bytes);
 }
 
-/* Whether the frame says by its id that it wants no reply. One too short to have an id
- * says nothing. */
+/* Whether the frame's id asks for a reply. A frame too short to have an id gets a
+ * reply. */
 static bool
 wants_reply(struct epb_bytes frame)
 {
     return frame.size_bytes < EPB_FRAME_ID_END_BYTES || epb_frame_id(frame) != 0;
 }
 
-/* Which of the two requests for pipes this is, and whether it may be. */
+/* Checks whether a request to change to or from the pipe pair is allowed now. */
 static enum epb_status
 check_pipe_pair(const struct epb_session *session, const struct epb_request *request)
 {
@@ -181,7 +180,7 @@ note_pipe_pair(struct epb_session *session, const struct epb_request *request)
     }
 }
 
-/* What one in surplus may ask for. */
+/* What a session in surplus may request. */
 static bool
 is_renewal(const struct epb_session *session, const struct epb_request *request,
            bool has_reply)
@@ -189,7 +188,7 @@ is_renewal(const struct epb_session *session, const struct epb_request *request,
     if (request->action == EPB_ACTION_JOIN) {
         return !has_reply;
     }
-    /* The reply to one that has no token may be long. */
+    /* Without a token, the reply may be long. */
     if (request->action == EPB_ACTION_RENEW && has_reply &&
         (request->flags & EPB_F_FENCE) == 0) {
         return false;
@@ -238,7 +237,7 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
     }
 }
 
-/* `front` is as much of the frame as names it. */
+/* `front` is the start of the frame, up to its id. */
 static void
 refuse_frame(struct epb_session *session, struct epb_bytes front)
 {

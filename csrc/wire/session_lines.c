@@ -1,8 +1,9 @@
 /*
  * See session.h: requests and replies as JSON lines.
  *
- * A line that may wait, or watches, is a call (pending_lines.h) before it runs, so that
- * nothing can fail once the engine has it; a line that did neither is none afterwards.
+ * A line that may wait or watch becomes a call (pending_lines.h) before it runs, so
+ * nothing can fail once the engine has it. If it then neither waits nor watches, the call
+ * is removed.
  */
 #include "jsonl.h"
 #include "session_internal.h"
@@ -13,7 +14,7 @@ input_front(struct epb_session *session)
     return session->in.memory + session->in.start;
 }
 
-/* With a secret, nothing of a line is looked at before its signature holds. */
+/* With a secret, the signature is checked before anything else in the line is read. */
 static bool
 line_is_proven(struct epb_session *session, uint8_t *line, size_t *line_bytes)
 {
@@ -37,7 +38,7 @@ line_is_proven(struct epb_session *session, uint8_t *line, size_t *line_bytes)
     return true;
 }
 
-/* Encodes a reply line, or that there can't be one. */
+/* Encodes a reply line, or an error when it can't be encoded. */
 static void
 say(struct epb_session *session, const struct epb_command *command, struct epb_bytes id,
     const struct epb_reply *reply)
@@ -54,7 +55,7 @@ say(struct epb_session *session, const struct epb_command *command, struct epb_b
     }
 }
 
-/* So much has come of a line, which may have no end. */
+/* `come_bytes` of the line have arrived; it may have no end. */
 static void
 refuse_long(struct epb_session *session, size_t come_bytes)
 {
@@ -69,7 +70,7 @@ refuse_long(struct epb_session *session, size_t come_bytes)
     epb_session_abandon(session);
 }
 
-/* Looks at each byte once, however the line arrives. */
+/* Examines each byte once, however the line arrives. */
 static enum epb_session_found
 find_line(struct epb_session *session, size_t *line_bytes)
 {
@@ -96,7 +97,7 @@ epb_session_put_line_piece(struct epb_session *session, struct epb_bytes piece)
                                   session->telling_wall_ms, session->rest_bytes == 0);
 }
 
-/* Whether the engine may have more to say about the request than its first answer. */
+/* Whether the engine may send more about the request after its first answer. */
 static bool
 may_stay(const struct epb_jsonl_request *line)
 {
@@ -107,8 +108,8 @@ may_stay(const struct epb_jsonl_request *line)
            ((request->flags & EPB_F_WAIT) != 0 && request->wait_ms > 0);
 }
 
-/* Gives the request the number of a new call. With the id of a call that is there already
- * it gets that one's number: the engine then refuses to let it wait. */
+/* Sets the request's number to that of a new call. If a call with the same id exists, its
+ * number is used: the engine then refuses to let the request wait. */
 static enum epb_status
 add_call(struct epb_session *session, struct epb_jsonl_request *line,
          struct epb_call **added)
@@ -116,7 +117,7 @@ add_call(struct epb_session *session, struct epb_jsonl_request *line,
     struct epb_call *call = epb_pending_lines_named(session->calls, line->id);
 
     if (call == NULL) {
-        /* The events of a watch are told by its id. */
+        /* The events of a watch are identified by its id. */
         if (line->command->shape == EPB_SHAPE_WATCH && line->id.size_bytes == 0) {
             return EPB_INVALID_REQUEST;
         }
@@ -136,7 +137,7 @@ add_call(struct epb_session *session, struct epb_jsonl_request *line,
     return EPB_OK;
 }
 
-/* Keeps the call of a request that waits or watches, and no other. */
+/* Keeps the call if its request waits or watches; otherwise removes it. */
 static void
 settle_call(struct epb_session *session, struct epb_call *added,
             const struct epb_reply *reply)
@@ -174,7 +175,7 @@ run_line(struct epb_session *session, struct epb_jsonl_request *line,
         *reply = (struct epb_reply){.status = status};
     }
     settle_call(session, added, reply);
-    /* A request that waited still has its reply to come. */
+    /* A cancelled request that waited still gets its reply. */
     if (target != NULL && reply->status == EPB_OK && reply->count != 0 &&
         target->command->shape == EPB_SHAPE_WATCH) {
         epb_pending_lines_remove(session->calls, target);
@@ -238,7 +239,7 @@ put_events(struct epb_session *session, const struct epb_reply *reply)
         epb_pending_lines_numbered(session->calls, (uint32_t)reply->count);
 
     EPB_ASSERT(call != NULL);
-    /* Events can't be missing unnoticed. */
+    /* A lost event must not go unnoticed. */
     if (epb_jsonl_encode_events(&session->out, epb_call_id(call), reply->body) !=
         EPB_OK) {
         epb_session_abandon(session);

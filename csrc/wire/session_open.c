@@ -72,7 +72,7 @@ sniff(struct epb_session *session)
     }
 }
 
-/* To a hello that is there as a whole; *answer_bytes is what it added to the output. */
+/* Answers a complete hello; *answer_bytes is the number of bytes added to the output. */
 static enum epb_status
 answer(struct epb_session *session, struct epb_bytes hello, size_t *answer_bytes)
 {
@@ -93,7 +93,8 @@ answer(struct epb_session *session, struct epb_bytes hello, size_t *answer_bytes
     if (status != EPB_OK) {
         return status;
     }
-    /* A broker without scopes must not let in a client that asked for less. */
+    /* This broker has no scopes: a client that asked for less than full access is
+     * refused. */
     return scope.size_bytes == 0 ? EPB_OK : EPB_VERSION_MISMATCH;
 }
 
@@ -139,8 +140,8 @@ check_proof(struct epb_session *session)
     epb_handshake_free(session->handshake);
     session->handshake = NULL;
     if (status == EPB_INTERNAL) {
-        /* The client believes us by now and takes records only: a plain word would look
-         * like a forged one, and the closing says enough. */
+        /* The client has accepted our proof and takes records only: a plain reply would
+         * look forged. Closing must suffice. */
         epb_session_emit(session, "refused", NULL, status);
         epb_session_abandon(session);
         return;
