@@ -22,7 +22,7 @@ epb_boot_timer_init(struct epb_boot_timer *timer)
 
 #ifdef __linux__
 
-/* To wake is all it is for: what is due is looked at before the loop sleeps again. */
+/* The timer only wakes the loop, which checks what is due before it sleeps again. */
 static void
 on_due(uv_poll_t *poll, int status, int events)
 {
@@ -32,7 +32,7 @@ on_due(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     EPB_ASSERT(timer->fd >= 0);
-    /* When that fails it is told again. */
+    /* When the read fails, the loop reports the event again. */
     if (read(timer->fd, &times, sizeof(times)) == (ssize_t)sizeof(times)) {
         timer->armed_ms = UINT64_MAX;
     }
@@ -57,7 +57,7 @@ epb_boot_timer_open(struct epb_boot_timer *timer, uv_loop_t *loop)
     if (error == 0) {
         error = uv_poll_start(&timer->poll, UV_READABLE, on_due);
     }
-    /* To start takes the descriptor out of the kernel's queue again. */
+    /* uv_poll_start removes the descriptor from the kernel's queue again. */
     return error == 0 ? epb_uv_reserve_fd(loop, fd) : error;
 }
 

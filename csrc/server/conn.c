@@ -6,7 +6,7 @@
 #include "../os/uv_reserve.h"
 #include "endpoint.h"
 
-/* A session bounds its own output well below. */
+/* Never reached: a session bounds its output well below. */
 #define UNSENT_LIMIT_BYTES (256U * 1024U * 1024U)
 #define DISCARD_MAX_BYTES (4U * 1024U * 1024U)
 
@@ -59,7 +59,7 @@ ask_for_turn(struct epb_conn *conn)
 
 /* Reading */
 
-/* How much may be read now, and where to. */
+/* Returns how much may be read now, and sets the memory to read into. */
 static size_t
 offer_room(struct epb_conn *conn, uint8_t **memory)
 {
@@ -79,9 +79,10 @@ is_guarded(const struct epb_conn *conn, const void *handle)
     return conn->guarded && handle == &conn->socket;
 }
 
-/* libuv would have descriptors that come with the bytes closed on this thread. So a
- * guarded socket is read from here, where libuv asks for a place to read into; it gets
- * none, and says so in on_read (UV_ENOBUFS), which finds here what there was. */
+/* libuv would close passed descriptors on this thread, which may take long. So this
+ * function reads a guarded socket itself when libuv asks for memory, and gives libuv
+ * none. libuv then calls on_read with UV_ENOBUFS, and on_read uses the result stored
+ * here. */
 static uv_buf_t
 offer_place(struct epb_conn *conn, const void *handle, void *memory, size_t size_bytes)
 {
@@ -154,12 +155,12 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
         return;
     }
     stop_reading(conn);
-    /* No room now: the next turn makes some and reads on. */
+    /* No room now: the next turn makes room and resumes reading. */
     if (size == UV_ENOBUFS) {
         ask_for_turn(conn);
         return;
     }
-    /* The session hears of it in a turn: what it held may take long to give back. */
+    /* The session is informed in a turn: releasing what it held may take long. */
     if (size == UV_EOF && !conn->lingering) {
         conn->ended = true;
     } else {
@@ -168,7 +169,7 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
     ask_for_turn(conn);
 }
 
-/* What came, if anything; of an end or an error the loop tells. */
+/* Returns how many bytes arrived. The loop reports an end or an error. */
 static size_t
 read_now(struct epb_conn *conn, uint8_t *memory, size_t room_bytes)
 {
@@ -214,7 +215,7 @@ resume_reading(struct epb_conn *conn)
     if (conn->reading || conn->ended || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES) {
         return;
     }
-    /* A session that closes takes nothing more; once all is written, lingering does. */
+    /* A closing session takes no input. Once all is written, lingering reads on. */
     if (!conn->lingering && epb_session_closing(conn->session)) {
         return;
     }
@@ -228,8 +229,8 @@ resume_reading(struct epb_conn *conn)
 
 /* Writing */
 
-/* What libuv wrote at once, or failed to, it tells in its next round with that result: by
- * then the connection may be closed, and on its way to be freed. */
+/* libuv reports an immediate write or failure in its next iteration. By then the
+ * connection may be closed and about to be freed. */
 static void
 on_written(uv_write_t *write, int error)
 {
@@ -247,7 +248,7 @@ on_written(uv_write_t *write, int error)
     ask_for_turn(conn);
 }
 
-/* The rest goes through libuv, from memory that stays where it is meanwhile. */
+/* Writes the rest through libuv, from memory that stays in place meanwhile. */
 static bool
 write_later(struct epb_conn *conn, struct epb_bytes rest)
 {
@@ -268,8 +269,8 @@ write_later(struct epb_conn *conn, struct epb_bytes rest)
     return uv_write(&conn->write, (uv_stream_t *)conn->out, &buffer, 1, on_written) == 0;
 }
 
-/* How much the socket took; negative when it failed. libuv does not change what it
- * writes, but takes it without const. */
+/* Returns how many bytes the socket took; negative when it failed. libuv does not change
+ * the bytes, but its type lacks const. */
 static int
 try_write(struct epb_conn *conn, struct epb_bytes bytes)
 {
@@ -310,10 +311,10 @@ epb_conn_write_refusal(struct epb_conn *conn, struct epb_bytes bytes)
     (void)try_write(conn, bytes);
 }
 
-/* Pipes */
+/* Pipe pair */
 
-/* Passes the ends of new pipes with what there is to write. When it can't, the peer gets
- * its reply without them. */
+/* Passes the peer's ends of a new pipe pair with the queued output. On failure the peer
+ * gets its reply without them. */
 static void
 pass_pipe_pair(struct epb_conn *conn)
 {
@@ -354,7 +355,7 @@ on_socket_alloc(uv_handle_t *socket, size_t suggested, uv_buf_t *out)
     *out = offer_place(conn, socket, conn->owner->discarded, 1);
 }
 
-/* A peer that says something there has broken the protocol. */
+/* A peer on pipes that sends bytes through the socket has broken the protocol. */
 static void
 on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
 {
@@ -384,7 +385,7 @@ is_on_pipe_pair(const struct epb_conn *conn)
     return conn->in != &conn->socket;
 }
 
-/* The handle has the end from now on, if that succeeds. */
+/* On success the handle owns the end. */
 static bool
 open_end(struct epb_conn *conn, uv_pipe_t *pipe, int *end)
 {
@@ -398,7 +399,7 @@ open_end(struct epb_conn *conn, uv_pipe_t *pipe, int *end)
     return true;
 }
 
-/* The first time. */
+/* Opens the ends for the first change to the pipes. */
 static bool
 open_ends(struct epb_conn *conn)
 {
@@ -408,7 +409,8 @@ open_ends(struct epb_conn *conn)
     return in && out;
 }
 
-/* The socket may have ended meanwhile: then it is known to be gone already. */
+/* Changes to the pipes. The socket may have ended before: then the peer is known to be
+ * gone. */
 static bool
 go_over(struct epb_conn *conn)
 {
@@ -424,7 +426,7 @@ go_over(struct epb_conn *conn)
                                         on_socket_read) == 0);
 }
 
-/* The pipes stay open, for the next time. */
+/* Changes back to the socket. The pipes stay open for the next change. */
 static void
 go_back(struct epb_conn *conn)
 {
@@ -434,8 +436,8 @@ go_back(struct epb_conn *conn)
     conn->gone = false;
 }
 
-/* Once all that belongs to the one way is written, before which there are no more turns;
- * the next one is the other's. */
+/* Completes a change once all output of the old way is written. Until then there are no
+ * turns; the next turn uses the new way. */
 static enum epb_conn_next
 change_way(struct epb_conn *conn)
 {
@@ -457,8 +459,9 @@ change_way(struct epb_conn *conn)
     return changed ? EPB_CONN_MORE : EPB_CONN_DONE;
 }
 
-/* The peer may have its reply, and go on by the other way, before we know that: what it
- * says there can wait, and is no fault. */
+/* Begins a change. The peer may get its reply and continue on the other way before we
+ * know that its reply was written. Bytes that it sends there are no fault and can
+ * wait. */
 static void
 begin_change(struct epb_conn *conn)
 {
@@ -483,7 +486,7 @@ heed_wishes(struct epb_conn *conn)
     }
 }
 
-/* The peer's process has gone; whatever it wrote before that is in the pipe. */
+/* The peer's process has ended and the bytes it left in the pipe have been read. */
 static bool
 has_left_all(const struct epb_conn *conn)
 {
@@ -517,11 +520,11 @@ on_shutdown(uv_shutdown_t *request, int error)
     ask_for_turn(conn);
 }
 
-/* All is said. A peer that will send no more needs no waiting for. */
+/* All output is sent. There is no need to linger for a peer that will send no more. */
 static enum epb_conn_next
 finish(struct epb_conn *conn, const struct epb_time *now)
 {
-    /* What is in a pipe stays there until it is read. */
+    /* Bytes in a pipe stay there until they are read. */
     if (conn->ended || is_on_pipe_pair(conn)) {
         return EPB_CONN_DONE;
     }
@@ -535,7 +538,8 @@ finish(struct epb_conn *conn, const struct epb_time *now)
     return conn->broken ? EPB_CONN_DONE : EPB_CONN_WAIT;
 }
 
-/* Turns in a row, while nobody else waits; whether it could go on at once. */
+/* Takes turns in a row while no other connection waits. Returns whether more could be
+ * done at once. */
 static bool
 take_turns(struct epb_conn *conn, const struct epb_time *now)
 {
@@ -561,7 +565,7 @@ take_turns(struct epb_conn *conn, const struct epb_time *now)
     return more;
 }
 
-/* Lets the session work; whether it could go on at once. */
+/* Lets the session work. Returns whether more could be done at once. */
 static bool
 work(struct epb_conn *conn, const struct epb_time *now)
 {
@@ -571,16 +575,15 @@ work(struct epb_conn *conn, const struct epb_time *now)
     }
     bool more = take_turns(conn, now);
     heed_wishes(conn);
-    /* The session stops at its own bound of output; it goes on once that has moved
-     * here. */
+    /* The session stops at its own bound of output and continues once the output has
+     * moved here. */
     return more || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;
 }
 
 enum epb_conn_next
 epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
 {
-    /* With too much unsent a turn leaves the session alone; what it left stays to be
-     * done. */
+    /* With too much unsent output the session gets no turn: its work remains. */
     bool more = true;
 
     if (conn->broken) {
@@ -610,7 +613,7 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
             return EPB_CONN_DONE;
         }
     }
-    /* Without a peer nobody reads what waits. */
+    /* Without a peer the waiting output is never read. */
     if (conn->gone && unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES) {
         return EPB_CONN_DONE;
     }
@@ -622,7 +625,7 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
     if (conn->broken) {
         return EPB_CONN_DONE;
     }
-    /* With too much unsent, the next turn comes when it is written. */
+    /* With too much unsent output, the next turn comes once it is written. */
     return more && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES ? EPB_CONN_MORE
                                                               : EPB_CONN_WAIT;
 }

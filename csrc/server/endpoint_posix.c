@@ -27,11 +27,11 @@
 #define PIPE_ID_MAX 64U
 #define MAKE_ROUNDS 16
 #define LOCK_PATH_BYTES (EPB_SOCKET_PATH_BYTES + 8U)
-/* The directory, "/broker-", 32 or 64 characters, ".sock": what must fit. */
+/* Used when a name does not fit a socket address in $TMPDIR. */
 #define FALLBACK_DIRECTORY "/tmp"
 
 struct epb_endpoint {
-    struct epb_list open; /* in the list of names to remove at exit */
+    struct epb_list open; /* in the list of endpoints to clean up at exit */
     uv_poll_t poll;
     epb_endpoint_fn on_connection;
     void *context;
@@ -39,8 +39,8 @@ struct epb_endpoint {
     unsigned stale;
     int fd;
     int lock_fd;    /* -1: a random name needs none */
-    bool lock_ours; /* its file says so, or nothing */
-    bool inherits;  /* the lock says that what has the name was made by this boot */
+    bool lock_ours; /* we may remove the lock file */
+    bool inherits;  /* the lock file says that this boot made the socket with this name */
     bool listening;
     bool visible; /* the final name exists */
     dev_t device;
@@ -50,9 +50,9 @@ struct epb_endpoint {
     char lock_path[LOCK_PATH_BYTES];
 };
 
-/* Endpoints whose names are to go when the process ends, whatever ends it. The process
- * whose thread has the list; 0: none. A signal handler may try to take it, but not wait.
- */
+/* Endpoints whose names are removed when the process ends, however it ends. `list_taken`
+ * is the id of the process whose thread holds the list; 0: no process. A signal handler
+ * may try to take the list, but must not wait for it. */
 static _Atomic uint32_t list_taken;
 static struct epb_list open_endpoints = {&open_endpoints, &open_endpoints};
 
@@ -88,7 +88,7 @@ random_hex(char out[EPB_SOCKET_NAME_HEX + 1])
     return 0;
 }
 
-/* Tells which boot has made it. */
+/* A random name that identifies the boot that made it. */
 static int
 random_name(char out[EPB_SOCKET_NAME_HEX + 1])
 {
@@ -111,7 +111,7 @@ is_pipe_id(const char *id)
     return size >= 1 && size <= PIPE_ID_MAX && strspn(id, allowed) == size;
 }
 
-/* The directory part of a path that was given, "." when it has none. */
+/* Splits off the directory of a given path; "." when it has none. */
 static int
 split_directory(struct epb_endpoint *endpoint, const char *path)
 {
@@ -135,8 +135,8 @@ split_directory(struct epb_endpoint *endpoint, const char *path)
     return 0;
 }
 
-/* ${TMPDIR:-/tmp}, unless the name would not fit a socket address there. A relative
- * TMPDIR would mean another place to each process. */
+/* ${TMPDIR:-/tmp}, or /tmp when the name would not fit a socket address there. A relative
+ * TMPDIR is ignored, because each process would resolve it to another place. */
 static int
 choose_directory(struct epb_endpoint *endpoint, const char *id)
 {
@@ -198,8 +198,8 @@ same_file(const struct stat *left, const struct stat *right)
     return left->st_dev == right->st_dev && left->st_ino == right->st_ino;
 }
 
-/* Whether an open lock file is ours to lock. A second name of it may be another's file.
- */
+/* Checks that we may lock an open lock file. A file with a second name may belong to
+ * something else. */
 static int
 check_lock_file(int fd, struct stat *opened)
 {
@@ -210,14 +210,15 @@ check_lock_file(int fd, struct stat *opened)
         !epb_socket_own_uid(opened->st_uid)) {
         return UV_EPERM;
     }
-    /* A umask may take the owner's rights too; the next broker has to open it. */
+    /* A umask may remove the owner's rights too; the next broker must be able to open the
+     * file. */
     if ((opened->st_mode & 0600) != 0600 && fchmod(fd, 0600) != 0) {
         return -errno;
     }
     return 0;
 }
 
-/* UV_EAGAIN: the file went away between opening and locking. */
+/* UV_EAGAIN: the file was removed between opening and locking. */
 static int
 try_lock(const char *path, int *fd)
 {
@@ -243,7 +244,7 @@ try_lock(const char *path, int *fd)
     return error;
 }
 
-/* What a lock file says: "epb <boot>\n". */
+/* The contents of a lock file: "epb <boot>\n". */
 #define RECORD_FORMAT "epb %s\n"
 #define RECORD_BYTES (sizeof("epb \n") - 1 + EPB_BOOT_HEX)
 
@@ -255,8 +256,8 @@ is_record(const char *text, size_t size)
            text[RECORD_BYTES - 1] == '\n';
 }
 
-/* The lock is held. Where there is no room for a record the file stays empty: then the
- * next broker leaves a dead socket of this one alone, and no more is lost. */
+/* Writes the record; the lock is held. Without disk space the file stays empty; then the
+ * next broker merely leaves a dead socket of this one alone. */
 static int
 write_record(int fd, const char *record)
 {
@@ -270,8 +271,9 @@ write_record(int fd, const char *record)
     return 0;
 }
 
-/* Reads who had the lock before, and claims it. A socket that is there is another
- * kernel's, or of an unknown one, unless the file says that this boot has made it. */
+/* Reads the previous owner from the lock file and claims the lock. An existing socket
+ * belongs to another or an unknown kernel, unless the file says that this boot made
+ * it. */
 static int
 claim_lock(struct epb_endpoint *endpoint)
 {
@@ -306,7 +308,7 @@ take_lock(struct epb_endpoint *endpoint)
 {
     int error = UV_EAGAIN;
 
-    /* Each further round needs another broker that ended in this very moment. */
+    /* Each further round means that another broker ended at this very moment. */
     for (int round = 0; round < 16 && error == UV_EAGAIN; round++) {
         error = try_lock(endpoint->lock_path, &endpoint->lock_fd);
     }
@@ -318,7 +320,7 @@ take_lock(struct epb_endpoint *endpoint)
 
 /* Making the socket */
 
-/* Notes which file the bound socket is. */
+/* Stores device and inode of the bound socket. */
 static int
 note_identity(struct epb_endpoint *endpoint, const char *path)
 {
@@ -335,15 +337,14 @@ note_identity(struct epb_endpoint *endpoint, const char *path)
     return 0;
 }
 
-/* Whether the final name is free now: a broker that is dead had left it. */
+/* Frees the final name if a dead broker left it. Returns whether it is free. */
 static bool
 take_over(const struct epb_endpoint *endpoint)
 {
     return endpoint->inherits && epb_endpoint_stale_remove(endpoint->path);
 }
 
-/* Gives the bound file its final name, which must be free, or left by a broker that is
- * dead. */
+/* Gives the bound file its final name, which must be free or left by a dead broker. */
 static int
 publish(struct epb_endpoint *endpoint, const char *temporary)
 {
@@ -358,7 +359,7 @@ publish(struct epb_endpoint *endpoint, const char *temporary)
             return UV_EADDRINUSE;
         }
     }
-    /* File systems without hard links. The name is random, or ours by the lock. */
+    /* The file system has no hard links. The name is random, or ours by the lock. */
     if (errno != EPERM && errno != ENOTSUP && errno != EOPNOTSUPP && errno != ENOSYS &&
         errno != EMLINK) {
         return -errno;
@@ -372,9 +373,8 @@ publish(struct epb_endpoint *endpoint, const char *temporary)
 
 #ifdef __linux__
 
-/* A umask that takes away the owner's own rights (0777) does so here too: give them back.
- * The file is addressed by descriptor, so that nobody can put another in its place
- * meanwhile. */
+/* A umask of 0777 removes the owner's own rights here too: restores them. The file is
+ * addressed by descriptor, so that it can't be replaced meanwhile. */
 static int
 ensure_mode(const char *path)
 {
@@ -410,7 +410,7 @@ bind_and_listen(struct epb_endpoint *endpoint)
     if (error != 0) {
         return error;
     }
-    /* Short, so that it fits wherever the final name does. */
+    /* Short, so that it fits wherever the final name fits. */
     hex[EPB_TEMPORARY_HEX] = '\0';
     int size = snprintf(temporary, sizeof(temporary), "%s/" EPB_TEMPORARY_PREFIX "%s",
                         endpoint->directory, hex);
@@ -478,8 +478,8 @@ bind_and_listen(struct epb_endpoint *endpoint)
 
 #endif
 
-/* A broker whose clock differs may take the temporary name for one that was left: it is
- * missing then, and another is made. */
+/* A broker with a different clock may remove the temporary name as stale. Then the name
+ * is missing, and another one is made. */
 static int
 make_socket(struct epb_endpoint *endpoint)
 {
@@ -511,8 +511,8 @@ try_list(void)
                                                                  memory_order_relaxed)) {
         return false;
     }
-    /* A thread of the parent's had it at the fork, in whatever state: none of it is ours.
-     */
+    /* A thread of the parent held the list at the fork, in an unknown state. None of its
+     * endpoints are ours. */
     if (taken != 0) {
         epb_list_init(&open_endpoints);
     }
@@ -533,7 +533,7 @@ leave_list(void)
     atomic_store_explicit(&list_taken, 0, memory_order_release);
 }
 
-/* Only by the process that made it, and only what is still ours. */
+/* Removes names only in the process that made them, and only if they are still ours. */
 static void
 remove_names(struct epb_endpoint *endpoint)
 {
@@ -548,7 +548,7 @@ remove_names(struct epb_endpoint *endpoint)
         (void)unlink(endpoint->path);
     }
     endpoint->visible = false;
-    /* While it is still locked, so that no other broker has taken it. */
+    /* While it is still locked, so that no other broker can have taken it. */
     if (endpoint->lock_ours && fstat(endpoint->lock_fd, &opened) == 0 &&
         lstat(endpoint->lock_path, &status) == 0 && same_file(&opened, &status)) {
         (void)unlink(endpoint->lock_path);
@@ -556,11 +556,11 @@ remove_names(struct epb_endpoint *endpoint)
     endpoint->lock_ours = false;
 }
 
-/* The process ends: in exit(), or in a signal handler. */
+/* Runs when the process ends: in exit(), or in a signal handler. */
 static void
 remove_all_names(void)
 {
-    /* Whoever has the list may be what the signal has interrupted. */
+    /* The signal may have interrupted the thread that holds the list. */
     if (!try_list()) {
         return;
     }
@@ -580,7 +580,8 @@ remember(struct epb_endpoint *endpoint)
     leave_list();
 }
 
-/* Removes the names while it has the list: the process may be ending at the same time. */
+/* Removes the names while it holds the list: the process may be ending at the same
+ * time. */
 static void
 forget(struct epb_endpoint *endpoint)
 {
@@ -739,7 +740,8 @@ epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 {
     struct pollfd descriptor = {.fd = -1};
 
-    /* A hang-up is told unasked, and means both directions; one alone is none. */
+    /* poll always reports a hang-up, which means that both directions are closed. One
+     * closed direction is not a hang-up. */
     return uv_fileno((const uv_handle_t *)pipe, &descriptor.fd) == 0 &&
            poll(&descriptor, 1, 0) == 1 &&
            (descriptor.revents & (POLLHUP | POLLERR)) != 0;
@@ -827,7 +829,8 @@ epb_endpoint_close(struct epb_endpoint *endpoint)
         return;
     }
     if (endpoint->pid != epb_sys_pid()) {
-        /* Its place in the list stays, and so does its memory. */
+        /* In a forked child the endpoint stays in the list, so its memory must stay
+         * too. */
         close_fds(endpoint);
         return;
     }

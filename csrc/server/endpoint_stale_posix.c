@@ -1,10 +1,10 @@
 /*
- * See endpoint_stale.h. A broker that was killed leaves its socket behind; the next one
- * tidies up.
+ * See endpoint_stale.h. A broker that was killed leaves its socket behind; the next
+ * broker removes it.
  *
- * A name that is being made refuses connections, too, for the moment between bind and
- * listen. So temporary names are left alone for a while; who loses one all the same makes
- * another (endpoint_posix.c), whichever kernel has removed it.
+ * A socket that is being made refuses connections too, between bind and listen. So
+ * temporary names are left alone for a while. A broker that loses its temporary name
+ * anyway makes another (endpoint_posix.c), whichever kernel has removed it.
  */
 #include "endpoint_stale.h"
 
@@ -26,7 +26,7 @@
 #include "../os/fd.h"
 #include "../os/socket.h"
 
-/* Temporary directories can be huge; what is left today is found another day. */
+/* Temporary directories can be huge; a later broker finds the rest. */
 #define ENTRIES_MAX 10000U
 #define PROBES_MAX 1000U
 #define TEMPORARY_REST_MS 1000U
@@ -34,15 +34,15 @@
 enum kind {
     KIND_OTHER,
     KIND_SOCKET,             /* broker-<32 hex>.sock, of this boot */
-    KIND_TEMPORARY_SOCKET,   /* .epb-<8 hex>: its name before that (Linux) */
-    KIND_TEMPORARY_DIRECTORY /* .epb-<6 characters>: where it was made (elsewhere) */
+    KIND_TEMPORARY_SOCKET,   /* .epb-<8 hex>: its name before (Linux) */
+    KIND_TEMPORARY_DIRECTORY /* .epb-<6 characters>: where it is made (elsewhere) */
 };
 
 /* The boot */
 
 #define BOOT_TEXT_BYTES 64U
 
-/* A UUID in text. Both are made anew at each boot, at random. */
+/* Reads a UUID as text. The kernel makes a new random one at each boot. */
 static bool
 read_boot(char text[BOOT_TEXT_BYTES])
 {
@@ -83,7 +83,7 @@ epb_endpoint_stale_boot(char out[EPB_BOOT_HEX + 1])
 
 /* Names */
 
-/* NULL for `boot`: that isn't known, and no name is one. */
+/* `boot` is NULL when it isn't known; then no name matches. */
 static bool
 is_socket_name(const char *name, const char *boot)
 {
@@ -123,7 +123,8 @@ kind_of(const char *name, const char *boot)
     return size == EPB_TEMPORARY_RANDOM ? KIND_TEMPORARY_DIRECTORY : KIND_OTHER;
 }
 
-/* Changed long enough ago. A clock that was set back leaves it for later. */
+/* Whether the file was last changed long enough ago. If the clock was set back, the file
+ * stays for later. */
 static bool
 has_rested(const struct stat *status)
 {
@@ -157,7 +158,7 @@ epb_endpoint_stale_remove(const char *path)
     return lstat(path, &status) == 0 && is_dead(path, &status) && unlink(path) == 0;
 }
 
-/* With the socket in it, if that is dead; it goes only when there is nothing else. */
+/* Removes the directory and the dead socket in it. Fails if it contains anything else. */
 static bool
 remove_directory(const char *path)
 {

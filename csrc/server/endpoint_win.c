@@ -1,8 +1,7 @@
 /*
- * See endpoint.h. Named pipes have no files: there is nothing stale to collect, nothing
- * to remove at exit, and the first instance of a name is its lock. libuv makes the
- * instances; the rights of the first one, set before anything is accepted, are those of
- * all.
+ * See endpoint.h. Named pipes have no files: there are no stale names, nothing to remove
+ * at exit, and the first instance of a name is its lock. libuv makes the instances. The
+ * rights of the first instance, set before anything is accepted, apply to all.
  */
 #include "endpoint.h"
 
@@ -23,7 +22,7 @@ struct epb_endpoint {
     uv_pipe_t listener;
     epb_endpoint_fn on_connection;
     void *context;
-    unsigned waiting; /* connections that libuv has and nobody accepted yet */
+    unsigned waiting; /* connections that libuv holds and that are not accepted yet */
     bool listening;
     bool paused;
     char path[PATH_BYTES];
@@ -157,14 +156,14 @@ epb_endpoint_peer_pid(const uv_pipe_t *pipe)
 size_t
 epb_endpoint_read(const uv_pipe_t *pipe, void *memory, size_t size_bytes)
 {
-    /* libuv has a read under way already. */
+    /* libuv has a read in flight already. */
     (void)pipe;
     (void)memory;
     (void)size_bytes;
     return 0;
 }
 
-/* A pipe of Windows brings bytes alone. */
+/* Windows pipes carry bytes only. */
 
 bool
 epb_endpoint_guarded(const uv_pipe_t *pipe)
@@ -191,7 +190,7 @@ epb_endpoint_drain(const uv_pipe_t *pipe)
 bool
 epb_endpoint_peer_gone(const uv_pipe_t *pipe)
 {
-    /* A named pipe has one end only. */
+    /* A named pipe can't be closed in one direction only. */
     (void)pipe;
     return true;
 }

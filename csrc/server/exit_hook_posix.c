@@ -9,8 +9,8 @@
 
 #include "../base/locks.h"
 
-/* What ends a process that doesn't heed it, but for SIGKILL, and SIGPIPE, SIGALRM and the
- * like, which are always meant for somebody who does. */
+/* The signals that end a process by default, except SIGKILL, and except SIGPIPE, SIGALRM
+ * and similar ones, which are always meant for a program that handles them. */
 static const int fatal[] = {
     SIGHUP, SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGABRT,
     SIGBUS, SIGSEGV, SIGFPE,  SIGILL,  SIGSYS,  SIGXCPU, SIGXFSZ,
@@ -18,7 +18,7 @@ static const int fatal[] = {
 #define FATAL_COUNT (sizeof(fatal) / sizeof(fatal[0]))
 
 static void (*at_the_end)(void);
-/* What each of them did before, and does once more after us. */
+/* The previous action of each signal, which takes effect after ours. */
 static struct sigaction actions[FATAL_COUNT];
 
 static void
@@ -32,7 +32,7 @@ on_fatal(int number)
         }
     }
     at_the_end();
-    /* Blocked until we return, and then it ends us. */
+    /* Blocked until we return; then it ends the process. */
     (void)raise(number);
     errno = error;
 }

@@ -1,5 +1,5 @@
-/* See log.h. An append that fails empties the line's buffer for good: its limit becomes
- * 0, and the end tells. */
+/* See log.h. A failed append empties the line's buffer and sets its limit to 0, so that
+ * all further appends fail and epb_log_end reports it. */
 #include "log.h"
 
 #include <inttypes.h>
@@ -23,8 +23,8 @@ append(struct epb_buf *line, const void *data, size_t size_bytes)
     check(line, epb_buf_append(line, data, size_bytes));
 }
 
-/* A character of UTF-8 at the start of `text`, which is valid, and how many bytes it
- * takes; only those below U+10000 in full. */
+/* Decodes the first character of `text`, which is valid UTF-8, and its size in bytes.
+ * Characters from U+10000 all become 0x10000. */
 static uint32_t
 character_at(const uint8_t *text, size_t *size_bytes)
 {
@@ -43,8 +43,9 @@ character_at(const uint8_t *text, size_t *size_bytes)
     }
 }
 
-/* What JSON wants escaped; control characters, C1 (U+0080 to U+009F) among them, which a
- * terminal obeys; and what breaks a line or turns its direction. */
+/* The characters that are escaped: those that JSON requires; control characters,
+ * including C1 (U+0080 to U+009F), which terminals obey; and those that break a line or
+ * change its direction. */
 static bool
 is_escaped(uint32_t character)
 {
@@ -58,7 +59,7 @@ is_escaped(uint32_t character)
 static void
 append_escaped(struct epb_buf *line, struct epb_bytes text)
 {
-    size_t plain = 0; /* start of the run that needs nothing */
+    size_t plain = 0; /* start of the run that needs no escape */
     size_t size_bytes = 0;
 
     for (size_t i = 0; i < text.size_bytes; i += size_bytes) {

@@ -16,7 +16,7 @@ run_inbox(uv_async_t *wake)
     loop->last = NULL;
     uv_mutex_unlock(&loop->lock);
     while (task != NULL) {
-        /* A task may be the last anybody hears of its memory. */
+        /* Running a task may free it. */
         struct epb_task *next = task->next;
         task->run(task->context);
         task = next;
@@ -49,7 +49,7 @@ no_lock:
     return error;
 }
 
-/* So long the other sockets are not looked at while there is one to glance at. */
+/* While one socket can be read alone, all sockets are polled only once in this time. */
 #define GLANCES_NS (EPB_SPIN_US * UINT64_C(1000))
 
 static void
@@ -62,7 +62,7 @@ spin(struct epb_loop *loop, uint64_t now_ns)
     uv_run(&loop->uv, UV_RUN_NOWAIT);
 }
 
-/* Looks again, for as long as it may pay, giving way each time round. */
+/* Spins for as long as it may pay, yielding in each round. */
 static enum epb_loop_next
 spin_again(struct epb_loop *loop)
 {
@@ -138,7 +138,7 @@ epb_loop_post(struct epb_loop *loop, struct epb_task *task)
             loop->last->next = task;
         }
         loop->last = task;
-        /* Under the lock: the handle can't be closed meanwhile. */
+        /* Under the lock, so that the handle can't be closed meanwhile. */
         (void)uv_async_send(&loop->wake);
     }
     uv_mutex_unlock(&loop->lock);

@@ -5,11 +5,12 @@
 #include "../base/shared_mem.h"
 #include "server_internal.h"
 
-/* While there is work without end, what is due is looked at this often. */
+/* How often timers are checked during continuous work. */
 #define DUE_REST_MS 10U
-/* How long a turn may be busy with connections whose peers have ended. */
+/* How long a turn may work on connections whose peers have left. */
 #define ENDING_TURN_US 1000U
-/* Who alone had so many turns in a row is likely to have the next, too. */
+/* A connection that had this many turns alone in a row is likely to have the next one
+ * too. */
 #define REGULAR_TURNS 4U
 
 /* Turns */
@@ -24,7 +25,7 @@ close_timers(struct epb_server *server)
     epb_boot_timer_close(&server->boot_timer);
 }
 
-/* The end: nothing of what was stored, and no name, is left when it returns. */
+/* Ends the server: when this returns, all stored data and the name are gone. */
 static void
 end(struct epb_server *server)
 {
@@ -57,8 +58,8 @@ all_quiet(const struct epb_server *server)
     return true;
 }
 
-/* Draining ends when two looks in a row have found nothing, so that what had arrived is
- * answered, and all answers are taken; or when the time is up. */
+/* Draining ends when two polls in a row have found nothing, so that all requests that had
+ * arrived are answered and all replies are taken; or when the time is up. */
 static enum epb_loop_next
 check_drained(struct epb_server *server, enum epb_loop_next next)
 {
@@ -106,9 +107,9 @@ serve(struct epb_server *server, struct epb_conn *conn)
     epb_server_enforce_totals(server);
 }
 
-/* Connections whose peers have ended. A crowd may end at once, and each leave costs
- * something for every lease and every waiting request that it ends: those who live are
- * served in between. */
+/* Serves connections whose peers have left. Many may leave at once, and each of them
+ * costs time for every lease and every waiting request that ends with it. So the time is
+ * bounded, and the other connections are served in between. */
 static void
 serve_ending(struct epb_server *server)
 {
@@ -124,7 +125,7 @@ serve_ending(struct epb_server *server)
     }
 }
 
-/* Keeps count of how often one connection alone has had a turn. */
+/* Counts how many turns in a row one connection has had alone. */
 static void
 note_regular(struct epb_server *server)
 {
@@ -138,7 +139,8 @@ note_regular(struct epb_server *server)
     server->regular = only;
 }
 
-/* Who is likely to say something next; NULL: nobody is more than others. */
+/* The connection whose peer is likely to send next; NULL when no connection stands
+ * out. */
 static struct epb_conn *
 likely_next(const struct epb_server *server)
 {
@@ -153,7 +155,8 @@ on_glance(void *context)
     return conn != NULL && epb_conn_glance(conn);
 }
 
-/* Of a thread that shares its one processor with all of a crowd nothing is gained. */
+/* A shorter slice gains nothing when the thread shares a single processor with all
+ * clients. */
 static void
 take_shorter_slice(struct epb_server *server)
 {
@@ -172,7 +175,7 @@ take_own_slice(struct epb_server *server)
     server->slice_ns = 0;
 }
 
-/* It has come, or gone. */
+/* Call when contention has begun or ended. */
 static void
 adjust_slice(struct epb_server *server)
 {
@@ -205,7 +208,7 @@ serve_queued(struct epb_server *server)
     return EPB_LOOP_WORKED;
 }
 
-/* While there is work without end, what is due is looked at now and then. */
+/* Checks timers now and then during continuous work. */
 static void
 check_timers_meanwhile(struct epb_server *server)
 {
@@ -237,7 +240,7 @@ on_turn(void *context)
         next = EPB_LOOP_MORE;
     }
     next = check_drained(server, next);
-    /* The next look at the sockets may take long. */
+    /* The next poll of the sockets may take long. */
     server->now_known = false;
     return next;
 }
@@ -250,7 +253,7 @@ on_rest(void *context)
     if (server->ended) {
         return false;
     }
-    /* What was due may have woken connections. */
+    /* Due timers may have queued connections. */
     bool rest = epb_server_check_timers(server) && !has_queued(server);
     server->now_known = false;
     return rest;
@@ -375,8 +378,7 @@ make_engine(struct epb_server *server, const struct epb_options *options)
     return EPB_OK;
 }
 
-/* The loop exists; everything made on it is closed by end() whether or not this succeeds.
- */
+/* The loop exists. end() closes all that is made on it, whether or not this succeeds. */
 static int
 begin_listening(struct epb_server *server, const struct epb_server_options *options)
 {

@@ -1,4 +1,4 @@
-/* The connections of a server: accepting them, what they hold, and letting them go. See
+/* The connections of a server: accepting them, what they hold, and closing them. See
  * server_internal.h. */
 #include "../wire/frame.h"
 #include "server_internal.h"
@@ -12,7 +12,7 @@ epb_server_on_ready(void *context, struct epb_conn *conn)
     bool ending = conn->ended || conn->broken;
 
     EPB_ASSERT(!epb_list_empty(&conn->all));
-    /* It may have been queued while its peer was still there. */
+    /* It may have been queued before its peer left. */
     if (ending) {
         epb_list_remove(&conn->queued);
     }
@@ -29,7 +29,7 @@ epb_server_on_wake(void *context, void *owner)
 
 /* What they hold */
 
-/* What accepting waited for may be there: a descriptor, a place. */
+/* Accepting may have waited for a descriptor or a place that is free now. */
 static void
 accept_now(struct epb_server *server)
 {
@@ -61,15 +61,15 @@ epb_server_on_input_held(void *context, struct epb_conn *conn)
     account_input(context, conn);
 }
 
-/* From a peer that has proven nothing to one that has; and of one in surplus, to one that
- * is there to renew. */
+/* Notes that a peer has proved the secret, and that a session in surplus has joined to
+ * renew. */
 static void
 note_progress(struct epb_server *server, struct epb_conn *conn)
 {
     if (!epb_list_empty(&conn->unproven) && !epb_session_unproven(conn->session)) {
         epb_list_remove(&conn->unproven);
         server->unproven_count--;
-        /* One that is refused has proven nothing. */
+        /* A refused peer has proven nothing. */
         conn->is_proven = !conn->is_surplus && !epb_session_closing(conn->session);
         conn->process->proven += conn->is_proven;
         accept_now(server);
@@ -105,7 +105,8 @@ count_refusal(struct epb_server *server)
     epb_server_warn(server, EPB_LIMITED_REFUSED, "connection_refused", "max_connections");
 }
 
-/* The process has no other connection any more: there is nothing that they renew. */
+/* The process's last proven connection within the limit has closed: there is nothing left
+ * to renew. */
 static void
 end_surplus(struct epb_server *server, struct epb_process *process)
 {
@@ -117,7 +118,7 @@ end_surplus(struct epb_server *server, struct epb_process *process)
     }
 }
 
-/* Its place is free. */
+/* Frees the connection's place in its process. */
 static void
 leave_process(struct epb_server *server, struct epb_conn *conn)
 {
@@ -166,7 +167,7 @@ drop_warned(struct epb_server *server, struct epb_conn *conn, const char *reason
     epb_server_drop(server, conn);
 }
 
-/* The connection that holds most of what there is too much of. */
+/* The connection that holds most input, or most output. */
 static struct epb_conn *
 find_largest(struct epb_server *server, bool output)
 {
@@ -197,8 +198,7 @@ epb_server_enforce_totals(struct epb_server *server)
     }
 }
 
-/* Before the first byte nobody knows the encoding; frames are what our own clients
- * expect. */
+/* Before the first byte the encoding is unknown. Our own clients expect frames. */
 static void
 refuse(struct epb_server *server, struct epb_conn *conn)
 {
@@ -222,7 +222,7 @@ pause_accepting(struct epb_server *server, uint64_t until_ms)
     server->accept_again_ms = until_ms;
 }
 
-/* Out of descriptors or memory: those connected are served meanwhile. */
+/* Out of descriptors or memory: existing connections are served meanwhile. */
 static void
 pause_exhausted(struct epb_server *server)
 {
@@ -230,9 +230,9 @@ pause_exhausted(struct epb_server *server)
     pause_accepting(server, epb_server_now(server)->mono_ms + EPB_ACCEPT_REST_MS);
 }
 
-/* Whether one more session without a proof may begin. The oldest makes room, once it has
- * had its time; until then newcomers wait in the system's queue: a crowd that starts at
- * once is no attack. */
+/* Whether one more unproven session may begin. The oldest one makes room once it has had
+ * its time. Until then new connections wait in the system's queue: many clients that
+ * start at once are no attack. */
 static bool
 has_unproven_place(struct epb_server *server)
 {
@@ -258,8 +258,8 @@ is_full(const struct epb_server *server)
                server->max_connections;
 }
 
-/* Begins it, within the limit or in surplus (processes.h). EPB_MAX_CONNECTIONS: neither
- * may be. EPB_INTERNAL. */
+/* Begins a session within the limit or in surplus (processes.h). EPB_MAX_CONNECTIONS when
+ * neither is allowed; EPB_INTERNAL. */
 static enum epb_status
 begin(struct epb_server *server, struct epb_conn *conn)
 {

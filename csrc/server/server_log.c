@@ -5,9 +5,9 @@
 #include "server_internal.h"
 
 #define LOG_LINE_MAX_BYTES 8192U
-/* Peers decide how often these happen: at most one line of each kind in this time. */
+/* Peers control how often these happen: at most one line of each kind in this time. */
 #define LOG_REST_MS 1000U
-/* Whether memory could be locked is looked at this often, when awake. */
+/* How often the server checks, while awake, whether memory could be locked. */
 #define LOCK_LOOK_MS 1000U
 
 const struct epb_time *

@@ -1,5 +1,5 @@
-/* What time brings to a server: expired items, leases and waits, connections that took
- * too long, the heartbeat, idleness. See server_internal.h. */
+/* The timed work of a server: expired items, leases and waits, slow connections, the
+ * heartbeat, idleness. See server_internal.h. */
 #include "../wire/report.h"
 #include "server_internal.h"
 
@@ -20,7 +20,7 @@ earlier(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
-/* How long until the items have to be swept again, at the latest. */
+/* Returns how long until the items have to be swept again, at the latest. */
 static uint64_t
 item_wait_ms(struct epb_server *server, uint64_t item_due_ms, const struct epb_time *now)
 {
@@ -36,8 +36,8 @@ item_wait_ms(struct epb_server *server, uint64_t item_due_ms, const struct epb_t
     return earlier(next_ms - now->boot_ms, server->sweeper_interval_ms);
 }
 
-/* Returns how long until the engine has to be swept again. Somebody may wait for the end
- * of a lease: that is swept the moment it is due. */
+/* Returns how long until the engine has to be swept again. A client may wait for the end
+ * of a lease, so a lease is swept the moment it is due. */
 static uint64_t
 sweep(struct epb_server *server)
 {
@@ -89,7 +89,7 @@ check_idle(struct epb_server *server, uint64_t now_ms)
     if (server->idle_timeout_ms == 0 || server->idle_said) {
         return UINT64_MAX;
     }
-    /* Who holds a lease or waits for one uses the broker, however quietly. */
+    /* Holding a lease or waiting for one counts as use, even without requests. */
     if (epb_engine_engaged(server->engine)) {
         server->active_ms = now_ms;
     }
@@ -114,7 +114,8 @@ arm_timer(struct epb_server *server, uint64_t due_ms, uint64_t now_ms)
         return;
     }
     uv_update_time(&server->loop.uv);
-    /* One more: libuv's clock may be a fraction of a millisecond behind ours. */
+    /* One more millisecond: libuv's clock may be a fraction of a millisecond behind
+     * ours. */
     uint64_t wait_ms = due_ms > now_ms ? due_ms - now_ms + 1 : 1;
     EPB_ASSERT(uv_timer_start(&server->timer, on_timer, wait_ms, 0) == 0);
 }

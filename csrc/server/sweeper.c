@@ -14,7 +14,7 @@ epb_sweeper_next(struct epb_sweeper *sweeper, uint64_t due_ms, uint64_t now_ms)
         sweeper->swept_ms = now_ms;
     }
     sweeper->due_ms = due_ms;
-    /* More was due than a sweep removes: that does not wait. */
+    /* More items were due than one sweep removes: the next sweep must not wait. */
     if (due_ms <= now_ms) {
         return due_ms;
     }
