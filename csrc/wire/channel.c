@@ -133,8 +133,8 @@ send_now(struct epb_channel *channel, struct epb_bytes frames)
     }
     status = epb_buf_append(&channel->out, frames.data, frames.size_bytes);
     enum epb_status ended = epb_record_end(channel->sending, &channel->out);
-    /* A record that could not be filled is taken back completely; after a failure of
-     * sealing the channel is unusable. */
+    /* If appending failed, the empty record was taken back. If sealing failed, the
+     * channel is dead. */
     if (ended != EPB_OK) {
         return die(channel, EPB_INTERNAL);
     }

@@ -174,7 +174,7 @@ read_ttl(struct decoding *decoding, const struct member *member,
     return status;
 }
 
-/* Any very large number waits as long as it takes. */
+/* Any very large number means to wait without a limit. */
 static enum epb_status
 read_wait(struct decoding *decoding, const struct member *member,
           const struct epb_json_span *span)
@@ -183,7 +183,7 @@ read_wait(struct decoding *decoding, const struct member *member,
                                   &decoding->out->request.wait_ms);
 }
 
-/* The flag is the field itself. */
+/* The field is a flag; it has no other value. */
 static enum epb_status
 read_truth(struct decoding *decoding, const struct member *member,
            const struct epb_json_span *span)
@@ -209,7 +209,7 @@ read_encoding(struct decoding *decoding, const struct member *member,
     return EPB_OK;
 }
 
-/* The bytes that a string has in base64, in its own place. */
+/* Decodes a string from base64, in place. */
 static bool
 decode_base64(struct decoding *decoding, const struct epb_json_span *span,
               struct epb_bytes *content)
@@ -261,8 +261,8 @@ pack_element(struct decoding *decoding, const struct member *member,
     return EPB_OK;
 }
 
-/* The elements of a pool. Whether they are bytes is said by each of them, and no longer
- * by the request. */
+/* Packs the elements of a pool. Each element says whether it is bytes, so the request's
+ * own flag is cleared. */
 static enum epb_status
 read_values(struct decoding *decoding, const struct member *member,
             const struct epb_json_span *span)
@@ -290,7 +290,7 @@ read_values(struct decoding *decoding, const struct member *member,
     return EPB_OK;
 }
 
-/* The tokens of what the flow holds. */
+/* Packs the tokens of the grants that the flow holds. */
 static enum epb_status
 read_holding(struct decoding *decoding, const struct member *member,
              const struct epb_json_span *span)
@@ -334,8 +334,8 @@ read_holding(struct decoding *decoding, const struct member *member,
 #define TAKES_REPLACE (ONLY(POOL) | ONLY(LIMIT))
 #define OF(field) offsetof(struct epb_request, field)
 
-/* The first two come first: a failure is answered with the id, and what the others mean
- * depends on the action. What a value means depends on the encoding before it. */
+/* The order matters: failures are answered with the id, the meaning of other members
+ * depends on the action, and the meaning of a value depends on the encoding before it. */
 static const struct member members[] = {
     {"id", read_id, EPB_INVALID_REQUEST, 0, 0, 0},
     {"action", read_action, EPB_INVALID_REQUEST, 0, 0, 0},
@@ -417,7 +417,7 @@ scan_member(struct epb_json_scan *scan, struct decoding *decoding)
     return EPB_OK;
 }
 
-/* A line that holds well-formed JSON, but no object, is a request of the wrong type. */
+/* A line with well-formed JSON that is not an object is an invalid request. */
 static enum epb_status
 scan_other(struct epb_json_scan *scan)
 {
@@ -458,7 +458,7 @@ scan_line(struct decoding *decoding, size_t size_bytes)
 
 /* From members to a request */
 
-/* Null is a value like any other; elsewhere it means nothing. */
+/* Null is a valid value; for other members it counts as missing. */
 static bool
 is_given(const struct member *member, const struct epb_json_span *span)
 {
@@ -509,7 +509,7 @@ epb_jsonl_decode(uint8_t *line, size_t size_bytes, struct epb_buf *scratch,
     if (status != EPB_OK) {
         return status;
     }
-    /* An empty value is one of bytes as far as the core can tell. */
+    /* The core can't tell a missing value from an empty one. */
     if ((out->command->needs & ~decoding.seen & EPB_HAS_VALUE) != 0) {
         return EPB_INVALID_VALUE;
     }

@@ -1,4 +1,4 @@
-/* See jsonl_number.h. cJSON parses the digits: the same whatever the locale's decimal
+/* See jsonl_number.h. cJSON parses the digits, independently of the locale's decimal
  * point. */
 #include "jsonl_number.h"
 
@@ -8,7 +8,7 @@
 #include "../base/shared_mem.h"
 #include "../core/msg.h"
 
-/* cJSON's allocator is a setting of the process. */
+/* cJSON's allocator is set once per process. */
 static void
 give_cjson_our_allocator(void)
 {
@@ -19,11 +19,10 @@ give_cjson_our_allocator(void)
 
 static struct epb_once cjson_ready = EPB_ONCE_INIT;
 
-/* cJSON looks at this many characters of a number, and would take the rest for something
- * else. */
+/* cJSON reads this many characters of a number and would misread the rest. */
 #define NUMBER_TEXT_MAX_BYTES 63U
 
-/* `bad` when it is none, or absurdly long. */
+/* `bad` when the value is not a number, or is absurdly long. */
 static enum epb_status
 read_number(const struct epb_json_span *span, enum epb_status bad, double *number)
 {

@@ -1,10 +1,10 @@
-/* See jsonl_packed.h. What is packed here comes from the engine, which packs it well. */
+/* See jsonl_packed.h. The engine packs these bodies, so they are well-formed. */
 #include "jsonl_packed.h"
 
 #include "../core/lease.h"
 #include "jsonl.h"
 
-/* What is left of a packed body. */
+/* Takes bytes from the front of a packed body. */
 static struct epb_bytes
 take(struct epb_bytes *rest, size_t size_bytes)
 {
@@ -111,7 +111,7 @@ epb_jsonl_put_near(struct epb_text *text, struct epb_bytes packed)
     epb_text_put(text, "]");
 }
 
-/* A number, or null for what there is none of. */
+/* Writes a number, or null when there is none. */
 static void
 put_number_or_null(struct epb_text *text, const char *before, uint64_t number, bool null)
 {

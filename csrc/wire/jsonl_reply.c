@@ -1,4 +1,4 @@
-/* See jsonl.h: replies. What comes packed is in jsonl_packed.c. */
+/* See jsonl.h: replies. Packed parts are in jsonl_packed.c. */
 #include "../base/utf8.h"
 #include "base64.h"
 #include "json.h"
@@ -31,7 +31,7 @@ put_json_text(struct epb_text *text, struct epb_bytes body)
     if (text->status != EPB_OK) {
         return;
     }
-    /* In JSON text a line break can only be white space; here it would end the line. */
+    /* In JSON text a line break is always white space; here it would end the line. */
     uint8_t *copy = text->out->memory + text->out->end - body.size_bytes;
     for (size_t i = 0; i < body.size_bytes; i++) {
         if (copy[i] == '\n' || copy[i] == '\r') {
@@ -40,8 +40,8 @@ put_json_text(struct epb_text *text, struct epb_bytes body)
     }
 }
 
-/* The value as the store has it may come from a client that speaks frames, which may have
- * stored any text: it is checked, since it becomes a part of this line. */
+/* Writes the stored value. A client that speaks frames may have stored any text, so the
+ * text is checked before it becomes part of this line. */
 static void
 put_bare_value(struct epb_text *text, const struct epb_reply *reply)
 {
@@ -70,7 +70,7 @@ put_value(struct epb_text *text, const struct epb_reply *reply)
     put_bare_value(text, reply);
 }
 
-/* The members of the health object stand in the reply itself. */
+/* Writes the members of the health object into the reply itself. */
 static void
 put_health(struct epb_text *text, const struct epb_stats *stats)
 {
@@ -82,8 +82,8 @@ put_health(struct epb_text *text, const struct epb_stats *stats)
     if (text->status != EPB_OK) {
         return;
     }
-    text->out->memory[text->out->start + at] = ','; /* where its brace was */
-    epb_buf_truncate(text->out, 1);                 /* its last one */
+    text->out->memory[text->out->start + at] = ','; /* instead of its opening brace */
+    epb_buf_truncate(text->out, 1);                 /* its closing brace */
 }
 
 static void
@@ -117,7 +117,7 @@ put_entry(struct epb_text *text, const struct epb_reply *reply)
     epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
 }
 
-/* One of several things, as an object with the members of a value. */
+/* Writes one of several things as an object with the members of a value. */
 static void
 put_thing(struct epb_text *text, struct epb_bytes *rest, bool numbered)
 {
@@ -139,7 +139,7 @@ put_thing(struct epb_text *text, struct epb_bytes *rest, bool numbered)
     epb_text_put(text, "}");
 }
 
-/* What the engine packed is packed well. */
+/* The engine packs well-formed bodies. */
 static void
 put_things(struct epb_text *text, const struct epb_reply *reply)
 {
@@ -157,7 +157,7 @@ put_things(struct epb_text *text, const struct epb_reply *reply)
     epb_text_put(text, "]");
 }
 
-/* What is leased: several things, a number, a value, or (a lock) nothing. */
+/* Writes the leased things: several things, a number, a value, or (for a lock) null. */
 static void
 put_lease(struct epb_text *text, const struct epb_command *command,
           const struct epb_reply *reply)
@@ -176,7 +176,7 @@ put_lease(struct epb_text *text, const struct epb_command *command,
     epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
 }
 
-/* A value has a version. With a value, the TTL is the value's. */
+/* A version means that there is a value. Then the TTL is the value's. */
 static void
 put_compute(struct epb_text *text, const struct epb_reply *reply)
 {
@@ -355,8 +355,8 @@ is_obstructed(enum epb_status status)
            status == EPB_DEADLOCK;
 }
 
-/* What a refusal says besides its status. The reason of a failed computation is another
- * client's text; one that is no text is left out. */
+/* Writes the details of a refusal. The reason of a failed computation is another client's
+ * text; it is left out when it is not valid text. */
 static void
 put_details(struct epb_text *text, const struct epb_reply *reply)
 {
@@ -376,7 +376,8 @@ put_details(struct epb_text *text, const struct epb_reply *reply)
     }
 }
 
-/* Lines are refused for want of a secret only where the broker takes none. */
+/* Lines get EPB_AUTH_REQUIRED only when the broker has a secret and does not accept
+ * signed lines. */
 static const char *
 message_of(const struct epb_reply *reply)
 {

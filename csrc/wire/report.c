@@ -1,5 +1,5 @@
-/* See report.h. Numbers are written as integers and decimals made of integers: the C
- * library's decimal point depends on the locale. */
+/* See report.h. Decimals are made of integers, because the C library's decimal point
+ * depends on the locale. */
 #include "report.h"
 
 #include <inttypes.h>
@@ -7,7 +7,7 @@
 #include "../core/command.h"
 #include "text.h"
 
-/* How full the broker is, by the fuller of its two measures. */
+/* How full the broker is, by the fuller of its two limits. */
 struct fullness {
     unsigned percent; /* rounded down, so that 100 means full */
     unsigned items_percent;
@@ -125,8 +125,7 @@ put_ratio(struct epb_text *text, const char *before, unsigned percent)
         epb_buf_printf(text->out, "%s%u.%02u", before, percent / 100U, percent % 100U);
 }
 
-/* The members that the reference implementation's clients know, counted in items as
- * there. */
+/* The members that clients of the reference implementation know, which count items. */
 static void
 put_capacity(struct epb_text *text, const struct epb_stats *stats, unsigned percent)
 {
@@ -176,7 +175,7 @@ epb_report_health(struct epb_buf *out, const struct epb_stats *stats)
     epb_text_put(&text, truth(stats->draining));
     put_capacity(&text, stats, fullness.items_percent);
     epb_text_put(&text, ",\"connections\":{");
-    /* One engine, one request at a time: the one in flight is this one. */
+    /* The engine runs one request at a time: the request in flight is this one. */
     const struct field connections[] = {{"open", stats->traffic.connections},
                                         {"inFlight", 1}};
     put_fields(&text, connections, COUNT_OF(connections));
