@@ -1,5 +1,5 @@
-// Lines of csrc that tests run, by file: what gcov says of a build with COVERAGE=1
-// (test/c/Makefile). Sources of other systems are not compiled here, and left out.
+// Counts the lines of csrc that the tests run, by file, with gcov and a build with COVERAGE=1
+// (test/c/Makefile). Sources for other operating systems are not compiled here and not counted.
 'use strict';
 
 const { execFileSync } = require('node:child_process');
@@ -18,12 +18,12 @@ function below(folder, ending) {
     .map((file) => path.join(folder, file));
 }
 
-/** Forgets earlier runs. */
+/** Deletes the counts of earlier runs. */
 function reset(build) {
   for (const file of fs.existsSync(build) ? below(build, '.gcda') : []) fs.rmSync(file);
 }
 
-/** For each file of csrc a map from line to whether it ran, in any of the objects it is part of. */
+/** For each file of csrc a map from a line to whether it ran, in any object that contains the file. */
 function collect(build) {
   const counts = below(path.join(build, 'csrc'), '.gcda');
   if (counts.length === 0) return new Map();

@@ -1,4 +1,4 @@
-// Finds the project's own files by pattern, so that no check and no test is ever listed by hand.
+// Finds the project's own files by pattern, so that checks and tests need no lists of files.
 'use strict';
 
 const fs = require('node:fs');

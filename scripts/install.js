@@ -1,9 +1,9 @@
 // The install script of the package: makes sure that there is a native addon.
 //
-// Installed from a registry, the package brings prebuilt addons; when one of them loads here there
-// is nothing to do, and with --ignore-scripts that is all that is needed. Otherwise, and always in
-// a clone of the project (where sources change), the addon is built from source: deps/ is fetched
-// unless it came with the package, then node-gyp compiles. Only what changed is compiled again.
+// A package from a registry contains prebuilt addons. If one of them loads, the script has nothing to do;
+// such an installation also works with --ignore-scripts. Otherwise, and always in a clone of the project
+// (where sources change), the script builds the addon from source: it fetches deps/ unless the package
+// contains it, and runs node-gyp, which compiles only changed files.
 'use strict';
 
 const { spawnSync } = require('node:child_process');
@@ -11,11 +11,11 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const ROOT = path.join(__dirname, '..');
-// Not "npm rebuild": a recent npm runs no package's scripts before it has been told to.
+// Not "npm rebuild": a recent npm runs a package's scripts only after the user has allowed them.
 const AGAIN = `node ${JSON.stringify(__filename)}`;
 const IS_CLONE = fs.existsSync(path.join(__dirname, 'bootstrap'));
 
-/** The prebuilt addon that fits this platform and really loads, or null. */
+/** The prebuilt addon that fits this platform and loads, or null. */
 function workingPrebuild() {
   process.env.PREBUILDS_ONLY = '1';
   let file;
@@ -24,7 +24,7 @@ function workingPrebuild() {
   } catch {
     return null;
   }
-  // In a process of its own: an addon made for another C library may well end the one it loads in.
+  // In a separate process: an addon for another C library may crash the process that loads it.
   const attempt = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', file]);
   return attempt.status === 0 ? file : null;
 }
@@ -34,7 +34,7 @@ function findNodeGyp() {
     try {
       return require.resolve('node-gyp/bin/node-gyp.js', { paths: [place] });
     } catch {
-      // Look in the next place.
+      // Try the next candidate.
     }
   }
   const bundled = [
@@ -45,7 +45,7 @@ function findNodeGyp() {
   return bundled.find((file) => file && fs.existsSync(file));
 }
 
-/** Where Node's headers are on this machine; null lets node-gyp download them. */
+/** The folder of Node's headers on this machine; null: node-gyp downloads them. */
 function headersFolder() {
   const prefix = path.dirname(path.dirname(fs.realpathSync(process.execPath)));
   const folders = [process.env.npm_config_nodedir, prefix].filter(Boolean);
@@ -56,7 +56,7 @@ function isThere(command) {
   return !spawnSync(command, ['--version'], { stdio: 'ignore' }).error;
 }
 
-/** What a build needs and this machine lacks. Windows is left to node-gyp, which knows its ways. */
+/** The tools that a build needs and this machine lacks. On Windows node-gyp does this check. */
 function missingTools() {
   if (process.platform === 'win32') return [];
   const tools = [
@@ -75,7 +75,7 @@ function fail(lines) {
   process.exit(1);
 }
 
-/** Its output goes to stderr: the stdout of "npm pack" is the name of the tarball. */
+/** The output is written to stderr: the stdout of "npm pack" is the name of the tarball. */
 function step(command, args) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: [0, 2, 2] });
   if (status === 0) return;

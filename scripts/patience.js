@@ -1,27 +1,26 @@
-// Limits of time that a slow or busy machine does not miss. What counts is not the clock alone: a piece of
-// work whose time is known is done every few seconds, and a second in which it took three times as long
-// counts as a third of one.
+// Time limits that tolerate a slow or busy machine. Every few seconds a piece of work with a known duration
+// is measured. A second in which it takes three times as long counts as a third of a second.
 'use strict';
 
-/** What `work` takes alone on the machine that the limits were chosen on. */
+/** The duration of `work` alone on the machine that the limits were chosen for. */
 const WORK_MS = 15;
 const LOOK_MS = 3000;
 
-/** Arithmetic that needs a processor and nothing else. */
+/** Arithmetic that needs only a processor. */
 function work() {
   let state = 1;
   for (let i = 0; i < 10_000_000; i++) state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
   return state;
 }
 
-/** How many times as long as it should the same work takes here and now; at least 1. */
+/** The present duration of `work` divided by WORK_MS; at least 1. */
 function slowness() {
   const began = performance.now();
   work();
   return Math.max(1, (performance.now() - began) / WORK_MS);
 }
 
-/** Calls `onLate` once, when nothing was heard for so many milliseconds of a quiet machine. */
+/** Calls `onLate` once, if `heard` was not called for `limitMs` of a quiet machine. */
 class Silence {
   #spentMs = 0;
   #timer;
@@ -36,7 +35,7 @@ class Silence {
     this.#timer = setInterval(() => {
       const now = performance.now();
       this.#spentMs += (now - before) / measure();
-      // The measuring is no silence of whoever is listened to.
+      // The time of the measurement does not count as silence.
       before = performance.now();
       if (this.#spentMs < limitMs) return;
       this.stop();

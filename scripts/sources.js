@@ -2,8 +2,8 @@
 // builds can't disagree: node scripts/sources.js <part> [linux|mac|win]
 //
 // Files are found by pattern. A suffix ties a file to a platform: _win.c to Windows, _posix.c to
-// everything else, _linux.c and _mac.c to one system. libuv has no such
-// rule: its lists are those of its own build for the three systems.
+// everything else, _linux.c and _mac.c to one system. libuv has no such rule; its lists are copied
+// from its own build for the three systems.
 'use strict';
 
 const fs = require('node:fs');
@@ -17,7 +17,7 @@ const LIBUV_COMMON =
 const LIBUV_UNIX =
   'async core dl fs getaddrinfo getnameinfo loop loop-watcher pipe poll process proctitle ' +
   'random-devurandom signal stream tcp thread tty udp';
-// With getentropy: the macro that turns io_uring off (binding.gyp) makes random.c ask for it.
+// random-getentropy is needed: the macro that disables io_uring (binding.gyp) makes random.c use it.
 const LIBUV_LINUX = 'linux procfs-exepath random-getentropy random-getrandom random-sysctl-linux';
 const LIBUV_MAC = 'bsd-ifaddrs darwin darwin-proctitle fsevents kqueue random-getentropy';
 
@@ -45,7 +45,7 @@ function ours(folders, extension, platform) {
     .filter((file) => isFor(file, platform));
 }
 
-/** The ChaCha20-Poly1305 and the AES-256-GCM of libsodium, and what they are made of. */
+/** The folders of libsodium's ChaCha20-Poly1305 and AES-256-GCM, and of their parts. */
 const LIBSODIUM =
   'crypto_aead/aes256gcm/aesni crypto_aead/chacha20poly1305/sodium crypto_onetimeauth/poly1305 ' +
   'crypto_onetimeauth/poly1305/donna crypto_onetimeauth/poly1305/sse2 crypto_stream/chacha20 ' +

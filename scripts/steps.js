@@ -1,5 +1,5 @@
 // The steps of `npm test`, in their order. Each has a name, a heading, and `run`, which resolves
-// { passed, failed, skipped }: the counts of the test framework where there is one, else one for the step.
+// { passed, failed, skipped }: the counts of the test framework, or 1 for a step without a framework.
 'use strict';
 
 const { spawn, execFileSync } = require('node:child_process');
@@ -14,9 +14,9 @@ const { headersFolder } = require('./install.js');
 const { Silence } = require('./patience.js');
 const { sources } = require('./sources.js');
 
-// The slowest come last, so that the cheap ones have spoken by then.
+// The slowest steps run last, so that the cheap steps report first.
 const LATE_SUITES = ['package', 'e2e'];
-// How long a program of a step, and a file of tests, may say nothing: on a quiet machine, longer on another.
+// The longest silence of a step's program and of a test file on a quiet machine; longer on a busy one.
 const STEP_SILENCE_MS = 8 * 60 * 1000;
 const TEST_SILENCE_MS = 2 * 60 * 1000;
 const TEST_FILES_AT_ONCE = 2;
@@ -35,24 +35,24 @@ const LONG_SUITES = without([
   'throttle/nothing_is_rounded_when_an_interval_is_no_whole_number',
   'throttle/agrees_with_the_formula',
 ]);
-// Time-outs in real time, and system calls and limits that Valgrind has no notion of.
+// Suites with time-outs in real time, and with system calls and limits that Valgrind does not support.
 const SYSTEM_SUITES = without([
   ...'client renewer server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
-  // Valgrind runs one thread at a time and takes `close` for a call that never waits: a descriptor
-  // that is slow to close holds up all threads there, whichever of them closes it.
+  // Valgrind runs one thread at a time and assumes that `close` never blocks: a descriptor that is
+  // slow to close blocks all threads.
   'conn/who_passes_descriptors_is_let_go_and_not_waited_for',
   'conn/what_nobody_has_read_is_not_waited_for',
   'conn/on_pipes_the_socket_is_guarded_too',
   'conn/it_is_guarded_while_it_lingers',
 ]);
-/** Those in which several threads have to do with each other. */
+/** Integration tests in which several threads interact. */
 const THREAD_TESTS = 'binding lease coordination coordination_watch lifecycle_thread';
 /** Rounds of lifecycle_thread: one of each kind. */
 const ADDON_LIFECYCLES = '9';
 const OK = { passed: 1, failed: 0, skipped: 0 };
 const BROKEN = { passed: 0, failed: 1, skipped: 0 };
 
-/** What each file of tests took so far. @type {{ file: string, seconds: number }[]} */
+/** The duration of each test file so far. @type {{ file: string, seconds: number }[]} */
 const fileTimes = [];
 
 function total(all) {
@@ -60,7 +60,7 @@ function total(all) {
   return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
 }
 
-/** In seconds, to a tenth. */
+/** Returns a function that returns the elapsed seconds, to a tenth. */
 function stopwatch() {
   const began = performance.now();
   return () => Math.round((performance.now() - began) / 100) / 10;
@@ -70,8 +70,8 @@ const asCount = (isGood) => (isGood ? OK : BROKEN);
 const tool = (name) => path.join(ROOT, 'node_modules/.bin', name);
 
 /**
- * Runs a program with its output kept, and passed on: as it comes, or where `held` as a whole at its end.
- * One that says nothing for too long is killed, with all that it started.
+ * Runs a program, collects its output, and prints it: as it comes or, with `held`, all of it at the end.
+ * A program that prints nothing for `silenceMs` is killed with all its children.
  */
 function execute(command, args, env = {}, { silenceMs = STEP_SILENCE_MS, held = false } = {}) {
   return new Promise((resolve) => {
@@ -115,20 +115,20 @@ async function succeeds(command, args) {
   return asCount(status === 0);
 }
 
-/** Counts as the framework reports them; without a report, or with a lie in it, a failure more. */
+/** The framework's counts. A missing report, or one that contradicts the exit status, adds a failure. */
 function counted({ passed, failed, skipped = 0 }, status) {
   if (passed + failed === 0) return { ...BROKEN, skipped };
   return { passed, failed: status === 0 || failed > 0 ? failed : 1, skipped };
 }
 
-/** A suite that is skipped is not counted in the report's own sum, nor are its tests: here it is one. */
+/** The report's sums omit a skipped suite and its tests: this counts a skipped suite as one. */
 function tapCounts(tap) {
   const count = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
   const skipped = tap.match(/^ *ok \d+ .* # SKIP\b/gm)?.length ?? 0;
   return { passed: count('pass'), failed: count('fail') + count('cancelled'), skipped };
 }
 
-/** One that hangs, or ends without a report, is a failure more. */
+/** A file that hangs, or ends without a report, adds a failure. */
 async function testFile(file, env) {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'epb-report-'));
   const report = path.join(scratch, 'tap');
@@ -148,7 +148,7 @@ async function testFile(file, env) {
   }
 }
 
-/** Each file in a separate run, so that one that hangs takes no other with it. */
+/** Runs each file separately, so that a file that hangs does not affect the others. */
 async function nodeTests(files, env = {}) {
   if (files.length === 0) {
     console.log('no test file was found');
@@ -173,7 +173,7 @@ async function criterionTests(variables = []) {
   return counted({ passed, failed: failing + crashing }, status);
 }
 
-/** What our own runner (test/c/threads/runner.c), scripts/fuzz and scripts/drive end with. */
+/** The counts in the last lines of our own runner (test/c/threads/runner.c), scripts/fuzz and scripts/drive. */
 function tallied({ status, output }) {
   const [passed = 0, failed = 0] = (/^(\d+) (?:targets )?passed, (\d+) failed$/m.exec(output) ?? [])
     .slice(1)
@@ -189,7 +189,7 @@ async function threadTests() {
   return tallied(await execute('make', [...MAKE_C, 'run', 'THREADS=1', left]));
 }
 
-/** In the program that counts lines: it has no sanitizer. */
+/** Uses the program of the coverage build, because it has no sanitizer. */
 async function valgrindTests() {
   const built = await execute('make', [...MAKE_C, '-j2', 'COVERAGE=1']);
   if (built.status !== 0) return BROKEN;
@@ -209,16 +209,16 @@ function drivers() {
   return execute(path.join(ROOT, 'scripts/drive'), [], { DRIVE_SECONDS: DRIVE }).then(tallied);
 }
 
-/** Node's headers: its own, or those that node-gyp has fetched to build the addon. */
+/** The folder of Node's headers: the installed ones, or those that node-gyp has downloaded. */
 function nodeFolder() {
   const text = fs.readFileSync(path.join(ROOT, 'build/config.gypi'), 'utf8');
   return headersFolder() ?? JSON.parse(text.replace(/^#.*$/gm, '')).variables.nodedir;
 }
 
 /**
- * The addon with a sanitizer inside, in a Node without: its library has to be there before
- * everything else. Of Node's own memory, which it never gives back, nothing is asked, nor of what
- * Node's threads do among themselves. And the addon that counts which lines run.
+ * The builds of the addon with a sanitizer, for a Node without one: the sanitizer's library must be
+ * preloaded. Leaks are not reported because Node never frees its own memory, and races among Node's
+ * own threads are ignored. The last build counts lines.
  */
 const ADDON_BUILDS = {
   memory: {
@@ -265,7 +265,7 @@ async function addonTests({ make, folder, library, env, tests }) {
   );
 }
 
-/** Of the C suite, and of the addon, which shares its objects. */
+/** The coverage of the C suite and of the addon, which shares its objects. */
 async function coverageTests() {
   const build = path.join(ROOT, 'build/c-coverage');
   coverage.reset(build);
@@ -286,7 +286,7 @@ async function pythonTests() {
   return counted({ passed: Math.max(0, ran - failed), failed, skipped }, status);
 }
 
-/** The compiler flags of the test build, without those that clang-tidy's older clang lacks. */
+/** The compiler flags of the test build, without flags that clang-tidy's older clang does not support. */
 function nativeFlags(file) {
   const isCxx = file.endsWith('.cc');
   const make = ['--no-print-directory', '-s', '-C', 'test/c', 'flags'];
@@ -302,14 +302,14 @@ function nativeFlags(file) {
   for (const [name, { version }] of Object.entries(PINS)) {
     own.push(`-DEPB_${name.toUpperCase()}_VERSION="${version}"`);
   }
-  // The analyzer is to follow our code, not node-addon-api's: that takes three times as long.
+  // The analyzer follows only our code: following node-addon-api takes three times as long.
   const analyzer = ['-Xclang', '-analyzer-config', '-Xclang', 'c++-template-inlining=false'];
   const system = ['-isystem', 'deps/node-addon-api', '-isystem', headers];
   return [...own, ...shared, ...system, ...analyzer];
 }
 
 async function clangTidy() {
-  // The slowest first, so that both ends have as much to do.
+  // The slowest files first, so that both workers have the same amount of work.
   const files = [...(headersFolder() ? sources('addon') : []), ...sources('core')];
   const flags = { '.c': nativeFlags('x.c'), '.cc': nativeFlags('x.cc') };
   let failed = false;
@@ -317,7 +317,7 @@ async function clangTidy() {
     for (let file = files.shift(); file !== undefined; file = files.shift()) {
       const args = ['--quiet', file, '--', ...flags[path.extname(file)]];
       const { status, output } = await execute('clang-tidy', args);
-      // Without a match in .clang-tidy it would check nothing and succeed.
+      // Without a match in .clang-tidy, clang-tidy would check nothing and succeed.
       if (status !== 0 || /error:|no checks enabled/i.test(output)) failed = true;
     }
   };
@@ -342,7 +342,7 @@ function cppcheck() {
 
 const TEST_FILE = /\.test\.(js|mjs|cjs)$/;
 
-/** One step for each folder of test/ that holds test files; the late ones apart. */
+/** The folders of test/ that contain test files, except the late ones. */
 function suites() {
   const folders = find('test', TEST_FILE).map((file) => file.split('/')[1]);
   return [...new Set(folders)].filter((folder) => !LATE_SUITES.includes(folder));
@@ -406,19 +406,19 @@ const STEPS = [
   ...LATE_SUITES.map((name) => suite(name)),
 ];
 
-/** How a step ended, in a line. */
+/** The result of a step as a line. */
 function stepLine(heading, { passed, failed, skipped }, seconds) {
   const left = skipped > 0 ? `, ${skipped} skipped` : '';
   return `-- ${heading}: ${passed} passed, ${failed} failed${left} (${seconds} s)`;
 }
 
-/** The files of tests that took longest, the slowest first. */
+/** The slowest test files, the slowest first. */
 function slowest(times, most = 10) {
   const sorted = [...times].sort((a, b) => b.seconds - a.seconds).slice(0, most);
   return sorted.map(({ file, seconds }) => `   ${seconds.toFixed(1).padStart(6)} s  ${file}`);
 }
 
-/** What `npm test` ends with; the last line is for those who read that alone. */
+/** The last lines of `npm test`; the last one is a complete summary. */
 function summary(results) {
   const all = total(results.map(({ counts }) => counts));
   const broken = results.filter(({ counts }) => counts.failed > 0).map(({ heading }) => heading);
