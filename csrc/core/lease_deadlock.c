@@ -1,41 +1,43 @@
 /*
- * Deadlocks: waits none of which can ever be granted, since each depends on another.
+ * Deadlocks: waits that can never be granted, since each depends on another one.
  *
- * A request that waits may name what its flow holds: grants that are not given back
- * before the request has its answer. That makes the edges of a graph:
+ * A waiting request may name the grants that its flow holds. The flow doesn't release
+ * them before the request has its reply. This makes a graph with these edges:
  *
- *   a grant depends on every wait that names it;
- *   a wait depends on those before it in its queue, each of them, and on grants of its
- *   resource: on all of them where it must be alone, on enough of them where a pool or a
- *   semaphore has several of what it wants.
+ * - a grant depends on every wait that names it;
+ * - a wait depends on every wait before it in its queue, and on grants of its resource:
+ *   on all of them if it must be exclusive, on enough of them if the resource is a pool
+ *   or a semaphore, which has several things.
  *
- * Nothing else is an edge: not what the worker of the wait holds besides, since another
- * flow of it may give that back at any time. A wait that has ended, or whose time is
- * over, names nothing; a grant that has ended is not named any more. Names are kept until
- * the request has its answer: one that was granted a computation, and lost it before it
- * had that answer, waits again with the same names. A wait for more elements than its
- * pool has waits until some are added: it is not stuck.
+ * There are no other edges. The other grants of the wait's worker are none, since another
+ * flow of the worker may release them at any time. A wait that has ended, or whose time
+ * is over, names nothing. A grant that has ended is no longer named. Names are kept until
+ * the request has its reply: a request that was granted a computation, and lost it before
+ * the reply, waits again with the same names. A wait for more elements than its pool has
+ * is not stuck: it waits until elements are added.
  *
  * The method is the reduction of a general resource graph (R. C. Holt, Some deadlock
- * properties of computer systems, 1972): of the waits that can be reached from one, those
- * that depend on nothing are taken for granted and ended, then those that depended only
- * on these, and so on. What is left is stuck. Only what can be reached is looked at, each
+ * properties of computer systems, 1972). Of the waits that are reachable from one wait,
+ * the search removes those that depend on nothing, then those that depended only on
+ * these, and so on. The rest is stuck. The search visits only what is reachable: each
  * wait, each name and each named grant once.
  *
- * Invariant: when a call returns, no wait is stuck. What could change that:
- * - a new wait, or a computation's that waits again: checked, and refused when it is
- * stuck itself. If it is not, nothing else has become so: it will end, and what it names
- * with it. One that names nothing can't close a cycle, since no edge leads to it;
- * - a pool or a semaphore whose size changes (a discarded element does not come back; one
- * that is added makes waits wait for grants that waited for elements before): its queue
- * is checked. A cycle comes into a queue through a wait that names something, so that
- * refusing such waits, the first in the queue first, is enough;
- * - nothing else: a grant that is made is named by no wait yet and takes the place of a
- *   wait that was not stuck; a grant or wait that ends only takes edges away.
+ * Invariant: when a call returns, no wait is stuck. Only two events could change that:
+ * - A new wait, or a wait for a computation that waits again. It is checked, and refused
+ *   if it is stuck. If it is not stuck, no other wait has become stuck, because this wait
+ *   will end, and its names with it. A wait that names nothing can't close a cycle, since
+ *   no edge leads to it.
+ * - A pool or a semaphore whose size changes (a discarded element does not come back; an
+ *   added element makes waits depend on grants, where they depended on new elements
+ *   before). Its queue is checked. A cycle enters a queue only through a wait that names
+ *   something, so it is enough to refuse such waits, the first in the queue first.
+ *
+ * A new grant is named by no wait yet, and replaces a wait that was not stuck. A grant or
+ * a wait that ends only removes edges.
  */
 #include "lease_internal.h"
 
-/* What a wait depends on */
+/* Dependencies */
 
 static struct epb_resource *
 resource_of(const struct epb_grant *grant)
@@ -51,7 +53,7 @@ is_over(const struct epb_leases *leases, const struct epb_grant *pending,
            epb_wait_is_leaving(leases->waits, pending->wait);
 }
 
-/* How much of its resource a grant keeps from those who wait. */
+/* How many of its resource's things a grant keeps from waiting requests. */
 static uint64_t
 kept_by(const struct epb_grant *grant)
 {
@@ -64,7 +66,7 @@ kept_by(const struct epb_grant *grant)
     return kept;
 }
 
-/* Whether it could be granted when all that is not stuck has ended. */
+/* Whether it could be granted after everything that is not stuck has ended. */
 static bool
 fits_in_the_end(const struct epb_resource *resource, const struct epb_grant *pending)
 {
@@ -93,8 +95,8 @@ fits_in_the_end(const struct epb_resource *resource, const struct epb_grant *pen
 struct search {
     struct epb_leases *leases;
     const struct epb_time *now;
-    struct epb_list found; /* resources, in the order of reaching them */
-    struct epb_list work;  /* of these, where another wait may be free by now */
+    struct epb_list found; /* resources, in the order in which they were reached */
+    struct epb_list work;  /* of these, where another wait may be reducible now */
 };
 
 static struct epb_resource *
@@ -113,14 +115,14 @@ pending_at(struct epb_tree_node *node)
     return EPB_TREE_ITEM(node, struct epb_grant, by_token);
 }
 
-/* Whether the link is an edge: its wish waits. */
+/* Whether the link is an edge: its pending grant still waits. */
 static bool
 binds(const struct search *search, const struct epb_flow_link *link)
 {
     return link->pending->queued && !is_over(search->leases, link->pending, search->now);
 }
 
-/* The resource, and those in its queue up to this serial number. */
+/* Reaches the resource, and the waits in its queue up to this serial number. */
 static void
 reach(struct search *search, struct epb_resource *resource, uint64_t serial)
 {
@@ -139,7 +141,8 @@ reach(struct search *search, struct epb_resource *resource, uint64_t serial)
     }
 }
 
-/* Counts what keeps the resource's grants, and reaches it. */
+/* Reaches the waits that name the resource's grants, and counts what these grants
+ * keep. */
 static void
 reach_on(struct search *search, struct epb_resource *resource)
 {
@@ -164,7 +167,7 @@ reach_on(struct search *search, struct epb_resource *resource)
     }
 }
 
-/* A wait will end, and its flow go on. */
+/* The wait will end, and its flow will release what it names. */
 static void
 free_pending(struct search *search, const struct epb_grant *pending)
 {
@@ -184,7 +187,7 @@ free_pending(struct search *search, const struct epb_grant *pending)
     }
 }
 
-/* Frees the resource's waits, in their order, as far as that goes. */
+/* Reduces the resource's waits, in their order, as far as possible. */
 static void
 reduce(struct search *search, struct epb_resource *resource)
 {
@@ -203,7 +206,7 @@ reduce(struct search *search, struct epb_resource *resource)
     }
 }
 
-/* Reaches all that those waits depend on, and frees what is not stuck. */
+/* Reaches all dependencies of these waits, and reduces what is not stuck. */
 static void
 search_from(struct search *search, struct epb_leases *leases,
             struct epb_resource *resource, uint64_t serial, const struct epb_time *now)
@@ -229,10 +232,10 @@ is_left(const struct epb_grant *pending)
     return next != NULL && next->major <= pending->by_token.major;
 }
 
-/* Naming the cycle */
+/* Finding the cycle */
 
-/* The link from what is stuck of the resource's grants to this wait; NULL: there is none.
- * Resources that are led to for the first time are put among the work. */
+/* The link from a stuck grant of the resource to this wait; NULL: there is none. Adds
+ * resources that are reached for the first time to the work. */
 static const struct epb_flow_link *
 closing_link(struct search *search, struct epb_resource *resource,
              const struct epb_grant *pending)
@@ -260,8 +263,8 @@ closing_link(struct search *search, struct epb_resource *resource,
     return NULL;
 }
 
-/* The cycle ends with this link. First comes the grant that the wait's own flow holds;
- * then the one that it waits for, and so on. */
+/* The cycle ends with this link. It begins with the grant that the wait's own flow holds,
+ * followed by the grant that this flow waits for, and so on. */
 static void
 note_cycle(struct epb_cycle *cycle, const struct epb_flow_link *last)
 {
@@ -280,8 +283,8 @@ note_cycle(struct epb_cycle *cycle, const struct epb_flow_link *last)
     }
 }
 
-/* The shortest way from the wait, through what is stuck, to itself. False: it only waits
- * for others who are. */
+/* Finds the shortest way from the wait, through what is stuck, back to the wait. False:
+ * the wait is in no cycle; it only waits for others that are. */
 static bool
 find_cycle(struct search *search, const struct epb_grant *pending)
 {
@@ -313,7 +316,7 @@ epb_pending_is_stuck(struct epb_leases *leases, const struct epb_grant *pending,
     return is_left(pending) && find_cycle(&search, pending);
 }
 
-/* The first of the queue that is in a cycle; NULL: there is none. */
+/* The first wait in the queue that is in a cycle; NULL: there is none. */
 static struct epb_grant *
 first_stuck(struct epb_leases *leases, struct epb_resource *resource,
             const struct epb_time *now)

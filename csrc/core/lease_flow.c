@@ -1,4 +1,4 @@
-/* What a flow names: grants that are not given back before its request has its answer.
+/* The names of a flow: grants that it doesn't release before its request has the reply.
  * See lease_deadlock.c. */
 #include "../base/arena.h"
 #include "lease_internal.h"
