@@ -1,11 +1,11 @@
 /*
- * Elements of pools, as a request packs them and as a pool has them.
+ * Elements of pools, as a request packs them and as a pool stores them.
  *
- * Elements are equal when their kind (bytes, or JSON text) and their bytes are. All pools
- * share one map of elements; an element stays in it until it has left its pool for good,
- * so that one which is still held can't be added a second time. A pool has a number that
- * no other has had, and it is a part of its elements' names: those of a pool that was
- * deleted are freed in parts, and no pool has them meanwhile.
+ * Elements are equal if their kinds (bytes, or JSON text) and their bytes are equal. All
+ * pools share one map of elements. An element stays in the map until it has left its pool
+ * for good, so an element that is still held can't be added again. The unique number of
+ * its pool is part of an element's name: elements of a deleted pool are freed in parts,
+ * and belong to no pool meanwhile.
  */
 #include "../base/arena.h"
 #include "lease_internal.h"
@@ -96,7 +96,8 @@ epb_element_hash_of(const struct epb_leases *leases, bool is_binary,
 {
     uint64_t hash = epb_map_hash(leases->elements, value);
 
-    /* Not of one text and its bytes together what it is of another and its. */
+    /* Not ~hash or the like: the sum of a text and its bytes must differ from text to
+     * text. */
     return is_binary ? (hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15) : hash;
 }
 
@@ -107,7 +108,7 @@ epb_element_hash(const struct epb_leases *leases, const struct epb_element *elem
                                epb_element_value(element));
 }
 
-/* In a pool that is being filled (lease_fill.c) */
+/* During a filling (lease_fill.c) */
 
 bool
 epb_filling_stages(const struct epb_lease_filling *filling,
@@ -152,7 +153,7 @@ epb_filling_passes(struct epb_lease_filling *filling, const struct epb_list *nod
     }
 }
 
-/* In their pool */
+/* In a pool */
 
 void
 epb_element_release(struct epb_leases *leases, struct epb_element *element)
@@ -222,7 +223,6 @@ epb_element_discard(struct epb_leases *leases, struct epb_resource *pool,
     }
 }
 
-/* The pool's element with this value, discarded or not; *out NULL: none. EPB_INTERNAL. */
 enum epb_status
 epb_element_find(const struct epb_leases *leases, const struct epb_resource *pool,
                  bool is_binary, struct epb_bytes value, struct epb_element **out)

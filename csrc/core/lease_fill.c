@@ -1,26 +1,28 @@
 /*
- * Putting a list of elements into a pool, in parts (epb_lease_fill).
+ * Fills a pool with a list of elements, in parts (epb_lease_fill).
  *
  *   checking -> deciding -> staging -> committing -> pruning -> finishing
  *                              '-> undoing
  *
- * Checking looks at the list alone, and sums it up. Whether it is the list of a pool's
- * definition, or of the elements it has now, follows from the number of elements and the
- * sum of their hashes: what was discarded is not kept for that, and the order doesn't
- * matter. A hash has 64 bits, and a secret key.
+ * Checking reads only the list, and sums it up. The number of elements and the sum of
+ * their hashes show whether the list is the one that defined the pool, or the pool's
+ * elements now. So discarded elements need not be kept for that, and the order doesn't
+ * matter. A hash has 64 bits and a secret key.
  *
- * Staging makes the elements and puts them into the map of all, and nobody gets them.
- * An element that was discarded and is still held is only noted; given back meanwhile, it
- * is staged. Committing is one step: what was staged is free from then on. When a list is
- * replaced, pruning then discards the others, first those that are free, then those that
- * are held; what is given back meanwhile is looked at, too. Waiting requests are granted
- * what they wait for at the end.
+ * Staging creates the elements and inserts them into the map of all. They can't be
+ * granted yet. An element that was discarded and is still held is only noted; if it is
+ * given back meanwhile, it is staged. Committing is one step: staged elements become
+ * free. When a list is replaced, pruning then discards the other elements: first the free
+ * ones, then the held ones; elements that are given back meanwhile are checked, too.
+ * Waiting requests are granted at the end.
  *
  * Invariants:
- * - one filling at a time has staged something, and it is leases->filling until it has
- *   finished, or has undone that; its pool is pinned;
- * - what leaves a list in which pruning has a place moves the place (epb_filling_passes);
- * - one that is given up is undone before it has committed, and finished afterwards.
+ * - one filling at a time has staged elements; it is leases->filling until it has
+ *   finished or undone that; its pool is pinned;
+ * - when a node that pruning visits next leaves its list, pruning moves on
+ *   (epb_filling_passes);
+ * - a filling that is dropped before it has committed is undone; afterwards it is
+ *   finished.
  */
 #include "../base/utf8.h"
 #include "lease_internal.h"
@@ -37,12 +39,12 @@ enum step {
     STEP_DONE
 };
 
-/* So many bytes of an element take a unit. */
+/* This many bytes of an element cost one unit. */
 #define BYTES_A_UNIT 512U
-/* To look at an element of the list. */
+/* The units to visit an element of the list. */
 #define UNITS_CHECK 2U
 
-/* The list, as a request packs it */
+/* Lists */
 
 static void
 spend(struct epb_budget *budget, size_t units, struct epb_bytes value)
@@ -50,9 +52,9 @@ spend(struct epb_budget *budget, size_t units, struct epb_bytes value)
     epb_budget_spend(budget, units + value.size_bytes / BYTES_A_UNIT);
 }
 
-/* What others ask */
+/* Queries of other files */
 
-/* Steps. Each is done when `step` is another one. */
+/* Steps. Each ends when it sets `step` to another one. */
 
 static void
 fail(struct epb_lease_filling *filling, enum epb_status status)
@@ -98,7 +100,7 @@ is_same(const struct epb_elements_mark *left, const struct epb_elements_mark *ri
     return left->count == right->count && left->sum == right->sum;
 }
 
-/* What a second definition is to a pool: *done when nothing is left to do. */
+/* Decides about a second definition of a pool: *done when nothing is left to do. */
 static enum epb_status
 redefine(struct epb_resource *pool, const struct epb_lease_filling *filling, bool *done)
 {
@@ -175,7 +177,7 @@ count_in(const struct epb_leases *leases, struct epb_lease_filling *filling,
     filling->grown.sum += epb_element_hash(leases, element);
 }
 
-/* One that its pool has, or had, and that is still held. */
+/* Stages an element that is in the pool, or was discarded but is still held. */
 static enum epb_status
 stage_known(const struct epb_leases *leases, struct epb_lease_filling *filling,
             struct epb_element *known)
@@ -271,7 +273,7 @@ first_of(const struct epb_list *list)
                                 : EPB_LIST_ITEM(list->next, struct epb_element, of_free);
 }
 
-/* As many as are held, at most. */
+/* In one step: there are at most as many as are held. */
 static void
 commit_kept(struct epb_lease_filling *filling)
 {
@@ -312,8 +314,9 @@ commit(struct epb_leases *leases, struct epb_lease_filling *filling, bool has_va
     filling->step = is_anew ? STEP_PRUNE_FREE : STEP_FINISH;
 }
 
-/* What is not in the list leaves the pool. Behind those that were free before are those
- * that have come, and what was given back since then. */
+/* Discards free elements that are not in the list. The elements that were free before
+ * come first in the list of free ones; new elements, and those given back since,
+ * follow. */
 static void
 prune_free(struct epb_leases *leases, struct epb_lease_filling *filling,
            struct epb_budget *budget)
@@ -389,7 +392,7 @@ undo_on(struct epb_leases *leases, struct epb_lease_filling *filling,
     }
 }
 
-/* All of the pool is as it shall be: its queue goes on. */
+/* The pool has all its new elements: continues its queue. */
 static void
 settle_pool(struct epb_leases *leases, struct epb_resource *pool,
             const struct epb_time *now)
@@ -411,7 +414,7 @@ finish(struct epb_leases *leases, struct epb_lease_filling *filling,
     settle_pool(leases, filling->pool, now);
 }
 
-/* What is due has ended before. */
+/* Whether grants that are due must have ended before this step. */
 static bool
 needs_time(const struct epb_lease_filling *filling)
 {
@@ -419,7 +422,7 @@ needs_time(const struct epb_lease_filling *filling)
            filling->step == STEP_FINISH;
 }
 
-/* Of the other steps. */
+/* Runs a step that needs no time. */
 static void
 step_on(struct epb_leases *leases, struct epb_lease_filling *filling,
         struct epb_budget *budget)
@@ -448,7 +451,7 @@ step_on(struct epb_leases *leases, struct epb_lease_filling *filling,
     }
 }
 
-/* The whole */
+/* Filling */
 
 void
 epb_lease_fill_begin(struct epb_lease_filling *filling)

@@ -1,10 +1,9 @@
-/* Definitions: pools, semaphores, and what deletes them. Pools are filled in
- * lease_fill.c. */
+/* Definitions of pools and semaphores, and their deletion. lease_fill.c fills pools. */
 #include "../base/arena.h"
 #include "lease_internal.h"
 
-/* To put one into the map of all, or to take it out, while that is resized: each time,
- * the map takes some others along. */
+/* The units to insert an element into the map of all, or to remove it, while the map is
+ * being resized: each time the map moves some others as well. */
 #define UNITS_MOVING 32U
 
 /* Elements */
@@ -243,7 +242,7 @@ epb_lease_clear_begin(const struct epb_leases *leases,
     clearing->last = leases->last_definition;
 }
 
-/* Undefines it, if nothing is held or waited for. */
+/* Deletes the definition, if nothing is held or waited for. */
 static void
 clear_one(struct epb_leases *leases, struct epb_resource *resource,
           const struct epb_time *now, struct epb_lease_clearing *clearing)
@@ -257,7 +256,7 @@ clear_one(struct epb_leases *leases, struct epb_resource *resource,
     epb_resource_undefine(leases, resource);
 }
 
-/* The first definition that it has not looked at; NULL: none is left. */
+/* The first definition that was not visited yet; NULL: none is left. */
 static struct epb_resource *
 next_to_clear(const struct epb_leases *leases, const struct epb_lease_clearing *clearing)
 {
