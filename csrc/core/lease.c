@@ -1,9 +1,10 @@
-/* What the engine asks for; the state it works on is in the other lease files. */
+/* The functions for requests that ask for grants. The state is in the other lease
+ * files. */
 #include "../base/arena.h"
 #include "../base/mem.h"
 #include "lease_internal.h"
 
-/* All of it */
+/* Creation and statistics */
 
 static void
 maps_free(struct epb_leases *leases)
@@ -170,7 +171,7 @@ epb_lease_wait_key(const struct epb_wait *wait)
     return epb_resource_key(pending->holding->resource);
 }
 
-/* Asking */
+/* Requesting grants */
 
 static enum epb_lease_kind
 kind_of(const struct epb_resource *resource, bool has_value)
@@ -189,7 +190,7 @@ kind_of(const struct epb_resource *resource, bool has_value)
     return has_value ? EPB_KIND_VALUE : EPB_KIND_NUMBERS;
 }
 
-/* Whether the key is what the request is for. */
+/* Whether the request accepts this kind of resource. */
 static enum epb_status
 check_rule(const struct epb_resource *resource, const struct epb_lease_ask *ask)
 {
@@ -234,7 +235,7 @@ begin_now(struct epb_leases *leases, struct epb_grant *pending,
     return status;
 }
 
-/* The wish is refused when its wait would close a cycle: see lease_deadlock.c. */
+/* Refuses the pending grant if its wait would close a cycle: see lease_deadlock.c. */
 static enum epb_status
 begin_to_wait(struct epb_leases *leases, struct epb_peer *peer, struct epb_grant *pending,
               const struct epb_request *request, const struct epb_time *now)
@@ -296,7 +297,7 @@ ask_anew(struct epb_leases *leases, struct epb_peer *peer, struct epb_holding *h
     return status;
 }
 
-/* A live grant that the peer's session has: this peer has it now, too. */
+/* Records that this peer has taken a live grant of its session, too. */
 static enum epb_status
 share(struct epb_leases *leases, struct epb_peer *peer, struct epb_grant *standing)
 {
@@ -309,7 +310,7 @@ share(struct epb_leases *leases, struct epb_peer *peer, struct epb_grant *standi
     return status;
 }
 
-/* The holder's own again, renewed. */
+/* Gives the holder its own grant again, renewed. */
 static enum epb_status
 ask_standing(struct epb_leases *leases, struct epb_peer *peer, struct epb_grant *standing,
              uint64_t ttl_ms, const struct epb_time *now)
@@ -326,7 +327,7 @@ ask_standing(struct epb_leases *leases, struct epb_peer *peer, struct epb_grant 
 static uint64_t
 default_ttl_ms(const struct epb_holding *holding)
 {
-    /* Of a computation, everybody waits for one that has died. */
+    /* Requests wait for a computation, so it ends soon even if nothing renews it. */
     bool is_renewed =
         holding->holder->group != NULL || holding->resource->space == EPB_SPACE_COMPUTE;
 
@@ -347,7 +348,7 @@ ask_on(struct epb_leases *leases, struct epb_peer *peer, struct epb_holding *hol
     if (request.ttl_ms == 0) {
         request.ttl_ms = default_ttl_ms(holding);
     }
-    /* Requests whose wait is over don't stand in the way. */
+    /* Removes waiting requests that are over, so that they don't block this one. */
     epb_resource_go_on(leases, resource, now);
     resource->kind = kind_of(resource, ask->has_value);
     status = check_rule(resource, ask);
@@ -393,7 +394,7 @@ epb_lease_ask(struct epb_leases *leases, struct epb_peer *peer,
         epb_resource_free_unused(leases, resource);
         return status;
     }
-    /* Pinned: what is in the way may go, and nothing may be left. */
+    /* Pinned, since the call may end the last member of the holding. */
     holding->members++;
     status = ask_on(leases, peer, holding, ask, now, grant);
     holding->members--;
@@ -446,7 +447,7 @@ epb_grant_get_view(const struct epb_grant *grant, const struct epb_time *now,
     return true;
 }
 
-/* The live grant of this token, if the peer may have it. */
+/* The live grant of this token, if the peer may use it. */
 static enum epb_status
 find_own(struct epb_leases *leases, const struct epb_peer *peer, uint64_t token,
          const struct epb_time *now, struct epb_grant **out)

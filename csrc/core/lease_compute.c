@@ -1,7 +1,7 @@
-/* Computations: the right to compute a key's value, and those who wait for it. */
+/* Computations: the right to compute a key's value, and the requests that wait for it. */
 #include "lease_internal.h"
 
-/* Everybody in the queue is finished, with the reason. */
+/* Finishes every request in the queue with the reason. */
 static void
 fail_queue(struct epb_leases *leases, struct epb_resource *resource,
            struct epb_reason *reason, const struct epb_time *now)

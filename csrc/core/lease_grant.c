@@ -1,7 +1,5 @@
-/* The life of grants: resources, queues, beginnings and ends. */
+/* Grants: creating and freeing them, and whether one fits. */
 #include "lease_internal.h"
-
-/* Grants */
 
 static size_t
 grant_bytes(uint32_t count)
@@ -99,7 +97,7 @@ epb_grant_fits(const struct epb_resource *resource, bool shared, uint32_t count)
     case EPB_KIND_COMPUTE:
         break;
     }
-    /* Those that stand are all shared, or one that isn't. */
+    /* Live grants are either all shared, or a single exclusive one. */
     return epb_list_empty(grants) ||
            (shared && EPB_LIST_ITEM(grants->next, struct epb_grant, of_resource)->shared);
 }

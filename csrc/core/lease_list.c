@@ -1,4 +1,5 @@
-/* Who holds what, and who waits: walks between whose parts that may change. */
+/* Lists of holders and waiting requests: walks in parts, during which leases may
+ * change. */
 #include "lease_internal.h"
 
 static bool
@@ -62,7 +63,8 @@ see_pending(const struct epb_leases_walk *walk, const struct epb_grant *pending)
     }
     line = line_of(pending);
     line.order = pending->wait->serial;
-    /* Who waits is there, also for what is to be held in the name of no session. */
+    /* The waiting peer has a process, even if the grant will be in the name of no
+     * session. */
     line.pid = pid_of(pending->wait->peer->group);
     line.left_ms =
         due_ms == UINT64_MAX ? EPB_WAIT_FOREVER_MS : due_ms - walk->began.mono_ms;
@@ -70,7 +72,7 @@ see_pending(const struct epb_leases_walk *walk, const struct epb_grant *pending)
     walk->visit(walk->context, &line);
 }
 
-/* What the walk has not met yet, of what was there when it began. */
+/* Visits what existed when a walk began and was not visited yet. */
 
 void
 epb_walks_see_grant(const struct epb_leases *leases, const struct epb_grant *grant)
@@ -138,7 +140,7 @@ epb_leases_walk_begin(struct epb_leases *leases, struct epb_leases_walk *walk,
     epb_list_append(&leases->walks, &walk->of_leases);
 }
 
-/* The first of the tree that the walk has not met; NULL: none is left. */
+/* The first node that the walk has not visited; NULL: there is none. */
 static struct epb_tree_node *
 next_of(const struct epb_leases_walk *walk, const struct epb_tree *tree, uint64_t last)
 {
@@ -148,7 +150,8 @@ next_of(const struct epb_leases_walk *walk, const struct epb_tree *tree, uint64_
     return node != NULL && node->major <= last ? node : NULL;
 }
 
-/* The next one of the queues, or, after the last, of the grants. False: none is left. */
+/* Visits the next pending grant, or, after the last, the next live grant. False: none is
+ * left. */
 static bool
 walk_step(const struct epb_leases *leases, struct epb_leases_walk *walk)
 {
@@ -224,10 +227,10 @@ epb_lease_line_pack(const struct epb_lease_line *line, uint8_t *out)
     }
 }
 
-/* What is in the way */
+/* Obstacles */
 
 struct obstacle {
-    uint8_t *out; /* NULL: counted only */
+    uint8_t *out; /* NULL: only counts */
     size_t size_bytes;
 };
 

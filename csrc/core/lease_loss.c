@@ -1,4 +1,5 @@
-/* Losses: grants that ended without an act of their holder, until it has been told. */
+/* Losses: grants that ended without an act of their holder, kept until it has been
+ * notified. */
 #include "../base/arena.h"
 #include "lease_internal.h"
 
@@ -43,7 +44,7 @@ epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant)
         struct epb_peer *peer = take->peer;
 
         epb_take_free(leases, take);
-        /* That may have been all that it was to be told of. */
+        /* The peer may have nothing left to take. */
         epb_peer_recheck(peer);
     }
     grant->lost = false;
@@ -54,7 +55,6 @@ epb_loss_forget(struct epb_leases *leases, struct epb_grant *grant)
     epb_grant_free_unused(leases, grant);
 }
 
-/* It has been told one way; nothing is left to do when that was the last. */
 void
 epb_loss_told(struct epb_leases *leases, struct epb_grant *grant)
 {

@@ -1,8 +1,8 @@
 /*
- * Whose turn it is: queues, and how grants begin and end.
+ * Queues, and how grants begin and end.
  *
- * A request that waits is a grant in the queue of its resource. It begins when all before
- * it have begun or gone, and what it wants is free.
+ * A waiting request is a pending grant in the queue of its resource. The grant begins
+ * when all before it have begun or left, and when what it wants is free.
  */
 #include "../base/arena.h"
 #include "lease_internal.h"
@@ -112,7 +112,7 @@ epb_grant_renew(struct epb_leases *leases, struct epb_grant *grant, uint64_t ttl
                     grant->token);
 }
 
-/* The wait is finished and has been given the grant. */
+/* Finishes the wait with the grant. */
 static void
 answer(struct epb_leases *leases, struct epb_wait *wait, struct epb_grant *grant)
 {
@@ -122,7 +122,7 @@ answer(struct epb_leases *leases, struct epb_wait *wait, struct epb_grant *grant
     epb_list_append(&grant->answers, &wait->of_queue);
 }
 
-/* What the first in the queue gets now; false: it waits on. */
+/* Serves the first in the queue; false: it continues to wait. */
 static bool
 serve(struct epb_leases *leases, struct epb_grant *pending, const struct epb_time *now)
 {
@@ -182,13 +182,13 @@ give_things(struct epb_leases *leases, struct epb_grant *grant)
             epb_slots_give(&resource->slots, grant->things[i].number);
         }
     }
-    /* A semaphore keeps room for all its permits: those who wait for one count on it. */
+    /* A semaphore keeps room for all its permits, since waiting requests rely on it. */
     if (resource->kind == EPB_KIND_NUMBERS) {
         epb_slots_shrink(&resource->slots, leases->arena, leases->quota);
     }
 }
 
-/* Takes a live grant out of everything that knows it. */
+/* Removes a live grant from all structures. */
 static void
 stop(struct epb_leases *leases, struct epb_grant *grant)
 {
@@ -229,7 +229,8 @@ epb_grant_end(struct epb_leases *leases, struct epb_grant *grant, enum epb_end_r
     } else if (why != EPB_END_RELEASE) {
         leases->stats.lost_total++;
     }
-    /* Nobody knows of one that was not taken; its request may ask again. */
+    /* If its reply was not taken, the holder doesn't know the grant; its request may ask
+     * again. */
     if (is_loss && grant->taken && grant->wait == NULL) {
         epb_loss_add(leases, grant);
     } else {

@@ -1,4 +1,4 @@
-/* Reasons of refusals: memory that several waits share. */
+/* Reasons of refusals, shared by several waits. */
 #include "../base/arena.h"
 #include "lease_internal.h"
 
@@ -8,7 +8,6 @@ epb_reason_text(const struct epb_reason *reason)
     return (struct epb_bytes){reason->text, reason->size_bytes};
 }
 
-/* It has one wait less, or none from the start. */
 void
 epb_reason_free_unused(struct epb_leases *leases, struct epb_reason *reason)
 {

@@ -1,13 +1,13 @@
 /*
- * What holders do with their grants: renewal and what they hear of losses, release, and
- * the end of a session.
+ * What holders do with their grants: renewal, notification of losses, release, and the
+ * end of a session.
  *
- * Ending a grant can free its holding, and with the last of them its holder, worker and
- * resource. A loss that is added can have the oldest one forgotten, which frees what that
- * one alone refers to in the same way. So a loop over grants pins what the list belongs
- * to, and a loop over holders pins the next one, too. The end of one grant can begin
- * another for the same holder, which then is last in the list: the loop ends at the last
- * token that was given before it began.
+ * Ending a grant can free its holding, and with the last holding its holder, worker and
+ * resource. Adding a loss can forget the oldest loss, which can free the same of that
+ * one. So a loop over grants pins the owner of the list, and a loop over holders pins the
+ * next holder, too. The end of a grant can begin another grant of the same holder, which
+ * is then the last in the list. So the loop ends at the last token that was given before
+ * it began.
  */
 #include "lease_internal.h"
 
@@ -100,7 +100,7 @@ epb_lease_renew_worker(struct epb_leases *leases, struct epb_peer *peer,
 
 /* Release */
 
-/* What is to be released, and how. */
+/* What to release, and how. */
 struct release {
     struct epb_leases *leases;
     struct epb_peer *peer;
@@ -108,9 +108,9 @@ struct release {
     bool force;
     bool discard;
     const struct epb_time *now;
-    uint64_t last_token; /* what is granted meanwhile stays */
+    uint64_t last_token; /* grants made meanwhile stay */
     uint64_t released;
-    uint64_t chosen; /* of the elements to be discarded: epb_elements_choose; 0: all */
+    uint64_t chosen; /* the elements to discard, see epb_elements_choose; 0: all */
 };
 
 static void
@@ -143,7 +143,7 @@ release_grant(struct release *release, struct epb_grant *grant)
     release->released++;
 }
 
-/* All that is released of the holder's grants. The caller has pinned the holder. */
+/* Releases the holder's grants. The caller has pinned the holder. */
 static void
 release_all(struct release *release, struct epb_holder *holder)
 {
@@ -200,7 +200,7 @@ release_holder(struct release *release, struct epb_holder *holder)
     epb_holder_unpin(release->leases, holder);
 }
 
-/* Everybody's of the key. */
+/* Releases all grants of the key. */
 static void
 release_resource(struct release *release, enum epb_lease_space space)
 {
@@ -224,7 +224,7 @@ release_resource(struct release *release, enum epb_lease_space space)
     epb_resource_free_unused(release->leases, resource);
 }
 
-/* The holder behind this place in the worker's list; NULL: it is the last. */
+/* The holder after this one in the worker's list; NULL: it is the last. */
 static struct epb_holder *
 next_holder(const struct epb_worker *worker, const struct epb_list *place)
 {
@@ -233,8 +233,9 @@ next_holder(const struct epb_worker *worker, const struct epb_list *place)
                : EPB_LIST_ITEM(place->next, struct epb_holder, of_worker);
 }
 
-/* That of every holder with this worker id. A loss that is forgotten meanwhile may be all
- * that the next one has: it is pinned before the one in front of it is worked on. */
+/* Releases the grants of every holder with this worker id. The next holder is pinned
+ * before the current one is released: it may exist only for a loss that is forgotten
+ * meanwhile. */
 static void
 release_worker(struct release *release, struct epb_worker *worker)
 {
@@ -268,7 +269,7 @@ has_named(const struct release *release, const struct epb_holder *holder)
            (of_lock != NULL && of_lock->grant_count > 0);
 }
 
-/* Whether some holder with this worker id has what was to be released. */
+/* Whether another holder with this worker id has what was to be released. */
 static bool
 others_hold(const struct release *release, const struct epb_worker *worker)
 {
@@ -360,8 +361,7 @@ epb_lease_release_token(struct epb_leases *leases, struct epb_peer *peer, uint64
 
 /* Leaving */
 
-/* The session ends: what its holders have lost is asked for no more. False: the budget is
- * spent. */
+/* The session ends: forgets the losses of its holders. False: the budget is spent. */
 static bool
 forget_losses(struct epb_leases *leases, const struct epb_group *group,
               struct epb_budget *budget)
@@ -381,7 +381,7 @@ forget_losses(struct epb_leases *leases, const struct epb_group *group,
     return true;
 }
 
-/* One of those that took a lost grant will not be told. */
+/* A peer that took a lost grant won't be notified. */
 static void
 forget_loss(struct epb_leases *leases, struct epb_take *take)
 {
@@ -391,7 +391,7 @@ forget_loss(struct epb_leases *leases, struct epb_take *take)
     epb_loss_told(leases, grant);
 }
 
-/* One of those that took a live grant leaves; it ends with the last of them. */
+/* A peer that took a live grant leaves. The grant ends with the last such peer. */
 static void
 let_go(struct epb_leases *leases, struct epb_take *take, const struct epb_time *now)
 {

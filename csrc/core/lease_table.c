@@ -1,5 +1,5 @@
-/* The tables: workers, holders, holdings and resources, made with the first that refers
- * to them, and freed with the last. */
+/* The tables: workers, holders, holdings and resources. Each is created with its first
+ * reference and freed with its last. */
 #include "lease_internal.h"
 
 struct epb_bytes
@@ -195,14 +195,13 @@ epb_holder_unpin(struct epb_leases *leases, struct epb_holder *holder)
     holder_free_unused(leases, holder);
 }
 
-/* What a worker's id alone speaks of: keys and locks, not computations. */
 uint64_t
 epb_holder_named_grants(const struct epb_holder *holder)
 {
     return holder->live[EPB_SPACE_KEY] + holder->live[EPB_SPACE_LOCK];
 }
 
-/* Stakes */
+/* Holdings */
 
 static struct epb_holding *
 holding_of(const struct epb_leases *leases, const struct epb_holder *holder,
@@ -214,7 +213,6 @@ holding_of(const struct epb_leases *leases, const struct epb_holder *holder,
                         (struct epb_bytes){(const uint8_t *)&name, sizeof(name)});
 }
 
-/* The holder's holding in the key or lock of this name, NULL when it has none. */
 struct epb_holding *
 epb_holding_find(const struct epb_leases *leases, const struct epb_holder *holder,
                  enum epb_lease_space space, struct epb_bytes key)

@@ -1,6 +1,6 @@
 /*
- * Which peers of a session took a grant: it ends with the last of them that leaves, and
- * all of them are told when it is lost.
+ * Which peers of a session took a grant. The grant ends when the last of them leaves, and
+ * all of them are notified when it is lost.
  */
 #include "lease_internal.h"
 
