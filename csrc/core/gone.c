@@ -7,7 +7,7 @@
 #include "../base/mem.h"
 
 struct name {
-    struct epb_list by_age; /* the oldest first */
+    struct epb_list by_age; /* oldest first */
     uint64_t at_boot_ms;
     uint64_t ttl_ms;
     uint8_t kind;
@@ -55,7 +55,7 @@ name_remove(struct epb_gone *gone, struct name *name)
     name_free(gone, name);
 }
 
-/* NULL when memory is out. */
+/* Returns NULL when out of memory. */
 static struct name *
 name_new(struct epb_gone *gone, struct epb_bytes key)
 {

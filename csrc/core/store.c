@@ -1,7 +1,7 @@
 /*
- * A write does all that can fail first: it checks the limits, takes the block, and makes
- * room in map and heap. Only then are items evicted and the new one shown. A value that
- * needs a block of the same size as before is written in place.
+ * A write first does everything that can fail: it checks the limits, allocates the block,
+ * and reserves room in the map and the heap. Only then does it evict items and show the
+ * new one. If the new value needs a block of the same size, it is written in place.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -70,12 +70,12 @@ item_new(struct epb_store *store, const struct epb_write *write)
     return item;
 }
 
-/* NULL when memory is out. */
+/* Returns NULL when out of memory. */
 static struct epb_item *
 write_new(struct epb_store *store, const struct epb_write *write,
           const struct epb_growth *growth, const struct epb_time *now)
 {
-    /* Once it is in the map, the new item counts by itself. */
+    /* Once the new item is in the map, the map's count includes it. */
     struct epb_growth bytes_only = {0, growth->new_bytes, 0};
     struct epb_item *item;
 
@@ -117,7 +117,7 @@ write_in_place(struct epb_store *store, struct epb_item *item,
     item_fill(store, item, write);
 }
 
-/* The item with its new value and its old deadline; NULL when memory is out. */
+/* Returns the item with its new value and its old deadline; NULL: out of memory. */
 static struct epb_item *
 write_over(struct epb_store *store, struct epb_item *old, const struct epb_write *write,
            const struct epb_growth *growth, const struct epb_time *now)
@@ -148,8 +148,7 @@ write_over(struct epb_store *store, struct epb_item *old, const struct epb_write
     return item;
 }
 
-/* Writes over `*item`, or makes a new one when it is NULL; gives back the item as it is
- * now. */
+/* Overwrites `*item`, or creates an item if it is NULL; `*item` is the result. */
 static enum epb_status
 put(struct epb_store *store, const struct epb_write *write, const struct epb_time *now,
     struct epb_item **item)
@@ -306,7 +305,7 @@ epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_ti
 
 #define NUMBER_TEXT_BYTES 17U /* "-9007199254740991" */
 
-/* The integer that a JSON text is, if it is written as one. */
+/* Parses a JSON text that is written as an integer. */
 static bool
 number_parse(struct epb_bytes text, int64_t *number)
 {
@@ -372,8 +371,8 @@ epb_store_incr(struct epb_store *store, struct epb_bytes key, int64_t by, uint64
     return status;
 }
 
-/* Giving memory back to the system costs more than removing items: a sweep also ends when
- * it has given back this much. */
+/* Returning memory to the system costs more than removing items: a sweep also ends after
+ * it has returned this much. */
 #define SWEEP_RETURN_BYTES ((size_t)1024 * 1024)
 
 uint64_t

@@ -1,6 +1,6 @@
 /*
- * Which items go: those that are due, and with eviction the least recently used. A write
- * that can't fit whatever is evicted evicts nothing.
+ * Which items are removed: those that are due, and with eviction the least recently used.
+ * A write that can't fit even with eviction evicts nothing.
  */
 #include "../base/arena.h"
 #include "store_internal.h"
@@ -122,7 +122,7 @@ epb_store_find_live(struct epb_store *store, struct epb_bytes key,
 
 /* Quotas */
 
-/* Whether it fits, when so many items and bytes have been evicted. */
+/* Whether the growth fits after this many items and bytes were evicted. */
 static enum epb_status
 quota_check(const struct epb_store *store, const struct epb_growth *growth,
             size_t gone_items, uint64_t gone_bytes)
@@ -142,8 +142,8 @@ quota_check(const struct epb_store *store, const struct epb_growth *growth,
     return EPB_OK;
 }
 
-/* Whether it would fit if others were evicted. What may not be evicted is on its way to
- * the other end of the list of use afterwards, so that it is not met by every write. */
+/* Whether the growth would fit if other items were evicted. Moves items that must not be
+ * evicted to the recent end of the list of use, so that not every write visits them. */
 static enum epb_status
 quota_plan(struct epb_store *store, const struct epb_growth *growth,
            const struct epb_item *keep)
@@ -184,8 +184,8 @@ epb_store_quota_allow(struct epb_store *store, const struct epb_growth *growth,
     return quota_plan(store, growth, keep);
 }
 
-/* The plan has moved those that may not go out of the way, but what is told of may take
- * memory, too: then more has to go than was planned. */
+/* quota_plan has moved the items that must not be evicted out of the way. But
+ * notifications of evictions may take memory, too, so more items may go than planned. */
 void
 epb_store_quota_evict(struct epb_store *store, const struct epb_growth *growth,
                       const struct epb_item *keep, const struct epb_time *now)

@@ -1,7 +1,7 @@
-/* Walks over the store, between whose parts it may change. */
+/* Walks over the store in parts, during which the store may change. */
 #include "store_internal.h"
 
-/* Items of a part of the map that are deleted at a time. */
+/* The most items of one part of the map that are deleted at a time. */
 #define CLEAR_ITEMS 64U
 
 static bool
@@ -43,7 +43,7 @@ epb_store_each(const struct epb_store *store, struct epb_bytes prefix,
     epb_map_each(store->map, visit_each, &each);
 }
 
-/* What was stored before the walk began, and was live then. */
+/* Visits an item that was stored before the walk began and was live then. */
 static void
 walk_see(struct epb_store_walk *walk, const struct epb_item *item)
 {
@@ -175,7 +175,7 @@ epb_store_clear(struct epb_store *store, struct epb_bytes prefix, uint64_t versi
         found.count = 0;
         more = epb_map_scan(store->map, &next, find_part, &found);
         delete_found(store, &found, now, deleted);
-        /* A part with as many as could be deleted may have more. */
+        /* If the array is full, the part may contain more items. */
         if (found.count < CLEAR_ITEMS) {
             *cursor = next;
             if (!more) {
