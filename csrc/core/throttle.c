@@ -1,6 +1,6 @@
 /*
- * A span is whole milliseconds and a rest in parts of 1/limit ms, so that neither a large
- * TAT nor a large limit overflows: burst * period is below 2^55 parts.
+ * A span is whole milliseconds, and a rest in parts of 1/limit ms. So neither a large TAT
+ * nor a large limit overflows: burst * period is below 2^55 parts.
  */
 #include "throttle.h"
 
@@ -10,16 +10,17 @@
 #include "../base/map.h"
 #include "../base/mem.h"
 
-/* A name is gone within 100 ms of the moment it says nothing any more, however late the
+/* A key is forgotten within 100 ms of the time when its TAT has passed, however late the
  * timer is. */
 #define SWEEP_REST_MS 90U
-/* Of waiting requests that a new one lets go first, when their moment has come. */
+/* The most waiting requests that a new request grants first, if their time has come. */
 #define GRANTS_A_CALL 100U
-/* Intervals of different limits are summed in such shares; 10,000 of the longest fit. */
+/* The unit in which intervals of different limits are summed: shares of a ms. 10,000 of
+ * the longest intervals fit. */
 #define SHARES_A_MS UINT64_C(1024)
 #define SHARES_MAX_MS (UINT64_C(1) << 40)
 
-/* Of one limit: parts < limit. */
+/* A span with parts of 1/limit ms; parts < limit. */
 struct span {
     uint64_t ms;
     uint64_t parts;
@@ -27,11 +28,12 @@ struct span {
 
 struct throttle {
     struct epb_heap_node due;  /* the first ms at which the TAT has passed */
-    struct epb_heap_node wake; /* the ms at which the first in the queue is granted */
-    struct epb_list queue;     /* waits (of_queue), in the order of their requests */
-    uint64_t queued;           /* the intervals of all of them: see shares_of */
+    struct epb_heap_node wake; /* the ms in which the first request in the queue is
+                                  granted */
+    struct epb_list queue;     /* waits (of_queue), in the order of requests */
+    uint64_t queued;           /* the sum of their intervals, see shares_of */
     struct span tat;           /* mono_ms */
-    uint32_t limit;            /* of the TAT's parts */
+    uint32_t limit;            /* the TAT is in parts of 1/limit ms */
     uint16_t key_bytes;
     uint8_t key[];
 };
@@ -39,16 +41,16 @@ struct throttle {
 /* A request with its numbers filled in and checked. */
 struct ask {
     uint64_t limit;
-    uint64_t period_ms; /* an interval, in parts of 1/limit ms */
+    uint64_t period_ms; /* also the interval, in parts of 1/limit ms */
     uint64_t burst;
     uint64_t cost;
 };
 
-/* Of a wait, as its `detail`. */
+/* The `detail` of a wait. */
 struct turn {
-    struct throttle *throttle; /* NULL: it is in no queue any more */
+    struct throttle *throttle; /* NULL: not in a queue any more */
     struct ask ask;
-    struct epb_throttle_answer answer; /* once it was granted */
+    struct epb_throttle_answer answer; /* once granted */
 };
 
 struct epb_throttles {
@@ -57,7 +59,7 @@ struct epb_throttles {
     struct epb_waits *waits;
     struct epb_map *map;
     struct epb_heap heap;
-    struct epb_heap wakes;  /* of those that have a queue */
+    struct epb_heap wakes;  /* of throttles with a queue */
     uint64_t rest_until_ms; /* mono_ms: no sweep before */
 };
 
@@ -91,7 +93,7 @@ span_less(struct span left, struct span right)
     return left.ms != right.ms ? left.ms < right.ms : left.parts < right.parts;
 }
 
-/* `right` is not the greater one. */
+/* `right` must not be greater than `left`. */
 static struct span
 span_subtract(struct span left, struct span right, uint64_t limit)
 {
@@ -101,14 +103,14 @@ span_subtract(struct span left, struct span right, uint64_t limit)
     return (struct span){left.ms - right.ms - 1, left.parts + limit - right.parts};
 }
 
-/* The whole ms that cover it. */
+/* The span rounded up to whole ms. */
 static uint64_t
 span_ceil_ms(struct span span)
 {
     return span.ms + (span.parts > 0);
 }
 
-/* The same span in parts of another limit, rounded up. */
+/* The span in parts of another limit, rounded up. */
 static struct span
 span_convert(struct span span, uint64_t from_limit, uint64_t limit)
 {
@@ -119,7 +121,7 @@ span_convert(struct span span, uint64_t from_limit, uint64_t limit)
 
 /* Requests */
 
-/* Else a time until it is allowed again might be none that a reply can tell. */
+/* Otherwise a reply could not contain the time until a request is allowed again. */
 static bool
 is_tellable(const struct ask *ask)
 {
@@ -136,7 +138,7 @@ ask_read(const struct epb_request *request, struct ask *ask)
     ask->period_ms = request->period_ms;
     ask->burst = (request->flags & EPB_F_BURST) != 0 ? request->burst : ask->limit;
     ask->cost = (request->flags & EPB_F_COST) != 0 ? request->cost : 1;
-    /* What costs more than the burst would never be allowed. */
+    /* A cost above the burst would never be allowed. */
     return ask->cost <= ask->burst && ask->period_ms >= 1 &&
            ask->period_ms <= EPB_THROTTLE_PERIOD_MAX_MS && ask->burst >= 1 &&
            ask->burst <= EPB_THROTTLE_UNITS_MAX && is_tellable(ask);
@@ -221,7 +223,7 @@ throttle_set(struct epb_throttles *throttles, struct throttle *throttle,
     epb_heap_change(&throttles->heap, &throttle->due, span_ceil_ms(throttle->tat));
 }
 
-/* Moves the TAT to `ahead` of now. */
+/* Sets the TAT to `ahead` from now. */
 static enum epb_status
 throttle_move(struct epb_throttles *throttles, struct throttle *throttle,
               struct epb_bytes key, const struct ask *ask, struct span ahead,
@@ -239,7 +241,7 @@ throttle_move(struct epb_throttles *throttles, struct throttle *throttle,
     return status;
 }
 
-/* A span in shares of a ms, in the parts of a limit, rounded up. */
+/* Converts shares of a ms to a span in parts of the limit, rounded up. */
 static struct span
 span_of_shares(uint64_t shares, uint64_t limit)
 {
@@ -249,8 +251,8 @@ span_of_shares(uint64_t shares, uint64_t limit)
                          (rest * limit + SHARES_A_MS - 1) / SHARES_A_MS};
 }
 
-/* Looks whether the request is allowed now, behind others whose intervals are `before`;
- * `after` is where it would move the TAT, ahead of now. */
+/* Whether the request is allowed now, after others whose intervals sum up to `before`.
+ * `after` is how far ahead of now it would move the TAT. */
 static bool
 ask_behind(const struct throttle *throttle, uint64_t before, const struct ask *ask,
            const struct epb_time *now, struct span *after,
@@ -273,8 +275,8 @@ ask_behind(const struct throttle *throttle, uint64_t before, const struct ask *a
 
 /* The queue */
 
-/* A request's interval in shares of a ms, rounded up, so that those of requests with
- * different limits can be summed. */
+/* A request's interval in shares of a ms, rounded up, so that intervals of different
+ * limits can be summed. */
 static uint64_t
 shares_of(const struct ask *ask)
 {
@@ -282,7 +284,7 @@ shares_of(const struct ask *ask)
     uint64_t ms = product / ask->limit;
     uint64_t rest = product % ask->limit;
 
-    /* More than a thousand years are as good as that. */
+    /* Longer intervals count as SHARES_MAX_MS, which is 34 years. */
     return ms >= SHARES_MAX_MS
                ? SHARES_MAX_MS * SHARES_A_MS
                : ms * SHARES_A_MS + (rest * SHARES_A_MS + ask->limit - 1) / ask->limit;
@@ -297,7 +299,7 @@ first_turn(const struct throttle *throttle)
     return epb_list_empty(&throttle->queue) ? NULL : wait->detail;
 }
 
-/* When the first of the queue is to be granted, seen from now. */
+/* Sets the time at which the first request in the queue is granted. */
 static void
 wake_set(struct epb_throttles *throttles, struct throttle *throttle,
          const struct epb_time *now)
@@ -325,10 +327,9 @@ queue_leave(struct throttle *throttle, struct epb_wait *wait)
     turn->throttle = NULL;
 }
 
-/* Where the grant of one that has waited moves the TAT: as if it had come in the very
- * moment in which it was allowed. So waiting requests come at the rate of the limit,
- * exactly, though they are granted on whole ms, and a pause of ours makes none of them
- * later than it was told. */
+/* The TAT after a waiting request is granted: as if the request had come exactly when it
+ * became allowed. So waiting requests are granted exactly at the rate of the limit,
+ * although grants happen on whole ms, and a late timer delays no later request. */
 static struct span
 tat_after(const struct throttle *throttle, const struct ask *ask)
 {
@@ -336,7 +337,7 @@ tat_after(const struct throttle *throttle, const struct ask *ask)
                     span_of(ask->cost * ask->period_ms, ask->limit), ask->limit);
 }
 
-/* Grants what of the queue may be granted now, at most `limit`. */
+/* Grants requests in the queue that are allowed now, at most `limit`. */
 static void
 go_on(struct epb_throttles *throttles, struct throttle *throttle,
       const struct epb_time *now, unsigned limit)
@@ -382,7 +383,7 @@ wait_drop(void *owner, struct epb_wait *wait)
 static const struct epb_wait_owner owner_calls = {.withdraw = wait_withdraw,
                                                   .drop = wait_drop};
 
-/* The request goes to the end of the queue. */
+/* Appends the request to the queue. */
 static enum epb_status
 queue_join(struct epb_throttles *throttles, struct throttle *throttle,
            struct epb_peer *peer, const struct epb_request *request,
@@ -430,7 +431,7 @@ refuse_or_wait(struct epb_throttles *throttles, struct throttle *throttle,
                struct epb_throttle_answer *answer)
 {
     EPB_ASSERT(throttle != NULL);
-    /* Behind others it comes in this ms at the earliest, and not now. */
+    /* Behind other requests it can be granted in the next ms at the earliest. */
     answer->allowed = false;
     answer->retry_after_ms = answer->retry_after_ms > 0 ? answer->retry_after_ms : 1;
     if (request->wait_ms == 0 || ask->cost == 0) {
@@ -490,7 +491,7 @@ epb_throttles_wake(struct epb_throttles *throttles, const struct epb_time *now,
     struct epb_heap_node *first = epb_heap_first(&throttles->wakes);
 
     while (first != NULL && first->due_ms <= now->mono_ms && limit > 0) {
-        /* At least one is granted, or its moment is set anew. */
+        /* Grants at least one, or sets its time anew. */
         go_on(throttles, EPB_LIST_ITEM(first, struct throttle, wake), now, 1);
         first = epb_heap_first(&throttles->wakes);
         limit--;
@@ -498,7 +499,7 @@ epb_throttles_wake(struct epb_throttles *throttles, const struct epb_time *now,
     return first == NULL ? UINT64_MAX : first->due_ms;
 }
 
-/* All of them */
+/* Creation, sweeping and clearing */
 
 struct epb_throttles *
 epb_throttles_new(struct epb_arena *arena, struct epb_quota *quota,
@@ -564,7 +565,7 @@ epb_throttles_sweep(struct epb_throttles *throttles, const struct epb_time *now,
         if (epb_list_empty(&throttle->queue)) {
             throttle_free(throttles, throttle);
         } else {
-            /* Its moment has come, and it is late. */
+            /* Its queue still has requests, whose grants are late: keep the throttle. */
             epb_heap_change(&throttles->heap, first, now->mono_ms + 1);
         }
         first = epb_heap_first(&throttles->heap);
@@ -580,7 +581,7 @@ epb_throttles_sweep(struct epb_throttles *throttles, const struct epb_time *now,
                                                     : throttles->rest_until_ms;
 }
 
-/* Those of a part of the map that are forgotten at a time. */
+/* The most throttles of one part of the map that are freed at a time. */
 #define CLEAR_THROTTLES 64U
 
 struct found {
@@ -622,7 +623,7 @@ epb_throttles_clear(struct epb_throttles *throttles, struct epb_bytes prefix,
             throttle_free(throttles, found.throttles[i]);
         }
         *cleared += found.count;
-        /* A part with as many as could be forgotten may have more. */
+        /* If the array is full, the part may contain more throttles. */
         if (found.count < CLEAR_THROTTLES) {
             *cursor = next;
             if (!more) {
