@@ -6,9 +6,9 @@
 #include "../base/mem.h"
 
 struct barrier {
-    struct epb_list arrived; /* waits, in their order */
+    struct epb_list arrived; /* waits, in the order of arrival */
     int64_t parties;         /* n */
-    int64_t count;           /* of those that have arrived */
+    int64_t count;           /* of arrived requests */
     uint16_t key_bytes;
     uint8_t key[];
 };
@@ -72,7 +72,7 @@ barrier_free_empty(struct epb_barriers *barriers, struct barrier *barrier)
     }
 }
 
-/* Those behind have smaller numbers from now on. */
+/* Removes a wait; those behind it get smaller numbers. */
 static void
 forget(struct barrier *barrier, struct epb_wait *wait)
 {
@@ -95,8 +95,8 @@ wait_withdraw(void *owner, struct epb_wait *wait, const struct epb_time *now)
 
 static const struct epb_wait_owner owner_calls = {.withdraw = wait_withdraw};
 
-/* Those whose peer leaves, and whose waits are not withdrawn yet, have not arrived.
- * Returns the barrier; NULL: that was all of it. */
+/* Removes waits whose peer is leaving and that are not withdrawn yet: they have not
+ * arrived. Returns the barrier; NULL: nothing is left of it. */
 static struct barrier *
 forget_leaving(struct epb_barriers *barriers, struct barrier *barrier)
 {
@@ -116,7 +116,7 @@ forget_leaving(struct epb_barriers *barriers, struct barrier *barrier)
     return is_left ? barrier : NULL;
 }
 
-/* All have arrived. */
+/* All have arrived: finishes all waits. */
 static void
 barrier_open(struct epb_barriers *barriers, struct barrier *barrier)
 {
@@ -134,7 +134,7 @@ barrier_open(struct epb_barriers *barriers, struct barrier *barrier)
     barrier_free_empty(barriers, barrier);
 }
 
-/* One that is not the last; `barrier` is NULL for the first. */
+/* Queues a request that is not the last; `barrier` is NULL for the first. */
 static enum epb_status
 join(struct epb_barriers *barriers, struct barrier *barrier, struct epb_peer *peer,
      const struct epb_request *request, const struct epb_time *now)

@@ -1,6 +1,6 @@
 /*
- * Withdrawing a wait lets its keeper finish others, so no loop here keeps a position:
- * each looks for the first one again.
+ * Withdrawing a wait lets its owner finish others. So no loop here keeps a position: each
+ * looks for the first wait again.
  */
 #include "wait.h"
 #include "../base/arena.h"
@@ -18,7 +18,7 @@ struct epb_waits {
     uint64_t last_session;
     uint64_t last_serial;
     uint64_t watchers;
-    bool ending; /* all of them are being withdrawn */
+    bool ending; /* all waits are being withdrawn */
     bool calling;
 };
 
@@ -142,7 +142,7 @@ epb_peer_join(struct epb_waits *waits, struct epb_peer *peer, struct epb_group *
     group_free_unused(waits, left);
 }
 
-/* Parties */
+/* Peers */
 
 struct epb_peer *
 epb_peer_new(struct epb_waits *waits, void *user, bool sessionless)
@@ -388,7 +388,7 @@ epb_wait_has(const struct epb_waits *waits, const struct epb_peer *peer, uint32_
     return find(peer, id) != NULL;
 }
 
-/* Unfulfilled ends */
+/* Withdrawal */
 
 static void
 end(struct epb_waits *waits, struct epb_wait *wait, enum epb_status status,

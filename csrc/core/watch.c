@@ -6,27 +6,27 @@
 #include "../base/map.h"
 #include "../base/mem.h"
 
-/* An empty queue keeps this much at most. */
+/* The most memory that an empty queue keeps. */
 #define QUEUE_KEPT_BYTES 1024U
 #define EVENT_MAX_BYTES (EPB_EVENT_HEADER_BYTES + EPB_KEY_MAX_BYTES)
 _Static_assert(EVENT_MAX_BYTES <= EPB_WATCH_BYTES, "any event fits an empty queue");
 
 /* Requests that wait for a key. */
 struct group {
-    struct epb_list waits; /* those that are not finished */
-    uint32_t members;      /* finished ones, too, until they are freed */
+    struct epb_list waits; /* waits that are not finished */
+    uint32_t members;      /* including finished ones, until they are freed */
     uint16_t key_bytes;
     uint8_t key[];
 };
 
 struct prefix {
-    struct epb_list watchers; /* that are told of changes */
-    struct epb_list silent;   /* that have an overflow to take */
+    struct epb_list watchers; /* watchers that get events */
+    struct epb_list silent;   /* watchers with an overflow event to be taken */
     uint16_t size_bytes;
     uint8_t bytes[];
 };
 
-/* Which watcher, as the key of a map. */
+/* Identifies a watcher, as the key of a map. */
 struct name {
     const struct epb_peer *peer;
     uint64_t id;
@@ -37,12 +37,12 @@ struct watcher {
     struct epb_peer *peer;
     struct prefix *prefix;
     struct epb_list of_peer;
-    struct epb_list of_prefix; /* in its watchers, or silent ones */
-    struct epb_list of_events; /* in the peer's events while it has some */
+    struct epb_list of_prefix; /* in its prefix's `watchers` or `silent` */
+    struct epb_list of_events; /* in the peer's events while the queue has events */
     struct epb_buf queue;      /* packed events */
-    uint32_t count;            /* of them */
+    uint32_t count;            /* of queued events */
     uint32_t mark;
-    bool overflowed; /* events are missing; the queue is empty */
+    bool overflowed; /* events were dropped; the queue is empty */
 };
 
 struct epb_watches {
@@ -52,11 +52,11 @@ struct epb_watches {
     struct epb_map *groups;   /* by key */
     struct epb_map *prefixes; /* by prefix */
     struct epb_map *watchers; /* by name */
-    /* How many have this length, and watchers that are told. */
+    /* The number of prefixes of each length that have watchers to notify. */
     uint32_t length_prefixes[EPB_KEY_MAX_BYTES + 1];
-    uint16_t lengths[EPB_KEY_MAX_BYTES + 1]; /* those that some have */
+    uint16_t lengths[EPB_KEY_MAX_BYTES + 1]; /* lengths with such prefixes */
     unsigned length_count;
-    struct watcher *taken; /* the queue whose front epb_watch_next has shown */
+    struct watcher *taken; /* the watcher whose events epb_watch_next returned last */
     size_t taken_bytes;
 };
 
@@ -107,7 +107,7 @@ group_free_unused(struct epb_watches *watches, struct group *group)
     }
 }
 
-/* The group of the key, which is made when there is none. */
+/* Finds or creates the group of the key. */
 static enum epb_status
 group_get(struct epb_watches *watches, struct epb_bytes key, struct group **out)
 {
@@ -273,7 +273,7 @@ prefix_get(struct epb_watches *watches, struct epb_bytes bytes, struct prefix **
     return EPB_OK;
 }
 
-/* Among those of its prefix that are told of changes, from now on. */
+/* Adds the watcher to those of its prefix that get events. */
 static void
 watcher_listen(struct epb_watches *watches, struct watcher *watcher)
 {
@@ -286,7 +286,7 @@ watcher_listen(struct epb_watches *watches, struct watcher *watcher)
     epb_list_append(&prefix->watchers, &watcher->of_prefix);
 }
 
-/* No more; in no list of its prefix. */
+/* Removes the watcher from the lists of its prefix. */
 static void
 watcher_hush(struct epb_watches *watches, struct watcher *watcher)
 {
@@ -310,7 +310,7 @@ watcher_find(const struct epb_watches *watches, const struct epb_peer *peer, uin
                         (struct epb_bytes){(const uint8_t *)&name, sizeof(name)});
 }
 
-/* A watcher in the map, without a prefix yet. */
+/* Creates a watcher in the map, without a prefix yet. */
 static enum epb_status
 watcher_new(struct epb_watches *watches, struct epb_peer *peer, uint32_t id,
             struct watcher **out)
@@ -345,7 +345,7 @@ watcher_new(struct epb_watches *watches, struct epb_peer *peer, uint32_t id,
     return status;
 }
 
-/* The queue's memory is charged as it is after a change. */
+/* Charges the queue's memory after a change. */
 static void
 queue_charge(struct epb_watches *watches, const struct watcher *watcher,
              size_t before_bytes)
@@ -444,7 +444,7 @@ epb_watch_leave(struct epb_watches *watches, struct epb_peer *peer,
 
 /* Events */
 
-/* How much more memory the queue takes at most, when so much is appended. */
+/* The most memory that the queue grows by when this much is appended. */
 static size_t
 queue_growth_bytes(const struct epb_buf *queue, size_t more_bytes)
 {
@@ -503,7 +503,7 @@ watcher_tell(struct epb_watches *watches, struct watcher *watcher,
     }
 }
 
-/* Each of its watchers may fall silent. */
+/* Notifies the prefix's watchers. Each of them may fall silent. */
 static void
 prefix_tell(struct epb_watches *watches, const struct prefix *prefix,
             enum epb_event_kind kind, struct epb_bytes key, uint64_t version)
@@ -535,7 +535,7 @@ prefixes_tell(struct epb_watches *watches, enum epb_event_kind kind, struct epb_
         if (prefix != NULL) {
             prefix_tell(watches, prefix, kind, key, version);
         }
-        /* When the last of a length falls silent, the last length takes its place. */
+        /* If the last watcher of a length falls silent, the last length moves here. */
         if (i < watches->length_count && watches->lengths[i] == start.size_bytes) {
             i++;
         }
@@ -554,7 +554,7 @@ epb_watch_change(struct epb_watches *watches, enum epb_event_kind kind,
     }
 }
 
-/* The whole events at the queue's front that fit; the first in any case. */
+/* The whole events at the front of the queue that fit, at least one. */
 static size_t
 queue_front(const struct watcher *watcher, size_t max_bytes, uint32_t *count)
 {
@@ -628,7 +628,7 @@ epb_watch_forget(struct epb_watches *watches)
     watches->taken = NULL;
 }
 
-/* All of it */
+/* Creation */
 
 struct epb_watches *
 epb_watches_new(struct epb_arena *arena, struct epb_quota *quota, struct epb_waits *waits)
