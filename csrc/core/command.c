@@ -90,7 +90,7 @@ text_fits(struct epb_bytes text, size_t max_bytes)
     return text.size_bytes <= max_bytes && epb_utf8_valid(text);
 }
 
-/* The numbers that have no check of their own are exact in JavaScript. */
+/* Numbers without a check of their command must be exact in JavaScript. */
 #define CHECKED_NUMBERS (EPB_F_WAIT | EPB_F_PERIOD | EPB_F_BURST | EPB_F_COST)
 
 static bool
@@ -103,7 +103,7 @@ numbers_fit(const struct epb_request *request)
            ((request->flags & EPB_F_COST) == 0 || request->cost <= EPB_NUMBER_MAX);
 }
 
-/* What weighs most of what is missing. */
+/* Picks the error for the most important missing field. */
 static enum epb_status
 missing_status(const struct epb_command *command, uint32_t missing)
 {

@@ -4,19 +4,19 @@
 #include "command.h"
 #include "engine_internal.h"
 
-/* Items, leases, waits that a sweep ends at most, of each: some tenths of a millisecond.
- */
+/* The most items, leases and waits (each) that a sweep ends: some tenths of a
+ * millisecond. */
 #define SWEEP_LIMIT 500U
-/* Watchers that a sweep tells of the items it removes, about. */
+/* The approximate number of watchers that a sweep notifies of removed items. */
 #define SWEEP_TELL_LIMIT 5000U
-/* Grants that are ended before a request, if they are due. */
+/* The most grants that end before a request because they are due. */
 #define SETTLE_LIMIT EPB_LIMIT(500U, 3U)
-/* What a peer that leaves gives back at once; the rest is swept. */
+/* The work done at once when a peer leaves; sweeps do the rest. */
 #define LEAVE_UNITS EPB_LIMIT(EPB_SLICE_UNITS, 400U)
-/* Events a reply carries, in bytes. */
+/* The most bytes of events in a reply. */
 #define EVENTS_MAX_BYTES ((size_t)16 * 1024)
-/* What a request other than a write takes at most, but for its value: its key and worker
- * id some times over, and the parts around them. */
+/* The most memory for a request other than a write, without its value: copies of its key
+ * and worker id, and structures. */
 #define REQUEST_ROOM_BYTES ((size_t)4 * 1024)
 
 #define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape) \
@@ -30,7 +30,7 @@
 #include "../base/status.def"
 #undef EPB_STATUS
 
-/* How the replies of requests that waited are made. */
+/* The functions that make the replies to requests that waited. */
 static const epb_finish_fn finishes[EPB_ACTION_SLOTS] = {
     [EPB_ACTION_LEASE] = epb_finish_lease,
     [EPB_ACTION_LOCK] = epb_finish_lease,
@@ -41,7 +41,7 @@ static const epb_finish_fn finishes[EPB_ACTION_SLOTS] = {
     [EPB_ACTION_THROTTLE] = epb_finish_throttle,
 };
 
-/* Life */
+/* Creation */
 
 static bool
 make_parts(struct epb_engine *engine, const struct epb_time *now,
@@ -94,7 +94,7 @@ epb_engine_new(const struct epb_options *options, const struct epb_time *now,
     return engine;
 }
 
-/* What the last reply borrowed is no longer needed. Most replies borrow nothing. */
+/* Releases what the last reply borrowed. Most replies borrow nothing. */
 static void
 forget_reply(struct epb_engine *engine)
 {
@@ -113,9 +113,9 @@ forget_reply(struct epb_engine *engine)
     }
 }
 
-/* What is due ends before anything else. Of thousands, a bounded number does; the time
- * then stands still for this call, just before the next one is due, so that the others
- * live on for it. It never goes back from call to call. */
+/* Grants that are due end before anything else, up to a limit. If more are due, the time
+ * of this call is set to just before the next deadline, so that the remaining grants are
+ * live. The time never goes back from call to call. */
 static const struct epb_time *
 settle(struct epb_engine *engine, const struct epb_time *now)
 {
@@ -129,7 +129,7 @@ settle(struct epb_engine *engine, const struct epb_time *now)
     return &engine->standing;
 }
 
-/* Parties */
+/* Peers */
 
 struct epb_peer *
 epb_engine_join(struct epb_engine *engine, void *user, bool sessionless)
@@ -137,7 +137,7 @@ epb_engine_join(struct epb_engine *engine, void *user, bool sessionless)
     return epb_peer_new(engine->waits, user, sessionless);
 }
 
-/* What peers that have left still hold ends, as far as the budget goes; true: all. */
+/* Ends what peers that have left still hold, within the budget. True: all. */
 static bool
 go_on_leaving(struct epb_engine *engine, const struct epb_time *now,
               struct epb_budget *budget)
@@ -213,7 +213,7 @@ served_while_draining(uint8_t action)
            action == EPB_ACTION_RELEASE || action == EPB_ACTION_CANCEL;
 }
 
-/* The store makes its own room; what others need in a full broker is made here. */
+/* The store makes its own room. Other requests need room here, if the broker is full. */
 static bool
 make_room(struct epb_engine *engine, const struct epb_request *request,
           const struct epb_time *now)
@@ -245,7 +245,7 @@ dispatch(struct epb_engine *engine, struct epb_peer *peer,
     }
     if ((request->flags & EPB_F_WAIT) != 0 &&
         epb_watch_has(engine->watches, peer, request->id)) {
-        /* Nobody could tell which of the two a cancel means. */
+        /* A cancel with this id would be ambiguous. */
         reply->status = EPB_CONFLICT;
         return;
     }
@@ -279,7 +279,7 @@ epb_engine_count_refusal(struct epb_engine *engine, enum epb_status status)
     engine->by_status[status]++;
 }
 
-/* What comes later */
+/* Deferred replies and events */
 
 static bool
 next_loss(struct epb_engine *engine, struct epb_peer *peer, struct epb_reply *reply)
@@ -389,7 +389,8 @@ earlier(uint64_t left_ms, uint64_t right_ms)
     return left_ms < right_ms ? left_ms : right_ms;
 }
 
-/* Every removal may have all watchers told: the more there are, the fewer at a time. */
+/* Every removed item may notify all watchers: with more watchers, a sweep removes
+ * fewer. */
 static unsigned
 items_limit(const struct epb_engine *engine)
 {
@@ -409,7 +410,8 @@ epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
     due->item_boot_ms = epb_store_sweep(engine->store, now, items_limit(engine));
     then = settle(engine, now);
     due->lease_mono_ms = epb_leases_sweep(engine->leases, now, 0);
-    /* Before those that have waited long enough: what comes in the last moment comes. */
+    /* Before epb_waits_sweep: a request that is allowed in the ms of its deadline is
+     * granted. */
     due->lease_mono_ms = earlier(
         due->lease_mono_ms, epb_throttles_wake(engine->throttles, then, SWEEP_LIMIT));
     due->lease_mono_ms =
@@ -432,7 +434,7 @@ epb_engine_drain(struct epb_engine *engine, const struct epb_time *now)
     epb_waits_finish_all(engine->waits, EPB_DRAINING, settle(engine, now));
 }
 
-/* Facts */
+/* Getters */
 
 bool
 epb_engine_engaged(const struct epb_engine *engine)

@@ -3,14 +3,14 @@
 #include "../base/arena.h"
 #include "../base/shared_mem.h"
 
-/* The store tells of changes */
+/* Changes of the store */
 
 static void
 on_change(void *context, enum epb_event_kind kind, struct epb_bytes key, uint64_t version)
 {
     struct epb_engine *engine = context;
 
-    /* Most of the time nobody waits for anything, or watches. */
+    /* Usually nothing waits or watches. */
     if (epb_waits_count(engine->waits) == 0) {
         return;
     }
@@ -42,7 +42,7 @@ epb_state_hooks(struct epb_engine *engine)
     return (struct epb_store_hooks){on_change, may_store, may_evict, engine};
 }
 
-/* Replies of several commands */
+/* Shared parts of replies */
 
 bool
 epb_state_grant_reply(const struct epb_grant *grant, const struct epb_time *now,
@@ -73,7 +73,7 @@ epb_state_list_reply(const struct epb_engine *engine, struct epb_reply *reply)
         (struct epb_bytes){epb_buf_data(&engine->list), epb_buf_size(&engine->list)};
 }
 
-/* Names that aren't there */
+/* Names that were not found */
 
 static bool
 compare_item(void *context, const struct epb_item_view *view)
@@ -114,7 +114,7 @@ names_of(const struct epb_engine *engine)
     return leases.resources + store.items;
 }
 
-/* Appends those that were found. A name that there is no memory for is left out. */
+/* Appends the names that were found. Skips a name when out of memory. */
 static void
 pack_found(struct epb_buf *list, const struct epb_near *near)
 {

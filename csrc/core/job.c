@@ -18,7 +18,7 @@ first_of(const struct epb_list *list)
                                 : EPB_LIST_ITEM(list->next, struct epb_job, of_jobs);
 }
 
-/* Ends */
+/* Endings */
 
 static bool
 job_drop(struct epb_job *job, struct epb_budget *budget)
@@ -55,7 +55,7 @@ epb_jobs_fini(struct epb_jobs *jobs)
     }
 }
 
-/* It works no more: the next one in the line may. */
+/* The job stops working: the next one in line may work. */
 static void
 job_stop(struct epb_engine *engine, struct epb_job *job)
 {
@@ -75,7 +75,7 @@ job_stop(struct epb_engine *engine, struct epb_job *job)
     }
 }
 
-/* Nothing of it is taken any more. What is small is freed at once. */
+/* Nothing more is taken from the job. A small job is freed at once. */
 static void
 job_end(struct epb_engine *engine, struct epb_job *job, struct epb_budget *budget)
 {
@@ -112,7 +112,7 @@ take_piece(struct epb_engine *engine, struct epb_job *job)
     return status;
 }
 
-/* The job is done: its reply, with the first piece of its body. */
+/* The job is done: fills in its reply, with the first piece of its body. */
 static void
 answer(struct epb_engine *engine, struct epb_job *job, enum epb_status status,
        struct epb_budget *budget, struct epb_reply *reply)
@@ -244,7 +244,7 @@ epb_job_run(struct epb_engine *engine, struct epb_peer *peer,
     }
     reply->deferred = !epb_job_next(engine, peer, now, reply);
     if (!reply->deferred && request->id == 0) {
-        /* The rest of the reply is not taken. */
+        /* A request with id 0 has no reply: the rest of the body is not taken. */
         epb_job_leave(engine, peer);
         reply->rest_bytes = 0;
     } else if (reply->deferred && epb_job_is_next(&engine->jobs, peer)) {
