@@ -1,4 +1,4 @@
-/* Handlers of the commands that ask for the broker itself. */
+/* Handlers of the commands on the broker itself. */
 #include "command.h"
 #include "engine_internal.h"
 
@@ -25,8 +25,8 @@ epb_cmd_stats(struct epb_engine *engine, struct epb_peer *peer,
     reply->stats = &engine->report;
 }
 
-/* A connection of our client says which session it is of. One that fails stays what it
- * was: a session alone, or of another key. */
+/* A connection of our client joins a session. If that fails, the connection keeps its
+ * session: its own, or that of another key. */
 void
 epb_cmd_join(struct epb_engine *engine, struct epb_peer *peer,
              const struct epb_request *request, const struct epb_time *now,
@@ -56,7 +56,7 @@ epb_cmd_join(struct epb_engine *engine, struct epb_peer *peer,
     reply->count = (int64_t)group->session;
 }
 
-/* What travels how is the session's and its owner's affair (wire/session.h). */
+/* The session and its owner choose the transport (wire/session.h). */
 void
 epb_cmd_pipes(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,

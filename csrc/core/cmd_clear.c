@@ -1,7 +1,7 @@
 /*
- * clear: a job that deletes what a run has left behind. First the definitions, then the
- * values, then the rate limits; at last it counts the values that stayed since they are
- * leased. What is set or defined while it works stays.
+ * clear: a job that deletes what a run has left: first the definitions, then the values,
+ * then the rate limits. At last it counts the values that stayed because they are leased.
+ * Anything set or defined while it works stays.
  */
 #include "command.h"
 #include "engine_internal.h"
@@ -18,11 +18,11 @@ struct clear_job {
     struct epb_job job;
     struct epb_engine *engine;
     enum clear_step step;
-    uint64_t version; /* of the store, when it began */
+    uint64_t version; /* the store's, when the job began */
     uint64_t cursor;
     struct epb_lease_clearing definitions;
     struct epb_leases_walk leased;
-    struct epb_time counted; /* when the count began */
+    struct epb_time counted; /* when counting began */
     bool walking;
     uint64_t cleared; /* values and rate limits */
     uint64_t held;    /* values */
@@ -44,7 +44,7 @@ clear_begin(struct epb_engine *engine, struct epb_job *job)
     epb_lease_clear_begin(engine->leases, &clear->definitions);
 }
 
-/* A leased value is held by one. */
+/* Each leased value has one exclusive grant. */
 static void
 count_leased(void *context, const struct epb_lease_line *line)
 {
@@ -76,7 +76,7 @@ count_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget 
     return true;
 }
 
-/* Whether the step is done. */
+/* Returns whether the step is done. */
 static bool
 step_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget *budget)
 {

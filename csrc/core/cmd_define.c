@@ -1,14 +1,13 @@
-/* Handlers of the commands that define pools and semaphores. A pool is filled by a job,
- * since its list may be long. */
+/* Handlers of the commands that define pools and semaphores. A job fills a pool, since
+ * the list may be long. */
 #include "../base/arena.h"
 #include "command.h"
 #include "engine_internal.h"
 
-/* What a job takes besides its elements: its key some times over, and the parts around.
- */
+/* Memory for a job in addition to its elements: copies of its key, and structures. */
 #define ROOM_BYTES ((size_t)4 * 1024)
 
-/* What the request wants where there is a definition; false: two things at once. */
+/* What the request wants if there is a definition; false: two things at once. */
 static bool
 defining(const struct epb_request *request, enum epb_defining *how)
 {
@@ -80,7 +79,7 @@ pool_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time 
         filling->room_made = true;
         (void)epb_store_make_room(engine->store,
                                   ROOM_BYTES + 8 * filling->elements.size_bytes, now);
-        /* The next slice comes at once. */
+        /* The next slice runs at once. */
         return epb_lease_fill(engine->leases, filling, has_value, now, budget, done);
     }
     return status;
@@ -112,7 +111,7 @@ static void
 pool_stop(struct epb_engine *engine, struct epb_job *job)
 {
     (void)engine;
-    (void)job; /* the next filling ends what this one leaves, if `drop` hasn't before */
+    (void)job; /* the next filling finishes this one, if `drop` hasn't */
 }
 
 static bool
@@ -154,7 +153,7 @@ epb_cmd_pool(struct epb_engine *engine, struct epb_peer *peer,
     epb_job_run(engine, peer, request, now, &kind, reply);
 }
 
-/* What is small */
+/* Short commands */
 
 void
 epb_cmd_limit(struct epb_engine *engine, struct epb_peer *peer,

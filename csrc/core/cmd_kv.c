@@ -3,12 +3,12 @@
 #include "command.h"
 #include "engine_internal.h"
 
-/* RFC 1952: ten bytes of header, eight of trailer at least. */
+/* RFC 1952: ten bytes of header, at least eight of trailer. */
 #define GZIP_MIN_BYTES 18U
 #define GZIP_MAGIC 0x8B1FU
 
-/* A key without a value. Most of who asks knows what to do then (IF_ABSENT: it says so),
- * and pays for no more. */
+/* The key has no value. Most clients handle that themselves and set IF_ABSENT, which
+ * saves the search. */
 static EPB_NOINLINE void
 miss(struct epb_engine *engine, const struct epb_request *request,
      const struct epb_time *now, struct epb_reply *reply)
@@ -112,7 +112,7 @@ is_gzip(struct epb_bytes value)
     return value.size_bytes >= GZIP_MIN_BYTES && epb_get_u16(value.data) == GZIP_MAGIC;
 }
 
-/* Limits hold for what a compressed value unpacks to: its trailer tells that. */
+/* Limits apply to the unpacked size, which the trailer of a compressed value contains. */
 static uint64_t
 unpacked_bytes(const struct epb_request *request)
 {
@@ -157,7 +157,8 @@ ttl_choose(const struct epb_options *options, const struct epb_request *request,
     return EPB_OK;
 }
 
-/* A write with a fencing token is allowed while its grant lives, whatever it is of. */
+/* A write with a fencing token is allowed while the token's grant lives, whatever the
+ * grant is of. */
 static enum epb_status
 fence_check(const struct epb_engine *engine, const struct epb_request *request,
             const struct epb_time *now)
@@ -169,7 +170,7 @@ fence_check(const struct epb_engine *engine, const struct epb_request *request,
     return EPB_OK;
 }
 
-/* A computation is over once its token has written its own key. */
+/* A computation ends when its token writes its own key. */
 static void
 end_computation(struct epb_engine *engine, const struct epb_request *request,
                 const struct epb_time *now)
@@ -236,7 +237,7 @@ epb_cmd_incr(struct epb_engine *engine, struct epb_peer *peer,
 
     (void)peer;
     reply->status = ttl_choose(&engine->options, request, &ttl_ms);
-    /* Only a counter that has to be created needs a TTL. */
+    /* Only a counter that must be created needs a TTL. */
     if (reply->status == EPB_OK ||
         epb_store_peek(engine->store, request->key, now, &view) == EPB_OK) {
         reply->status =

@@ -1,12 +1,12 @@
-/* Handlers of the commands on leases, and the replies to those that waited. */
+/* Handlers of the commands on leases, and the replies to requests that waited. */
 #include "../base/mem.h"
 #include "../base/utf8.h"
 #include "command.h"
 #include "engine_internal.h"
 
-/* Asking */
+/* Requesting grants */
 
-/* The value of a key that is leased for its value. */
+/* Adds the value of a key that is leased for its value. */
 static void
 value_reply(struct epb_engine *engine, struct epb_bytes key, const struct epb_time *now,
             struct epb_reply *reply)
@@ -22,7 +22,7 @@ value_reply(struct epb_engine *engine, struct epb_bytes key, const struct epb_ti
     reply->body = item.value;
 }
 
-/* Several things in one body. */
+/* Several things in one body */
 
 static uint32_t
 element_bits(uint32_t value_flags)
@@ -60,7 +60,7 @@ pack_number(struct epb_buf *list, uint64_t number)
     return status;
 }
 
-/* `view` is of the grant. */
+/* `view` is the grant's. */
 static enum epb_status
 pack_things(struct epb_engine *engine, const struct epb_grant *grant,
             struct epb_grant_view *view)
@@ -76,7 +76,7 @@ pack_things(struct epb_engine *engine, const struct epb_grant *grant,
     return status;
 }
 
-/* What was asked for by a count: a list, be it of one. */
+/* A grant requested with a count: its body is a list, even of one thing. */
 static void
 several_reply(struct epb_engine *engine, const struct epb_grant *grant,
               struct epb_grant_view *view, const struct epb_time *now,
@@ -140,7 +140,7 @@ grant_reply(struct epb_engine *engine, const struct epb_grant *grant,
     }
 }
 
-/* What was in the way, as far as there is memory to say so. */
+/* Adds the obstacle, if there is memory for it. */
 void
 epb_state_obstacle_reply(struct epb_engine *engine, enum epb_lease_space space,
                          struct epb_bytes key, const struct epb_time *now,
@@ -183,8 +183,8 @@ epb_state_wait_obstacle_reply(struct epb_engine *engine, const struct epb_wait *
     }
 }
 
-/* A grant that its request can't be told of: the value has gone while it waited, or there
- * is no memory for the reply. */
+/* Ends a grant that can't be delivered: its value was removed while the request waited,
+ * or there is no memory for the reply. */
 static void
 end_untold(struct epb_engine *engine, struct epb_grant *grant, const struct epb_time *now,
            const struct epb_reply *reply)
@@ -204,7 +204,7 @@ ask(struct epb_engine *engine, struct epb_peer *peer, const struct epb_lease_ask
     if (reply->status == EPB_OK && grant == NULL) {
         reply->deferred = true;
     } else if (reply->status == EPB_OK) {
-        /* A value that has gone while its holder asks again: the lease stays. */
+        /* If the value is gone when its holder asks again, the lease stays. */
         grant_reply(engine, grant, now, reply);
         if ((terms->request->flags & EPB_F_FRESH) != 0) {
             end_untold(engine, grant, now, reply);
@@ -255,8 +255,8 @@ describe(struct epb_engine *engine, struct epb_bytes key, const struct epb_time 
     epb_lease_describe(engine->leases, key, has_value, now, description);
 }
 
-/* It asks for more than there is, and says how many there are; else it is its id that is
- * in use. */
+/* The request asks for more than the resource has: adds how many it has. Otherwise its id
+ * is in use. */
 static void
 conflict_reply(struct epb_engine *engine, const struct epb_request *request,
                const struct epb_time *now, struct epb_reply *reply)
@@ -432,7 +432,7 @@ epb_cmd_take(struct epb_engine *engine, struct epb_peer *peer,
 
 /* Releasing */
 
-/* A release that tells why its computation failed. */
+/* A release with the reason why its computation failed. */
 static void
 release_failed(struct epb_engine *engine, const struct epb_peer *peer,
                const struct epb_request *request, const struct epb_time *now,

@@ -1,12 +1,12 @@
-/* Handlers of the commands that list: jobs that walk, sort, and tell what they found. */
+/* Handlers of the commands that list: jobs that walk, sort, and emit the entries. */
 #include "command.h"
 #include "engine_internal.h"
 
-/* What both have in common. */
+/* The common part of both jobs. */
 struct list_job {
     struct epb_job job;
     struct epb_listing listing;
-    enum epb_status status; /* of what was gathered */
+    enum epb_status status; /* of collecting the entries */
     bool walked;
     union {
         struct epb_store_walk items;
@@ -20,7 +20,7 @@ list_of(struct epb_job *job)
     return (struct list_job *)job; /* its first member */
 }
 
-/* A place in the list; NULL: it can't be, and the job fails. */
+/* Reserves an entry in the list; NULL: not possible, and the job fails. */
 static uint8_t *
 list_place(struct list_job *list, size_t size_bytes)
 {
@@ -76,7 +76,7 @@ item_key(const uint8_t *entry)
                               epb_get_u16(entry + 20)};
 }
 
-/* An item that was met twice has the same key. */
+/* Visits of the same item have the same key. */
 static int
 item_compare(const uint8_t *left, const uint8_t *right)
 {
@@ -161,7 +161,7 @@ epb_cmd_list(struct epb_engine *engine, struct epb_peer *peer,
 
 /* leases */
 
-/* In front of an entry: its place among its kind, u64. */
+/* Before an entry: its order within its kind, u64. */
 #define ORDER_BYTES 8U
 
 static int
@@ -177,7 +177,7 @@ line_key(const uint8_t *entry)
                               epb_get_u16(entry + ORDER_BYTES + 39)};
 }
 
-/* By key and kind; then what is held (1) before what waits (2). */
+/* By key and kind; then held entries (1) before waiting ones (2). */
 static int
 line_compare(const uint8_t *left, const uint8_t *right)
 {

@@ -1,12 +1,13 @@
-/* Handlers of the commands that coordinate: compute once, wait, watch, meet, limit. */
+/* Handlers of the commands that coordinate: getOrSet, waitFor, watch, cancel, barrier,
+ * throttle. */
 #include "command.h"
 #include "engine.h"
 #include "engine_internal.h"
 
 /* getOrSet */
 
-/* Two calls of one worker must not compute the same value both, so that none gets the
- * other's grant again. */
+/* Always asks for a fresh grant, so that a second call of the same worker waits instead
+ * of getting the first call's grant again. */
 static enum epb_status
 compute_ask(struct epb_engine *engine, struct epb_peer *peer,
             const struct epb_request *request, bool may_wait, const struct epb_time *now,
@@ -23,8 +24,8 @@ compute_ask(struct epb_engine *engine, struct epb_peer *peer,
     return epb_lease_ask(engine->leases, peer, &terms, now, grant);
 }
 
-/* The value is there. When it is about to expire, the first who asks refreshes it, while
- * it serves all others. */
+/* The value exists. If it expires soon, the first request refreshes it; all others get
+ * the value. */
 static void
 refresh_ahead(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_request *request, const struct epb_time *now,
@@ -33,7 +34,7 @@ refresh_ahead(struct epb_engine *engine, struct epb_peer *peer,
     struct epb_grant_view view;
     struct epb_grant *grant = NULL;
 
-    /* Whatever stands in the way of a refresh, the value is good. */
+    /* The value is valid even if the refresh is refused. */
     if (compute_ask(engine, peer, request, false, now, &grant) == EPB_OK &&
         epb_grant_get_view(grant, now, &view)) {
         reply->flags |= EPB_F_FENCE;
@@ -73,8 +74,7 @@ epb_cmd_get_or_set(struct epb_engine *engine, struct epb_peer *peer,
     }
 }
 
-/* Who waited for a computation gets what there is now: the value, or the right to compute
- * it. */
+/* A request that waited for a computation gets the value, or the right to compute it. */
 static bool
 computed_reply(struct epb_engine *engine, struct epb_wait *wait,
                const struct epb_time *now, struct epb_reply *reply)
@@ -173,7 +173,7 @@ epb_cmd_cancel(struct epb_engine *engine, struct epb_peer *peer,
 
     reply->count = epb_wait_cancel(engine->waits, peer, id, now) ||
                    epb_watch_cancel(engine->watches, peer, id);
-    /* A watcher takes its events along: there may be nothing left to be told of. */
+    /* The watcher's events are gone, so there may be nothing left to take. */
     peer->told = epb_engine_has_next(engine, peer);
 }
 
