@@ -7,10 +7,10 @@
 #define CHUNK_BYTES ((size_t)64 * 1024)
 #define PLACE_BITS 16U
 #define PLACE_MASK ((UINT32_C(1) << PLACE_BITS) - 1)
-/* With what is met twice: nothing is met more than twice, but for a table that is resized
- * meanwhile. */
+/* Includes duplicates: an entry is met at most twice, unless a table is resized during
+ * the walk. */
 #define HELD_MAX_BYTES (3 * EPB_LIST_MAX_BYTES + CHUNK_BYTES)
-/* To wipe and free a chunk. */
+/* The units to wipe and free a chunk. */
 #define UNITS_CHUNK 256U
 #define ROOM_LEAST ((size_t)64)
 
@@ -20,7 +20,7 @@ epb_listing_init(struct epb_listing *listing, const struct epb_listing_calls *ca
     *listing = (struct epb_listing){.calls = calls, .width = 1};
 }
 
-/* Gathering */
+/* Collecting */
 
 static enum epb_status
 chunk_add(struct epb_listing *listing)
@@ -101,7 +101,7 @@ least(size_t left, size_t right)
     return left < right ? left : right;
 }
 
-/* The places of the pair of runs that begins here. */
+/* Sets the positions for the pair of runs that begins here. */
 static void
 pair_begin(struct epb_listing *listing, size_t pair)
 {
@@ -111,7 +111,7 @@ pair_begin(struct epb_listing *listing, size_t pair)
     listing->to = pair;
 }
 
-/* Whether the next entry comes from the left run, of those that end at these places. */
+/* Whether the next entry comes from the left run. The runs end at `middle` and `end`. */
 static bool
 from_left(const struct epb_listing *listing, size_t middle, size_t end)
 {
@@ -161,7 +161,7 @@ merge_all(struct epb_listing *listing, struct epb_budget *budget)
     return true;
 }
 
-/* Leaves out what was met twice, and sums up; false: the budget is spent. */
+/* Drops duplicates and sums up sizes; false: the budget is spent. */
 static bool
 unite(struct epb_listing *listing, struct epb_budget *budget)
 {
@@ -212,7 +212,7 @@ epb_listing_sort(struct epb_listing *listing, struct epb_budget *budget, bool *d
     return listing->size_bytes > EPB_LIST_MAX_BYTES ? EPB_TOO_LARGE : EPB_OK;
 }
 
-/* Telling, and the end */
+/* Emitting, and the end */
 
 enum epb_status
 epb_listing_take(struct epb_listing *listing, struct epb_buf *out)

@@ -1,11 +1,11 @@
 /* See near.h. */
 #include "near.h"
 
-/* What a search may cost. A name costs one, and one more for each 16 of its bytes: some
- * 50 ns. */
+/* The most that a search may cost. A name costs one, and one more for each 16 of its
+ * bytes: about 50 ns. */
 #define COST_MAX 8192U
 #define BYTES_A_COST 16U
-/* Shorter ones begin too many others. */
+/* Shorter names are the beginning of too many others. */
 #define BEGINNING_MIN_BYTES 3U
 #define RANK_BEGINNING 3U
 #define RANK_FAR 4U
@@ -21,7 +21,7 @@ budget_grow(struct epb_near_budget *budget, uint64_t now_mono_ms)
         budget->left += passed_ms * budget->a_ms;
         budget->left = budget->left > COST_MAX ? COST_MAX : budget->left;
     }
-    /* The clock may begin at 0, which stands for the first search. */
+    /* The clock may begin at 0, which means "no search yet" here. */
     budget->at_mono_ms = now_mono_ms == 0 ? 1 : now_mono_ms;
 }
 
@@ -61,7 +61,8 @@ are_swapped(struct epb_bytes left, struct epb_bytes right)
            folded(left.data[1]) == folded(right.data[0]);
 }
 
-/* Whether so few edits make one of the other; 2 at most, which bounds the recursion. */
+/* Whether this many edits turn one into the other; at most 2, which bounds the
+ * recursion. */
 static bool
 is_within(struct epb_bytes left, struct epb_bytes right, unsigned edits)
 {
@@ -82,7 +83,7 @@ is_within(struct epb_bytes left, struct epb_bytes right, unsigned edits)
             is_within(epb_bytes_after(left, 2), epb_bytes_after(right, 2), edits - 1));
 }
 
-/* How many edits a name of that many bytes may be away: in a short one everything is. */
+/* The most edits for a name of this length: all short names are close to each other. */
 static unsigned
 edits_for(size_t size_bytes)
 {

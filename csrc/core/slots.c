@@ -7,7 +7,7 @@
 #define BITS 64U
 #define FULL UINT64_MAX
 
-/* Words of the level above one with so many. */
+/* The number of words in the level above a level of this many words. */
 static uint64_t
 above(uint64_t words)
 {
@@ -33,7 +33,7 @@ bytes_for(uint64_t capacity)
     return words_for(capacity) * sizeof(uint64_t);
 }
 
-/* The place of the lowest zero; there must be one. */
+/* The position of the lowest zero bit; there must be one. */
 static unsigned
 lowest_zero(uint64_t word)
 {
@@ -65,7 +65,7 @@ epb_slots_fini(struct epb_slots *slots, struct epb_arena *arena, struct epb_quot
     epb_slots_init(slots);
 }
 
-/* Sets the bit of a number, and those above it as far as that fills words. */
+/* Sets the bit of a number, and the bits above it as long as words become full. */
 static void
 mark(uint64_t *words, uint64_t capacity, uint64_t number)
 {
@@ -125,8 +125,8 @@ epb_slots_reserve(struct epb_slots *slots, struct epb_arena *arena,
 uint64_t
 epb_slots_take(struct epb_slots *slots)
 {
-    size_t offset = words_for(slots->capacity); /* past the level looked at */
-    uint64_t levels[16];                        /* their words, the lowest first */
+    size_t offset = words_for(slots->capacity); /* past the current level */
+    uint64_t levels[16]; /* words of each level, the lowest first */
     unsigned top = 0;
     uint64_t number = 0;
 
@@ -165,7 +165,7 @@ epb_slots_give(struct epb_slots *slots, uint64_t number)
     slots->used--;
 }
 
-/* One more than the highest number taken, rounded up to a word. */
+/* The highest number taken plus one, rounded up to a word. */
 static uint64_t
 height(const struct epb_slots *slots)
 {
@@ -193,7 +193,7 @@ epb_slots_shrink(struct epb_slots *slots, struct epb_arena *arena,
     needed = height(slots);
     slots->shrink_below = slots->used / 2;
     if (needed <= slots->capacity / 4) {
-        /* Staying large is no harm. */
+        /* If this fails, the set just stays large. */
         enum epb_status ignored = resize(slots, arena, quota, needed * 2);
 
         (void)ignored;
