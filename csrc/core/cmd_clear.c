@@ -1,6 +1,6 @@
 /*
  * clear: a job that deletes what a run has left: first the definitions, then the values,
- * then the rate limits. At last it counts the values that stayed because they are leased.
+ * then the rate limits. Finally it counts the values that stayed because they are leased.
  * Anything set or defined while it works stays.
  */
 #include "command.h"

@@ -6,7 +6,7 @@
  * is deferred: its peer has something to take (epb_engine_has_next), and every
  * epb_engine_next of that peer runs a slice until the reply is complete.
  *
- *   working -> telling: the caller takes the reply's body in pieces -> ending: memory is
+ *   working -> replying: the caller takes the reply's body in pieces -> ending: memory is
  *   freed, in slices as well
  *
  * Invariants:

@@ -1,8 +1,8 @@
 /*
  * How leases are kept: private to lease*.c.
  *
- * - A resource is found by its space and key. It has the live grants, by token, and a
- *   queue of pending grants, by the serial numbers of their waits.
+ * - A resource is found by its space and key. It contains the live grants, by token, and
+ *   a queue of pending grants, by the serial numbers of their waits.
  * - A worker is a worker id. A holder is a worker in the name of a session, or of none. A
  *   holder has its grants, by token.
  * - A holding is the grants of one holder at one resource. It is found by the two.

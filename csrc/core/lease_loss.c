@@ -1,5 +1,5 @@
-/* Losses: grants that ended without an act of their holder, kept until it has been
- * notified. */
+/* Losses: grants that ended without an act of their holder, kept until the holder has
+ * been notified. */
 #include "../base/arena.h"
 #include "lease_internal.h"
 

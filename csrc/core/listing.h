@@ -1,5 +1,6 @@
 /*
- * A sorted list of packed entries that is collected, sorted, emitted and freed in slices.
+ * A sorted list of packed entries that is collected, sorted, returned and freed in
+ * slices.
  *
  * Entries are in chunks that never move, so growing never copies megabytes. A bottom-up
  * merge sorts references to them, and can stop at any comparison. Entries that compare

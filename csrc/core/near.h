@@ -1,7 +1,8 @@
 /*
  * Suggestions for a name that does not exist: names that are equal except for (ASCII)
  * case, names at an edit distance of 1 or 2 (insertions, deletions, replacements, swapped
- * neighbours), and names of which one begins with the other. The nearest few are kept.
+ * neighbours), and names that begin with it or that it begins with. The nearest few are
+ * kept.
  *
  * Work is bounded twice: a search visits some thousands of names at most, and all
  * searches of a budget together visit a fixed number per millisecond. A search begins

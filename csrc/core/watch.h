@@ -5,14 +5,14 @@
  * request in it has its final reply: a request that was woken but found no value can
  * always wait again.
  *
- * Watchers are found by their prefix: a map leads from prefix to watchers, and a list has
- * the lengths of the prefixes. A write looks up one prefix for each different length, and
- * nothing when there are no watchers. A watcher queues its events until the peer takes
- * them: at most EPB_WATCH_EVENTS events and EPB_WATCH_BYTES. Beyond that, or without
- * memory, the queue is dropped and becomes one overflow event. A slow watcher so loses
- * events, learns that it did, and never costs more than its queue. Until the overflow
- * event is taken, the watcher is silent and writes skip it: a peer that reads nothing
- * costs the others nothing.
+ * Watchers are found by their prefix: a map leads from prefix to watchers, and a list
+ * contains the lengths of the prefixes. A write looks up one prefix for each different
+ * length, and nothing when there are no watchers. A watcher queues its events until the
+ * peer takes them: at most EPB_WATCH_EVENTS events and EPB_WATCH_BYTES. Beyond that, or
+ * without memory, the queue is dropped and becomes one overflow event. So a slow watcher
+ * loses events, learns that it did, and never costs more than its queue. Until the
+ * overflow event is taken, the watcher is silent and writes skip it: a peer that reads
+ * nothing costs the others nothing.
  *
  * Invariants: the events of one watcher are in the order of the changes; an overflow
  * event marks where events are missing; a watcher gets every change after the reply to
