@@ -1,5 +1,5 @@
 /**
- * Abort signals. However many calls listen to one signal, it has one listener of ours: Node warns of a leak
+ * Abort signals. All calls that listen to one signal share a single listener, because Node warns of a leak
  * when an object has more than ten.
  */
 'use strict';
@@ -23,7 +23,7 @@ function entryOf(signal) {
 
 /**
  * @param {AbortSignal} signal
- * @param {() => void} callback called when it aborts
+ * @param {() => void} callback called when the signal aborts
  */
 function addAbortListener(signal, callback) {
   const { callbacks, listener } = entryOf(signal);

@@ -1,4 +1,4 @@
-/** The requests of PipeClient by which workers agree: compute once, wait, meet, take turns. */
+/** The PipeClient methods that coordinate workers: getOrSet, waitFor, barrier, throttle. */
 'use strict';
 
 const { now } = require('../binding.js');
@@ -22,16 +22,16 @@ const RESET_MAX_MS = (Number.MAX_SAFE_INTEGER - 1) / 2;
 const THROTTLE_OPTIONS = ['timeout', 'signal', 'limit', 'periodMs', 'burst', 'cost', 'waitMs'];
 const COMPUTE_TTL_MS = 60_000;
 const REASON_MAX_BYTES = 1024;
-/** Codes of a write that say nothing about the value: another worker may have more luck. */
+/** Failures of a write that are not caused by the value: another worker may succeed. */
 const UNANSWERED = new Set(['timeout', 'broker_gone', 'draining']);
 
 /**
  * @typedef {import('./client_core').ClientCore} ClientCore
  * @typedef {import('./pending_call').Decode} Decode
  *
- * @typedef {object} Answer of getOrSet
+ * @typedef {object} Answer the decoded reply of getOrSet
  * @property {{ value: any } | null} found the value, if there is one
- * @property {number} token of the right to compute it; 0: another worker has that, or nobody
+ * @property {number} token of the right to compute the value; 0: this worker has no such right
  */
 
 /** @type {Decode} */
@@ -54,7 +54,7 @@ class Computation {
   #compute;
   #given;
   #until;
-  /** @type {values.Encoded | null} what was computed, by the one call of the function */
+  /** @type {values.Encoded | null} the computed value; the function is called only once */
   #computed = null;
 
   /**
@@ -74,8 +74,8 @@ class Computation {
   }
 
   /**
-   * The value of another worker, or one's own, once it is written. A write that comes too late is
-   * refused: then others compute, or have computed, and the value is theirs.
+   * Resolves to another worker's value, or to its own once it is written. If the broker refuses its write as
+   * too late, other workers compute or have computed, and it takes their value.
    */
   async run() {
     for (;;) {
@@ -86,7 +86,7 @@ class Computation {
         if (old !== null) return old.value;
       }
       const computed = /** @type {values.Encoded} */ (this.#computed);
-      // As it is stored, so that all callers get the same.
+      // Decoded again, so that all callers get the value as stored.
       if (await this.#write(answer.token, computed)) return values.decodeEncoded(computed);
     }
   }
@@ -123,7 +123,7 @@ class Computation {
 
   /**
    * @param {Answer} answer
-   * @returns {Promise<{ value: any } | null>} the old value, when there is one and no new one
+   * @returns {Promise<{ value: any } | null>} the old value, if there is one and the computation failed
    */
   async #computeFor({ token, found }) {
     const { signal } = this.#given;
@@ -142,7 +142,7 @@ class Computation {
   /**
    * @param {number} token
    * @param {values.Encoded} computed
-   * @returns {Promise<boolean>} false: too late
+   * @returns {Promise<boolean>} false: the broker refused the write as too late
    */
   async #write(token, computed) {
     const core = this.#core;
@@ -166,7 +166,7 @@ class Computation {
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : '';
       if (code === 'fenced') return false;
-      // It went with its broker: to ask for its release would wait for the next one.
+      // The lease ended with its broker. A release would wait for the next broker.
       if (code === 'broker_gone') throw error;
       await this.#release(token, UNANSWERED.has(code) ? null : reasonOf(error));
       throw error;
@@ -174,7 +174,7 @@ class Computation {
   }
 
   /**
-   * Others may compute; those who wait now get the reason, if there is one.
+   * Releases the right to compute. If there is a reason, calls that wait now reject with it.
    * @param {number} token
    * @param {Uint8Array | null} reason
    */
@@ -194,7 +194,7 @@ class Computation {
       };
       await this.#core.ask('release', undefined, decode, options, ['timeout'], fill);
     } catch {
-      // With a broker that is gone, or a claim that is over, there is nothing to release.
+      // If the broker is gone or the lease has ended, there is nothing to release.
     }
   }
 
@@ -224,8 +224,8 @@ async function abortable(run, signal) {
 }
 
 /**
- * What others are told of what was thrown: its message, or the text it is, cut to what the broker
- * takes, and never empty.
+ * The reason that waiting calls get for a thrown error: its message, or the thrown string, never empty and
+ * cut to the broker's limit.
  * @param {any} error
  * @returns {Uint8Array}
  */
@@ -235,7 +235,7 @@ function reasonOf(error) {
   const bytes = Buffer.from(message === '' ? 'It failed without a message.' : message);
   if (bytes.length <= REASON_MAX_BYTES) return bytes;
   let end = REASON_MAX_BYTES;
-  // A character does not begin with a byte of the form 10xxxxxx.
+  // Don't cut inside a character: 10xxxxxx is a continuation byte.
   while ((bytes[end] & 0xc0) === 0x80) end--;
   return bytes.subarray(0, end);
 }

@@ -1,6 +1,6 @@
 /**
- * What to tell a person who was refused: per operation and code, naming the worker and what to do.
- * Where nothing is said here, the sentence of the status table is.
+ * Error messages per operation and code: they name the worker and suggest what to do. All other errors use
+ * the sentence of the status table.
  */
 'use strict';
 
@@ -12,19 +12,19 @@ const { circle, heldBy, heldFor, placeOf } = require('./holders.js');
  * @typedef {import('./pending_call').PendingCall} PendingCall
  * @typedef {import('./list_codec').NearKey} NearKey
  *
- * @typedef {object} Refusal what the reply told besides its status
- * @property {NearKey[]} near of not_found: keys that may have been meant, the nearest first
- * @property {number} size of conflict: how many there are, where that is fewer than were asked for
- * @property {boolean} hadValue of not_found: there was a value when the request began to wait
- * @property {import('./list_codec').Obstacle | null} obstacle what was in the way
- * @property {{ kind: string | undefined, agoMs: number, ttlMs: number } | null} gone of not_found: how
- *   the key lost its value
- * @property {{ size: number, limit: number, option: string } | null} large of too_large
+ * @typedef {object} Refusal the details of a reply in addition to its status
+ * @property {NearKey[]} near not_found: similar keys, the most similar first
+ * @property {number} size conflict: how many elements the key has, if fewer than requested
+ * @property {boolean} hadValue not_found: the key had a value when the request began to wait
+ * @property {import('./list_codec').Obstacle | null} obstacle the holders of the key and its queue
+ * @property {{ kind: string | undefined, agoMs: number, ttlMs: number } | null} gone not_found: how the
+ *   key lost its value
+ * @property {{ size: number, limit: number, option: string } | null} large too_large: the exceeded limit
  *
  * @typedef {(call: PendingCall, refusal: Refusal) => string} Explained
  */
 
-/** @param {string[]} sentences those that say something */
+/** @param {string[]} sentences empty ones are left out */
 const text = (...sentences) => sentences.filter((said) => said !== '').join(' ');
 
 /** @param {PendingCall} call */
@@ -86,7 +86,7 @@ function otherNames(call, near) {
   return names.length === 0 ? '' : ` Did you mean ${names.join(' or ')}?`;
 }
 
-/** The broker remembers so many: csrc/core/gone.h. */
+/** 1,000 is the size of the broker's history: csrc/core/gone.h. */
 const UNKNOWN = 'The key does not exist, and is none of the last 1,000 that expired.';
 
 /** @type {Explained} */
@@ -104,7 +104,7 @@ const tooLarge = (call, { large }) => {
 };
 
 /**
- * A key that was not defined, or that is in use for its numbers.
+ * The message for a key without a definition, or one in use for its numbers.
  * @param {PendingCall} call
  * @param {NearKey[]} near
  */
@@ -127,7 +127,7 @@ const oneLease = (call) =>
   `The broker allows a worker one lease at a time (singleLease), and ${worker(call)} has one of ` +
   'another key: release that first.';
 
-/** Of every operation that leases something. */
+/** Messages of every operation that leases something. */
 const LEASING = {
   lease_held: notFree,
   wait_timeout: noneInTime,
@@ -141,10 +141,10 @@ const LEASING = {
 const tooFew = (call, { size }) =>
   `It has ${size}, and ${worker(call)} asks for ${call.count} at once, which could never be granted.`;
 
-/** Of those that need a definition. */
+/** Messages of operations that need a definition. */
 const ACQUIRING = { ...LEASING, not_found: notDefined, conflict: tooFew };
 
-/** Of those that read a value. */
+/** Messages of operations that read a value. */
 const READING = {
   not_found: noValue,
   kind_mismatch:

@@ -1,19 +1,19 @@
 /**
- * What the code that runs now holds: inside the functions of `withLease`, `lock` and `getOrSet`, and in
- * all that these call and await, the leases that those functions were called for. A request that may
- * wait tells the broker, which refuses it when it would wait for itself (csrc/core/lease_deadlock.c).
+ * The leases that the current code holds. Inside the functions of `withLease`, `lock` and `getOrSet`, and in
+ * everything they call and await, these are the leases of the functions. A request that may wait sends their
+ * tokens, and the broker refuses it if it would wait for itself (csrc/core/lease_deadlock.c).
  *
- * A flow is a chain of leases, the innermost first. It is found by AsyncLocalStorage, one for each
- * thread: the native binding holds it, so that copies of this module that were loaded apart share it.
- * Node's hooks of promises slow down every promise of the process; so they are set when the first
- * function of this kind begins, and taken away when none runs any more.
+ * A flow is a chain of leases, the innermost first, in an AsyncLocalStorage. There is one storage per thread;
+ * the native binding stores it, so that several copies of this module share it. Node's promise hooks slow
+ * down every promise of the process, so they are installed when the first such function begins, and removed
+ * when the last one has ended.
  *
  * Invariants:
- * - a lease is named while its function runs, since only then it waits for what that waits for;
- * - a token goes to the broker that granted it, and to no other;
- * - no function runs, no hook is set.
+ * - a lease is sent only while its function runs, since only then can the lease be blocked by the wait;
+ * - a token is sent only to the broker that granted it;
+ * - while no function runs, no hook is installed.
  *
- * A command that `epb lock` runs is in a flow from its start: the environment names it.
+ * A command that `epb lock` runs starts in a flow, passed in the environment.
  */
 'use strict';
 
@@ -23,7 +23,7 @@ const { putNumber } = require('./frame.js');
 const SHARED = Symbol.for('ephemeral-pipe-broker.flows');
 const VARIABLE = 'EPHEMERAL_FLOW';
 const TOKEN_BYTES = 8;
-/** That a request may name: csrc/core/lease.h. Of more, the innermost. */
+/** The most tokens in a request (csrc/core/lease.h): the innermost ones. */
 const TOKENS_MAX = 64;
 
 /**
@@ -31,16 +31,16 @@ const TOKENS_MAX = 64;
  * @property {string} pipe of the broker
  * @property {number} token
  * @property {Flow | undefined} outer
- * @property {boolean} over the function has ended; what it began may go on
+ * @property {boolean} over the function has ended, though async work that it started may continue
  *
- * @typedef {object} Flows of a thread
- * @property {import('node:async_hooks').AsyncLocalStorage<Flow> | null} storage made for the first one
- * @property {number} running how many functions
- * @property {{ pipe: string, tokens: number[] }} inherited from the command around this process
+ * @typedef {object} Flows the flows of a thread
+ * @property {import('node:async_hooks').AsyncLocalStorage<Flow> | null} storage created on first use
+ * @property {number} running number of functions that run
+ * @property {{ pipe: string, tokens: number[] }} inherited from the `epb lock` that runs this process
  */
 
 /**
- * `TOKEN,TOKEN@PIPE`, the innermost first.
+ * Parses `TOKEN,TOKEN@PIPE`, the innermost token first.
  * @param {string} text
  */
 function parse(text) {
@@ -85,8 +85,8 @@ async function leaveAfter(result, all, flow) {
 }
 
 /**
- * Runs a function while a lease is held for it. What it gives at once needs no promise, which would
- * cost more than the rest.
+ * Runs a function while its lease is held. A synchronous result is returned without a promise, which would
+ * cost more than everything else here.
  * @template R
  * @param {string} pipe
  * @param {number} token
@@ -110,7 +110,7 @@ function inFlow(pipe, token, run) {
 }
 
 /**
- * Tokens of what is held here of a broker's, the innermost first.
+ * The tokens of a broker that the current flow holds, the innermost first.
  * @param {string} pipe
  * @returns {number[]}
  */
@@ -126,10 +126,10 @@ function tokensHeld(pipe) {
 }
 
 /**
- * What a request that may wait tells of its flow.
+ * The encoded tokens of the current flow, for a request that may wait.
  * @param {string} pipe
- * @param {readonly number[]} more tokens that are held for it besides
- * @returns {Uint8Array | null} null: nothing is held
+ * @param {readonly number[]} more further tokens held by the same caller
+ * @returns {Uint8Array | null} null: the flow holds nothing
  */
 function holding(pipe, more) {
   const tokens = [...more, ...tokensHeld(pipe)].slice(0, TOKENS_MAX);
@@ -140,7 +140,7 @@ function holding(pipe, more) {
 }
 
 /**
- * The environment of a command that runs while a lease is held.
+ * The environment variable for a command that runs while a lease is held.
  * @param {string} pipe
  * @param {number} token
  */

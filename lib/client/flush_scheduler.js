@@ -1,37 +1,40 @@
 /**
- * When a connection has its next turn: when the microtasks of this moment have run, so that what is
- * asked together leaves together, and a loop of awaited calls does not have to wait for the event loop.
- * After a number of such turns, or a millisecond of them, the event loop has its share first.
+ * Schedules the turns of a connection. A turn runs after the current microtasks, so that requests made
+ * together are sent together, and a loop of awaited calls need not wait for the event loop. After a number of
+ * such turns, or a millisecond of them, the next turn runs from the event loop.
  *
- * Only microtasks and the addon's own wake-up are used: nextTick and setImmediate may be fakes of a
- * test, which call nothing until the test says so. So a turn stands back behind the microtasks that are
- * due a few times, and as long as these ask for more.
+ * It uses only microtasks and the addon's wake-up, because a test may replace nextTick and setImmediate with
+ * fakes that run nothing. A turn therefore requeues itself behind pending microtasks a few times, and for as
+ * long as these make more requests.
  */
 'use strict';
 
-/** Of the engine itself, whatever stands in for Promise. */
+/** A native promise, even if a test has replaced Promise. */
 const settled = (async () => {})();
 
-/** FlushScheduler in a row before the event loop has its share, at most, and how soon it may. */
+/**
+ * Most turns in a row before one runs from the event loop. After TURNS_BEFORE_CLOCK turns, TURNS_MAX_MS
+ * applies, too.
+ */
 const TURNS_IN_A_ROW = 64;
 const TURNS_BEFORE_CLOCK = 8;
 const TURNS_MAX_MS = 1;
 
-/** How often a turn stands back when nothing more is asked: what is awaited twice over is in time. */
+/** How often a turn requeues itself without a new request: enough for requests behind two awaits. */
 const QUIET_HOPS = 2;
-/** And in all. */
+/** How often a turn requeues itself at most. */
 const HOPS_MAX = 64;
 
 /**
- * PendingCalls from a microtask: what is under way is over by then.
- * @param {() => void} fn that does not throw
+ * Calls a function in a microtask, after the code that runs now.
+ * @param {() => void} fn must not throw
  */
 function afterwards(fn) {
   settled.then(fn);
 }
 
 class FlushScheduler {
-  /** One is coming. */
+  /** A turn is scheduled. */
   due = false;
   #count = 0;
   #since = 0;
@@ -45,8 +48,8 @@ class FlushScheduler {
   /**
    * @param {object} given
    * @param {() => void} given.turn
-   * @param {() => void} given.later has `late` called from the event loop
-   * @param {() => number} given.asked a number that grows with each request
+   * @param {() => void} given.later makes the event loop call `late`
+   * @param {() => number} given.asked a number that increases with each request
    */
   constructor({ turn, later, asked }) {
     this.#turn = turn;
@@ -66,7 +69,7 @@ class FlushScheduler {
     this.#turn();
   };
 
-  /** The event loop has come. */
+  /** Runs the turn, from the event loop. */
   late() {
     this.due = false;
     this.#count = 0;
@@ -90,7 +93,7 @@ class FlushScheduler {
     settled.then(this.#hop);
   }
 
-  /** The event loop has had its share. */
+  /** The event loop has run: counts turns from 0 again. */
   reset() {
     this.#count = 0;
   }

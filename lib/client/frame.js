@@ -1,16 +1,15 @@
 /**
- * The binary encoding, from the client's side: requests are appended to a buffer, replies are read
- * from one. The layout is that of csrc/wire/frame.h; a test holds the numbers here to the native
- * binding's.
+ * The client's side of the binary encoding: appends requests to a buffer, reads replies from one. The layout
+ * is that of csrc/wire/frame.h. A test compares the numbers here with the native binding's.
  *
- * Nothing here allocates but what is handed to the caller: this is the path of every call.
+ * Every call passes through here, so nothing is allocated except what the caller gets.
  */
 'use strict';
 
 const { load } = require('../binding.js');
 
 const VERSION = 1;
-/** With the length field, which does not count itself. */
+/** The length field, which does not count itself. */
 const LENGTH_BYTES = 4;
 const REQUEST_HEADER_BYTES = 16;
 const REPLY_HEADER_BYTES = 12;
@@ -38,12 +37,12 @@ const FLAGS = Object.freeze({
 const { ttl: TTL, version: VERSION_FLAG, fence: FENCE, count: COUNT } = FLAGS;
 const { wait: WAIT, period: PERIOD, burst: BURST, cost: COST } = FLAGS;
 const NUMBERS = 0x00ff;
-/** Numbers that `get` and `set` have nothing to do with. */
+/** Numbers that `get` and `set` never use. */
 const RARE_NUMBERS = WAIT | PERIOD | BURST | COST;
-/** Up to this many characters, a loop in JavaScript beats a call into the runtime. */
+/** Up to this many characters, a loop in JavaScript is faster than a call into the runtime. */
 const SHORT_TEXT_CHARS = 40;
 const QUOTE = 0x22;
-/** So many bytes are looked at in JavaScript in the time of a call into the binding. */
+/** Up to this many bytes, a check in JavaScript is faster than a call into the binding. */
 const SHORT_PLAIN_BYTES = 1024;
 /** Above, counting a text's bytes is cheaper than reserving three for each character. */
 const LONG_TEXT_CHARS = 64 * 1024;
@@ -62,7 +61,7 @@ class Request {
   period = 0;
   burst = 0;
   cost = 0;
-  /** At most as many bytes as a worker id may have. */
+  /** A valid worker id. */
   worker = '';
   /** @type {string | null} */
   text = null;
@@ -71,7 +70,7 @@ class Request {
 }
 
 /**
- * A reply as it was read; `bodyAt` and `bodyEnd` are offsets in the buffer it was read from.
+ * A decoded reply; `bodyAt` and `bodyEnd` are offsets in the buffer from which it was read.
  */
 class Reply {
   version = 0;
@@ -100,7 +99,7 @@ function textBound(text) {
 }
 
 /**
- * How many bytes to have ready for a request; never too few.
+ * An upper bound of a request's size in bytes.
  * @param {Request} request
  */
 function requestBound(request) {
@@ -122,7 +121,7 @@ function putU32(buffer, at, value) {
 }
 
 /**
- * A whole number of up to 53 bits, as 64 in two's complement.
+ * Writes a whole number of up to 53 bits as 64 bits in two's complement.
  * @param {Buffer} buffer
  * @param {number} at
  * @param {number} value
@@ -151,12 +150,12 @@ function putText(buffer, at, text) {
 }
 
 /**
- * Appends a request; there are `requestBound` bytes of room.
+ * Appends a request; the buffer has space for `requestBound` bytes.
  * @param {Buffer} buffer
  * @param {number} at
  * @param {number} id
  * @param {Request} request
- * @returns {number} where it ends, or -1: the key has more bytes than a key may have
+ * @returns {number} the end of the frame, or -1 if the key is longer than KEY_MAX_BYTES
  */
 function putRequest(buffer, at, id, request) {
   const { flags } = request;
@@ -188,10 +187,10 @@ function putRequest(buffer, at, id, request) {
 }
 
 /**
- * Whether bytes are ASCII and none of them is escaped in JSON. Four at a time, the last four once more
- * where there are fewer: several times as fast as one by one. A sum here has a byte's highest bit set
- * if that byte had it, is below 0x20, a quote or a backslash (or a lower one was: a borrow). Long ones
- * are looked at in vector code.
+ * Whether bytes are ASCII without characters that JSON escapes. It checks four bytes at a time, which is
+ * several times as fast as one by one; the last four may overlap the previous ones. The highest bit of a byte
+ * in `marks` is set if that byte was above 0x7f, below 0x20, a quote or a backslash (or if a borrow from such
+ * a lower byte reached it). The binding checks long inputs with vector code.
  * @param {DataView} view
  * @param {number} at
  * @param {number} end
@@ -222,7 +221,7 @@ function areAllPlain(view, at, end) {
 }
 
 /**
- * Whether bytes are the JSON of a string that is what stands between its quotes.
+ * Whether bytes are the JSON of a string without escapes, so that the string is the text between the quotes.
  * @param {DataView} view
  * @param {number} at
  * @param {number} end
@@ -233,7 +232,7 @@ function isPlainString(view, at, end) {
 }
 
 /**
- * How many bytes to have ready for putSimple.
+ * An upper bound of the bytes that putSimple writes.
  * @param {string} key
  * @param {string | undefined} text
  * @param {boolean} isJson
@@ -245,9 +244,8 @@ function plainBound(key, text, isJson) {
 }
 
 /**
- * Appends a request of the form that nearly all have: a short key in ASCII, a TTL at most, and for a
- * value JSON, or a plain string. The latter is written as it is and looked at afterwards, which takes
- * a fifth of the time of JSON.stringify.
+ * Appends a request of the common form: a short ASCII key, no number but a TTL, and as value JSON or a plain
+ * string. A plain string is written first and checked afterwards, in a fifth of the time of JSON.stringify.
  * @param {Buffer} buffer
  * @param {DataView} view of the same
  * @param {number} at
@@ -257,7 +255,7 @@ function plainBound(key, text, isJson) {
  * @param {number} ttl 0: none
  * @param {string | undefined} text undefined: none
  * @param {boolean} isJson the text is JSON, not a string
- * @returns {number} where it ends, or -1: it has another form, and what was written is to be wiped
+ * @returns {number} the end of the frame, or -1: another form, and the caller must wipe the bytes written
  */
 function putSimple(buffer, view, at, id, action, key, ttl, text, isJson) {
   const length = key.length;
@@ -274,7 +272,7 @@ function putSimple(buffer, view, at, id, action, key, ttl, text, isJson) {
     end += buffer.write(/** @type {string} */ (text), end);
   } else if (text !== undefined) {
     buffer[end] = QUOTE;
-    // Cut there if it is not ASCII: so no more is ever written than plainBound.
+    // The length limit cuts text that is not ASCII, so never more than plainBound bytes are written.
     const textEnd = end + 1 + buffer.write(text, end + 1, text.length);
     if (textEnd - end - 1 !== text.length || !isPlain(view, end + 1, textEnd)) return -1;
     buffer[textEnd] = QUOTE;
@@ -288,7 +286,7 @@ function putSimple(buffer, view, at, id, action, key, ttl, text, isJson) {
 }
 
 /**
- * Where the frame at an offset ends.
+ * The end of the frame at an offset.
  * @param {Buffer} buffer
  * @param {number} at
  */
@@ -321,7 +319,7 @@ function putRareNumbers(buffer, at, request) {
 }
 
 /**
- * A request as a frame of its own, with id 0: one that is not answered.
+ * Encodes a request as a separate frame with id 0, to which the broker sends no reply.
  * @param {Request} request
  * @returns {Buffer}
  */
@@ -361,9 +359,9 @@ function countBits(bits) {
  * Reads the whole reply frame at an offset.
  * @param {Buffer} buffer
  * @param {number} at
- * @param {number} size of what is in the buffer
- * @param {Reply} reply filled in
- * @returns {boolean} false: that is no reply frame
+ * @param {number} size number of valid bytes in the buffer
+ * @param {Reply} reply receives the fields
+ * @returns {boolean} false: not a valid reply frame
  */
 function getReply(buffer, at, size, reply) {
   if (size - at < REPLY_HEADER_BYTES) return false;

@@ -1,9 +1,9 @@
-/** Who holds what, and who waits for whom, in words. */
+/** Describes holders, queues and cycles in words, for messages. */
 'use strict';
 
 const { quoteKey } = require('../error.js');
 
-/** As far as the broker counts. */
+/** The broker counts holders up to this number. */
 const COUNTED_MAX = 100;
 
 /**
@@ -12,7 +12,7 @@ const COUNTED_MAX = 100;
  */
 
 /**
- * A time for a person.
+ * A readable time.
  * @param {number} ms
  */
 function duration(ms) {
@@ -38,7 +38,7 @@ function others({ holding, holders }) {
 }
 
 /**
- * "It is held by ...", or '' when nothing of it is.
+ * "It is held by ...", or '' without holders.
  * @param {Obstacle | null} obstacle
  */
 function heldBy(obstacle) {
@@ -47,7 +47,7 @@ function heldBy(obstacle) {
 }
 
 /**
- * The place in the queue, for a separate sentence; '' when it is not known.
+ * A sentence about the place in the queue; '' if it is unknown.
  * @param {Obstacle | null} obstacle
  */
 function placeOf(obstacle) {
@@ -58,9 +58,10 @@ function placeOf(obstacle) {
 }
 
 /**
- * Each holds what the one before waits for, and the first what the last does.
- * @param {readonly Holder[]} cycle
- * @param {number} count of all of them
+ * Describes a cycle in which each holder holds what the previous one waits for, and the first what the last
+ * one waits for.
+ * @param {readonly Holder[]} cycle perhaps only its first holders
+ * @param {number} count of all holders in the cycle
  */
 function circle(cycle, count) {
   const steps = cycle.map((holder, i) => {

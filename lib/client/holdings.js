@@ -1,14 +1,14 @@
 /**
- * What this thread holds at a broker through one connection: leases, watches, and the grants that
- * `lease()` got, which have no handle. All of that ends with the connection. The broker's events are
- * handed out here.
+ * The leases, watches and grants that this thread has at a broker through one connection. A grant is the
+ * result of `lease()`: it has no handle. All of them end with the connection. The broker's events are
+ * dispatched here.
  *
  * Invariants:
- * - what a reply gives is here before its promise settles, so that an event right behind the reply
- *   finds it;
- * - a grant is the thread's while it is here (see `hold` in binding.js), and renewed when it has no TTL;
- *   afterwards only where this copy of the module ends and leaves it to the thread;
- * - a grant that ended with a connection is told once: in the next renewal of its worker.
+ * - a lease, grant or watch is added before the promise of its reply settles, so that an event right after
+ *   the reply finds it;
+ * - while a grant is here, the thread holds it (see `hold` in binding.js), and renews it if it has no TTL.
+ *   When this copy of the module ends, the thread keeps the grant; otherwise a grant that leaves is dropped;
+ * - a grant that ended with a connection is reported once, in the next renewal of its worker.
  */
 'use strict';
 
@@ -18,15 +18,15 @@ const packed = require('./list_codec.js');
  * @typedef {import('./lease').Lease} Lease
  * @typedef {import('./watch').Watch} Watch
  * @typedef {{ key: string, workerId: string }} Grant
- * @typedef {object} Holding by native code
+ * @typedef {object} Holding the native channel's functions
  * @property {(token: number, isRenewed: boolean) => boolean} hold
  * @property {(token: number) => boolean} drop
  */
 
-/** Like the broker: a worker that never renews does not cost more than this. */
+/** Bounds the unreported losses of workers that never renew, like the broker does. */
 const LOSSES_MAX = 10_000;
 
-/** Tokens by worker and key, so that ending those of one costs nothing for the others. */
+/** Tokens by worker and key, so that ending the leases of one worker does not scan those of others. */
 class Holders {
   /** @type {Map<string, Map<string, Set<number>>>} */
   #workers = new Map();
@@ -55,8 +55,8 @@ class Holders {
   }
 
   /**
-   * @param {string} workerId '': of any
-   * @param {string} key '': of any
+   * @param {string} workerId '': any
+   * @param {string} key '': any
    * @returns {number[]}
    */
   tokens(workerId, key) {
@@ -76,15 +76,15 @@ class Holders {
 class Holdings {
   /** @type {Map<number, Lease>} by token */
   #leases = new Map();
-  /** Of leases and grants. */
+  /** The tokens of leases and grants. */
   #holders = new Holders();
   /** @type {Map<number, Watch>} by the id of the request */
   #watches = new Map();
   /** @type {Map<number, Grant>} by token */
   #grants = new Map();
-  /** @type {Set<number>} which of them the thread holds, by token */
+  /** @type {Set<number>} tokens of the grants that the thread holds */
   #held = new Set();
-  /** @type {Map<number, Grant>} that ended with a connection, by token */
+  /** @type {Map<number, Grant>} grants that ended with a connection, by token */
   #losses = new Map();
   #holding;
 
@@ -93,7 +93,7 @@ class Holdings {
     this.#holding = holding;
   }
 
-  /** Whether there is somebody to be told of events. */
+  /** Whether a lease or watch listens for events. */
   get listening() {
     return this.#leases.size > 0 || this.#watches.size > 0;
   }
@@ -145,12 +145,12 @@ class Holdings {
   }
 
   /**
-   * @param {number} token that may be here already: the holder asked again
+   * @param {number} token may be here already, if the worker asked again
    * @param {Grant} grant
-   * @param {boolean} isRenewed it has no TTL
+   * @param {boolean} isRenewed native code renews it, since it has no TTL
    */
   addGrant(token, grant, isRenewed) {
-    // There is one at a time: an earlier one has ended, by another copy's release perhaps.
+    // A worker has one grant per key: an earlier one has ended, perhaps by another copy's release.
     const others = this.#holders.tokens(grant.workerId, grant.key);
     for (const other of others) if (other !== token) this.#removeGrant(other);
     this.#grants.set(token, grant);
@@ -164,10 +164,10 @@ class Holdings {
    */
   #hold(token, isRenewed) {
     const isHeld = this.#held.has(token);
-    // Each time: another copy may have asked otherwise meanwhile.
+    // Called each time: another copy may have asked with another TTL meanwhile.
     if (!this.#holding.hold(token, isRenewed)) return;
     this.#held.add(token);
-    // One claim is enough.
+    // Keep one claim only.
     if (isHeld) this.#holding.drop(token);
   }
 
@@ -186,9 +186,9 @@ class Holdings {
   }
 
   /**
-   * The grants of a worker, or that of a key, have a TTL from now on.
+   * The grants of a worker, or its grant of one key, have a TTL from now on: stops their renewal.
    * @param {string} workerId
-   * @param {string} key '': of any
+   * @param {string} key '': any
    */
   limited(workerId, key) {
     for (const token of this.#holders.tokens(workerId, key)) {
@@ -197,7 +197,7 @@ class Holdings {
   }
 
   /**
-   * Whether it is of this connection.
+   * Whether a lease or grant belongs to this connection.
    * @param {number} token
    */
   holds(token) {
@@ -210,18 +210,18 @@ class Holdings {
   }
 
   /**
-   * Those of a worker, of a key, or both, were released, handles or not.
-   * @param {string} workerId '': of any
-   * @param {string} key '': of any
+   * All leases and grants of a worker, of a key, or of both were released.
+   * @param {string} workerId '': any
+   * @param {string} key '': any
    */
   released(workerId, key) {
     for (const token of this.#holders.tokens(workerId, key)) this.lost(token);
   }
 
   /**
-   * What a worker lost with earlier connections, and has not been told.
+   * Removes and returns a worker's unreported losses from earlier connections.
    * @param {string} workerId
-   * @param {string} key '': of any
+   * @param {string} key '': any
    * @returns {import('./list_codec').Loss[]}
    */
   takeLosses(workerId, key) {
@@ -235,7 +235,7 @@ class Holdings {
   }
 
   /**
-   * A lease ended without its holder's doing.
+   * A lease has ended without a call of its holder.
    * @param {number} token
    */
   lost(token) {
@@ -247,8 +247,8 @@ class Holdings {
 
   /**
    * @param {Buffer} buffer
-   * @param {import('./frame').Reply} reply with id 0, of a watch
-   * @returns {boolean} false: it is malformed
+   * @param {import('./frame').Reply} reply with id 0: events of a watch
+   * @returns {boolean} false: the reply is malformed
    */
   watched(buffer, reply) {
     const events = packed.getEvents(buffer, reply.bodyAt, reply.bodyEnd);
@@ -257,7 +257,7 @@ class Holdings {
     return true;
   }
 
-  /** This copy of the module ends: what it got by `lease()` is left to the thread. */
+  /** This copy of the module ends: the thread keeps its grants. */
   leave() {
     this.#held.clear();
     for (const [token, grant] of this.#grants) this.#holders.remove(grant, token);
@@ -265,8 +265,8 @@ class Holdings {
   }
 
   /**
-   * Its client is closed, and what it got by `lease()` is to be given back.
-   * @returns {number[]} tokens of what nothing else of this thread has got, too
+   * The last client is closed: its grants must be released.
+   * @returns {number[]} tokens of the grants that no other connection of this thread claims
    */
   takeGrants() {
     const tokens = [...this.#held].filter((token) => this.#holding.drop(token));
@@ -274,7 +274,7 @@ class Holdings {
     return tokens;
   }
 
-  /** The connection is gone. */
+  /** The connection has ended. */
   end() {
     for (const token of [...this.#held]) this.#drop(token);
     for (const [token, grant] of this.#grants) this.#losses.set(token, grant);

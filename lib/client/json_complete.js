@@ -1,10 +1,11 @@
 /**
- * Whether JSON.stringify keeps the whole of a value. It is asked of every value that is set, so it only says
- * yes or not sure; what it is not sure of is left to lib/client/json_loss.js, which is exact. As a replacer the same
- * questions would take twice the time of JSON.stringify.
+ * Whether JSON.stringify preserves a value completely. Every `set` runs this check, so it must be fast: it
+ * answers yes or "not sure", and json_loss.js then decides exactly. The same checks in a replacer would take
+ * twice the time of JSON.stringify.
  *
- * JSON's way, and no loss: a property that is undefined or not enumerable, a symbol as one key among
- * others, what an array has besides its elements, a valid Date.
+ * The following follow JSON's rules and do not count as loss: properties that are undefined or not
+ * enumerable, symbols as keys next to other keys, properties of an array other than its elements, a valid
+ * Date.
  */
 'use strict';
 
@@ -39,7 +40,7 @@ function isWholeObject(value) {
 }
 
 /**
- * As isWholeNumber of what is not 0, in place: a call would take twice the time.
+ * The check of isWholeNumber is inlined for numbers other than 0, since a call would take twice the time.
  * @param {any[] & { toJSON?: unknown }} array
  */
 function isWholeArray(array) {
@@ -54,7 +55,7 @@ function isWholeArray(array) {
 }
 
 /**
- * Symbols as keys are looked for where there is no other: that takes as long as all the rest.
+ * Looks for symbol keys only if there are no other keys, since this takes as long as everything else.
  * @param {any} object
  */
 function isWholePlain(object) {

@@ -1,8 +1,8 @@
 /**
- * The JSON of a value, or what JSON would lose of it: a Map, a promise, NaN, undefined in an array, an
- * object of a class without `toJSON`. It is exact where lib/client/json_complete.js is not sure: each getter and each
- * `toJSON` is asked once, and what that gave has to be JSON, too. -0 is written, and whatever is refused
- * is told with its path.
+ * The JSON of a value, or a Loss that describes what JSON would lose: a Map, a promise, NaN, undefined in an
+ * array, an object of a class without `toJSON`. It is exact where json_complete.js is not sure: it calls each
+ * getter and each `toJSON` once, and their results must be JSON, too. -0 is preserved. A Loss contains the
+ * path.
  */
 'use strict';
 
@@ -26,14 +26,14 @@ const BYTES =
   'Bytes are a value by themselves, as a Buffer or Uint8Array: inside an object, pass text';
 const CLASS = 'Pass a plain object, or give its class a toJSON()';
 
-/** What is lost, and where. It never holds a value. */
+/** What JSON would lose, and where. It never contains a value. */
 class Loss extends Error {
-  /** @type {(string | number)[]} the way to it, from the inside */
+  /** @type {(string | number)[]} its path, the innermost key first */
   keys = [];
 
   /**
-   * @param {string} what is there
-   * @param {string} [hint] what to do
+   * @param {string} what the kind of the lost value
+   * @param {string} [hint] what to do instead
    * @param {unknown} [cause]
    */
   constructor(what, hint = '', cause = undefined) {
@@ -41,7 +41,7 @@ class Loss extends Error {
     this.hint = hint;
   }
 
-  /** `$.user.tokens[0]: a Promise`, and what to do. */
+  /** `$.user.tokens[0]: a Promise`, and the hint. */
   describe() {
     const path = this.keys.reverse().map(step).join('');
     const shown = path.length > PATH_SHOWN_CHARS ? `...${path.slice(-PATH_SHOWN_CHARS)}` : path;
@@ -83,7 +83,7 @@ function asLoss(error) {
 /**
  * @param {any} holder
  * @param {string | number} key
- * @param {object[]} above the objects that it is in, the outermost first
+ * @param {object[]} above the objects that contain it, the outermost first
  * @returns {string | undefined}
  */
 function textIn(holder, key, above) {
@@ -109,7 +109,7 @@ function textIn(holder, key, above) {
 }
 
 /**
- * What the toJSON of a value gives; without one, the value.
+ * The result of a value's toJSON; without a toJSON, the value.
  * @param {any} value
  * @param {string} key
  */
@@ -126,7 +126,7 @@ function converted(value, key) {
 }
 
 /**
- * Whatever the toJSON of such gives, it isn't what was meant.
+ * Refuses types whose toJSON would not return what the caller meant.
  * @param {object} value
  */
 function refuseAnyway(value) {
@@ -163,8 +163,8 @@ function objectText(value, above) {
 }
 
 /**
- * The prototype of nearly all objects, in this realm or another (a vm context of a test runner), or
- * none.
+ * Whether an object is plain: its prototype is null, or Object.prototype of this realm or another (a test
+ * runner's vm context).
  * @param {object | null} prototype
  */
 function isPlain(prototype) {
@@ -237,7 +237,7 @@ function lossOfClass(value) {
 }
 
 /**
- * What an object is by its class: no value is shown.
+ * Describes an object by its class, without its value.
  * @param {object} value
  */
 function named(value) {

@@ -1,12 +1,12 @@
 /**
- * Lease: the handle of something held. It is renewed by the native channel, told of its loss by the
- * connection's session, and ended by `release`.
+ * Lease: the handle of a lease. The native channel renews it, the connection's Holdings report its loss, and
+ * `release` ends it.
  *
  * Invariants:
- * - it is held, lost or released, and never held again;
- * - while it is held it is in the session and is kept; afterwards it is in neither;
- * - `signal` aborts from the event loop, never inside the connection, and in the async context of the
- *   code that first asked for it: that adds its listeners there.
+ * - it is held, lost or released; a lost lease is never held again;
+ * - while it is held, it is in the Holdings and is renewed; afterwards neither;
+ * - `signal` aborts in a microtask, never inside the connection, and in the async context of the code that
+ *   first read it, since this code adds the listeners.
  */
 'use strict';
 
@@ -42,14 +42,14 @@ class Lease {
   #timeout;
   /** @type {'held' | 'lost' | 'released'} */
   #state = 'held';
-  /** Made when it is first asked for. @type {AbortController | null} */
+  /** Created when `signal` is first read. @type {AbortController | null} */
   #controller = null;
-  /** Where that was, while it may abort. @type {import('../async_context').Place | null} */
+  /** The context of that read, while it may abort. @type {import('../async_context').Place | null} */
   #listening = null;
   /** @type {BrokerError | null} why it was lost */
   #loss = null;
   #kept = 0;
-  /** When it was last renewed from here, or granted: by `now`, since the clock on the wall jumps. */
+  /** When it was last renewed by `renew()`, or granted. By `now`, since the wall clock can jump. */
   #renewedAt = now();
   #endedAt = 0;
   /** @type {Promise<boolean> | null} */
@@ -64,11 +64,11 @@ class Lease {
    * @param {string} given.fullKey
    * @param {string} given.workerId
    * @param {any} given.value
-   * @param {boolean} given.several the value is an array of what is held
-   * @param {import('./values').Encoded[]} given.stored the values as the broker has them; of numbers none
+   * @param {boolean} given.several the value is an array of the leased elements
+   * @param {import('./values').Encoded[]} given.stored the values as stored by the broker; empty for numbers
    * @param {number} given.token
    * @param {number} given.ttl
-   * @param {number} given.timeout of calls without one
+   * @param {number} given.timeout default of its calls
    */
   constructor(
     connection,
@@ -90,28 +90,28 @@ class Lease {
     this.#keep();
   }
 
-  /** Whose end ends it, too. */
+  /** The client that made it, and that releases it when it closes. */
   get owner() {
     return this.#owner;
   }
 
-  /** Whose it is, and of which key, with its namespace. */
+  /** Its worker, and its key including the namespace. */
   get grant() {
     return { workerId: this.workerId, key: this.#fullKey };
   }
 
-  /** Whether it was asked for by a count, so that its value is an array. */
+  /** Whether it was requested with a count, so that its value is an array. */
   get several() {
     return this.#several;
   }
 
-  /** How many things it is of. */
+  /** Number of leased elements. */
   get size() {
     return this.#several ? this.value.length : 1;
   }
 
   /**
-   * One of several.
+   * The handle of one of its elements.
    * @param {number} index
    */
   part(index) {
@@ -175,7 +175,7 @@ class Lease {
     return this.#releasing;
   }
 
-  /** @param {unknown} discard true: all that it has; an array: these elements */
+  /** @param {unknown} discard true: all elements; an array: these elements */
   #releaseRequest(discard) {
     const request = this.#request('release');
     const isList = Array.isArray(discard);
@@ -185,8 +185,8 @@ class Lease {
   }
 
   /**
-   * Elements as the broker has them, which compares bytes: another client may have written `1.0`, or the
-   * same keys in another order. What was changed since it was given is still known.
+   * Elements as stored by the broker. The broker compares bytes, but another client may have written `1.0`,
+   * or the keys in another order. An element is also found by its identity, even if the caller changed it.
    * @param {readonly unknown[]} elements
    */
   #storedOf(elements) {
@@ -213,14 +213,14 @@ class Lease {
       return ended;
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : '';
-      // It may be tried again where the broker may still hold it: for the session that has it.
+      // The caller may try again if the broker may still have the lease: it ends only with its session.
       if (code !== 'broker_gone') this.#releasing = null;
       if (code === 'not_found') this.#goOn();
       throw error;
     }
   }
 
-  /** The broker has refused to release it: it is held, and is renewed again. */
+  /** The broker refused the release: the lease is still held, so resume its renewal. */
   #goOn() {
     if (this.#state !== 'released') return;
     this.#state = 'held';
@@ -251,7 +251,7 @@ class Lease {
   }
 
   /**
-   * It ended without our doing; the session has let go of it.
+   * The lease was lost; the Holdings have removed it already.
    * @param {'lease_lost' | 'broker_gone'} code
    */
   end(code) {
@@ -279,7 +279,7 @@ class Lease {
   }
 
   /**
-   * @param {Lease} lease that is not held any more
+   * @param {Lease} lease that is no longer held
    * @returns {BrokerError}
    */
   static lossOf(lease) {
@@ -323,7 +323,7 @@ class Lease {
 }
 
 /**
- * Whether they give the same value.
+ * Whether both decode to the same value.
  * @param {import('./values').Encoded} left
  * @param {import('./values').Encoded} right
  */
@@ -332,8 +332,8 @@ function areEqual(left, right) {
 }
 
 /**
- * One thing of a lease of several: only the value is the handle's, and everything else is the
- * lease's. They end together.
+ * The handle of one element of a lease of several. Only the value is its own, everything else is the lease's.
+ * All parts end together.
  */
 class LeasePart {
   #whole;
@@ -368,7 +368,7 @@ class LeasePart {
   }
 
   /**
-   * Ends the lease; with `discard`, this one leaves its pool.
+   * Ends the whole lease; `discard` removes only this element from its pool.
    * @param {{ discard?: boolean, timeout?: number }} [options]
    */
   release(options = {}) {
@@ -383,7 +383,7 @@ class LeasePart {
 }
 
 /**
- * Runs something while a lease is held.
+ * Runs a function while a lease is held, then releases the lease.
  * @template R
  * @param {Lease} lease
  * @param {() => R} run

@@ -1,4 +1,4 @@
-/** The requests of PipeClient about leases, pools and locks. */
+/** The PipeClient methods for leases, pools and locks. */
 'use strict';
 
 const { CALL_OPTIONS } = require('./client_core.js');
@@ -32,10 +32,10 @@ const LOCK_OPTIONS = [...HANDLE_OPTIONS, 'waitMs', 'waitNoticeMs', 'mode'];
 const RENEW_OPTIONS = ['timeout', 'key', 'ttl', 'detached'];
 const DEFINE_OPTIONS = ['timeout', 'replace', 'ifAbsent'];
 const RELEASE_OPTIONS = ['timeout', 'force', 'discard', 'detached'];
-// As the broker has them.
+// The broker's limits.
 const COUNT_MAX = 10_000;
 const PERMITS_MAX = 1_000_000;
-/** How long a collection of garbage has to close the connection of another copy of this module. */
+/** How long to wait for garbage collection to close the connection of another copy of this module. */
 const SOON_CLOSED_MS = 500;
 
 /**
@@ -50,7 +50,7 @@ const SOON_CLOSED_MS = 500;
 const isGiven = (value) => value !== undefined && value !== null;
 
 /**
- * What is leased: a number, or a value; of a lock, nothing.
+ * The leased number or value; undefined for a lock.
  * @type {Decode}
  */
 function decodeLeased(buffer, reply) {
@@ -60,7 +60,7 @@ function decodeLeased(buffer, reply) {
 }
 
 /**
- * Things that were granted together, each as decodeLeased would give it.
+ * The elements of one grant, each decoded like decodeLeased does.
  * @type {Decode}
  */
 function decodeSeveral(buffer, reply) {
@@ -71,7 +71,7 @@ function decodeSeveral(buffer, reply) {
 }
 
 /**
- * The same as the broker has them; of numbers and locks none.
+ * The elements of one grant as stored by the broker; empty for numbers and locks.
  * @param {Buffer} buffer
  * @param {Reply} reply
  * @param {boolean} several
@@ -89,8 +89,8 @@ function storedOf(buffer, { flags, bodyAt, bodyEnd }, several) {
 }
 
 /**
- * `lease(key, workerId, ttl, options)`, where each of the last three may be missing, and the options
- * may take the place of each.
+ * The options of `lease(key, workerId, ttl, options)`. Each of the last three may be missing, and the options
+ * may be passed in place of any of them.
  * @param {unknown} workerId
  * @param {unknown} ttl
  * @param {unknown} options
@@ -105,7 +105,7 @@ function leaseOptions(workerId, ttl, options) {
 }
 
 /**
- * A lease without a handle: it is known by its worker.
+ * A lease without a handle, identified by its worker.
  * @param {ClientCore} core
  * @param {string} key
  * @param {[unknown, unknown, unknown]} rest
@@ -154,11 +154,12 @@ function lease(core, key, rest, sync) {
 }
 
 /**
- * What is held by another copy of this module, in which no code can use it any more, is free soon
- * (connection.js): then it is asked for once more. The native code closes what was collected from the
- * event loop, so that a wait sees it; once it is closed, the broker has only to learn that.
+ * Asks again after `lease_held` if another copy of this module holds the key and no code can use that copy
+ * any more, since garbage collection frees the key soon (connection.js). The native code closes collected
+ * connections from the event loop, so a short wait lets this happen. Once the connection is closed, only the
+ * broker has to notice it.
  * @param {ClientCore} core
- * @param {any} error of the first time
+ * @param {any} error of the first attempt
  * @param {any} options
  * @param {(options: any) => Promise<any>} ask
  * @returns {Promise<any>}
@@ -179,7 +180,7 @@ async function askAgain(core, error, options, ask) {
 }
 
 /**
- * Waits until garbage was collected, if another copy of this module has the key.
+ * Waits for garbage collection if another copy of this module holds the key.
  * @param {import('./connection').Connection} connection
  * @param {string} key
  * @param {number} timeout
@@ -197,12 +198,12 @@ async function isCollected(connection, key, timeout) {
 }
 
 /**
- * What all requests for something have in common.
+ * Sets the fields that all lease requests have in common.
  * @param {ClientCore} core
  * @param {Request} request
  * @param {PendingCall} call
  * @param {any} given
- * @param {number} waitMs when the options don't say
+ * @param {number} waitMs default
  */
 function putAsk(core, request, call, given, waitMs) {
   const connection = core.connection();
@@ -211,18 +212,18 @@ function putAsk(core, request, call, given, waitMs) {
     request.ttl = check.checkedTtl(given.ttl);
     request.flags |= FLAGS.ttl;
   }
-  // There is always a free number.
+  // There is always a free number, so the request never waits.
   const isNumbered = request.action === connection.actions.number;
   core.putWait(request, call, 'waitMs', given.waitMs ?? waitMs);
   if (isNumbered) request.flags &= ~FLAGS.wait;
   else core.putFlow(request, given.held);
   call.waitState().undo = (reply) => {
-    // The renewal of a lease that somebody has been given before stays.
+    // If the reply renewed an existing grant, the grant stays.
     if (!connection.session.hasGrant(reply.fence)) connection.giveBack(reply.fence, call.timeout);
   };
 }
 
-/** The options that each action takes. */
+/** The options of each action. */
 const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: NUMBER_OPTIONS };
 
 /**
@@ -232,7 +233,7 @@ const KNOWN = { acquire: ACQUIRE_OPTIONS, lock: LOCK_OPTIONS, number: NUMBER_OPT
  * @param {string} key
  * @param {any} options
  * @param {'acquire' | 'lock' | 'number'} action
- * @param {readonly number[]} [held] tokens of what is held for the same
+ * @param {readonly number[]} [held] tokens of the leases already taken by the same acquireAll
  * @returns {Promise<Lease>}
  */
 function acquire(core, operation, key, options, action, held = []) {
@@ -297,7 +298,7 @@ function isShared(mode) {
 }
 
 /**
- * `withLease(key, fn)` and `withLease(key, options, fn)`.
+ * The arguments of `withLease(key, fn)` and `withLease(key, options, fn)`.
  * @param {string} operation
  * @param {unknown} options
  * @param {unknown} fn
@@ -349,8 +350,8 @@ function inOperation(operation, key, check_) {
 }
 
 /**
- * In the order of their keys, whoever asks: so of workers that want the same, none waits for one that
- * waits for it. Several of one key are one grant.
+ * Acquires the keys in sorted order, so that workers that want the same keys cannot deadlock. Several
+ * elements of one key are one grant.
  * @param {ClientCore} core
  * @param {readonly string[]} keys
  * @param {any} options
@@ -395,7 +396,7 @@ function byKey([left], [right]) {
 /**
  * @param {unknown} keys
  * @param {any} options
- * @returns {number} how long to wait
+ * @returns {number} the milliseconds to wait
  */
 function checkedAll(keys, options) {
   const invalid = (/** @type {string} */ message) => check.refusal('invalid_request', message);
@@ -405,7 +406,7 @@ function checkedAll(keys, options) {
 }
 
 /**
- * Leases that end together, one for each key as it was named.
+ * The result of acquireAll: one handle for each element of `keys`, released together.
  * @param {readonly string[]} keys
  * @param {Map<string, Lease>} taken
  */
@@ -509,7 +510,7 @@ function release(core, workerId, key, options) {
 }
 
 /**
- * By force, and without a worker id, it is whoever holds the key.
+ * Sets the worker whose leases to release. With `force` and without a worker id, it is any holder of the key.
  * @param {ClientCore} core
  * @param {Request} request
  * @param {PendingCall} call
@@ -524,7 +525,7 @@ function putHolder(core, request, call, workerId, force) {
 }
 
 /**
- * What is to become of a definition that is there already.
+ * Sets the flags for an existing definition: replace it, or leave it.
  * @param {Request} request
  * @param {any} given
  */

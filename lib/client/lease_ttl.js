@@ -1,13 +1,13 @@
-/** How long a lease lasts when its holder names no TTL. */
+/** Default TTLs of leases. */
 'use strict';
 
-/** A renewal may be late by as much again, and still be in time. */
+/** Renewals per TTL. A renewal that is late by a whole interval still arrives before the lease ends. */
 const RENEWALS_A_TTL = 3;
 
-/** Of one that native code renews. An object, so that a test need not take minutes. */
+/** TTL of a lease that native code renews. An object, so that tests can shorten it. */
 const LEASE_TTL = { ms: 60_000 };
 
-/** The same in the name of no session, where nothing renews it. */
+/** TTL of a detached lease, which nothing renews. */
 const DETACHED_TTL_MS = 30 * 60_000;
 
 module.exports = { DETACHED_TTL_MS, LEASE_TTL, RENEWALS_A_TTL };

@@ -1,8 +1,8 @@
 /**
- * The bodies of frames that are lists: pool elements in requests; entries, losses, leases and events
- * in replies. The layouts are those of csrc/core/msg.h.
+ * Encodes and decodes lists in the bodies of frames: pool elements in requests; entries, losses, leases and
+ * events in replies. The layouts are those of csrc/core/msg.h.
  *
- * A list that is malformed gives null: the other side speaks another version of the protocol.
+ * For a malformed list the result is null: the broker uses another version of the protocol.
  */
 'use strict';
 
@@ -26,7 +26,7 @@ const COUNT_BYTES = 4;
 const HELD = 1;
 const SHARED = 1;
 const SEVERAL = 2;
-/** By their numbers; 0 is none. */
+/** Indexed by their numbers in the protocol; 0 is unused. */
 const KINDS = [undefined, 'numbers', 'semaphore', 'pool', 'value', 'lock', 'compute'];
 const EVENTS = [undefined, 'set', 'del', 'expire', 'evict', 'overflow'];
 const OVERFLOW = 5;
@@ -39,10 +39,10 @@ const OVERFLOW = 5;
  * @typedef {import('../index').WatchEvent} WatchEvent
  *
  * @typedef {object} Obstacle
- * @property {number} place in the queue, from 1; 0: in none, or far back
- * @property {number} waiting how many wait
- * @property {number} holding how many hold, counted to a bound
- * @property {import('../index').Holder[]} holders the first of these
+ * @property {number} place in the queue, from 1; 0: not in a queue, or far back
+ * @property {number} waiting number of requests in the queue
+ * @property {number} holding number of holders, counted up to a bound
+ * @property {import('../index').Holder[]} holders the first holders
  */
 
 /**
@@ -60,7 +60,7 @@ function getU16(buffer, at) {
  * @param {number} at
  * @param {number} end
  * @param {number} headerBytes
- * @param {(at: number) => number} textBytes how many follow the header at an offset
+ * @param {(at: number) => number} textBytes number of bytes after the header at an offset
  * @param {(at: number, textAt: number, textEnd: number) => T} get
  * @returns {T[] | null}
  */
@@ -109,7 +109,7 @@ function getLosses(buffer, at, end) {
 }
 
 /**
- * Keys near one that was not found.
+ * Keys similar to one that was not found.
  * @param {Buffer} buffer
  * @param {number} at
  * @param {number} end
@@ -157,7 +157,7 @@ function getLeases(buffer, at, end, now) {
 }
 
 /**
- * What was in the way of a request that was refused.
+ * The holders and the queue that blocked a refused request.
  * @param {Buffer} buffer
  * @param {number} at
  * @param {number} end
@@ -179,7 +179,7 @@ function getObstacle(buffer, at, end, now) {
 }
 
 /**
- * Elements that were granted together: each as its offsets, and the flags of its value.
+ * Elements that were granted together: the offsets and flags of each value.
  * @param {Buffer} buffer
  * @param {number} at
  * @param {number} end
@@ -209,11 +209,11 @@ function getNumbers(buffer, at, end) {
 }
 
 /**
- * What a key is.
+ * The kind of a key, and its counts.
  * @param {Buffer} buffer
  * @param {number} at
  * @param {number} end
- * @returns {import('../index').Description | null | undefined} undefined: it is malformed
+ * @returns {import('../index').Description | null | undefined} undefined: the body is malformed
  */
 function getDescription(buffer, at, end) {
   if (at === end) return null;

@@ -1,4 +1,4 @@
-/** A request that waits for its reply: what to do with that, until when, and where its bytes are. */
+/** A request that waits for its reply: how to settle it, its deadline, and the batch with its bytes. */
 'use strict';
 
 const { load } = require('../binding.js');
@@ -11,22 +11,22 @@ const { addAbortListener, removeAbortListener } = require('./abort_signals.js');
 const { atSite, rejectedForWaiter } = require('../call_site.js');
 
 /**
- * @callback Decode the value of a reply that is ok
+ * @callback Decode the value of a successful reply
  * @param {Buffer} buffer
  * @param {import('./frame').Reply} reply
  * @returns {any}
  *
- * @typedef {object} WaitState of a call that waits at the broker, or may be granted something
- * @property {number} waitMs beyond the call's timeout; Infinity: as long as it takes
- * @property {number | null} noticeMs when it warns first; null: as the client does; 0: never
- * @property {number} notices how often it has
- * @property {number} since when it was asked, by our clock
- * @property {boolean} started it waits there
+ * @typedef {object} WaitState of a call that waits at the broker, or that may be granted something
+ * @property {number} waitMs time to wait, in addition to the call's timeout; Infinity: no limit
+ * @property {number | null} noticeMs when the first warning is due; null: the client's default; 0: never
+ * @property {number} notices number of warnings so far
+ * @property {number} since when the call was made, by our clock
+ * @property {boolean} started the request waits at the broker
  * @property {AbortSignal | null} signal
- * @property {(() => void) | null} onAbort what the signal calls
- * @property {object | null} owner whose end ends the wait, too
- * @property {((reply: import('./frame').Reply) => void) | null} undo gives back what a reply granted
- *   that nobody waits for any more
+ * @property {(() => void) | null} onAbort the listener of the signal
+ * @property {object | null} owner the client that ends the wait when it closes
+ * @property {((reply: import('./frame').Reply) => void) | null} undo releases the grant of a reply that
+ *   no caller waits for any more
  */
 
 /** @param {number} status */
@@ -43,7 +43,7 @@ function reasonOf(buffer, reply) {
   return new Error(buffer.toString('utf8', reply.bodyAt, reply.bodyEnd));
 }
 
-/** Refusals that come with what was in the way. */
+/** Refusals whose replies contain an Obstacle. */
 const OBSTRUCTED = new Set(['lease_held', 'wait_timeout', 'deadlock']);
 
 /**
@@ -55,7 +55,7 @@ function obstacleOf(buffer, reply) {
 }
 
 /**
- * What an error says for a program.
+ * The properties of an error that describe an Obstacle.
  * @param {string} code
  * @param {import('./list_codec').Obstacle} obstacle
  */
@@ -89,9 +89,9 @@ function refusalOf(buffer, code, reply) {
 class PendingCall {
   id = 0;
   deadline = 0;
-  /** Its bytes: in the batch of this number, until that is handed over. */
+  /** The number of the batch that contains its bytes until it is handed over. */
   batch = 0;
-  /** What it asks means nothing on another connection. */
+  /** It means nothing on another connection. */
   bound = false;
   settled = false;
   #resolve;
@@ -112,14 +112,14 @@ class PendingCall {
     this.key = undefined;
     /** For messages. */
     this.workerId = '';
-    /** How many it asks for, for messages. */
+    /** Number of requested elements, for messages. */
     this.count = 1;
     this.timeout = 0;
-    /** @type {{ value: any } | null} what a missing key resolves */
+    /** @type {{ value: any } | null} the result for a missing key */
     this.missing = null;
     /** @type {WaitState | null} */
     this.patience = null;
-    /** Where it was made. @type {import('../call_site').Site | null} */
+    /** The stack of the call. @type {import('../call_site').Site | null} */
     this.site = null;
     /** The caller is on the stack until it settles. */
     this.sync = false;
@@ -143,7 +143,7 @@ class PendingCall {
 
   /**
    * @param {(reason: unknown) => void} onAbort
-   * @returns {boolean} whether it is aborted already
+   * @returns {boolean} whether the signal has aborted already
    */
   listenToSignal(onAbort) {
     const patience = this.waitState();
@@ -173,9 +173,9 @@ class PendingCall {
       this.#resolve(this.decode(buffer, reply));
     } catch (error) {
       this.undo(reply);
-      // Anything else comes from reading a broken broker's reply, of which it may quote something.
+      // Other errors come from decoding a malformed reply, and might quote a part of it.
       const isOurs = error instanceof BrokerError;
-      // The addon's own: it had no memory, descriptor or thread for what the reply grants.
+      // The addon's error: it had no memory, descriptor or thread for the granted lease.
       const isNative = /** @type {any} */ (error)?.code === 'internal';
       const code = isNative ? 'internal' : 'version_mismatch';
       const told = isOurs ? error : new BrokerError(code, sentence(code));
@@ -199,7 +199,7 @@ class PendingCall {
   }
 
   /**
-   * With an error whose stack names the caller.
+   * Rejects with an error whose stack begins with the caller.
    * @param {() => unknown} make
    */
   #rejectFor(make) {
@@ -214,14 +214,14 @@ class PendingCall {
     this.#rejectFor(() => inContext(error, this.operation, this.key));
   }
 
-  /** @param {unknown} reason of whoever aborted it; not ours to change */
+  /** @param {unknown} reason passed through unchanged */
   abort(reason) {
     this.#settle();
     this.#reject(reason);
   }
 
   /**
-   * Gives back what a reply granted, if anything.
+   * Releases whatever a reply granted.
    * @param {import('./frame').Reply} reply
    */
   undo(reply) {

@@ -1,15 +1,15 @@
 /**
  * The calls of a connection that wait for their replies.
  *
- * Invariant: an id is in use from the request until its reply, also when the caller has given up; and
- * that of a watch, until it ends.
+ * Invariant: an id is in use from the request until its reply, even if the call was aborted. The id of a
+ * watch is in use until the watch ends.
  */
 'use strict';
 
-/** What V8 keeps in a word without a box; the protocol would take one bit more. */
+/** The largest integer that V8 always stores without a heap allocation; the protocol allows one bit more. */
 const ID_MAX = 0x7fffffff;
 const FIRST_SLOTS = 64;
-/** A larger ring is not kept when it is empty. */
+/** A larger table is freed when it is empty. */
 const KEPT_SLOTS = 8192;
 
 /** @typedef {import('./pending_call').PendingCall} PendingCall */
@@ -24,16 +24,16 @@ function newSlots(count) {
 
 class PendingCalls {
   /**
-   * Pending calls, each in the slot of its id modulo their number: ids are given in order, so a slot is
-   * nearly always free, and an id whose slot is not is passed over. At most half of them are used.
+   * Pending calls, each in the slot of its id modulo the table's size. Ids are sequential, so a slot is
+   * nearly always free; an id whose slot is in use is skipped. At most half of the slots are used.
    */
   #slots = newSlots(FIRST_SLOTS);
   #size = 0;
-  /** Given up while the broker had them: their replies are still to come. @type {Map<number, PendingCall>} */
+  /** Aborted after they were handed over: their replies are outstanding. @type {Map<number, PendingCall>} */
   #abandoned = new Map();
-  /** Those that are to wait at the broker, and are not there yet. @type {PendingCall[]} */
+  /** Calls that will wait at the broker and are not handed over yet. @type {PendingCall[]} */
   #waitState = [];
-  /** How many wait at the broker. */
+  /** Number of calls that wait at the broker. */
   #waiting = 0;
   #lastId = 0;
 
@@ -41,18 +41,18 @@ class PendingCalls {
     return this.#size;
   }
 
-  /** Another one with each new call. */
+  /** Changes with each new call. */
   get lastId() {
     return this.#lastId;
   }
 
-  /** How many are not at the broker to wait there: their replies should come soon. */
+  /** Number of calls that do not wait at the broker: their replies should come soon. */
   get expected() {
     return this.#size - this.#waiting;
   }
 
   /**
-   * 1 to ID_MAX.
+   * The next free id, 1 to ID_MAX.
    * @param {import('./holdings').Holdings} session
    */
   newId(session) {
@@ -94,7 +94,8 @@ class PendingCalls {
   }
 
   /**
-   * Those that were handed over wait at the broker now: their timeouts are for the way there and back.
+   * Starts the waits of calls that were handed over: extends their deadlines by their wait, since the timeout
+   * covers only the round trip.
    * @param {(call: PendingCall) => boolean} isUnsent
    */
   startWaits(isUnsent) {
@@ -115,7 +116,7 @@ class PendingCalls {
   }
 
   /**
-   * The call of a reply: it waits no more.
+   * Removes and returns the call with an id.
    * @param {number} id
    * @returns {PendingCall | undefined}
    */
@@ -133,7 +134,7 @@ class PendingCalls {
 
   /**
    * @param {number} id
-   * @returns {PendingCall | undefined} one that was given up, whose reply has come
+   * @returns {PendingCall | undefined} an aborted call whose reply has come
    */
   takeAbandoned(id) {
     const call = this.#abandoned.get(id);
@@ -142,18 +143,18 @@ class PendingCalls {
   }
 
   /**
-   * @param {PendingCall} call that the broker has, and nobody waits for
+   * @param {PendingCall} call aborted after it was handed over
    */
   abandon(call) {
     this.#abandoned.set(call.id, call);
   }
 
-  /** With the connection, what it would have brought is gone. */
+  /** The connection has ended, so the replies will not come. */
   forgetAbandoned() {
     this.#abandoned.clear();
   }
 
-  /** @returns {IterableIterator<PendingCall>} those that are pending now, the oldest first */
+  /** @returns {IterableIterator<PendingCall>} a snapshot of the pending calls, the oldest first */
   [Symbol.iterator]() {
     const age = (/** @type {PendingCall} */ { id }) =>
       id > this.#lastId ? this.#lastId + ID_MAX - id : this.#lastId - id;

@@ -1,9 +1,9 @@
 /**
- * The end of the realm (`globalThis`) that this copy of the module belongs to, where a runner of tests
- * tells of it. Jest makes a realm for each test file, and what the file leaves behind may be kept for as
- * long as the next one runs: its modules have objects whose shapes V8 has made in the first. So a
- * collection of garbage does not always end what no code can use any more. Jest's runner (jest-circus)
- * tells handlers in the realm when all tests and hooks of the file have run; nothing of it runs later.
+ * Detects the end of the realm (`globalThis`) that this copy of the module belongs to, if a test runner
+ * reports it. Jest creates a realm for each test file. Objects that a file leaves behind may live as long as
+ * the next file runs, because V8 shares object shapes between their modules, so garbage collection does not
+ * always free them. Jest's runner (jest-circus) calls handlers in the realm when all tests and hooks of the
+ * file have run. No code of the file runs after that.
  */
 'use strict';
 
@@ -11,8 +11,8 @@ const HANDLERS = Symbol.for('EVENT_HANDLERS');
 const LAST_EVENT = 'run_finish';
 
 /**
- * Ends what is in a set at the end of the realm, if the runner tells of it; perhaps never, and perhaps more than
- * once. Nothing is kept alive for that: a file may load this module many times.
+ * Calls `end()` on the elements of a set when the runner reports the end of the realm: perhaps never, perhaps
+ * more than once. It keeps nothing alive, since a file may load this module many times.
  * @param {Set<{ end: () => void }>} set
  */
 function endWithRealm(set) {

@@ -1,4 +1,4 @@
-/** Connecting: which failures may be over in a moment, how long to wait then, and what to say. */
+/** Connecting: which errors are worth a retry, the pauses between attempts, and the error messages. */
 'use strict';
 
 const { BrokerError } = require('../error.js');
@@ -7,7 +7,7 @@ const BACKOFF_FIRST_MS = 5;
 const BACKOFF_MAX_MS = 200;
 const DOUBLINGS_MAX = 16;
 
-/** What may be over in a moment, when a broker is starting or busy. */
+/** Errors that may be temporary while a broker starts or is busy. */
 const RETRIED = new Set(['ENOENT', 'ECONNREFUSED', 'EAGAIN', 'EINTR', 'EMFILE', 'ENFILE']);
 
 /** @type {Record<string, string>} */
@@ -24,7 +24,7 @@ const CONNECT_HINTS = {
   ENAMETOOLONG: 'the path is longer than a pipe can have',
 };
 
-/** The name leads to no broker: there is none, or it has died. */
+/** Errors of a path without a broker: there is none, or it has died. */
 const MISSING = new Set(['ENOENT', 'ECONNREFUSED']);
 
 /** @param {string} errno */
@@ -49,14 +49,14 @@ function unreachable(pipe, errno) {
 /** The pause before the next attempt. */
 class Backoff {
   #failures = 0;
-  /** When it is over; Infinity: there is none. */
+  /** When the pause ends; Infinity: there is no pause. */
   until = Infinity;
 
   get pausing() {
     return this.until !== Infinity;
   }
 
-  /** Longer each time, and never quite the same, lest a hundred workers come together. */
+  /** Exponential with jitter, so that a hundred workers do not reconnect at the same time. */
   delayMs() {
     const longest = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
     return longest * (0.5 + Math.random() / 2);
@@ -73,7 +73,7 @@ class Backoff {
     this.until = Infinity;
   }
 
-  /** It worked. */
+  /** An attempt succeeded. */
   reset() {
     this.#failures = 0;
   }

@@ -1,8 +1,8 @@
 /**
- * Requests that are encoded and not with the channel yet. They leave in batches: the open one, to which
- * is appended, and before it those that were full.
+ * Encoded requests that are not handed over to the channel yet. They leave in batches: first the full ones,
+ * then the open one, to which new requests are appended.
  *
- * Invariant: bytes are wiped when they were handed over, moved, or are not to leave any more.
+ * Invariant: bytes are wiped when they were handed over, moved or dropped.
  */
 'use strict';
 
@@ -11,7 +11,7 @@ const frame = require('./frame.js');
 
 const KIB = 1024;
 const FIRST_BUFFER_BYTES = 16 * KIB;
-/** More than this leaves in several batches. */
+/** More bytes than this leave in several batches. */
 const BATCH_BYTES = 256 * KIB;
 /** Larger buffers are not kept. */
 const KEPT_BYTES = 1024 * KIB;
@@ -19,7 +19,8 @@ const KEPT_BYTES = 1024 * KIB;
 /** @typedef {import('./pending_call').PendingCall} PendingCall */
 
 /**
- * Not from the pool, which others read too; what is in it before it is written is never looked at.
+ * A buffer outside of Node's shared pool, to which other code has access. It is not zeroed: bytes are only
+ * read after they were written.
  * @param {number} size
  */
 function newBuffer(size) {
@@ -27,7 +28,7 @@ function newBuffer(size) {
 }
 
 /**
- * Bytes of a buffer as numbers of several bytes.
+ * A DataView of a buffer.
  * @param {Buffer} buffer
  */
 function viewOf(buffer) {
@@ -41,7 +42,7 @@ class Batch {
   /**
    * @param {number} number
    * @param {Buffer} buffer
-   * @param {DataView} [view] of the same
+   * @param {DataView} [view] of the buffer
    */
   constructor(number, buffer, view = viewOf(buffer)) {
     this.number = number;
@@ -50,7 +51,7 @@ class Batch {
   }
 
   /**
-   * Makes room; the old buffer is wiped.
+   * Grows the buffer if necessary; the old buffer is wiped.
    * @param {number} more
    */
   reserve(more) {
@@ -102,14 +103,14 @@ class SendQueue {
   }
 
   /**
-   * The same for a request of the common form: see frame.putSimple.
+   * Appends a request of the common form: see frame.putSimple.
    * @param {number} id
    * @param {number} action
    * @param {string} key
    * @param {number} ttl
    * @param {string | undefined} text
    * @param {boolean} isJson
-   * @returns {number} the number of its batch; 0: it has another form
+   * @returns {number} the number of its batch; 0: the request has another form
    */
   appendPlain(id, action, key, ttl, text, isJson) {
     const room = frame.plainBound(key, text, isJson);
@@ -137,25 +138,25 @@ class SendQueue {
   }
 
   /**
-   * Whether the channel does not have it yet.
+   * Whether a call was not handed over yet.
    * @param {PendingCall} call
    */
   holds(call) {
     return call.batch > this.#handed;
   }
 
-  /** The bytes of the open batch. */
+  /** The size of the open batch in bytes. */
   get size() {
     return this.#open.size;
   }
 
-  /** Whether batches wait that are full. */
+  /** Whether full batches wait. */
   get crowded() {
     return this.#full.length > 0;
   }
 
   /**
-   * The next batch to hand over, and wiped by the caller at once; null when there is none.
+   * Removes and returns the next batch; null if there is none. The caller hands it over and wipes it at once.
    * @returns {Batch | null}
    */
   take() {
@@ -176,7 +177,7 @@ class SendQueue {
   }
 
   /**
-   * Drops the requests that are not to leave any more.
+   * Drops unwanted requests.
    * @param {(id: number) => boolean} isWanted
    */
   retain(isWanted) {

@@ -1,38 +1,39 @@
 /**
- * When garbage is collected for what it may be holding: connections of copies of this module that
- * no code can use any more are closed by that, and what they took at the broker is given back.
+ * Forces garbage collection to find unreachable connections. If no code can use a copy of this module any
+ * more, collecting it closes its connection, and the broker releases its leases.
  *
- * A process that lives for nothing but calls which wait may wait for nothing: a test gave up, its
- * file is over, and what it waits for can't be awaited any more. A collection of garbage tells: it
- * ends such connections with the realm they belong to, and the process can end. In an ordinary program
- * it changes nothing. See connection.js for what is held by another copy in the same thread.
+ * A process may be kept alive only by waiting calls that no code can await any more: for example, a test gave
+ * up and its file is over. Garbage collection closes such connections with their realm, and the process can
+ * exit. In an ordinary program it changes nothing. connection.js uses it, too, if another copy in the same
+ * thread holds a key.
  */
 'use strict';
 
 const { load, now } = require('../binding.js');
 
-/** From one collection to the next. */
+/** Least time between two collections. */
 const PAUSE_MS = 500;
 
-/** Handles of the standard streams, which say nothing about whether something goes on. */
+/** Handles of the standard streams, which do not count as activity. */
 const STREAMS = new Set(['PipeWrap', 'TTYWrap', 'FileHandle']);
 
 /**
- * What not every version of Node that this runs on has.
+ * Functions that only newer supported versions of Node have.
  * @typedef {object} Newer
  * @property {() => string[]} [getActiveResourcesInfo]
  * @property {(name: string) => any} [getBuiltinModule]
  */
 const newer = /** @type {Newer} */ (process);
 
-/** Whether the event loop has nothing to wait for, except what native code of addons does. */
+/** Whether the event loop waits for nothing except native code of addons. */
 function isOnlyWaiting() {
   if (newer.getActiveResourcesInfo === undefined || process.connected) return false;
   return newer.getActiveResourcesInfo().every((name) => STREAMS.has(name));
 }
 
 /**
- * Not by `require` where there is another way: that of a test runner fails when its test file is over.
+ * Loads a built-in module, if possible without `require`: a test runner's own fails when its test file is
+ * over.
  * @param {string} name
  * @returns {any}
  */
@@ -40,11 +41,11 @@ function builtin(name) {
   return newer.getBuiltinModule?.(name) ?? require(name);
 }
 
-/** When garbage was collected last, by this. */
+/** When collectGarbage last ran a collection. */
 let collectedAt = -Infinity;
 
 /**
- * What a new realm has where Node was told to give it; the flag is as before afterwards.
+ * The function `gc`: from a new realm if Node runs with --expose-gc, else by setting the flag for a moment.
  * @returns {() => void}
  */
 function collector() {
@@ -61,9 +62,9 @@ function collector() {
 }
 
 /**
- * Has garbage collected soon, from the event loop, if this Node can be told to; not all the time.
- * @param {() => void} [onOver] called when that is over, or when there is nothing to wait for; it keeps
- *   what it refers to from being collected
+ * Schedules a garbage collection from the event loop, if this Node allows it, at most once per PAUSE_MS.
+ * @param {() => void} [onOver] called after the collection, or at once if there will be none. Objects that it
+ *   references are not collected
  */
 function collectGarbage(onOver) {
   let isSoon = false;
@@ -73,7 +74,7 @@ function collectGarbage(onOver) {
       const collect = collector();
       isSoon = load().collect(onOver === undefined ? collect : () => (collect(), onOver()));
     } catch {
-      // Then what waits for nothing is found when there is garbage enough.
+      // Then V8 finds unreachable connections whenever it next collects garbage.
     }
   }
   if (!isSoon) onOver?.();

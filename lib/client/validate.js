@@ -1,4 +1,4 @@
-/** Arguments of calls: each function gives back what it was given, checked, or throws a BrokerError. */
+/** Checks of arguments: each function returns the checked argument, or throws a BrokerError. */
 'use strict';
 
 const { DURATION_HELP, FOREVER_MS, milliseconds } = require('../duration.js');
@@ -19,7 +19,8 @@ function refusal(code, message) {
 }
 
 /**
- * A text is not shown: a value may stand in the place of a duration by mistake.
+ * Describes an argument for a message. Strings are not shown, since the caller may have passed a value in the
+ * place of a duration.
  * @param {unknown} value
  */
 function shown(value) {
@@ -42,11 +43,11 @@ function checkedText(text, what) {
 
 /**
  * @param {unknown} ttl
- * @returns {number} milliseconds; FOREVER_MS: as long as the broker
+ * @returns {number} milliseconds; FOREVER_MS: until the broker ends
  */
 function checkedTtl(ttl) {
   const ms = milliseconds(ttl);
-  // Like the broker: beyond is no less endless.
+  // Like the broker: a longer TTL is endless, too.
   if (typeof ms === 'number' && ms > FOREVER_MS) return FOREVER_MS;
   const wholeMs = typeof ms === 'number' && ms > 0 ? Math.ceil(ms) : NaN;
   if (Number.isSafeInteger(wholeMs)) return wholeMs;
@@ -85,7 +86,7 @@ function checkedNumber(name, number, least, most = Infinity) {
 }
 
 /**
- * How long to wait; Infinity is as long as it takes.
+ * A time to wait; Infinity is allowed and means no limit.
  * @param {string} name
  * @param {unknown} duration
  * @returns {number} milliseconds
@@ -121,7 +122,7 @@ function checkedWorker(workerId) {
  */
 function checkedSignal(signal) {
   const like = /** @type {any} */ (signal);
-  // Not instanceof: test frameworks have an AbortSignal of their own in each context.
+  // Not instanceof: test frameworks use a separate AbortSignal class in each context.
   if (typeof like?.aborted === 'boolean' && typeof like.addEventListener === 'function')
     return like;
   throw refusal('invalid_request', `signal takes an AbortSignal, not ${describeType(signal)}.`);
@@ -138,7 +139,8 @@ function checkedFunction(fn, what) {
 }
 
 /**
- * `set(key, value, ttl, options)` and `set(key, value, { ttl, ... })` are the same.
+ * Merges the TTL into the options: `set(key, value, ttl, options)` and `set(key, value, { ttl, ... })` are
+ * equivalent.
  * @param {unknown} ttl
  * @param {unknown} options
  * @returns {any}

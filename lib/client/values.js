@@ -1,7 +1,7 @@
 /**
- * Values to the bytes that are stored, and back. A value is JSON text, or bytes; either may be
- * compressed. What JSON would lose without a word is refused (lib/client/json_complete.js, lib/client/json_loss.js), so that what was
- * set is what `get` gives.
+ * Encodes values to stored bytes, and decodes them. A value is JSON text or bytes, and either may be
+ * compressed. Values that JSON would change silently are refused (json_complete.js, json_loss.js), so that
+ * `get` returns what was set.
  *
  * `undefined` is no value, and still what a computation may have to say: getOrSet stores it as JSON's
  * null with a space before it, which JSON.stringify never writes.
@@ -14,19 +14,19 @@ const { FLAGS } = require('./frame.js');
 const { textOf } = require('./json_loss.js');
 const { isWhole } = require('./json_complete.js');
 
-/** What is read may not inflate beyond this, whoever wrote it. */
+/** Limit of the decompressed size of a value that is read. */
 const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
 const GZIP_TRAILER_BYTES = 4;
-/** The fastest level: on JSON it saves nearly as much as the default, in a third of the time. */
+/** The fastest level: for JSON it saves nearly as much as the default, in a third of the time. */
 const GZIP_LEVEL = 1;
-/** Compressed only when a tenth or more is saved. */
+/** A value is compressed only if this saves a tenth or more. */
 const WORTHWHILE = 0.9;
-/** What a computation gave that gave nothing; PROTOCOL.md has it. */
+/** The stored form of `undefined` (PROTOCOL.md). */
 const NOTHING = ' null';
 const SPACE = 0x20;
 
 /**
- * @typedef {object} Encoded either text or bytes is there
+ * @typedef {object} Encoded has either text or bytes
  * @property {string | null} text
  * @property {Uint8Array | null} bytes
  * @property {number} flags
@@ -43,7 +43,7 @@ function encode(value) {
 }
 
 /**
- * Bytes whose memory was handed on (transferred to a worker, say) look like none.
+ * Refuses detached bytes, which look empty: their memory was transferred, for example to a worker.
  * @param {Uint8Array} bytes
  */
 function attached(bytes) {
@@ -57,7 +57,7 @@ function attached(bytes) {
 }
 
 /**
- * The same for what a computation gave, which may be nothing.
+ * Encodes the result of a computation, which may be undefined.
  * @param {unknown} value
  * @returns {Encoded}
  */
@@ -66,7 +66,7 @@ function encodeComputed(value) {
 }
 
 /**
- * The JSON of a value, where JSON.stringify keeps the whole of it; null: not sure.
+ * The JSON of a value if JSON.stringify preserves it completely; null: not sure.
  * @param {unknown} value
  * @returns {string | null}
  */
@@ -74,7 +74,7 @@ function jsonOf(value) {
   try {
     if (!isWhole(value)) return null;
     const text = JSON.stringify(value);
-    // Halves of surrogate pairs are written so.
+    // JSON.stringify writes lone surrogates so.
     return text.includes('\\ud') ? null : text;
   } catch {
     return null;
@@ -96,7 +96,7 @@ function exactJsonOf(value) {
 }
 
 /**
- * Compresses what is worth it.
+ * Compresses a value if it is large enough and the compression saves enough.
  * @param {Encoded} encoded
  * @param {number} threshold bytes
  * @returns {Encoded}
@@ -115,7 +115,7 @@ function compress(encoded, threshold) {
  * @param {number} at
  * @param {number} end
  * @param {number} flags
- * @param {boolean} [plain] what is there is a plain string: see lib/client/frame.js
+ * @param {boolean} [plain] the body is a plain string: see frame.isPlainString
  * @returns {any}
  * @throws {BrokerError} invalid_value
  */
@@ -125,7 +125,7 @@ function decode(buffer, at, end, flags, plain = false) {
     return decode(inflated, 0, inflated.length, flags & ~FLAGS.gzip);
   }
   if (flags & FLAGS.binary) return Buffer.from(buffer.subarray(at, end));
-  // A third of the time of JSON.parse.
+  // Takes a third of the time of JSON.parse.
   if (plain) return buffer.toString('latin1', at + 1, end - 1);
   if (buffer[at] === SPACE && buffer.toString('latin1', at, end) === NOTHING) return undefined;
   try {
@@ -136,7 +136,7 @@ function decode(buffer, at, end, flags, plain = false) {
 }
 
 /**
- * The size is in the last four bytes (RFC 1952); more than it says does not come out.
+ * Decompresses at most the size in the last four bytes (RFC 1952).
  * @param {Buffer} zipped
  * @returns {Buffer}
  */
@@ -152,7 +152,7 @@ function inflate(zipped) {
 }
 
 /**
- * What `get` gives of a value that was encoded.
+ * The value that `get` returns for an encoded value.
  * @param {Encoded} encoded
  */
 function decodeEncoded({ text, bytes, flags }) {

@@ -1,9 +1,10 @@
 /**
- * The warning of a call that waits for long: who waits for what, who holds that, and since when.
+ * The warning of a call that waits for a long time: the worker, the key, its holders, and since when they
+ * hold it.
  *
- * What is held and waited for is asked of the broker once for all calls that are due. A cycle through
- * leases of no flow (plain `acquire`) is found here, by what each holder, a worker in a session, holds
- * and waits for: nothing of that is refused, since the holder may give it back at any time.
+ * One request for the broker's leases serves all calls whose warnings are due. Cycles through leases outside
+ * of a flow (plain `acquire`) are found here, from the leases and waits of each holder (a worker in a
+ * session). The broker does not refuse them, since a holder can release its lease at any time.
  */
 'use strict';
 
@@ -12,12 +13,12 @@ const { circle, duration, heldBy, placeOf } = require('./holders.js');
 const { quoteKey } = require('../error.js');
 const packed = require('./list_codec.js');
 
-/** So many warnings at a time; the rest is counted. */
+/** Most warnings at a time; the last one counts the rest. */
 const SHOWN_MAX = 8;
 const HOLDERS_MAX = 8;
-/** Beyond, no cycle is looked for. */
+/** With more lines, the search for a cycle is skipped. */
 const LINES_MAX = 20_000;
-/** What may be held under a key of each operation; of others, nothing that the broker lists. */
+/** The kinds of leases that can block an operation; for operations not listed, KEYED. */
 const KINDS = {
   getOrSet: ['compute'],
   waitFor: ['compute'],
@@ -54,8 +55,7 @@ function groupBy(lines, name) {
 }
 
 /**
- * Lines of who waits that can't go on before another one of them does: all that they wait for is held by
- * holders that are stuck themselves.
+ * The waiting lines that are stuck: every holder of the resource is itself stuck.
  * @param {LeaseInfo[]} waiting
  * @param {Map<string, LeaseInfo[]>} heldThings
  * @returns {Set<LeaseInfo>}
@@ -74,7 +74,7 @@ function stuckLines(waiting, heldThings) {
 }
 
 /**
- * The shortest way from a holder that waits back to itself: what each on the way holds, from its own on.
+ * The shortest cycle from a waiting holder back to itself: the lease of each holder on it, its own first.
  * @param {LeaseInfo} mine
  * @param {LeaseInfo[]} lines
  * @returns {LeaseInfo[] | null}
@@ -113,12 +113,12 @@ function holderOf({ key, kind, workerId, pid, session, shared, token, since }, n
 }
 
 /**
- * @param {LeaseInfo[] | null} lines null: the broker did not tell
- * @param {number | null} session ours
+ * @param {LeaseInfo[] | null} lines null: the request failed
+ * @param {number | null} session this thread's session
  * @param {number} wallMs
  */
 function tellerOf(lines, session, wallMs) {
-  /** Of several calls of one worker for one thing, each has its own place. @type {Set<LeaseInfo>} */
+  /** Used lines: each call of a worker for the same key gets its own. @type {Set<LeaseInfo>} */
   const told = new Set();
 
   /** @param {PendingCall} call */
@@ -162,7 +162,7 @@ function tellerOf(lines, session, wallMs) {
 }
 
 /**
- * Warns of calls that wait.
+ * Emits the warnings of waiting calls.
  * @param {import('./connection').Connection} connection
  * @param {{ call: PendingCall, waitedMs: number }[]} due
  * @param {number} timeout
@@ -178,7 +178,7 @@ async function notice(connection, due, timeout) {
       packed.getLeases(buffer, reply.bodyAt, reply.bodyEnd, wallMs),
     );
   } catch {
-    // That they wait is worth saying all the same.
+    // Warn without the holders.
   }
   const tell = tellerOf(lines, connection.sessionNumber, wallMs);
   const still = due.filter(({ call }) => !call.settled);

@@ -1,11 +1,11 @@
 /**
- * Watch: the events of `watch()` as an async iterator. They come when they come, and wait here until
- * somebody asks; the buffer is bounded as the broker's own is.
+ * Watch: the events of `watch()` as an async iterator. Events are buffered here until next() is called. The
+ * buffer is bounded, like the broker's.
  *
  * Invariants:
- * - there are events that wait, or callers of next() that wait, never both;
- * - events are in the order of the changes; where some are missing stands one overflow;
- * - the connection is told to keep the process alive exactly while callers wait and it is watching.
+ * - either events or callers of next() wait, never both;
+ * - events are in the order of the changes; one overflow takes the place of missing events;
+ * - the watch keeps the process alive exactly while callers wait and the broker watches.
  */
 'use strict';
 
@@ -23,9 +23,9 @@ const BUFFERED_MAX = 1024;
  */
 
 class Watch {
-  /** @type {import('./connection').Connection | null} from when the broker is asked */
+  /** @type {import('./connection').Connection | null} set when the request is made */
   #connection = null;
-  /** @type {PendingCall | null} the request, until it is answered */
+  /** @type {PendingCall | null} the request, until its reply */
   #call = null;
   #id = 0;
   #owner;
@@ -34,13 +34,13 @@ class Watch {
   #ownKey;
   /** @type {WatchEvent[]} */
   #events = [];
-  /** How many of them have been taken. */
+  /** Number of `#events` already taken. */
   #taken = 0;
   /** @type {Waiter[]} */
   #waiters = [];
   #holding = false;
   #ended = false;
-  /** @type {{ error: unknown } | null} what next() rejects with, once */
+  /** @type {{ error: unknown } | null} the error with which the next call of next() rejects */
   #failure = null;
   /** @type {AbortSignal | null} */
   #signal = null;
@@ -82,7 +82,7 @@ class Watch {
     this.ready.catch((error) => this.#fail(error));
   }
 
-  /** Whose end ends it, too. */
+  /** The client that made it, and that closes it when it closes. */
   get owner() {
     return this.#owner;
   }
@@ -94,7 +94,7 @@ class Watch {
   }
 
   /**
-   * The broker watches.
+   * The broker has started the watch.
    * @param {number} id of the request
    */
   #start(id) {
@@ -121,7 +121,7 @@ class Watch {
     this.#hold();
   }
 
-  /** The connection is gone. */
+  /** The connection has ended. */
   end() {
     const details = { operation: 'watch', key: this.#prefix === '' ? undefined : this.#prefix };
     const message = 'The connection to the broker has ended, and what changed since is unknown.';
@@ -179,7 +179,7 @@ class Watch {
   }
 
   /**
-   * Who waits is told first; what is buffered can still be read before the next one is told.
+   * Rejects the first waiting caller. Without one, next() rejects after the buffered events are read.
    * @param {unknown} error
    */
   #fail(error) {
@@ -192,7 +192,7 @@ class Watch {
     this.#hold();
   }
 
-  /** @param {unknown} reason for `ready`, if that is still open */
+  /** @param {unknown} reason rejects `ready` if it is still pending */
   #finish(reason) {
     if (this.#ended) return;
     this.#ended = true;
