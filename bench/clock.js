@@ -1,11 +1,11 @@
 'use strict';
 
-// So many laps are kept, the latest; a power of two, so that the index can be masked.
+// The number of latest laps that are kept; a power of two, so that the index can be masked.
 const LAPS = 1 << 20;
-/** Those of the latest clock. Made once: Node collects garbage when so much is made. */
+/** The laps of the latest clock. Allocated once: allocating this much triggers garbage collection. */
 const laps = new Float64Array(LAPS);
 
-/** Says when a measurement is over and keeps how many microseconds each lap took. One at a time. */
+/** Ends a measurement after `ms` and records the microseconds of each lap. One clock runs at a time. */
 class Clock {
   constructor(ms) {
     this.count = 0;
@@ -17,7 +17,7 @@ class Clock {
     return performance.now() < this.until;
   }
 
-  /** Ends a lap; whether there is time for one more. */
+  /** Ends a lap; returns whether there is time for another one. */
   lap() {
     const now = performance.now();
     laps[this.count++ & (LAPS - 1)] = (now - this.last) * 1_000;
@@ -25,7 +25,7 @@ class Clock {
     return now < this.until;
   }
 
-  /** For each of these parts (0 to 1) the microseconds that this part of all laps did not exceed. */
+  /** The quantiles of the laps in microseconds, for each of these parts (0 to 1). */
   quantiles(...parts) {
     const sorted = laps.subarray(0, Math.min(this.count, LAPS)).sort();
     return parts.map(

@@ -1,6 +1,6 @@
 'use strict';
 
-// What the parts share: peers and workloads found by pattern, pinned processes, statistics.
+// Shared functions: peers and workloads found by pattern, pinned processes, statistics.
 const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync, spawn, spawnSync } = require('node:child_process');
@@ -13,7 +13,7 @@ const children = new Set();
 const killAll = () => children.forEach((child) => child.kill('SIGKILL'));
 process.on('exit', killAll);
 
-/** Everything the files of a folder export; a new peer or workload is a new file. */
+/** All exports of the files in a folder; a new peer or workload is a new file. */
 function load(folder) {
   const names = fs.readdirSync(path.join(__dirname, folder)).filter((name) => name.endsWith('.js'));
   const files = names.map((name) => path.join(__dirname, folder, name));
@@ -22,8 +22,9 @@ function load(folder) {
 }
 
 /**
- * Spawns a command on these CPUs only (`0`, `0,1`); it is killed when this process ends in any way, even
- * while it is stopped. setpriv becomes taskset, and that the command: the pid is its.
+ * Spawns a command on these CPUs only (`0`, `0,1`). The command is killed when this process ends in any
+ * way, even while the command is stopped. setpriv execs taskset, which execs the command: the pid is the
+ * command's.
  */
 function pinned(cpus, command, args, options) {
   const pin = ['--pdeathsig', 'KILL', 'taskset', '-c', cpus];
@@ -33,7 +34,7 @@ function pinned(cpus, command, args, options) {
   return child;
 }
 
-/** The next IPC message; rejects when it is an error or the child ends first. */
+/** Resolves the next IPC message; rejects if it is an error or the child ends first. */
 async function nextMessage(child) {
   const over = new AbortController();
   const ended = once(child, 'exit', { signal: over.signal }).then(([code, signal]) => {
@@ -48,7 +49,7 @@ async function nextMessage(child) {
   }
 }
 
-/** Rejects when a promise takes longer; what it stands for goes on. */
+/** Rejects if the promise takes longer than `ms`; the work behind the promise continues. */
 async function within(ms, promise) {
   const over = new AbortController();
   const late = delay(ms, undefined, { signal: over.signal }).then(() => {
@@ -62,7 +63,7 @@ async function within(ms, promise) {
   }
 }
 
-/** Resolves when the socket of a server that was just started is there. */
+/** Resolves when the socket of a server that was just started exists. */
 async function appears(file, server) {
   while (!fs.existsSync(file)) {
     if (server.exitCode !== null) throw new Error(`${server.spawnfile} ended early`);
@@ -70,18 +71,18 @@ async function appears(file, server) {
   }
 }
 
-/** Why this command can't be run, as a sentence; null when it can. */
+/** The reason why this command can't run, as a sentence; null if it can. */
 function missingCommand(command, flag, where) {
   const { status } = spawnSync(command, [flag], { stdio: 'ignore' });
   return status === 0 ? null : `${command} is not installed (Debian: apt-get install ${where})`;
 }
 
-/** The exact version of a package that the benchmark brings. */
+/** The exact version of a package that the benchmark installs. */
 const versionOf = (name) => require('./package.json').dependencies[name];
 
 /**
- * A server in JavaScript: the file is also a program that says over IPC, as `{ address }`, where it
- * listens, and ends with its parent.
+ * Starts a server in JavaScript: `file` is also a program that sends its `{ address }` over IPC, and ends
+ * with its parent.
  */
 async function serveFile(file, { cpus, env = {}, options = {} }) {
   const server = pinned(cpus, process.execPath, [file, JSON.stringify(options)], {
@@ -92,7 +93,7 @@ async function serveFile(file, { cpus, env = {}, options = {} }) {
   return { address, server, env };
 }
 
-/** The other side of serveFile: `start(options)` resolves `{ address, stop? }`. */
+/** The server's side of serveFile: `start(options)` resolves `{ address, stop? }`. */
 async function beServer(start) {
   const { address, stop: end = () => {} } = await start(JSON.parse(process.argv[2]));
   const leave = () => Promise.resolve(end()).finally(() => process.exit(0));
@@ -101,7 +102,7 @@ async function beServer(start) {
   process.send({ address });
 }
 
-/** Compiles a C program of `c/`, once a run; resolves the path of the program. */
+/** Compiles a C program of `c/`, once a run; returns the path of the program. */
 function compile(dir, name, args = []) {
   const program = path.join(dir, name);
   if (fs.existsSync(program)) return program;
@@ -110,7 +111,7 @@ function compile(dir, name, args = []) {
   return program;
 }
 
-/** Characters that don't compress well, the same in every process. */
+/** Text that doesn't compress well, the same in every process. */
 function textOf(length) {
   let state = 1;
   const next = () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0);
@@ -118,7 +119,7 @@ function textOf(length) {
   return Buffer.from(bytes).toString('base64').slice(0, length);
 }
 
-/** Ends a process; some peers have no server. */
+/** Ends a process; `child` is undefined for peers without a server. */
 async function stop(child) {
   if (!child) return;
   if (child.exitCode !== null || child.signalCode !== null) return;
@@ -130,8 +131,8 @@ async function stop(child) {
 }
 
 /**
- * A client process of a peer: `ask(job)` resolves what worker.js answers, `close()` ends it, `kill()`
- * kills it.
+ * Opens a client process of a peer: `ask(job)` resolves the answer of worker.js, `close()` ends the process,
+ * `kill()` kills it.
  */
 async function openClient(peer, service, cpus) {
   const child = pinned(cpus, process.execPath, [path.join(__dirname, 'worker.js')], {
@@ -154,7 +155,7 @@ async function openClient(peer, service, cpus) {
   return { ask, close: () => stop(child), kill, pid: child.pid };
 }
 
-/** To processes, some of which may have ended. */
+/** Sends a signal to processes, some of which may have ended. */
 function signalAll(pids, name) {
   for (const pid of pids) {
     try {
@@ -180,7 +181,7 @@ function deviationPercent(numbers) {
   return deviation === 0 ? 0 : (100 * deviation) / centre;
 }
 
-/** A row of a table, or the same row saying why there are no figures. */
+/** A row of a table, or the same row with the reason why it has no figures. */
 async function rowOrFailure(what, figures) {
   try {
     return { what, figures: await figures };
@@ -189,10 +190,10 @@ async function rowOrFailure(what, figures) {
   }
 }
 
-/** A figure of several measurements: their median, and how far they are from it in percent. */
+/** A figure of several measurements: their median, and their deviation from it in percent. */
 const spread = (numbers) => ({ value: median(numbers), deviation: deviationPercent(numbers) });
 
-/** The number that this part (0 to 1) of all do not exceed. */
+/** The quantile of the numbers at this part (0 to 1). */
 function quantile(numbers, part) {
   return ascending(numbers)[Math.min(numbers.length - 1, Math.floor(numbers.length * part))];
 }
@@ -206,7 +207,7 @@ function residentBytes(pid) {
   return 1024 * statusNumber(fs.readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS');
 }
 
-/** Resident memory but for the pages of the program's own file, which all its processes share. */
+/** Resident memory without the pages of the program's own file, which all its processes share. */
 function residentBytesBesideProgram(pid) {
   const program = fs.readlinkSync(`/proc/${pid}/exe`);
   let kib = 0;
@@ -218,7 +219,7 @@ function residentBytesBesideProgram(pid) {
   return kib * 1024;
 }
 
-/** A file of every thread of a process. */
+/** The contents of a /proc file, for every thread of a process. */
 function ofThreads(pid, name) {
   const threads = fs.readdirSync(`/proc/${pid}/task`);
   return threads.map((thread) => fs.readFileSync(`/proc/${pid}/task/${thread}/${name}`, 'utf8'));
@@ -226,7 +227,7 @@ function ofThreads(pid, name) {
 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 
-/** What all threads of a process have used of the CPUs. */
+/** The CPU time of all threads of a process. */
 function cpuTimeMs(pid) {
   return sum(ofThreads(pid, 'schedstat').map((text) => Number(text.split(' ')[0]))) / 1e6;
 }

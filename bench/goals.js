@@ -1,9 +1,9 @@
 'use strict';
 
-// The figures to reach, and where each is found in a report. A goal is `{ what, least | most, unit,
-// about: { workload, place?, peers? }, measure(report), beside?: { what, unit, measure } }`; `measure`
-// returns null for what was not measured. What is told beside a figure says what it can be at most, or
-// what of it isn't ours.
+// The figures to reach, and where to find each in a report. A goal is `{ what, least | most, unit,
+// about: { workload, place?, peers? }, measure(report), beside?: { what, unit, measure } }`. `measure`
+// returns null if the figure was not measured. `beside` is the limit of a figure, or the part of it that
+// we can't influence.
 const { median } = require('./common.js');
 
 const [REDIS, OURS, SEALED] = ['redis + ioredis', 'broker', 'broker, secret'];
@@ -15,14 +15,14 @@ const HOLLOW = 'as many empty modules, and the addon';
 const rowOf = ({ rates }, workload, place) =>
   rates.find((row) => row.workload === workload && row.place === place);
 
-/** What peers have in the same slots, as the median of `figure(...rates)`; null if one is missing. */
+/** The median of `figure(...rates)` over the rates of peers in the same slots; null if a rate is missing. */
 function compare(report, workload, place, peers, figure) {
   const rates = peers.map((peer) => rowOf(report, workload, place)?.peers?.[peer]?.rates);
   if (!rates.every(Boolean)) return null;
   return median(rates[0].map((_, slot) => figure(...rates.map((one) => one[slot]))));
 }
 
-/** At least so many times the rate of another peer. */
+/** A goal: at least `least` times the rate of another peer. */
 const faster = (workload, place, peer, least, than = REDIS) => ({
   what: `${workload}, ${place}: ${peer} to ${than}`,
   least,
@@ -31,7 +31,7 @@ const faster = (workload, place, peer, least, than = REDIS) => ({
   measure: (report) => compare(report, workload, place, [peer, than], (a, b) => a / b),
 });
 
-/** By the rate of a C program. */
+/** A goal: at least `least` times the rate of a C program. */
 const nearLimit = (workload, place, least, program) => ({
   what: `${workload}, ${place}: ${OURS} to ${program}`,
   least,
@@ -52,7 +52,7 @@ const fasterBoth = (workload, place, plain, sealed) => [
   faster(workload, place, SEALED, sealed),
 ];
 
-/** The same, beside what the C programs that spin reach by that measure: more is not to be had. */
+/** The same goals, with the ratio of the spinning C programs as the limit. */
 const fasterBesideLimit = (workload, place, plain, sealed) =>
   fasterBoth(workload, place, plain, sealed).map((goal) => ({
     ...goal,
@@ -64,7 +64,7 @@ const fasterBesideLimit = (workload, place, plain, sealed) =>
     },
   }));
 
-/** A figure of a table of a workload that makes its own: of the row that is `what`. */
+/** A figure of a workload that makes its own tables: the column of the row `what`. */
 function figureOf({ single }, workload, what, column) {
   const rows = single.filter((table) => table.workload === workload).flatMap((table) => table.rows);
   const figure = rows.find((row) => row.what === what)?.figures[column];
@@ -84,7 +84,7 @@ const atMost = (what, most, unit, workload, row, column, [besideRow, besideColum
   },
 });
 
-/** The time with a secret by what it would be if the cipher's passes were all that is added. */
+/** The time with a secret, divided by the time without one plus the cipher's passes. */
 const overCipher = (sealed, plain, passes) => 1 / sealed / (1 / plain + 1 / passes);
 
 const withinCipher = (workload) => ({
@@ -106,7 +106,7 @@ const expiry = (peer) =>
     ['both CPUs read the clock', 'longest'],
   );
 
-/** Beside four floods of a kind, with all of them on two CPUs, or with us on one. */
+/** A goal next to four floods of a kind: all processes on two CPUs, or ours on one. */
 const politeBeside = (peer, kind, where) =>
   atMost(
     `p99 of a polite client beside four floods of ${kind}, ${where}: ${peer}`,

@@ -1,14 +1,14 @@
 'use strict';
 
-// A report to SVG, with Observable Plot on a DOM of its own. Text stays text, colours follow the
-// reader's light or dark mode, and the same report makes the same bytes.
+// Draws a report as SVG, with Observable Plot on a separate DOM. Text stays text, colours follow the reader's
+// light or dark mode, and the same report yields the same bytes.
 const { parseHTML } = require('linkedom');
 
 const WIDTH = 760;
 const BAR_HEIGHT = 17;
 const NAMES_WIDTH = 180;
 const CURVE_HEIGHT = 320;
-/** By peer: the colour in light mode, which is in the picture, and the one that replaces it in dark. */
+/** By peer: the colour in light mode, used in the picture, and its replacement in dark mode. */
 const COLOURS = {
   broker: ['#c2410c', '#fb923c'],
   'broker, secret': ['#1d4ed8', '#60a5fa'],
@@ -34,7 +34,7 @@ function style() {
 const LONG_NUMBER = /\d+\.\d{2,}/g;
 const shorten = (tag) => tag.replace(LONG_NUMBER, (number) => String(Number((+number).toFixed(1))));
 
-/** A picture that stands alone: its namespace, our style, and no more digits than can be seen. */
+/** A self-contained picture: with its namespace, our style, and only as many digits as are visible. */
 function toText(plot) {
   plot.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
   plot.querySelector('style').textContent = style();
@@ -44,7 +44,7 @@ function toText(plot) {
 const plain = (number) => (number >= 1_000_000 ? `${number / 1_000_000}M` : String(number));
 const short = (number) => String(Number(number.toPrecision(number >= 100 ? 3 : 2)));
 
-/** Powers of ten in a range, and 2 and 5 times them where there are few. */
+/** The powers of ten in a range, and 2 and 5 times them if there are few. */
 function logTicks([low, high]) {
   const steps = high / low > 50 ? [1] : [1, 2, 5];
   const from = Math.floor(Math.log10(low));
@@ -63,7 +63,7 @@ const logScale = (domain, label) => ({
 });
 
 /**
- * Bars in groups. On a logarithmic scale they begin at 1, so that a ratio below goes to the left.
+ * Bars in groups. On a logarithmic scale bars begin at 1, so that a ratio below 1 extends to the left.
  * @param {{ title: string, bars: { name: string, value: number, text: string }[] }[]} groups
  */
 function bars(plot, groups, { label, isRatio }) {
@@ -73,7 +73,7 @@ function bars(plot, groups, { label, isRatio }) {
   ]);
   const drawn = rows.filter(({ name }) => name);
   const values = drawn.map(({ value }) => value);
-  // Beyond the longest bar there is room for its text.
+  // Leave room for the text to the right of the longest bar.
   const range = [Math.min(1, ...values) * 0.9, Math.max(1, ...values)];
   const x = isRatio
     ? logScale([range[0], range[1] * (range[1] / range[0]) ** 0.35], label)
@@ -162,7 +162,7 @@ function curve(plot, { name, unit, rows, curve: { x } }) {
   });
 }
 
-/** The ratios of a row, the largest first; the first peer is the measure. */
+/** The ratios of a row, the largest first; ratios refer to the first peer. */
 function ratioBars({ peers }, measure, isShown) {
   const all = Object.entries(peers).map(([name, { ratio, perSecond }]) => ({
     name,
@@ -178,7 +178,7 @@ function ratioBars({ peers }, measure, isShown) {
   }));
 }
 
-/** Workloads of a placement that all or only the main peers run. */
+/** The workloads of a placement that only the main peers run (`areMain`), or all peers. */
 function ratioGroups(report, place, areMain) {
   const kinds = new Map(report.peers.map((peer) => [peer.name, peer]));
   const isShown = (name) => !kinds.get(name)?.aside;
@@ -190,7 +190,7 @@ function ratioGroups(report, place, areMain) {
     .filter((group) => group.bars.length > 1);
 }
 
-/** A column of a table of a workload that makes its own, as bars. */
+/** A column of a workload that makes its own tables, as bars. */
 function singleBars(report, workload, column, unit) {
   const rows = report.single
     .filter((table) => table.workload === workload)
@@ -206,7 +206,7 @@ function singleBars(report, workload, column, unit) {
 
 const slug = (text) => text.toLowerCase().replace(/\W+/g, '-');
 
-/** @returns {Promise<Record<string, string>>} the pictures for which there are figures, by name */
+/** @returns {Promise<Record<string, string>>} the pictures by name, if the report has their figures */
 async function draw(report) {
   const library = await import('@observablehq/plot');
   const { document } = parseHTML('<html><body></body></html>');

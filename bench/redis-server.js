@@ -1,13 +1,13 @@
 'use strict';
 
-// What the peers that talk to redis share: redis-server on a Unix socket, nothing written to disk.
+// Shared by the peers that use redis: redis-server on a Unix socket, without writing to disk.
 const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const { appears, missingCommand, pinned, versionOf } = require('./common.js');
 
 const LOCK_MS = 60_000;
-/** Deletes a lock only while it is still the caller's. */
+/** Deletes a lock only if it still belongs to the caller. */
 const UNLOCK = `
   if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
   return 0`;

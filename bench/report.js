@@ -1,8 +1,8 @@
 'use strict';
 
-// Figures to a summary (which is also the JSON) and to Markdown. The first peer is the measure: a
-// ratio is the median, over the slots of all rounds, of a peer's figure by the first peer's of the same
-// slot.
+// Turns figures into a summary (which is also the JSON) and into Markdown. Ratios refer to the first peer: a
+// ratio is the median, over the slots of all rounds, of a peer's figure divided by the first peer's figure
+// of the same slot.
 const { deviationPercent, median } = require('./common.js');
 const { judge } = require('./goals.js');
 
@@ -34,7 +34,7 @@ function summarise(results, peers) {
   });
 }
 
-/** One report of several, each of other workloads; machine, settings and peers are the first's. */
+/** Merges reports of different workloads; machine, settings and peers are those of the first report. */
 function merge(reports) {
   const all = (part) => reports.flatMap((report) => report[part]);
   return { ...reports[0], rates: all('rates'), single: all('single') };
@@ -59,7 +59,7 @@ function table(head, rows) {
   return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 }
 
-/** The rows in which one of these peers has something to show. */
+/** A table of the rows in which at least one of these peers has a figure. */
 function peerTable(title, rates, peers, cell) {
   const rows = rates.map((row) => [
     `${row.workload}, ${row.place}`,
@@ -69,7 +69,7 @@ function peerTable(title, rates, peers, cell) {
   return filled.length ? table([title, ...peers.map(({ name }) => name)], filled) : '';
 }
 
-/** Another setting of a peer is told below the table, for the workloads it is meant for. */
+/** Another setting of a peer is listed below the table, for the workloads it applies to. */
 function asides(rates, peers) {
   const lines = rates.flatMap((row) =>
     peers
@@ -104,7 +104,7 @@ function singleTable({ name, unit, rows }) {
   return table([`${name} (${unit})`, ...columns], cells);
 }
 
-/** What the same run has measured that a goal's figure is to be seen beside. */
+/** The cell with the limit of a goal's figure, measured in the same run. */
 function beside(goal, report) {
   const value = goal.beside?.measure(report) ?? null;
   if (value === null) return '';
@@ -134,7 +134,7 @@ const MACHINE = (machine) =>
     .map((fact) => fact.join(' '))
     .join(', ');
 
-/** The parts of a report, each as Markdown; empty when nothing of it was measured. */
+/** The parts of a report, each as Markdown; empty if no figure of the part was measured. */
 function sections(report, goals) {
   const { machine, settings, peers, rates, single } = report;
   const main = peers.filter((peer) => peer.main);
@@ -159,7 +159,7 @@ function sections(report, goals) {
   };
 }
 
-/** The report as it is printed. */
+/** The report as Markdown. */
 function markdown(report, goals) {
   return `${Object.values(sections(report, goals)).filter(Boolean).join('\n\n')}\n`;
 }

@@ -1,27 +1,27 @@
 'use strict';
 
-// The rates: rounds in which every peer runs every workload it takes, at every placement. A round has
-// fresh processes. Its time for a workload is cut into slots that the peers take by turns, another one
-// first each time: the CPUs of a virtual machine are half as fast for some tenths of a second when
-// their host has other work, and what disturbs the machine is to hit all.
+// Measures rates in rounds. In a round every peer runs every workload it supports, at every placement, in
+// fresh processes. The time for a workload is divided into slots. The peers take turns, with a different
+// peer first in each slot, so that disturbances of the machine affect all peers: the CPUs of a virtual
+// machine are half as fast for some tenths of a second when their host has other work.
 const fs = require('node:fs');
 const { openClient, signalAll, stop, sum, within } = require('./common.js');
 
 const CROWD = 8;
-/** A process's first workload warms up so many times as long: its code is to be compiled. */
+/** The factor of the warm-up of a process's first workload, in which its code is compiled. */
 const FIRST_WARMS = 4;
-/** And longer where processes share the CPUs. */
+/** The additional factor if processes share the CPUs. */
 const CROWD_WARMS = 3;
-/** So many slots of the first workload don't count: after its first pause a client is slow for a while. */
+/** The slots of the first workload that don't count: a client is slow for a while after its first pause. */
 const COLD_SLOTS = 5;
-/** What the later slots of a workload begin with, beside other peers' use of the CPU's caches. */
+/** The warm-up of later slots: other peers have used the CPU's caches in between. */
 const SETTLE_MS = 5;
-/** What a peer may take for a workload beyond the time it is measured. */
+/** The time that a peer may take for a workload in addition to its measuring time. */
 const PATIENCE_MS = 10_000;
 
 const say = (text) => process.stderr.write(`${text}\n`);
 
-/** The CPUs we may use, from a list such as `0-3,8`. */
+/** The CPUs that this process may use, from a list such as `0-3,8`. */
 function allowedCpus() {
   const status = fs.readFileSync('/proc/self/status', 'utf8');
   const ranges = /^Cpus_allowed_list:\s*(\S+)/m.exec(status)[1].split(',');
@@ -44,8 +44,8 @@ function placements(dir) {
 }
 
 /**
- * A server and its clients: `measure(workload, settings)` and `close()`. They are stopped while it is
- * others' turn: Node collects garbage when it has nothing to do.
+ * A server and its clients: `measure(workload, settings)` and `close()`. They are stopped during the turns of
+ * other teams, because an idle Node collects garbage.
  */
 async function openTeam(peer, place) {
   const service = await peer.serve({ dir: place.dir, cpus: place.server });
@@ -78,14 +78,14 @@ async function openTeam(peer, place) {
   return { measure, close };
 }
 
-/** A peer may be for few workloads; a workload may be for few peers, or need what not all can do. */
+/** Whether a peer takes a workload: each may restrict the other, and a workload may need a feature. */
 function takes(peer, { name, forAll, needs }, place) {
   if (peer.places && !peer.places.includes(place.name)) return false;
   if (peer.only) return peer.only.includes(name);
   return (forAll || peer.main) && (needs === undefined || (peer.can ?? []).includes(needs));
 }
 
-/** The teams of a round at one placement; a team that has failed is never used again. */
+/** The teams of a round at one placement. A failed team is never used again. */
 class Teams {
   #place;
   #open = new Map();
@@ -119,7 +119,7 @@ class Teams {
   }
 }
 
-/** What all rounds have brought, by workload and placement. */
+/** The figures of all rounds, by workload and placement. */
 class Results {
   #rows = new Map();
 
@@ -130,7 +130,7 @@ class Results {
     return this.#rows.get(id);
   }
 
-  /** Who has failed once has no figure at all: a ratio needs both figures of each slot. */
+  /** A peer that fails once loses all its figures of the row: a ratio needs both figures of each slot. */
   add(row, peer, { failed, ...figures }) {
     if (failed) {
       say(`${row.workload}, ${row.place}: ${peer.name} failed: ${failed}`);
@@ -146,7 +146,7 @@ class Results {
   }
 }
 
-/** The slots of a workload in a round; a crowd has one, since crowds exist one at a time, to save memory. */
+/** The slots of a workload in a round. A crowd has one slot: to save memory, one crowd exists at a time. */
 function slotsOf({ ms, warmMs, slots }, isFirst, isCrowd) {
   if (isCrowd) return [{ ms, warmMs, counts: true }];
   const cold = isFirst ? COLD_SLOTS : 0;

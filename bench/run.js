@@ -3,8 +3,8 @@
 // npm run bench -- [GROUP ...] [--quick] [--json FILE] [--write]
 //                  [--rounds N] [--peers 'A;B'] [--workloads 'A;B'] [--from FILE ...]
 //
-// Measures, prints a report, and with --write makes BENCHMARKS.md and its plots of it. With --from
-// nothing is measured: the report is that of earlier runs, of one group each, say.
+// Measures, prints a report, and with --write writes BENCHMARKS.md and its plots. With --from nothing is
+// measured: the report combines earlier runs, for example of one group each.
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
@@ -16,13 +16,13 @@ const { markdown, merge, summarise } = require('./report.js');
 const { placements, playRounds, say } = require('./rounds.js');
 const { write } = require('./write.js');
 
-/** Rounds of so many milliseconds for each workload, in so many slots (see rounds.js). */
+/** `ms` is the time for each workload in a round, divided into `slots` (see rounds.js). */
 const FULL = { rounds: 5, ms: 400, warmMs: 150, slots: 10 };
 const QUICK = { rounds: 2, ms: 100, warmMs: 100, slots: 2 };
-/** What a workload that times itself may take. */
+/** The time limit of a workload of kind `once`. */
 const PATIENCE_MS = 5 * 60_000;
 
-/** Brings the peers' client libraries; nothing when they are there already. */
+/** Installs the peers' client libraries unless they are installed. */
 function install() {
   const { dependencies } = require('./package.json');
   const there = ([name, version]) => {
@@ -64,14 +64,14 @@ function readArguments() {
   const settings = { ...(values.quick ? QUICK : FULL) };
   if (values.rounds !== undefined) settings.rounds = Number(values.rounds);
   if (!(settings.rounds >= 1)) throw new Error('--rounds takes a number from 1');
-  // Names hold commas, so semicolons part them.
+  // Names contain commas, so semicolons separate them.
   const chosen = (names) => (one) => names?.split(';').includes(one.name) ?? true;
   const isNamed = chosen(values.workloads);
   const isWorkload = (one) => isNamed(one) && (groups.length === 0 || groups.includes(one.group));
   return { ...values, settings, isPeer: chosen(values.peers), isWorkload };
 }
 
-/** A workload that fails is told as such, and the others go on. */
+/** A workload that fails is reported as failed, and the others continue. */
 async function playOnce({ name, once }, plan) {
   say(name);
   try {

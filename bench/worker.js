@@ -1,8 +1,8 @@
 'use strict';
 
-// A client process. Its first message says which peer to connect to; every further one is a job for
-// a workload: warm up, measure, answer operations, milliseconds, this process's CPU time an operation
-// and the percentiles of the laps; or one of the workload's own tasks.
+// A client process. Its first message names the peer to connect to. Every further message is a job: one of
+// the workload's own tasks, or a measurement after a warm-up. A measurement is answered with the number of
+// operations, the milliseconds, this process's CPU time an operation and the percentiles of the laps.
 const { Clock } = require('./clock.js');
 const { load } = require('./common.js');
 

@@ -1,7 +1,7 @@
 'use strict';
 
-// A report to BENCHMARKS.md (from BENCHMARKS.template.md, where {{name}} stands for a section of the
-// report or for a plot) and bench/plots.
+// Writes a report to BENCHMARKS.md and bench/plots. In BENCHMARKS.template.md {{name}} stands for a section
+// of the report or for a plot.
 const fs = require('node:fs');
 const path = require('node:path');
 const { GOALS } = require('./goals.js');
@@ -13,7 +13,7 @@ const ROOT = path.join(__dirname, '..');
 const PLOTS = 'bench/plots';
 
 /**
- * The document and its plots, as `{ text, plots: { name: svg } }`. What was not measured says so.
+ * The document and its plots, as `{ text, plots: { name: svg } }`. A missing section is replaced by a note.
  */
 async function document(report) {
   const plots = await draw(report);

@@ -173,7 +173,7 @@ async function criterionTests(variables = []) {
   return counted({ passed, failed: failing + crashing }, status);
 }
 
-/** The counts in the last lines of our own runner (test/c/threads/runner.c), scripts/fuzz and scripts/drive. */
+/** The counts in the last lines of our runner (test/c/threads/runner.c), scripts/fuzz and scripts/drive. */
 function tallied({ status, output }) {
   const [passed = 0, failed = 0] = (/^(\d+) (?:targets )?passed, (\d+) failed$/m.exec(output) ?? [])
     .slice(1)
