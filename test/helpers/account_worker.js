@@ -1,16 +1,16 @@
 /**
- * A worker that needs an account of a pool, again and again. Plans:
- * - `loop`: asks, works for a moment, gives back, until it is told to finish;
- * - `hold`: asks once and keeps what it gets;
- * - `login`: asks for a value that is computed once, and ends with it.
+ * A worker that repeatedly needs an account of a pool. Plans:
+ * - `loop`: requests an account, works for a moment, releases it, until it gets the message to finish;
+ * - `hold`: requests an account once and keeps it;
+ * - `login`: requests a value that is computed once, and ends with it.
  *
- * Beside the broker it keeps books that all workers share: a link of the account's name that points
- * to the holder's process id, made by the one system call that fails when there is one. A killed
- * holder leaves its link behind; the next one removes it, if the parent said before the kill that
- * this process may die (a file `dead-<pid>`).
+ * In addition to the broker, all workers share a record of the holders: a symbolic link with the account's
+ * name that points to the holder's process id. Creating it fails if it exists. A killed holder leaves its
+ * link behind; the next holder removes the link if the parent announced before the kill that this process
+ * may die (a file `dead-<pid>`).
  *
  * Messages: "queued" (the broker has the request: a later call of the same connection was answered),
- * "held" (account, token, when it was asked for, queued and granted), "gave", "violation",
+ * "held" (account, token, and the times of request, queueing and grant), "gave", "violation",
  * "computing", "value". Times are nanoseconds since `began`.
  */
 'use strict';

@@ -1,6 +1,6 @@
 /**
- * A broker of the test's own, and ways to talk to it. Whatever surrounds the tests (they may run
- * under `start`) is taken out of the environment first.
+ * A broker for a test, and clients of it. The variables of a broker around the tests (they may run under
+ * `start`) are removed from the environment first.
  */
 'use strict';
 
@@ -15,7 +15,7 @@ const { Patience } = require('./patience.js');
 for (const name of Object.keys(process.env)) {
   if (/^(EPHEMERAL|BROKER|CLIENT)_/.test(name)) delete process.env[name];
 }
-// A test whose subject is no timeout must not fail by one, on however slow a machine.
+// On a slow machine a test must not fail by a timeout, unless timeouts are its subject.
 process.env.CLIENT_TIMEOUT = '120s';
 
 const ROOT = path.join(__dirname, '..', '..');
@@ -43,8 +43,8 @@ function startClient(t, broker, options = {}) {
 }
 
 /**
- * A client with a connection of its own. Those of one thread with the same pipe share one; another
- * spelling of the path is another pipe to them.
+ * A client with a separate connection. Clients of one thread with the same pipe share a connection; they
+ * treat another spelling of the path as another pipe.
  */
 function startStranger(t, broker, options = {}) {
   const slashes = '/'.repeat(2 + (strangers++ % 16));
@@ -54,13 +54,13 @@ function startStranger(t, broker, options = {}) {
   return client;
 }
 
-/** Both, for tests that need no more. */
+/** A broker and a client, for tests that need only these. */
 function startPair(t, options = {}) {
   const broker = startBroker(t, options);
   return { broker, client: startClient(t, broker) };
 }
 
-/** A directory that goes with the test. */
+/** A directory that is removed after the test. */
 function temporaryDirectory(t) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'epb-test-'));
   t.after(() => fs.rmSync(directory, { recursive: true, force: true }));
@@ -68,7 +68,7 @@ function temporaryDirectory(t) {
 }
 
 /**
- * Runs a script in a Node process of its own, where ROOT is the package.
+ * Runs a script in a separate Node process, where ROOT is the package.
  * @returns {Promise<{ status: number | null, signal: string | null, stdout: string, stderr: string }>}
  */
 async function runNode(script, { env = {}, args = [], onChild = undefined } = {}) {
@@ -87,8 +87,8 @@ async function runNode(script, { env = {}, args = [], onChild = undefined } = {}
 }
 
 /**
- * A worker: a Node process with a client, and a line to the test. Its script has `client` and `tell`;
- * it answers `ask` with what its `on[name]` gives. It is killed with the test.
+ * A worker: a Node process with a client and an IPC channel to the test. Its script can use `client` and
+ * `tell`; `ask` resolves the result of its `on[name]`. The process is killed after the test.
  */
 class WorkerProcess {
   #told = [];
@@ -116,7 +116,7 @@ class WorkerProcess {
     });
   }
 
-  /** The next thing it tells. */
+  /** Resolves the next message of the worker. */
   async told() {
     while (this.#told.length === 0) {
       await new Promise((resolve) => {
@@ -145,7 +145,7 @@ function startWorker(t, broker, script, options) {
   return new WorkerProcess(t, broker, script, options);
 }
 
-/** The reason of a signal, once it has aborted. What leads to that may keep no process alive. */
+/** Resolves the reason of a signal when it aborts. Keeps the process alive until then. */
 async function reasonOf(signal) {
   const alive = setInterval(() => {}, 1000);
   if (!signal.aborted) await once(signal, 'abort');
@@ -153,7 +153,7 @@ async function reasonOf(signal) {
   return signal.reason;
 }
 
-/** Resolves when so many requests wait for the key. */
+/** Resolves when this number of requests waits for the key. */
 function untilWaiting(client, key, count) {
   const wait = async () => {
     const lines = await client.leases(key);
@@ -162,7 +162,7 @@ function untilWaiting(client, key, count) {
   return until(wait, `${count} wait for ${key}`);
 }
 
-/** Resolves when `condition` gives something true: for what no event tells. Fails after a while. */
+/** Polls until `condition` is true, for conditions without an event. Fails after a while. */
 async function until(condition, what) {
   const patience = new Patience();
   for (;;) {

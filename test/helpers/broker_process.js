@@ -1,5 +1,5 @@
 /**
- * A broker in a process of its own, so that its memory can be told from the test's.
+ * A broker in a separate process, so that its memory can be distinguished from the test's.
  */
 'use strict';
 
@@ -8,7 +8,7 @@ const fs = require('node:fs');
 const { once } = require('node:events');
 const { PipeClient, ROOT } = require('./broker.js');
 
-/** What the process has of the machine's memory, in MiB. */
+/** The resident memory of the process, in MiB. */
 function residentMib(pid) {
   const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+)/m.exec(status)[1]) / 1024;

@@ -1,6 +1,6 @@
 /**
- * Runs the command line for the tests: as a child with pipes, in an environment of its own, in a
- * temporary directory of its own, so that what is left behind can be counted.
+ * Runs the command line for the tests: as a child with pipes, in a separate environment and a separate
+ * temporary directory, so that files left behind can be counted.
  */
 'use strict';
 
@@ -20,7 +20,7 @@ const VICTIM = path.join(__dirname, 'victim.js');
 const POLL_MS = 10;
 
 /**
- * The environment without what a broker around the tests, or npm, may have put there.
+ * The environment without the variables that a broker around the tests, or npm, may have set.
  *
  * @param {Record<string, string | undefined>} extra
  */
@@ -30,7 +30,7 @@ function cleanEnv(extra = {}) {
       !/^(EPHEMERAL_|BROKER_|CLIENT_|npm_|NODE_OPTIONS|NODE_TEST|JEST_)/i.test(name) &&
       !/(_|^)(WORKER_ID|POOL_ID|PARALLEL_INDEX)$/.test(name),
   );
-  // A test whose subject is no timeout must not fail by one, on however slow a machine.
+  // On a slow machine a test must not fail by a timeout, unless timeouts are its subject.
   const env = { CLIENT_TIMEOUT: '120s', ...Object.fromEntries(kept), ...extra };
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
 }
@@ -42,12 +42,12 @@ function scratch(t) {
   return folder;
 }
 
-/** What brokers left in their temporary directory. */
+/** The files that brokers left in their temporary directory. */
 function leftovers(folder) {
   return fs.readdirSync(folder).filter((name) => name.includes('broker'));
 }
 
-/** The state of a process as /proc has it (R, S, T, Z ...), or undefined when there is none. */
+/** The state of a process in /proc (R, S, T, Z ...), or undefined if there is no such process. */
 function processState(pid) {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -57,7 +57,7 @@ function processState(pid) {
   }
 }
 
-/** A zombie has ended; it only waits to be collected. */
+/** A zombie has ended; it only waits to be reaped. */
 function hasEnded(pid) {
   const state = processState(pid);
   return state === undefined || state === 'Z' || state === 'X';
@@ -95,7 +95,7 @@ class Running {
     });
   }
 
-  /** Resolves the match of a pattern in what was printed so far or will be. */
+  /** Resolves the match of a pattern in the past or future output. */
   async sees(pattern, stream = 'stdout') {
     let ended = false;
     const missing = () => `${pattern} in ${stream}\n${this.stdout}\n${this.stderr}`;
@@ -107,7 +107,7 @@ class Running {
     }, missing);
   }
 
-  /** The status and everything printed, once all of it has come. */
+  /** Resolves the status and the whole output at the end. */
   async result() {
     const { code, signal, error } = await this.closed;
     if (error) throw error;
@@ -119,8 +119,8 @@ class Running {
  * @param {string} file
  * @param {string[]} args
  * @param {{ env?: object, cwd?: string, input?: string | Buffer | null, stdio?: any,
- *   detached?: boolean, uid?: number }} options  input: null leaves stdin open; detached: in a group
- *   of its own, as a shell starts a job; uid: of the user, and the group, that root becomes
+ *   detached?: boolean, uid?: number }} options  input: null leaves stdin open; detached: in a separate
+ *   process group, as a shell starts a job; uid: the user and the group that root switches to
  */
 function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = false, uid } = {}) {
   const child = spawn(file, args, { env: cleanEnv(env), cwd, stdio, detached, uid, gid: uid });
@@ -132,10 +132,10 @@ function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = f
 /** Starts `ephemeral-pipe-broker ARGS`. */
 const launchCli = (args, options) => launch(process.execPath, [BIN, ...args], options);
 
-/** Runs `ephemeral-pipe-broker ARGS` to its end. */
+/** Runs `ephemeral-pipe-broker ARGS` and waits for its end. */
 const runCli = (args, options) => launchCli(args, options).result();
 
-/** The words that make `start` run the victim with this behaviour. */
+/** The arguments that make `start` run the victim with this behaviour. */
 const victim = (...behaviour) => [process.execPath, VICTIM, ...behaviour];
 
 /** Waits for the victim's first line. */
@@ -144,7 +144,7 @@ async function victimReady(running, stream = 'stdout') {
   return JSON.parse(text);
 }
 
-/** A broker that runs until the test ends, with the variables to reach it. */
+/** A broker that runs until the test ends, with the environment variables to reach it. */
 async function standalone(t, args = [], env = {}) {
   const folder = scratch(t);
   const running = launchCli(['start', ...args], { env: { TMPDIR: folder, ...env } });

@@ -1,6 +1,7 @@
 /**
- * Node processes among faults: fault_shim.c, preloaded into them. A script has `fault(order)`
- * to tell it what to do, and `fired()`. Linux with a C compiler only; elsewhere `available` is false.
+ * Runs Node processes with injected faults: fault_shim.c is preloaded into them. A script controls the shim
+ * by `fault(order)` and queries it by `fired()`. Linux with a C compiler only; elsewhere `available` is
+ * false.
  */
 'use strict';
 
@@ -17,9 +18,9 @@ const PRELUDE = `
   const fired = () => fs.existsSync('/epb-fault/fired');
 `;
 
-/** Runs a script among faults; it must print "done" and nothing else, and end by itself. */
+/** Runs a script with injected faults; it must print only "done", and end by itself. */
 async function runAmongFaults(script, { env = {}, args = [] } = {}) {
-  // The promise's failure would be lost in a process that has nothing left to do.
+  // A rejection would be lost in a process whose event loop is empty.
   const source = `${PRELUDE}
     (async () => {${script}})().then(
       () => console.log('done'),

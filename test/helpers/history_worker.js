@@ -1,10 +1,10 @@
 /**
- * A process that records a history: random operations on shared keys, one after the other or some in
- * one tick, with the times of their calls and returns in nanoseconds since the moment `began`.
+ * A process that records a history: random operations on shared keys, one after the other or several in
+ * one tick, with the times of their calls and returns in nanoseconds since `began`.
  *
  * It sends "ready" when it is connected, waits for any message, sends its "history" and ends.
- * Plan `keys`: reads and writes of the keys. Plan `locks`: the lock of a key, and writes of the key
- * with the tokens that this process had.
+ * Plan `keys`: reads and writes of the keys. Plan `locks`: takes the lock of a key, and writes the key with
+ * the tokens that this process has been granted.
  */
 'use strict';
 
@@ -27,7 +27,7 @@ const history = [];
 let values = 0;
 const fresh = () => `${by}.${++values}`;
 
-/** The code of a rejection, where it is one of these; everything else ends the process. */
+/** The code of a rejection if it is one of these; any other error ends the process. */
 const orCode = (promise, ...codes) =>
   promise.catch((error) => {
     if (codes.includes(error.code)) return error.code;
@@ -76,7 +76,7 @@ const OF_KEYS = {
 const KEY_CALLS = ['get', 'get', 'has', 'del', 'set', 'setIfAbsent', 'incr', 'incr'];
 KEY_CALLS.push('getEntry', 'getEntry', 'setIfVersion', 'setIfVersion');
 
-/** Of each key the lease that this process holds, and the last token that it had. */
+/** For each key the lease that this process holds, and its last token. */
 const held = new Map();
 const tokens = new Map();
 

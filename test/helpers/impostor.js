@@ -1,6 +1,6 @@
 /**
- * Somebody who listens at a path and is no broker, in a thread of its own, so that it answers while a
- * synchronous call blocks the test. It keeps what each connection sent, and answers as it is told.
+ * An impostor that listens at a broker's path, in a separate thread, so that it answers while a synchronous
+ * call blocks the test. It records the bytes of each connection, and answers as configured.
  */
 'use strict';
 
@@ -8,7 +8,7 @@ const net = require('node:net');
 const { once } = require('node:events');
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 
-/** What is said for the bytes that came first on a connection: bytes, or null for nothing. */
+/** The answers to the first bytes of a connection: bytes, or null for no answer. */
 const ANSWERS = {
   silence: () => null,
   noise: () => require('node:crypto').randomBytes(80),
@@ -16,7 +16,7 @@ const ANSWERS = {
   given: (hello, { bytes }) => Buffer.from(bytes),
 };
 
-/** The thread's side: listens, and on any message tells what came once all connections are closed. */
+/** The thread's side: listens. On any message it posts the received bytes when all connections are closed. */
 function listen({ pipe, answer, bytes }) {
   const connections = [];
   let open = 0;
@@ -51,7 +51,7 @@ function listen({ pipe, answer, bytes }) {
 /**
  * @param {import('node:test').TestContext} t
  * @param {{ pipe: string, answer: keyof typeof ANSWERS, bytes?: Uint8Array }} settings
- * @returns {Promise<() => Promise<Buffer[]>>} gives what each connection sent, when all are closed
+ * @returns {Promise<() => Promise<Buffer[]>>} resolves the bytes of each connection when all are closed
  */
 async function startImpostor(t, settings) {
   const worker = new Worker(__filename, { workerData: settings });

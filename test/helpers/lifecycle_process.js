@@ -1,12 +1,12 @@
 /**
- * A life that ends in the middle of something: that of a worker thread, or of a process. What it is given
- * (workerData, or argv[2] as JSON): `life`, the name of what it does; `name`, that of its lock, pool or key;
- * a broker's `pipe` and `secret`; `onPipes`: its client goes over to pipes first; `inThread`, of a process: it
- * is a worker thread of that which lives.
+ * A worker thread or process that ends in the middle of an activity. Its settings (workerData, or argv[2] as
+ * JSON): `life`, the name of the activity; `name`, the name of its lock, pool or key; a broker's `pipe` and
+ * `secret`; `onPipes`: its client switches to pipes first; `inThread`, of a process: the activity runs in a
+ * worker thread of the process.
  *
- * It says "ready" in the middle, and ends as it is told: "throw", "reject", or "exit" with status 7. A process
- * around a thread ends that alone when it is told { thread: "throw" }, or the like, or { thread: "terminate" };
- * it says "thread ended" then, and lives on.
+ * It sends "ready" in the middle of the activity, and ends by message: "throw", "reject", or "exit" with
+ * status 7. A process with a thread ends only the thread when it gets { thread: "throw" } (or another of
+ * these), or { thread: "terminate" }; it then sends "thread ended" and continues.
  */
 'use strict';
 
@@ -25,7 +25,7 @@ const newClient = (options) => new PipeClient(pipe, { secret, workerId: 'life', 
 const settledClient = async () => (given.onPipes ? goOver(newClient()) : newClient());
 
 const LIVES = {
-  /** PendingCalls are under way all the time. */
+  /** Calls are pending all the time. */
   async calling() {
     const client = await settledClient();
     const again = () => client.incr(name, 1, TTL_MS).then(again);
@@ -40,7 +40,7 @@ const LIVES = {
     client.ping().then(() => say('ready'));
   },
 
-  /** It holds two locks: one for long, one that is renewed a few times a second. */
+  /** It holds two locks: one with a long TTL, one that is renewed a few times a second. */
   async holding() {
     const client = await settledClient();
     const held = await client.acquireLock(name, { ttl: TTL_MS });
@@ -56,24 +56,24 @@ const LIVES = {
     for await (const event of watch) if (event.type === 'none') return;
   },
 
-  /** The thread is never out of synchronous calls. */
+  /** The thread makes synchronous calls without a pause. */
   asking() {
     const client = newClient();
     say('ready');
     for (;;) client.getSync(name, { default: null });
   },
 
-  /** The thread is blocked: who listens there never answers. */
+  /** The thread is blocked: the listener at its pipe never answers. */
   unanswered() {
     newClient({ timeout: TTL_MS }).getSync(name);
   },
 
-  /** The thread is blocked: somebody else has the lease. */
+  /** The thread is blocked: another client holds the lease. */
   blocked() {
     newClient().leaseSync(name, 'life', TTL_MS, { waitMs: Infinity });
   },
 
-  /** It is a broker, with a client of its own. */
+  /** It is a broker with a client. */
   async serving() {
     const broker = new Broker({ exportEnv: false, secret: 'auto' });
     await broker.start();
@@ -83,7 +83,7 @@ const LIVES = {
     say({ pipe: broker.pipe, secret: broker.secret });
   },
 
-  /** It starts and stops brokers, always in the middle of one or the other. */
+  /** It starts and stops brokers without a pause. */
   async turning() {
     for (let turn = 0; ; turn++) {
       const brokers = Array.from({ length: 3 }, () => new Broker({ exportEnv: false }));

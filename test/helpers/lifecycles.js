@@ -1,6 +1,6 @@
 /**
- * Lives (lifecycle_process.js) that end in the middle of something, and what must hold for the others then: they are
- * served as before, and what the life held or waited for is the next one's.
+ * Scenarios of processes and threads (lifecycle_process.js) that end in the middle of an activity. The broker
+ * must then serve all other clients as before, and grant the ended one's leases to the next client.
  */
 'use strict';
 
@@ -25,7 +25,7 @@ const { withoutLockNotice } = require('./lock_notice.js');
 const PROGRAM = path.join(__dirname, 'lifecycle_process.js');
 const TTL_MS = 600_000;
 
-/** A broker in a folder of its own, where sockets that were left behind would show. */
+/** A broker in a separate folder, where sockets left behind can be seen. */
 function startScene(t) {
   const folder = temporaryDirectory(t);
   const { TMPDIR } = process.env;
@@ -47,7 +47,7 @@ function startScene(t) {
   };
 }
 
-/** The next message of a thread or process; rejects when it ends before. */
+/** The next message of a thread or process; rejects if it ends before. */
 function nextMessage(from, why) {
   return new Promise((resolve, reject) => {
     const onExit = () => reject(new Error('It has ended.', { cause: why() }));
@@ -97,7 +97,7 @@ class Process {
     return nextMessage(this.child, () => this.stderr);
   }
 
-  /** Resolves how it ended, and what it said. */
+  /** Resolves its status or signal, and its output. */
   async end(how) {
     this.child.send(how);
     const [status, signal] = await this.closed;
@@ -105,7 +105,7 @@ class Process {
   }
 }
 
-/** What listens and never answers; resolves when somebody has asked. */
+/** A listener that never answers; resolves when a client has sent a request. */
 async function listenInSilence(pipe) {
   const sockets = [];
   const server = net.createServer((socket) => {
@@ -123,8 +123,8 @@ async function listenInSilence(pipe) {
 }
 
 /**
- * What is done around a life. `begin(given)` begins it, `life.heard()` is what it says, `end(life)` ends
- * it. Whatever must hold is asserted here.
+ * The scenarios. `begin(given)` starts a life, `life.heard()` resolves its next message, `end(life)` ends it.
+ * Each scenario asserts its invariants.
  */
 const SCENARIOS = {
   async calling({ begin, end, client, name }) {
@@ -214,10 +214,10 @@ const SCENARIOS = {
   },
 };
 
-/** Those in which the life's thread hears nothing until its call returns. */
+/** Scenarios in which the life's thread receives no message until its call returns. */
 const UNRESPONSIVE = ['asking', 'unanswered', 'blocked'];
 
-/** Runs a course; the others go on as before, and no name is left. */
+/** Runs a scenario; other clients must be served as before, and no socket may remain. */
 async function run(scene, life, Place, end, given = {}) {
   const { client, pipe, secret } = scene;
   const name = scene.newName();

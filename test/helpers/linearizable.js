@@ -1,22 +1,22 @@
 /**
- * Whether a recorded history could have come from one object that carries every operation out at one
- * moment between its call and its return (Herlihy and Wing, 1990).
+ * Checks whether a recorded history is linearizable: whether one object that executes every operation
+ * atomically between its call and its return could have produced it (Herlihy and Wing, 1990).
  *
- * The search is Wing and Gong's with Lowe's memory: of the operations that may come next (called
- * before any other one that is still missing has returned) take one that the model allows, go on with
- * the state it leaves, come back when there is none. A set of operations done together with the state
- * they left is tried once. Linearizability is local, so each object of a history is checked by itself.
+ * The search is Wing and Gong's with Lowe's memoization. Candidates for the next operation are the operations
+ * called before any remaining operation has returned. The search takes a candidate that the model allows,
+ * continues with the resulting state, and backtracks when no candidate is left. A set of executed operations
+ * with its resulting state is tried once. Linearizability is local, so each object is checked separately.
  *
  * An operation is { object, by, call, input?, output, start, end }: times of one clock, in any unit.
- * Two that touch (start of one = end of the other) count as concurrent. A model is { start, step }:
- * step(state, operation) gives the next state, or null when the output cannot come from this state.
- * States are small plain objects, equal when their JSON is.
+ * Operations that touch (start of one = end of the other) count as concurrent. A model is { start, step }:
+ * step(state, operation) returns the next state, or null if this state can't produce the output.
+ * States are small plain objects, equal if their JSON is equal.
  */
 'use strict';
 
 const SHOWN = 12;
 
-/** A list of calls and returns in the order of time; an operation's two ends can be taken out. */
+/** A list of calls and returns, ordered by time; an operation's call and return can be removed. */
 class Timeline {
   constructor(operations) {
     const ends = operations.flatMap((operation, index) => {
@@ -34,7 +34,7 @@ class Timeline {
     last.next = null;
   }
 
-  /** Takes a call and its return out. */
+  /** Removes a call and its return. */
   remove(call) {
     for (const one of [call, call.partner]) {
       one.previous.next = one.next;
@@ -42,7 +42,7 @@ class Timeline {
     }
   }
 
-  /** Puts both back; the last that was taken out first. */
+  /** Restores both; the last removed operation must be restored first. */
   restore(call) {
     for (const one of [call.partner, call]) {
       one.previous.next = one;
@@ -50,7 +50,7 @@ class Timeline {
     }
   }
 
-  /** What may come next, if the model allows: everything called before the first return. */
+  /** The candidates for the next operation: all operations called before the first return. */
   candidates() {
     const found = [];
     for (let one = this.head.next; one !== null && one.partner !== null; one = one.next) {
@@ -61,8 +61,8 @@ class Timeline {
 }
 
 /**
- * Which operations are done, as a short text. They are numbered by their calls, so all before the
- * first one that is missing are done, and few after it.
+ * The set of executed operations as a short text. Operations are numbered by their calls, so all operations
+ * before the first remaining one are executed, and few after it.
  */
 class Done {
   #flags;
@@ -92,9 +92,9 @@ class Done {
 
 /**
  * The history of one object.
- * @returns {null | { done: object[], next: object[], state: object }} null when it is linearizable;
- *   else the longest part of it that is, in an order that it can have had, the state that is left and
- *   the operations of which none can be next
+ * @returns {null | { done: object[], next: object[], state: object }} null if it is linearizable; else its
+ *   longest linearizable part, in a possible order, the resulting state, and the candidates, none of which
+ *   can be next
  */
 function refute(history, model) {
   const operations = [...history].sort((a, b) => a.start - b.start);
@@ -149,7 +149,7 @@ function describe({ by, call, input, output }) {
   return `${by} ${call}${given} -> ${JSON.stringify(output)}`;
 }
 
-/** The histories of the objects in one. */
+/** Splits a history by object. */
 function byObject(history) {
   const objects = new Map();
   for (const operation of history) {
@@ -160,7 +160,7 @@ function byObject(history) {
 }
 
 /**
- * Why a history is not linearizable, for people; null when it is.
+ * The reason why a history is not linearizable, for people; null if it is.
  * @param {object[]} history operations on any number of objects
  * @param {{ start: object, step: Function } | ((object: string) => object)} model of each object
  */
@@ -183,7 +183,7 @@ function explain(history, model) {
   return null;
 }
 
-/** A history as lines, one operation each, for a file. */
+/** A history as text for a file, one operation a line. */
 function print(history) {
   const lines = [...history]
     .sort((a, b) => a.start - b.start)
@@ -191,12 +191,12 @@ function print(history) {
   return lines.join('');
 }
 
-/** `wanted` when the output fits, else null. */
+/** Returns `wanted` if the output fits, else null. */
 const when = (fits, wanted) => (fits ? wanted : null);
 
 /**
- * A key of the store. A write does not tell the version that it gives, so until an entry is read it is
- * only known to be above `floor`, the last version that was seen.
+ * A key of the store. A write does not return its version, so until an entry is read the version is only
+ * known to be above `floor`, the last version that was read.
  */
 const KEY = {
   start: { value: null, version: null, floor: 0 },
@@ -238,8 +238,8 @@ const KEY = {
 };
 
 /**
- * An exclusive lock and the key that its holders write with their tokens: one holder, tokens that
- * only grow, and no write by anybody whose lease has ended.
+ * An exclusive lock and the key that its holders write with their tokens. There is one holder, tokens only
+ * grow, and no client writes after its lease has ended.
  */
 const FENCED = {
   start: { holder: null, last: 0, value: null },
@@ -249,7 +249,7 @@ const FENCED = {
     switch (call) {
       case 'lock':
         if (output === 'lease_held') return when(holder !== null, state);
-        // It waited in vain: whoever held it all that time is not known any more.
+        // The wait timed out: the holder during this time is no longer known.
         if (output === 'wait_timeout') return state;
         return when(holder === null && output > last, { holder: output, last: output, value });
       case 'unlock':

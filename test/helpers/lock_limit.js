@@ -1,6 +1,6 @@
 /**
- * How much memory this process, and those that it starts, may lock (Linux). Tests of locking itself need
- * some; where that is not to be had by nature, those of the refusal run alone.
+ * The amount of memory that this process and its children may lock (Linux). Tests of locking need some;
+ * on machines with a lower limit only the tests of the refusal run.
  */
 'use strict';
 
@@ -8,13 +8,13 @@ const fs = require('node:fs');
 
 const CAP_IPC_LOCK = 14n;
 
-/** Whether the limit is none for this process. */
+/** Whether the limit does not apply to this process. */
 function mayLockAnything() {
   const [, digits] = /^CapEff:\s*(\w+)$/m.exec(fs.readFileSync('/proc/self/status', 'latin1'));
   return ((BigInt(`0x${digits}`) >> CAP_IPC_LOCK) & 1n) === 1n;
 }
 
-/** The hard limit, in KiB: a process that starts with less may have so much, and no more. */
+/** The hard limit, in KiB: a process may raise its soft limit up to this amount. */
 function hardLimitKib() {
   if (process.platform !== 'linux') return Infinity;
   const limits = fs.readFileSync('/proc/self/limits', 'latin1');
@@ -22,11 +22,11 @@ function hardLimitKib() {
   return hard === 'unlimited' ? Infinity : Math.floor(Number(hard) / 1024);
 }
 
-/** In KiB. */
+/** The lockable memory in KiB. */
 const lockable = () => (mayLockAnything() ? Infinity : hardLimitKib());
 
 /**
- * For the `skip` of a test that locks so much.
+ * For the `skip` of a test that locks this amount.
  * @param {number} kib
  */
 const without = (kib) =>

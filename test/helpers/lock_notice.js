@@ -1,7 +1,6 @@
 /**
- * What a process says about memory that it can't lock. How much that is depends on the machine, and on how
- * much of its values a broker happens to hold at once; so tests whose subject it is not leave it out of
- * what was said.
+ * The notice of a process that can't lock memory. It depends on the machine, and on the amount of values that
+ * a broker happens to store at once. Tests of other subjects remove it from the output.
  */
 'use strict';
 

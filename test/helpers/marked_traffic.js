@@ -1,7 +1,7 @@
 /**
- * Everything a broker does with values and names, done with marked ones (memory.js), so that a look
- * into its memory tells what it kept. When these return, nothing marked is stored any more, and
- * nobody holds, waits for, or watches anything.
+ * Makes a broker do everything that it does with values and names, with marked ones (memory.js), so that a
+ * search of its memory finds what it kept. When these functions return, no marked value is stored, held,
+ * waited for or watched any more.
  */
 'use strict';
 

@@ -1,11 +1,10 @@
 /**
- * The memory of another process, as the system shows it (Linux): its mappings, and where in them
- * certain bytes are.
+ * The memory of another process (Linux): its mappings, and the positions of certain bytes in them.
  *
- * What is looked for is a mark: eight characters that a test draws at random, and that every value
- * and name of its is made of, over and over. So one search finds what is left of any of them, as
- * raw bytes, as the two-byte characters of a JavaScript string, and as base64; what follows the mark
- * says whose it was. A piece of 19 bytes or more always has a whole mark in it.
+ * A search looks for a mark: eight random characters that a test draws and repeats in every value and name
+ * that it uses. One search therefore finds the remains of any of them, as raw bytes, as the two-byte
+ * characters of a JavaScript string, and as base64. The bytes after the mark identify the value. A piece of
+ * 19 bytes or more always contains a whole mark.
  */
 'use strict';
 
@@ -15,9 +14,9 @@ const { randomBytes } = require('node:crypto');
 const LABEL_CHARACTERS = 4;
 const PIECE_BYTES = 4 * 1024 * 1024;
 const PAGE_BYTES = 4096;
-/** So much of the next piece is looked at, too, for what lies across. */
+/** The overlap of two pieces in bytes, for matches across their border. */
 const OVERLAP_BYTES = 64;
-/** Six bytes are eight digits of base64, with nothing of what follows in them. */
+/** Six bytes are eight digits of base64, independent of the bytes that follow. */
 const BASE64_BYTES = 6;
 
 const canScan = process.platform === 'linux' && process.getuid() === 0;
@@ -47,13 +46,13 @@ function mappingsOf(pid) {
   return mappings;
 }
 
-/** Where data of the process can be: what it may write, or could have written once. */
+/** The mappings that can contain data of the process: those that are writable, or may have been. */
 function holdsData({ permissions, name }) {
   if (/^\[v(var|syscall|dso)/.test(name)) return false;
   return permissions[1] === 'w' || (name === '' && permissions[0] === 'r');
 }
 
-/** The bytes at an address. Pages that the process has given back meanwhile are left out. */
+/** The bytes at an address, without pages that the process has unmapped meanwhile. */
 function readAt(memory, into, address) {
   let size = 0;
   while (size < into.length) {
@@ -71,7 +70,7 @@ function readAt(memory, into, address) {
   return into.subarray(0, size);
 }
 
-/** Every place of the needles in the memory of a process, with a few bytes of what is around. */
+/** All positions of the needles in the memory of a process, with a few bytes around each. */
 function search(pid, needles) {
   const longest = Math.max(...needles.map((needle) => needle.length));
   const piece = Buffer.allocUnsafe(PIECE_BYTES + OVERLAP_BYTES);
@@ -84,7 +83,7 @@ function search(pid, needles) {
         const bytes = readAt(memory, piece.subarray(0, wanted), at);
         for (const needle of needles) {
           for (let i = bytes.indexOf(needle); i >= 0; i = bytes.indexOf(needle, i + 1)) {
-            // The overlap of two pieces is there for what lies across; the second has the rest.
+            // The overlap serves only matches across the border; the second piece finds the others.
             if (i >= PIECE_BYTES) break;
             found.push({
               address: at + i,
@@ -101,18 +100,18 @@ function search(pid, needles) {
   return found;
 }
 
-/** Marked content of a test: draws the mark, makes values of it, finds what is left of them. */
+/** The marked content of a test: draws the mark, creates values from it, and finds their remains. */
 class Marks {
   #mark = randomBytes(BASE64_BYTES).toString('hex').slice(0, 8);
 
-  /** So many bytes of text that can be told again: `label` has four characters. */
+  /** Marked text of this length that can be recognized: `label` has four characters. */
   text(label, sizeBytes) {
     if (label.length !== LABEL_CHARACTERS) throw new Error(`${label} is no label`);
     const unit = this.#mark + label;
     return unit.repeat(Math.ceil(sizeBytes / unit.length)).slice(0, sizeBytes);
   }
 
-  /** What a process has of them, as a few words each; empty when there is nothing. */
+  /** The remains in the memory of a process, a few words for each; empty if there are none. */
   leftIn(pid) {
     return this.find(pid).map(({ address, mapping, around }) => {
       const { start, end, permissions, name } = mapping;
@@ -122,7 +121,7 @@ class Marks {
     });
   }
 
-  /** How often a process has text with this label, as raw bytes. */
+  /** The number of texts with this label in the memory of a process, as raw bytes. */
   count(pid, label) {
     return this.find(pid).filter(({ around }) => around.includes(this.#mark + label)).length;
   }
@@ -131,7 +130,7 @@ class Marks {
     return search(pid, this.#needles());
   }
 
-  /** Where they are in a file's bytes. */
+  /** The positions of the mark in the bytes of a file. */
   placesIn(bytes) {
     return this.#needles()
       .map((needle) => bytes.indexOf(needle))
@@ -145,9 +144,9 @@ class Marks {
 }
 
 /**
- * How many connections the broker of a process has, as the system knows it: asking the broker would
- * be a connection more, and would overwrite what the last one left. Accepted sockets have the address
- * that the listening one was bound to.
+ * The number of connections of the broker in a process, from the operating system. Asking the broker would
+ * need another connection, which would overwrite the remains of the last one. Accepted sockets have the
+ * address of the listening socket.
  */
 function connectionsOf(pid) {
   const folder = `/proc/${pid}/fd`;

@@ -1,6 +1,7 @@
 /**
- * A worker thread that is never out of one call into native code, until it is terminated: workerData has
- * the call's name, a broker's pipe and secret, and `begun`, a shared number that is 1 once it calls.
+ * A worker thread that repeats one call into native code without a pause until it is terminated. workerData
+ * contains the call's name, a broker's pipe and secret, and `begun`, a shared number that becomes 1 when the
+ * calls begin.
  */
 'use strict';
 
@@ -18,14 +19,14 @@ const into = Buffer.alloc(1 << 16);
 const { pipe, secret } = workerData ?? {};
 const newChannel = () => new Channel(pipe, Buffer.from(secret), () => {});
 const exchange = (channel) => channel.exchange(ping, ping.length, into, 100);
-/** Throws while it is read. */
+/** An array that throws when it is read. */
 const thrower = Object.defineProperty([], 0, {
   get() {
     throw new Error('not to be read');
   },
 });
 
-/** The calls; those with a channel get one that is connected. */
+/** The calls. A channel that is passed is connected. */
 const CALLS = {
   'new Channel': () => newChannel(),
   'new Channel, wrong': () => new Channel(1),
@@ -102,7 +103,7 @@ function main() {
     try {
       call(channel);
     } catch {
-      // What is wrong, or not at any time, throws.
+      // Wrong calls, and calls at a wrong time, throw.
     }
   }
 }

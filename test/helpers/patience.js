@@ -1,23 +1,23 @@
 /**
- * Times in tests whose subject is time that really passes: short on a quiet machine, longer on one that is
- * slow or busy right now. So what needs a processor in the meantime gets it.
+ * Durations for tests that depend on real time: short on a quiet machine, longer on a slow or busy one. Work
+ * that needs a processor in the meantime then gets it.
  */
 'use strict';
 
 const { slowness } = require('../../scripts/patience.js');
 
 /**
- * @param {number} ms of a quiet machine
- * @returns {number} of this one, now
+ * @param {number} ms on a quiet machine
+ * @returns {number} ms on this machine now
  */
 const patient = (ms) => Math.ceil(ms * Math.max(slowness(), slowness()));
 
-/** Far beyond anything that is waited for: reached only when something is broken. */
+/** Far longer than any wait: reached only if the program is broken. */
 const BROKEN_MS = 120_000;
 
 /**
- * The end of a test's patience, for what no event tells. On a machine that is slow when it would be over,
- * it is longer.
+ * The time limit of a test that polls for a condition. If the machine is slow when the limit is reached, the
+ * limit is extended.
  */
 class Patience {
   #began = performance.now();

@@ -1,4 +1,4 @@
-/** A broker in a program of its own, so that it can be looked into, starved and killed. */
+/** A broker in a separate process, so that a test can inspect, starve and kill it. */
 'use strict';
 
 const { spawn } = require('node:child_process');
@@ -27,14 +27,14 @@ class Program {
     this.ended = once(child, 'close').then(([status, signal]) => ({ status, signal }));
   }
 
-  /** Resolves what the broker's method of this name gives. */
+  /** Resolves the result of the broker's method with this name. */
   async ask(method) {
     const answered = once(this.child, 'message');
     this.child.send(method);
     return (await answered)[0].answer;
   }
 
-  /** Resolves when it is gone. */
+  /** Kills the process; resolves when it has ended. */
   kill(signal = 'SIGKILL') {
     this.child.kill(signal);
     return this.ended;
@@ -42,12 +42,12 @@ class Program {
 }
 
 /**
- * Resolves with its pipe and secret, or with the code and message of why it did not start; the
- * promise has the process itself, as `program`, for those who don't wait that long, and `starting`,
- * a promise of when it is just about to start.
- * @param {import('node:test').TestContext} t  kills it at its end
+ * Starts a broker. Resolves with its pipe and secret, or with the code and message of the error. The returned
+ * promise has the process as `program`, available before it resolves, and `starting`, a promise that resolves
+ * just before the broker starts.
+ * @param {import('node:test').TestContext} t  kills the process at its end
  * @param {object} options  of the Broker
- * @param {{ env?: object, cwd?: string, before?: string[] }} how  before: words that run it
+ * @param {{ env?: object, cwd?: string, before?: string[] }} how  before: the command that runs it
  * @returns {Promise<Program & { pipe?: string, secret?: string | null, code?: string,
  *   message?: string }> & { program: Program, starting: Promise<unknown> }}
  */
@@ -61,7 +61,7 @@ function startProgram(t, options = {}, { env = {}, cwd, before = [] } = {}) {
   });
   const program = new Program(child);
   t.after(() => program.kill());
-  // Both listen at once: the two messages may come together.
+  // Both listeners are added now: the two messages may arrive together.
   const starting = once(child, 'message');
   const started = new Promise((resolve) => {
     child.on('message', function hear(said) {

@@ -1,5 +1,5 @@
 /**
- * A command on a pseudo-terminal: what a person at a keyboard does, from a test.
+ * Runs a command on a pseudo-terminal, so that a test can act as a person at a keyboard.
  */
 'use strict';
 
@@ -24,7 +24,7 @@ class Terminal extends Running {
     this.child.stdin.write(text);
   }
 
-  /** How the command on the terminal ended: { exit: 3 } or { signal: 2 }. */
+  /** The end of the command on the terminal: { exit: 3 } or { signal: 2 }. */
   async ending() {
     const { stderr } = await this.result();
     const [, how, number] = /^(exit|signal) (\d+)$/m.exec(stderr) ?? [];

@@ -1,6 +1,6 @@
 /**
- * The session with a secret, by hand, as PROTOCOL.md tells, in every kind. So a
- * test says what is in which record, and where it breaks off. The cryptography is Node's own.
+ * The session with a secret, of every kind, implemented from PROTOCOL.md. A test chooses the content of each
+ * record, and where the stream breaks off. The cryptography is Node's own.
  */
 'use strict';
 

@@ -1,6 +1,6 @@
 /**
- * Libraries that the tests preload into other processes (LD_PRELOAD), compiled here. Linux with a C compiler
- * only; elsewhere `available` is false.
+ * Compiles the libraries that tests preload into other processes (LD_PRELOAD). Linux with a C compiler only;
+ * elsewhere `available` is false.
  */
 'use strict';
 
@@ -25,7 +25,7 @@ function compile(name) {
   return library;
 }
 
-/** The library of a source in this folder; goes with this process. */
+/** The path of the library of a source in this folder; removed when this process ends. */
 function shim(name) {
   if (!libraries.has(name)) libraries.set(name, compile(name));
   return libraries.get(name);

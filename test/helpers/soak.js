@@ -1,6 +1,6 @@
 /**
- * Lets workers (soak_worker.js) work on a broker, kills one of them at intervals of time, or of
- * operations where those are done sooner, and replaces it by one that does the rest of its share.
+ * Runs workers (soak_worker.js) on a broker. Kills a worker at intervals of time, or of operations if these
+ * are done sooner, and starts a replacement for the rest of its share.
  */
 'use strict';
 
@@ -20,7 +20,7 @@ function residentBytes(pid) {
 
 class Soak {
   wrong = [];
-  /** Those that died of it, in the middle of their share. */
+  /** The number of workers killed in the middle of their share. */
   kills = 0;
   #lives = 0;
   done = 0;
@@ -44,7 +44,7 @@ class Soak {
     this.#random = randomFrom(plan.seed);
   }
 
-  /** Resolves when all of the operations are done. */
+  /** Resolves when all operations are done. */
   async run() {
     const { workers, operations, killEveryMs, killEveryOperations } = this.#plan;
     const share = Math.ceil(operations / workers);

@@ -1,9 +1,9 @@
 /**
- * A worker of the soak test: random operations until it has done its share, or is killed. Whatever
- * it can know exactly it checks exactly: its own keys against a copy of its own; of what it shares
- * with others, what must hold whoever else does what.
+ * A worker of the soak test: random operations until it has done its share, or is killed. It compares its
+ * own keys with a local copy. For keys that it shares with other workers it checks the invariants that hold
+ * for any interleaving.
  *
- * Messages: { done } now and then and at the end, { wrong } for each answer that is wrong.
+ * Messages: { done } now and then and at the end, { wrong } for each wrong answer.
  */
 'use strict';
 
@@ -17,21 +17,21 @@ const OWN_KEYS = 20;
 const IN_ONE_TICK = 8;
 const REPORT_EVERY = 500;
 const SHARED_KEYS = 5;
-/** A shared value says itself whether it is whole: its text is one character over and over. */
+/** A shared value is complete if its text repeats a single character. */
 const SHARED_CHARACTERS = 'abcdefgh';
 
 const random = randomFrom(seed);
 const below = (n) => Math.floor(random() * n);
 const client = inheritedClient();
-/** What this worker's own keys hold. */
+/** The contents of this worker's own keys. */
 const own = new Map();
 const numbers = new Map();
 let tries = 0;
 
-/** Keys with an operation under way: another on the same would not know what to expect. */
+/** Keys with an operation under way: the result of a second one would be unpredictable. */
 const busy = new Set();
 
-/** One of its own that is not busy: there are more of them than operations in one tick. */
+/** An own key that is not busy: there are more keys than operations in one tick. */
 function ownKey(kind = 'own') {
   for (;;) {
     const key = `${kind}:${self}:${process.pid}:${below(OWN_KEYS)}`;
@@ -41,7 +41,7 @@ function ownKey(kind = 'own') {
 
 const shared = () => `shared:${below(SHARED_KEYS)}`;
 
-/** The last tickets that this worker was given. */
+/** The last tickets of this worker. */
 const seen = new Set();
 const SEEN_MAX = 10_000;
 
@@ -75,7 +75,7 @@ const OPERATIONS = {
     });
   },
 
-  /** A counter of all workers gives no number twice. */
+  /** A counter shared by all workers never returns a number twice. */
   async count() {
     const number = await client.incr('ticket', 1, TTL);
     assert.ok(!seen.has(number), `the ticket ${number} was given once`);
@@ -93,7 +93,7 @@ const OPERATIONS = {
     assert.match(value, /^(.)\1*$/, 'a shared value is one that was written');
   },
 
-  /** Between grant and release nobody else may write our name beside the account. */
+  /** Between grant and release no other worker may replace our name at the account. */
   async lease() {
     await client.withLease('accounts', async (account, lease) => {
       assert.ok(accounts.includes(account), `${account} is of the pool`);
@@ -133,7 +133,7 @@ const OPERATIONS = {
   },
 };
 
-/** So many of a hundred operations. */
+/** The operations and their shares in percent. */
 const SHARES = {
   set: 26,
   get: 32,
@@ -151,7 +151,7 @@ const SHARES = {
 const DRAWN = Object.entries(SHARES).flatMap(([name, share]) => Array(share).fill(name));
 
 async function alone(key, run) {
-  // One that did nothing would still be counted.
+  // An operation without effect would still be counted.
   assert.ok(!busy.has(key), `${key} is not in use`);
   busy.add(key);
   try {
@@ -161,7 +161,7 @@ async function alone(key, run) {
   }
 }
 
-/** What was read wrongly ends the test; nothing else may fail, either. */
+/** A wrong answer ends the test, and so does any other error. */
 async function attempt() {
   const name = DRAWN[below(DRAWN.length)];
   try {
@@ -183,7 +183,7 @@ async function soak() {
       reported = done;
     }
   }
-  // Not what a worker that dies leaves: the last one tidies up.
+  // Keys of killed workers stay: the last worker deletes them.
   const keys = [...own.keys(), ...numbers.keys()];
   await Promise.all(keys.map((key) => client.del(key)));
   await client.close();

@@ -1,11 +1,11 @@
 /**
- * The command that the tests run under `start`: says what it is, then reports the signals it gets.
+ * The command that the tests run under `start`: describes itself, then reports the signals that it receives.
  *
  *   node victim.js [heed=SIGINT:5] [ignore=SIGTERM,SIGHUP] [background]
  *
- * heed=NAME:STATUS exits with the status on that signal; ignore=NAMES reports and goes on; any
+ * heed=NAME:STATUS exits with the status on that signal; ignore=NAMES reports it and continues; any
  * other signal has its default effect. `background` leaves a sleeping grandchild behind.
- * First line of output: "ready {json}"; one "signal NAME" a signal.
+ * Output: first "ready {json}", then "signal NAME" for each signal.
  */
 'use strict';
 

@@ -1,6 +1,6 @@
 /**
- * A process that waits many times over: `count` requests for the lock, each by a worker id of its
- * own, on one connection. "queued" when the broker has them all and has answered a later call.
+ * A process with `count` waiting requests for the lock, each with a different worker id, on one connection.
+ * It sends "queued" when the broker has all requests and has answered a later call.
  */
 'use strict';
 

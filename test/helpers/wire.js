@@ -1,5 +1,5 @@
 /**
- * The wire, by hand: frames as PROTOCOL.md tells, independent of lib/client/frame.js, and a raw connection.
+ * Frames implemented from PROTOCOL.md, independent of lib/client/frame.js, and a raw connection.
  */
 'use strict';
 
@@ -10,7 +10,7 @@ const MAGIC = Buffer.from('EPB0');
 const VERSION = 1;
 const NUMBER_FLAGS = 8;
 
-/** A request frame. `numbers` are those of the flags that are set, in their order. */
+/** A request frame. `numbers` belong to the flags that are set, in the order of the flags. */
 function requestFrame({
   action,
   id = 1,
@@ -35,7 +35,7 @@ function requestFrame({
   return frame;
 }
 
-/** The reply frame at the front of some bytes, and what follows; null while it is not complete. */
+/** The reply frame at the front of some bytes, and the bytes after it; null if it is not complete. */
 function takeReply(bytes) {
   if (bytes.length < 4 || bytes.length < 4 + bytes.readUInt32LE(0)) return null;
   const end = 4 + bytes.readUInt32LE(0);
@@ -67,7 +67,7 @@ class Raw {
       this.#ended = true;
       this.#wake();
     });
-    // The broker may close while we write: what counts is what it said.
+    // The broker may close while we write: only its replies count.
     socket.on('error', () => {});
   }
 
@@ -75,7 +75,7 @@ class Raw {
     this.socket.write(bytes);
   }
 
-  /** @returns {Promise<any>} null: the broker closed without another */
+  /** @returns {Promise<any>} null: the broker closed without another reply */
   async #next(take) {
     for (;;) {
       const taken = take(this.#received);
@@ -102,7 +102,7 @@ class Raw {
     });
   }
 
-  /** Everything until the broker closes. */
+  /** Resolves all bytes until the broker closes. */
   async rest() {
     const bytes = await this.#next((received) =>
       this.#ended ? { reply: received, rest: Buffer.alloc(0) } : null,

@@ -1,4 +1,4 @@
-/** Processes of a test that tell by messages how far they are. */
+/** Processes of a test that report their progress by messages. */
 'use strict';
 
 const path = require('node:path');
@@ -6,7 +6,7 @@ const { fork } = require('node:child_process');
 const { once } = require('node:events');
 const { PipeClient } = require('./broker.js');
 
-/** Messages of one process, in order: taken by type, kept until then. */
+/** A process and its messages, which are kept in order until they are taken by type. */
 class Worker {
   #kept = [];
   #takers = [];
@@ -15,7 +15,7 @@ class Worker {
   constructor(child, onMessage) {
     this.child = child;
     this.pid = child.pid;
-    // Not at "exit": what it said last may still be on its way then.
+    // Not at "exit": the last message may not have arrived then.
     this.ended = once(child, 'close').then(([status, signal]) => ({ status, signal }));
     child.on('message', (message) => {
       onMessage?.(message, this);
@@ -29,7 +29,7 @@ class Worker {
     });
   }
 
-  /** The next message of a type; rejects when the process ends before it sent one. */
+  /** The next message of a type; rejects if the process ends before it sends one. */
   next(type) {
     const index = this.#kept.findIndex((message) => message.type === type);
     if (index >= 0) return Promise.resolve(this.#kept.splice(index, 1)[0]);
@@ -43,7 +43,7 @@ class Worker {
     this.child.send(message);
   }
 
-  /** Resolves when it is gone. */
+  /** Kills the process; resolves when it has ended. */
   kill() {
     this.child.kill('SIGKILL');
     return this.ended;
@@ -51,21 +51,21 @@ class Worker {
 }
 
 /**
- * Starts a program of this folder with settings: argv[2], as JSON. Its inheritedClient() is one of
- * the broker. It is killed when the test is over.
+ * Starts a program of this folder with settings: argv[2], as JSON. Its inheritedClient() is a client of the
+ * broker. The program is killed after the test.
  * @param {import('node:test').TestContext} t
- * @param {(message: object, worker: Worker) => void} [onMessage] hears every message first
+ * @param {(message: object, worker: Worker) => void} [onMessage] receives every message first
  */
 function startWorker(t, program, broker, settings, onMessage) {
   const env = { ...process.env, TEST_PIPE: broker.pipe };
-  // Not by its own name, which test/helpers/broker.js takes out of every environment.
+  // Not as EPHEMERAL_SECRET, which test/helpers/broker.js removes from every environment.
   if (broker.secret !== null) env.TEST_SECRET = broker.secret;
   const child = fork(path.join(__dirname, program), [JSON.stringify(settings)], { env });
   t.after(() => child.kill('SIGKILL'));
   return new Worker(child, onMessage);
 }
 
-/** In such a program: a client of the broker. Its worker id is the process id. */
+/** Called in such a program: a client of the broker. Its worker id is the process id. */
 function inheritedClient() {
   const { TEST_PIPE, TEST_SECRET = null } = process.env;
   return new PipeClient(TEST_PIPE, { secret: TEST_SECRET, workerId: String(process.pid) });
