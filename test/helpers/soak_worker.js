@@ -183,7 +183,7 @@ async function soak() {
       reported = done;
     }
   }
-  // Keys of killed workers stay: the last worker deletes them.
+  // Only the own keys: those of killed workers stay.
   const keys = [...own.keys(), ...numbers.keys()];
   await Promise.all(keys.map((key) => client.del(key)));
   await client.close();
