@@ -1,8 +1,8 @@
 'use strict';
 
-// The broker of this package with PipeClient, without and with a secret. The engine is a thread of
-// the process it was made in, so this file is also the program of a process of its own that can be
-// pinned. Its limits are raised to what the largest workload needs.
+// The broker of this package with PipeClient, without and with a secret. The engine is a thread of its
+// process, so this file is also the program of a separate process that can be pinned. Its limits are raised
+// to the needs of the largest workload.
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const { beServer, serveFile } = require('../common.js');
@@ -37,7 +37,7 @@ function serve({ dir, cpus, options = {} }, secret) {
 
 let connections = 0;
 
-/** A pipe by another name: the clients of a process and path share one connection. */
+/** Another name for a pipe: clients of one process that use the same path share a connection. */
 function anotherName(pipe) {
   const name = `${pipe}-${process.pid}-${connections}`;
   fs.symlinkSync(pipe, name);

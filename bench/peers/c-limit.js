@@ -1,14 +1,14 @@
 'use strict';
 
-// The limit: two C programs that send each other 100 bytes and do nothing else (c/ping_pong.c). They
-// are no store; a request and its reply are the same to them, whatever it is about.
+// The limit of a transport: two C programs that only send each other 100 bytes (c/ping_pong.c). They are not
+// a store and treat all requests alike.
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
 const { compile, missingCommand } = require('../common.js');
 
 const execute = promisify(execFile);
 
-/** A team as rounds.js makes one of processes, of the program that is a client and a server. */
+/** A team for rounds.js: one program that is both the client and the server. */
 function openTeam(way, how, place) {
   const program = compile(place.dir, 'ping_pong');
   const measure = async (workload, { ms, warmMs }) => {

@@ -1,7 +1,7 @@
 'use strict';
 
-// The other limit: a C program (c/cipher.c) that seals and opens records of a large value with the
-// parts of the addon, over and over, and does nothing else.
+// The limit of the cipher: a C program (c/cipher.c) that only seals and opens records of a large value with
+// parts of the addon, repeatedly.
 const { execFile } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -19,7 +19,7 @@ const BYTES = 64 * 1024;
 
 const execute = promisify(execFile);
 
-/** A team as rounds.js makes one of processes; what it does a second is a pair of passes. */
+/** A team for rounds.js; an operation is a pair of passes. */
 function openTeam({ dir, client }) {
   const program = compile(dir, 'cipher', [...INCLUDES, CONFIG, ...ARCHIVES, ...LIBRARIES]);
   const measure = async (workload, { ms }) => {

@@ -1,14 +1,14 @@
 'use strict';
 
-// lmdb in shared memory: no server at all. Every process maps the same file, so a read is a look into
-// memory. It has no TTL, no authentication and no leases, and whoever may write can break all of it.
+// lmdb in shared memory, without a server. Every process maps the same file, so a read is a memory access. It
+// has no TTL, no authentication and no leases, and any process that may write can damage all of it.
 const fs = require('node:fs');
 const path = require('node:path');
 const { versionOf } = require('../common.js');
 
 const SHARED_MEMORY = '/dev/shm';
 const FILE = 'items.mdb';
-/** The unit of what `stat` calls blocks. */
+/** The unit of `blocks` in the result of `stat`. */
 const BLOCK_BYTES = 512;
 const MAP_BYTES = 4 * 1024 ** 3;
 const folders = [];
@@ -19,7 +19,7 @@ function removeFolders() {
   for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
 }
 
-/** The folder goes when the run ends. */
+/** The folder is removed when the run ends. */
 async function serve() {
   if (folders.length === 0) process.once('exit', removeFolders);
   const address = fs.mkdtempSync(path.join(SHARED_MEMORY, 'epb-bench-'));

@@ -1,13 +1,13 @@
 'use strict';
 
-// memcached on a Unix socket with `memcached` of npm, one connection a client.
+// memcached on a Unix socket with `memcached` of npm, one connection for each client.
 const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const { promisify } = require('node:util');
 const { appears, missingCommand, pinned, versionOf } = require('../common.js');
 
-// The client looks for a port at the end of whatever it is given, and takes it for part of the path.
+// The client expects a port at the end of an address, and treats it as part of the path.
 const SOCKET = 'memcached.sock:11211';
 const MEGABYTES = '1024';
 const CONNECTIONS = '4096';
@@ -28,7 +28,7 @@ async function serve({ dir, cpus }) {
   const cwd = fs.mkdtempSync(path.join(dir, 'memcached-'));
   const address = path.join(cwd, SOCKET);
   const limits = ['-m', MEGABYTES, '-c', CONNECTIONS, '-I', LARGEST_ITEM];
-  // Who runs it as root has to name a user.
+  // As root, memcached requires the name of a user.
   const user = process.getuid() === 0 ? ['-u', 'root'] : [];
   const settings = ['-s', address, '-t', '1', ...limits, ...user];
   const server = pinned(cpus, 'memcached', settings, { stdio: 'ignore' });

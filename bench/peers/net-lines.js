@@ -1,7 +1,7 @@
 'use strict';
 
-// What one would write by hand: node:net, a line a request and a line a reply, in order, all lines of
-// a tick in one write. No limits, no TTL, no security, and values without line breaks only.
+// A hand-written minimum: node:net, one line for each request and each reply, in order, all lines of a tick in
+// one write. It has no limits, no TTL and no security, and values can't contain line breaks.
 const net = require('node:net');
 const path = require('node:path');
 const { once } = require('node:events');
@@ -9,7 +9,7 @@ const { beServer, serveFile } = require('../common.js');
 
 const OK = 'ok';
 
-/** Calls `take` with every whole line that arrives, and `after` when all of a chunk are taken. */
+/** Calls `take` with every complete line, and `after` at the end of each chunk. */
 function readLines(socket, take, after = () => {}) {
   let rest = '';
   socket.setEncoding('latin1');
@@ -46,7 +46,7 @@ function serveSocket(store, socket) {
     socket.write(replies, 'latin1');
     replies = '';
   });
-  // A client that was killed.
+  // The client was killed.
   socket.on('error', () => socket.destroy());
 }
 

@@ -1,8 +1,8 @@
 'use strict';
 
-// redis-server with ioredis as it comes (it does not collect commands by itself then). The second
-// peer turns enableAutoPipelining on: what ioredis can do for requests in flight. SET is plain in
-// the rates, while our items always have a TTL.
+// redis-server with ioredis and its defaults (it does not batch commands then). The second peer enables
+// enableAutoPipelining, the best mode of ioredis for requests in flight. The rates use a plain SET, while our
+// items always have a TTL.
 const crypto = require('node:crypto');
 const { once } = require('node:events');
 const redisServer = require('../redis-server.js');

@@ -1,6 +1,6 @@
 'use strict';
 
-// redis-server with node-redis (`redis` on npm), which collects a tick's commands by itself.
+// redis-server with node-redis (`redis` on npm), which batches the commands of a tick by itself.
 const redisServer = require('../redis-server.js');
 
 async function connect(path) {

@@ -1,7 +1,7 @@
 'use strict';
 
-// @ephemeral-broker/core, the package whose idea this one takes up: JSON lines, a connection a
-// request. Without a limit of items, because it counts all of them at each new one.
+// @ephemeral-broker/core, whose idea this package adopts: JSON lines, one connection for each request. It runs
+// without a limit of items, because it counts all items at each new one.
 const { beServer, serveFile, versionOf } = require('../common.js');
 
 const PACKAGE = '@ephemeral-broker/core';

@@ -1,7 +1,7 @@
 'use strict';
 
-// @wdio/shared-store-service: what WebdriverIO brings for the same purpose, an HTTP server in the
-// launcher and requests with fetch. The port travels in the capabilities, as it does in a run.
+// @wdio/shared-store-service, WebdriverIO's package for the same purpose: an HTTP server in the launcher and
+// requests with fetch. The capabilities contain the port, as in a real run.
 const { beServer, serveFile, versionOf } = require('../common.js');
 
 const PACKAGE = '@wdio/shared-store-service';

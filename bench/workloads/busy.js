@@ -1,13 +1,13 @@
 'use strict';
 
-// What requests cost processes that have work of their own: eight compute a fixed amount on two CPUs
-// and ask for a value between the parts of it. Looking for a reply a little before going to sleep,
-// as the broker and its clients do, must not take that time from the others.
+// The cost of requests for processes with other work: eight processes compute a fixed amount on two CPUs and
+// get a value after each part. The broker and its clients spin for a reply before they sleep; this must not
+// take time from the other processes.
 const { cpuTimeMs, openClient, spread, stop, sum } = require('../common.js');
 
 const NAME = "eight processes' own work";
 const PARTS = 100;
-/** Some milliseconds of computing. */
+/** The steps of a part: some milliseconds of computing. */
 const STEPS = 2_000_000;
 const ITEM = 'bench:item';
 const ALONE = 'no requests';
@@ -53,7 +53,7 @@ async function play({ peer, asks }, place) {
   return { wall, workers: after[0] - before[0], server: after[1] - before[1] };
 }
 
-/** A figure by the one without requests of the same round. */
+/** The ratio of a figure to that without requests in the same round. */
 const ratios = (rounds, alone, of) =>
   spread(rounds.map((one, round) => of(one) / of(alone[round])));
 

@@ -1,9 +1,9 @@
 'use strict';
 
-// 100,000 items end in the same moment: the longest that a get of another client takes from shortly
-// before to some time after, beside the longest in as much calm time, and beside what the machine takes
-// from programs that do nothing but read the clock. A peer that only forgets what is asked for has
-// nothing to do then, and keeps the memory.
+// 100,000 items expire at the same moment. Measures the longest get of another client from shortly before
+// to some time after this moment, the longest get in the same span of calm time, and the longest pause of
+// programs that only read the clock. A peer that removes expired items only when they are requested has no
+// work at this moment, and keeps the memory.
 const { execFile } = require('node:child_process');
 const { setTimeout: delay } = require('node:timers/promises');
 const { promisify } = require('node:util');
@@ -39,7 +39,7 @@ const tasks = {
     return { isGone: value === null || value === undefined };
   },
 
-  /** Sequential gets until a point of time: milliseconds. */
+  /** Sequential gets until a point in time; resolves milliseconds. */
   async observe(client, { until }) {
     await client.set(ITEM, VALUE, TTL_MS);
     const clock = new Clock(until - Date.now());
@@ -55,7 +55,7 @@ async function play(peer, place) {
   const open = () => openClient(peer, service, place.client);
   const [owner, observer] = [await open(), await open()];
   const ask = (client, task, more) => client.ask({ workload: NAME, task, ...more });
-  // The other one is stopped meanwhile: Node collects garbage when it has nothing to do.
+  // The other client is stopped meanwhile, because an idle Node collects garbage.
   const look = async (until) => {
     signalAll([owner.pid], 'SIGSTOP');
     const seen = await ask(observer, 'observe', { until });
@@ -65,7 +65,7 @@ async function play(peer, place) {
 
   await look(Date.now() + WARM_MS);
   const calm = await look(Date.now() + BEFORE_MS + AFTER_MS);
-  // How long it takes is tried first: the TTL must not end before the last item is stored.
+  // The first fill measures the time to store: the TTL must not end before the last item is stored.
   const began = Date.now();
   await ask(owner, 'fill', { end: began + TTL_MS });
   const end = Date.now() + Math.max(FILL_MS_LEAST, 2 * (Date.now() - began));
@@ -80,7 +80,7 @@ async function play(peer, place) {
   return { calm, expiring };
 }
 
-/** All rounds of a peer. */
+/** Plays all rounds of a peer. */
 async function playRounds(peer, place, rounds) {
   const seen = [];
   for (let round = 0; round < rounds; round++) seen.push(await play(peer, place));
@@ -93,7 +93,7 @@ async function playRounds(peer, place, rounds) {
 
 const execute = promisify(execFile);
 
-/** Both CPUs read the clock, as long as a client looks: the longest time between two readings. */
+/** Reads the clock on both CPUs for the same span: the longest time between two readings. */
 async function playClock({ client, server, dir }, rounds) {
   const program = compile(dir, 'gaps');
   const gap = async (cpu) => {

@@ -1,7 +1,7 @@
 'use strict';
 
-// What a polite client feels while four others pipeline without end: sequential gets of a process of
-// its own, alone and beside the floods. A flood has always so many requests under way, and reads its
+// The latency of a polite client while four others pipeline without a pause: sequential gets of a separate
+// process, alone and next to the floods. A flood keeps a fixed number of requests under way, and reads its
 // replies.
 const { Clock } = require('../clock.js');
 const { openClient, stop } = require('../common.js');
@@ -21,7 +21,7 @@ const WATCHES = 200;
 const POOL = 'bench:pool';
 const ELEMENTS = 130_000;
 const PATIENT = { timeout: 600_000 };
-/** What the floods ask for, and how much of it is under way at a time. */
+/** The requests of the floods, and how many are under way at a time. */
 const KINDS = {
   'small gets': { underWay: UNDER_WAY, ask: (client) => client.get(ITEM, PATIENT) },
   'gets of 16 KiB': { underWay: UNDER_WAY, ask: (client) => client.get(LARGE, PATIENT) },
@@ -44,8 +44,8 @@ const KINDS = {
 };
 
 /**
- * Defines a pool of this flood, then gives it another list, of which it has half, then deletes it,
- * over and over.
+ * In turn defines a pool of this flood, replaces its list by another one that shares half of the elements,
+ * and deletes the pool.
  */
 function changePool(client, number) {
   const key = `${POOL}:${process.pid}`;
@@ -67,7 +67,7 @@ async function prepare({ client }, { kind }) {
   return {};
 }
 
-/** Answers at once and goes on until its process is closed. */
+/** Starts a flood that runs until its process is closed. */
 async function flood({ client }, { kind }) {
   const { begin, ask, underWay } = KINDS[kind];
   let number = 0;
@@ -80,7 +80,7 @@ async function flood({ client }, { kind }) {
   return {};
 }
 
-/** Milliseconds of each of many gets. */
+/** Sequential gets for `ms`; resolves milliseconds. */
 async function observe({ client }, { ms }) {
   const clock = new Clock(ms);
   do await client.get(ITEM, { timeout: 600_000 });

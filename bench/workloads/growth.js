@@ -1,20 +1,20 @@
 'use strict';
 
-// How cost grows: with the number of items, of connections, and with the size of a value. All peers'
-// servers are there at the same time, and at each point each peer is measured in turn, round after
-// round. Figures are microseconds a request.
+// How cost grows with the number of items, the number of connections, and the size of a value. The servers of
+// all peers run at the same time, and at each point each peer is measured in turn, round after round. Figures
+// are microseconds a request.
 const { openClient, spread, stop, textOf } = require('../common.js');
 
 const NAME = 'growth';
 const ITEMS = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 const CONNECTIONS = [1, 3, 10, 30, 100, 300, 1_000];
 const SIZES = [16, 256, 4_096, 16_384, 65_536, 262_144, 1_048_576];
-/** Requests made in one tick, so that the way there and back is shared and the store shows. */
+/** Requests made in one tick, so that they share a round trip and the cost of the store shows. */
 const LOT = 500;
-/** So many connections are opened at a time. */
+/** The number of connections that are opened at a time. */
 const OPENING = 20;
 const TTL_MS = 3_600_000;
-/** A point is measured for this part of a rate's time. */
+/** The measuring time of a point, as a part of a rate's time. */
 const PART = 1 / 4;
 
 const keyOf = (i) => `bench:item:${i}`;
@@ -27,7 +27,7 @@ async function inLots(first, count, size, act) {
   }
 }
 
-/** Microseconds a request, of lots that return how many they were. */
+/** Repeats a lot, which returns its number of requests; resolves microseconds a request. */
 async function timed(ms, lot) {
   const began = performance.now();
   let count = 0;
@@ -36,20 +36,20 @@ async function timed(ms, lot) {
   return { us: ((performance.now() - began) * 1_000) / count };
 }
 
-/** A lot of requests for any of the items. */
+/** A lot of requests for random items. */
 const randomLot = (count, act) => async () => {
   const any = () => keyOf(Math.floor(Math.random() * count));
   await Promise.all(Array.from({ length: LOT }, () => act(any())));
   return LOT;
 };
 
-/** One request is a lot. */
+/** A lot of one request. */
 const alone = (act) => async () => {
   await act();
   return 1;
 };
 
-/** Of a client process: what it has opened, and what it stores. */
+/** The state of a client process: its connections, and the value that it stores. */
 const connections = [];
 let value;
 
@@ -102,7 +102,7 @@ const tasks = {
     }),
 };
 
-/** A peer's server and one client of it. */
+/** Opens a peer's server and one client of it. */
 async function openSide(peer, place) {
   const service = await peer.serve({ dir: place.dir, cpus: place.server });
   const client = await openClient(peer, service, place.client);
@@ -114,7 +114,7 @@ async function openSide(peer, place) {
   return { peer, service, ask, close };
 }
 
-/** Each peer's microseconds in these rounds; another one goes first in each. */
+/** The microseconds of each peer over these rounds, with a different peer first in each round. */
 async function compare(sides, { rounds, ms }, task, more) {
   const times = new Map(sides.map((side) => [side, []]));
   for (let round = 0; round < rounds; round++) {
@@ -127,7 +127,7 @@ async function compare(sides, { rounds, ms }, task, more) {
   return Object.fromEntries(entries);
 }
 
-/** One curve for each of `asked` ({ name: task }), over `points` that `reach` goes to in turn. */
+/** One curve for each of `asked` ({ name: task }), over `points`; `reach` prepares each point in turn. */
 async function curves({ peers, place, settings }, { asked, points, x, reach }) {
   const able = peers.filter(({ can = [] }) => can.includes('growth'));
   const sides = [];

@@ -1,7 +1,7 @@
 'use strict';
 
-// From the SIGKILL of the holder to the grant of the next in line, as that one's JavaScript sees it.
-// The first half of the rounds on an idle machine, the others while every CPU has something to do.
+// The time from the SIGKILL of the holder to the grant of the next in line, as its JavaScript sees it. The
+// first half of the rounds runs on an idle machine, the second half while every CPU is busy.
 const { spawn } = require('node:child_process');
 const { setTimeout: delay } = require('node:timers/promises');
 const { openClient, quantile, stop } = require('../common.js');
@@ -23,7 +23,7 @@ async function waiting({ client }) {
   return { waiting: (await client.stats()).waiting };
 }
 
-/** Kills the holder so many times; resolves the milliseconds until the next one had it. */
+/** Kills the holder `count` times; resolves the milliseconds until the next one had the lock. */
 async function deaths(peer, place, count) {
   const service = await peer.serve({ dir: place.dir, cpus: place.server });
   const open = () => openClient(peer, service, place.client);

@@ -1,7 +1,7 @@
 'use strict';
 
-// What a broker and a client cost while nothing happens: how often their threads wake up, and the
-// memory they have beyond an empty Node process. Some processes of each kind at the same time.
+// The cost of an idle broker and an idle client: the number of wake-ups of their threads, and their memory
+// beyond an empty Node process. Some processes of each kind run at the same time.
 const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
 const {
@@ -20,11 +20,11 @@ const ROOT = path.join(__dirname, '../..');
 const CLI = path.join(ROOT, 'bin/ephemeral-pipe-broker.js');
 const LIBRARY = JSON.stringify(ROOT);
 const OF_EACH = 3;
-/** So long after its start, Node has no more to tidy up. */
+/** The time after which Node has finished the work of its start. */
 const SETTLE_MS = 10_000;
 const IDLE_MS = 10_000;
 const MIB = 1024 * 1024;
-/** Longer than all of this takes. */
+/** Keeps a process alive for longer than the whole measurement. */
 const STAY = 'setTimeout(() => {}, 120_000);';
 
 /** The arguments of node, given the pipe of a broker. */

@@ -1,9 +1,9 @@
 'use strict';
 
-// What a grant, a renewal and a release cost while 10 to 10,000 leases are held, and while as many
-// requests wait for one permit: microseconds an operation, client included, on one CPU, and the CPU
-// time of the broker alone. Lots of ten requests are made in one tick, so they have one wake-up of the
-// broker between them; a lot of gets shows what of a figure is the way there and back.
+// The cost of a grant, a renewal and a release while 10 to 10,000 leases are held, and while the same number of
+// requests wait for one permit: microseconds an operation, client included, on one CPU, and the CPU time of
+// the broker alone. Lots of ten requests are made in one tick, so they share one wake-up of the broker. A lot
+// of gets shows the part of the round trip in a figure.
 const { cpuTimeMs, median, openClient, stop } = require('../common.js');
 
 const NAME = 'cost of a lease';
@@ -19,7 +19,7 @@ const PERMIT = 'bench:permit';
 
 const of = (count, make) => Array.from({ length: count }, (_, i) => make(i));
 
-/** Many calls, not all of them in one tick. */
+/** Makes many calls, a limited number of them in one tick. */
 async function inParts(count, call) {
   for (let first = 0; first < count; first += TOGETHER) {
     const size = Math.min(TOGETHER, count - first);
@@ -27,13 +27,13 @@ async function inParts(count, call) {
   }
 }
 
-/** Times lots and remembers microseconds an operation by its name; of the broker's CPU time the sum. */
+/** Measures lots: records microseconds an operation by its name, and sums the broker's CPU time. */
 class Lots {
   #broker;
   #times = {};
   #cpu = {};
 
-  /** @param {number} broker its process id */
+  /** @param {number} broker the broker's process id */
   constructor(broker) {
     this.#broker = broker;
   }
@@ -48,7 +48,7 @@ class Lots {
     this.#cpu[name] = (this.#cpu[name] ?? 0) + cpuMs * 1_000;
   }
 
-  /** Forgets what was only to warm up. */
+  /** Discards the figures of the warm-up. */
   clear() {
     this.#times = {};
     this.#cpu = {};
@@ -63,14 +63,14 @@ class Lots {
   }
 }
 
-/** Repeats a cycle of lots, first to warm up. */
+/** Repeats a cycle of lots, first as a warm-up. */
 async function cycles(lots, rounds, cycle) {
   for (let i = 0; i < WARM_LOTS; i++) await cycle();
   lots.clear();
   for (let i = 0; i < rounds * LOTS_A_ROUND; i++) await cycle();
 }
 
-/** Numbers of one key, elements of one pool, a lock each: how the leases that are held look. */
+/** The kinds of leases that are held. */
 const KINDS = {
   'numbers of a key': { key: () => KEY, define: async () => {} },
   'elements of a pool': {
@@ -100,8 +100,8 @@ async function held({ client }, { kind, count, rounds, broker }) {
 }
 
 /**
- * The queue of one permit: who holds it is the first. Nothing is ever taken out of the middle of the
- * list, which would cost more here than at the broker.
+ * The queue of one permit; the first one holds the permit. Entries that left stay in the list, because removing
+ * them would cost more here than at the broker.
  */
 class Queue {
   #client;
@@ -121,7 +121,7 @@ class Queue {
     this.#line.push({ workerId, turn, leaving });
   }
 
-  /** The place of the next one from here that has not left. */
+  /** The place of the next entry from `place` on that has not left. */
   #from(place) {
     let at = place;
     while (this.#line[at].leaving.signal.aborted) at++;
@@ -132,14 +132,14 @@ class Queue {
     return this.#client.renew(this.#line[this.#first].workerId);
   }
 
-  /** Gives the permit back and resolves when the next in line has it. */
+  /** Releases the permit; resolves when the next in line has it. */
   handOver() {
     const { workerId } = this.#line[this.#first];
     this.#first = this.#from(this.#first + 1);
     return Promise.all([this.#client.release(workerId, PERMIT), this.#line[this.#first].turn]);
   }
 
-  /** Somebody who waits leaves. */
+  /** A random waiting request leaves. */
   leave() {
     const others = this.#line.length - this.#first - LOT;
     const at = this.#from(this.#first + 1 + Math.floor(Math.random() * others));
@@ -154,7 +154,7 @@ async function waiting({ client }, { count, rounds, broker }) {
   queue.join();
   await inParts(count, () => queue.join());
   const lots = new Lots(broker);
-  // What has no reply of its own is over when the broker has answered a later call.
+  // An operation without a reply is done when the broker has answered a later call.
   const told = (act) => (i) => {
     act();
     return i === LOT - 1 ? client.ping() : undefined;
@@ -202,7 +202,7 @@ async function once({ peers, places, settings }) {
       const figures = await play(peer, places[0], task);
       for (const [operation, us] of Object.entries(figures)) {
         if (!rows.has(operation)) rows.set(operation, { what: operation, figures: {} });
-        // Not a plain number, which would come first in the order of an object.
+        // Not a plain number, which would come first in the order of an object's members.
         rows.get(operation).figures[`${count.toLocaleString('en')} ${job.task}`] = us;
       }
     }

@@ -1,8 +1,8 @@
 'use strict';
 
-// Bytes an item of 100 bytes costs at 100,000 items: by the resident memory of the server's process
-// and by the server's own count. Our items always have a TTL; every peer is measured without (where
-// it can) and with one.
+// The memory of an item of 100 bytes at 100,000 items: by the resident memory of the server's process and by
+// the server's own count. Our items always have a TTL; every peer is measured with and, if possible, without
+// one.
 const { setTimeout: delay } = require('node:timers/promises');
 const { openClient, residentBytes, rowOrFailure, spread, stop, within } = require('../common.js');
 
@@ -11,9 +11,9 @@ const ITEMS = 100_000;
 const SETTLING_ITEMS = 2_000;
 const SETTLING_MS = 300;
 const LOT = 500;
-/** A process's memory grows by more than the items now and then: Node's own, by half a megabyte. */
+/** The number of servers, because Node's own memory sometimes grows by half a megabyte. */
 const TIMES = 3;
-/** What a slow peer may take. */
+/** The time limit of a slow peer. */
 const PATIENCE_MS = 30_000;
 const TTL_MS = 600_000;
 const VALUE = 'v'.repeat(100);
@@ -34,7 +34,7 @@ async function measure(peer, place, ttlMs) {
     await client.ask({ workload: NAME, task: 'fill', first, count, ttlMs });
     const counted = await client.ask({ memory: true });
     await client.close();
-    // What the server has for a connection, it gives back.
+    // The server frees the memory of the connection.
     await delay(SETTLING_MS);
     if (!service.server) return counted;
     return { 'resident memory': residentBytes(service.server.pid), ...counted };
@@ -54,7 +54,7 @@ async function measureOften(...args) {
   return Object.fromEntries(names.map((name) => [name, spread(all.map((one) => one[name]))]));
 }
 
-/** Without and with a TTL, as far as the peer leaves the choice. */
+/** Without and with a TTL, if the peer supports both. */
 function ttlsOf({ ttl = 'either' }) {
   return { always: [TTL_MS], never: [undefined], either: [undefined, TTL_MS] }[ttl];
 }

@@ -1,19 +1,19 @@
 'use strict';
 
-// Operations a second. Each `run` returns how many it finished and checks what comes back.
+// Operations a second. Each `run` checks the replies and returns the number of operations.
 const { textOf } = require('../common.js');
 
 const KEY = 'bench:item';
-// How many operations pass between two looks at the clock where a lap is not one operation.
+// The number of operations between two readings of the clock, if a lap is not one operation.
 const CLOCK_EVERY = 64;
 
 /**
- * What is measured: asks a client, and whether the reply is right. The promise of the peer's own
- * client is awaited, none of ours around it: that would be in every figure.
+ * An operation: sends a request, and checks the reply. The promise of the peer's client is awaited directly:
+ * a promise of ours would add to every figure.
  * @typedef {{ ask: (client: any, i: number) => Promise<any>, isRight: (reply: any) => boolean }} Operation
  */
 
-/** The requests that are about a value of so many bytes; SET and DEL is a pair, of a key of its own. */
+/** The requests for a value of this size; SET and DEL is a pair with a separate key. */
 const requestsOf = (bytes) => {
   const value = textOf(bytes);
   const set = { ask: (client) => client.set(KEY, value), isRight: () => true };
@@ -80,7 +80,7 @@ const sequential = (operation) => async (client, clock) => {
   return operations;
 };
 
-/** So many loops at once, each with one request in flight. */
+/** This number of loops at once, each with one request in flight. */
 const inFlight = (loops) => (operation) => async (client, clock) => {
   let operations = 0;
   let running = true;
@@ -94,7 +94,7 @@ const inFlight = (loops) => (operation) => async (client, clock) => {
   return operations;
 };
 
-/** So many requests made in one tick; the next lot when all replies are there. */
+/** This number of requests in one tick; the next lot follows when all replies have arrived. */
 const inOneTick = (size) => (operation) => async (client, clock) => {
   const replies = new Array(size);
   let operations = 0;
@@ -112,7 +112,7 @@ const small = requestsOf(100);
 const large = requestsOf(64 * 1024);
 const huge = requestsOf(256 * 1024);
 
-/** A kind of request in every way, what is needed for it beside get and set, and what to store first. */
+/** The workloads of a kind of request; `more` has the feature it needs, and a preparation. */
 const inEveryWay = (name, operation, more) => [
   { name: `sequential ${name}`, places: everywhere, run: sequential(operation), ...more },
   { name: `${name}, 64 in flight`, places: both, run: inFlight(64)(operation), ...more },
@@ -124,14 +124,14 @@ const ofSize = (size, { get, set, prepare }) => [
   { name: `sequential SET, ${size}`, places: both, run: sequential(set) },
 ];
 
-/** Of the clients that take objects. */
+/** For clients that accept objects. */
 const ofObjects = [
   { name: 'sequential GET, an object', run: sequential(object.get), prepare: object.prepare },
   { name: 'sequential SET, an object', run: sequential(object.set) },
   { name: 'SET, an object, 64 in flight', run: inFlight(64)(object.set) },
 ].map((workload) => ({ ...workload, places: both, needs: 'objects' }));
 
-/** All peers run these, the others the main ones only. */
+/** All peers run these workloads; only the main peers run the others. */
 const FOR_ALL = [
   'sequential GET',
   'GET, 64 in flight',

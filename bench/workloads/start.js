@@ -1,7 +1,7 @@
 'use strict';
 
-// What `start -- true` costs over an empty Node process, and a worker whose first and only act is a
-// get: wall time, interleaved, medians.
+// The cost of `start -- true` over an empty Node process, and that of a worker that only makes one get: medians
+// of the wall time, interleaved.
 const fs = require('node:fs');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
@@ -13,7 +13,7 @@ const OURS = 'broker';
 const CLI = path.join(__dirname, '../../bin/ephemeral-pipe-broker.js');
 const HOLLOW = 'as many empty modules, and the addon';
 const EMPTY = { what: 'node -e 0', args: ['-e', '0'] };
-/** Process starts scatter much, and cost little. */
+/** Many, because the times of process starts scatter and each is short. */
 const TIMES_A_ROUND = 8;
 const LIMIT_MS = 10_000;
 
@@ -25,7 +25,7 @@ function wallMs({ args, env }) {
   return performance.now() - began;
 }
 
-/** Starts each of them once; another one first each time, and forwards and backwards by turns. */
+/** Starts each once, with a different one first each time, and alternately forwards and backwards. */
 function lap(starts, round) {
   const times = [];
   const step = round % 2 === 0 ? 1 : starts.length - 1;
@@ -36,7 +36,7 @@ function lap(starts, round) {
   return times;
 }
 
-/** The first is what the others are compared with. */
+/** Compares the others with the first. */
 function compare(starts, rounds) {
   starts.forEach(wallMs);
   const times = Array.from({ length: rounds * TIMES_A_ROUND }, (_, round) => lap(starts, round));
@@ -56,8 +56,8 @@ process.on('exit', () => {
 });`;
 
 /**
- * What Node itself takes for a program of so many modules: one that loads the same addon, and a module
- * without a word in the place of each other one.
+ * A program that shows Node's own time for this number of modules: it loads the same addon, and an empty
+ * module in place of each other module.
  */
 function hollow({ args, env }, dir) {
   const folder = fs.mkdtempSync(path.join(dir, 'hollow-'));

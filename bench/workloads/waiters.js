@@ -1,7 +1,8 @@
 'use strict';
 
-// What very many requests that wait cost: the gets of another process before, while and after 10,000
-// of them are killed at once (and eight, for what the end of eight processes costs by itself), the memory of the broker, and the CPU time of all while nothing happens.
+// The cost of very many waiting requests: the gets of another process before, while and after 10,000 waiters
+// are killed at once (and eight, to measure the end of eight processes alone), the memory of the broker, and
+// the CPU time of all processes while they are idle.
 const fs = require('node:fs');
 const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
@@ -21,7 +22,7 @@ const PROCESSES = 8;
 const CALM_MS = 2_000;
 const LOOK_MS = 2;
 const IDLE_MS = 10_000;
-/** So long after its start, Node has no more to tidy up. */
+/** The time after which Node has finished the work of its start. */
 const SETTLE_MS = 10_000;
 const TTL_MS = 3_600_000;
 const ITEM = 'bench:item';
@@ -30,10 +31,10 @@ const MIB = 1024 * 1024;
 
 const now = () => Number(process.hrtime.bigint());
 
-/** Waits for the lock `each` times over on each of so many connections of its own. */
+/** Opens `connections` connections, each with `each` requests that wait for the lock. */
 async function wait({ another }, { dir, pipe, connections, each }) {
   const clients = Array.from({ length: connections }, (_, i) => {
-    // Clients with one path share one connection.
+    // Clients with the same path share one connection.
     const name = path.join(dir, `${process.pid}-${i}`);
     fs.symlinkSync(pipe, name);
     return another(name);
@@ -54,7 +55,7 @@ function percentiles(all) {
   return { p50, p99, longest, gets: all.length };
 }
 
-/** Each get, as the time of its end and its microseconds, for so many milliseconds. */
+/** The gets of the last observation: the end and the microseconds of each. */
 let seen = [];
 
 async function observe({ client }, { ms }) {
@@ -69,7 +70,7 @@ async function observe({ client }, { ms }) {
   return {};
 }
 
-/** The microseconds of every get that was under way at some time of a span. */
+/** The microseconds of every get that was under way during a span. */
 async function times(client, { from = 0, until = Infinity }) {
   const during = seen.filter(({ at, us }) => at >= from && at - us * 1_000 <= until);
   return during.map(({ us }) => us);
@@ -84,7 +85,7 @@ async function hold({ client }) {
   return {};
 }
 
-/** A broker, a holder of the lock, and a crowd that waits for it. */
+/** A broker, a holder of the lock, and processes that wait for it. */
 class Scene {
   constructor(peer, place, name) {
     this.peer = peer;
@@ -111,7 +112,7 @@ class Scene {
     return client.ask({ workload: this.workload, ...job });
   }
 
-  /** Processes that wait. */
+  /** Opens processes that wait. */
   async crowd(processes, connections, each) {
     const job = { task: 'wait', dir: this.place.dir, pipe: this.service.address };
     const crowd = [];
@@ -137,7 +138,7 @@ class Scene {
   }
 }
 
-/** Kills a crowd while the observer looks; resolves how long its gets took and the crowd was there. */
+/** Kills a crowd during an observation; resolves the gets and the time until the crowd was gone. */
 async function killAll(scene, observer, crowd) {
   const watching = scene.ask(observer, { task: 'observe', ms: CALM_MS });
   await delay(CALM_MS / 10);
@@ -152,7 +153,7 @@ async function killAll(scene, observer, crowd) {
   return { times: await scene.ask(observer, span), goneMs: (until - from) / 1e6, left };
 }
 
-/** One kind of crowd, killed again and again; rows for the two tables. */
+/** Kills one kind of crowd repeatedly; resolves rows for the two tables. */
 async function crash(peer, place, rounds, { connections, each }) {
   const scene = new Scene(peer, place, CRASH);
   await scene.begin();
@@ -182,7 +183,7 @@ function leaseholder(peers) {
   return peers.find(({ can = [] }) => can.includes('leases'));
 }
 
-/** All may run anywhere, as they do in use. */
+/** The placement where all processes share the CPUs, as in real use. */
 const anywhere = (places) => places.find(({ clients }) => clients > 1) ?? places[0];
 
 async function killed({ peers, places, settings }) {
