@@ -1,17 +1,16 @@
 /*
- * Moments at which a thread of ours calls back: the timers of clients, which no
- * program that fakes those of JavaScript can reach.
+ * The timers of clients, which call back on a native thread. A program that replaces the
+ * timers of JavaScript does not affect them.
  *
- * One thread for the whole process serves all alarms from one heap. It starts with the
- * first that is set, and sleeps until the next one is due; without any it sleeps for
- * good. Callbacks run under the lock: once epb_alarm_clear has returned, the alarm's runs
- * no more.
+ * One thread per process serves all alarms from one heap. The first alarm starts it, and
+ * it sleeps until the next alarm is due, or forever without one. Callbacks run under the
+ * lock: once epb_alarm_clear has returned, the alarm's callback does not run any more.
  *
- * In a forked child, which has no such thread, nothing can be set, and clearing does
+ * A forked child has no such thread: epb_alarm_set fails, and epb_alarm_clear does
  * nothing.
  *
- * Thread safety: the functions may be called from any thread; those of one alarm from one
- * thread at a time.
+ * Thread safety: the functions may be called from any thread, but those of one alarm only
+ * from one thread at a time.
  */
 #ifndef EPB_CLIENT_ALARM_H
 #define EPB_CLIENT_ALARM_H
@@ -22,7 +21,7 @@
 /* Must not block, and must not call an alarm. */
 typedef void (*epb_alarm_fn)(void *context);
 
-/* Embedded in what is to be called. */
+/* Embedded in the caller's object. */
 struct epb_alarm {
     struct epb_heap_node node;
     epb_alarm_fn on_due;
@@ -31,11 +30,11 @@ struct epb_alarm {
 
 void
 epb_alarm_init(struct epb_alarm *alarm, epb_alarm_fn on_due, void *context);
-/* One call of on_due in `in_ms`, instead of one that was to come. EPB_INTERNAL: memory is
- * out, there can be no thread, or this is a forked child. */
+/* Calls on_due once, in `in_ms`; replaces the alarm's previous time. EPB_INTERNAL: out of
+ * memory, the thread cannot be started, or this is a forked child. */
 EPB_MUST_USE enum epb_status
 epb_alarm_set(struct epb_alarm *alarm, uint64_t in_ms);
-/* One that is not set is no fault. */
+/* An alarm that is not set is allowed. */
 void
 epb_alarm_clear(struct epb_alarm *alarm);
 

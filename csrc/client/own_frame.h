@@ -1,4 +1,4 @@
-/* Requests that our client makes by itself, apart from those of its callers. */
+/* Internal requests of the client, in addition to those of its callers. */
 #ifndef EPB_CLIENT_OWN_FRAME_H
 #define EPB_CLIENT_OWN_FRAME_H
 
@@ -6,11 +6,12 @@
 #include "../core/msg.h"
 #include "../wire/frame.h"
 
-/* Their id; callers use lower ones. */
+/* The id of internal requests; callers use lower ids. */
 #define EPB_OWN_ID UINT32_MAX
 #define EPB_OWN_FRAME_MAX_BYTES 256U
 
-/* This connection is of the session of this key, which is borrowed; no reply. */
+/* Joins the connection to the session of this key; the broker sends no reply. Borrows the
+ * key. */
 static inline struct epb_request
 epb_own_join(const uint8_t key[EPB_SESSION_KEY_BYTES])
 {

@@ -1,5 +1,5 @@
-/* The system's way to wait for many descriptors at once, one news per arming: epoll on
- * Linux, kqueue on macOS. `tag` comes back with the news. Errors are libuv's codes. */
+/* Waits for many descriptors at once, one event per arming: epoll on Linux, kqueue on
+ * macOS. An event contains the `tag` of its descriptor. Errors are libuv's codes. */
 #ifndef EPB_CLIENT_POLLER_H
 #define EPB_CLIENT_POLLER_H
 
@@ -21,7 +21,7 @@ EPB_MUST_USE int
 epb_poller_arm(int poller, int fd, uint64_t tag, unsigned what);
 void
 epb_poller_remove(int poller, int fd);
-/* Blocks for the next news: how many tags, at most `room`. */
+/* Blocks until there are events. Returns the number of tags written, at most `room`. */
 int
 epb_poller_wait(int poller, uint64_t *tags, int room);
 

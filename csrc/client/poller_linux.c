@@ -1,4 +1,4 @@
-/* See poller.h. EPOLLONESHOT disarms a descriptor with its news. */
+/* See poller.h. EPOLLONESHOT disarms a descriptor with its event. */
 #include "poller.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* See poller.h. EV_ONESHOT deletes a filter with its news; both directions are filters of
- * their own. */
+/* See poller.h. EV_ONESHOT deletes a filter with its event; each direction has a separate
+ * filter. */
 #include "poller.h"
 
 #include <errno.h>
@@ -35,8 +35,7 @@ epb_poller_arm(int poller, int fd, uint64_t tag, unsigned what)
 {
     struct kevent changes[2];
     int count = 0;
-    /* The tag travels in the pointer-sized field of the event: slots and generations fit.
-     */
+    /* The event's pointer-sized field holds the tag, since slot and generation fit. */
     void *data = (void *)(uintptr_t)tag;
 
     if ((what & EPB_POLLER_READ) != 0) {

@@ -1,26 +1,26 @@
 /*
- * The connections that renew: the keeper's thread (renewer.h) has one for each
- * session at each broker in whose name this process keeps anything, whatever the clients
- * of that broker and their threads are doing. So a renewal depends on nothing that a
- * thread of JavaScript has to do: not on a handshake, a change to pipes, a request that
- * is half sent, or replies that are not read.
+ * The connections that send renewals. The renewer thread (renewer.h) has one connection
+ * for each session at each broker for which this process keeps frames, apart from the
+ * clients' own connections. So a renewal does not depend on a JavaScript thread: not on a
+ * handshake, a switch to a pipe pair, a partly sent request, or unread replies.
  *
- * A connection is made when something is first due, and closed when the last that keeps
- * something there lets go of it. It joins the session (PROTOCOL.md), which gives it the
- * right to renew. It has taken only what it was told to take (holds.h).
+ * A connection is made when a frame is first due, and closed when its last user has
+ * dropped its frames. It joins the session (PROTOCOL.md), which gives it the right to
+ * renew. It takes over only leases that it was told to take (holds.h).
  *
- * A connection is open once the broker has answered a first request, so that what leaves
- * by it is not lost in a refusal. Its very first words are that it joins, and wants no
- * reply: by that a broker that has as many connections as it may knows it, and takes it
- * all the same. The answers to a beat tell the keeper what has ended
- * (epb_renewer_answered). Nothing here blocks for longer than some milliseconds, once a
- * connection and once a beat; a broker that does not answer is looked at again and again.
- * One that refuses (it has no descriptor left, say) is tried again after growing pauses:
- * what is due there is late, and a lease that ends for that is lost, as its client
- * learns. Where there is no broker any more, there is nothing to keep.
+ * A connection counts as open once the broker has replied to a first request, so that a
+ * refusal cannot lose renewals. Its first frame is a join without a reply: a broker at
+ * its connection limit recognizes it and accepts the connection all the same. The replies
+ * to renewals report ended leases to the renewer (epb_renewer_answered).
  *
- * Thread safety: epb_renewal_send is for the keeper's thread; the others are for the
- * client's, at a time when the keeper does not call for that client.
+ * Nothing here blocks for longer than some milliseconds, once per connection and once per
+ * batch. A broker that does not reply is checked again with each batch. A broker that
+ * refuses (for example, it is out of descriptors) is retried after increasing pauses:
+ * renewals are then late, and a lease that ends because of it is lost, which its client
+ * learns. If the broker has ended, there is nothing to renew.
+ *
+ * Thread safety: epb_renewal_send is for the renewer thread. The other functions are for
+ * the client's thread, while the renewer does not call epb_renewal_send for that client.
  */
 #ifndef EPB_CLIENT_RENEWAL_H
 #define EPB_CLIENT_RENEWAL_H
@@ -31,23 +31,23 @@
 
 struct epb_renewal_link;
 
-/* Of one that keeps something; all zero but for what is set: nothing has been sent. */
+/* A user of a renewal connection. Initially all zero except the borrowed members. */
 struct epb_renewal {
-    const char *path; /* these three are borrowed from it */
+    const char *path; /* these three are borrowed from the user */
     struct epb_bytes secret;
-    const uint8_t *key;            /* of EPB_SESSION_KEY_BYTES */
-    struct epb_renewal_link *link; /* NULL: it keeps nothing */
-    uint64_t connection; /* of the link: the one that the last frames were given to */
-    uint64_t mark;       /* how much that has sent when they have left */
+    const uint8_t *key;            /* EPB_SESSION_KEY_BYTES */
+    struct epb_renewal_link *link; /* NULL: the user has no frames */
+    uint64_t connection;           /* number of the connection that got the last frames */
+    uint64_t mark; /* that connection's sent_bytes when all of them have left */
 };
 
-/* This client is about to keep something. EPB_INTERNAL: memory is out. */
+/* Gets a connection before the client's first kept frame. EPB_INTERNAL: out of memory. */
 EPB_MUST_USE enum epb_status
 epb_renewal_hold(struct epb_renewal *renewal);
-/* See epb_renewer_send_fn; it is held. */
+/* See epb_renewer_send_fn. Requires epb_renewal_hold. */
 enum epb_renewal_plan_sent
 epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames);
-/* Nothing of this client is kept any more. */
+/* The client has no kept frames any more. */
 void
 epb_renewal_let_go(struct epb_renewal *renewal);
 

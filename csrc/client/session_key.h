@@ -1,7 +1,7 @@
 /*
- * The key by which connections of this thread are one session to a broker, however many
- * copies of the library make them. Other threads and processes have others, and so has
- * each broker, so that none can use at another what it was told.
+ * The key with which the connections of this thread form one session at a broker, even if
+ * several copies of the library make them. Every thread and process has a different key
+ * for each broker, so that a broker cannot use a key that it received at another broker.
  */
 #ifndef EPB_CLIENT_SESSION_KEY_H
 #define EPB_CLIENT_SESSION_KEY_H
@@ -10,7 +10,7 @@
 #include "../base/status.h"
 #include "../core/msg.h"
 
-/* EPB_INTERNAL: memory is out, or there is no randomness. */
+/* EPB_INTERNAL: out of memory, or the system has no random bytes. */
 EPB_MUST_USE enum epb_status
 epb_session_key(const char *path, struct epb_bytes secret,
                 uint8_t key[EPB_SESSION_KEY_BYTES]);

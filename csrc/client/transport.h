@@ -1,15 +1,16 @@
 /*
- * The client's descriptor: one connection to a broker's endpoint, read and written by the
- * thread that wants the answer, and watched by another only when there is nothing to
- * read.
+ * One connection to a broker's endpoint. The thread that needs the reply reads and writes
+ * it; another thread watches it only while there is nothing to read.
  *
- * Where there are pipes (pipe_pair.h), it can go over to them, once the broker has passed
- * their ends, and back; the socket stays open, as a sign of life for the broker.
+ * On systems with pipe pairs (pipe_pair.h), it can switch to one once the broker has
+ * passed the descriptors, and back. The socket stays open as a sign of life for the
+ * broker.
  *
- * Errors are libuv's codes: negative. Thread safety: a transport belongs to one thread at
- * a time, but for epb_transport_write: one thread at a time may write, whatever the owner
- * does meanwhile (but writing and closing). `on_ready` comes from the thread that
- * watches, and never after epb_transport_close has returned.
+ * Errors are libuv's negative codes.
+ *
+ * Thread safety: a transport belongs to one thread at a time, except epb_transport_write:
+ * another thread may write while the owner does anything but write or close. `on_ready`
+ * is called on the watching thread, and never after epb_transport_close has returned.
  */
 #ifndef EPB_CLIENT_TRANSPORT_H
 #define EPB_CLIENT_TRANSPORT_H
@@ -25,33 +26,36 @@ struct epb_transport;
 /* Must not block, and must not call back. */
 typedef void (*epb_transport_fn)(void *context);
 
-/* UV_EPERM: the broker belongs to another user. UV_EAGAIN: its queue is full: try again.
+/* UV_EPERM: the broker belongs to another user. UV_EAGAIN: its queue is full, try again.
  */
 EPB_MUST_USE int
 epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
                    struct epb_transport **out);
-/* Bytes moved, 0 when it would block; UV_EOF when the broker has closed; other codes when
+/* Number of bytes moved; 0: it would block; UV_EOF: the broker has closed; other codes:
  * the connection failed. */
 EPB_MUST_USE int
 epb_transport_read(struct epb_transport *transport, void *memory, size_t size_bytes);
 EPB_MUST_USE int
 epb_transport_write(struct epb_transport *transport, const void *data, size_t size_bytes);
-/* Blocks until it can be read (or written, if asked), or for `timeout_ms`. 0 on
- * timeout, 1. */
+/* Blocks until the transport is readable (or writable, with `or_write`), at most for
+ * `timeout_ms`. 1: ready, 0: timeout. */
 EPB_MUST_USE int
 epb_transport_wait(struct epb_transport *transport, bool or_write, uint64_t timeout_ms);
-/* on_ready is called once, when it can be read (or written, if asked) or has closed; of
- * pipes once for either. Calling it again before that changes what is waited for. */
+/* Calls on_ready once, when the transport is readable (or writable, with `or_write`) or
+ * has closed; with a pipe pair, once for each pipe. Another call before that replaces the
+ * first. */
 EPB_MUST_USE int
 epb_transport_arm(struct epb_transport *transport, bool or_write);
-/* From now on what is read may bring the ends of pipes. False: there are none here. */
+/* Accepts the descriptors of a pipe pair in what is read from now on. False: this system
+ * has no pipe pairs. */
 EPB_MUST_USE bool
 epb_transport_expect_pipe_pair(struct epb_transport *transport);
-/* No more are expected. Whether they have come; when not `wanted`, those are closed. */
+/* Stops accepting descriptors. Whether a pipe pair has arrived; unless `wanted`, it is
+ * closed. */
 bool
 epb_transport_settle_pipe_pair(struct epb_transport *transport, bool wanted);
-/* Goes over to the pipes that have come, or back to the socket. on_ready is called, if it
- * was ever to be: what is armed has to be armed again. */
+/* Switches to the pipe pair, or back to the socket. Calls on_ready if the transport was
+ * ever armed, since it must be armed again. */
 void
 epb_transport_use_pipe_pair(struct epb_transport *transport, bool use);
 /* NULL is allowed. */

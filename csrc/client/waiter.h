@@ -1,14 +1,14 @@
 /*
- * One thread for the whole process that waits for descriptors of clients to become ready:
- * all transports of all threads share it, and it starts with the first that has to wait.
+ * The waiter: one thread per process waits until descriptors of clients become ready. All
+ * transports of all threads share it; the first transport that waits starts it.
  *
  * A descriptor is registered once and armed for each wait, which costs the arming thread
- * one system call and no hand-over. Registrations are slots in a table with a generation
- * number; the kernel is given both, so that news of a descriptor that was unregistered
- * meanwhile finds nobody. The callback runs under the table's lock: once
- * epb_waiter_remove has returned, it runs no more.
+ * one system call and no hand-over. A registration is a slot in a table, with a
+ * generation number. The kernel's events contain both, so an event of a descriptor that
+ * was unregistered meanwhile is ignored. Callbacks run under the table's lock: once
+ * epb_waiter_remove has returned, the callback does not run any more.
  *
- * In a forked child, which has no such thread, nothing can be armed.
+ * A forked child has no such thread, and epb_waiter_arm fails.
  */
 #ifndef EPB_CLIENT_WAITER_H
 #define EPB_CLIENT_WAITER_H
@@ -24,11 +24,11 @@ typedef void (*epb_waiter_fn)(void *context);
 
 EPB_MUST_USE int
 epb_waiter_add(int fd, epb_waiter_fn on_ready, void *context, uint64_t *handle);
-/* One call of on_ready, when the descriptor is ready for one of these (enum
+/* Calls on_ready once, when the descriptor is ready for one of `what` (enum
  * epb_poller_what), or has closed. */
 EPB_MUST_USE int
 epb_waiter_arm(uint64_t handle, unsigned what);
-/* Before the descriptor is closed. */
+/* Must be called before the descriptor is closed. */
 void
 epb_waiter_remove(uint64_t handle);
 
