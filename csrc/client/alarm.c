@@ -6,7 +6,7 @@
 #include "../base/sys.h"
 #include "../os/thread.h"
 
-/* No wait is longer: the system's own clock arithmetic stays far from its bounds. */
+/* Longest wait, so that the system's clock arithmetic cannot overflow. */
 #define SLEEP_MAX_MS (60U * 60U * 1000U)
 #define NEVER_MS UINT64_MAX
 
@@ -17,8 +17,8 @@ static uv_mutex_t lock;
 /* All of these are guarded by the lock. */
 static struct epb_heap alarms;
 static bool running;
-static uint64_t wake_ms; /* when the thread wakes by itself; 0 while it is awake */
-static uv_cond_t wake;   /* something is due sooner than that */
+static uint64_t wake_ms; /* when the thread's sleep ends; 0 while it is awake */
+static uv_cond_t wake;   /* an alarm is due before wake_ms */
 
 static uint64_t
 now_ms(void)
@@ -43,7 +43,7 @@ init_once(void)
     }
 }
 
-/* Whether there are alarms in this process. */
+/* False in a forked child, or if initialization failed. */
 static bool
 present(void)
 {
@@ -80,7 +80,7 @@ run_alarms(void *context)
 {
     (void)context;
     uv_mutex_lock(&lock);
-    /* For the life of the process. */
+    /* Runs until the process ends. */
     for (;;) {
         struct epb_heap_node *first = epb_heap_first(&alarms);
         if (first != NULL && first->due_ms <= now_ms()) {

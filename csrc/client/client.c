@@ -17,13 +17,13 @@
 #include "session_key.h"
 #include "transport.h"
 
-/* See client.h. */
+/* The state of the switch between socket and pipe pair. */
 enum way {
-    WAY_SOCKET,   /* it has not asked for pipes */
-    WAY_ASKED,    /* it has; still on the socket */
-    WAY_CHANGING, /* what is to be sent waits for the reply, the last by this way */
-    WAY_CHOSEN,   /* it has pipes, and is on them or not */
-    WAY_FIXED     /* as it is, for good */
+    WAY_SOCKET,   /* on the socket; no pipe pair was requested */
+    WAY_ASKED,    /* on the socket; a pipe pair was requested */
+    WAY_CHANGING, /* frames wait for the reply to the switch, the last by the old path */
+    WAY_CHOSEN,   /* it has a pipe pair, and uses it or the socket */
+    WAY_FIXED     /* it never switches any more */
 };
 
 struct epb_client {
@@ -36,39 +36,39 @@ struct epb_client {
     struct epb_spin spin;
     uint32_t pid;
     struct epb_renewer_user kept;
-    struct epb_renewal renewal; /* the keeper's thread's, while anything is kept */
+    struct epb_renewal renewal; /* used by the renewer thread while frames are kept */
     uint8_t *session_key;       /* NULL: it shares no session */
     struct epb_holds *holds;    /* of that session */
-    bool has_held;              /* since it connected */
+    bool has_held;              /* a lease was added to `holds` since it connected */
 
     struct epb_channel *channel;     /* NULL: not connected */
     struct epb_transport *transport; /* NULL: not connected */
-    bool write_failed;               /* what has come can still be read */
+    bool write_failed;               /* received bytes can still be read */
     enum epb_status closed; /* EPB_OK while the connection lives; else why it ended */
     uint64_t sent_bytes;    /* over this connection */
-    bool is_joining;        /* the reply to its joining is to come */
-    bool has_joined;        /* it has been asked for, or is not to be */
+    bool is_joining;        /* the reply to the join is outstanding */
+    bool has_joined;        /* the join was sent, or is not needed */
     uint64_t session;       /* its number; 0: unknown */
     enum way way;
     bool on_pipe_pair;
-    size_t exchanged_bytes; /* since the last exchange that sent something began */
-    unsigned small_in_row;  /* of such exchanges */
+    size_t exchanged_bytes; /* since the start of the last exchange that sent frames */
+    unsigned small_in_row;  /* number of such exchanges */
     unsigned large_in_row;
-    uint64_t last_mark; /* of WAY_CHANGING: how much is sent by then */
+    uint64_t last_mark; /* WAY_CHANGING: sent_bytes at the end of the switch request */
 };
 
-/* The clients of this thread that share sessions. All zero: none ever did. */
+/* The clients of this thread that share sessions. All zero: not initialized yet. */
 static _Thread_local struct epb_list sharing;
 
-/* On the keeper's thread. */
+/* Runs on the renewer thread. */
 static enum epb_renewal_plan_sent
 send_kept(void *context, struct epb_bytes frames)
 {
     return epb_renewal_send(context, frames);
 }
 
-/* A forked child has a copy of the descriptor, and of a channel whose memory has been
- * wiped: it leaves all but the descriptor alone. */
+/* False in a forked child. It has a copy of the descriptor, and of a channel whose memory
+ * was wiped: it must not use anything but the descriptor. */
 static bool
 is_ours(const struct epb_client *client)
 {
@@ -193,7 +193,7 @@ epb_client_siblings(const struct epb_client *client, epb_client_fn visit)
 void
 epb_client_close(struct epb_client *client)
 {
-    /* What the session is to hold must be its before this connection ends. */
+    /* The session must have taken over its leases before this connection ends. */
     if (client->has_held) {
         epb_holds_await(client->holds);
     }
@@ -259,8 +259,8 @@ epb_client_connect(struct epb_client *client, int *os_error)
 
 /* Sending */
 
-/* What may be written now. A broker that refuses says why before it closes: failing to
- * write is no reason not to read. */
+/* Bytes that may be written now. After a failed write the client still reads, because a
+ * broker that refuses sends the reason before it closes. */
 static struct epb_bytes
 sendable(const struct epb_client *client)
 {
@@ -296,7 +296,7 @@ flush(struct epb_client *client)
     }
 }
 
-/* A request of the client's own; whether it is with the channel. */
+/* Sends an internal request; whether the channel accepted it. */
 static bool
 send_own(struct epb_client *client, const struct epb_request *request)
 {
@@ -345,8 +345,7 @@ epb_client_unsent(struct epb_client *client)
 
 /* Pipes */
 
-/* One of the requests for pipes: to have them (no flags), or to go by one way (the
- * count). */
+/* Sends a request for a pipe pair (no flags), or to switch to it or back (`count`). */
 static bool
 send_pending(struct epb_client *client, uint32_t flags, int64_t count)
 {
@@ -365,7 +364,8 @@ ask_for_pipe_pair(struct epb_client *client)
     client->way = asked ? WAY_ASKED : WAY_FIXED;
 }
 
-/* To the other one. For want of memory all stays as it is, until the next try. */
+/* Switches to the other path. If memory is out, nothing changes until the next attempt.
+ */
 static void
 change_way(struct epb_client *client)
 {
@@ -378,7 +378,7 @@ change_way(struct epb_client *client)
         client->sent_bytes + epb_channel_output(client->channel).size_bytes;
 }
 
-/* Counts the exchange before this one as a small or as a large one. */
+/* Counts the previous exchange as small or large. */
 static void
 note_size(struct epb_client *client, size_t sent_bytes)
 {
@@ -399,7 +399,7 @@ should_change(const struct epb_client *client)
                                 : client->small_in_row >= EPB_CLIENT_SMALL_IN_ROW;
 }
 
-/* After the frames of an exchange, before they leave. */
+/* Called when the frames of an exchange are in the channel, before they are sent. */
 static void
 consider_way(struct epb_client *client, const struct epb_exchange *exchange)
 {
@@ -417,9 +417,9 @@ consider_way(struct epb_client *client, const struct epb_exchange *exchange)
     }
 }
 
-/* The reply to its joining: without a number, the client is a session alone, to a broker
- * that knows no better or is about to end. Of one that should have done it there is
- * nothing to expect: what the client shares would be taken for another process's. */
+/* The reply to the join. A broker that does not know the action, or is draining, leaves
+ * the client a session alone. Any other error closes the connection: the broker would
+ * treat the thread's leases as those of another process. */
 static void
 take_session(struct epb_client *client, const struct epb_reply *reply)
 {
@@ -431,7 +431,7 @@ take_session(struct epb_client *client, const struct epb_reply *reply)
     }
 }
 
-/* The reply to a request of the client's own has come. */
+/* The reply to an internal request has arrived. */
 static void
 take_own_reply(struct epb_client *client, struct epb_bytes frame)
 {
@@ -473,7 +473,7 @@ is_own_reply(const struct epb_client *client, struct epb_bytes frame)
 
 /* Receiving */
 
-/* Reads what is there; tells whether that was anything. */
+/* Reads all available bytes; whether there were any. */
 static bool
 fill(struct epb_client *client)
 {
@@ -499,7 +499,7 @@ fill(struct epb_client *client)
         }
         any = true;
         client->closed = epb_channel_received(client->channel, (size_t)size);
-        /* Less than there was room for: it is empty now. */
+        /* A short read: the socket is empty now. */
         if ((size_t)size < room) {
             break;
         }
@@ -507,8 +507,8 @@ fill(struct epb_client *client)
     return any;
 }
 
-/* Moves the whole frames at the front of the stream, as many as fit. Whether that was
- * anything, or more room is needed. */
+/* Moves whole frames from the front of the stream to the caller, as many as fit. True if
+ * there were any, or if the next one does not fit. */
 static bool
 deliver(struct epb_client *client, struct epb_exchange *exchange)
 {
@@ -556,8 +556,8 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
     return whole != 0 || exchange->needed_bytes != 0;
 }
 
-/* Looks again, giving way each time round, until there is something or the time is up. A
- * part of a frame makes the rest worth as much time again. */
+/* Spins, with a yield each time, until a frame has arrived or the time is over. A part of
+ * a frame starts the time again. */
 static bool
 spin_again(struct epb_client *client, struct epb_exchange *exchange)
 {
@@ -587,7 +587,7 @@ spin_again(struct epb_client *client, struct epb_exchange *exchange)
     return found;
 }
 
-/* Sends, and takes what has come. An error means that the connection has ended. */
+/* Sends and receives. An error means that the connection has ended. */
 static enum epb_status
 trade(struct epb_client *client, struct epb_exchange *exchange)
 {
@@ -601,7 +601,8 @@ trade(struct epb_client *client, struct epb_exchange *exchange)
     if (exchange->into == NULL || deliver(client, exchange)) {
         return EPB_OK;
     }
-    /* The answer to what has just left can't be there yet: give way before looking. */
+    /* The reply to frames just sent cannot have arrived yet: yield before the first read.
+     */
     bool found = false;
     bool spin = exchange->spin_us != 0;
     if (exchange->out.size_bytes == 0 || !spin) {
@@ -646,8 +647,7 @@ epb_client_wait(struct epb_client *client, uint64_t timeout_ms)
         if (epb_transport_wait(client->transport, or_write, timeout_ms) <= 0) {
             return false;
         }
-        /* It may have become writable only: then what could be written is, and we wait
-         * on. */
+        /* If the transport is only writable, write and go on waiting. */
         if (!or_write || epb_transport_wait(client->transport, false, 0) != 0) {
             return true;
         }

@@ -14,12 +14,12 @@
 #include "renewer.h"
 #include "session_key.h"
 
-/* So long the broker is waited for before a connection that took something ends. */
+/* Longest wait for the broker before a connection with new holds is closed. */
 #define AWAIT_MS 200U
 
 struct hold {
     uint64_t token;
-    uint64_t kept; /* by the keeper */
+    uint64_t kept; /* the id of its keep */
     bool is_renewed;
     unsigned claims;
 };
@@ -29,15 +29,15 @@ struct epb_holds {
     unsigned users;
     uint32_t pid;
     char *path;
-    uint8_t *secret; /* and, behind it, the session's key */
+    uint8_t *secret; /* followed by the session's key */
     size_t secret_bytes;
-    struct epb_renewal renewal; /* the keeper's thread's, while anything is kept */
+    struct epb_renewal renewal; /* used by the renewer thread while frames are kept */
     struct epb_renewer_user kept;
     struct epb_map *by_token;
-    uint64_t last; /* that was kept */
+    uint64_t last; /* the id of the last keep added */
 };
 
-/* Those of this thread. All zero: there never were any. */
+/* All of this thread. All zero: not initialized yet. */
 static _Thread_local struct epb_list all;
 
 static struct epb_bytes
@@ -70,7 +70,7 @@ free_hold(void *context, void *item)
     return true;
 }
 
-/* Nothing is held any more. */
+/* Drops all holds. */
 static void
 empty(struct epb_holds *holds)
 {
@@ -123,7 +123,7 @@ holds_new(const char *path, struct epb_bytes secret, const uint8_t *key)
     return holds;
 }
 
-/* The key is made of path and secret. */
+/* The key is derived from path and secret, so comparing it is enough. */
 static bool
 is_for(const struct epb_holds *holds, const uint8_t *key)
 {
@@ -215,7 +215,8 @@ put(struct epb_buf *frames, enum epb_action action, uint64_t token)
     return epb_frame_encode_request(frames, &request);
 }
 
-/* What is sent is taken at once, and at every connection again. */
+/* Sends the take (and renewal) of a hold at once, and again every interval: a new renewal
+ * connection takes the lease again. */
 static enum epb_status
 keep(struct epb_holds *holds, struct hold *hold, uint64_t interval_ms)
 {
@@ -250,7 +251,7 @@ unkeep(struct epb_holds *holds, struct hold *hold)
     }
 }
 
-/* In the map, and not kept yet. */
+/* Adds a hold to the map, without a keep. */
 static struct hold *
 new_hold(struct epb_holds *holds, uint64_t token)
 {
@@ -286,7 +287,7 @@ epb_holds_add(struct epb_holds *holds, uint64_t token, uint64_t interval_ms,
     if (!is_ours(holds)) {
         return EPB_INTERNAL;
     }
-    /* What was held at a broker that has ended went with it. */
+    /* If the broker has ended, so have its leases. */
     if (epb_renewer_is_dead(&holds->kept)) {
         empty(holds);
     }
@@ -301,7 +302,8 @@ epb_holds_add(struct epb_holds *holds, uint64_t token, uint64_t interval_ms,
         uint64_t kept = hold->kept;
         hold->is_renewed = is_renewed;
         status = keep(holds, hold, interval_ms);
-        /* Only now, lest the connection that has taken it be closed. */
+        /* Removed last: without any keep, the connection that has the lease would close.
+         */
         if (kept != 0) {
             (void)epb_renewer_remove(&holds->kept, kept);
         }

@@ -15,33 +15,33 @@
 #include "renewer.h"
 #include "transport.h"
 
-/* The time that a new connection's handshake, and the answers to a beat, are waited for;
- * then they are looked at with every beat. */
+/* Longest wait for a new connection's handshake, and for the replies to a batch. Later
+ * replies are read with the next batch. */
 #define ANSWER_WAIT_MS 20U
-/* No answer is longer. */
+/* The longest reply that is accepted. */
 #define ANSWER_MAX_BYTES 4096U
-/* From one try to connect to the next: doubled each time up to this. */
+/* Pause between attempts to connect: doubled each time, up to the maximum. */
 #define RETRY_MIN_MS 25U
 #define RETRY_MAX_MS 1000U
 
 struct epb_renewal_link {
     struct epb_list of_all; /* this and `users` are guarded by the lock */
-    unsigned users;         /* who keep something there */
+    unsigned users;         /* number of users with kept frames */
     char *path;
-    uint8_t *secret; /* and, behind it, the session's key */
+    uint8_t *secret; /* followed by the session's key */
     size_t secret_bytes;
 
-    /* The keeper's thread's, while it sends for one of the users. */
+    /* Used by the renewer thread while it sends for one of the users. */
     struct epb_channel *channel;     /* NULL: not connected */
     struct epb_transport *transport; /* NULL: not connected */
-    uint64_t connection;             /* how many there have been */
+    uint64_t connection;             /* number of connections so far */
     bool is_open;
-    bool is_gone;        /* the last try has shown that there is no broker any more */
+    bool is_gone;        /* the last attempt showed that the broker has ended */
     uint64_t sent_bytes; /* over this connection, as are the next two */
-    uint64_t asked;      /* frames that are answered */
-    uint64_t answered;
-    uint64_t retry_ms; /* no try before; 0: at once */
-    uint64_t delay_ms; /* the last one */
+    uint64_t asked;      /* frames sent that get a reply */
+    uint64_t answered;   /* replies received */
+    uint64_t retry_ms;   /* no attempt before; 0: at once */
+    uint64_t delay_ms;   /* the last pause */
 };
 
 static uv_once_t once = UV_ONCE_INIT;
@@ -202,7 +202,7 @@ give_up(struct epb_renewal_link *link)
     link->retry_ms = now_ms() + link->delay_ms;
 }
 
-/* What can be written is; false: nothing will be any more. */
+/* Writes as much as possible; false: the connection has ended. */
 static bool
 flush(struct epb_renewal_link *link)
 {
@@ -221,7 +221,7 @@ flush(struct epb_renewal_link *link)
     }
 }
 
-/* Its first request is answered whatever came of it; the others tell of a lease. */
+/* Any reply to the first request opens the connection. The others report on a lease. */
 static void
 take_answer(struct epb_renewal_link *link, struct epb_bytes frame)
 {
@@ -236,7 +236,7 @@ take_answer(struct epb_renewal_link *link, struct epb_bytes frame)
     }
 }
 
-/* Takes what has come. False: the connection has ended. */
+/* Reads all available replies. False: the connection has ended. */
 static bool
 hear(struct epb_renewal_link *link)
 {
@@ -278,8 +278,8 @@ send_own(struct epb_renewal_link *link, const struct epb_request *request)
     return sent;
 }
 
-/* It joins first, without a reply: so a broker that is full knows what it is there for.
- * The request behind that is sent with the handshake, and answered after it. */
+/* Connects. The first frame is a join without a reply, so that a full broker recognizes a
+ * renewal connection. The ping is sent with the handshake and answered after it. */
 static bool
 dial(struct epb_renewal_link *link)
 {
@@ -299,7 +299,8 @@ dial(struct epb_renewal_link *link)
     return error == 0 && send_own(link, &join) && send_own(link, &ping) && flush(link);
 }
 
-/* Waits a little for a new connection to open, or for answers. False: it has ended. */
+/* Waits for a short time until the connection is open and all replies have arrived.
+ * False: the connection has ended. */
 static bool
 await_answers(struct epb_renewal_link *link)
 {
@@ -318,7 +319,7 @@ await_answers(struct epb_renewal_link *link)
     return true;
 }
 
-/* Sees to it that there is an open connection; false: there is none now. */
+/* Ensures an open connection; false: there is none now. */
 static bool
 advance(struct epb_renewal_link *link)
 {
@@ -377,7 +378,7 @@ epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
         renewal->connection = link->connection;
         renewal->mark = link->sent_bytes + epb_channel_output(link->channel).size_bytes;
     } else if (renewal->connection != link->connection) {
-        /* What was given to another connection, and had not left, went with it. */
+        /* Frames that had not left the previous connection were lost with it. */
         return EPB_RENEWAL_PLAN_REFUSED;
     }
     if (!flush(link)) {

@@ -6,7 +6,7 @@
 #include "../base/shared_mem.h"
 #include "own_frame.h"
 
-/* What a node of the heap belongs to. */
+/* The owner of a heap node. */
 enum {
     TAG_KEEP,
     TAG_USER
@@ -18,7 +18,7 @@ struct keep {
     struct epb_list of_user;
     struct epb_list of_batch; /* in `due` or `leaving` */
     struct epb_heap_node planned;
-    uint64_t due_ms; /* when it is, or was, due */
+    uint64_t due_ms; /* when it is or was last due */
     uint64_t interval_ms;
     uint64_t sent_ms;
     bool answered;
@@ -90,14 +90,14 @@ epb_renewal_plan_user_init(struct epb_renewal_plan_user *user)
 
 /* Keeps */
 
-/* Of the four billionth keep there is nothing to be heard. */
+/* Ids that do not fit get frame id 0, which means no reply. */
 static uint32_t
 frame_id(uint64_t id)
 {
     return id < EPB_OWN_ID ? (uint32_t)id : 0;
 }
 
-/* The user has its place in the heap as long as it may have a turn. */
+/* Puts a user in the heap, where it stays as long as it may have a turn. */
 static enum epb_status
 seat(struct epb_renewal_plan *plan, struct epb_renewal_plan_user *user)
 {
@@ -297,7 +297,7 @@ get_ready(struct epb_renewal_plan *plan, struct epb_renewal_plan_user *user)
     }
 }
 
-/* Moves everything that is due to where its user's turn finds it. */
+/* Moves due keeps to their users' `due`, and users with work to `ready`. */
 static void
 collect(struct epb_renewal_plan *plan, uint64_t now_ms)
 {
@@ -310,7 +310,7 @@ collect(struct epb_renewal_plan *plan, uint64_t now_ms)
         } else {
             struct keep *keep = keep_of_heap(first);
             epb_list_append(&keep->user->due, &keep->of_batch);
-            /* Who waits for its socket has a turn then. */
+            /* A user that waits for its socket gets a turn at its retry. */
             if (keep->user->again.due_ms == EPB_RENEWAL_PLAN_NEVER_MS) {
                 get_ready(plan, keep->user);
             }
@@ -359,7 +359,7 @@ plan_next(struct epb_renewal_plan *plan, struct keep *keep, uint64_t now_ms)
     epb_heap_change(&plan->heap, &keep->planned, keep->due_ms);
 }
 
-/* Back to the front of what is due, in the same order. */
+/* Moves the batch back to the front of `due`, in the same order. */
 static void
 give_back(struct epb_renewal_plan_user *user)
 {
@@ -401,7 +401,7 @@ settle_left(struct epb_renewal_plan *plan, struct epb_renewal_plan_user *user,
     if (any) {
         get_ready(plan, user);
     } else {
-        /* There was no memory for a batch. */
+        /* Memory was out for the batch. */
         try_again(plan, user, now_ms);
     }
 }

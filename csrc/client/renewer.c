@@ -6,7 +6,7 @@
 #include "../base/sys.h"
 #include "../os/thread.h"
 
-/* No wait is longer: the system's own clock arithmetic stays far from its bounds. */
+/* Longest wait, so that the system's clock arithmetic cannot overflow. */
 #define SLEEP_MAX_MS (60U * 60U * 1000U)
 
 static uv_once_t once = UV_ONCE_INIT;
@@ -16,9 +16,9 @@ static uv_mutex_t lock;
 /* All of these are guarded by the lock. */
 static struct epb_renewal_plan plan;
 static bool running;
-static uint64_t wake_ms; /* when the thread wakes by itself; 0 while it is awake */
-static uv_cond_t wake;   /* something is due sooner than that */
-static uv_cond_t done;   /* a `send` has returned */
+static uint64_t wake_ms; /* when the thread's sleep ends; 0 while it is awake */
+static uv_cond_t wake;   /* a keep is due before wake_ms */
+static uv_cond_t done;   /* a `send` has returned, or a reply has arrived */
 
 static uint64_t
 now_ms(void)
@@ -53,7 +53,7 @@ no_wake:
     uv_mutex_destroy(&lock);
 }
 
-/* Whether there is a keeper in this process. */
+/* False in a forked child, or if initialization failed. */
 static bool
 present(void)
 {
@@ -63,7 +63,7 @@ present(void)
 
 /* The thread */
 
-/* With the lock held, which is given away meanwhile. */
+/* Called with the lock held; releases it during `send`. */
 static void
 serve(struct epb_renewer_user *user)
 {
@@ -105,7 +105,7 @@ run_renewer(void *context)
 {
     (void)context;
     uv_mutex_lock(&lock);
-    /* For the life of the process. */
+    /* Runs until the process ends. */
     for (;;) {
         struct epb_renewal_plan_user *user = epb_renewal_plan_next(&plan, now_ms());
         if (user != NULL) {
@@ -221,7 +221,7 @@ epb_renewer_is_dead(struct epb_renewer_user *user)
     return dead;
 }
 
-/* Takes the lock at a moment when the user's `send` is not being called. */
+/* Takes the lock while the user's `send` is not running. */
 static void
 lock_idle(struct epb_renewer_user *user)
 {
@@ -240,7 +240,7 @@ epb_renewer_remove(struct epb_renewer_user *user, uint64_t id)
     lock_idle(user);
     (void)epb_renewal_plan_remove(&plan, &user->plan, id);
     user->known = !epb_list_empty(&user->plan.keeps);
-    /* Nor has it a turn to come. */
+    /* Without keeps, cancel its pending turn. */
     if (!user->known) {
         epb_renewal_plan_forget(&plan, &user->plan);
     }

@@ -1,5 +1,5 @@
-/* See session_key.h: a keyed hash of the broker's name and secret, by what each thread
- * draws once, so that nothing has to be remembered for each broker. */
+/* See session_key.h. The key is an HMAC of the broker's path and secret. Each thread
+ * draws a random HMAC key once, so that nothing must be stored per broker. */
 #include "session_key.h"
 
 #include <string.h>
@@ -11,7 +11,8 @@
 #define SEED_BYTES 32U
 
 static _Thread_local struct {
-    uint32_t pid; /* that drew it: a forked child draws another; 0: none is drawn */
+    uint32_t pid; /* the process that drew it: a forked child draws another; 0: none yet
+                   */
     uint8_t bytes[SEED_BYTES];
 } seed;
 
@@ -45,7 +46,7 @@ epb_session_key(const char *path, struct epb_bytes secret,
         return status;
     }
     epb_hmac_begin(&hmac);
-    /* With its NUL, so that path and secret can't be mistaken for each other. */
+    /* The NUL separates the path from the secret. */
     epb_hmac_add(&hmac, path, strlen(path) + 1);
     epb_hmac_add(&hmac, secret.data, secret.size_bytes);
     epb_hmac_end(&hmac, hash);

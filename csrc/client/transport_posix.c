@@ -18,10 +18,10 @@
 #include "waiter.h"
 
 #ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* where it is missing the socket itself has SO_NOSIGPIPE */
+#define MSG_NOSIGNAL 0 /* such systems have SO_NOSIGPIPE, set on the socket */
 #endif
 
-/* A descriptor and what the waiter knows of it. */
+/* A descriptor and its registration with the waiter. */
 struct side {
     int fd;
     bool registered;
@@ -31,13 +31,13 @@ struct side {
 struct epb_transport {
     int socket;
     uint32_t pid;    /* a forked child shares the socket */
-    struct side in;  /* the socket, or a pipe's end */
-    struct side out; /* the same, or another's */
+    struct side in;  /* the socket, or the pipe to read */
+    struct side out; /* the socket, or the pipe to write */
     epb_transport_fn on_ready;
     void *context;
-    bool guarded; /* descriptors may come through the socket (rights.h) */
+    bool guarded; /* descriptors may arrive through the socket (rights.h) */
     bool expects_pipe_pair;
-    struct epb_pipe_ends pipes; /* those that have come */
+    struct epb_pipe_ends pipes; /* the pipe pair that has arrived */
 };
 
 static bool
@@ -214,7 +214,7 @@ epb_transport_expect_pipe_pair(struct epb_transport *transport)
     transport->expects_pipe_pair = EPB_HAS_PIPE_PAIR;
     if (transport->expects_pipe_pair) {
         epb_rights_admit(transport->socket);
-        /* More may come than what is taken then. */
+        /* More descriptors may arrive than are accepted. */
         transport->guarded = true;
     }
     return transport->expects_pipe_pair;

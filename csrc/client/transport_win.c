@@ -1,8 +1,8 @@
 /*
- * See transport.h. A named pipe tells nobody that it has become readable, so one read is
- * always under way, into memory of our own; what it brought is handed out by
- * epb_transport_read. Writes are copied likewise, one at a time. A wait that is armed is
- * the system's thread pool waiting for the events of both.
+ * See transport.h. A named pipe does not report that it has become readable, so one read
+ * is always pending, into the transport's own buffer; epb_transport_read returns its
+ * result. Writes are copied likewise, one at a time. An armed transport waits for the
+ * events of both in the system's thread pool.
  */
 #include "transport.h"
 
@@ -20,12 +20,12 @@
 
 /* One direction. */
 struct stream {
-    OVERLAPPED overlapped; /* its event is set while nothing is under way */
+    OVERLAPPED overlapped; /* its event is set while no operation is pending */
     uint8_t *buffer;
-    DWORD size;  /* of a read that is done: bytes in the buffer */
-    DWORD taken; /* of these: handed out */
-    bool busy;   /* under way */
-    HANDLE wait; /* the thread pool's, when armed */
+    DWORD size;  /* bytes in the buffer, after a completed read */
+    DWORD taken; /* number of these already returned */
+    bool busy;   /* an operation is pending */
+    HANDLE wait; /* of the thread pool, while armed */
 };
 
 struct epb_transport {
@@ -34,7 +34,7 @@ struct epb_transport {
     struct stream out;
     epb_transport_fn on_ready;
     void *context;
-    volatile LONG rung; /* since it was armed */
+    volatile LONG rung; /* on_ready was called since it was armed */
 };
 
 static bool
@@ -71,7 +71,8 @@ translate(DWORD error)
     }
 }
 
-/* Only local pipes: a path to another machine would show it who we are. */
+/* Opens only local pipes: a path to another machine would reveal the user's identity to
+ * it. */
 static int
 open_pipe(const char *path, HANDLE *out)
 {
@@ -117,7 +118,7 @@ epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
     return 0;
 }
 
-/* Whether the stream is free; *error says how what was under way ended. */
+/* Whether no operation is pending; *error is the result of the last one. */
 static bool
 settle(struct epb_transport *transport, struct stream *stream, int *error)
 {
@@ -204,7 +205,7 @@ epb_transport_write(struct epb_transport *transport, const void *data, size_t si
     return translate(GetLastError());
 }
 
-/* Makes sure that the event of the reading side tells of what comes. */
+/* Ensures that a read is pending, so that its event reports arriving bytes. */
 static int
 watch_input(struct epb_transport *transport)
 {
@@ -223,7 +224,7 @@ epb_transport_wait(struct epb_transport *transport, bool or_write, uint64_t time
                         transport->out.overlapped.hEvent};
     DWORD wait_ms = timeout_ms < INFINITE ? (DWORD)timeout_ms : INFINITE - 1;
 
-    /* An error is for the next read to tell. */
+    /* The next read reports the error. */
     if (watch_input(transport) != 0) {
         return 1;
     }
@@ -242,7 +243,7 @@ on_event(void *context, BOOLEAN timed_out)
     }
 }
 
-/* Waits for a call that is under way. */
+/* Waits for a callback that is running. */
 static void
 disarm(struct stream *stream)
 {
@@ -267,7 +268,7 @@ epb_transport_arm(struct epb_transport *transport, bool or_write)
     disarm(&transport->out);
     (void)InterlockedExchange(&transport->rung, 0);
     if (watch_input(transport) != 0) {
-        /* The next read will tell why. */
+        /* The next read reports the error. */
         on_event(transport, FALSE);
         return 0;
     }
@@ -287,7 +288,7 @@ cancel(struct epb_transport *transport, struct stream *stream)
         return;
     }
     (void)CancelIoEx(transport->pipe, &stream->overlapped);
-    /* The buffer is the system's until this returns. */
+    /* The system uses the buffer until this returns. */
     (void)GetOverlappedResult(transport->pipe, &stream->overlapped, &moved, TRUE);
 }
 

@@ -23,7 +23,7 @@ struct slot {
     uint32_t next_free;
 };
 
-/* All of these are guarded by the lock; the thread reads `poller` once, at its start. */
+/* Guarded by the lock, except that the thread reads `poller` once, at its start. */
 static struct slot *slots;
 static uint32_t slot_count;
 static uint32_t first_free = NO_SLOT;
@@ -36,7 +36,7 @@ handle_of(uint32_t index)
     return ((uint64_t)slots[index].generation << 32) | index;
 }
 
-/* NULL when the handle's slot has been given to somebody else, or to nobody. */
+/* NULL: the handle was removed; its slot is free or reused. */
 static struct slot *
 find_slot(uint64_t handle)
 {
@@ -66,7 +66,7 @@ run_waiter(void *context)
     int descriptor = *(int *)context;
     uint64_t news[NEWS_MAX];
 
-    /* For the life of the process. */
+    /* Runs until the process ends. */
     for (;;) {
         int count = epb_poller_wait(descriptor, news, NEWS_MAX);
         for (int i = 0; i < count; i++) {
