@@ -3,9 +3,9 @@
  *
  *   npx ephemeral-pipe-broker start -- node examples/accounts/main.js
  *
- * Each worker asks for an account three times, waits its turn, works and gives it back. Four of them
- * are killed while they have one. Here we only watch: who had which account, from when to when. The
- * times are those of the machine's monotonic clock, which all processes share.
+ * Each worker requests an account three times, waits for its turn, works and releases the account. Four
+ * workers are killed while they hold an account. This program only records which worker held which account
+ * at what times, by the machine's monotonic clock, which all processes share.
  */
 'use strict';
 
@@ -26,10 +26,10 @@ const DOOMED = new Set([4, 8, 12, 16]);
  * @property {string} user
  * @property {number} from
  * @property {number} until
- * @property {boolean} [cut]  by the death of its worker
+ * @property {boolean} [cut]  ended by the death of its worker
  */
 
-/** Resolves the turns of one worker, and the session that it saw, once it has ended. */
+/** Resolves the turns of a worker and the session that it used, when the worker has ended. */
 async function runWorker(number) {
   const doomed = DOOMED.has(number);
   const worker = fork(path.join(__dirname, 'worker.js'), [String(number), doomed ? 'stays' : '']);
@@ -62,7 +62,7 @@ function judge(turns) {
   };
 }
 
-/** How many different accounts can be had at the end, all at once. */
+/** The number of different accounts that can be leased at the end, all at once. */
 async function countAccounts(client) {
   const leases = await Promise.all(
     ACCOUNTS.map(() => client.acquire('accounts', { waitMs: 0 }).catch(() => null)),

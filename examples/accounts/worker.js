@@ -1,5 +1,5 @@
 /**
- * One of the workers of main.js: node worker.js NUMBER [stays]
+ * A worker of main.js: node worker.js NUMBER [stays]
  *
  * With `stays` it keeps its first account until main.js kills it.
  */
@@ -16,14 +16,14 @@ const TURNS = 3;
 const [, , number, fate] = process.argv;
 const client = new PipeClient(null, { workerId: number });
 
-/** Expensive: once a run is enough. */
+/** Expensive: done once in a run. */
 async function logIn() {
   await client.incr('log-ins', 1, RUN_TTL);
   await pause(50);
   return { user: 'admin', token: randomUUID() };
 }
 
-/** To compare secrets without showing them. */
+/** Compares secrets without showing them. */
 function fingerprint(text) {
   return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }
@@ -41,9 +41,9 @@ async function turn(session) {
 }
 
 async function main() {
-  // Whoever comes first logs in, the others wait for what it gets.
+  // The first worker logs in, the others wait for its session.
   const { token } = await client.getOrSet('session', RUN_TTL, logIn);
-  // Everybody is here before the first one asks, so that there is a queue.
+  // All workers wait here before the first request, so that a queue forms.
   await client.barrier('start', WORKERS);
   for (let i = 0; i < TURNS; i++) await turn(fingerprint(token));
   process.disconnect();

@@ -1,6 +1,6 @@
 /**
- * What the test files share through the broker: a token made once for the whole run, a counter
- * that all of them add to, and an object that each worker leaves for the others.
+ * The state that the test files share through the broker: a token created once for the whole run, a counter
+ * that all files increment, and a report of each file.
  */
 'use strict';
 
@@ -9,23 +9,23 @@ const { PipeClient } = require('ephemeral-pipe-broker');
 
 const RUN_TTL = 10 * 60_000;
 
-/** Stands for a slow log-in that must not happen once a worker. */
+/** Stands for a slow log-in that must not run in every worker. */
 async function logIn(client) {
   await client.incr('log-ins', 1, RUN_TTL);
   return { user: 'ada', token: randomUUID() };
 }
 
-/** The session of this run. The first worker that needs it logs in, the others wait for it. */
+/** The session of this run. The first worker that needs it logs in; the others wait for the session. */
 function session(client) {
   return client.getOrSet('session', RUN_TTL, () => logIn(client));
 }
 
-/** To compare secrets without showing them. */
+/** Compares secrets without showing them. */
 function fingerprint(text) {
   return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }
 
-/** Records that a test file ran in this worker, and what it saw. */
+/** Records that a test file ran in this worker, and the session that it used. */
 async function report(client, file, { token }) {
   const count = await client.incr('files', 1, RUN_TTL);
   const seen = { file, worker: process.env.JEST_WORKER_ID, pid: process.pid, count };

@@ -1,5 +1,5 @@
 /**
- * A reporter that asks the broker, after the run, what the workers saw.
+ * A reporter that reads the reports of the workers from the broker after the run.
  */
 'use strict';
 
@@ -9,7 +9,7 @@ class Summary {
   async onRunComplete() {
     const client = new PipeClient();
     try {
-      // Where Jest itself reports; it holds back what others write to stdout until it is too late.
+      // On stderr, as Jest itself: Jest delays stdout until it is too late.
       console.error(await this.describe(client));
     } finally {
       await client.close();

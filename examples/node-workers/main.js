@@ -3,8 +3,8 @@
  *
  *   npx ephemeral-pipe-broker start -- node examples/node-workers/main.js
  *
- * Only the first that needs the token makes one; each adds its share to the counter. The children
- * find the broker by the environment that they inherit, so nothing is handed to them here.
+ * Only the first process that needs the token creates it. Each process increments the counter. The children
+ * find the broker by the environment that they inherit.
  */
 'use strict';
 
@@ -15,7 +15,7 @@ const { PipeClient } = require('ephemeral-pipe-broker');
 
 const WORKERS = 8;
 
-/** Resolves what one worker reports, once it has ended well. */
+/** Resolves the report of a worker when it has ended with status 0. */
 async function runWorker(number) {
   const worker = fork(path.join(__dirname, 'worker.js'), [String(number)]);
   const [[report], [status]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')]);

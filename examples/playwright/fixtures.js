@@ -1,6 +1,6 @@
 /**
- * What the tests share, as fixtures: an account that nobody else has during the test, and a session
- * that is made once for all workers.
+ * The fixtures of the tests: an account that no other test uses at the same time, and a session that is
+ * created once for all workers.
  */
 'use strict';
 
@@ -12,7 +12,7 @@ const RUN_TTL = 10 * 60_000;
 
 const test = base.extend({
   broker: [
-    // eslint-disable-next-line no-empty-pattern -- Playwright reads what a fixture needs from it
+    // eslint-disable-next-line no-empty-pattern -- Playwright reads the fixture's dependencies here
     async ({}, use) => {
       const broker = new PipeClient();
       await use(broker);
@@ -32,7 +32,7 @@ const test = base.extend({
     { scope: 'worker' },
   ],
 
-  // Waits its turn; given back after the test, also when the test fails or its worker dies.
+  // Waits for an account; it is released after the test, even if the test fails or its worker dies.
   account: async ({ broker }, use) => {
     await broker.withLease('accounts', use);
   },

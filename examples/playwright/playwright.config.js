@@ -3,7 +3,7 @@
  *
  *   npx ephemeral-pipe-broker start -- npx playwright test --config examples/playwright
  *
- * The tests open no page, so no browser is needed; `page` would be one fixture more.
+ * The tests open no page, so no browser is needed; `page` would be another fixture.
  */
 'use strict';
 

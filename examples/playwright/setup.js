@@ -2,7 +2,7 @@
 
 const { PipeClient } = require('ephemeral-pipe-broker');
 
-/** Fewer accounts than workers, as it is in real life. */
+/** Defines fewer accounts than workers, as in real projects. */
 module.exports = async function setup() {
   const broker = new PipeClient();
   await broker.pool('accounts', [

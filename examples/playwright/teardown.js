@@ -2,7 +2,7 @@
 
 const { PipeClient } = require('ephemeral-pipe-broker');
 
-/** What the tests did, counted by the broker. */
+/** Prints the counters of the tests. */
 module.exports = async function teardown() {
   const broker = new PipeClient();
   const count = (key) => broker.get(key, { default: 0 });

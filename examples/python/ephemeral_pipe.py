@@ -1,4 +1,4 @@
-"""A client for the Ephemeral Pipe Broker that needs nothing but Python's standard library.
+"""A client for the Ephemeral Pipe Broker that needs only Python's standard library.
 
     import ephemeral_pipe
 
@@ -8,10 +8,10 @@
         with client.lock("migration", wait_ms=60_000):
             migrate()
 
-It speaks the frames of PROTOCOL.md. With a secret it uses the EPBM session, in which both sides
-prove that they have the secret and every record carries an HMAC; without one, EPB0. One client is
-one connection and one thread's; Unix systems only. Nothing renews a lease but its holder: call
-`renew` before its TTL is over. What a client holds ends with its connection.
+It uses the frames of PROTOCOL.md. With a secret it uses the EPBM session, in which both sides
+prove that they have the secret and every record carries an HMAC; without one, EPB0. A client is
+one connection and must be used by one thread. It works on Unix systems only. It does not renew
+leases by itself: call `renew` before their TTL ends. Its leases end with its connection.
 """
 
 import hashlib
@@ -99,7 +99,7 @@ STATUSES = [
     "deadlock",
 ]
 
-# Bits 0 to 7 of the flags say which 8-byte numbers a frame has, in this order.
+# Bits 0 to 7 of the flags select the 8-byte numbers of a frame, in this order.
 NUMBERS = ["ttl", "version", "fence", "count", "wait", "period", "burst", "cost"]
 SIGNED_NUMBERS = {"count"}
 IF_ABSENT = 0x100
@@ -115,12 +115,12 @@ FOREVER_MS = 2**53 - 1
 REASON_MAX_BYTES = 1024
 RECORD_MAX_BYTES = 1024 * 1024
 MAC_BYTES = 32
-# Whoever stored a compressed value may have lied about its size.
+# The size of a compressed value may be wrong.
 UNPACKED_MAX_BYTES = 64 * 1024 * 1024
 
 
 class BrokerError(Exception):
-    """What the broker, or the way to it, answered. `code` is the wire string."""
+    """An error of the broker or of the connection. `code` is the wire string."""
 
     def __init__(self, code: str, message: str = ""):
         super().__init__(f"{code}: {message}" if message else code)
@@ -221,7 +221,7 @@ def encode_reply(reply: Reply) -> bytes:
 
 
 def decode_reply(payload: bytes) -> Reply:
-    """`payload` is what follows the length field."""
+    """`payload` is the frame without its length field."""
     if len(payload) < 8:
         raise BrokerError("invalid_request", "a reply is too short")
     version, status, flags, request_id = struct.unpack_from("<BBHI", payload)
@@ -252,7 +252,7 @@ def decode_losses(body: bytes) -> "list[Loss]":
 
 
 def encode_elements(elements: "Iterable[tuple[bytes, int]]") -> bytes:
-    """Each is its bytes, and BINARY or 0."""
+    """Each element is a pair of its bytes, and BINARY or 0."""
     return b"".join(
         struct.pack("<IB", len(data), 1 if flags & BINARY else 0) + data
         for data, flags in elements
@@ -283,7 +283,7 @@ class Keys(NamedTuple):
 def handshake(
     secret: bytes, magic: bytes, client_nonce: bytes, server_nonce: bytes, choice: bytes = b""
 ) -> Keys:
-    """Both proofs and both keys, which follow from the secret and what both sides have seen.
+    """Both proofs and both keys, derived from the secret and the transcript of both hellos.
     `choice` is the broker's byte in a session of EPB2."""
     transcript = hashlib.sha256(magic + client_nonce + server_nonce + choice).digest()
     material = hkdf_sha256(secret, client_nonce + server_nonce, b"epb1 keys", 128)
@@ -326,7 +326,7 @@ class MacRecords:
 
 
 def _refusal(data: bytes) -> Optional[str]:
-    """The status a broker refuses a connection with: one plain reply frame with id 0."""
+    """The status of a refused connection: one plain reply frame with id 0."""
     if len(data) != 12 or data[:5] != b"\x08\0\0\0\x01" or data[6:] != b"\0" * 6:
         return None
     return STATUSES[data[5]] if 0 < data[5] < len(STATUSES) else None
@@ -386,7 +386,7 @@ class PipeClient:
         if secret is None:
             secret = os.environ.get("EPHEMERAL_SECRET", "")
         self.worker_id = worker_id or f"python-{os.getpid()}"
-        # Of leases that ended before they were released, as far as the broker has said so.
+        # The tokens of leases that the broker has reported as lost.
         self.lost_tokens: "set[int]" = set()
         self._timeout = timeout
         self._last_id = 0
@@ -449,7 +449,7 @@ class PipeClient:
         except socket.timeout:
             raise BrokerError("timeout", "the broker takes no more requests") from None
         except OSError:
-            pass  # What the broker said before it went away is still there to be read.
+            pass  # The last replies of the broker can still be read.
 
     def _receive(self, most: int) -> bytes:
         try:
@@ -469,7 +469,7 @@ class PipeClient:
         return data
 
     def _read(self, size_bytes: int) -> bytes:
-        """So many bytes of the stream of frames."""
+        """Reads this number of bytes of the stream of frames."""
         if self._opener is None:
             return self._receive_exactly(size_bytes)
         while len(self._stream) < size_bytes:
@@ -482,7 +482,7 @@ class PipeClient:
         return data
 
     def _exchange(self, frame: bytes, wait_ms: int) -> Reply:
-        """Sends a request and waits for its reply, past what the broker says on its own."""
+        """Sends a request and waits for its reply; handles events that arrive before it."""
         forever = wait_ms >= FOREVER_MS
         self._send(self._sealer.seal(frame) if self._sealer else frame)
         self._socket.settimeout(None if forever else self._timeout + wait_ms / 1000)
@@ -526,12 +526,12 @@ class PipeClient:
         try:
             reply = self._exchange(frame, given.get("wait", 0))
         except BaseException:
-            # What comes next would be the rest of this reply; and what it would have granted ends.
+            # The rest of this reply may still arrive. Closing also ends a lease that it grants.
             self.close()
             raise
         if reply.status != 0:
             code = _status_name(reply.status)
-            # Other errors may have a body that is no text: it says what is in the way.
+            # The body of other errors may be binary: it lists the holders.
             is_text = code == "compute_failed" and reply.body
             raise BrokerError(code, f"{key}: {reply.body.decode()}" if is_text else key)
         return reply
@@ -558,8 +558,8 @@ class PipeClient:
         if_version: Optional[int] = None,
         fence: Optional[int] = None,
     ) -> int:
-        """Returns the key's new version. With `fence`, the token of a lease, only if that lease
-        still stands."""
+        """Returns the key's new version. With `fence`, the token of a lease, it succeeds only
+        while that lease lasts."""
         data, flags = _encode_value(value)
         flags |= IF_ABSENT if if_absent else 0
         reply = self._ask(
@@ -582,8 +582,8 @@ class PipeClient:
     def list(self, prefix: str = "") -> "dict[str, Listed]":
         return decode_list(self._ask("list", prefix).body)
 
-    # --- Leases. A holder is this client and a worker id (its own, unless one is given);
-    # `detached`, it is the worker id alone, and the lease outlives the client.
+    # --- Leases. A holder is this client and a worker id (the client's by default). With
+    # `detached` it is the worker id alone, and the lease outlives the client.
 
     def lease(
         self,
@@ -594,8 +594,8 @@ class PipeClient:
         fresh: bool = False,
         detached: bool = False,
     ) -> Lease:
-        """One thing of a key: an element of its pool, its value, or the lowest free number.
-        `lease_held` when there is none, or none within `wait_ms`: `wait_timeout`."""
+        """Leases one thing of a key: an element of its pool, its value, or the lowest free
+        number. `lease_held` if nothing is free, `wait_timeout` if nothing is free in `wait_ms`."""
         flags = (FRESH if fresh else 0) | (DETACHED if detached else 0)
         worker = worker_id or self.worker_id
         reply = self._ask("lease", key, b"", flags, worker, ttl=ttl_ms, wait=wait_ms)
@@ -613,8 +613,8 @@ class PipeClient:
         ttl_ms: Optional[int] = None,
         detached: bool = False,
     ) -> Renewal:
-        """All leases of the worker, those of one key, or the one with this token (`lease_lost`
-        when that has ended)."""
+        """Renews all leases of the worker, those of one key, or the one with this token
+        (`lease_lost` if it has ended)."""
         flags = DETACHED if detached else 0
         worker = "" if token is not None else worker_id or self.worker_id
         reply = self._ask("renew", key, b"", flags, worker, ttl=ttl_ms, fence=token)
@@ -629,8 +629,8 @@ class PipeClient:
         discard: bool = False,
         detached: bool = False,
     ) -> int:
-        """The same ones; returns how many there were. With `force`, those of every client with
-        this worker id; with `discard`, elements leave their pool."""
+        """Releases the same leases as `renew`; returns their number. With `force`, those of every
+        client with this worker id; with `discard`, elements leave their pool."""
         flags = (FORCE if force else 0) | (DISCARD if discard else 0)
         flags |= DETACHED if detached else 0
         worker = "" if token is not None else worker_id or self.worker_id
@@ -645,7 +645,7 @@ class PipeClient:
         wait_ms: int = FOREVER_MS,
         shared: bool = False,
     ) -> Iterator[Lease]:
-        """Held while the block of the `with` runs, or until its TTL is over."""
+        """Holds the lock while the block of the `with` runs, or until its TTL ends."""
         flags = FRESH | (SHARED if shared else 0)
         worker = worker_id or self.worker_id
         reply = self._ask("lock", name, b"", flags, worker, ttl=ttl_ms, wait=wait_ms)
@@ -656,12 +656,12 @@ class PipeClient:
             self.release(token=lease.token)
 
     def pool(self, key: str, values: "Iterable[Any]") -> bool:
-        """Defines what `lease` gives out one by one; False when it was defined already."""
+        """Defines the elements that `lease` grants; False if the pool was already defined."""
         packed = encode_elements(_encode_value(value) for value in values)
         return self._ask("pool", key, packed).numbers["count"] == 1
 
     def limit(self, key: str, permits: int) -> bool:
-        """Defines how many leases of the key there may be at once."""
+        """Defines the number of leases of the key that can be held at the same time."""
         return self._ask("limit", key, count=permits).numbers["count"] == 1
 
     # --- Waiting
@@ -675,8 +675,8 @@ class PipeClient:
         wait_ms: int = FOREVER_MS,
         refresh_ahead_ms: Optional[int] = None,
     ) -> Any:
-        """The value of the key. When it has none, one client of all computes it and the others
-        wait; when that one fails they get `compute_failed`, when it dies the next one computes."""
+        """The value of the key. If it has none, one client computes it and all others wait. If
+        the computation fails they get `compute_failed`; if its client dies, the next computes."""
         while True:
             reply = self._ask(
                 "getOrSet",
@@ -704,10 +704,10 @@ class PipeClient:
                 if error.code != "fenced":
                     self.release(token=token)
                     raise
-                # It took longer than its TTL: another client computes, or has computed.
+                # The computation exceeded its TTL: another client computes, or has computed.
 
     def wait_for(self, key: str, timeout_ms: int = FOREVER_MS) -> Entry:
-        """The key's value, as soon as it has one."""
+        """Waits until the key has a value, and returns it."""
         reply = self._ask("waitFor", key, wait=timeout_ms)
         value = _decode_value(reply.body, reply.flags)
         return Entry(value, reply.numbers["version"], reply.numbers["ttl"])

@@ -1,5 +1,5 @@
-"""Writes test/vectors/protocol.json: the worked bytes of PROTOCOL.md, made without any of the
-broker's code. The tests hold the broker, this client and PROTOCOL.md to them.
+"""Writes test/vectors/protocol.json: the worked bytes of PROTOCOL.md, generated without any of the
+broker's code. The tests compare the broker, this client and PROTOCOL.md with them.
 
     python3 make_vectors.py          writes the file
     python3 make_vectors.py --print  prints the vectors as PROTOCOL.md shows them
@@ -36,14 +36,14 @@ SECRET = b"correct horse battery staple"
 CLIENT_NONCE = bytes(range(0x00, 0x20))
 SERVER_NONCE = bytes(range(0xA0, 0xC0))
 CHOICE_AES = b"\2"
-# Of EPB3: what a client offers, and a broker chooses one of.
+# The ciphers of EPB3: a client offers some, and a broker chooses one.
 CHACHA20, AES, MAC = 1, 2, 4
-# Of a lease.
+# The token of a lease.
 TOKEN = (1700000000123 << 10) + 5
 
 
-# ChaCha20-Poly1305 (RFC 8439), slowly and from the RFC's own description: Python's standard library
-# has none.
+# ChaCha20-Poly1305 (RFC 8439), a slow implementation from the RFC's own description: Python's
+# standard library has none.
 
 
 def _rotate(word: int, bits: int) -> int:
@@ -97,7 +97,7 @@ def chacha20_poly1305(key: bytes, nonce: bytes, plain: bytes, aad: bytes) -> byt
     return sealed + _poly1305(_chacha20_block(key, 0, nonce)[:32], message)
 
 
-# AES-256-GCM (FIPS 197, NIST SP 800-38D), in the same way.
+# AES-256-GCM (FIPS 197, NIST SP 800-38D), equally slow.
 
 
 def _times_x(byte: int) -> int:
@@ -155,7 +155,7 @@ def _aes_block(keys: "list[bytes]", block: bytes) -> bytes:
 
 
 def _gf_times(x: int, y: int) -> int:
-    """In GF(2^128), whose polynomials have their bits the other way round."""
+    """Multiplies in GF(2^128), whose polynomials have the reverse order of bits."""
     product = 0
     for bit in range(127, -1, -1):
         if x >> bit & 1:
@@ -186,7 +186,7 @@ def seal_record(cipher, key: bytes, sequence: int, plain: bytes) -> bytes:
 
 
 def lease_frames() -> "dict[str, bytes]":
-    """Leases and what waits: requests, replies that came at once or later, and events."""
+    """Leases and waiting requests: requests, replies and events."""
     action = ACTIONS
     token = TOKEN
     key = b"accounts"
@@ -271,7 +271,7 @@ def lease_frames() -> "dict[str, bytes]":
 
 
 def key_frames() -> "dict[str, bytes]":
-    """Several of one key at once, a lease that another connection takes, what keys are."""
+    """Several leases at once, a lease that another connection takes, descriptions of keys."""
     action = ACTIONS
     key = b"accounts"
     return {
@@ -366,7 +366,7 @@ def frames() -> "dict[str, bytes]":
 
 
 def records(name: str, keys: Keys, cipher) -> "dict[str, bytes]":
-    """A ping and its reply, then two frames in one record. No cipher: each with a MAC."""
+    """A ping and its reply, then two frames in one record. Without a cipher: each with a MAC."""
     made = frames()
     to_server = [made["request_ping"], made["request_get"] + made["request_set"]]
     to_client = [made["reply_ping"]]
@@ -390,7 +390,7 @@ def records(name: str, keys: Keys, cipher) -> "dict[str, bytes]":
 def session(
     name: str, client_hello: bytes, server_says: bytes, keys: Keys, cipher
 ) -> "dict[str, bytes]":
-    """The whole start of a session."""
+    """The whole handshake of a session."""
     return {
         f"{name}_client_hello": client_hello,
         f"{name}_server_hello": server_says + keys.server_proof,
@@ -412,7 +412,7 @@ def counted(said: bytes) -> bytes:
 
 
 def handshake_of_offer(client_hello: bytes, server_says: bytes) -> Keys:
-    """As `handshake`, in EPB3: keys and proofs follow from all that both sides have said."""
+    """As `handshake`, for EPB3: keys and proofs depend on everything that both sides sent."""
     transcript = hashlib.sha256(client_hello + server_says).digest()
     material = hkdf_sha256(SECRET, b"", b"epb3 keys" + transcript, 128)
     server_key, client_key, to_server, to_client = (

@@ -1,4 +1,4 @@
-"""The client against a real broker, with a secret and without."""
+"""Tests the client against a real broker, with a secret and without."""
 
 import gzip
 import os
@@ -14,9 +14,9 @@ from ephemeral_pipe import BrokerError, PipeClient
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND = ROOT / "bin" / "ephemeral-pipe-broker.js"
-# Far beyond anything that is waited for, on a busy machine too.
+# Far longer than any wait, also on a busy machine.
 PATIENCE_S = 300
-# The command of `start`: says where the broker is, and lives until its standard input ends.
+# The command of `start`: prints the pipe and the secret, and runs until its standard input ends.
 REPORT = 'printf "%s\\n%s\\n" "$EPHEMERAL_PIPE" "$EPHEMERAL_SECRET"; exec cat >/dev/null'
 
 
@@ -43,7 +43,7 @@ class RunningBroker:
 
 
 class ClientCases:
-    """What holds with a secret and without."""
+    """Tests with a secret and without."""
 
     options: "tuple[str, ...]" = ()
 
@@ -232,7 +232,7 @@ class ClientCases:
         self.assertIn((kept.token, "kept"), self.client.renew("w1").lost)
 
     def test_replies_are_those_of_the_worked_bytes(self):
-        """But for ids and tokens."""
+        """Except ids and tokens."""
         made = make_vectors.key_frames()
 
         def assert_reply(reply, name):

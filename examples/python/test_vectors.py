@@ -1,4 +1,4 @@
-"""Holds PROTOCOL.md to the worked bytes and to the broker's own tables, and this client to both."""
+"""Compares PROTOCOL.md with the worked bytes and the broker's tables, and the client with both."""
 
 import json
 import pathlib

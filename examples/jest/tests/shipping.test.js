@@ -15,7 +15,7 @@ test('shipping: uses the session of the run and counts itself', async () => {
   expect(count).toBeLessThanOrEqual(8);
 });
 
-// Fails when it is told to, so that the exit status of a failing run can be seen.
+// Fails on request, to show the exit status of a failing run.
 test('shipping: fails on request', () => {
   expect(process.env.EXAMPLE_FAIL).toBeUndefined();
 });

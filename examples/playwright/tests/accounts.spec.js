@@ -6,7 +6,7 @@ for (const page of ['basket', 'catalogue', 'checkout', 'orders', 'profile', 'sea
   for (const language of ['en', 'de']) {
     test(`${page} in ${language}`, async ({ account, broker, session }, { parallelIndex }) => {
       expect(session.user).toBe('admin');
-      // Counted apart from the leases: were the account anybody else's now, this would not be 1.
+      // Independent of the leases: this would not be 1 if another test used the account now.
       const uses = `in use: ${account.user}`;
       expect(await broker.incr(uses, 1, RUN_TTL)).toBe(1);
       await broker.incr(`used by ${parallelIndex}`, 1, RUN_TTL);
