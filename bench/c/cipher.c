@@ -1,6 +1,6 @@
 /*
- * What the cipher costs by itself: seals and opens records of so many bytes with the code
- * that a session uses (csrc/wire/record.h), and prints microseconds a pass as JSON.
+ * The cost of the cipher alone: seals and opens records of BYTES bytes with the code of a
+ * session (csrc/wire/record.h), and prints microseconds a pass as JSON.
  *
  *   cipher BYTES MS
  */

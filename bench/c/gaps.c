@@ -1,6 +1,6 @@
 /*
- * What a machine takes from a program that never sleeps and asks the system for nothing:
- * reads the clock over and over, and prints the longest time between two readings, in
+ * The time that the machine takes from a program that never sleeps and makes no system
+ * calls: reads the clock repeatedly, and prints the longest time between two readings, in
  * milliseconds, as JSON.
  *
  *   gaps MS

@@ -1,12 +1,12 @@
 /*
- * The limit of what a request can cost over a Unix socket, or over a pair of anonymous
- * pipes: two processes that send each other 100 bytes, one at a time, and do nothing
- * else.
+ * The lowest possible cost of a request over a Unix socket, or over a pipe pair: two
+ * processes that only send each other 100 bytes, one message at a time.
  *
  *   ping_pong socket|pipes block|spin CPU CPU WARM_MS MS
  *
- * `block` sleeps until bytes are there, `spin` asks again at once. Prints, as JSON, how
- * many round trips there were, in how many milliseconds, and percentiles in microseconds.
+ * `block` sleeps until bytes arrive, `spin` polls continuously. Prints, as JSON, the
+ * number of round trips, the milliseconds that they took, and percentiles in
+ * microseconds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@
 #define MESSAGE_BYTES 100
 #define LAPS_MAX (8U * 1024U * 1024U)
 
-/* What one of the two reads from, and writes to. */
+/* The descriptors that a process reads from and writes to. */
 struct ends {
     int in;
     int out;
@@ -68,7 +68,7 @@ send_message(struct ends ends, const char *message)
     }
 }
 
-/* False at the end of the other side. */
+/* Returns false when the other side has ended. */
 static bool
 receive_message(struct ends ends, char *message)
 {
@@ -100,8 +100,8 @@ echo(struct ends ends)
     exit(0);
 }
 
-/* Asks until the time is over; returns how often, and how long each of the first laps
- * took. */
+/* Sends messages until the time is over; returns the number of round trips, and stores
+ * the durations of the first ones in `laps`. */
 static size_t
 ask(struct ends ends, double ms, float *laps)
 {

@@ -1,12 +1,13 @@
 /*
- * What a request costs the broker without any I/O: bytes go into a session, through the
- * engine, and come out, in batches as a socket would give and take them.
+ * The cost of a request for the broker without I/O: bytes pass through a session and the
+ * engine, in batches as from a socket.
  *
  *   engine [get|set|incr] [plain|sealed] [value bytes] [requests a batch] [batches]
  *
- * prints nanoseconds a request (the fastest tenth of the batches). broker_side() is all
- * of the broker's part and nothing of the client's: for exact and repeatable counts of
- * instructions, `make count` runs this under callgrind and counts there only.
+ * prints nanoseconds a request (the fastest tenth of the batches). broker_side() contains
+ * all of the broker's part and nothing of the client's. For exact and repeatable counts
+ * of instructions, `make count` runs this program under callgrind and counts only this
+ * part.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ add_request(struct bench *bench, unsigned action)
     must(epb_frame_encode_request(&bench->batch, &request) == EPB_OK, "a frame");
 }
 
-/* Everything the client has to say is read, worked on in turns, and written. */
+/* Reads all input of the client, executes it in time slices, and writes the replies. */
 static __attribute__((noinline)) void
 broker_side(struct bench *bench)
 {
@@ -121,7 +122,7 @@ client_side(struct bench *bench)
     }
 }
 
-/* The broker gets rid of its output: part of its work, as it wipes it. */
+/* The broker frees its output, which it wipes: part of its work. */
 static __attribute__((noinline)) void
 broker_sent(struct bench *bench)
 {

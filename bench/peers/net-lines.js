@@ -1,7 +1,7 @@
 'use strict';
 
-// A hand-written minimum: node:net, one line for each request and each reply, in order, all lines of a tick in
-// one write. It has no limits, no TTL and no security, and values can't contain line breaks.
+// A hand-written minimum: node:net, one line for each request and each reply, in order, all lines of a tick
+// in one write. It has no limits, no TTL and no security, and values can't contain line breaks.
 const net = require('node:net');
 const path = require('node:path');
 const { once } = require('node:events');

@@ -1,7 +1,7 @@
 'use strict';
 
-// @ephemeral-broker/core, whose idea this package adopts: JSON lines, one connection for each request. It runs
-// without a limit of items, because it counts all items at each new one.
+// @ephemeral-broker/core, whose idea this package adopts: JSON lines, one connection for each request. It
+// runs without a limit of items, because it counts all items at each new one.
 const { beServer, serveFile, versionOf } = require('../common.js');
 
 const PACKAGE = '@ephemeral-broker/core';

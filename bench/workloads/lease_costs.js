@@ -1,9 +1,9 @@
 'use strict';
 
-// The cost of a grant, a renewal and a release while 10 to 10,000 leases are held, and while the same number of
-// requests wait for one permit: microseconds an operation, client included, on one CPU, and the CPU time of
-// the broker alone. Lots of ten requests are made in one tick, so they share one wake-up of the broker. A lot
-// of gets shows the part of the round trip in a figure.
+// The cost of a grant, a renewal and a release while 10 to 10,000 leases are held, and while the same number
+// of requests wait for one permit: microseconds an operation, client included, on one CPU, and the CPU time
+// of the broker alone. Lots of ten requests are made in one tick, so they share one wake-up of the broker. A
+// lot of gets shows the part of the round trip in a figure.
 const { cpuTimeMs, median, openClient, stop } = require('../common.js');
 
 const NAME = 'cost of a lease';
@@ -100,8 +100,8 @@ async function held({ client }, { kind, count, rounds, broker }) {
 }
 
 /**
- * The queue of one permit; the first one holds the permit. Entries that left stay in the list, because removing
- * them would cost more here than at the broker.
+ * The queue of one permit; the first one holds the permit. Entries that left stay in the list, because
+ * removing them would cost more here than at the broker.
  */
 class Queue {
   #client;

@@ -1,8 +1,8 @@
 'use strict';
 
-// Leases a second. A lap acquires and releases a lease: a lock without competition, and, with eight processes,
-// one of five accounts that all of them compete for. Also measures the cost of a waiting call for the other
-// calls of its connection.
+// Leases a second. A lap acquires and releases a lease: a lock without competition, and, with eight
+// processes, one of five accounts that all of them compete for. Also measures the cost of a waiting call
+// for the other calls of its connection.
 const ACCOUNTS = ['anna', 'ben', 'carla', 'dan', 'eva'];
 const ITEM = 'bench:item';
 const POOL = 'bench:accounts';

@@ -1,7 +1,7 @@
 'use strict';
 
-// The cost of `start -- true` over an empty Node process, and that of a worker that only makes one get: medians
-// of the wall time, interleaved.
+// The cost of `start -- true` over an empty Node process, and that of a worker that only makes one get:
+// medians of the wall time, interleaved.
 const fs = require('node:fs');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
