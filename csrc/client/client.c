@@ -364,8 +364,7 @@ ask_for_pipe_pair(struct epb_client *client)
     client->way = asked ? WAY_ASKED : WAY_FIXED;
 }
 
-/* Switches to the other path. If memory is out, nothing changes until the next attempt.
- */
+/* Switches to the other path. If memory is out, nothing changes until the next try. */
 static void
 change_way(struct epb_client *client)
 {
@@ -601,8 +600,7 @@ trade(struct epb_client *client, struct epb_exchange *exchange)
     if (exchange->into == NULL || deliver(client, exchange)) {
         return EPB_OK;
     }
-    /* The reply to frames just sent cannot have arrived yet: yield before the first read.
-     */
+    /* The reply to frames just sent cannot have arrived yet: yield before reading. */
     bool found = false;
     bool spin = exchange->spin_us != 0;
     if (exchange->out.size_bytes == 0 || !spin) {
@@ -707,7 +705,7 @@ epb_client_ms_since_renewal(struct epb_client *client, uint64_t id, uint64_t *ag
     return epb_renewer_ago(&client->kept, id, ago_ms);
 }
 
-/* What the session holds */
+/* Holds */
 
 enum epb_status
 epb_client_hold(struct epb_client *client, uint64_t token, uint64_t interval_ms,

@@ -195,7 +195,7 @@ epb_holds_end_thread(void)
     }
 }
 
-/* What is held */
+/* Holds */
 
 static struct hold *
 find_hold(const struct epb_holds *holds, uint64_t token)

@@ -16,7 +16,7 @@ const { propertyIsEnumerable } = objectPrototype;
 const { getTime } = Date.prototype;
 const { isRawJSON = () => false } = /** @type {any} */ (JSON);
 
-/** In a regular expression with the u flag, a surrogate that matches is one without its other half. */
+/** With the u flag, a regular expression matches a surrogate only if its other half is missing. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 const NAME = /^[A-Za-z_$][\w$]{0,59}$/;
 const PATH_SHOWN_CHARS = 160;

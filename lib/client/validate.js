@@ -7,7 +7,7 @@ const { KEY_MAX_BYTES } = require('./frame.js');
 
 const WORKER_MAX_BYTES = 256;
 
-/** In a regular expression with the u flag, a surrogate that matches is one without its other half. */
+/** With the u flag, a regular expression matches a surrogate only if its other half is missing. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
 /**

@@ -3,8 +3,8 @@
  * compressed. Values that JSON would change silently are refused (json_complete.js, json_loss.js), so that
  * `get` returns what was set.
  *
- * `undefined` is no value, and still what a computation may have to say: getOrSet stores it as JSON's
- * null with a space before it, which JSON.stringify never writes.
+ * `undefined` is not a value, but a valid result of a getOrSet computation. It is stored as JSON's null after
+ * a space, which JSON.stringify never writes.
  */
 'use strict';
 
