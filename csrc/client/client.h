@@ -45,8 +45,7 @@
 /* The longest frame that can be kept. */
 #define EPB_CLIENT_KEPT_MAX_BYTES (64U * 1024U)
 
-/* An exchange is large if its bytes, sent and received until the next one, exceed this.
- */
+/* An exchange is large if it sends and receives more bytes until the next one. */
 #define EPB_CLIENT_LARGE_BYTES 16384U
 #define EPB_CLIENT_SMALL_IN_ROW 64U
 #define EPB_CLIENT_LARGE_IN_ROW 8U

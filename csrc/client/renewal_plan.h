@@ -73,8 +73,7 @@ EPB_MUST_USE enum epb_status
 epb_renewal_plan_add(struct epb_renewal_plan *plan, struct epb_renewal_plan_user *user,
                      struct epb_bytes frame, uint64_t interval_ms, uint64_t now_ms,
                      uint64_t *id);
-/* Makes a keep due now, then an interval later. Unknown ids are allowed, here and below.
- */
+/* Makes a keep due now, then every interval. Unknown ids are allowed, here and below. */
 void
 epb_renewal_plan_hasten(struct epb_renewal_plan *plan, struct epb_renewal_plan_user *user,
                         uint64_t id, uint64_t now_ms);

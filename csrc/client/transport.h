@@ -26,8 +26,7 @@ struct epb_transport;
 /* Must not block, and must not call back. */
 typedef void (*epb_transport_fn)(void *context);
 
-/* UV_EPERM: the broker belongs to another user. UV_EAGAIN: its queue is full, try again.
- */
+/* UV_EPERM: the broker belongs to another user. UV_EAGAIN: its queue is full; retry. */
 EPB_MUST_USE int
 epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
                    struct epb_transport **out);
