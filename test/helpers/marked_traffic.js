@@ -18,11 +18,11 @@ const WORKER_BYTES = 256;
 const REASON_BYTES = 1024;
 const VALUE_BYTES = 256 * 1024;
 const QUOTES = 2;
-/** Each size of block, and what shares one with another or just doesn't. */
+/** Values of every block size: some share a block size with another, some just do not. */
 const SIZES = [16, 24, 100, 500, 1000, 4000, 5000, 20_000, 65_536, 100_000, VALUE_BYTES - QUOTES];
 const ACTIONS = { get: 2, set: 3 };
 
-/** How often each thing happened that only the broker's counters tell. */
+/** A counter of the broker, for facts that no reply reports. */
 const count = async (client, name) => (await client.stats())[name];
 
 /** Sets, reads, replaces (in the same block, a smaller, a larger one) and deletes. */
@@ -67,7 +67,7 @@ async function expiry(client, marks) {
   for (const key of keys) assert.equal(await client.del(key), false);
 }
 
-/** Needs a broker that evicts: more than it has room for. */
+/** Stores more than fits. Needs a broker that evicts. */
 async function eviction(client, marks, maxItems) {
   const prefix = marks.text('kevi', 48);
   for (let i = 0; i < maxItems + 20; i++) {
@@ -149,7 +149,7 @@ async function leases(client, marks) {
   await client.release(workerId);
 }
 
-/** Leases that end by themselves, one whose worker is told and one whose session is. */
+/** Leases that end by their TTL: one loss is reported to a detached worker, one to a session. */
 async function losses(client, marks) {
   const workerId = marks.text('lost', 100);
   const key = marks.text('klos', 100);
@@ -173,7 +173,7 @@ async function watches(client, marks) {
   assert.equal((await events.next()).value.type, 'set');
   await client.del(`${prefix}1`);
   assert.equal((await events.next()).value.type, 'del');
-  // Nobody reads these before the watch is over.
+  // These events are not read before the watch ends.
   await Promise.all(Array.from({ length: 3000 }, () => client.set(`${prefix}2`, 1, TTL)));
   await watch.close();
   await client.del(`${prefix}2`);
@@ -191,7 +191,7 @@ async function others(client, marks) {
   await client.del(marks.text('kinc', 30));
 }
 
-/** All of it over frames. */
+/** Everything over frames. */
 async function overFrames(client, marks, { maxItems }) {
   for (const part of [values, crowds, expiry, refusals, computations, leases, losses, watches]) {
     await part(client, marks);
@@ -200,7 +200,7 @@ async function overFrames(client, marks, { maxItems }) {
   await eviction(client, marks, maxItems);
 }
 
-/** One request a line, signed where there is a secret. */
+/** JSON lines, one request a line, signed if there is a secret. */
 class Lines {
   #raw;
   #secret;
@@ -219,7 +219,7 @@ class Lines {
     this.#raw.write(`${text.slice(0, -1)},"hmac":"${hmac}"}\n`);
   }
 
-  /** Reads no more. */
+  /** Stops reading. */
   pause() {
     this.#raw.socket.pause();
   }
@@ -240,14 +240,14 @@ class Lines {
   }
 }
 
-/** @returns {Promise<Lines>} over a connection of its own */
+/** @returns {Promise<Lines>} over a separate connection */
 async function startLines(t, { pipe, secret }) {
   return new Lines(await rawConnection(t, pipe), secret);
 }
 
 /**
- * Values of each size by lines, asked for again; and two who are there still, one in the middle of a line
- * and one that reads no replies.
+ * Sets and gets values of each size by lines. Leaves two connections open: one in the middle of a line, and
+ * one that does not read its replies.
  */
 async function lineGuests(t, broker, marks) {
   const lines = await startLines(t, broker);
@@ -269,7 +269,7 @@ async function lineGuests(t, broker, marks) {
   await until(unread, 'replies wait for who does not read them');
 }
 
-/** A JSON string of the text in which nothing but the marks is written as it is. */
+/** The text as a JSON string that escapes letters from g on, and so leaves only marks unescaped. */
 const escaped = (text) =>
   `"${text.replace(/[g-z]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`)}"`;
 
@@ -346,7 +346,7 @@ async function lineExpiry(lines, marks) {
   await lines.does({ action: 'clear', prefix });
 }
 
-/** All that lines have of their own. */
+/** Everything that only JSON lines have. */
 async function overLines(t, broker, marks) {
   const lines = await startLines(t, broker);
   await lineValues(lines, marks);
@@ -362,7 +362,7 @@ const end = (raw) =>
     raw.socket.destroy();
   });
 
-/** A session whose frames go out as they are. */
+/** A session without a secret: frames are sent in the clear. */
 async function openPlain(t, { pipe }) {
   const raw = await rawConnection(t, pipe);
   raw.write(MAGIC);
@@ -379,7 +379,7 @@ const setFrame = (key, value) =>
   });
 
 /**
- * Peers of one kind that go in the middle: half a frame, half a record, both, and replies that nobody reads.
+ * Peers of one kind that can be closed in the middle: half a frame, half a record, both, and unread replies.
  */
 async function brokenSessions(t, broker, kind, marks, lines) {
   const open = () => (kind === 'EPB0' ? openPlain(t, broker) : openSession(t, broker, kind));
@@ -397,17 +397,17 @@ async function brokenSessions(t, broker, kind, marks, lines) {
   const gets = Array.from({ length: 60 }, () => get);
   const whole = setFrame('unread', marks.text('deaf', 150_000));
   deaf.write(deaf.seal(Buffer.concat([whole, ...gets])));
-  // More are not served while so much of it is unread.
+  // The broker serves no more while this many replies are unread.
   const unread = async () => (await lines.does({ action: 'stats' })).stats.hits - hits >= 7;
   await until(unread, 'replies wait for the deaf peer');
   return [half, cut, both, deaf];
 }
 
-/** What they sent that the broker has as it is: a record that is sealed is not. */
+/** The labels of sent content that the broker's memory contains in the clear: sealed records do not count. */
 const isSealed = (kind) => !['EPB0', 'EPBM', 'EPB3 HMAC'].includes(kind);
 const labelsOf = (kind) => (isSealed(kind) ? ['hfra', 'deaf'] : ['hfra', 'hrec', 'deaf']);
 
-/** Half a line, and sessions of each of the kinds. */
+/** Half a line, and broken sessions of each kind. */
 async function brokenPeers(t, broker, kinds, marks) {
   const { pid, pipe } = broker;
   const line = await rawConnection(t, pipe);

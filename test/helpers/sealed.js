@@ -21,15 +21,15 @@ const { MAGIC } = require('./wire.js');
 
 const RANDOM_BYTES = 32;
 const PROOF_BYTES = 32;
-/** Of a client's hello of this build, and of the broker's answer. */
+/** The sizes of this build's client hello, and of the broker's answer. */
 const CLIENT_HELLO_BYTES = 44;
 const SERVER_HELLO_BYTES = 74;
-/** How many bytes of it say which cipher the broker chose. */
+/** The bytes of the answer that contain the broker's choice of a cipher. */
 const OLD_CHOICE_BYTES = { EPB1: 0, EPB2: 1, EPBM: 0 };
 const HEADER_BYTES = 4;
-/** By what the broker chose; null: each record has a MAC. */
+/** The ciphers by the broker's choice; null: each record has a MAC. */
 const CIPHERS = { 1: 'chacha20-poly1305', 2: 'aes-256-gcm', 4: null };
-/** What is offered, and by which magic. */
+/** The offer of each kind that uses the magic EPB3. */
 const OFFERS = { EPB3: 3, 'EPB3 ChaCha20': 1, 'EPB3 HMAC': 4 };
 const TAG_BYTES = 16;
 const MAC_BYTES = 32;
@@ -49,13 +49,13 @@ function proofsOf(material, label, heard) {
 const hkdf = (secret, salt, info) => Buffer.from(hkdfSync('sha256', secret, salt, info, 128));
 const sha256 = (...parts) => createHash('sha256').update(Buffer.concat(parts)).digest();
 
-/** Proofs and keys of the older kinds, from the whole hello and what the broker says before its proof. */
+/** Proofs and keys of the older kinds, from the whole hello and the broker's answer before its proof. */
 function deriveOld(secret, hello, says) {
   const salt = Buffer.concat([hello.subarray(4), says.subarray(0, RANDOM_BYTES)]);
   return proofsOf(hkdf(secret, salt, 'epb1 keys'), 'epb1', sha256(hello, says));
 }
 
-/** The same of EPB3. */
+/** Proofs and keys of EPB3. */
 function derive(secret, hello, says) {
   const heard = sha256(hello, says);
   const info = Buffer.concat([Buffer.from('epb3 keys'), heard]);
@@ -67,7 +67,7 @@ class Records {
   #count = 0n;
 
   /**
-   * @param {string | null} cipher null: none
+   * @param {string | null} cipher null: no cipher, but a MAC
    * @param {Buffer} key
    */
   constructor(cipher, key) {
@@ -112,7 +112,7 @@ class Records {
   }
 }
 
-/** What comes from a socket, which is read only while somebody waits for it. */
+/** The bytes from a socket, which is read only during a call of `take`. */
 class Incoming {
   #bytes = Buffer.alloc(0);
   #ended = false;
@@ -131,7 +131,7 @@ class Incoming {
     socket.pause();
   }
 
-  /** So many bytes; null: it ended before. */
+  /** Resolves this number of bytes; null: the stream ended before. */
   async take(sizeBytes) {
     this.socket.resume();
     while (this.#bytes.length < sizeBytes && !this.#ended) {
@@ -160,7 +160,7 @@ class SealedSession {
     this.#receiving = receiving;
   }
 
-  /** The next record; who wants to break off writes only a part of it. */
+  /** Seals the next record. To break off inside it, a test writes only a part of it. */
   seal(content) {
     return this.#sending.seal(content);
   }
@@ -169,7 +169,7 @@ class SealedSession {
     this.socket.write(bytes);
   }
 
-  /** What the next record carries; null: there is none. Who does not call this does not read. */
+  /** The content of the next record; null: there is none. Nothing is read without this call. */
   async read() {
     const header = await this.#incoming.take(HEADER_BYTES);
     const rest = header === null ? null : await this.#incoming.take(header.readUInt32LE());
@@ -177,7 +177,7 @@ class SealedSession {
   }
 }
 
-/** What an EPB3 client says: its offer, a scope, and what a later version might add. */
+/** The hello of an EPB3 client: its offer, a scope, and the bytes that a later version may add. */
 function offerHello(offered, scope = '', more = '') {
   const numbers = Buffer.alloc(6);
   numbers.writeUInt32LE(offered);
@@ -193,7 +193,7 @@ function offerHello(offered, scope = '', more = '') {
   return Buffer.concat([Buffer.from('EPB3'), length, said]);
 }
 
-/** The hello of a kind, how much of the answer comes before its proof, and what it says was chosen. */
+/** The hello of a kind, the bytes of the answer before its proof, and the choice in the answer. */
 function opening(kind, more) {
   if (kind in OFFERS) {
     return {
@@ -215,7 +215,7 @@ function opening(kind, more) {
  * @param {import('node:test').TestContext} t
  * @param {{ pipe: string, secret: string }} broker
  * @param {Kind} kind
- * @param {string} [more] what a later client says behind its offer
+ * @param {string} [more] the bytes that a later client sends after its offer
  */
 async function openSession(t, { pipe, secret }, kind, more) {
   const socket = net.createConnection(pipe).on('error', () => {});
@@ -240,7 +240,7 @@ async function openSession(t, { pipe, secret }, kind, more) {
 }
 
 /**
- * What a client of this build says to somebody who is no broker.
+ * The hello that a client of this build sends to an impostor.
  * @param {import('node:test').TestContext} t
  */
 async function ownHello(t) {
@@ -258,10 +258,10 @@ async function ownHello(t) {
   return hello;
 }
 
-/** Whether a client of this build has AES on this machine. */
+/** Whether a client of this build offers AES on this machine. */
 const offersAes = async (t) => ((await ownHello(t)).readUInt32LE(38) & 2) !== 0;
 
-/** Carries what one client says, behind its magic, and what it is answered. */
+/** Forwards the frames of a client, without its magic, and the replies. */
 async function carry(near, session) {
   let skip = MAGIC.length;
   near.on('data', (chunk) => {
@@ -277,12 +277,12 @@ async function carry(near, session) {
 }
 
 /**
- * Somebody before a broker with a secret who carries what clients without one say in sessions of this
- * kind: so a whole client speaks it.
+ * A proxy for a broker with a secret. It forwards the frames of clients without a secret in sessions of this
+ * kind, so that a whole client can use such a session.
  * @param {import('node:test').TestContext} t
  * @param {{ pipe: string, secret: string }} broker
  * @param {Kind} kind
- * @returns {Promise<string>} its path
+ * @returns {Promise<string>} the path of the proxy
  */
 async function startCarrier(t, broker, kind) {
   const pipe = path.join(temporaryDirectory(t), 'carrier');
