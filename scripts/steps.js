@@ -44,6 +44,8 @@ const SYSTEM_SUITES = without([
   'conn/what_nobody_has_read_is_not_waited_for',
   'conn/on_pipes_the_socket_is_guarded_too',
   'conn/it_is_guarded_while_it_lingers',
+  // A forked child holds memory of threads that it does not have.
+  'fork/a_child_ends_whatever_its_parents_threads_hold',
 ]);
 /** Integration tests in which several threads interact. */
 const THREAD_TESTS = 'binding lease coordination coordination_watch lifecycle_thread';
