@@ -10,6 +10,10 @@
 #include "../base/arena.h"
 #include "lease_internal.h"
 
+/* The units to insert an element into the map of all, or to remove it, while the map is
+ * being resized: each time the map moves some others as well. */
+#define UNITS_MOVING 32U
+
 /* Lists, as a request packs them */
 
 bool
@@ -106,6 +110,12 @@ epb_element_hash(const struct epb_leases *leases, const struct epb_element *elem
 {
     return epb_element_hash_of(leases, epb_element_value_flags(element) != 0,
                                epb_element_value(element));
+}
+
+size_t
+epb_element_units(const struct epb_leases *leases)
+{
+    return epb_map_is_moving(leases->elements) ? UNITS_MOVING : EPB_UNITS_VISIT;
 }
 
 /* During a filling (lease_fill.c) */

@@ -2,19 +2,9 @@
 #include "../base/arena.h"
 #include "lease_internal.h"
 
-/* The units to insert an element into the map of all, or to remove it, while the map is
- * being resized: each time the map moves some others as well. */
-#define UNITS_MOVING 32U
-
 /* Elements */
 
 _Static_assert(EPB_ELEMENT_NAME_BYTES == sizeof(uint64_t) + 1, "a number and a kind");
-
-size_t
-epb_element_units(const struct epb_leases *leases)
-{
-    return epb_map_is_moving(leases->elements) ? UNITS_MOVING : EPB_UNITS_VISIT;
-}
 
 /* Definitions */
 
