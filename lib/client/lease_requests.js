@@ -37,6 +37,8 @@ const COUNT_MAX = 10_000;
 const PERMITS_MAX = 1_000_000;
 /** How long to wait for garbage collection to close the connection of another copy of this module. */
 const SOON_CLOSED_MS = 500;
+/** A connection that was used just before a collection may survive it. */
+const COLLECTIONS = 2;
 
 /**
  * @typedef {import('./client_core').ClientCore} ClientCore
@@ -167,16 +169,22 @@ function lease(core, key, rest, sync) {
 async function askAgain(core, error, options, ask) {
   if (error?.code !== 'lease_held' || error.key === undefined) throw error;
   const connection = core.connection();
+  const { timeout } = core.options;
   const { siblings } = connection;
-  if (!(await isCollected(connection, error.key, core.options.timeout))) throw error;
-  try {
-    return await ask({ ...options, waitMs: SOON_CLOSED_MS });
-  } catch {
-    if (connection.siblings >= siblings) throw error;
-  }
-  return ask({ ...options, waitMs: core.options.timeout }).catch(() => {
+  const refuse = () => {
     throw error;
-  });
+  };
+  if (!(await isCollected(connection, error.key, timeout))) refuse();
+  for (let left = COLLECTIONS; left > 0; left--) {
+    try {
+      return await ask({ ...options, waitMs: SOON_CLOSED_MS });
+    } catch {
+      // Whether it is closed, or free by now.
+    }
+    if (connection.siblings < siblings) return ask({ ...options, waitMs: timeout }).catch(refuse);
+    if (!(await isCollected(connection, error.key, timeout))) break;
+  }
+  return ask({ ...options, waitMs: 0 }).catch(refuse);
 }
 
 /**
