@@ -14,6 +14,8 @@
  * being resized: each time the map moves some others as well. */
 #define UNITS_MOVING 32U
 
+_Static_assert(EPB_ELEMENT_NAME_BYTES == sizeof(uint64_t) + 1, "a number and a kind");
+
 /* Lists, as a request packs them */
 
 bool

@@ -2,10 +2,6 @@
 #include "../base/arena.h"
 #include "lease_internal.h"
 
-/* Elements */
-
-_Static_assert(EPB_ELEMENT_NAME_BYTES == sizeof(uint64_t) + 1, "a number and a kind");
-
 /* Definitions */
 
 static enum epb_status
