@@ -34,7 +34,7 @@
 
 struct epb_store;
 
-/* How other modules take part. The store calls the hooks in the middle of its own calls,
+/* Calls to other modules. The store calls the hooks in the middle of its own calls,
  * so a hook must not call the store. Each may be NULL. */
 struct epb_store_hooks {
     /* The key has a new value, or no value any more. `key` is valid during the call. */

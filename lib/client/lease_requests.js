@@ -39,6 +39,8 @@ const PERMITS_MAX = 1_000_000;
 const SOON_CLOSED_MS = 500;
 /** A connection that was used just before a collection may survive it. */
 const COLLECTIONS = 2;
+/** Codes of a refusal because others hold the key. */
+const HELD = new Set(['lease_held', 'wait_timeout']);
 
 /**
  * @typedef {import('./client_core').ClientCore} ClientCore
@@ -171,15 +173,16 @@ async function askAgain(core, error, options, ask) {
   const connection = core.connection();
   const { timeout } = core.options;
   const { siblings } = connection;
-  const refuse = () => {
-    throw error;
+  /** @param {any} again the error of a later attempt, such as the reason of an abort signal */
+  const refuse = (again) => {
+    throw HELD.has(again?.code) ? error : again;
   };
-  if (!(await isCollected(connection, error.key, timeout))) refuse();
+  if (!(await isCollected(connection, error.key, timeout))) throw error;
   for (let left = COLLECTIONS; left > 0; left--) {
     try {
       return await ask({ ...options, waitMs: SOON_CLOSED_MS });
-    } catch {
-      // Whether it is closed, or free by now.
+    } catch (again) {
+      if (!HELD.has(/** @type {any} */ (again)?.code)) throw again;
     }
     if (connection.siblings < siblings) return ask({ ...options, waitMs: timeout }).catch(refuse);
     if (!(await isCollected(connection, error.key, timeout))) break;

@@ -137,6 +137,30 @@ test('and for one that does not wait', async (t) => {
   assert.equal(code, 'lease_held', 'one that is in use is not taken away');
 });
 
+test('a caller that aborts meanwhile gets its reason', async (t) => {
+  const broker = startBroker(t);
+  const [reason] = await shown(
+    broker,
+    `const holder = newClient();
+     await holder.limit('one', 1);
+     const lease = await holder.acquire('one');
+     const client = newClient();
+     const controller = new AbortController();
+     const { signal } = controller;
+     const asked = client.acquire('one', { waitMs: 0, signal }).catch(({ message }) => message);
+     const isWaiting = async () =>
+       (await holder.leases('one')).some(({ state }) => state === 'waiting');
+     let isOver = false;
+     void asked.then(() => (isOver = true));
+     while (!isOver && !(await isWaiting()));
+     controller.abort(new Error('given up'));
+     show(await asked);
+     await lease.release();
+     await Promise.all([holder.close(), client.close()]);`,
+  );
+  assert.equal(reason, 'given up');
+});
+
 test('and it is, if the collection of garbage takes a while', async (t) => {
   const broker = startBroker(t);
   const [value] = await shown(
