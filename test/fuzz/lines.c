@@ -161,6 +161,31 @@ append_said(struct epb_buf *said, struct epb_bytes text)
                EPB_OK);
 }
 
+/* Moves events behind the replies, since a session may send them between any two replies.
+ * Within both groups the order stays. */
+static void
+move_events_back(struct epb_bytes text, struct epb_buf *said)
+{
+    static const char event[] = "{\"event\":";
+
+    for (int is_event = 0; is_event < 2; is_event++) {
+        struct epb_bytes rest = text;
+
+        while (rest.size_bytes > 0) {
+            const uint8_t *end = memchr(rest.data, '\n', rest.size_bytes);
+            size_t size_bytes =
+                end == NULL ? rest.size_bytes : (size_t)(end - rest.data) + 1;
+            struct epb_bytes line = fuzz_take(&rest, size_bytes);
+            bool starts = size_bytes >= sizeof(event) - 1 &&
+                          memcmp(line.data, event, sizeof(event) - 1) == 0;
+
+            if (starts == (is_event == 1)) {
+                FUZZ_CHECK(epb_buf_append(said, line.data, size_bytes) == EPB_OK);
+            }
+        }
+    }
+}
+
 /* Everything a session says to these lines; false when it can't be compared. */
 static bool
 converse(struct epb_bytes input, uint8_t how, uint64_t pieces, struct epb_buf *said)
@@ -180,7 +205,11 @@ converse(struct epb_bytes input, uint8_t how, uint64_t pieces, struct epb_buf *s
     epb_session_end_of_input(peer.session, &broker.now);
     fuzz_peer_work(&broker, &peer);
 
-    append_said(said, fuzz_held(&peer.said));
+    struct epb_buf in_order;
+    epb_buf_init(&in_order, (size_t)128 << 20);
+    append_said(&in_order, fuzz_held(&peer.said));
+    move_events_back(fuzz_held(&in_order), said);
+    epb_buf_fini(&in_order);
     bool comparable = !has_reported(&broker);
     (void)fuzz_take_lines(&peer.said);
     FUZZ_CHECK(epb_buf_size(&peer.said) == 0);
