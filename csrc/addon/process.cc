@@ -140,7 +140,9 @@ PointAtNothing(int fd)
 class SignalsBlocked {
   public:
 #ifdef _WIN32
-    SignalsBlocked() = default;
+    SignalsBlocked()
+    {
+    }
 #else
     SignalsBlocked()
     {

@@ -13,6 +13,7 @@
 #include <windows.h>
 
 #include <bcrypt.h>
+#include <limits.h>
 #include <realtimeapiset.h>
 
 /* FILETIME counts units of 100 ns. */
