@@ -10,6 +10,7 @@ const { load } = require('./binding.js');
 const { hideOurs, setFrameLimit, withOurs } = require('./call_site.js');
 
 const KEY_SHOWN_CHARS = 80;
+const PAGES = 'ephemeral-pipe-broker/docs/errors';
 
 class BrokerError extends Error {
   /**
@@ -30,6 +31,11 @@ class BrokerError extends Error {
     this.operation = operation;
     /** @type {string | undefined} */
     this.key = key;
+  }
+
+  /** The page of the code, as a path that `require.resolve` finds. */
+  get docs() {
+    return `${PAGES}/${this.code}.md`;
   }
 }
 Object.defineProperty(BrokerError.prototype, 'name', { value: 'BrokerError', writable: true });

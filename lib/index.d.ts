@@ -70,6 +70,11 @@ export class BrokerError extends Error {
   readonly name: 'BrokerError';
   /** Test for this: the code is stable, the message is not. */
   readonly code: ErrorCode;
+  /**
+   * The page of the code: what it means, its usual causes, what to do. A path in the package, such as
+   * `ephemeral-pipe-broker/docs/errors/not_found.md`, which `require.resolve` finds.
+   */
+  readonly docs: string;
   /** The method that failed. */
   readonly operation: string | undefined;
   /** The full key that the call was about, including its namespace. */

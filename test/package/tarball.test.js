@@ -21,6 +21,7 @@ const ALLOWED = [
   /^(LICENSE|README\.md|package\.json|binding\.gyp)$/,
   /^(ARCHITECTURE|BENCHMARKS|CHANGELOG|PROTOCOL|SECURITY)\.md$/,
   /^bin\/[\w-]+\.js$/,
+  /^docs\/[\w/-]+\.(md|svg)$/,
   /^lib\/[\w/-]+\.(js|d\.ts)$/,
   /^csrc\/[\w/-]+\.(c|h|cc|def|map)$/,
   /^deps\/(cjson|libsodium|libuv|mbedtls|node-addon-api)\/([\w/.-]+\.(c|h)|LICENSE(-extra|\.md)?|\.stamp)$/,
@@ -112,6 +113,7 @@ describe('the npm tarball', () => {
     const needed = [
       'LICENSE',
       'README.md',
+      'docs/errors/not_found.md',
       'bin/ephemeral-pipe-broker.js',
       'lib/index.js',
       'lib/index.d.ts',

@@ -160,7 +160,8 @@ const brokerOptions: BrokerOptions = {
 try {
   await client.get('x');
 } catch (error) {
-  if (error instanceof BrokerError && error.code === 'not_found') console.log(error.key);
+  if (error instanceof BrokerError && error.code === 'not_found')
+    console.log(error.key, error.docs.length);
 }
 export const code: ErrorCode = new BrokerError('timeout', 'Late.', { operation: 'get' }).code;
 
