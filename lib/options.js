@@ -1,6 +1,6 @@
 /**
  * The table of options. Each row defines an option of `new Broker()` or `new PipeClient()`, its environment
- * variable, its flag, its line of --help and its row in the README.
+ * variable, its flag, its line of --help and its row in docs/options.md.
  *
  * An explicit option overrides the environment, and the environment overrides the default. An invalid value
  * is never replaced by a default: BrokerError `invalid_request` names the option and its valid values.
@@ -911,7 +911,7 @@ function helpNote(row) {
 }
 
 /**
- * The README's table of the options of a kind.
+ * The table of docs/options.md for the options of a kind.
  * @param {'broker' | 'client'} kind
  * @returns {string}
  */

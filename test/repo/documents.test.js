@@ -1,0 +1,76 @@
+// Rules about the documents: lines that people can read, and links that lead somewhere.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const test = require('node:test');
+
+const { ROOT, find } = require('../../scripts/files.js');
+
+const PROSE_COLUMNS = 120;
+const documents = find('.', /(?<!\.template)\.md$/);
+const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
+
+/** The text without fenced blocks, whose lines become empty. */
+function withoutCode(markdown) {
+  let isCode = false;
+  return markdown.split('\n').map((line) => {
+    const isFence = /^\s*```/.test(line);
+    const text = isCode || isFence ? '' : line;
+    if (isFence) isCode = !isCode;
+    return text;
+  });
+}
+
+/** Tables, quoted messages, pictures and HTML can't be wrapped. */
+const isProse = (line) => !/^\s*(?:\||>|!\[|<)/.test(line);
+
+test('lines of prose have at most 120 characters', () => {
+  const long = documents.flatMap((file) =>
+    withoutCode(read(file))
+      .map((line, index) => ({ line, at: `${file}:${index + 1}` }))
+      .filter(({ line }) => isProse(line) && line.length > PROSE_COLUMNS)
+      .map(({ at }) => at),
+  );
+  assert.deepEqual(long, []);
+});
+
+/** The anchor of a heading, as code hosts make it. */
+const anchorOf = (heading) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+    .trim()
+    .replace(/ /g, '-');
+
+function anchors(file) {
+  return withoutCode(read(file))
+    .map((line) => /^#+ (.*)$/.exec(line)?.[1])
+    .filter((heading) => heading !== undefined)
+    .map(anchorOf);
+}
+
+/** What is wrong with a link of a document, or null. */
+function faultOf(file, target) {
+  const [name, anchor] = target.split('#');
+  const led = name === '' ? file : path.posix.join(path.posix.dirname(file), name);
+  if (!fs.existsSync(path.join(ROOT, led))) return `${file}: ${target}`;
+  const isFound = anchor === undefined || anchors(led).includes(anchor);
+  return isFound ? null : `${file}: ${target}`;
+}
+
+test('a link in a document leads to a file and a heading that exist', () => {
+  const broken = documents.flatMap((file) =>
+    [
+      ...withoutCode(read(file))
+        .join('\n')
+        .matchAll(/\]\(([^)\s]+)\)/g),
+    ]
+      .map(([, target]) => target)
+      .filter((target) => !/^[a-z]+:/.test(target))
+      .map((target) => faultOf(file, target))
+      .filter((fault) => fault !== null),
+  );
+  assert.deepEqual(broken, []);
+});
