@@ -1,6 +1,6 @@
-# Builds build/Release/epb_native.node: the C core and its C++ binding, with mbedTLS, libsodium,
-# cJSON and libuv linked in from deps/ (scripts/fetch-deps). No symbol of theirs is exported:
-# csrc/addon/exports.map says why.
+# Builds build/Release/epb_native.node, the C core and its C++ binding, and build/Release/epb, the
+# program of the command line. Both have mbedTLS, libsodium, cJSON and libuv linked in from deps/
+# (scripts/fetch-deps). The addon exports no symbol of theirs: csrc/addon/exports.map says why.
 {
   "variables": {
     "epb_version%": "<!(node -p \"require('./package.json').version\")",
@@ -196,6 +196,38 @@
         }],
         ["OS == 'win'", {
           "include_dirs": ["deps/node-addon-api", "<(node_root_dir)/include/node"],
+        }],
+      ],
+    },
+    {
+      "target_name": "epb",
+      "type": "executable",
+      "sources": ["<!@(node scripts/sources.js cli <(OS))"],
+      "dependencies": ["epb_core"],
+      "include_dirs": ["csrc"],
+      "defines": [
+        "EPB_VERSION=\"<(epb_version)\"",
+        "EPB_MBEDTLS_VERSION=\"<(mbedtls_version)\"",
+        "EPB_LIBSODIUM_VERSION=\"<(libsodium_version)\"",
+        "EPB_CJSON_VERSION=\"<(cjson_version)\"",
+      ],
+      "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"],
+      "cflags_c": ["-std=c11"],
+      "xcode_settings": {
+        "GCC_C_LANGUAGE_STANDARD": "c11",
+        "OTHER_CFLAGS": ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow"],
+        "OTHER_LDFLAGS": ["-Wl,-dead_strip"],
+      },
+      "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c11"]}},
+      "conditions": [
+        ["OS == 'linux'", {
+          "ldflags": [
+            "-pie",
+            "-Wl,--gc-sections",
+            "-Wl,-z,relro,-z,now,-z,noexecstack",
+          ],
+          # For the linker's language: node-gyp links with the C++ compiler.
+          "ldflags!": ["-rdynamic"],
         }],
       ],
     },

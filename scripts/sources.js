@@ -1,4 +1,4 @@
-// Prints the sources of one part of the addon, for binding.gyp and test/c/Makefile, so that the two
+// Prints the sources of one part of the addon or of the program, for binding.gyp and test/c/Makefile, so that the two
 // builds can't disagree: node scripts/sources.js <part> [linux|mac|win]
 //
 // Files are found by pattern. A suffix ties a file to a platform: _win.c to Windows, _posix.c to
@@ -68,7 +68,9 @@ const PARTS = {
     LIBSODIUM.split(' ').flatMap((part) => below(`deps/libsodium/src/libsodium/${part}`, '.c')),
   cjson: () => ['deps/cjson/cJSON.c'],
   libuv,
-  core: (platform) => ours(['base', 'core', 'wire', 'os', 'server', 'client'], '.c', platform),
+  core: (platform) =>
+    ours(['base', 'options', 'core', 'wire', 'os', 'server', 'client'], '.c', platform),
+  cli: (platform) => ours(['cli'], '.c', platform),
   addon: (platform) => ours(['addon'], '.cc', platform),
 };
 

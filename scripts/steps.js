@@ -293,17 +293,13 @@ function nativeFlags(file) {
   const isCxx = file.endsWith('.cc');
   const make = ['--no-print-directory', '-s', '-C', 'test/c', 'flags'];
   const shared = execFileSync('make', make, { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
-  if (!isCxx) return ['-std=c11', '-D_GNU_SOURCE', ...shared];
-  const headers = path.join(headersFolder() ?? '', 'include/node');
-  const own = [
-    '-std=c++17',
-    '-DNAPI_VERSION=8',
-    '-DNAPI_DISABLE_CPP_EXCEPTIONS',
-    '-DEPB_VERSION="0"',
-  ];
+  const versions = ['-DEPB_VERSION="0"'];
   for (const [name, { version }] of Object.entries(PINS)) {
-    own.push(`-DEPB_${name.toUpperCase()}_VERSION="${version}"`);
+    versions.push(`-DEPB_${name.toUpperCase()}_VERSION="${version}"`);
   }
+  if (!isCxx) return ['-std=c11', '-D_GNU_SOURCE', ...versions, ...shared];
+  const headers = path.join(headersFolder() ?? '', 'include/node');
+  const own = ['-std=c++17', '-DNAPI_VERSION=8', '-DNAPI_DISABLE_CPP_EXCEPTIONS', ...versions];
   // The analyzer follows only our code: following node-addon-api takes three times as long.
   const analyzer = ['-Xclang', '-analyzer-config', '-Xclang', 'c++-template-inlining=false'];
   const system = ['-isystem', 'deps/node-addon-api', '-isystem', headers];
@@ -312,7 +308,11 @@ function nativeFlags(file) {
 
 async function clangTidy() {
   // The slowest files first, so that both workers have the same amount of work.
-  const files = [...(headersFolder() ? sources('addon') : []), ...sources('core')];
+  const files = [
+    ...(headersFolder() ? sources('addon') : []),
+    ...sources('core'),
+    ...sources('cli'),
+  ];
   const flags = { '.c': nativeFlags('x.c'), '.cc': nativeFlags('x.cc') };
   let failed = false;
   const next = async () => {
@@ -339,6 +339,7 @@ function cppcheck() {
     '-j2',
     '-Icsrc',
     ...sources('core'),
+    ...sources('cli'),
   ]);
 }
 

@@ -1,18 +1,20 @@
 /* See options.h. */
 #include "options.h"
 
+#include "../options/option.h"
+
 void
 epb_options_default(struct epb_options *options)
 {
     *options = (struct epb_options){
-        .max_request_bytes = UINT64_C(1024) * 1024,
-        .max_value_bytes = UINT64_C(256) * 1024,
-        .max_items = 10000,
-        .max_memory_bytes = UINT64_C(256) * 1024 * 1024,
-        .max_connections = 1024,
-        .max_waiters = 10000,
-        .default_ttl_ms = UINT64_C(30) * 60 * 1000,
-        .sweeper_interval_ms = 30000,
-        .require_ttl = true,
+        .max_request_bytes = EPB_FALLBACK_BROKER_MAX_REQUEST_SIZE,
+        .max_value_bytes = EPB_FALLBACK_BROKER_MAX_VALUE_SIZE,
+        .max_items = EPB_FALLBACK_BROKER_MAX_ITEMS,
+        .max_memory_bytes = EPB_FALLBACK_BROKER_MAX_MEMORY,
+        .max_connections = EPB_FALLBACK_BROKER_MAX_CONNECTIONS,
+        .max_waiters = EPB_FALLBACK_BROKER_MAX_WAITERS,
+        .default_ttl_ms = EPB_FALLBACK_BROKER_DEFAULT_TTL,
+        .sweeper_interval_ms = EPB_FALLBACK_BROKER_SWEEPER_INTERVAL,
+        .require_ttl = EPB_FALLBACK_BROKER_REQUIRE_TTL != 0,
     };
 }

@@ -11,12 +11,14 @@ const { ROOT, find } = require('../../scripts/files.js');
 
 const MAY_INCLUDE = {
   base: [],
-  core: ['base'],
+  options: ['base'],
+  core: ['base', 'options'],
   wire: ['base', 'core'],
   os: ['base'],
   server: ['base', 'core', 'wire', 'os'],
   client: ['base', 'core', 'wire', 'os'],
   addon: ['base', 'core', 'wire', 'os', 'server', 'client'],
+  cli: ['base', 'options', 'core', 'wire', 'os', 'server', 'client'],
 };
 
 // core/ and wire/ have no I/O, no clock and no thread.

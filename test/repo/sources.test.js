@@ -17,6 +17,7 @@ test('every C and C++ source is built on some platform', () => {
     ['linux', 'mac', 'win'].flatMap((platform) => [
       ...sources('core', platform),
       ...sources('addon', platform),
+      ...sources('cli', platform),
     ]),
   );
   const all = find('csrc', /\.(c|cc)$/);

@@ -1,0 +1,29 @@
+/* See commands.h. */
+#include "commands.h"
+
+const struct epb_cli_command EPB_CLI_COMMANDS[] = {
+    {
+        .name = "help",
+        .usage = "help [COMMAND]",
+        .summary = "Print what a command does, and its flags.",
+        .group = EPB_GROUP_MORE,
+        .words_max = 1,
+        .run = epb_cmd_help,
+    },
+    {
+        .name = "version",
+        .usage = "version",
+        .summary = "Print the versions of the program and of everything inside.",
+        .group = EPB_GROUP_MORE,
+        .run = epb_cmd_version,
+    },
+    {
+        .name = "binary",
+        .usage = "binary",
+        .summary = "Print the path of the native program, for scripts that want no Node.",
+        .group = EPB_GROUP_MORE,
+        .run = epb_cmd_binary,
+    },
+};
+const size_t EPB_CLI_COMMAND_COUNT =
+    sizeof(EPB_CLI_COMMANDS) / sizeof(EPB_CLI_COMMANDS[0]);

@@ -1,0 +1,19 @@
+/* Standard output and standard error. */
+#ifndef EPB_CLI_OUTPUT_H
+#define EPB_CLI_OUTPUT_H
+
+#include <stdbool.h>
+
+#include "../base/buf.h"
+
+/* Writes everything to a descriptor, non-blocking or not, before it returns. A standard
+ * output without a reader ends the process by SIGPIPE. False: another error. */
+bool
+epb_out_write(int fd, const void *data, size_t size_bytes);
+/* Writes to standard output. */
+bool
+epb_out_text(const char *text);
+bool
+epb_out_buf(const struct epb_buf *buf);
+
+#endif

@@ -1,0 +1,63 @@
+/* See output.h. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output.h"
+
+/* Ends as a program ends that has not ignored SIGPIPE. */
+static void
+end_by_sigpipe(void)
+{
+    sigset_t pipes;
+
+    sigemptyset(&pipes);
+    sigaddset(&pipes, SIGPIPE);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &pipes, NULL);
+    raise(SIGPIPE);
+}
+
+static void
+wait_writable(int fd)
+{
+    struct pollfd wanted = {.fd = fd, .events = POLLOUT};
+
+    (void)poll(&wanted, 1, -1);
+}
+
+bool
+epb_out_write(int fd, const void *data, size_t size_bytes)
+{
+    const char *at = data;
+
+    while (size_bytes > 0) {
+        ssize_t written = write(fd, at, size_bytes);
+        if (written >= 0) {
+            at += written;
+            size_bytes -= (size_t)written;
+        } else if (errno == EAGAIN) {
+            wait_writable(fd);
+        } else if (errno == EPIPE && fd == STDOUT_FILENO) {
+            end_by_sigpipe();
+            return false;
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+epb_out_text(const char *text)
+{
+    return epb_out_write(STDOUT_FILENO, text, strlen(text));
+}
+
+bool
+epb_out_buf(const struct epb_buf *buf)
+{
+    return epb_out_write(STDOUT_FILENO, epb_buf_data(buf), epb_buf_size(buf));
+}

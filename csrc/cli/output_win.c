@@ -1,0 +1,35 @@
+/* See output.h. */
+#include <string.h>
+#include <windows.h>
+
+#include "output.h"
+
+bool
+epb_out_write(int fd, const void *data, size_t size_bytes)
+{
+    HANDLE stream = GetStdHandle(fd == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
+    const char *at = data;
+
+    while (size_bytes > 0) {
+        DWORD part = size_bytes < 65536 ? (DWORD)size_bytes : 65536;
+        DWORD written = 0;
+        if (!WriteFile(stream, at, part, &written, NULL)) {
+            return false;
+        }
+        at += written;
+        size_bytes -= written;
+    }
+    return true;
+}
+
+bool
+epb_out_text(const char *text)
+{
+    return epb_out_write(1, text, strlen(text));
+}
+
+bool
+epb_out_buf(const struct epb_buf *buf)
+{
+    return epb_out_write(1, epb_buf_data(buf), epb_buf_size(buf));
+}

@@ -1,0 +1,46 @@
+/* See system.h. */
+#include "system.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#if defined(__APPLE__)
+#include <mach-o/dyld.h>
+#endif
+
+#define COLUMNS_UNKNOWN 80U
+
+enum epb_status
+epb_system_program(char *path, size_t room_bytes)
+{
+#if defined(__APPLE__)
+    uint32_t room = room_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)room_bytes;
+
+    return _NSGetExecutablePath(path, &room) == 0 ? EPB_OK : EPB_TOO_LARGE;
+#else
+    ssize_t size = readlink("/proc/self/exe", path, room_bytes);
+
+    if (size < 0) {
+        return EPB_NOT_FOUND;
+    }
+    if ((size_t)size >= room_bytes) {
+        return EPB_TOO_LARGE;
+    }
+    path[size] = '\0';
+    return EPB_OK;
+#endif
+}
+
+unsigned
+epb_system_columns(void)
+{
+    struct winsize size = {0};
+
+    if (isatty(STDOUT_FILENO) == 0) {
+        return 0;
+    }
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+        return COLUMNS_UNKNOWN;
+    }
+    return size.ws_col;
+}
