@@ -58,7 +58,7 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {{ number: number, code: string, message: string }[]} statuses
  * @property {Record<string, number>} actions
  * @property {Record<string, number>} flags
- * @property {{ action: number, name: string, shape: string, needs: number, takes: number }[]} commands
+ * @property {{ action: number, name: string, needs: number, takes: number }[]} commands
  * @property {new (path: string, secret: Uint8Array | null, onWake: (what: number) => void) => NativeChannel} Channel
  * @property {(gc: () => void) => boolean} collect calls `gc` from the event loop, with no JavaScript below it
  *   on the stack; false: another call is pending already

@@ -73,52 +73,6 @@ Statuses(Napi::Env env)
     return statuses;
 }
 
-static const char *
-ShapeName(epb_shape shape)
-{
-    switch (shape) {
-    case EPB_SHAPE_NOTHING:
-        return "nothing";
-    case EPB_SHAPE_VALUE:
-        return "value";
-    case EPB_SHAPE_ENTRY:
-        return "entry";
-    case EPB_SHAPE_NUMBER:
-        return "number";
-    case EPB_SHAPE_BOOLEAN:
-        return "boolean";
-    case EPB_SHAPE_TTL:
-        return "ttl";
-    case EPB_SHAPE_PONG:
-        return "pong";
-    case EPB_SHAPE_LIST:
-        return "list";
-    case EPB_SHAPE_STATS:
-        return "stats";
-    case EPB_SHAPE_HEALTH:
-        return "health";
-    case EPB_SHAPE_METRICS:
-        return "metrics";
-    case EPB_SHAPE_LEASE:
-        return "lease";
-    case EPB_SHAPE_RENEWAL:
-        return "renewal";
-    case EPB_SHAPE_LEASES:
-        return "leases";
-    case EPB_SHAPE_COMPUTE:
-        return "compute";
-    case EPB_SHAPE_THROTTLE:
-        return "throttle";
-    case EPB_SHAPE_CLEARED:
-        return "cleared";
-    case EPB_SHAPE_DESCRIPTION:
-        return "description";
-    case EPB_SHAPE_WATCH:
-        return "watch";
-    }
-    return "nothing";
-}
-
 static void
 Commands(Napi::Env env, Napi::Object exports)
 {
@@ -130,7 +84,6 @@ Commands(Napi::Env env, Napi::Object exports)
         Napi::Object row = Napi::Object::New(env);
         row.Set("action", static_cast<uint32_t>(command->action));
         row.Set("name", command->name);
-        row.Set("shape", ShapeName(command->shape));
         row.Set("needs", command->needs);
         row.Set("takes", command->takes);
         commands.Set(i, row);

@@ -4,22 +4,33 @@
 #include "../base/utf8.h"
 
 static const struct epb_command commands[] = {
-#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape) \
-    {(number), (shape), (needs), (takes), (wire), epb_cmd_##handler},
+#define EPB_COMMAND(number, NAME, wire, handler, shape_, member_, ...) \
+    {.action = (number),                                               \
+     .name = (wire),                                                   \
+     .run = epb_cmd_##handler,                                         \
+     .shape = (shape_),                                                \
+     .member = (member_),                                              \
+     __VA_ARGS__},
 #include "commands.def"
 #undef EPB_COMMAND
 };
 
+#define EPB_COMMAND(number, NAME, wire, handler, shape, member, ...)                \
+    _Static_assert(((shape) == EPB_SHAPE_BOOLEAN || (shape) == EPB_SHAPE_NUMBER) == \
+                       (sizeof(member) > 1),                                        \
+                   "a boolean and a number have a name in JSON, and nothing else has");
+#include "commands.def"
+#undef EPB_COMMAND
+
 enum row {
-#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape) ROW_##NAME,
+#define EPB_COMMAND(number, NAME, ...) ROW_##NAME,
 #include "commands.def"
 #undef EPB_COMMAND
 };
 
 /* By action: the row's index + 1; 0 where there is no row. */
 static const uint8_t row_after[] = {
-#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape) \
-    [number] = ROW_##NAME + 1,
+#define EPB_COMMAND(number, NAME, ...) [number] = ROW_##NAME + 1,
 #include "commands.def"
 #undef EPB_COMMAND
 };
@@ -56,14 +67,6 @@ epb_command_by_name(struct epb_bytes name)
         }
     }
     return NULL;
-}
-
-bool
-epb_command_is_long(const struct epb_command *command)
-{
-    return command->action == EPB_ACTION_LIST || command->action == EPB_ACTION_LEASES ||
-           command->action == EPB_ACTION_CLEAR || command->action == EPB_ACTION_POOL ||
-           command->action == EPB_ACTION_POOL_ADD;
 }
 
 /* The request's fields as bits of the table's columns. */

@@ -19,7 +19,7 @@
  * and worker id, and structures. */
 #define REQUEST_ROOM_BYTES ((size_t)4 * 1024)
 
-#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape) \
+#define EPB_COMMAND(number, ...) \
     _Static_assert((number) > 0 && (number) < EPB_ACTION_SLOTS, "counted by action");
 #include "commands.def"
 #undef EPB_COMMAND
@@ -29,17 +29,6 @@
 #include "../base/mem.h"
 #include "../base/status.def"
 #undef EPB_STATUS
-
-/* The functions that make the replies to requests that waited. */
-static const epb_finish_fn finishes[EPB_ACTION_SLOTS] = {
-    [EPB_ACTION_LEASE] = epb_finish_lease,
-    [EPB_ACTION_LOCK] = epb_finish_lease,
-    [EPB_ACTION_ACQUIRE] = epb_finish_lease,
-    [EPB_ACTION_GET_OR_SET] = epb_finish_get_or_set,
-    [EPB_ACTION_WAIT_FOR] = epb_finish_wait_for,
-    [EPB_ACTION_BARRIER] = epb_finish_barrier,
-    [EPB_ACTION_THROTTLE] = epb_finish_throttle,
-};
 
 /* Creation */
 
@@ -205,21 +194,12 @@ epb_engine_free(struct epb_engine *engine)
 
 /* Requests */
 
-static bool
-served_while_draining(uint8_t action)
-{
-    return action == EPB_ACTION_PING || action == EPB_ACTION_STATS ||
-           action == EPB_ACTION_HEALTH || action == EPB_ACTION_METRICS ||
-           action == EPB_ACTION_RELEASE || action == EPB_ACTION_CANCEL;
-}
-
-/* The store makes its own room. Other requests need room here, if the broker is full. */
+/* Other requests than writes need room here, if the broker is full. */
 static bool
 make_room(struct epb_engine *engine, const struct epb_request *request,
           const struct epb_time *now)
 {
-    return request->action != EPB_ACTION_SET && request->action != EPB_ACTION_INCR &&
-           epb_store_make_room(engine->store,
+    return epb_store_make_room(engine->store,
                                REQUEST_ROOM_BYTES + 8 * request->value.size_bytes, now);
 }
 
@@ -235,7 +215,7 @@ dispatch(struct epb_engine *engine, struct epb_peer *peer,
         return;
     }
     engine->by_action[command->action]++;
-    if (engine->draining && !served_while_draining(command->action)) {
+    if (engine->draining && (command->flags & EPB_WHILE_DRAINING) == 0) {
         reply->status = EPB_DRAINING;
         return;
     }
@@ -250,7 +230,8 @@ dispatch(struct epb_engine *engine, struct epb_peer *peer,
         return;
     }
     command->run(engine, peer, request, now, reply);
-    if (reply->status == EPB_MAX_MEMORY && make_room(engine, request, now)) {
+    if (reply->status == EPB_MAX_MEMORY && (command->flags & EPB_OWN_ROOM) == 0 &&
+        make_room(engine, request, now)) {
         *reply = (struct epb_reply){.status = EPB_OK, .id = request->id};
         command->run(engine, peer, request, now, reply);
     }
@@ -296,7 +277,7 @@ next_finished(struct epb_engine *engine, struct epb_peer *peer,
 
     while ((wait = epb_wait_pop(engine->waits, peer)) != NULL) {
         *reply = (struct epb_reply){.status = wait->status, .id = wait->id};
-        if (finishes[wait->action](engine, wait, now, reply)) {
+        if (epb_command_find(wait->action)->finish(engine, wait, now, reply)) {
             engine->by_status[reply->status]++;
             engine->answered = wait;
             return true;

@@ -57,26 +57,6 @@ epb_state_stats(const struct epb_engine *engine, const struct epb_time *now,
 struct epb_store_hooks
 epb_state_hooks(struct epb_engine *engine);
 
-/* Makes the reply to a request that waited; its status is set already. False: the request
- * waits again. */
-typedef bool (*epb_finish_fn)(struct epb_engine *engine, struct epb_wait *wait,
-                              const struct epb_time *now, struct epb_reply *reply);
-bool
-epb_finish_lease(struct epb_engine *engine, struct epb_wait *wait,
-                 const struct epb_time *now, struct epb_reply *reply);
-bool
-epb_finish_get_or_set(struct epb_engine *engine, struct epb_wait *wait,
-                      const struct epb_time *now, struct epb_reply *reply);
-bool
-epb_finish_wait_for(struct epb_engine *engine, struct epb_wait *wait,
-                    const struct epb_time *now, struct epb_reply *reply);
-bool
-epb_finish_barrier(struct epb_engine *engine, struct epb_wait *wait,
-                   const struct epb_time *now, struct epb_reply *reply);
-bool
-epb_finish_throttle(struct epb_engine *engine, struct epb_wait *wait,
-                    const struct epb_time *now, struct epb_reply *reply);
-
 /* Fills in a grant's token and remaining TTL; false: the grant is over. */
 bool
 epb_state_grant_reply(const struct epb_grant *grant, const struct epb_time *now,

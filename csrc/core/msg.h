@@ -14,8 +14,7 @@
 
 /* The action numbers, EPB_ACTION_GET etc., from commands.def. */
 enum epb_action {
-#define EPB_COMMAND(number, NAME, wire, handler, needs, takes, shape) \
-    EPB_ACTION_##NAME = (number),
+#define EPB_COMMAND(number, NAME, ...) EPB_ACTION_##NAME = (number),
 #include "commands.def"
 #undef EPB_COMMAND
 };
@@ -126,7 +125,9 @@ enum epb_shape {
     EPB_SHAPE_HEALTH,
     EPB_SHAPE_METRICS,
     EPB_SHAPE_LEASE,       /* fence, ttl; a count or a body if the lease has a value */
+    EPB_SHAPE_LOCK,        /* fence, ttl */
     EPB_SHAPE_RENEWAL,     /* count: renewed grants; body: packed losses */
+    EPB_SHAPE_RELEASE,     /* count */
     EPB_SHAPE_LEASES,      /* packed grants and waiting requests */
     EPB_SHAPE_COMPUTE,     /* a value, a fence to compute it with, or both */
     EPB_SHAPE_THROTTLE,    /* count: allowed; burst: remaining; wait, period: ms */

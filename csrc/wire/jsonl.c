@@ -34,7 +34,8 @@ struct member {
     enum epb_status bad; /* the status for a value of the wrong kind */
     uint32_t field;      /* as in the command table */
     size_t offset;       /* in struct epb_request */
-    uint64_t actions;    /* that take it; 0: any action */
+    uint32_t as;         /* commands without this among their names refuse it; 0: any */
+    uint32_t unless;     /* commands with one of these names refuse it */
 };
 
 /* The characters of a string, with escapes replaced in the line itself. */
@@ -327,53 +328,49 @@ read_holding(struct decoding *decoding, const struct member *member,
 
 /* The table */
 
-#define ONLY(NAME) (UINT64_C(1) << EPB_ACTION_##NAME)
-#define TAKES_PREFIX (ONLY(LIST) | ONLY(LEASES) | ONLY(WATCH) | ONLY(CLEAR))
-#define TAKES_VALUES (ONLY(POOL) | ONLY(POOL_ADD) | ONLY(RELEASE))
-#define TAKES_HOLDING (ONLY(LEASE) | ONLY(LOCK) | ONLY(ACQUIRE) | ONLY(GET_OR_SET))
-#define TAKES_REPLACE (ONLY(POOL) | ONLY(LIMIT))
 #define OF(field) offsetof(struct epb_request, field)
+#define OTHER_VALUES (EPB_AS_VALUES | EPB_AS_HOLDING)
 
 /* The order matters: failures are answered with the id, the meaning of other members
  * depends on the action, and the meaning of a value depends on the encoding before it. */
 static const struct member members[] = {
-    {"id", read_id, EPB_INVALID_REQUEST, 0, 0, 0},
-    {"action", read_action, EPB_INVALID_REQUEST, 0, 0, 0},
-    {"key", read_text, EPB_INVALID_KEY, EPB_HAS_KEY, OF(key), ~TAKES_PREFIX},
-    {"prefix", read_text, EPB_INVALID_KEY, EPB_HAS_KEY, OF(key), TAKES_PREFIX},
-    {"by", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), ONLY(INCR)},
-    {"limit", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count),
-     ONLY(LIMIT) | ONLY(THROTTLE)},
-    {"parties", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), ONLY(BARRIER)},
-    {"count", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count),
-     ONLY(ACQUIRE) | ONLY(NUMBER)},
-    {"target", read_target, EPB_INVALID_REQUEST, EPB_F_COUNT, 0, ONLY(CANCEL)},
-    {"ifVersion", read_unsigned, EPB_INVALID_REQUEST, EPB_F_VERSION, OF(version), 0},
-    {"token", read_unsigned, EPB_INVALID_REQUEST, EPB_F_FENCE, OF(fence), 0},
-    {"fence", read_unsigned, EPB_INVALID_REQUEST, EPB_F_FENCE, OF(fence), ONLY(SET)},
-    {"ttl", read_ttl, EPB_INVALID_TTL, EPB_F_TTL, OF(ttl_ms), 0},
-    {"waitMs", read_wait, EPB_INVALID_REQUEST, EPB_F_WAIT, OF(wait_ms), 0},
+    {"id", read_id, EPB_INVALID_REQUEST, 0, 0, 0, 0},
+    {"action", read_action, EPB_INVALID_REQUEST, 0, 0, 0, 0},
+    {"key", read_text, EPB_INVALID_KEY, EPB_HAS_KEY, OF(key), 0, EPB_AS_PREFIX},
+    {"prefix", read_text, EPB_INVALID_KEY, EPB_HAS_KEY, OF(key), EPB_AS_PREFIX, 0},
+    {"by", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), EPB_AS_BY, 0},
+    {"limit", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), EPB_AS_LIMIT, 0},
+    {"parties", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), EPB_AS_PARTIES,
+     0},
+    {"count", read_signed, EPB_INVALID_REQUEST, EPB_F_COUNT, OF(count), EPB_AS_COUNT, 0},
+    {"target", read_target, EPB_INVALID_REQUEST, EPB_F_COUNT, 0, EPB_AS_TARGET, 0},
+    {"ifVersion", read_unsigned, EPB_INVALID_REQUEST, EPB_F_VERSION, OF(version), 0, 0},
+    {"token", read_unsigned, EPB_INVALID_REQUEST, EPB_F_FENCE, OF(fence), 0, 0},
+    {"fence", read_unsigned, EPB_INVALID_REQUEST, EPB_F_FENCE, OF(fence), EPB_AS_FENCE,
+     0},
+    {"ttl", read_ttl, EPB_INVALID_TTL, EPB_F_TTL, OF(ttl_ms), 0, 0},
+    {"waitMs", read_wait, EPB_INVALID_REQUEST, EPB_F_WAIT, OF(wait_ms), 0, 0},
     {"periodMs", read_period, EPB_INVALID_REQUEST, EPB_F_PERIOD, OF(period_ms),
-     ONLY(THROTTLE)},
+     EPB_AS_PERIOD, 0},
     {"refreshAheadMs", read_period, EPB_INVALID_REQUEST, EPB_F_PERIOD, OF(period_ms),
-     ONLY(GET_OR_SET)},
-    {"burst", read_unsigned, EPB_INVALID_REQUEST, EPB_F_BURST, OF(burst), 0},
-    {"cost", read_unsigned, EPB_INVALID_REQUEST, EPB_F_COST, OF(cost), 0},
-    {"encoding", read_encoding, EPB_INVALID_REQUEST, EPB_F_BINARY, 0, 0},
-    {"ifAbsent", read_truth, EPB_INVALID_REQUEST, EPB_F_IF_ABSENT, 0, 0},
-    {"compressed", read_truth, EPB_INVALID_REQUEST, EPB_F_GZIP, 0, 0},
-    {"force", read_truth, EPB_INVALID_REQUEST, EPB_F_FORCE, 0, ~TAKES_REPLACE},
-    {"replace", read_truth, EPB_INVALID_REQUEST, EPB_F_FORCE, 0, TAKES_REPLACE},
-    {"fresh", read_truth, EPB_INVALID_REQUEST, EPB_F_FRESH, 0, 0},
-    {"shared", read_truth, EPB_INVALID_REQUEST, EPB_F_SHARED, 0, 0},
-    {"discard", read_truth, EPB_INVALID_REQUEST, EPB_F_DISCARD, 0, 0},
-    {"workerId", read_text, EPB_INVALID_REQUEST, EPB_HAS_WORKER, OF(worker), 0},
-    {"value", read_value, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value),
-     ~(TAKES_VALUES | TAKES_HOLDING)},
-    {"values", read_values, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), TAKES_VALUES},
-    {"reason", read_text, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), ONLY(RELEASE)},
+     EPB_AS_REFRESH, 0},
+    {"burst", read_unsigned, EPB_INVALID_REQUEST, EPB_F_BURST, OF(burst), 0, 0},
+    {"cost", read_unsigned, EPB_INVALID_REQUEST, EPB_F_COST, OF(cost), 0, 0},
+    {"encoding", read_encoding, EPB_INVALID_REQUEST, EPB_F_BINARY, 0, 0, 0},
+    {"ifAbsent", read_truth, EPB_INVALID_REQUEST, EPB_F_IF_ABSENT, 0, 0, 0},
+    {"compressed", read_truth, EPB_INVALID_REQUEST, EPB_F_GZIP, 0, 0, 0},
+    {"force", read_truth, EPB_INVALID_REQUEST, EPB_F_FORCE, 0, 0, EPB_AS_REPLACE},
+    {"replace", read_truth, EPB_INVALID_REQUEST, EPB_F_FORCE, 0, EPB_AS_REPLACE, 0},
+    {"fresh", read_truth, EPB_INVALID_REQUEST, EPB_F_FRESH, 0, 0, 0},
+    {"shared", read_truth, EPB_INVALID_REQUEST, EPB_F_SHARED, 0, 0, 0},
+    {"discard", read_truth, EPB_INVALID_REQUEST, EPB_F_DISCARD, 0, 0, 0},
+    {"workerId", read_text, EPB_INVALID_REQUEST, EPB_HAS_WORKER, OF(worker), 0, 0},
+    {"value", read_value, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), 0, OTHER_VALUES},
+    {"values", read_values, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), EPB_AS_VALUES,
+     0},
+    {"reason", read_text, EPB_INVALID_VALUE, EPB_HAS_VALUE, OF(value), EPB_AS_REASON, 0},
     {"holding", read_holding, EPB_INVALID_REQUEST, EPB_HAS_VALUE, OF(value),
-     TAKES_HOLDING},
+     EPB_AS_HOLDING, 0},
 };
 
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
@@ -472,9 +469,10 @@ static enum epb_status
 read_member(struct decoding *decoding, const struct member *member,
             const struct epb_json_span *span)
 {
-    uint64_t action = UINT64_C(1) << decoding->out->request.action;
+    /* `id` and `action` come first and are for any command. */
+    uint32_t names = decoding->out->command != NULL ? decoding->out->command->names : 0;
 
-    if (member->actions != 0 && (member->actions & action) == 0) {
+    if ((member->as & ~names) != 0 || (member->unless & names) != 0) {
         return EPB_INVALID_REQUEST;
     }
     /* Two names for one field: `token` and `fence`. */

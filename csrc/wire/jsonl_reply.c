@@ -157,14 +157,18 @@ put_things(struct epb_text *text, const struct epb_reply *reply)
     epb_text_put(text, "]");
 }
 
-/* Writes the leased things: several things, a number, a value, or (for a lock) null. */
 static void
-put_lease(struct epb_text *text, const struct epb_command *command,
-          const struct epb_reply *reply)
+put_grant(struct epb_text *text, const struct epb_reply *reply)
 {
-    if (command->action == EPB_ACTION_LOCK) {
-        epb_text_put(text, ",\"value\":null");
-    } else if ((reply->flags & EPB_F_BURST) != 0) {
+    epb_jsonl_put_number(text, ",\"token\":", reply->fence);
+    epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
+}
+
+/* Writes the leased things: several things, a number, or a value. */
+static void
+put_lease(struct epb_text *text, const struct epb_reply *reply)
+{
+    if ((reply->flags & EPB_F_BURST) != 0) {
         put_things(text, reply);
     } else if ((reply->flags & EPB_F_COUNT) != 0) {
         epb_text_put(text, ",\"value\":");
@@ -172,8 +176,7 @@ put_lease(struct epb_text *text, const struct epb_command *command,
     } else {
         put_value(text, reply);
     }
-    epb_jsonl_put_number(text, ",\"token\":", reply->fence);
-    epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
+    put_grant(text, reply);
 }
 
 /* A version means that there is a value. Then the TTL is the value's. */
@@ -208,34 +211,20 @@ put_throttle(struct epb_text *text, const struct epb_reply *reply)
     epb_jsonl_put_number(text, ",\"resetAfterMs\":", reply->period_ms);
 }
 
+/* The member's name is from the command table. */
 static void
-put_boolean(struct epb_text *text, uint8_t action, bool truth)
+put_name(struct epb_text *text, const char *name)
 {
-    const char *before = ",\"created\":";
-    if (action == EPB_ACTION_DEL) {
-        before = ",\"deleted\":";
-    }
-    if (action == EPB_ACTION_HAS) {
-        before = ",\"exists\":";
-    }
-    if (action == EPB_ACTION_CANCEL) {
-        before = ",\"cancelled\":";
-    }
-    epb_jsonl_put_truth(text, before, truth);
+    epb_text_put(text, ",\"");
+    epb_text_put(text, name);
+    epb_text_put(text, "\":");
 }
 
 static void
-put_count(struct epb_text *text, uint8_t action, int64_t count)
+put_release(struct epb_text *text, int64_t count)
 {
-    const char *before = ",\"value\":";
-    if (action == EPB_ACTION_POOL_ADD) {
-        before = ",\"size\":";
-    }
-    if (action == EPB_ACTION_RELEASE) {
-        epb_jsonl_put_truth(text, ",\"released\":", count != 0);
-        before = ",\"count\":";
-    }
-    epb_text_put(text, before);
+    epb_jsonl_put_truth(text, ",\"released\":", count != 0);
+    epb_text_put(text, ",\"count\":");
     epb_text_put_signed(text, count);
 }
 
@@ -280,10 +269,12 @@ put_members(struct epb_text *text, const struct epb_command *command,
         put_entry(text, reply);
         break;
     case EPB_SHAPE_NUMBER:
-        put_count(text, command->action, reply->count);
+        put_name(text, command->member);
+        epb_text_put_signed(text, reply->count);
         break;
     case EPB_SHAPE_BOOLEAN:
-        put_boolean(text, command->action, reply->count != 0);
+        put_name(text, command->member);
+        epb_text_put(text, reply->count != 0 ? "true" : "false");
         break;
     case EPB_SHAPE_TTL:
         epb_jsonl_put_number(text, ",\"ttl\":", reply->ttl_ms);
@@ -306,7 +297,14 @@ put_members(struct epb_text *text, const struct epb_command *command,
         put_metrics(text, reply->stats);
         break;
     case EPB_SHAPE_LEASE:
-        put_lease(text, command, reply);
+        put_lease(text, reply);
+        break;
+    case EPB_SHAPE_LOCK:
+        epb_text_put(text, ",\"value\":null");
+        put_grant(text, reply);
+        break;
+    case EPB_SHAPE_RELEASE:
+        put_release(text, reply->count);
         break;
     case EPB_SHAPE_RENEWAL:
         put_renewal(text, reply);

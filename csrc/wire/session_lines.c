@@ -104,7 +104,7 @@ may_stay(const struct epb_jsonl_request *line)
     const struct epb_request *request = &line->request;
 
     return line->command->shape == EPB_SHAPE_WATCH ||
-           epb_command_is_long(line->command) ||
+           (line->command->flags & EPB_LONG) != 0 ||
            ((request->flags & EPB_F_WAIT) != 0 && request->wait_ms > 0);
 }
 

@@ -51,6 +51,42 @@ Test(command, is_found_by_number_and_by_name)
     cr_assert_null(epb_command_by_name(bytes_of("GET")));
 }
 
+Test(command, a_request_that_may_wait_can_be_finished)
+{
+    for (unsigned i = 0; i < epb_command_count(); i++) {
+        const struct epb_command *command = epb_command_at(i);
+        bool waits = ((command->needs | command->takes) & EPB_F_WAIT) != 0;
+
+        cr_assert_eq(command->finish != NULL, waits, "%s", command->name);
+    }
+}
+
+Test(command, names_of_members_are_of_fields_that_the_row_takes)
+{
+    static const struct {
+        uint32_t names;
+        uint32_t field;
+    } fields[] = {
+        {EPB_AS_PREFIX, EPB_HAS_KEY},
+        {EPB_AS_BY | EPB_AS_LIMIT | EPB_AS_PARTIES | EPB_AS_COUNT | EPB_AS_TARGET,
+         EPB_F_COUNT},
+        {EPB_AS_FENCE, EPB_F_FENCE},
+        {EPB_AS_PERIOD | EPB_AS_REFRESH, EPB_F_PERIOD},
+        {EPB_AS_REPLACE, EPB_F_FORCE},
+        {EPB_AS_VALUES | EPB_AS_HOLDING | EPB_AS_REASON, EPB_HAS_VALUE},
+    };
+
+    for (unsigned i = 0; i < epb_command_count(); i++) {
+        const struct epb_command *command = epb_command_at(i);
+
+        for (size_t j = 0; j < sizeof(fields) / sizeof(fields[0]); j++) {
+            cr_assert((command->names & fields[j].names) == 0 ||
+                          ((command->needs | command->takes) & fields[j].field) != 0,
+                      "%s %x", command->name, fields[j].names);
+        }
+    }
+}
+
 Test(command, every_row_takes_what_it_needs)
 {
     for (unsigned i = 0; i < epb_command_count(); i++) {
