@@ -16,7 +16,6 @@ enum clear_step {
 
 struct clear_job {
     struct epb_job job;
-    struct epb_engine *engine;
     enum clear_step step;
     uint64_t version; /* the store's, when the job began */
     uint64_t cursor;
@@ -35,13 +34,12 @@ clear_of(struct epb_job *job)
 }
 
 static void
-clear_begin(struct epb_engine *engine, struct epb_job *job)
+clear_begin(struct epb_job *job)
 {
     struct clear_job *clear = clear_of(job);
 
-    clear->engine = engine;
-    clear->version = epb_store_version(engine->store);
-    epb_lease_clear_begin(engine->leases, &clear->definitions);
+    clear->version = epb_store_version(job->engine->store);
+    epb_lease_clear_begin(job->engine->leases, &clear->definitions);
 }
 
 /* Each leased value has one exclusive grant. */
@@ -51,25 +49,25 @@ count_leased(void *context, const struct epb_lease_line *line)
     struct clear_job *clear = context;
     struct epb_item_view view;
 
-    clear->held +=
-        line->held && line->kind == EPB_KIND_VALUE &&
-        epb_store_peek(clear->engine->store, line->key, &clear->counted, &view) == EPB_OK;
+    clear->held += line->held && line->kind == EPB_KIND_VALUE &&
+                   epb_store_peek(clear->job.engine->store, line->key, &clear->counted,
+                                  &view) == EPB_OK;
 }
 
 static bool
-count_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget *budget)
+count_on(struct clear_job *clear, const struct epb_slice *slice)
 {
-    struct epb_leases *leases = clear->engine->leases;
+    struct epb_leases *leases = clear->job.engine->leases;
 
     if (!clear->walking) {
         clear->leased = (struct epb_leases_walk){.prefix = epb_job_prefix(&clear->job),
                                                  .visit = count_leased,
                                                  .context = clear};
-        clear->counted = *now;
-        epb_leases_walk_begin(leases, &clear->leased, now);
+        clear->counted = *slice->now;
+        epb_leases_walk_begin(leases, &clear->leased, slice->now);
         clear->walking = true;
     }
-    if (!epb_leases_walk_on(leases, &clear->leased, budget)) {
+    if (!epb_leases_walk_on(leases, &clear->leased, slice->budget)) {
         return false;
     }
     epb_leases_walk_end(&clear->leased);
@@ -78,9 +76,11 @@ count_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget 
 
 /* Returns whether the step is done. */
 static bool
-step_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget *budget)
+step_on(struct clear_job *clear, const struct epb_slice *slice)
 {
-    struct epb_engine *engine = clear->engine;
+    const struct epb_time *now = slice->now;
+    struct epb_budget *budget = slice->budget;
+    struct epb_engine *engine = clear->job.engine;
     struct epb_bytes prefix = epb_job_prefix(&clear->job);
 
     switch (clear->step) {
@@ -93,7 +93,7 @@ step_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget *
         return epb_throttles_clear(engine->throttles, prefix, &clear->cursor, budget,
                                    &clear->cleared);
     case COUNT_LEASED:
-        return count_on(clear, now, budget);
+        return count_on(clear, slice);
     case CLEARED:
         break;
     }
@@ -101,14 +101,12 @@ step_on(struct clear_job *clear, const struct epb_time *now, struct epb_budget *
 }
 
 static enum epb_status
-clear_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time *now,
-           struct epb_budget *budget, bool *done)
+clear_work(struct epb_job *job, const struct epb_slice *slice, bool *done)
 {
     struct clear_job *clear = clear_of(job);
 
-    (void)engine;
-    while (clear->step != CLEARED && !epb_budget_spent(budget)) {
-        if (step_on(clear, now, budget)) {
+    while (clear->step != CLEARED && !epb_budget_spent(slice->budget)) {
+        if (step_on(clear, slice)) {
             clear->step++;
             clear->cursor = 0;
         }
@@ -118,31 +116,27 @@ clear_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time
 }
 
 static void
-clear_reply(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes)
+clear_reply(const struct epb_job *job, struct epb_reply *reply)
 {
     const struct clear_job *clear = (const struct clear_job *)job;
 
     reply->flags = EPB_F_COUNT | EPB_F_BURST;
     reply->count = (int64_t)(clear->cleared + clear->definitions.cleared);
     reply->burst = clear->held + clear->definitions.held;
-    *body_bytes = 0;
 }
 
 static void
-clear_stop(struct epb_engine *engine, struct epb_job *job)
+clear_stop(struct epb_job *job)
 {
     struct clear_job *clear = clear_of(job);
 
-    (void)engine;
     if (clear->walking) {
         epb_leases_walk_end(&clear->leased);
     }
 }
 
 void
-epb_cmd_clear(struct epb_engine *engine, struct epb_peer *peer,
-              const struct epb_request *request, const struct epb_time *now,
-              struct epb_reply *reply)
+epb_cmd_clear(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     static const struct epb_job_kind kind = {
         .size_bytes = sizeof(struct clear_job),
@@ -152,5 +146,5 @@ epb_cmd_clear(struct epb_engine *engine, struct epb_peer *peer,
         .stop = clear_stop,
     };
 
-    epb_job_run(engine, peer, request, now, &kind, reply);
+    epb_job_run(ctx, &kind, reply);
 }

@@ -25,7 +25,6 @@ defining(const struct epb_request *request, enum epb_defining *how)
 
 struct pool_job {
     struct epb_job job;
-    struct epb_engine *engine;
     struct epb_lease_filling filling;
     void *elements; /* the request's, in the arena */
 };
@@ -37,9 +36,9 @@ pool_of(struct epb_job *job)
 }
 
 static enum epb_status
-pool_accept(struct epb_engine *engine, struct epb_job *job,
-            const struct epb_request *request)
+pool_accept(struct epb_job *job, const struct epb_request *request)
 {
+    const struct epb_engine *engine = job->engine;
     struct pool_job *pool = pool_of(job);
     struct epb_lease_filling *filling = &pool->filling;
 
@@ -51,7 +50,6 @@ pool_accept(struct epb_engine *engine, struct epb_job *job,
         return EPB_INTERNAL;
     }
     memcpy(pool->elements, request->value.data, request->value.size_bytes);
-    pool->engine = engine;
     filling->key = epb_job_prefix(job);
     filling->elements = (struct epb_bytes){pool->elements, request->value.size_bytes};
     filling->element_max_bytes = engine->options.max_value_bytes;
@@ -59,41 +57,41 @@ pool_accept(struct epb_engine *engine, struct epb_job *job,
 }
 
 static void
-pool_begin(struct epb_engine *engine, struct epb_job *job)
+pool_begin(struct epb_job *job)
 {
-    (void)engine;
     epb_lease_fill_begin(&pool_of(job)->filling);
 }
 
 static enum epb_status
-pool_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time *now,
-          struct epb_budget *budget, bool *done)
+pool_work(struct epb_job *job, const struct epb_slice *slice, bool *done)
 {
+    struct epb_engine *engine = job->engine;
+    const struct epb_time *now = slice->now;
     struct epb_lease_filling *filling = &pool_of(job)->filling;
     struct epb_item_view view;
     bool has_value = epb_store_peek(engine->store, filling->key, now, &view) == EPB_OK;
     enum epb_status status =
-        epb_lease_fill(engine->leases, filling, has_value, now, budget, done);
+        epb_lease_fill(engine->leases, filling, has_value, now, slice->budget, done);
 
     if (filling->wants_room) {
         filling->room_made = true;
         (void)epb_store_make_room(engine->store,
                                   ROOM_BYTES + 8 * filling->elements.size_bytes, now);
         /* The next slice runs at once. */
-        return epb_lease_fill(engine->leases, filling, has_value, now, budget, done);
+        return epb_lease_fill(engine->leases, filling, has_value, now, slice->budget,
+                              done);
     }
     return status;
 }
 
 static void
-pool_reply(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes)
+pool_reply(const struct epb_job *job, struct epb_reply *reply)
 {
     const struct epb_lease_filling *filling = &((const struct pool_job *)job)->filling;
 
     reply->flags = EPB_F_COUNT;
     reply->count =
         filling->how == EPB_DEFINE_MORE ? (int64_t)filling->size : filling->changed;
-    *body_bytes = 0;
 }
 
 static void
@@ -107,22 +105,16 @@ pool_refuse(const struct epb_job *job, struct epb_reply *reply)
     }
 }
 
-static void
-pool_stop(struct epb_engine *engine, struct epb_job *job)
-{
-    (void)engine;
-    (void)job; /* the next filling finishes this one, if `drop` hasn't */
-}
-
+/* The next filling finishes this one, if `drop` hasn't. */
 static bool
 pool_drop(struct epb_job *job, struct epb_budget *budget)
 {
     struct pool_job *pool = pool_of(job);
 
-    if (!epb_lease_fill_drop(pool->engine->leases, &pool->filling, budget)) {
+    if (!epb_lease_fill_drop(job->engine->leases, &pool->filling, budget)) {
         return false;
     }
-    epb_arena_release(pool->engine->arena, pool->elements,
+    epb_arena_release(job->engine->arena, pool->elements,
                       pool->filling.elements.size_bytes);
     return true;
 }
@@ -134,9 +126,7 @@ pool_held(const struct epb_job *job)
 }
 
 void
-epb_cmd_pool(struct epb_engine *engine, struct epb_peer *peer,
-             const struct epb_request *request, const struct epb_time *now,
-             struct epb_reply *reply)
+epb_cmd_pool(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     static const struct epb_job_kind kind = {
         .size_bytes = sizeof(struct pool_job),
@@ -145,31 +135,29 @@ epb_cmd_pool(struct epb_engine *engine, struct epb_peer *peer,
         .work = pool_work,
         .reply = pool_reply,
         .refuse = pool_refuse,
-        .stop = pool_stop,
         .drop = pool_drop,
         .held = pool_held,
     };
 
-    epb_job_run(engine, peer, request, now, &kind, reply);
+    epb_job_run(ctx, &kind, reply);
 }
 
 /* Short commands */
 
 void
-epb_cmd_limit(struct epb_engine *engine, struct epb_peer *peer,
-              const struct epb_request *request, const struct epb_time *now,
-              struct epb_reply *reply)
+epb_cmd_limit(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_item_view view;
-    bool has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
+    bool has_value =
+        epb_store_peek(ctx->engine->store, ctx->request->key, ctx->now, &view) == EPB_OK;
     enum epb_defining how;
     bool changed = false;
 
-    (void)peer;
-    reply->status = defining(request, &how)
-                        ? epb_lease_limit(engine->leases, request->key, request->count,
-                                          how, has_value, now, &changed)
-                        : EPB_INVALID_REQUEST;
+    reply->status =
+        defining(ctx->request, &how)
+            ? epb_lease_limit(ctx->engine->leases, ctx->request->key, ctx->request->count,
+                              how, has_value, ctx->now, &changed)
+            : EPB_INVALID_REQUEST;
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_COUNT;
         reply->count = changed;
@@ -177,11 +165,9 @@ epb_cmd_limit(struct epb_engine *engine, struct epb_peer *peer,
 }
 
 void
-epb_cmd_discard(struct epb_engine *engine, struct epb_peer *peer,
-                const struct epb_request *request, const struct epb_time *now,
-                struct epb_reply *reply)
+epb_cmd_discard(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    (void)peer;
-    reply->status = epb_lease_discard(engine->leases, request->key, request->value,
-                                      request->flags & EPB_F_BINARY, now);
+    reply->status =
+        epb_lease_discard(ctx->engine->leases, ctx->request->key, ctx->request->value,
+                          ctx->request->flags & EPB_F_BINARY, ctx->now);
 }

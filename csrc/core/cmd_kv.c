@@ -10,92 +10,78 @@
 /* The key has no value. Most clients handle that themselves and set IF_ABSENT, which
  * saves the search. */
 static EPB_NOINLINE void
-miss(struct epb_engine *engine, const struct epb_request *request,
-     const struct epb_time *now, struct epb_reply *reply)
+miss(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    if ((request->flags & EPB_F_IF_ABSENT) != 0) {
+    if ((ctx->request->flags & EPB_F_IF_ABSENT) != 0) {
         return;
     }
-    if (epb_lease_is_defined(engine->leases, request->key)) {
+    if (epb_lease_is_defined(ctx->engine->leases, ctx->request->key)) {
         reply->status = EPB_KIND_MISMATCH;
     } else {
-        epb_state_not_found(engine, &engine->near_often, request->key, now, reply);
+        epb_state_not_found(ctx, &ctx->engine->near_often, reply);
     }
 }
 
 void
-epb_cmd_get(struct epb_engine *engine, struct epb_peer *peer,
-            const struct epb_request *request, const struct epb_time *now,
-            struct epb_reply *reply)
+epb_cmd_get(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    (void)peer;
-    reply->status = epb_store_get(engine->store, request->key, now, &view);
+    reply->status = epb_store_get(ctx->engine->store, ctx->request->key, ctx->now, &view);
     if (reply->status == EPB_OK) {
         reply->flags = view.value_flags;
         reply->body = view.value;
     } else {
-        miss(engine, request, now, reply);
+        miss(ctx, reply);
     }
 }
 
 void
-epb_cmd_get_entry(struct epb_engine *engine, struct epb_peer *peer,
-                  const struct epb_request *request, const struct epb_time *now,
-                  struct epb_reply *reply)
+epb_cmd_get_entry(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    (void)peer;
-    reply->status = epb_store_get(engine->store, request->key, now, &view);
+    reply->status = epb_store_get(ctx->engine->store, ctx->request->key, ctx->now, &view);
     if (reply->status == EPB_OK) {
         epb_state_entry_reply(&view, reply);
     } else {
-        miss(engine, request, now, reply);
+        miss(ctx, reply);
     }
 }
 
 void
-epb_cmd_has(struct epb_engine *engine, struct epb_peer *peer,
-            const struct epb_request *request, const struct epb_time *now,
-            struct epb_reply *reply)
+epb_cmd_has(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    (void)peer;
     reply->flags = EPB_F_COUNT;
-    reply->count = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK;
+    reply->count =
+        epb_store_peek(ctx->engine->store, ctx->request->key, ctx->now, &view) == EPB_OK;
 }
 
 void
-epb_cmd_ttl(struct epb_engine *engine, struct epb_peer *peer,
-            const struct epb_request *request, const struct epb_time *now,
-            struct epb_reply *reply)
+epb_cmd_ttl(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    (void)peer;
-    reply->status = epb_store_peek(engine->store, request->key, now, &view);
+    reply->status =
+        epb_store_peek(ctx->engine->store, ctx->request->key, ctx->now, &view);
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_TTL;
         reply->ttl_ms = view.ttl_ms;
     } else {
-        miss(engine, request, now, reply);
+        miss(ctx, reply);
     }
 }
 
 void
-epb_cmd_del(struct epb_engine *engine, struct epb_peer *peer,
-            const struct epb_request *request, const struct epb_time *now,
-            struct epb_reply *reply)
+epb_cmd_del(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     enum epb_status status = EPB_OK;
-    bool deleted = epb_store_del(engine->store, request->key, now);
+    bool deleted = epb_store_del(ctx->engine->store, ctx->request->key, ctx->now);
 
-    (void)peer;
     if (!deleted) {
-        status = epb_lease_undefine(engine->leases, request->key, now);
+        status = epb_lease_undefine(ctx->engine->leases, ctx->request->key, ctx->now);
         deleted = status == EPB_OK;
     }
     if (status != EPB_OK && status != EPB_NOT_FOUND) {
@@ -160,11 +146,10 @@ ttl_choose(const struct epb_options *options, const struct epb_request *request,
 /* A write with a fencing token is allowed while the token's grant lives, whatever the
  * grant is of. */
 static enum epb_status
-fence_check(const struct epb_engine *engine, const struct epb_request *request,
-            const struct epb_time *now)
+fence_check(const struct epb_ctx *ctx)
 {
-    if ((request->flags & EPB_F_FENCE) != 0 &&
-        epb_lease_find(engine->leases, request->fence, now) == NULL) {
+    if ((ctx->request->flags & EPB_F_FENCE) != 0 &&
+        epb_lease_find(ctx->engine->leases, ctx->request->fence, ctx->now) == NULL) {
         return EPB_FENCED;
     }
     return EPB_OK;
@@ -172,27 +157,26 @@ fence_check(const struct epb_engine *engine, const struct epb_request *request,
 
 /* A computation ends when its token writes its own key. */
 static void
-end_computation(struct epb_engine *engine, const struct epb_request *request,
-                const struct epb_time *now)
+end_computation(const struct epb_ctx *ctx)
 {
+    const struct epb_request *request = ctx->request;
     struct epb_grant_view view;
     struct epb_grant *grant;
 
     if ((request->flags & EPB_F_FENCE) == 0) {
         return;
     }
-    grant = epb_lease_find(engine->leases, request->fence, now);
-    if (grant != NULL && epb_grant_get_view(grant, now, &view) &&
+    grant = epb_lease_find(ctx->engine->leases, request->fence, ctx->now);
+    if (grant != NULL && epb_grant_get_view(grant, ctx->now, &view) &&
         view.kind == EPB_KIND_COMPUTE && epb_bytes_compare(view.key, request->key) == 0) {
-        epb_lease_end(engine->leases, grant, now);
+        epb_lease_end(ctx->engine->leases, grant, ctx->now);
     }
 }
 
 void
-epb_cmd_set(struct epb_engine *engine, struct epb_peer *peer,
-            const struct epb_request *request, const struct epb_time *now,
-            struct epb_reply *reply)
+epb_cmd_set(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
+    const struct epb_request *request = ctx->request;
     struct epb_write write = {
         .key = request->key,
         .value = request->value,
@@ -202,46 +186,44 @@ epb_cmd_set(struct epb_engine *engine, struct epb_peer *peer,
         .version = request->version,
     };
 
-    (void)peer;
     if (write.if_absent && write.check_version) {
         reply->status = EPB_INVALID_REQUEST;
         return;
     }
-    reply->status = ttl_choose(&engine->options, request, &write.ttl_ms);
+    reply->status = ttl_choose(&ctx->engine->options, request, &write.ttl_ms);
     if (reply->status == EPB_OK) {
-        reply->status = value_check(&engine->options, request);
+        reply->status = value_check(&ctx->engine->options, request);
     }
     if (reply->status == EPB_OK) {
-        reply->status = fence_check(engine, request, now);
+        reply->status = fence_check(ctx);
     }
     if (reply->status == EPB_OK) {
-        reply->status = epb_store_set(engine->store, &write, now, &reply->version);
+        reply->status =
+            epb_store_set(ctx->engine->store, &write, ctx->now, &reply->version);
     }
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_VERSION;
-        end_computation(engine, request, now);
+        end_computation(ctx);
     } else if (reply->status == EPB_TOO_LARGE) {
         epb_reply_too_large(reply, unpacked_bytes(request),
-                            engine->options.max_value_bytes, "maxValueSize");
+                            ctx->engine->options.max_value_bytes, "maxValueSize");
     }
 }
 
 void
-epb_cmd_incr(struct epb_engine *engine, struct epb_peer *peer,
-             const struct epb_request *request, const struct epb_time *now,
-             struct epb_reply *reply)
+epb_cmd_incr(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
+    const struct epb_request *request = ctx->request;
     int64_t by = (request->flags & EPB_F_COUNT) != 0 ? request->count : 1;
     struct epb_item_view view;
     uint64_t ttl_ms = 0;
 
-    (void)peer;
-    reply->status = ttl_choose(&engine->options, request, &ttl_ms);
+    reply->status = ttl_choose(&ctx->engine->options, request, &ttl_ms);
     /* Only a counter that must be created needs a TTL. */
     if (reply->status == EPB_OK ||
-        epb_store_peek(engine->store, request->key, now, &view) == EPB_OK) {
-        reply->status =
-            epb_store_incr(engine->store, request->key, by, ttl_ms, now, &reply->count);
+        epb_store_peek(ctx->engine->store, request->key, ctx->now, &view) == EPB_OK) {
+        reply->status = epb_store_incr(ctx->engine->store, request->key, by, ttl_ms,
+                                       ctx->now, &reply->count);
     }
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_COUNT;

@@ -8,11 +8,10 @@
 
 /* Adds the value of a key that is leased for its value. */
 static void
-value_reply(struct epb_engine *engine, struct epb_bytes key, const struct epb_time *now,
-            struct epb_reply *reply)
+value_reply(const struct epb_ctx *ctx, struct epb_bytes key, struct epb_reply *reply)
 {
     struct epb_item_view item;
-    enum epb_status status = epb_store_get(engine->store, key, now, &item);
+    enum epb_status status = epb_store_get(ctx->engine->store, key, ctx->now, &item);
 
     if (status != EPB_OK) {
         *reply = (struct epb_reply){.status = status, .id = reply->id};
@@ -78,14 +77,14 @@ pack_things(struct epb_engine *engine, const struct epb_grant *grant,
 
 /* A grant requested with a count: its body is a list, even of one thing. */
 static void
-several_reply(struct epb_engine *engine, const struct epb_grant *grant,
-              struct epb_grant_view *view, const struct epb_time *now,
-              struct epb_reply *reply)
+several_reply(const struct epb_ctx *ctx, const struct epb_grant *grant,
+              struct epb_grant_view *view, struct epb_reply *reply)
 {
+    struct epb_engine *engine = ctx->engine;
     enum epb_status status;
 
     if (view->kind == EPB_KIND_VALUE) {
-        value_reply(engine, view->key, now, reply);
+        value_reply(ctx, view->key, reply);
         status = reply->status != EPB_OK
                      ? EPB_OK
                      : pack_element(&engine->list, reply->body, reply->flags);
@@ -108,17 +107,17 @@ several_reply(struct epb_engine *engine, const struct epb_grant *grant,
 }
 
 static void
-grant_reply(struct epb_engine *engine, const struct epb_grant *grant,
-            const struct epb_time *now, struct epb_reply *reply)
+grant_reply(const struct epb_ctx *ctx, const struct epb_grant *grant,
+            struct epb_reply *reply)
 {
     struct epb_grant_view view;
 
-    if (!epb_state_grant_reply(grant, now, reply, &view)) {
+    if (!epb_state_grant_reply(grant, ctx->now, reply, &view)) {
         reply->status = EPB_LEASE_LOST;
         return;
     }
     if (view.several) {
-        several_reply(engine, grant, &view, now, reply);
+        several_reply(ctx, grant, &view, reply);
         return;
     }
     switch (view.kind) {
@@ -132,7 +131,7 @@ grant_reply(struct epb_engine *engine, const struct epb_grant *grant,
         reply->body = view.value;
         break;
     case EPB_KIND_VALUE:
-        value_reply(engine, view.key, now, reply);
+        value_reply(ctx, view.key, reply);
         break;
     case EPB_KIND_LOCK:
     case EPB_KIND_COMPUTE:
@@ -142,10 +141,12 @@ grant_reply(struct epb_engine *engine, const struct epb_grant *grant,
 
 /* Adds the obstacle, if there is memory for it. */
 void
-epb_state_obstacle_reply(struct epb_engine *engine, enum epb_lease_space space,
-                         struct epb_bytes key, const struct epb_time *now,
+epb_state_obstacle_reply(const struct epb_ctx *ctx, enum epb_lease_space space,
                          struct epb_reply *reply)
 {
+    struct epb_engine *engine = ctx->engine;
+    const struct epb_bytes key = ctx->request->key;
+    const struct epb_time *now = ctx->now;
     bool is_cycle = reply->status == EPB_DEADLOCK;
     size_t size_bytes =
         is_cycle ? epb_lease_cycle_pack(engine->leases, now, NULL)
@@ -166,9 +167,11 @@ epb_state_obstacle_reply(struct epb_engine *engine, enum epb_lease_space space,
 }
 
 void
-epb_state_wait_obstacle_reply(struct epb_engine *engine, const struct epb_wait *wait,
-                              const struct epb_time *now, struct epb_reply *reply)
+epb_state_wait_obstacle_reply(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
+    struct epb_engine *engine = ctx->engine;
+    const struct epb_wait *wait = ctx->wait;
+    const struct epb_time *now = ctx->now;
     size_t size_bytes = epb_lease_wait_obstacle_pack(wait, now, NULL);
     uint8_t *out;
 
@@ -186,56 +189,54 @@ epb_state_wait_obstacle_reply(struct epb_engine *engine, const struct epb_wait *
 /* Ends a grant that can't be delivered: its value was removed while the request waited,
  * or there is no memory for the reply. */
 static void
-end_untold(struct epb_engine *engine, struct epb_grant *grant, const struct epb_time *now,
+end_untold(const struct epb_ctx *ctx, struct epb_grant *grant,
            const struct epb_reply *reply)
 {
     if (reply->status != EPB_OK && reply->status != EPB_LEASE_LOST) {
-        epb_lease_end(engine->leases, grant, now);
+        epb_lease_end(ctx->engine->leases, grant, ctx->now);
     }
 }
 
 static void
-ask(struct epb_engine *engine, struct epb_peer *peer, const struct epb_lease_ask *terms,
-    const struct epb_time *now, struct epb_reply *reply)
+ask(const struct epb_ctx *ctx, const struct epb_lease_ask *terms, struct epb_reply *reply)
 {
     struct epb_grant *grant = NULL;
 
-    reply->status = epb_lease_ask(engine->leases, peer, terms, now, &grant);
+    reply->status =
+        epb_lease_ask(ctx->engine->leases, ctx->peer, terms, ctx->now, &grant);
     if (reply->status == EPB_OK && grant == NULL) {
         reply->deferred = true;
     } else if (reply->status == EPB_OK) {
         /* If the value is gone when its holder asks again, the lease stays. */
-        grant_reply(engine, grant, now, reply);
+        grant_reply(ctx, grant, reply);
         if ((terms->request->flags & EPB_F_FRESH) != 0) {
-            end_untold(engine, grant, now, reply);
+            end_untold(ctx, grant, reply);
         }
     } else if (reply->status == EPB_LEASE_HELD || reply->status == EPB_DEADLOCK) {
-        epb_state_obstacle_reply(engine, terms->space, terms->request->key, now, reply);
+        epb_state_obstacle_reply(ctx, terms->space, reply);
     }
 }
 
 static void
-ask_key(struct epb_engine *engine, struct epb_peer *peer, enum epb_lease_rule rule,
-        const struct epb_request *request, const struct epb_time *now,
-        struct epb_reply *reply)
+ask_key(const struct epb_ctx *ctx, enum epb_lease_rule rule,
+        const struct epb_request *request, struct epb_reply *reply)
 {
     struct epb_item_view view;
     const struct epb_lease_ask terms = {
         .space = EPB_SPACE_KEY,
         .rule = rule,
         .request = request,
-        .has_value = epb_store_peek(engine->store, request->key, now, &view) == EPB_OK,
+        .has_value =
+            epb_store_peek(ctx->engine->store, request->key, ctx->now, &view) == EPB_OK,
     };
 
-    ask(engine, peer, &terms, now, reply);
+    ask(ctx, &terms, reply);
 }
 
 void
-epb_cmd_lease(struct epb_engine *engine, struct epb_peer *peer,
-              const struct epb_request *request, const struct epb_time *now,
-              struct epb_reply *reply)
+epb_cmd_lease(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    ask_key(engine, peer, EPB_RULE_ANY, request, now, reply);
+    ask_key(ctx, EPB_RULE_ANY, ctx->request, reply);
 }
 
 static bool
@@ -246,90 +247,80 @@ count_fits(const struct epb_request *request)
 }
 
 static void
-describe(struct epb_engine *engine, struct epb_bytes key, const struct epb_time *now,
-         struct epb_lease_description *description)
+describe(const struct epb_ctx *ctx, struct epb_lease_description *description)
 {
+    const struct epb_bytes key = ctx->request->key;
     struct epb_item_view view;
-    bool has_value = epb_store_peek(engine->store, key, now, &view) == EPB_OK;
+    bool has_value = epb_store_peek(ctx->engine->store, key, ctx->now, &view) == EPB_OK;
 
-    epb_lease_describe(engine->leases, key, has_value, now, description);
+    epb_lease_describe(ctx->engine->leases, key, has_value, ctx->now, description);
 }
 
 /* The request asks for more than the resource has: adds how many it has. Otherwise its id
  * is in use. */
 static void
-conflict_reply(struct epb_engine *engine, const struct epb_request *request,
-               const struct epb_time *now, struct epb_reply *reply)
+conflict_reply(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_lease_description description;
 
-    describe(engine, request->key, now, &description);
-    if ((request->flags & EPB_F_COUNT) != 0 &&
-        (uint64_t)request->count > description.size) {
+    describe(ctx, &description);
+    if ((ctx->request->flags & EPB_F_COUNT) != 0 &&
+        (uint64_t)ctx->request->count > description.size) {
         reply->flags = EPB_F_COUNT;
         reply->count = (int64_t)description.size;
     }
 }
 
 void
-epb_cmd_acquire(struct epb_engine *engine, struct epb_peer *peer,
-                const struct epb_request *request, const struct epb_time *now,
-                struct epb_reply *reply)
+epb_cmd_acquire(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    struct epb_request fresh = *request;
+    struct epb_request fresh = *ctx->request;
 
     fresh.flags |= EPB_F_FRESH;
-    if (!count_fits(request)) {
+    if (!count_fits(ctx->request)) {
         reply->status = EPB_INVALID_REQUEST;
         return;
     }
-    ask_key(engine, peer, EPB_RULE_DEFINED, &fresh, now, reply);
+    ask_key(ctx, EPB_RULE_DEFINED, &fresh, reply);
     if (reply->status == EPB_NOT_FOUND) {
-        epb_state_not_found(engine, &engine->near_seldom, request->key, now, reply);
+        epb_state_not_found(ctx, &ctx->engine->near_seldom, reply);
     } else if (reply->status == EPB_CONFLICT) {
-        conflict_reply(engine, request, now, reply);
+        conflict_reply(ctx, reply);
     }
 }
 
 void
-epb_cmd_number(struct epb_engine *engine, struct epb_peer *peer,
-               const struct epb_request *request, const struct epb_time *now,
-               struct epb_reply *reply)
+epb_cmd_number(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    struct epb_request fresh = *request;
+    struct epb_request fresh = *ctx->request;
 
     fresh.flags |= EPB_F_FRESH;
-    if (!count_fits(request)) {
+    if (!count_fits(ctx->request)) {
         reply->status = EPB_INVALID_REQUEST;
         return;
     }
-    ask_key(engine, peer, EPB_RULE_NUMBER, &fresh, now, reply);
+    ask_key(ctx, EPB_RULE_NUMBER, &fresh, reply);
 }
 
 void
-epb_cmd_lock(struct epb_engine *engine, struct epb_peer *peer,
-             const struct epb_request *request, const struct epb_time *now,
-             struct epb_reply *reply)
+epb_cmd_lock(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    const struct epb_lease_ask terms = {.space = EPB_SPACE_LOCK, .request = request};
+    const struct epb_lease_ask terms = {.space = EPB_SPACE_LOCK, .request = ctx->request};
 
-    ask(engine, peer, &terms, now, reply);
+    ask(ctx, &terms, reply);
 }
 
 void
-epb_cmd_describe(struct epb_engine *engine, struct epb_peer *peer,
-                 const struct epb_request *request, const struct epb_time *now,
-                 struct epb_reply *reply)
+epb_cmd_describe(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_lease_description description;
     uint8_t *out;
 
-    (void)peer;
-    describe(engine, request->key, now, &description);
+    describe(ctx, &description);
     if (!description.exists) {
         return;
     }
-    reply->status = epb_buf_reserve(&engine->list, EPB_DESCRIPTION_BYTES, &out);
+    reply->status = epb_buf_reserve(&ctx->engine->list, EPB_DESCRIPTION_BYTES, &out);
     if (reply->status != EPB_OK) {
         return;
     }
@@ -337,27 +328,26 @@ epb_cmd_describe(struct epb_engine *engine, struct epb_peer *peer,
     epb_put_u64(out + 1, description.size);
     epb_put_u64(out + 9, description.free);
     epb_put_u64(out + 17, description.waiting);
-    epb_buf_commit(&engine->list, EPB_DESCRIPTION_BYTES);
-    epb_state_list_reply(engine, reply);
+    epb_buf_commit(&ctx->engine->list, EPB_DESCRIPTION_BYTES);
+    epb_state_list_reply(ctx->engine, reply);
 }
 
 bool
-epb_finish_lease(struct epb_engine *engine, struct epb_wait *wait,
-                 const struct epb_time *now, struct epb_reply *reply)
+epb_finish_lease(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     if (reply->status == EPB_CONFLICT) {
         reply->flags = EPB_F_COUNT;
-        reply->count = wait->count;
+        reply->count = ctx->wait->count;
     }
     if (reply->status != EPB_OK) {
-        epb_state_wait_obstacle_reply(engine, wait, now, reply);
+        epb_state_wait_obstacle_reply(ctx, reply);
         return true;
     }
-    grant_reply(engine, wait->grant, now, reply);
-    end_untold(engine, wait->grant, now, reply);
+    grant_reply(ctx, ctx->wait->grant, reply);
+    end_untold(ctx, ctx->wait->grant, reply);
     if (reply->status == EPB_NOT_FOUND) {
         reply->flags = EPB_F_WAIT;
-        reply->wait_ms = now->mono_ms - wait->since_mono_ms;
+        reply->wait_ms = ctx->now->mono_ms - ctx->wait->since_mono_ms;
     }
     return true;
 }
@@ -382,19 +372,19 @@ pack_loss(void *context, uint64_t token, struct epb_bytes key)
 }
 
 static void
-renew_token(struct epb_engine *engine, const struct epb_peer *peer,
-            const struct epb_request *request, const struct epb_time *now,
-            struct epb_reply *reply)
+renew_token(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
+    const struct epb_request *request = ctx->request;
+    struct epb_leases *leases = ctx->engine->leases;
     struct epb_grant_view view;
 
-    reply->status =
-        epb_lease_renew_token(engine->leases, peer, request->fence, request->ttl_ms, now);
+    reply->status = epb_lease_renew_token(leases, ctx->peer, request->fence,
+                                          request->ttl_ms, ctx->now);
     if (reply->status != EPB_OK) {
         return;
     }
-    const struct epb_grant *grant = epb_lease_find(engine->leases, request->fence, now);
-    bool live = grant != NULL && epb_grant_get_view(grant, now, &view);
+    const struct epb_grant *grant = epb_lease_find(leases, request->fence, ctx->now);
+    bool live = grant != NULL && epb_grant_get_view(grant, ctx->now, &view);
 
     EPB_ASSERT(live);
     reply->flags = EPB_F_COUNT | EPB_F_TTL;
@@ -402,43 +392,60 @@ renew_token(struct epb_engine *engine, const struct epb_peer *peer,
     reply->ttl_ms = view.ttl_ms;
 }
 
-void
-epb_cmd_renew(struct epb_engine *engine, struct epb_peer *peer,
-              const struct epb_request *request, const struct epb_time *now,
-              struct epb_reply *reply)
+static struct epb_who
+who_asks(const struct epb_ctx *ctx)
 {
-    if ((request->flags & EPB_F_FENCE) != 0) {
-        renew_token(engine, peer, request, now, reply);
-        return;
-    }
-    if (request->worker.size_bytes == 0) {
-        reply->status = EPB_WORKER_REQUIRED;
-        return;
-    }
-    reply->count = (int64_t)epb_lease_renew_worker(
-        engine->leases, peer, request->worker, (request->flags & EPB_F_DETACHED) != 0,
-        request->key, request->ttl_ms, now, pack_loss, &engine->list);
-    reply->flags = EPB_F_COUNT;
-    epb_state_list_reply(engine, reply);
+    return (struct epb_who){ctx->peer, ctx->request->worker,
+                            (ctx->request->flags & EPB_F_DETACHED) != 0};
 }
 
 void
-epb_cmd_take(struct epb_engine *engine, struct epb_peer *peer,
-             const struct epb_request *request, const struct epb_time *now,
-             struct epb_reply *reply)
+epb_cmd_renew(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    reply->status = epb_lease_take(engine->leases, peer, request->fence, now);
+    const struct epb_who who = who_asks(ctx);
+    const struct epb_lease_renewal renewal = {
+        .key = ctx->request->key,
+        .ttl_ms = ctx->request->ttl_ms,
+        .lost = pack_loss,
+        .context = &ctx->engine->list,
+    };
+
+    if ((ctx->request->flags & EPB_F_FENCE) != 0) {
+        renew_token(ctx, reply);
+        return;
+    }
+    if (who.worker.size_bytes == 0) {
+        reply->status = EPB_WORKER_REQUIRED;
+        return;
+    }
+    reply->count =
+        (int64_t)epb_lease_renew_worker(ctx->engine->leases, &who, &renewal, ctx->now);
+    reply->flags = EPB_F_COUNT;
+    epb_state_list_reply(ctx->engine, reply);
+}
+
+void
+epb_cmd_take(const struct epb_ctx *ctx, struct epb_reply *reply)
+{
+    reply->status =
+        epb_lease_take(ctx->engine->leases, ctx->peer, ctx->request->fence, ctx->now);
 }
 
 /* Releasing */
 
+static bool
+is_forced(const struct epb_ctx *ctx)
+{
+    return (ctx->request->flags & EPB_F_FORCE) != 0;
+}
+
 /* A release with the reason why its computation failed. */
 static void
-release_failed(struct epb_engine *engine, const struct epb_peer *peer,
-               const struct epb_request *request, const struct epb_time *now,
-               struct epb_reply *reply)
+release_failed(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    const struct epb_grant *grant = epb_lease_find(engine->leases, request->fence, now);
+    const struct epb_request *request = ctx->request;
+    struct epb_leases *leases = ctx->engine->leases;
+    const struct epb_grant *grant = epb_lease_find(leases, request->fence, ctx->now);
     struct epb_grant_view view;
 
     if ((request->flags & EPB_F_FENCE) == 0) {
@@ -447,63 +454,54 @@ release_failed(struct epb_engine *engine, const struct epb_peer *peer,
         reply->status = EPB_TOO_LARGE;
     } else if (!epb_utf8_valid(request->value)) {
         reply->status = EPB_INVALID_VALUE;
-    } else if (grant != NULL && epb_grant_get_view(grant, now, &view)) {
-        reply->status =
-            view.kind == EPB_KIND_COMPUTE
-                ? epb_lease_fail(engine->leases, peer, request->fence,
-                                 (request->flags & EPB_F_FORCE) != 0, request->value, now)
-                : EPB_INVALID_REQUEST;
+    } else if (grant != NULL && epb_grant_get_view(grant, ctx->now, &view)) {
+        reply->status = view.kind == EPB_KIND_COMPUTE
+                            ? epb_lease_fail(leases, ctx->peer, request->fence,
+                                             is_forced(ctx), request->value, ctx->now)
+                            : EPB_INVALID_REQUEST;
         reply->count = 1;
     }
 }
 
 static void
-release_token(struct epb_engine *engine, struct epb_peer *peer,
-              const struct epb_request *request, const struct epb_time *now,
-              struct epb_reply *reply)
+release_some(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    bool released = false;
+    const struct epb_request *request = ctx->request;
+    const struct epb_who who = who_asks(ctx);
+    struct epb_lease_release release = {
+        .key = request->key,
+        .token = request->fence,
+        .elements = request->value,
+        .force = is_forced(ctx),
+        .discard = (request->flags & EPB_F_DISCARD) != 0,
+    };
 
-    reply->status = epb_lease_release_token(
-        engine->leases, peer, request->fence, (request->flags & EPB_F_FORCE) != 0,
-        (request->flags & EPB_F_DISCARD) != 0, request->value, now, &released);
-    reply->count = released;
-}
-
-static void
-release_worker(struct epb_engine *engine, struct epb_peer *peer,
-               const struct epb_request *request, const struct epb_time *now,
-               struct epb_reply *reply)
-{
-    bool force = (request->flags & EPB_F_FORCE) != 0;
-    uint64_t released = 0;
-
-    if (request->worker.size_bytes == 0 && !(force && request->key.size_bytes > 0)) {
+    if ((request->flags & EPB_F_FENCE) != 0) {
+        reply->status =
+            epb_lease_release_token(ctx->engine->leases, &who, &release, ctx->now);
+    } else if (who.worker.size_bytes == 0 &&
+               !(release.force && release.key.size_bytes > 0)) {
         reply->status = EPB_WORKER_REQUIRED;
-        return;
+    } else {
+        reply->status =
+            epb_lease_release_worker(ctx->engine->leases, &who, &release, ctx->now);
     }
-    reply->status = epb_lease_release_worker(
-        engine->leases, peer, request->worker, (request->flags & EPB_F_DETACHED) != 0,
-        request->key, force, (request->flags & EPB_F_DISCARD) != 0, now, &released);
-    reply->count = (int64_t)released;
+    reply->count = (int64_t)release.released;
 }
 
 void
-epb_cmd_release(struct epb_engine *engine, struct epb_peer *peer,
-                const struct epb_request *request, const struct epb_time *now,
-                struct epb_reply *reply)
+epb_cmd_release(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    bool has_elements =
-        request->value.size_bytes > 0 && (request->flags & EPB_F_DISCARD) != 0;
+    const struct epb_request *request = ctx->request;
+    bool has_value = request->value.size_bytes > 0;
+    bool discards = (request->flags & EPB_F_DISCARD) != 0;
 
-    if (has_elements && (request->flags & EPB_F_FENCE) == 0) {
+    if (has_value && !discards) {
+        release_failed(ctx, reply);
+    } else if (has_value && (request->flags & EPB_F_FENCE) == 0) {
         reply->status = EPB_INVALID_REQUEST;
-    } else if (request->value.size_bytes > 0 && !has_elements) {
-        release_failed(engine, peer, request, now, reply);
-    } else if ((request->flags & EPB_F_FENCE) != 0) {
-        release_token(engine, peer, request, now, reply);
     } else {
-        release_worker(engine, peer, request, now, reply);
+        release_some(ctx, reply);
     }
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_COUNT;

@@ -42,11 +42,10 @@ list_sort(struct list_job *list, struct epb_budget *budget, bool *done)
     return epb_listing_sort(&list->listing, budget, done);
 }
 
-static void
-list_reply(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes)
+static size_t
+list_body_bytes(const struct epb_job *job)
 {
-    (void)reply;
-    *body_bytes = ((const struct list_job *)job)->listing.size_bytes;
+    return ((const struct list_job *)job)->listing.size_bytes;
 }
 
 static enum epb_status
@@ -107,56 +106,52 @@ item_visit(void *context, const struct epb_item_view *view)
 }
 
 static void
-items_begin(struct epb_engine *engine, struct epb_job *job)
+items_begin(struct epb_job *job)
 {
     struct list_job *list = list_of(job);
 
     epb_listing_init(&list->listing, &item_calls);
     list->walk.items = (struct epb_store_walk){
         .prefix = epb_job_prefix(job), .visit = item_visit, .context = list};
-    epb_store_walk_begin(engine->store, &list->walk.items, &job->began);
+    epb_store_walk_begin(job->engine->store, &list->walk.items, &job->began);
 }
 
 static enum epb_status
-items_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time *now,
-           struct epb_budget *budget, bool *done)
+items_work(struct epb_job *job, const struct epb_slice *slice, bool *done)
 {
     struct list_job *list = list_of(job);
 
-    (void)now;
     if (!list->walked) {
-        list->walked = epb_store_walk_on(engine->store, &list->walk.items, budget);
+        list->walked =
+            epb_store_walk_on(job->engine->store, &list->walk.items, slice->budget);
         if (list->walked) {
             epb_store_walk_end(&list->walk.items);
         }
     }
-    return list_sort(list, budget, done);
+    return list_sort(list, slice->budget, done);
 }
 
 static void
-items_stop(struct epb_engine *engine, struct epb_job *job)
+items_stop(struct epb_job *job)
 {
-    (void)engine;
     epb_store_walk_end(&list_of(job)->walk.items);
 }
 
 void
-epb_cmd_list(struct epb_engine *engine, struct epb_peer *peer,
-             const struct epb_request *request, const struct epb_time *now,
-             struct epb_reply *reply)
+epb_cmd_list(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     static const struct epb_job_kind kind = {
         .size_bytes = sizeof(struct list_job),
         .begin = items_begin,
         .work = items_work,
-        .reply = list_reply,
+        .body_bytes = list_body_bytes,
         .take = list_take,
         .stop = items_stop,
         .drop = list_drop,
         .held = list_held,
     };
 
-    epb_job_run(engine, peer, request, now, &kind, reply);
+    epb_job_run(ctx, &kind, reply);
 }
 
 /* leases */
@@ -217,54 +212,50 @@ line_visit(void *context, const struct epb_lease_line *line)
 }
 
 static void
-lines_begin(struct epb_engine *engine, struct epb_job *job)
+lines_begin(struct epb_job *job)
 {
     struct list_job *list = list_of(job);
 
     epb_listing_init(&list->listing, &line_calls);
     list->walk.leases = (struct epb_leases_walk){
         .prefix = epb_job_prefix(job), .visit = line_visit, .context = list};
-    epb_leases_walk_begin(engine->leases, &list->walk.leases, &job->began);
+    epb_leases_walk_begin(job->engine->leases, &list->walk.leases, &job->began);
 }
 
 static enum epb_status
-lines_work(struct epb_engine *engine, struct epb_job *job, const struct epb_time *now,
-           struct epb_budget *budget, bool *done)
+lines_work(struct epb_job *job, const struct epb_slice *slice, bool *done)
 {
     struct list_job *list = list_of(job);
 
-    (void)now;
     if (!list->walked) {
-        list->walked = epb_leases_walk_on(engine->leases, &list->walk.leases, budget);
+        list->walked =
+            epb_leases_walk_on(job->engine->leases, &list->walk.leases, slice->budget);
         if (list->walked) {
             epb_leases_walk_end(&list->walk.leases);
         }
     }
-    return list_sort(list, budget, done);
+    return list_sort(list, slice->budget, done);
 }
 
 static void
-lines_stop(struct epb_engine *engine, struct epb_job *job)
+lines_stop(struct epb_job *job)
 {
-    (void)engine;
     epb_leases_walk_end(&list_of(job)->walk.leases);
 }
 
 void
-epb_cmd_leases(struct epb_engine *engine, struct epb_peer *peer,
-               const struct epb_request *request, const struct epb_time *now,
-               struct epb_reply *reply)
+epb_cmd_leases(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     static const struct epb_job_kind kind = {
         .size_bytes = sizeof(struct list_job),
         .begin = lines_begin,
         .work = lines_work,
-        .reply = list_reply,
+        .body_bytes = list_body_bytes,
         .take = list_take,
         .stop = lines_stop,
         .drop = list_drop,
         .held = list_held,
     };
 
-    epb_job_run(engine, peer, request, now, &kind, reply);
+    epb_job_run(ctx, &kind, reply);
 }

@@ -9,11 +9,9 @@
 /* Always asks for a fresh grant, so that a second call of the same worker waits instead
  * of getting the first call's grant again. */
 static enum epb_status
-compute_ask(struct epb_engine *engine, struct epb_peer *peer,
-            const struct epb_request *request, bool may_wait, const struct epb_time *now,
-            struct epb_grant **grant)
+compute_ask(const struct epb_ctx *ctx, bool may_wait, struct epb_grant **grant)
 {
-    struct epb_request fresh = *request;
+    struct epb_request fresh = *ctx->request;
     const struct epb_lease_ask terms = {.space = EPB_SPACE_COMPUTE, .request = &fresh};
 
     fresh.flags |= EPB_F_FRESH;
@@ -21,94 +19,92 @@ compute_ask(struct epb_engine *engine, struct epb_peer *peer,
         fresh.flags &= ~EPB_F_WAIT;
         fresh.wait_ms = 0;
     }
-    return epb_lease_ask(engine->leases, peer, &terms, now, grant);
+    return epb_lease_ask(ctx->engine->leases, ctx->peer, &terms, ctx->now, grant);
 }
 
 /* The value exists. If it expires soon, the first request refreshes it; all others get
  * the value. */
 static void
-refresh_ahead(struct epb_engine *engine, struct epb_peer *peer,
-              const struct epb_request *request, const struct epb_time *now,
-              struct epb_reply *reply)
+refresh_ahead(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_grant_view view;
     struct epb_grant *grant = NULL;
 
     /* The value is valid even if the refresh is refused. */
-    if (compute_ask(engine, peer, request, false, now, &grant) == EPB_OK &&
-        epb_grant_get_view(grant, now, &view)) {
+    if (compute_ask(ctx, false, &grant) == EPB_OK &&
+        epb_grant_get_view(grant, ctx->now, &view)) {
         reply->flags |= EPB_F_FENCE;
         reply->fence = view.token;
     }
 }
 
 void
-epb_cmd_get_or_set(struct epb_engine *engine, struct epb_peer *peer,
-                   const struct epb_request *request, const struct epb_time *now,
-                   struct epb_reply *reply)
+epb_cmd_get_or_set(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_item_view item;
     struct epb_grant_view view;
     struct epb_grant *grant = NULL;
 
-    if (epb_store_get(engine->store, request->key, now, &item) == EPB_OK) {
+    if (epb_store_get(ctx->engine->store, ctx->request->key, ctx->now, &item) == EPB_OK) {
         epb_state_entry_reply(&item, reply);
-        if ((request->flags & EPB_F_PERIOD) != 0 && item.ttl_ms <= request->period_ms) {
-            refresh_ahead(engine, peer, request, now, reply);
+        if ((ctx->request->flags & EPB_F_PERIOD) != 0 &&
+            item.ttl_ms <= ctx->request->period_ms) {
+            refresh_ahead(ctx, reply);
         }
         return;
     }
-    if (!epb_lease_allows_value(engine->leases, request->key, now)) {
+    if (!epb_lease_allows_value(ctx->engine->leases, ctx->request->key, ctx->now)) {
         reply->status = EPB_KIND_MISMATCH;
         return;
     }
-    reply->status = compute_ask(engine, peer, request, true, now, &grant);
+    reply->status = compute_ask(ctx, true, &grant);
     if (reply->status == EPB_LEASE_HELD || reply->status == EPB_DEADLOCK) {
-        epb_state_obstacle_reply(engine, EPB_SPACE_COMPUTE, request->key, now, reply);
+        epb_state_obstacle_reply(ctx, EPB_SPACE_COMPUTE, reply);
     }
     if (reply->status != EPB_OK) {
         return;
     }
-    if (!epb_state_grant_reply(grant, now, reply, &view)) {
+    if (!epb_state_grant_reply(grant, ctx->now, reply, &view)) {
         reply->deferred = true;
     }
 }
 
 /* A request that waited for a computation gets the value, or the right to compute it. */
 static bool
-computed_reply(struct epb_engine *engine, struct epb_wait *wait,
-               const struct epb_time *now, struct epb_reply *reply)
+computed_reply(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
+    struct epb_engine *engine = ctx->engine;
+    struct epb_wait *wait = ctx->wait;
     struct epb_item_view item;
     struct epb_grant_view view;
 
-    if (epb_store_get(engine->store, epb_lease_wait_key(wait), now, &item) == EPB_OK) {
+    if (epb_store_get(engine->store, epb_lease_wait_key(wait), ctx->now, &item) ==
+        EPB_OK) {
         if (wait->grant != NULL) {
-            epb_lease_end(engine->leases, wait->grant, now);
+            epb_lease_end(engine->leases, wait->grant, ctx->now);
         }
         epb_state_entry_reply(&item, reply);
         return true;
     }
-    if (wait->grant == NULL && !epb_lease_ask_again(engine->leases, wait, now)) {
+    if (wait->grant == NULL && !epb_lease_ask_again(engine->leases, wait, ctx->now)) {
         return false;
     }
-    if (!epb_state_grant_reply(wait->grant, now, reply, &view)) {
+    if (!epb_state_grant_reply(wait->grant, ctx->now, reply, &view)) {
         reply->status = EPB_LEASE_LOST;
     }
     return true;
 }
 
 bool
-epb_finish_get_or_set(struct epb_engine *engine, struct epb_wait *wait,
-                      const struct epb_time *now, struct epb_reply *reply)
+epb_finish_get_or_set(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     if (reply->status == EPB_OK) {
-        return computed_reply(engine, wait, now, reply);
+        return computed_reply(ctx, reply);
     }
-    if (reply->status == EPB_COMPUTE_FAILED && wait->reason != NULL) {
-        reply->body = epb_reason_text(wait->reason);
+    if (reply->status == EPB_COMPUTE_FAILED && ctx->wait->reason != NULL) {
+        reply->body = epb_reason_text(ctx->wait->reason);
     } else {
-        epb_state_wait_obstacle_reply(engine, wait, now, reply);
+        epb_state_wait_obstacle_reply(ctx, reply);
     }
     return true;
 }
@@ -116,33 +112,32 @@ epb_finish_get_or_set(struct epb_engine *engine, struct epb_wait *wait,
 /* waitFor */
 
 void
-epb_cmd_wait_for(struct epb_engine *engine, struct epb_peer *peer,
-                 const struct epb_request *request, const struct epb_time *now,
-                 struct epb_reply *reply)
+epb_cmd_wait_for(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_item_view view;
 
-    if (epb_store_get(engine->store, request->key, now, &view) == EPB_OK) {
+    if (epb_store_get(ctx->engine->store, ctx->request->key, ctx->now, &view) == EPB_OK) {
         epb_state_entry_reply(&view, reply);
-    } else if (request->wait_ms == 0) {
+    } else if (ctx->request->wait_ms == 0) {
         reply->status = EPB_WAIT_TIMEOUT;
     } else {
-        reply->status = epb_watch_wait_for(engine->watches, peer, request, now);
+        reply->status =
+            epb_watch_wait_for(ctx->engine->watches, ctx->peer, ctx->request, ctx->now);
         reply->deferred = reply->status == EPB_OK;
     }
 }
 
 bool
-epb_finish_wait_for(struct epb_engine *engine, struct epb_wait *wait,
-                    const struct epb_time *now, struct epb_reply *reply)
+epb_finish_wait_for(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_item_view view;
 
     if (reply->status != EPB_OK) {
         return true;
     }
-    if (epb_store_get(engine->store, epb_watch_wait_key(wait), now, &view) != EPB_OK) {
-        epb_watch_wait_again(engine->watches, wait);
+    if (epb_store_get(ctx->engine->store, epb_watch_wait_key(ctx->wait), ctx->now,
+                      &view) != EPB_OK) {
+        epb_watch_wait_again(ctx->engine->watches, ctx->wait);
         return false;
     }
     epb_state_entry_reply(&view, reply);
@@ -152,43 +147,36 @@ epb_finish_wait_for(struct epb_engine *engine, struct epb_wait *wait,
 /* watch, cancel */
 
 void
-epb_cmd_watch(struct epb_engine *engine, struct epb_peer *peer,
-              const struct epb_request *request, const struct epb_time *now,
-              struct epb_reply *reply)
+epb_cmd_watch(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    (void)now;
-    reply->status = epb_watch_add(engine->watches, peer, request);
+    reply->status = epb_watch_add(ctx->engine->watches, ctx->peer, ctx->request);
 }
 
 void
-epb_cmd_cancel(struct epb_engine *engine, struct epb_peer *peer,
-               const struct epb_request *request, const struct epb_time *now,
-               struct epb_reply *reply)
+epb_cmd_cancel(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     reply->flags = EPB_F_COUNT;
-    if (request->count < 1 || request->count > UINT32_MAX) {
+    if (ctx->request->count < 1 || ctx->request->count > UINT32_MAX) {
         return;
     }
-    uint32_t id = (uint32_t)request->count;
+    uint32_t id = (uint32_t)ctx->request->count;
 
-    reply->count = epb_wait_cancel(engine->waits, peer, id, now) ||
-                   epb_watch_cancel(engine->watches, peer, id);
+    reply->count = epb_wait_cancel(ctx->engine->waits, ctx->peer, id, ctx->now) ||
+                   epb_watch_cancel(ctx->engine->watches, ctx->peer, id);
     /* The watcher's events are gone, so there may be nothing left to take. */
-    peer->told = epb_engine_has_next(engine, peer);
+    ctx->peer->told = epb_engine_has_next(ctx->engine, ctx->peer);
 }
 
 /* barrier */
 
 void
-epb_cmd_barrier(struct epb_engine *engine, struct epb_peer *peer,
-                const struct epb_request *request, const struct epb_time *now,
-                struct epb_reply *reply)
+epb_cmd_barrier(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     bool done = false;
     int64_t number = 0;
 
-    reply->status =
-        epb_barrier_arrive(engine->barriers, peer, request, now, &done, &number);
+    reply->status = epb_barrier_arrive(ctx->engine->barriers, ctx->peer, ctx->request,
+                                       ctx->now, &done, &number);
     if (reply->status != EPB_OK) {
         return;
     }
@@ -200,14 +188,11 @@ epb_cmd_barrier(struct epb_engine *engine, struct epb_peer *peer,
 }
 
 bool
-epb_finish_barrier(struct epb_engine *engine, struct epb_wait *wait,
-                   const struct epb_time *now, struct epb_reply *reply)
+epb_finish_barrier(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    (void)engine;
-    (void)now;
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_COUNT;
-        reply->count = wait->count;
+        reply->count = ctx->wait->count;
     }
     return true;
 }
@@ -226,13 +211,12 @@ throttle_reply(const struct epb_throttle_answer *answer, struct epb_reply *reply
 }
 
 void
-epb_cmd_throttle(struct epb_engine *engine, struct epb_peer *peer,
-                 const struct epb_request *request, const struct epb_time *now,
-                 struct epb_reply *reply)
+epb_cmd_throttle(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     struct epb_throttle_answer answer;
 
-    reply->status = epb_throttle_take(engine->throttles, peer, request, now, &answer);
+    reply->status = epb_throttle_take(ctx->engine->throttles, ctx->peer, ctx->request,
+                                      ctx->now, &answer);
     if (reply->status == EPB_OK && answer.waits) {
         reply->deferred = true;
     } else if (reply->status == EPB_OK) {
@@ -241,13 +225,10 @@ epb_cmd_throttle(struct epb_engine *engine, struct epb_peer *peer,
 }
 
 bool
-epb_finish_throttle(struct epb_engine *engine, struct epb_wait *wait,
-                    const struct epb_time *now, struct epb_reply *reply)
+epb_finish_throttle(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
-    (void)engine;
-    (void)now;
     if (reply->status == EPB_OK) {
-        throttle_reply(epb_throttle_granted(wait), reply);
+        throttle_reply(epb_throttle_granted(ctx->wait), reply);
     }
     return true;
 }

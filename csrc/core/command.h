@@ -9,14 +9,20 @@ struct epb_engine;
 struct epb_peer;
 struct epb_wait;
 
-typedef void (*epb_command_fn)(struct epb_engine *engine, struct epb_peer *peer,
-                               const struct epb_request *request,
-                               const struct epb_time *now, struct epb_reply *reply);
+/* What a handler works on. */
+struct epb_ctx {
+    struct epb_engine *engine;
+    struct epb_peer *peer;
+    const struct epb_time *now;
+    const struct epb_request *request; /* NULL: it has waited */
+    struct epb_wait *wait;             /* NULL: it has not waited */
+};
 
+/* Answers a request, or defers the reply. */
+typedef void (*epb_command_fn)(const struct epb_ctx *ctx, struct epb_reply *reply);
 /* Makes the reply to a request that waited; its status is set already. False: the request
  * waits again. */
-typedef bool (*epb_finish_fn)(struct epb_engine *engine, struct epb_wait *wait,
-                              const struct epb_time *now, struct epb_reply *reply);
+typedef bool (*epb_finish_fn)(const struct epb_ctx *ctx, struct epb_reply *reply);
 
 /* Flags of a command */
 #define EPB_WHILE_DRAINING 1U /* served while the broker is draining */
@@ -69,27 +75,20 @@ epb_command_at(unsigned index);
 EPB_MUST_USE enum epb_status
 epb_command_check(const struct epb_command *command, const struct epb_request *request);
 
-#define EPB_COMMAND(number, NAME, wire, handler, shape, member, ...)         \
-    void epb_cmd_##handler(struct epb_engine *engine, struct epb_peer *peer, \
-                           const struct epb_request *request,                \
-                           const struct epb_time *now, struct epb_reply *reply);
+#define EPB_COMMAND(number, NAME, wire, handler, ...) \
+    void epb_cmd_##handler(const struct epb_ctx *ctx, struct epb_reply *reply);
 #include "commands.def"
 #undef EPB_COMMAND
 
 bool
-epb_finish_lease(struct epb_engine *engine, struct epb_wait *wait,
-                 const struct epb_time *now, struct epb_reply *reply);
+epb_finish_lease(const struct epb_ctx *ctx, struct epb_reply *reply);
 bool
-epb_finish_get_or_set(struct epb_engine *engine, struct epb_wait *wait,
-                      const struct epb_time *now, struct epb_reply *reply);
+epb_finish_get_or_set(const struct epb_ctx *ctx, struct epb_reply *reply);
 bool
-epb_finish_wait_for(struct epb_engine *engine, struct epb_wait *wait,
-                    const struct epb_time *now, struct epb_reply *reply);
+epb_finish_wait_for(const struct epb_ctx *ctx, struct epb_reply *reply);
 bool
-epb_finish_barrier(struct epb_engine *engine, struct epb_wait *wait,
-                   const struct epb_time *now, struct epb_reply *reply);
+epb_finish_barrier(const struct epb_ctx *ctx, struct epb_reply *reply);
 bool
-epb_finish_throttle(struct epb_engine *engine, struct epb_wait *wait,
-                    const struct epb_time *now, struct epb_reply *reply);
+epb_finish_throttle(const struct epb_ctx *ctx, struct epb_reply *reply);
 
 #endif

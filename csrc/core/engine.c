@@ -204,10 +204,10 @@ make_room(struct epb_engine *engine, const struct epb_request *request,
 }
 
 static void
-dispatch(struct epb_engine *engine, struct epb_peer *peer,
-         const struct epb_request *request, const struct epb_time *now,
-         struct epb_reply *reply)
+dispatch(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
+    struct epb_engine *engine = ctx->engine;
+    const struct epb_request *request = ctx->request;
     const struct epb_command *command = epb_command_find(request->action);
 
     if (command == NULL) {
@@ -224,16 +224,16 @@ dispatch(struct epb_engine *engine, struct epb_peer *peer,
         return;
     }
     if ((request->flags & EPB_F_WAIT) != 0 &&
-        epb_watch_has(engine->watches, peer, request->id)) {
+        epb_watch_has(engine->watches, ctx->peer, request->id)) {
         /* A cancel with this id would be ambiguous. */
         reply->status = EPB_CONFLICT;
         return;
     }
-    command->run(engine, peer, request, now, reply);
+    command->run(ctx, reply);
     if (reply->status == EPB_MAX_MEMORY && (command->flags & EPB_OWN_ROOM) == 0 &&
-        make_room(engine, request, now)) {
+        make_room(engine, request, ctx->now)) {
         *reply = (struct epb_reply){.status = EPB_OK, .id = request->id};
-        command->run(engine, peer, request, now, reply);
+        command->run(ctx, reply);
     }
 }
 
@@ -247,7 +247,9 @@ epb_engine_run(struct epb_engine *engine, struct epb_peer *peer,
     reply->status = EPB_OK;
     reply->id = request->id;
     engine->requests++;
-    dispatch(engine, peer, request, settle(engine, now), reply);
+    const struct epb_ctx ctx = {engine, peer, settle(engine, now), request, NULL};
+
+    dispatch(&ctx, reply);
     if (!reply->deferred) {
         engine->by_status[reply->status]++;
     }
@@ -273,13 +275,13 @@ static bool
 next_finished(struct epb_engine *engine, struct epb_peer *peer,
               const struct epb_time *now, struct epb_reply *reply)
 {
-    struct epb_wait *wait;
+    struct epb_ctx ctx = {engine, peer, now, NULL, NULL};
 
-    while ((wait = epb_wait_pop(engine->waits, peer)) != NULL) {
-        *reply = (struct epb_reply){.status = wait->status, .id = wait->id};
-        if (epb_command_find(wait->action)->finish(engine, wait, now, reply)) {
+    while ((ctx.wait = epb_wait_pop(peer)) != NULL) {
+        *reply = (struct epb_reply){.status = ctx.wait->status, .id = ctx.wait->id};
+        if (epb_command_find(ctx.wait->action)->finish(&ctx, reply)) {
             engine->by_status[reply->status]++;
-            engine->answered = wait;
+            engine->answered = ctx.wait;
             return true;
         }
     }
@@ -330,16 +332,14 @@ epb_engine_next(struct epb_engine *engine, struct epb_peer *peer,
 }
 
 bool
-epb_engine_idle(const struct epb_engine *engine, const struct epb_peer *peer)
+epb_engine_idle(const struct epb_peer *peer)
 {
-    (void)engine;
     return peer->job == NULL && !epb_peer_has_something(peer);
 }
 
 bool
-epb_engine_occupied(const struct epb_engine *engine, const struct epb_peer *peer)
+epb_engine_occupied(const struct epb_peer *peer)
 {
-    (void)engine;
     return peer->job != NULL;
 }
 
@@ -356,9 +356,8 @@ epb_engine_piece(struct epb_engine *engine, struct epb_peer *peer,
 }
 
 size_t
-epb_engine_held_bytes(const struct epb_engine *engine, const struct epb_peer *peer)
+epb_engine_held_bytes(const struct epb_peer *peer)
 {
-    (void)engine;
     return epb_job_held_bytes(peer);
 }
 

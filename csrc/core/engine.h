@@ -68,10 +68,10 @@ epb_engine_has_next(const struct epb_engine *engine, const struct epb_peer *peer
  * requests until the reply has been taken, which keeps the requests of one connection in
  * order. */
 bool
-epb_engine_occupied(const struct epb_engine *engine, const struct epb_peer *peer);
+epb_engine_occupied(const struct epb_peer *peer);
 /* Neither has_next nor occupied, which is the usual case. */
 bool
-epb_engine_idle(const struct epb_engine *engine, const struct epb_peer *peer);
+epb_engine_idle(const struct epb_peer *peer);
 /* The next part of the body of a reply with rest_bytes: whole entries, valid until the
  * next call on the engine. The caller must take the whole body before anything else of
  * this peer. EPB_INTERNAL: out of memory; the rest is lost. */
@@ -80,7 +80,7 @@ epb_engine_piece(struct epb_engine *engine, struct epb_peer *peer,
                  struct epb_bytes *piece);
 /* The memory that such a reply holds until it has been taken. */
 size_t
-epb_engine_held_bytes(const struct epb_engine *engine, const struct epb_peer *peer);
+epb_engine_held_bytes(const struct epb_peer *peer);
 /* Counts a request that the wire refused before it could run, for example a malformed
  * one. */
 void

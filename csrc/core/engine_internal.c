@@ -126,11 +126,13 @@ pack_found(struct epb_buf *list, const struct epb_near *near)
 }
 
 void
-epb_state_not_found(struct epb_engine *engine, struct epb_near_budget *budget,
-                    struct epb_bytes key, const struct epb_time *now,
+epb_state_not_found(const struct epb_ctx *ctx, struct epb_near_budget *budget,
                     struct epb_reply *reply)
 {
     static const struct epb_bytes no_prefix = {NULL, 0};
+    struct epb_engine *engine = ctx->engine;
+    const struct epb_bytes key = ctx->request->key;
+    const struct epb_time *now = ctx->now;
     struct epb_near near;
     struct epb_gone_view gone;
 

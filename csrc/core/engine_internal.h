@@ -8,6 +8,7 @@
 #include "../base/arena.h"
 #include "../base/buf.h"
 #include "barrier.h"
+#include "command.h"
 #include "job.h"
 #include "lease.h"
 #include "listing.h"
@@ -64,22 +65,19 @@ epb_state_grant_reply(const struct epb_grant *grant, const struct epb_time *now,
 /* Fills in an item's value, TTL and version. */
 void
 epb_state_entry_reply(const struct epb_item_view *view, struct epb_reply *reply);
-/* Fills in EPB_NOT_FOUND. Adds how the key lost its value (COUNT: EPB_EVENT_EXPIRE or
- * EPB_EVENT_EVICT; PERIOD: ms since then; TTL: what it had), or names near the key,
- * packed in the body: values, pools, semaphores, and the key itself if its numbers are in
- * use. The search for names is charged to `budget`. */
+/* Fills in EPB_NOT_FOUND. Adds how the request's key lost its value (COUNT:
+ * EPB_EVENT_EXPIRE or EPB_EVENT_EVICT; PERIOD: ms since then; TTL: what it had), or names
+ * near the key, packed in the body: values, pools, semaphores, and the key itself if its
+ * numbers are in use. The search for names is charged to `budget`. */
 void
-epb_state_not_found(struct epb_engine *engine, struct epb_near_budget *budget,
-                    struct epb_bytes key, const struct epb_time *now,
+epb_state_not_found(const struct epb_ctx *ctx, struct epb_near_budget *budget,
                     struct epb_reply *reply);
 /* Adds the obstacle to a refusal: at once, or after a wait. */
 void
-epb_state_obstacle_reply(struct epb_engine *engine, enum epb_lease_space space,
-                         struct epb_bytes key, const struct epb_time *now,
+epb_state_obstacle_reply(const struct epb_ctx *ctx, enum epb_lease_space space,
                          struct epb_reply *reply);
 void
-epb_state_wait_obstacle_reply(struct epb_engine *engine, const struct epb_wait *wait,
-                              const struct epb_time *now, struct epb_reply *reply);
+epb_state_wait_obstacle_reply(const struct epb_ctx *ctx, struct epb_reply *reply);
 /* Makes engine->list, which the handler has filled, the body. */
 void
 epb_state_list_reply(const struct epb_engine *engine, struct epb_reply *reply);

@@ -66,8 +66,8 @@ job_stop(struct epb_engine *engine, struct epb_job *job)
     }
     job->working = false;
     epb_list_remove(&job->of_jobs);
-    if (job->begun) {
-        job->kind->stop(engine, job);
+    if (job->begun && job->kind->stop != NULL) {
+        job->kind->stop(job);
     }
     next = first_of(&engine->jobs.working);
     if (next != NULL && next->peer != NULL) {
@@ -119,8 +119,11 @@ answer(struct epb_engine *engine, struct epb_job *job, enum epb_status status,
 {
     *reply = (struct epb_reply){
         .status = status, .id = job->id, .as_of_wall_ms = job->began.wall_ms};
-    if (status == EPB_OK) {
-        job->kind->reply(job, reply, &job->rest_bytes);
+    if (status == EPB_OK && job->kind->reply != NULL) {
+        job->kind->reply(job, reply);
+    }
+    if (status == EPB_OK && job->kind->body_bytes != NULL) {
+        job->rest_bytes = job->kind->body_bytes(job);
     }
     if (status == EPB_OK && job->rest_bytes > 0) {
         reply->status = take_piece(engine, job);
@@ -177,6 +180,7 @@ epb_job_next(struct epb_engine *engine, struct epb_peer *peer, const struct epb_
 {
     struct epb_job *job = peer->job;
     struct epb_budget budget = epb_budget_slice();
+    const struct epb_slice slice = {now, &budget};
     enum epb_status status;
     bool done = false;
 
@@ -186,9 +190,9 @@ epb_job_next(struct epb_engine *engine, struct epb_peer *peer, const struct epb_
     if (!job->begun) {
         job->begun = true;
         job->began = *now;
-        job->kind->begin(engine, job);
+        job->kind->begin(job);
     }
-    status = job->kind->work(engine, job, now, &budget, &done);
+    status = job->kind->work(job, &slice, &done);
     if (status == EPB_OK && !done) {
         return false;
     }
@@ -197,13 +201,15 @@ epb_job_next(struct epb_engine *engine, struct epb_peer *peer, const struct epb_
 }
 
 static enum epb_status
-job_new(struct epb_engine *engine, struct epb_peer *peer,
-        const struct epb_request *request, const struct epb_job_kind *kind)
+job_new(const struct epb_ctx *ctx, const struct epb_job_kind *kind)
 {
+    struct epb_engine *engine = ctx->engine;
+    struct epb_peer *peer = ctx->peer;
+    const struct epb_request *request = ctx->request;
     struct epb_job *job;
 
     if (peer->job != NULL ||
-        (request->id != 0 && (epb_wait_has(engine->waits, peer, request->id) ||
+        (request->id != 0 && (epb_wait_has(peer, request->id) ||
                               epb_watch_has(engine->watches, peer, request->id)))) {
         return EPB_CONFLICT;
     }
@@ -212,6 +218,7 @@ job_new(struct epb_engine *engine, struct epb_peer *peer,
         return EPB_INTERNAL;
     }
     job->kind = kind;
+    job->engine = engine;
     job->peer = peer;
     job->id = request->id;
     job->working = true;
@@ -220,7 +227,7 @@ job_new(struct epb_engine *engine, struct epb_peer *peer,
         memcpy(job->prefix, request->key.data, job->prefix_bytes);
     }
     if (kind->accept != NULL) {
-        enum epb_status status = kind->accept(engine, job, request);
+        enum epb_status status = kind->accept(job, request);
 
         if (status != EPB_OK) {
             epb_mem_free(job);
@@ -234,16 +241,18 @@ job_new(struct epb_engine *engine, struct epb_peer *peer,
 }
 
 void
-epb_job_run(struct epb_engine *engine, struct epb_peer *peer,
-            const struct epb_request *request, const struct epb_time *now,
-            const struct epb_job_kind *kind, struct epb_reply *reply)
+epb_job_run(const struct epb_ctx *ctx, const struct epb_job_kind *kind,
+            struct epb_reply *reply)
 {
-    reply->status = job_new(engine, peer, request, kind);
+    struct epb_engine *engine = ctx->engine;
+    struct epb_peer *peer = ctx->peer;
+
+    reply->status = job_new(ctx, kind);
     if (reply->status != EPB_OK) {
         return;
     }
-    reply->deferred = !epb_job_next(engine, peer, now, reply);
-    if (!reply->deferred && request->id == 0) {
+    reply->deferred = !epb_job_next(engine, peer, ctx->now, reply);
+    if (!reply->deferred && ctx->request->id == 0) {
         /* A request with id 0 has no reply: the rest of the body is not taken. */
         epb_job_leave(engine, peer);
         reply->rest_bytes = 0;

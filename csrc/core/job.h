@@ -28,31 +28,38 @@
 #include "budget.h"
 #include "wait.h"
 
+struct epb_ctx;
 struct epb_engine;
 struct epb_job;
+
+/* A slice of a job's work. */
+struct epb_slice {
+    const struct epb_time *now;
+    struct epb_budget *budget;
+};
 
 struct epb_job_kind {
     size_t size_bytes; /* of the struct, which is zeroed */
     /* Copies what it needs from the request, except the key. An error is the reply;
      * nothing is kept then. NULL: it needs nothing. */
-    enum epb_status (*accept)(struct epb_engine *engine, struct epb_job *job,
-                              const struct epb_request *request);
+    enum epb_status (*accept)(struct epb_job *job, const struct epb_request *request);
     /* The first slice is about to begin. The job shows the state as of now (`began`). */
-    void (*begin)(struct epb_engine *engine, struct epb_job *job);
+    void (*begin)(struct epb_job *job);
     /* Continues until the job is done or the budget is spent. EPB_OK with *done: `reply`
-     * is called next. An error is the reply. `now` is the time of the slice. */
-    enum epb_status (*work)(struct epb_engine *engine, struct epb_job *job,
-                            const struct epb_time *now, struct epb_budget *budget,
+     * is called next. An error is the reply. */
+    enum epb_status (*work)(struct epb_job *job, const struct epb_slice *slice,
                             bool *done);
-    /* Fills in the reply without its body, and sets *body_bytes to the body's size. */
-    void (*reply)(const struct epb_job *job, struct epb_reply *reply, size_t *body_bytes);
+    /* Fills in the reply without its body. NULL: nothing. */
+    void (*reply)(const struct epb_job *job, struct epb_reply *reply);
+    /* The size of the reply's body. NULL: there is never a body. */
+    size_t (*body_bytes)(const struct epb_job *job);
     /* Adds details to a reply that is an error. NULL: there are none. */
     void (*refuse)(const struct epb_job *job, struct epb_reply *reply);
-    /* Appends the next piece of the body, in whole entries. NULL: there is never a
-     * body. */
+    /* Appends the next piece of the body, in whole entries. */
     enum epb_status (*take)(struct epb_job *job, struct epb_buf *out);
-    /* The job has begun and stops working: withdraw it from other modules. */
-    void (*stop)(struct epb_engine *engine, struct epb_job *job);
+    /* The job has begun and stops working: withdraw it from other modules. NULL: `drop`
+     * does so. */
+    void (*stop)(struct epb_job *job);
     /* Frees memory within the budget. True: all. NULL: it has none. */
     bool (*drop)(struct epb_job *job, struct epb_budget *budget);
     /* The memory it holds. NULL: almost none. */
@@ -62,6 +69,7 @@ struct epb_job_kind {
 struct epb_job {
     struct epb_list of_jobs; /* in `working` or `ending` */
     const struct epb_job_kind *kind;
+    struct epb_engine *engine;
     struct epb_peer *peer; /* NULL: the peer has left, or has its reply */
     struct epb_time began;
     uint32_t id;
@@ -88,9 +96,8 @@ epb_jobs_fini(struct epb_jobs *jobs);
  * or a wait or watcher has the id) or EPB_INTERNAL. A request with id 0 runs, too,
  * without a reply. */
 void
-epb_job_run(struct epb_engine *engine, struct epb_peer *peer,
-            const struct epb_request *request, const struct epb_time *now,
-            const struct epb_job_kind *kind, struct epb_reply *reply);
+epb_job_run(const struct epb_ctx *ctx, const struct epb_job_kind *kind,
+            struct epb_reply *reply);
 static inline struct epb_bytes
 epb_job_prefix(const struct epb_job *job)
 {

@@ -204,39 +204,55 @@ epb_lease_renew_token(struct epb_leases *leases, const struct epb_peer *peer,
 EPB_MUST_USE enum epb_status
 epb_lease_take(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
                const struct epb_time *now);
-/* Renews all grants of the holder in the spaces of keys and locks, or those of one key
- * (`key` may be empty). `ttl_ms` 0: each for its own TTL. Returns the number renewed.
+/* A holder: a worker in the name of a peer's session, or of none. */
+struct epb_who {
+    struct epb_peer *peer;
+    struct epb_bytes worker;
+    bool detached;
+};
+
+struct epb_lease_renewal {
+    struct epb_bytes key; /* empty: all of the holder's */
+    uint64_t ttl_ms;      /* 0: each for its own TTL */
+    bool (*lost)(void *context, uint64_t token, struct epb_bytes key);
+    void *context;
+};
+
+/* Renews all grants of the holder in the spaces of keys and locks, or those of one key.
+ * Returns the number renewed.
  *
  * Calls `lost` with each loss of the holder in these spaces that was not reported by an
  * earlier renewal, oldest first, and forgets it. If `lost` returns false, this loss and
  * those after it are kept for the next renewal. */
 uint64_t
-epb_lease_renew_worker(struct epb_leases *leases, struct epb_peer *peer,
-                       struct epb_bytes worker, bool detached, struct epb_bytes key,
-                       uint64_t ttl_ms, const struct epb_time *now,
-                       bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
-                       void *context);
+epb_lease_renew_worker(struct epb_leases *leases, const struct epb_who *who,
+                       const struct epb_lease_renewal *renewal,
+                       const struct epb_time *now);
 
-/* Ends one grant. *released is false if the token is not live. EPB_LEASE_HELD: the grant
- * is another session's, and `force` is not set. With `discard`, here and below, the
- * elements of a pool leave the pool; other things can't be discarded. `elements`, packed
- * as in msg.h, are the elements of the grant to discard; empty: all. EPB_INVALID_VALUE
- * (malformed), EPB_NOT_FOUND (an element is not in the grant), EPB_INTERNAL; an error
- * changes nothing. */
+struct epb_lease_release {
+    struct epb_bytes key;      /* of a worker: empty: all of its grants */
+    uint64_t token;            /* by token */
+    struct epb_bytes elements; /* by token, with `discard`: packed as in msg.h, those of
+                                  the grant to discard; empty: all */
+    bool force;
+    bool discard;      /* the elements of a pool leave the pool; other things can't */
+    uint64_t released; /* out: the number of grants */
+};
+
+/* Ends one grant, if its token is live. EPB_LEASE_HELD: the grant is another session's,
+ * and `force` is not set. EPB_INVALID_VALUE (malformed elements), EPB_NOT_FOUND (an
+ * element is not in the grant), EPB_INTERNAL; an error changes nothing. */
 EPB_MUST_USE enum epb_status
-epb_lease_release_token(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
-                        bool force, bool discard, struct epb_bytes elements,
-                        const struct epb_time *now, bool *released);
+epb_lease_release_token(struct epb_leases *leases, const struct epb_who *who,
+                        struct epb_lease_release *release, const struct epb_time *now);
 /* Ends all grants of the holder (keys and locks, not computations), or those of one key.
- * By force: those of every holder with this worker id, or, if `worker` is empty, every
+ * By force: those of every holder with this worker id, or, if the worker is empty, every
  * grant of the key. EPB_LEASE_HELD: the holder has nothing to release, but another holder
  * with the same worker id (in another session, or in none) does. By force and to find
  * EPB_LEASE_HELD, the call visits every holder with this worker id. */
 EPB_MUST_USE enum epb_status
-epb_lease_release_worker(struct epb_leases *leases, struct epb_peer *peer,
-                         struct epb_bytes worker, bool detached, struct epb_bytes key,
-                         bool force, bool discard, const struct epb_time *now,
-                         uint64_t *released);
+epb_lease_release_worker(struct epb_leases *leases, const struct epb_who *who,
+                         struct epb_lease_release *release, const struct epb_time *now);
 /* The computation of this token failed: every request that waits for it gets
  * EPB_COMPUTE_FAILED and the reason. EPB_LEASE_LOST: the token is not live, or not of a
  * computation. EPB_LEASE_HELD: the computation is another session's, and `force` is not

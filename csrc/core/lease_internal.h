@@ -236,13 +236,6 @@ enum epb_end_reason {
     EPB_END_FORCE
 };
 
-/* A holder: a worker in the name of a peer's session, or of none. */
-struct epb_who {
-    struct epb_peer *peer;
-    struct epb_bytes worker;
-    bool detached;
-};
-
 /* Resources, grants and queues */
 
 struct epb_resource *

@@ -52,15 +52,15 @@ renew_holder(struct epb_leases *leases, const struct epb_holder *holder, uint64_
 
 static void
 tell_losses(struct epb_leases *leases, struct epb_holder *holder,
-            bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
-            void *context)
+            const struct epb_lease_renewal *renewal)
 {
     epb_holder_pin(holder);
     while (!epb_list_empty(&holder->losses)) {
         struct epb_grant *grant =
             EPB_LIST_ITEM(holder->losses.next, struct epb_grant, of_holder);
 
-        if (!lost(context, grant->token, epb_resource_key(grant->holding->resource))) {
+        if (!renewal->lost(renewal->context, grant->token,
+                           epb_resource_key(grant->holding->resource))) {
             break;
         }
         epb_list_remove(&grant->of_holder);
@@ -70,18 +70,17 @@ tell_losses(struct epb_leases *leases, struct epb_holder *holder,
 }
 
 uint64_t
-epb_lease_renew_worker(struct epb_leases *leases, struct epb_peer *peer,
-                       struct epb_bytes worker, bool detached, struct epb_bytes key,
-                       uint64_t ttl_ms, const struct epb_time *now,
-                       bool (*lost)(void *context, uint64_t token, struct epb_bytes key),
-                       void *context)
+epb_lease_renew_worker(struct epb_leases *leases, const struct epb_who *who,
+                       const struct epb_lease_renewal *renewal,
+                       const struct epb_time *now)
 {
-    const struct epb_who who = {peer, worker, detached};
+    const struct epb_bytes key = renewal->key;
+    const uint64_t ttl_ms = renewal->ttl_ms;
     struct epb_holder *holder;
     uint64_t renewed;
 
     epb_leases_settle(leases, now);
-    holder = epb_holder_find(leases, &who);
+    holder = epb_holder_find(leases, who);
     if (holder == NULL) {
         return 0;
     }
@@ -94,23 +93,19 @@ epb_lease_renew_worker(struct epb_leases *leases, struct epb_peer *peer,
             renew_holding(leases, epb_holding_find(leases, holder, EPB_SPACE_LOCK, key),
                           ttl_ms, now);
     }
-    tell_losses(leases, holder, lost, context);
+    tell_losses(leases, holder, renewal);
     return renewed;
 }
 
 /* Release */
 
-/* What to release, and how. */
 struct release {
     struct epb_leases *leases;
-    struct epb_peer *peer;
-    struct epb_bytes key; /* empty: all of a holder's */
-    bool force;
-    bool discard;
+    const struct epb_who *who;
+    struct epb_lease_release *what;
     const struct epb_time *now;
     uint64_t last_token; /* grants made meanwhile stay */
-    uint64_t released;
-    uint64_t chosen; /* the elements to discard, see epb_elements_choose; 0: all */
+    uint64_t chosen;     /* the elements to discard, see epb_elements_choose; 0: all */
 };
 
 static void
@@ -132,15 +127,15 @@ static void
 release_grant(struct release *release, struct epb_grant *grant)
 {
     const struct epb_group *group = grant->holding->holder->group;
-    bool is_own = group != NULL && group == release->peer->group;
+    bool is_own = group != NULL && group == release->who->peer->group;
 
-    if (release->discard && grant->holding->resource->kind == EPB_KIND_POOL) {
+    if (release->what->discard && grant->holding->resource->kind == EPB_KIND_POOL) {
         discard_things(release, grant);
     }
     epb_grant_end(release->leases, grant,
-                  release->force && !is_own ? EPB_END_FORCE : EPB_END_RELEASE,
+                  release->what->force && !is_own ? EPB_END_FORCE : EPB_END_RELEASE,
                   release->now);
-    release->released++;
+    release->what->released++;
 }
 
 /* Releases the holder's grants. The caller has pinned the holder. */
@@ -167,7 +162,7 @@ release_holding(struct release *release, struct epb_holder *holder,
                 enum epb_lease_space space)
 {
     struct epb_holding *holding =
-        epb_holding_find(release->leases, holder, space, release->key);
+        epb_holding_find(release->leases, holder, space, release->what->key);
     struct epb_list *node;
 
     if (holding == NULL) {
@@ -191,7 +186,7 @@ static void
 release_holder(struct release *release, struct epb_holder *holder)
 {
     epb_holder_pin(holder);
-    if (release->key.size_bytes == 0) {
+    if (release->what->key.size_bytes == 0) {
         release_all(release, holder);
     } else {
         release_holding(release, holder, EPB_SPACE_KEY);
@@ -205,7 +200,7 @@ static void
 release_resource(struct release *release, enum epb_lease_space space)
 {
     struct epb_resource *resource =
-        epb_resource_find(release->leases, space, release->key);
+        epb_resource_find(release->leases, space, release->what->key);
 
     if (resource == NULL) {
         return;
@@ -260,11 +255,12 @@ has_named(const struct release *release, const struct epb_holder *holder)
     const struct epb_holding *of_key;
     const struct epb_holding *of_lock;
 
-    if (epb_holder_named_grants(holder) == 0 || release->key.size_bytes == 0) {
+    if (epb_holder_named_grants(holder) == 0 || release->what->key.size_bytes == 0) {
         return epb_holder_named_grants(holder) > 0;
     }
-    of_key = epb_holding_find(release->leases, holder, EPB_SPACE_KEY, release->key);
-    of_lock = epb_holding_find(release->leases, holder, EPB_SPACE_LOCK, release->key);
+    of_key = epb_holding_find(release->leases, holder, EPB_SPACE_KEY, release->what->key);
+    of_lock =
+        epb_holding_find(release->leases, holder, EPB_SPACE_LOCK, release->what->key);
     return (of_key != NULL && of_key->grant_count > 0) ||
            (of_lock != NULL && of_lock->grant_count > 0);
 }
@@ -295,29 +291,26 @@ release_own(struct release *release, struct epb_worker *worker, uint64_t session
 }
 
 enum epb_status
-epb_lease_release_worker(struct epb_leases *leases, struct epb_peer *peer,
-                         struct epb_bytes worker, bool detached, struct epb_bytes key,
-                         bool force, bool discard, const struct epb_time *now,
-                         uint64_t *released)
+epb_lease_release_worker(struct epb_leases *leases, const struct epb_who *who,
+                         struct epb_lease_release *what, const struct epb_time *now)
 {
-    struct release release = {leases, peer, key, force, discard, now, 0, 0, 0};
-    const struct epb_who who = {peer, worker, detached};
+    struct release release = {leases, who, what, now, 0, 0};
     struct epb_worker *known;
     enum epb_status status = EPB_OK;
 
     epb_leases_settle(leases, now);
     release.last_token = leases->next_token - 1;
-    known = epb_worker_find(leases, worker);
-    if (force && worker.size_bytes == 0 && key.size_bytes > 0) {
+    what->released = 0;
+    known = epb_worker_find(leases, who->worker);
+    if (what->force && who->worker.size_bytes == 0 && what->key.size_bytes > 0) {
         release_resource(&release, EPB_SPACE_KEY);
         release_resource(&release, EPB_SPACE_LOCK);
-    } else if (force && known != NULL) {
+    } else if (what->force && known != NULL) {
         release_worker(&release, known);
     } else if (known != NULL) {
-        status = release_own(&release, known, epb_who_session(&who));
+        status = release_own(&release, known, epb_who_session(who));
     }
     epb_pools_refuse_stuck(leases, now);
-    *released = release.released;
     return status;
 }
 
@@ -330,32 +323,30 @@ epb_grant_is_for(const struct epb_grant *grant, const struct epb_peer *peer)
 }
 
 enum epb_status
-epb_lease_release_token(struct epb_leases *leases, struct epb_peer *peer, uint64_t token,
-                        bool force, bool discard, struct epb_bytes elements,
-                        const struct epb_time *now, bool *released)
+epb_lease_release_token(struct epb_leases *leases, const struct epb_who *who,
+                        struct epb_lease_release *what, const struct epb_time *now)
 {
-    struct release release = {leases, peer, {NULL, 0}, force, discard, now, token, 0, 0};
+    struct release release = {leases, who, what, now, what->token, 0};
     struct epb_grant *grant;
     enum epb_status status = EPB_OK;
 
     epb_leases_settle(leases, now);
-    *released = false;
-    grant = epb_lease_find(leases, token, now);
+    what->released = 0;
+    grant = epb_lease_find(leases, what->token, now);
     if (grant == NULL) {
         return EPB_OK;
     }
-    if (!force && !epb_grant_is_for(grant, peer)) {
+    if (!what->force && !epb_grant_is_for(grant, who->peer)) {
         return EPB_LEASE_HELD;
     }
-    if (elements.size_bytes > 0) {
-        status = epb_elements_choose(leases, grant, elements, &release.chosen);
+    if (what->elements.size_bytes > 0) {
+        status = epb_elements_choose(leases, grant, what->elements, &release.chosen);
     }
     if (status != EPB_OK) {
         return status;
     }
     release_grant(&release, grant);
     epb_pools_refuse_stuck(leases, now);
-    *released = true;
     return EPB_OK;
 }
 

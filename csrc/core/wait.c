@@ -294,7 +294,7 @@ epb_wait_new(struct epb_waits *waits, struct epb_peer *peer,
     void *block;
     enum epb_status status;
 
-    if (request->id == 0 || epb_wait_has(waits, peer, request->id)) {
+    if (request->id == 0 || epb_wait_has(peer, request->id)) {
         return EPB_CONFLICT;
     }
     if (is_full(waits)) {
@@ -340,11 +340,10 @@ epb_wait_again(struct epb_waits *waits, struct epb_wait *wait)
 }
 
 struct epb_wait *
-epb_wait_pop(struct epb_waits *waits, struct epb_peer *peer)
+epb_wait_pop(struct epb_peer *peer)
 {
     struct epb_wait *wait = first_of(&peer->finished);
 
-    (void)waits;
     if (wait != NULL) {
         epb_list_remove(&wait->of_peer);
     }
@@ -382,9 +381,8 @@ find(const struct epb_peer *peer, uint32_t id)
 }
 
 bool
-epb_wait_has(const struct epb_waits *waits, const struct epb_peer *peer, uint32_t id)
+epb_wait_has(const struct epb_peer *peer, uint32_t id)
 {
-    (void)waits;
     return find(peer, id) != NULL;
 }
 

@@ -185,7 +185,7 @@ epb_wait_again(struct epb_waits *waits, struct epb_wait *wait);
 /* Takes the peer's oldest finished wait; NULL: there is none. The caller owns it, and
  * passes it to epb_wait_again or epb_wait_free. */
 struct epb_wait *
-epb_wait_pop(struct epb_waits *waits, struct epb_peer *peer);
+epb_wait_pop(struct epb_peer *peer);
 /* Frees a wait that was popped, or that waits and is in no queue. */
 void
 epb_wait_free(struct epb_waits *waits, struct epb_wait *wait);
@@ -202,7 +202,7 @@ epb_wait_is_leaving(const struct epb_waits *waits, const struct epb_wait *wait);
 /* Whether the peer has a request of this id that waits, or whose reply has not been taken
  * and freed. */
 bool
-epb_wait_has(const struct epb_waits *waits, const struct epb_peer *peer, uint32_t id);
+epb_wait_has(const struct epb_peer *peer, uint32_t id);
 /* Withdraws the request of this id and finishes it with EPB_WAIT_TIMEOUT. Returns whether
  * it waited. */
 bool

@@ -389,7 +389,7 @@ epb_watch_add(struct epb_watches *watches, struct epb_peer *peer,
     enum epb_status status;
 
     if (request->id == 0 || epb_watch_has(watches, peer, request->id) ||
-        epb_wait_has(watches->waits, peer, request->id)) {
+        epb_wait_has(peer, request->id)) {
         return EPB_CONFLICT;
     }
     if (peer->watcher_count == EPB_WATCHES_MAX) {

@@ -144,8 +144,7 @@ has_next(const struct epb_session *session)
 static bool
 is_occupied(const struct epb_session *session)
 {
-    return session->peer != NULL &&
-           epb_engine_occupied(session->config->engine, session->peer);
+    return session->peer != NULL && epb_engine_occupied(session->peer);
 }
 
 /* The usual case: the engine has no reply and no work for this session. */
@@ -153,8 +152,7 @@ static bool
 is_idle(const struct epb_session *session)
 {
     return session->rest_bytes == 0 &&
-           (session->peer == NULL ||
-            epb_engine_idle(session->config->engine, session->peer));
+           (session->peer == NULL || epb_engine_idle(session->peer));
 }
 
 static bool
@@ -571,7 +569,7 @@ epb_session_held_output(const struct epb_session *session)
     size_t held_bytes = session->out.capacity_bytes;
 
     if (session->peer != NULL) {
-        held_bytes += epb_engine_held_bytes(session->config->engine, session->peer);
+        held_bytes += epb_engine_held_bytes(session->peer);
     }
     return held_bytes;
 }

@@ -76,7 +76,7 @@ arrive(uint32_t id, int64_t parties)
 static void
 assert_finished(uint32_t id, enum epb_status status, int64_t expected)
 {
-    struct epb_wait *wait = epb_wait_pop(waits, peer);
+    struct epb_wait *wait = epb_wait_pop(peer);
 
     cr_assert_not_null(wait);
     cr_assert_eq(wait->id, id);
@@ -92,12 +92,12 @@ Test(barrier, opens_when_the_last_one_arrives)
     cr_assert_eq(arrive(1, 3), EPB_OK);
     cr_assert_eq(arrive_at("other", 2, 2, 1000), EPB_OK);
     cr_assert_eq(arrive(3, 3), EPB_OK);
-    cr_assert_null(epb_wait_pop(waits, peer));
+    cr_assert_null(epb_wait_pop(peer));
     cr_assert_eq(arrive(4, 3), EPB_NOT_FOUND);
     cr_assert_eq(number, 2);
     assert_finished(1, EPB_OK, 0);
     assert_finished(3, EPB_OK, 1);
-    cr_assert_null(epb_wait_pop(waits, peer));
+    cr_assert_null(epb_wait_pop(peer));
     cr_assert_eq(arrive(5, 1), EPB_NOT_FOUND, "alone");
     cr_assert_eq(number, 0);
     /* The next round may have another number. */

@@ -181,7 +181,7 @@ waits(struct office *office, struct epb_peer *peer, const char *key, const char 
 static inline uint64_t
 take(struct office *office, struct epb_peer *peer, enum epb_status *status)
 {
-    struct epb_wait *wait = epb_wait_pop(office->waits, peer);
+    struct epb_wait *wait = epb_wait_pop(peer);
     struct epb_grant_view view = {0};
 
     *status = wait == NULL ? EPB_DRAINING : wait->status;
@@ -229,13 +229,26 @@ is_live(const struct office *office, uint64_t token)
     return epb_lease_find(office->leases, token, &office->now) != NULL;
 }
 
+static inline enum epb_status
+release_token(struct office *office, struct epb_peer *peer, uint64_t token, bool force,
+              bool discard, struct epb_bytes elements, bool *released)
+{
+    const struct epb_who who = {.peer = peer};
+    struct epb_lease_release release = {
+        .token = token, .elements = elements, .force = force, .discard = discard};
+    enum epb_status status =
+        epb_lease_release_token(office->leases, &who, &release, &office->now);
+
+    *released = release.released == 1;
+    return status;
+}
+
 static inline void
 gives_back(struct office *office, struct epb_peer *peer, uint64_t token)
 {
     bool released;
 
-    cr_assert_eq(epb_lease_release_token(office->leases, peer, token, false, false,
-                                         no_elements, &office->now, &released),
+    cr_assert_eq(release_token(office, peer, token, false, false, no_elements, &released),
                  EPB_OK);
     cr_assert(released);
 }
@@ -315,10 +328,17 @@ static inline enum epb_status
 release(struct office *office, struct epb_peer *peer, const char *worker, const char *key,
         uint32_t flags, uint64_t *count)
 {
-    return epb_lease_release_worker(office->leases, peer, bytes_of(worker),
-                                    (flags & EPB_F_DETACHED) != 0, bytes_of(key),
-                                    (flags & EPB_F_FORCE) != 0,
-                                    (flags & EPB_F_DISCARD) != 0, &office->now, count);
+    const struct epb_who who = {peer, bytes_of(worker), (flags & EPB_F_DETACHED) != 0};
+    struct epb_lease_release release = {
+        .key = bytes_of(key),
+        .force = (flags & EPB_F_FORCE) != 0,
+        .discard = (flags & EPB_F_DISCARD) != 0,
+    };
+    enum epb_status status =
+        epb_lease_release_worker(office->leases, &who, &release, &office->now);
+
+    *count = release.released;
+    return status;
 }
 
 struct losses {
@@ -344,9 +364,10 @@ static inline uint64_t
 renew(struct office *office, struct epb_peer *peer, const char *worker, const char *key,
       uint64_t ttl_ms, struct losses *losses)
 {
-    return epb_lease_renew_worker(office->leases, peer, bytes_of(worker), false,
-                                  bytes_of(key), ttl_ms, &office->now, losses_add,
-                                  losses);
+    const struct epb_who who = {peer, bytes_of(worker), false};
+    const struct epb_lease_renewal renewal = {bytes_of(key), ttl_ms, losses_add, losses};
+
+    return epb_lease_renew_worker(office->leases, &who, &renewal, &office->now);
 }
 
 /* The lines of a walk as text, at most `left` of them. */

@@ -22,8 +22,7 @@ Test(lease_holder, only_its_session_may_release_it)
     cr_assert_eq(release(&office, b, "w", "window", 0, &count), EPB_OK);
     cr_assert_eq(release(&office, b, "w", "", EPB_F_DETACHED, &count), EPB_LEASE_HELD);
     cr_assert_eq(release(&office, b, "other", "door", 0, &count), EPB_OK);
-    cr_assert_eq(epb_lease_release_token(office.leases, b, token, false, false,
-                                         no_elements, &office.now, &released),
+    cr_assert_eq(release_token(&office, b, token, false, false, no_elements, &released),
                  EPB_LEASE_HELD);
     cr_assert(is_live(&office, token));
     cr_assert_eq(release(&office, b, "w", "door", EPB_F_FORCE, &count), EPB_OK);

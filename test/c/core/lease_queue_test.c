@@ -167,8 +167,7 @@ Test(lease_queue, is_over_at_its_deadline_in_every_call)
     cr_assert_null(epb_lease_find(office.leases, token, &office.now));
     cr_assert_eq(epb_lease_renew_token(office.leases, a, token, 5000, &office.now),
                  EPB_LEASE_LOST);
-    cr_assert_eq(epb_lease_release_token(office.leases, a, token, true, false,
-                                         no_elements, &office.now, &released),
+    cr_assert_eq(release_token(&office, a, token, true, false, no_elements, &released),
                  EPB_OK);
     cr_assert_not(released);
     cr_assert_eq(release(&office, a, "w", "", 0, &count), EPB_OK);
@@ -288,23 +287,23 @@ Test(lease_queue, who_asks_again_keeps_its_place)
     gives_back(&office, a, token);
     (void)waits(&office, a, "login", "waiter",
                 (gets(&office, a, "login", "late", compute), compute));
-    first = epb_wait_pop(office.waits, a);
-    second = epb_wait_pop(office.waits, a);
-    third = epb_wait_pop(office.waits, a);
+    first = epb_wait_pop(a);
+    second = epb_wait_pop(a);
+    third = epb_wait_pop(a);
     cr_assert(bytes_equal(epb_lease_wait_key(third), bytes_of("login")));
     cr_assert_not(epb_lease_ask_again(office.leases, third, &office.now));
     cr_assert_not(epb_lease_ask_again(office.leases, first, &office.now));
     cr_assert_not(epb_lease_ask_again(office.leases, second, &office.now));
     gives_back(&office, a, token + 1);
-    cr_assert_eq(epb_wait_pop(office.waits, a), first);
+    cr_assert_eq(epb_wait_pop(a), first);
     grant = look(&office, first->grant);
     epb_wait_free(office.waits, first);
     gives_back(&office, a, grant.token);
-    cr_assert_eq(epb_wait_pop(office.waits, a), second);
+    cr_assert_eq(epb_wait_pop(a), second);
     grant = look(&office, second->grant);
     epb_wait_free(office.waits, second);
     gives_back(&office, a, grant.token);
-    cr_assert_eq(epb_wait_pop(office.waits, a), third);
+    cr_assert_eq(epb_wait_pop(a), third);
     epb_wait_free(office.waits, third);
     leave(&office, a);
     office_close(&office);
@@ -326,12 +325,12 @@ Test(lease_queue, who_asks_again_computes_when_nobody_does_or_is_too_late)
     (void)waits(&office, a, "login", "w3", patient);
     epb_lease_computed(office.leases, bytes_of("login"));
     gives_back(&office, a, token);
-    wait = epb_wait_pop(office.waits, a);
+    wait = epb_wait_pop(a);
     cr_assert(epb_lease_ask_again(office.leases, wait, &office.now));
     token = look(&office, wait->grant).token;
     epb_wait_free(office.waits, wait);
     gives_back(&office, a, token);
-    wait = epb_wait_pop(office.waits, a);
+    wait = epb_wait_pop(a);
     pass(&office, 100);
     cr_assert_not(epb_lease_ask_again(office.leases, wait, &office.now));
     hears(&office, a, EPB_WAIT_TIMEOUT);
@@ -363,7 +362,7 @@ Test(lease_queue, a_failure_goes_to_those_who_wait_now)
     cr_assert_eq(
         epb_lease_fail(office.leases, a, token, false, bytes_of("again"), &office.now),
         EPB_LEASE_LOST);
-    wait = epb_wait_pop(office.waits, a);
+    wait = epb_wait_pop(a);
     cr_assert_eq(wait->status, EPB_COMPUTE_FAILED);
     cr_assert(bytes_equal(epb_reason_text(wait->reason), bytes_of("no account")));
     epb_wait_free(office.waits, wait);

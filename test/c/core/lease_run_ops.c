@@ -285,13 +285,15 @@ op_renew_worker(struct run *run, const struct op *op)
     struct telling telling = {run, op->worker,
                               model_place(&run->model, op->peer, detached),
                               (op->flags & FLAG_ODD) != 0 ? op->choice % 4 : UINT32_MAX};
+    const struct epb_who who = {run->peers[op->peer], run_worker_name(op->worker),
+                                detached};
+    const struct epb_lease_renewal renewal = {run_key_name(key_or_none(op)),
+                                              run_choose_ttl(op), tell, &telling};
     unsigned expected = model_renew_worker(&run->model, telling.place, op->worker,
                                            key_or_none(op), run_choose_ttl(op));
 
-    EXPECT(run, epb_lease_renew_worker(run->leases, run->peers[op->peer],
-                                       run_worker_name(op->worker), detached,
-                                       run_key_name(key_or_none(op)), run_choose_ttl(op),
-                                       &run->now, tell, &telling) == expected);
+    EXPECT(run,
+           epb_lease_renew_worker(run->leases, &who, &renewal, &run->now) == expected);
     for (unsigned i = 0; i < run->model.loss_count && telling.left > 0; i++) {
         const struct model_loss *loss = &run->model.losses[i];
 
@@ -304,28 +306,29 @@ op_renew_worker(struct run *run, const struct op *op)
 static void
 op_release_token(struct run *run, const struct op *op)
 {
-    uint64_t token = choose_token(run, op);
-    bool force = (op->flags & FLAG_FORCE) != 0;
-    bool discard = (op->flags & FLAG_DISCARD) != 0;
+    const struct epb_who who = {.peer = run->peers[op->peer]};
+    struct epb_lease_release release = {
+        .token = choose_token(run, op),
+        .force = (op->flags & FLAG_FORCE) != 0,
+        .discard = (op->flags & FLAG_DISCARD) != 0,
+    };
     struct elements chosen = {.count = 0};
     enum epb_status status;
     bool expected;
-    bool released;
 
-    if (discard && (op->flags & FLAG_KEY) != 0) {
+    if (release.discard && (op->flags & FLAG_KEY) != 0) {
         chosen = choose_elements(op);
     }
+    release.elements = (struct epb_bytes){chosen.packed, chosen.size_bytes};
     arm(run, op);
-    status = epb_lease_release_token(
-        run->leases, run->peers[op->peer], token, force, discard,
-        (struct epb_bytes){chosen.packed, chosen.size_bytes}, &run->now, &released);
+    status = epb_lease_release_token(run->leases, &who, &release, &run->now);
     if (has_failed(run, op, status)) {
         return;
     }
-    EXPECT(run,
-           status == model_release_token(&run->model, op->peer, token, force, discard,
-                                         chosen.numbers, chosen.count, &expected));
-    EXPECT(run, released == expected);
+    EXPECT(run, status == model_release_token(&run->model, op->peer, release.token,
+                                              release.force, release.discard,
+                                              chosen.numbers, chosen.count, &expected));
+    EXPECT(run, release.released == expected);
 }
 
 static void
@@ -340,15 +343,16 @@ op_release_worker(struct run *run, const struct op *op)
         .force = (op->flags & FLAG_FORCE) != 0,
         .discard = (op->flags & FLAG_DISCARD) != 0,
     };
+    const struct epb_who who = {run->peers[op->peer], run_worker_name(release.worker),
+                                release.detached};
+    struct epb_lease_release what = {.key = run_key_name(release.key),
+                                     .force = release.force,
+                                     .discard = release.discard};
     unsigned expected;
-    uint64_t released;
 
-    EXPECT(run, epb_lease_release_worker(
-                    run->leases, run->peers[op->peer], run_worker_name(release.worker),
-                    release.detached, run_key_name(release.key), release.force,
-                    release.discard, &run->now,
-                    &released) == model_release_worker(&run->model, &release, &expected));
-    EXPECT(run, released == expected);
+    EXPECT(run, epb_lease_release_worker(run->leases, &who, &what, &run->now) ==
+                    model_release_worker(&run->model, &release, &expected));
+    EXPECT(run, what.released == expected);
 }
 
 static void
@@ -451,7 +455,7 @@ op_cancel(struct run *run, const struct op *op)
     uint32_t id = run->model.peers[op->peer].last_id;
 
     id = id > op->choice % 8 ? id - op->choice % 8 : 0;
-    EXPECT(run, epb_wait_has(run->waits, run->peers[op->peer], id) ==
+    EXPECT(run, epb_wait_has(run->peers[op->peer], id) ==
                     (model_wait_of(&run->model, op->peer, id) != NULL));
     EXPECT(run, epb_wait_cancel(run->waits, run->peers[op->peer], id, &run->now) ==
                     model_cancel(&run->model, op->peer, id));
@@ -483,7 +487,7 @@ leave_whole(struct run *run, struct epb_peer *peer)
 static void
 op_pop(struct run *run, const struct op *op)
 {
-    struct epb_wait *wait = epb_wait_pop(run->waits, run->peers[op->peer]);
+    struct epb_wait *wait = epb_wait_pop(run->peers[op->peer]);
     struct model_wait *expected = model_pop(&run->model, op->peer);
     uint64_t token;
 

@@ -176,7 +176,7 @@ Test(lease_several, a_pool_that_shrinks_refuses_those_who_wait_for_more)
     (void)waits(&office, b, "acc", "w2", several(3));
     (void)waits(&office, c, "acc", "w3", several(1));
     cr_assert_eq(discard(&office, "1"), EPB_OK, "it is held");
-    wait = epb_wait_pop(office.waits, b);
+    wait = epb_wait_pop(b);
     cr_assert_not_null(wait);
     cr_assert_eq(wait->status, EPB_CONFLICT);
     cr_assert_eq(wait->count, 2, "so many there are");
@@ -204,17 +204,15 @@ Test(lease_several, single_elements_are_discarded)
     a = enter(&office);
     define_pool(&office, "acc", "1 2 3 4");
     token = gets(&office, a, "acc", "w1", several(3)).token;
-    cr_assert_eq(
-        epb_lease_release_token(office.leases, a, token, false, true,
-                                (struct epb_bytes){strange.bytes, strange.size_bytes},
-                                &office.now, &released),
-        EPB_NOT_FOUND);
+    cr_assert_eq(release_token(&office, a, token, false, true,
+                               (struct epb_bytes){strange.bytes, strange.size_bytes},
+                               &released),
+                 EPB_NOT_FOUND);
     cr_assert(is_live(&office, token), "nothing has changed");
-    cr_assert_eq(
-        epb_lease_release_token(office.leases, a, token, false, true,
-                                (struct epb_bytes){chosen.bytes, chosen.size_bytes},
-                                &office.now, &released),
-        EPB_OK);
+    cr_assert_eq(release_token(&office, a, token, false, true,
+                               (struct epb_bytes){chosen.bytes, chosen.size_bytes},
+                               &released),
+                 EPB_OK);
     cr_assert(released);
     token = gets(&office, a, "acc", "w1", several(3)).token;
     cr_assert_str_eq(things_of(&office, token).text, "4 1 3");

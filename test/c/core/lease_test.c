@@ -326,8 +326,7 @@ Test(lease, release_can_discard)
     token = gets(&office, a, "acc", "w2", at_once).token;
     cr_assert_eq(release(&office, a, "w", "acc", EPB_F_DISCARD, &count), EPB_OK);
     cr_assert_eq(discard(&office, "1"), EPB_NOT_FOUND);
-    cr_assert_eq(epb_lease_release_token(office.leases, a, token, false, true,
-                                         no_elements, &office.now, &released),
+    cr_assert_eq(release_token(&office, a, token, false, true, no_elements, &released),
                  EPB_OK);
     cr_assert_eq(ask_status(&office, a, "acc", "w", at_once), EPB_LEASE_HELD,
                  "an empty pool is one still");

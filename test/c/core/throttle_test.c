@@ -454,7 +454,7 @@ granted_at(uint64_t mono_ms)
     (void)epb_throttles_wake(throttles, &now, 100);
     (void)epb_waits_sweep(waits, &now, 100);
 
-    struct epb_wait *wait = epb_wait_pop(waits, peer);
+    struct epb_wait *wait = epb_wait_pop(peer);
     uint32_t id = 0;
 
     if (wait != NULL) {
@@ -500,7 +500,7 @@ Test(throttle, who_leaves_lets_the_others_come_earlier)
     cr_assert_eq(wait_for(request, EPB_WAIT_FOREVER_MS), EPB_OK);
     cr_assert_eq(epb_throttles_wake(throttles, &now, 100), 5400);
     cr_assert(epb_wait_cancel(waits, peer, last_id - 1, &now));
-    struct epb_wait *wait = epb_wait_pop(waits, peer);
+    struct epb_wait *wait = epb_wait_pop(peer);
 
     cr_assert_eq(wait->status, EPB_WAIT_TIMEOUT);
     epb_wait_free(waits, wait);
@@ -651,7 +651,7 @@ check_leaving(struct crowd *crowd, struct random *random, const char *place)
     uint32_t id = crowd->queue[gone].id;
 
     cr_assert(epb_wait_cancel(waits, peer, id, &now), "%s", place);
-    struct epb_wait *wait = epb_wait_pop(waits, peer);
+    struct epb_wait *wait = epb_wait_pop(peer);
 
     cr_assert(wait != NULL && wait->id == id, "%s", place);
     epb_wait_free(waits, wait);

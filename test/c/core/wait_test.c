@@ -144,18 +144,18 @@ Test(wait, a_finished_one_is_taken_in_its_turn)
     first = wait_for(&fixture, peer, 1, 100);
     second = wait_for(&fixture, peer, 2, 100);
     cr_assert_eq(epb_waits_count(fixture.waits), 2);
-    cr_assert_null(epb_wait_pop(fixture.waits, peer));
+    cr_assert_null(epb_wait_pop(peer));
     epb_wait_finish(fixture.waits, second, EPB_NOT_FOUND);
     epb_wait_finish(fixture.waits, first, EPB_OK);
     cr_assert(epb_list_empty(&fixture.queue));
     cr_assert_eq(fixture.ready, 1, "told once, until it is taken");
-    cr_assert_eq(epb_wait_pop(fixture.waits, peer), second);
+    cr_assert_eq(epb_wait_pop(peer), second);
     cr_assert_eq(second->status, EPB_NOT_FOUND);
     cr_assert_eq(second->id, 2);
     cr_assert_eq(second->action, EPB_ACTION_WAIT_FOR);
     epb_wait_free(fixture.waits, second);
     cr_assert_eq(fixture.dropped, 1);
-    cr_assert_eq(epb_wait_pop(fixture.waits, peer), first);
+    cr_assert_eq(epb_wait_pop(peer), first);
     epb_wait_free(fixture.waits, first);
     leave(&fixture, peer);
     stop(&fixture);
@@ -183,7 +183,7 @@ Test(wait, ends_at_its_deadline_in_order)
     cr_assert_eq(epb_waits_count(fixture.waits), 1);
     for (uint32_t i = 0; i < 3; i++) {
         static const uint32_t ids[] = {2, 4, 3};
-        struct epb_wait *wait = epb_wait_pop(fixture.waits, peer);
+        struct epb_wait *wait = epb_wait_pop(peer);
 
         cr_assert_eq(wait->id, ids[i]);
         cr_assert_eq(wait->status, EPB_WAIT_TIMEOUT);
@@ -210,10 +210,10 @@ Test(wait, an_id_is_taken_until_the_reply_is)
     (void)wait_for(&fixture, other, 7, 10);
     cr_assert_eq(try_wait(&fixture, peer, 7, 10, &none), EPB_CONFLICT);
     epb_wait_finish(fixture.waits, wait, EPB_OK);
-    cr_assert(epb_wait_has(fixture.waits, peer, 7));
+    cr_assert(epb_wait_has(peer, 7));
     cr_assert_eq(try_wait(&fixture, peer, 7, 10, &none), EPB_CONFLICT);
-    epb_wait_free(fixture.waits, epb_wait_pop(fixture.waits, peer));
-    cr_assert_not(epb_wait_has(fixture.waits, peer, 7));
+    epb_wait_free(fixture.waits, epb_wait_pop(peer));
+    cr_assert_not(epb_wait_has(peer, 7));
     (void)wait_for(&fixture, peer, 7, 10);
     leave(&fixture, peer);
     leave(&fixture, other);
@@ -254,7 +254,7 @@ Test(wait, no_more_than_allowed_and_watchers_count)
     cr_assert_eq(epb_waits_count_in(fixture.waits), EPB_MAX_WAITERS);
     epb_wait_finish(fixture.waits, wait, EPB_OK);
     (void)wait_for(&fixture, peer, 2, 10);
-    cr_assert_eq(epb_wait_pop(fixture.waits, peer), wait);
+    cr_assert_eq(epb_wait_pop(peer), wait);
     epb_wait_again(fixture.waits, wait);
     cr_assert_eq(epb_waits_count(fixture.waits), 3, "who waited before is not refused");
     epb_list_append(&fixture.queue, &wait->of_queue);
@@ -275,7 +275,7 @@ Test(wait, waits_again_with_the_rest_of_its_time)
     wait = wait_for(&fixture, peer, 1, 50);
     epb_wait_finish(fixture.waits, wait, EPB_OK);
     cr_assert_eq(epb_waits_sweep(fixture.waits, &now, 9), UINT64_MAX);
-    cr_assert_eq(epb_wait_pop(fixture.waits, peer), wait);
+    cr_assert_eq(epb_wait_pop(peer), wait);
     epb_wait_again(fixture.waits, wait);
     epb_list_append(&fixture.queue, &wait->of_queue);
     cr_assert(epb_wait_is_due(wait, &now));

@@ -381,7 +381,7 @@ Test(watch, who_waits_for_a_key_is_woken_and_may_wait_again)
     cr_assert_eq(ready, 0);
     change(EPB_EVENT_SET, "k", 3);
     cr_assert_eq(ready, 2);
-    woken = epb_wait_pop(waits, peer);
+    woken = epb_wait_pop(peer);
     cr_assert_eq(woken->status, EPB_OK);
     cr_assert(bytes_equal(epb_watch_wait_key(woken), bytes_of("k")));
     /* Even when memory is out. */
@@ -392,7 +392,7 @@ Test(watch, who_waits_for_a_key_is_woken_and_may_wait_again)
     peer->told = false;
     change(EPB_EVENT_SET, "k", 4);
     cr_assert_eq(ready, 3);
-    woken = epb_wait_pop(waits, peer);
+    woken = epb_wait_pop(peer);
     epb_wait_free(waits, woken);
     cr_assert_eq(epb_waits_count(waits), 0);
     cr_assert_eq(quota.used_bytes, 0);
