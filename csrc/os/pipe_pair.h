@@ -7,10 +7,10 @@
  * unix(7)). conn.h and client.h define when both ends switch to the pipes and back.
  *
  * Each end has a separate file description, so that neither peer can make the other's end
- * block. The client's end for writing is open for reading as well. The pipe therefore
- * always has a reader, and a write to a broker that has ended raises no SIGPIPE in the
- * client's process. The client learns of the broker's end from the other pipe's end of
- * file.
+ * block. The client opens its end for writing again, for reading as well. The pipe
+ * therefore always has a reader, and a write to a broker that has ended raises no SIGPIPE
+ * in the client's process. The client learns of the broker's end from the other pipe's
+ * end of file. The broker opens nothing, so that it can run where opening is forbidden.
  *
  * Errors are libuv's codes: negative. Other systems have no pipe pairs: UV_ENOSYS.
  */
@@ -62,8 +62,9 @@ EPB_MUST_USE int
 epb_pipe_pair_pass(const uv_pipe_t *socket, struct epb_bytes bytes,
                    const struct epb_pipe_ends *ends);
 /* Reads from a socket, like recv, and accepts the ends passed with the bytes if they are
- * two pipe ends as above and `ends` is empty. Other descriptors are closed on another
- * thread. The socket must admit descriptors (rights.h). */
+ * two pipe ends as above, the second can be opened again through /proc, and `ends` is
+ * empty. Other descriptors are closed on another thread. The socket must admit
+ * descriptors (rights.h). */
 EPB_MUST_USE int
 epb_pipe_pair_receive(int socket, void *memory, size_t size_bytes,
                       struct epb_pipe_ends *ends);

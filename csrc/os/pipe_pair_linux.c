@@ -42,17 +42,6 @@ epb_pipe_pair_close(struct epb_pipe_ends *ends)
 
 /* Making them */
 
-/* Opens the pipe again, with a separate file description. */
-static int
-open_both_ways(int end)
-{
-    char path[PROC_PATH_BYTES];
-
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", end);
-    int opened = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    return opened >= 0 ? opened : -errno;
-}
-
 /* The system assigns the lowest free number, so a number shows how many are in use. */
 static bool
 leaves_enough(int newest)
@@ -67,22 +56,16 @@ epb_pipe_pair_make(struct epb_pipe_ends *own, struct epb_pipe_ends *peers)
 {
     int to_peer[2] = {-1, -1};
     int from_peer[2] = {-1, -1};
-    int both_ways = -1;
     int error = 0;
 
     if (pipe2(to_peer, O_CLOEXEC | O_NONBLOCK) != 0 ||
         pipe2(from_peer, O_CLOEXEC | O_NONBLOCK) != 0) {
         error = -errno;
-    } else {
-        both_ways = open_both_ways(from_peer[1]);
-        error = both_ways < 0 ? both_ways : 0;
-        if (error == 0 && !leaves_enough(both_ways)) {
-            error = UV_EMFILE;
-        }
+    } else if (!leaves_enough(from_peer[1])) {
+        error = UV_EMFILE;
     }
-    close_end(&from_peer[1]);
     *own = (struct epb_pipe_ends){.in = from_peer[0], .out = to_peer[1]};
-    *peers = (struct epb_pipe_ends){.in = to_peer[0], .out = both_ways};
+    *peers = (struct epb_pipe_ends){.in = to_peer[0], .out = from_peer[1]};
     if (error != 0) {
         epb_pipe_pair_close(own);
         epb_pipe_pair_close(peers);
@@ -144,23 +127,51 @@ epb_pipe_pair_pass(const uv_pipe_t *socket, struct epb_bytes bytes,
 
 /* Taking them */
 
-/* Whether a descriptor is a non-blocking end of a pipe with this access mode. */
+/* Whether a descriptor is a non-blocking end of a pipe. Sets its access mode. */
 static bool
-is_end(int fd, int access_mode)
+is_end(int fd, int *access_mode)
 {
     struct stat status;
     int flags = fcntl(fd, F_GETFL);
 
-    return flags >= 0 && (flags & O_ACCMODE) == access_mode &&
-           (flags & O_NONBLOCK) != 0 && fstat(fd, &status) == 0 &&
+    *access_mode = flags & O_ACCMODE;
+    return flags >= 0 && (flags & O_NONBLOCK) != 0 && fstat(fd, &status) == 0 &&
            S_ISFIFO(status.st_mode);
 }
 
 static bool
 are_ends(const struct epb_rights *rights)
 {
-    return rights->whole && rights->count == ENDS && is_end(rights->fds[0], O_RDONLY) &&
-           is_end(rights->fds[1], O_RDWR);
+    int in_mode = 0;
+    int out_mode = 0;
+
+    return rights->whole && rights->count == ENDS && is_end(rights->fds[0], &in_mode) &&
+           is_end(rights->fds[1], &out_mode) && in_mode == O_RDONLY &&
+           out_mode != O_RDONLY;
+}
+
+/* Opens a pipe again, for reading and writing; -1 when the system refuses. */
+static int
+open_both_ways(int end)
+{
+    char path[PROC_PATH_BYTES];
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", end);
+    return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+}
+
+/* Takes two ends. False: without a reader of its own, the pipe is of no use. */
+static bool
+take_ends(struct epb_rights *rights, struct epb_pipe_ends *ends)
+{
+    int both_ways = open_both_ways(rights->fds[1]);
+
+    if (both_ways < 0) {
+        return false;
+    }
+    epb_fd_close(rights->fds[1]);
+    *ends = (struct epb_pipe_ends){.in = rights->fds[0], .out = both_ways};
+    return true;
 }
 
 int
@@ -173,9 +184,7 @@ epb_pipe_pair_receive(int socket, void *memory, size_t size_bytes,
     if (got < 0) {
         return got;
     }
-    if (!epb_pipe_pair_is_open(ends) && are_ends(&rights)) {
-        *ends = (struct epb_pipe_ends){.in = rights.fds[0], .out = rights.fds[1]};
-    } else {
+    if (epb_pipe_pair_is_open(ends) || !are_ends(&rights) || !take_ends(&rights, ends)) {
         epb_rights_close(&rights);
     }
     return got;

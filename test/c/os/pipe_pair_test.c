@@ -211,7 +211,7 @@ Test(pipe_pair, ends_do_not_block_and_are_not_inherited)
     expect_end(own.in, O_RDONLY);
     expect_end(own.out, O_WRONLY);
     expect_end(peers.in, O_RDONLY);
-    expect_end(peers.out, O_RDWR);
+    expect_end(peers.out, O_WRONLY);
     cr_assert_eq(count_pipes(), before + 4);
     /* The peer can't make the broker block. */
     cr_assert_eq(fcntl(peers.in, F_SETFL, 0), 0);
@@ -222,20 +222,6 @@ Test(pipe_pair, ends_do_not_block_and_are_not_inherited)
     epb_pipe_pair_close(&peers);
     cr_assert_eq(count_pipes(), before);
     cr_assert_not(epb_pipe_pair_is_open(&own));
-}
-
-Test(pipe_pair, a_write_to_nobody_raises_no_signal)
-{
-    struct epb_pipe_ends own;
-    struct epb_pipe_ends peers;
-    char byte = 0;
-
-    cr_assert_neq(signal(SIGPIPE, SIG_DFL), SIG_ERR);
-    cr_assert_eq(epb_pipe_pair_make(&own, &peers), 0);
-    epb_pipe_pair_close(&own);
-    cr_assert_eq(write(peers.out, &byte, 1), 1);
-    cr_assert_eq(read(peers.in, &byte, 1), 0, "the other pipe tells the end");
-    epb_pipe_pair_close(&peers);
 }
 
 Test(pipe_pair, half_of_the_descriptors_are_left_to_those_who_connect)
@@ -305,7 +291,7 @@ Test(pipe_pair, what_comes_and_is_no_pair_of_ends_is_closed)
         {1, {good.in}},
         {3, {good.in, good.out, good.in}},
         {2, {good.out, good.in}},
-        {2, {good.in, own.out}},
+        {2, {good.in, own.in}},
         {2, {file, good.out}},
         {2, {good.in, file}},
         {2, {good.in, sockets[0]}},
@@ -330,6 +316,60 @@ Test(pipe_pair, what_comes_and_is_no_pair_of_ends_is_closed)
     expect_end(taken.out, O_RDWR);
     close(sockets[0]);
     cr_assert_eq(epb_pipe_pair_receive(sockets[1], &byte, 1, &taken), 0, "the end");
+}
+
+/* A peer's ends, received through a socket. */
+static struct epb_pipe_ends
+receive_ends(const struct epb_pipe_ends *peers)
+{
+    struct epb_pipe_ends taken = EPB_PIPE_NO_ENDS;
+    int sockets[2];
+    char byte = 0;
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+    pass_descriptors(sockets[0], bytes_of("x"), (int[]){peers->in, peers->out}, 2);
+    cr_assert_eq(epb_pipe_pair_receive(sockets[1], &byte, 1, &taken), 1);
+    close(sockets[0]);
+    close(sockets[1]);
+    return taken;
+}
+
+Test(pipe_pair, a_write_to_a_broker_that_has_ended_raises_no_signal)
+{
+    struct epb_pipe_ends own;
+    struct epb_pipe_ends peers;
+    char byte = 0;
+
+    cr_assert_neq(signal(SIGPIPE, SIG_DFL), SIG_ERR);
+    cr_assert_eq(epb_pipe_pair_make(&own, &peers), 0);
+    struct epb_pipe_ends taken = receive_ends(&peers);
+    epb_pipe_pair_close(&peers);
+    epb_pipe_pair_close(&own);
+    cr_assert_eq(write(taken.out, &byte, 1), 1);
+    cr_assert_eq(read(taken.in, &byte, 1), 0, "the other pipe tells the end");
+    epb_pipe_pair_close(&taken);
+}
+
+Test(pipe_pair, ends_that_cannot_be_opened_again_are_closed)
+{
+    struct epb_pipe_ends own;
+    struct epb_pipe_ends peers;
+    struct rlimit before;
+    unsigned descriptors = count_descriptors();
+
+    cr_assert_eq(epb_pipe_pair_make(&own, &peers), 0);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int newest = dup(0);
+    close(newest);
+    /* Two sockets and the two ends, and no more. */
+    struct rlimit limit = {.rlim_cur = (rlim_t)newest + 4, .rlim_max = before.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct epb_pipe_ends taken = receive_ends(&peers);
+    cr_assert_not(epb_pipe_pair_is_open(&taken));
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    epb_pipe_pair_close(&peers);
+    epb_pipe_pair_close(&own);
+    await_descriptors(descriptors);
 }
 
 /* A broker and its peers */
