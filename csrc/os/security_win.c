@@ -29,6 +29,28 @@ epb_security_user(void)
     return user;
 }
 
+/* Whether objects that this process makes get this owner. The system takes the owner from
+ * the token. It is the user or, for some accounts, a group (the administrators; in Wine
+ * the users of the domain). */
+static bool
+is_owner_of_new_objects(PSID sid)
+{
+    union {
+        TOKEN_OWNER owner;
+        BYTE bytes[sizeof(TOKEN_OWNER) + SECURITY_MAX_SID_SIZE];
+    } own;
+    HANDLE token = NULL;
+    DWORD size = 0;
+
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
+        return false;
+    }
+    bool same = GetTokenInformation(token, TokenOwner, &own, sizeof(own), &size) &&
+                EqualSid(sid, own.owner.Owner);
+    (void)CloseHandle(token);
+    return same;
+}
+
 bool
 epb_security_owner_trusted(HANDLE pipe)
 {
@@ -39,8 +61,9 @@ epb_security_owner_trusted(HANDLE pipe)
 
     if (user != NULL &&
         GetSecurityInfo(pipe, SE_KERNEL_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL,
-                        NULL, NULL, &descriptor) == ERROR_SUCCESS) {
-        trusted = EqualSid(owner, user->User.Sid) ||
+                        NULL, NULL, &descriptor) == ERROR_SUCCESS &&
+        owner != NULL) {
+        trusted = EqualSid(owner, user->User.Sid) || is_owner_of_new_objects(owner) ||
                   IsWellKnownSid(owner, WinLocalSystemSid) ||
                   IsWellKnownSid(owner, WinBuiltinAdministratorsSid);
     }

@@ -9,7 +9,8 @@
  * free(). */
 TOKEN_USER *
 epb_security_user(void);
-/* Whether this user, the administrators or the system own a pipe. */
+/* Whether a pipe belongs to this user, the administrators, the system, or the owner that
+ * new objects of this process get. */
 bool
 epb_security_owner_trusted(HANDLE pipe);
 /* Opens the pipe to this user and the system, and closes it to everyone else and to the

@@ -112,6 +112,16 @@ on_pending(uv_stream_t *listener, int error)
     }
 }
 
+/* libuv asks the system to refuse a second first instance; Wine does not refuse it. */
+static bool
+is_first_instance(HANDLE pipe)
+{
+    DWORD instances = 0;
+
+    return GetNamedPipeHandleStateW(pipe, NULL, &instances, NULL, NULL, NULL, 0) &&
+           instances == 1;
+}
+
 int
 epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
                     epb_endpoint_fn on_connection, void *context)
@@ -128,7 +138,11 @@ epb_endpoint_listen(struct epb_endpoint *endpoint, uv_loop_t *loop,
     if (error != 0) {
         return error == UV_EACCES ? UV_EADDRINUSE : error;
     }
-    if (!epb_security_restrict(endpoint->listener.pipe.serv.accept_reqs[0].pipeHandle)) {
+    HANDLE pipe = endpoint->listener.pipe.serv.accept_reqs[0].pipeHandle;
+    if (!is_first_instance(pipe)) {
+        return UV_EADDRINUSE;
+    }
+    if (!epb_security_restrict(pipe)) {
         return UV_EACCES;
     }
     return uv_listen((uv_stream_t *)&endpoint->listener, BACKLOG, on_pending);
