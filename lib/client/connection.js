@@ -777,8 +777,10 @@ class Connection {
     if (!this.#connected || this.#isArmed()) return;
     if (this.#pendingCalls.size === 0 && !this.session.listening) return;
     // Bytes that were already read from the socket would cause no wake-up.
-    if (this.#receive(this.#channel.exchange(null, 0, this.#input, 0))) this.#listenSoon();
-    else this.#arm();
+    const received = this.#receive(this.#channel.exchange(null, 0, this.#input, 0));
+    if (!received) this.#arm();
+    else if (this.#pendingCalls.expected === 0) this.#rest();
+    else this.#listenSoon();
   }
 
   /**

@@ -4,6 +4,7 @@
 const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
 const {
+  ROOT,
   SECRET,
   randomFrom,
   reasonOf,
@@ -410,6 +411,32 @@ describe('the end of a client', () => {
     await untilWaiting(client, 'gate', 1);
     await gate.release();
     assert.deepEqual(await finished, { status: 0, signal: null, stdout: '0\n', stderr: '' });
+  });
+
+  test('a wait that is over before the event loop runs keeps no process alive', async (t) => {
+    const { broker, client } = startPair(t);
+    await client.limit('gate', 1);
+    await client.acquire('gate');
+    const releaser = `
+      new (require(${JSON.stringify(ROOT)}).PipeClient)().release(null, 'gate', { force: true });
+    `;
+    const script = `
+      const { execFileSync } = require('node:child_process');
+      const { PipeClient } = require(ROOT);
+      const client = new PipeClient();
+      // It does not fire if the process ends by itself.
+      setTimeout(() => process.exit(3), ${patient(3000)}).unref();
+      (async () => {
+        await client.ping();
+        const waiting = client.acquire('gate');
+        // Enough microtasks for the request to be sent. The grant comes while the thread is blocked.
+        for (let i = 0; i < 100; i++) await null;
+        execFileSync(process.execPath, ['-e', ${JSON.stringify(releaser)}]);
+        console.log((await waiting).value);
+      })();
+    `;
+    const result = await runNode(script, { env: broker.env() });
+    assert.deepEqual(result, { status: 0, signal: null, stdout: '0\n', stderr: '' });
   });
 
   test('a wait goes on for as long as it takes, whoever collects garbage', async (t) => {
