@@ -96,3 +96,39 @@ describe('examples/playwright', () => {
     assert.match(stdout, /12 passed/);
   });
 });
+
+describe('examples/dev-tools', () => {
+  /** Runs programs of the folder at the same time, below one broker. */
+  const together = async (t, ...lines) => {
+    const commands = lines.map((line) => `"$0" ${line} &`).join(' ');
+    const folder = example('dev-tools');
+    const script = `cd "${folder}" && { ${commands} wait; }`;
+    const { code, stdout, stderr } = await run(t, ['sh', '-c', script, process.execPath]);
+    assert.equal(stderr, '');
+    assert.equal(code, 0);
+    return stdout.split('\n').slice(0, -1);
+  };
+
+  it('a file is linted by one of the processes that ask for it', async (t) => {
+    const lines = await together(t, 'lint.mjs build.mjs', 'lint.mjs build.mjs');
+    assert.deepEqual(lines.sort(), [
+      '0 of 1 checked here, 0 with faults',
+      '1 of 1 checked here, 0 with faults',
+    ]);
+  });
+
+  it('a server reloads what a build reports', async (t) => {
+    const lines = await together(t, 'server.mjs', 'change.mjs');
+    assert.deepEqual(lines, ['reload styles', 'reload page']);
+  });
+
+  it('each package of a monorepo is built once, after those it depends on', async (t) => {
+    const lines = await together(t, 'build.mjs app', 'build.mjs ui', 'build.mjs core');
+    assert.deepEqual(lines, ['building core', 'building ui', 'building app']);
+  });
+
+  it('a step gets the artifacts of another, whichever starts first', async (t) => {
+    const lines = await together(t, 'deploy.mjs', 'bundle.mjs');
+    assert.deepEqual(lines, ['23 bytes, and dist/report.html']);
+  });
+});
