@@ -16,7 +16,7 @@ find('docs', /^docs\/[^/]+\.md$/).forEach(testDocument);
 
 test('docs/ci.md lets Turborepo pass on each variable that `start` sets', () => {
   const program = path.join(ROOT, 'bin/ephemeral-pipe-broker.js');
-  const names = '-pJSON.stringify(Object.keys(process.env))';
+  const names = ['-p', 'JSON.stringify(Object.keys(process.env))'];
   const env = { PATH: process.env.PATH, TMPDIR: process.env.TMPDIR };
   const { stdout } = spawnSync(
     process.execPath,
