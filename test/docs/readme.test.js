@@ -16,16 +16,11 @@ find('docs', /^docs\/[^/]+\.md$/).forEach(testDocument);
 
 test('docs/ci.md lets Turborepo pass on each variable that `start` sets', () => {
   const program = path.join(ROOT, 'bin/ephemeral-pipe-broker.js');
-  const names = ['-p', 'JSON.stringify(Object.keys(process.env))'];
-  const env = { PATH: process.env.PATH, TMPDIR: process.env.TMPDIR };
-  const { stdout } = spawnSync(
-    process.execPath,
-    [program, 'start', '--', process.execPath, names],
-    {
-      encoding: 'utf8',
-      env,
-    },
-  );
+  const show = [process.execPath, '-p', 'JSON.stringify(Object.keys(process.env))'];
+  const { stdout } = spawnSync(process.execPath, [program, 'start', '--', ...show], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, TMPDIR: process.env.TMPDIR },
+  });
   const added = JSON.parse(stdout).filter((name) => name.startsWith('EPHEMERAL_'));
   const document = fs.readFileSync(path.join(ROOT, 'docs/ci.md'), 'utf8');
   const [, passed] = /"globalPassThroughEnv": (\[.*\])/.exec(document);
