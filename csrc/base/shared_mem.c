@@ -82,6 +82,16 @@ epb_mem_free(void *block)
 }
 
 void
+epb_mem_shared_renew(void)
+{
+    if (is_forked()) {
+        /* The parent's memory: wiped here, and not to be touched. */
+        shared = NULL;
+        atomic_store_explicit(&shared_owner, 0, memory_order_relaxed);
+    }
+}
+
+void
 epb_mem_shared_stats(struct epb_mem_stats *stats)
 {
     *stats = (struct epb_mem_stats){0};

@@ -3,7 +3,7 @@
  * in clients, cJSON).
  *
  * Thread safety: guarded by a mutex. In a forked child, allocations fail and frees do
- * nothing.
+ * nothing, until epb_mem_shared_renew.
  */
 #ifndef EPB_BASE_SHARED_MEM_H
 #define EPB_BASE_SHARED_MEM_H
@@ -21,6 +21,11 @@ void *
 epb_mem_calloc(size_t count, size_t element_bytes);
 void
 epb_mem_free(void *block);
+
+/* In a forked child that uses no block of its parent: from now on allocations work here
+ * too, in an arena of the child. Call it while the child has one thread. */
+void
+epb_mem_shared_renew(void);
 
 void
 epb_mem_shared_stats(struct epb_mem_stats *stats);

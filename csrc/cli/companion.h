@@ -1,0 +1,74 @@
+/*
+ * A companion: a process next to the command, which serves for as long as the command
+ * runs. The caller becomes the command (exec), so nothing of ours stands between the
+ * command and its parent, its terminal or its signals.
+ *
+ *     caller   fork ──► first child  fork ──► companion: begins the service, reports
+ *       │               exits, reaped                      that it is ready, watches
+ *       └─ reads the report, execs the command
+ *
+ * - The companion is no child of the command, and has a session of its own. It has the
+ *   standard error of the caller, standard input and output are /dev/null, its working
+ *   directory is "/", and all other descriptors are closed.
+ * - It ends when the caller's process ends, whatever that has become meanwhile.
+ * - TERM: it serves on until the command ends, at most for `grace_ms`. A second TERM
+ *   drains the service at once. HUP, INT, QUIT, USR1 and USR2 are ignored.
+ * - npm, npx, pnpm and yarn above the caller are watched: when one of them dies, the
+ *   command gets TERM, and KILL after `grace_ms`.
+ *
+ * The caller has one thread. Only the fork of a process with one thread is safe, so no
+ * service may be begun before. POSIX.
+ */
+#ifndef EPB_CLI_COMPANION_H
+#define EPB_CLI_COMPANION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../base/buf.h"
+#include "../base/status.h"
+
+/* A report of the service to its companion. */
+enum epb_companion_news {
+    EPB_COMPANION_SERVICE_ENDED = 'E', /* nothing is left to serve */
+    EPB_COMPANION_SERVICE_LOST = 'L'   /* the command must not go on: TERM, then KILL */
+};
+
+struct epb_companion;
+
+/* All functions are called in the companion's process, on its first thread. */
+struct epb_companion_service {
+    void *context;
+    /* Begins, and writes what the caller needs. False: `answer` is a sentence that says
+     * why not. With `waits` the process ends at once when the command's ends
+     * meanwhile. */
+    bool (*begin)(void *context, struct epb_companion *companion, struct epb_buf *answer);
+    bool waits;
+    /* Lets requests in progress finish, then reports EPB_COMPANION_SERVICE_ENDED. NULL:
+     * there is nothing to wait for. */
+    void (*drain)(void *context);
+    /* Ends now. Nothing remains: no secret in memory, no name. */
+    void (*end)(void *context);
+};
+
+struct epb_companion_spec {
+    const struct epb_companion_service *service;
+    uint64_t grace_ms;
+    uint64_t ready_ms; /* the time in which it must be ready; UINT64_MAX: any */
+    bool detached; /* there is no command: it serves until TERM, and holds no stream */
+};
+
+#define EPB_COMPANION_ANSWER_MAX_BYTES (2U * 1024U * 1024U)
+
+/* `answer` has room for EPB_COMPANION_ANSWER_MAX_BYTES. Returns in the caller only. True:
+ * the service is ready, `answer` is what it wrote, and *pid is the companion. False:
+ * `answer` is a sentence that says why not. */
+bool
+epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answer,
+                    uint32_t *pid);
+
+/* From any thread of the companion, or a signal handler. */
+void
+epb_companion_report(const struct epb_companion *companion, enum epb_companion_news news);
+
+#endif

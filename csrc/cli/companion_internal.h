@@ -1,0 +1,34 @@
+/* The companion's process, once it has been forked. See companion.h. */
+#ifndef EPB_CLI_COMPANION_INTERNAL_H
+#define EPB_CLI_COMPANION_INTERNAL_H
+
+#include "../os/process_watch.h"
+#include "companion.h"
+
+struct epb_companion {
+    const struct epb_companion_spec *spec;
+    /* The command, then the package managers above it. */
+    struct epb_process_watch watches[EPB_PROCESS_WATCHES_MAX];
+    size_t watch_count;
+    uint32_t parent; /* of the command, before the fork */
+    int ready;       /* the report goes here */
+    int wake[2];     /* one byte a signal or a report of the service */
+    uint64_t serve_until_ms;
+    uint64_t kill_at_ms;
+    bool draining;
+    bool ended;
+};
+
+/* The surroundings of the process: session, signals, streams,
+ * descriptors, limits. Returns 0 or an errno. */
+EPB_MUST_USE int
+epb_companion_settle(struct epb_companion *companion);
+/* Adds the package managers above the command. Returns false when one has died before. */
+bool
+epb_companion_watch_managers(struct epb_companion *companion);
+/* Serves until the command, or the service, has ended. */
+void
+epb_companion_serve(struct epb_companion *companion,
+                    const struct epb_process_clock *clock);
+
+#endif

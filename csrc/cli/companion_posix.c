@@ -1,0 +1,345 @@
+/* The caller's half, and what both halves pass to each other. See companion.h.
+ *
+ * The report is one byte, '+' or '-', and what follows: for '+' the process id in
+ * decimal, a line break, and the answer of the service; for '-' a sentence. It ends with
+ * the end of the pipe. */
+#include "companion.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../base/shared_mem.h"
+#include "../base/sys.h"
+#include "../os/fd.h"
+#include "../os/thread.h"
+#include "companion_internal.h"
+#include "output.h"
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
+#define READ_BYTES ((size_t)4096)
+
+static bool
+refuse(struct epb_buf *answer, const char *sentence)
+{
+    epb_buf_truncate(answer, epb_buf_size(answer));
+    /* Without memory the sentence is empty. */
+    (void)!epb_buf_append(answer, sentence, strlen(sentence));
+    return false;
+}
+
+/* The companion */
+
+static bool
+report(int fd, char kind, const struct epb_buf *answer)
+{
+    char head[32] = {kind};
+    int size = 1;
+
+    if (kind == '+') {
+        size = snprintf(head, sizeof(head), "+%" PRIu32 "\n", epb_sys_pid());
+    }
+    return epb_out_write(fd, head, (size_t)size) &&
+           epb_out_write(fd, epb_buf_data(answer), epb_buf_size(answer));
+}
+
+static void
+report_refusal(int fd, const char *sentence)
+{
+    (void)(epb_out_write(fd, "-", 1) && epb_out_write(fd, sentence, strlen(sentence)));
+}
+
+struct guard {
+    const struct epb_process_watch *command;
+    int stop;
+};
+
+static void
+guard_command(void *context)
+{
+    const struct guard *guard = context;
+    size_t which;
+
+    if (epb_process_watch_wait(guard->command, 1, guard->stop, UINT64_MAX,
+                               &epb_process_clock_system, &which) == EPB_PROCESS_ENDED) {
+        _exit(0);
+    }
+}
+
+/* Begins a service that may wait for long, while a thread watches the command. */
+static bool
+begin_guarded(struct epb_companion *companion, struct epb_buf *answer)
+{
+    const struct epb_companion_service *service = companion->spec->service;
+    int stop[2];
+    uv_thread_t thread;
+
+    if (epb_fd_pipe(stop) != 0) {
+        return refuse(answer, "no descriptor can be made");
+    }
+    struct guard guard = {&companion->watches[0], stop[0]};
+    bool begun = false;
+    if (epb_thread_start(&thread, guard_command, &guard) == 0) {
+        begun = service->begin(service->context, companion, answer);
+        epb_fd_close(stop[1]);
+        EPB_ASSERT(uv_thread_join(&thread) == 0);
+    } else {
+        epb_fd_close(stop[1]);
+        (void)refuse(answer, "no thread can be started");
+    }
+    epb_fd_close(stop[0]);
+    return begun;
+}
+
+static bool
+begin(struct epb_companion *companion, struct epb_buf *answer)
+{
+    const struct epb_companion_service *service = companion->spec->service;
+
+    if (service->waits && companion->watch_count > 0) {
+        return begin_guarded(companion, answer);
+    }
+    return service->begin(service->context, companion, answer);
+}
+
+static _Noreturn void
+run_companion(struct epb_companion *companion)
+{
+    const struct epb_companion_service *service = companion->spec->service;
+    struct epb_buf answer;
+
+    epb_mem_shared_renew();
+    int error = epb_companion_settle(companion);
+    if (error != 0) {
+        report_refusal(companion->ready, strerror(error));
+        _exit(1);
+    }
+    epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
+    bool all_live = companion->spec->detached || epb_companion_watch_managers(companion);
+    bool begun = begin(companion, &answer);
+    bool heard = report(companion->ready, begun ? '+' : '-', &answer);
+    epb_buf_fini(&answer);
+    epb_fd_close(companion->ready);
+    if (!begun) {
+        _exit(1);
+    }
+    if (!all_live) {
+        epb_companion_report(companion, EPB_COMPANION_SERVICE_LOST);
+    }
+    if (heard) {
+        epb_companion_serve(companion, &epb_process_clock_system);
+    }
+    service->end(service->context);
+    /* Nothing is left for functions of atexit(). */
+    _exit(0);
+}
+
+void
+epb_companion_report(const struct epb_companion *companion, enum epb_companion_news news)
+{
+    char byte = (char)news;
+    int error = errno;
+
+    /* Never full: a service reports once. */
+    ssize_t ignored = write(companion->wake[1], &byte, 1);
+    (void)ignored;
+    errno = error;
+}
+
+/* The caller */
+
+/* A child that sends no signal when it ends and that must be waited for by its number:
+ * neither an ignored SIGCHLD nor a handler of the caller's notices it. */
+static pid_t
+fork_silently(void)
+{
+#if defined(__linux__)
+    pid_t child = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+
+    if (child >= 0 || (errno != EPERM && errno != ENOSYS && errno != EINVAL)) {
+        return child;
+    }
+#endif
+    return fork();
+}
+
+static void
+reap(pid_t child)
+{
+#if defined(__linux__)
+    int options = __WALL;
+#else
+    int options = 0;
+#endif
+
+    while (waitpid(child, NULL, options) < 0 && errno == EINTR) {
+    }
+}
+
+/* In the first child: it leaves the caller's session, and its child is the companion. */
+static _Noreturn void
+run_first_child(struct epb_companion *companion)
+{
+    (void)setsid();
+    pid_t child = fork();
+
+    if (child == 0) {
+        run_companion(companion);
+    }
+    if (child < 0) {
+        report_refusal(companion->ready, strerror(errno));
+    }
+    _exit(0);
+}
+
+/* -1: the pipe has ended, 0: late, 1: something is there. */
+static int
+await(int fd, uint64_t until_ms)
+{
+    struct epb_time now;
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+
+    for (;;) {
+        int timeout_ms = -1;
+        if (until_ms != UINT64_MAX) {
+            epb_sys_now(&now);
+            timeout_ms = now.mono_ms >= until_ms ? 0 : (int)(until_ms - now.mono_ms);
+        }
+        int found = poll(&polled, 1, timeout_ms);
+        if (found >= 0 || errno != EINTR) {
+            return found;
+        }
+    }
+}
+
+/* Reads to the end. False: late, or memory is out. */
+static bool
+read_report(int fd, uint64_t until_ms, struct epb_buf *report)
+{
+    for (;;) {
+        uint8_t *room;
+        if (await(fd, until_ms) <= 0 ||
+            epb_buf_reserve(report, READ_BYTES, &room) != EPB_OK) {
+            return false;
+        }
+        ssize_t got = read(fd, room, READ_BYTES);
+        if (got == 0) {
+            return true;
+        }
+        if (got < 0 && errno != EINTR) {
+            return false;
+        }
+        epb_buf_commit(report, got > 0 ? (size_t)got : 0);
+    }
+}
+
+/* Takes the head off a report. */
+static bool
+take_report(struct epb_buf *report, uint32_t *pid)
+{
+    const uint8_t *data = epb_buf_data(report);
+    size_t size = epb_buf_size(report);
+
+    if (size == 0) {
+        return refuse(report, "the process next to the command ended before it was "
+                              "ready");
+    }
+    if (data[0] != '+') {
+        epb_buf_consume(report, 1);
+        return false;
+    }
+    const uint8_t *line_end = memchr(data, '\n', size);
+    if (line_end == NULL) {
+        return refuse(report, "the process next to the command ended while it reported");
+    }
+    *pid = (uint32_t)strtoul((const char *)data + 1, NULL, 10);
+    epb_buf_consume(report, (size_t)(line_end - data) + 1);
+    return true;
+}
+
+static bool
+await_report(int fd, uint64_t ready_ms, struct epb_buf *answer, uint32_t *pid)
+{
+    struct epb_time now;
+    uint64_t until_ms = UINT64_MAX;
+
+    if (ready_ms != UINT64_MAX) {
+        epb_sys_now(&now);
+        until_ms = now.mono_ms + ready_ms;
+    }
+    if (!read_report(fd, until_ms, answer)) {
+        return refuse(answer, "the process next to the command was not ready in time");
+    }
+    return take_report(answer, pid);
+}
+
+static bool
+fail_with(struct epb_buf *answer, const char *what, int error)
+{
+    (void)!epb_buf_printf(answer, "%s: %s", what, strerror(error));
+    return false;
+}
+
+static int
+open_watch(struct epb_companion *companion)
+{
+    if (companion->spec->detached) {
+        return 0;
+    }
+    struct epb_process_watch *command = &companion->watches[0];
+    if (epb_process_watch_open(command, (uint32_t)getpid()) != EPB_OK) {
+        return ESRCH;
+    }
+    companion->watch_count = 1;
+    bool lifted = epb_fd_lift(&command->fd) && epb_fd_lift(&command->stat_fd);
+    return lifted ? 0 : errno;
+}
+
+static void
+close_watch(struct epb_companion *companion)
+{
+    if (companion->watch_count > 0) {
+        epb_process_watch_close(&companion->watches[0]);
+    }
+}
+
+bool
+epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answer,
+                    uint32_t *pid)
+{
+    struct epb_companion companion = {.spec = spec, .parent = (uint32_t)getppid()};
+    int ends[2];
+    int error = open_watch(&companion);
+
+    error = error == 0 ? epb_fd_pipe(ends) : error;
+    if (error != 0) {
+        close_watch(&companion);
+        return fail_with(answer, "no descriptor can be made", error);
+    }
+    companion.ready = ends[1];
+    pid_t child = fork_silently();
+    if (child == 0) {
+        run_first_child(&companion);
+    }
+    error = errno;
+    epb_fd_close(ends[1]);
+    close_watch(&companion);
+    bool ready = false;
+    if (child > 0) {
+        reap(child);
+        ready = await_report(ends[0], spec->ready_ms, answer, pid);
+    } else {
+        (void)fail_with(answer, "no new process can be made", error);
+    }
+    epb_fd_close(ends[0]);
+    return ready;
+}

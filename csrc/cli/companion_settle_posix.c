@@ -1,0 +1,173 @@
+/* The surroundings of the companion's process. See companion.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "../base/sys.h"
+#include "../os/fd.h"
+#include "companion_internal.h"
+
+#if defined(NSIG)
+#define SIGNAL_END NSIG
+#else
+#define SIGNAL_END 65
+#endif
+
+static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGUSR1,
+                              SIGUSR2, SIGPIPE, SIGXFSZ};
+
+/* For the handler. */
+static const struct epb_companion *the_companion;
+
+static void
+on_term(int number)
+{
+    (void)number;
+    epb_companion_report(the_companion, (enum epb_companion_news)'T');
+}
+
+/* The caller's handlers, ignored signals and mask are the command's. */
+static void
+set_signals(const struct epb_companion *companion)
+{
+    struct sigaction action;
+    sigset_t none;
+
+    the_companion = companion;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = SIG_DFL;
+    for (int number = 1; number < SIGNAL_END; number++) {
+        (void)sigaction(number, &action, NULL);
+    }
+    action.sa_handler = SIG_IGN;
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+        (void)sigaction(ignored[i], &action, NULL);
+    }
+    action.sa_handler = on_term;
+    action.sa_flags = SA_RESTART;
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigemptyset(&none);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+static bool
+is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* Standard error stays, for warnings and the log. A closed one becomes /dev/null too: the
+ * number must not become that of a socket. */
+static int
+set_streams(bool detached)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int error = 0;
+
+    if (nothing < 0) {
+        return errno;
+    }
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO && error == 0; stream++) {
+        bool keep = stream == STDERR_FILENO && !detached && is_open(stream);
+        if (!keep && stream != nothing && dup2(nothing, stream) < 0) {
+            error = errno;
+        }
+    }
+    if (nothing > STDERR_FILENO) {
+        epb_fd_close(nothing);
+    }
+    return error;
+}
+
+static void
+sort(int *numbers, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        for (size_t at = i; at > 0 && numbers[at - 1] > numbers[at]; at--) {
+            int greater = numbers[at - 1];
+            numbers[at - 1] = numbers[at];
+            numbers[at] = greater;
+        }
+    }
+}
+
+static void
+close_others(const struct epb_companion *companion)
+{
+    int keep[3] = {companion->ready};
+    size_t count = 1;
+
+    if (companion->watch_count > 0 && companion->watches[0].fd >= 0) {
+        keep[count++] = companion->watches[0].fd;
+    }
+    if (companion->watch_count > 0 && companion->watches[0].stat_fd >= 0) {
+        keep[count++] = companion->watches[0].stat_fd;
+    }
+    sort(keep, count);
+    epb_fd_close_others(STDERR_FILENO + 1, keep, count);
+}
+
+/* A connection is a descriptor, and the soft limit is often 1024. */
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int
+open_wake(struct epb_companion *companion)
+{
+    int error = epb_fd_pipe(companion->wake);
+
+    for (unsigned i = 0; i < 2 && error == 0; i++) {
+        if (fcntl(companion->wake[i], F_SETFL, O_NONBLOCK) != 0) {
+            error = errno;
+        }
+    }
+    return error;
+}
+
+/* Whether the caller still waits for the report: then the watch, which macOS makes by
+ * number, means the caller. */
+static bool
+caller_waits(const struct epb_companion *companion)
+{
+    struct pollfd report = {.fd = companion->ready, .events = POLLOUT};
+
+    return poll(&report, 1, 0) >= 0 && (report.revents & POLLERR) == 0;
+}
+
+int
+epb_companion_settle(struct epb_companion *companion)
+{
+    bool detached = companion->spec->detached;
+    int error = set_streams(detached);
+
+    if (error != 0) {
+        return error;
+    }
+    close_others(companion);
+    error = open_wake(companion);
+    if (error != 0) {
+        return error;
+    }
+    set_signals(companion);
+    if (!detached && (epb_process_watch_inherit(&companion->watches[0]) != EPB_OK ||
+                      !caller_waits(companion))) {
+        return ESRCH;
+    }
+    raise_descriptor_limit();
+    if (chdir("/") != 0) {
+        return errno;
+    }
+    return epb_sys_harden_process() == EPB_OK ? 0 : EPERM;
+}
