@@ -72,6 +72,8 @@ const PARTS = {
     ours(['base', 'options', 'core', 'wire', 'os', 'server', 'client'], '.c', platform),
   cli: (platform) => ours(['cli'], '.c', platform),
   addon: (platform) => ours(['addon'], '.cc', platform),
+  // Only for scripts/windows.mk.
+  mingw: () => ours(['addon'], '_mingw.c', 'win'),
 };
 
 function thisPlatform() {

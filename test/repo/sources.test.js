@@ -18,6 +18,7 @@ test('every C and C++ source is built on some platform', () => {
       ...sources('core', platform),
       ...sources('addon', platform),
       ...sources('cli', platform),
+      ...sources('mingw', platform),
     ]),
   );
   const all = find('csrc', /\.(c|cc)$/);
