@@ -7,6 +7,28 @@ const { deviationPercent, median } = require('./common.js');
 const { judge } = require('./goals.js');
 
 const PERCENTILES = ['p50', 'p95', 'p99'];
+const PROSE_COLUMNS = 120;
+/** The rates that the first page shows. */
+const MAIN_RATES = [
+  'sequential GET, one CPU',
+  'sequential SET, one CPU',
+  'sequential GET, two CPUs',
+  'sequential SET, two CPUs',
+  'GET, 64 in flight, one CPU',
+  'GET, 1,000 in one tick, one CPU',
+  'sequential GET, 64 KiB, one CPU',
+  'sequential GET, 8 processes',
+  'lock and unlock, one CPU',
+];
+/** The beginnings of the goals that say what the broker costs. */
+const COSTS = [
+  'start --',
+  "a cold worker's first get",
+  'memory of an item',
+  'idle',
+  'longest pause',
+  'p99 of a polite client beside four floods of small gets, all anywhere',
+];
 
 function summarisePeer(slots, baseSlots) {
   const rates = slots.map(({ perSecond }) => perSecond);
@@ -69,12 +91,31 @@ function peerTable(title, rates, peers, cell) {
   return filled.length ? table([title, ...peers.map(({ name }) => name)], filled) : '';
 }
 
+/** A text in lines of prose, the first after `begin` and the others indented as far. */
+function fold(text, begin = '') {
+  const lines = [];
+  let line = begin;
+  for (const word of text.split(' ')) {
+    const isFirst = line.trim() === begin.trim();
+    const longer = isFirst ? line + word : `${line} ${word}`;
+    if (longer.length <= PROSE_COLUMNS || isFirst) {
+      line = longer;
+    } else {
+      lines.push(line);
+      line = ' '.repeat(begin.length) + word;
+    }
+  }
+  return [...lines, line].join('\n');
+}
+
 /** Another setting of a peer is listed below the table, for the workloads it applies to. */
 function asides(rates, peers) {
   const lines = rates.flatMap((row) =>
     peers
       .filter(({ name, aside }) => aside && row.peers[name])
-      .map(({ name }) => `- ${name}: ${row.workload}, ${row.place}: ${rateCell(row.peers[name])}`),
+      .map(({ name }) =>
+        fold(`${name}: ${row.workload}, ${row.place}: ${rateCell(row.peers[name])}`, '- '),
+      ),
   );
   return lines.join('\n');
 }
@@ -83,7 +124,9 @@ function failures(rates) {
   const lines = rates.flatMap((row) =>
     Object.entries(row.peers)
       .filter(([, { failed }]) => failed)
-      .map(([name, { failed }]) => `- ${name} failed in ${row.workload}, ${row.place}: ${failed}`),
+      .map(([name, { failed }]) =>
+        fold(`${name} failed in ${row.workload}, ${row.place}: ${failed}`, '- '),
+      ),
   );
   return lines.join('\n');
 }
@@ -129,6 +172,25 @@ function goalTable(goals, report) {
   return table(['goal', 'figure', 'measured', '', 'beside it'], rows);
 }
 
+/** What the broker costs, in the order of COSTS. */
+function costTable(goals, report) {
+  const rows = COSTS.flatMap((begin) => goals.filter(({ what }) => what.startsWith(begin)))
+    .map((goal) => ({ ...goal, measured: judge(goal, report).measured }))
+    .filter(({ measured }) => measured !== null)
+    .map(({ what, measured, most, unit }) => [
+      what,
+      `${Number(measured.toFixed(2))}${unit}`,
+      `≤ ${most}${unit}`,
+    ]);
+  return rows.length ? table(['what', 'measured', 'goal'], rows) : '';
+}
+
+/** How many of the goals that were measured are reached. */
+function reached(goals, report) {
+  const judged = goals.map((goal) => judge(goal, report)).filter((one) => one.measured !== null);
+  return `${judged.filter(({ isReached }) => isReached).length} of ${judged.length}`;
+}
+
 const MACHINE = (machine) =>
   Object.entries(machine)
     .map((fact) => fact.join(' '))
@@ -142,11 +204,20 @@ function sections(report, goals) {
   const join = (parts) => parts.filter(Boolean).join('\n\n');
   const singles = (isOne) => join(single.filter(isOne).map(singleTable));
   return {
-    machine: MACHINE(machine),
-    method:
+    machine: fold(`${MACHINE(machine)}.`),
+    method: fold(
       `Medians of ${settings.rounds} rounds of ${settings.slots} interleaved slots of ` +
-      `${settings.ms / settings.slots} ms (8 processes: of one slot of ${settings.ms} ms), ± median ` +
-      `absolute deviation; bold: median ratio to ${peers[0].name} in the same slot.`,
+        `${settings.ms / settings.slots} ms (8 processes: of one slot of ${settings.ms} ms), ± median ` +
+        `absolute deviation; bold: median ratio to ${peers[0].name} in the same slot.`,
+    ),
+    reached: reached(goals, report),
+    main: peerTable(
+      '',
+      rates.filter(({ workload, place }) => MAIN_RATES.includes(`${workload}, ${place}`)),
+      main,
+      rateCell,
+    ),
+    costs: costTable(goals, report),
     goals: goalTable(goals, report),
     rates: join([peerTable('', rates, main, rateCell), asides(rates, peers), failures(rates)]),
     others: peerTable('', rates, others, rateCell),

@@ -3,7 +3,7 @@
 // npm run bench -- [GROUP ...] [--quick] [--json FILE] [--write]
 //                  [--rounds N] [--peers 'A;B'] [--workloads 'A;B'] [--from FILE ...]
 //
-// Measures, prints a report, and with --write writes BENCHMARKS.md and its plots. With --from nothing is
+// Measures, prints a report, and with --write writes BENCHMARKS.md, all figures and plots. With --from nothing is
 // measured: the report combines earlier runs, for example of one group each.
 const fs = require('node:fs');
 const os = require('node:os');

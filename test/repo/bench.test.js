@@ -9,7 +9,7 @@ const { isDeepStrictEqual } = require('node:util');
 const { load } = require('../../bench/common.js');
 const { GOALS, judge } = require('../../bench/goals.js');
 const { markdown, merge } = require('../../bench/report.js');
-const { document } = require('../../bench/write.js');
+const { documents } = require('../../bench/write.js');
 const report = require('./fixtures/bench_report.json');
 
 const PLACES = ['one CPU', 'two CPUs', '8 processes'];
@@ -95,12 +95,21 @@ test('a printed report has all tables, and names what failed', () => {
   assert.match(text, /\| sequential GET, one CPU: broker to C, blocking \| ≥ 0\.9 \| [\d.]+ \| /);
 });
 
-test('the document fills its template; the same report makes the same pictures', async () => {
-  const { text, plots } = await document(report);
-  assert.doesNotMatch(text, /\{\{|undefined|NaN/);
-  assert.ok(isDeepStrictEqual((await document(report)).plots, plots));
+test('the page for users has main figures, what the broker costs, and no raw table', async () => {
+  const { texts } = await documents(report);
+  const page = texts['BENCHMARKS.md'];
+  assert.match(page, /^\| sequential GET, one CPU \| [\d.]+ k\/s /m);
+  assert.match(page, /^\| start -- true over node -e 0 \| [\d.]+ ms \| ≤ 15 ms \|$/m);
+  assert.match(page, /\b\d+ of \d+ goals\b/);
+  assert.doesNotMatch(page, /p50 \/ p95 \/ p99/);
+});
+
+test('the documents fill their templates; the same report makes the same pictures', async () => {
+  const { texts, plots } = await documents(report);
+  for (const text of Object.values(texts)) assert.doesNotMatch(text, /\{\{|undefined|NaN/);
+  assert.ok(isDeepStrictEqual((await documents(report)).plots, plots));
   for (const [name, svg] of Object.entries(plots)) {
-    assert.ok(text.includes(`(bench/plots/${name}.svg)`), name);
+    assert.ok(texts['bench/results/README.md'].includes(`(../plots/${name}.svg)`), name);
     assert.match(svg, /^<svg [^>]*xmlns="http:\/\/www\.w3\.org\/2000\/svg"/, name);
     assert.doesNotMatch(svg, /NaN|undefined|Infinity/, name);
     assert.ok(svg.length < PLOT_BYTES_MAX, name);
