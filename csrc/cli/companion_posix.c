@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,6 @@
 #include "../base/shared_mem.h"
 #include "../base/sys.h"
 #include "../os/fd.h"
-#include "../os/thread.h"
 #include "companion_internal.h"
 #include "output.h"
 
@@ -63,7 +64,7 @@ struct guard {
     int stop;
 };
 
-static void
+static void *
 guard_command(void *context)
 {
     const struct guard *guard = context;
@@ -73,6 +74,21 @@ guard_command(void *context)
                                &epb_process_clock_system, &which) == EPB_PROCESS_ENDED) {
         _exit(0);
     }
+    return NULL;
+}
+
+/* TERM and the like go to the first thread. */
+static bool
+start_guard(pthread_t *thread, struct guard *guard)
+{
+    sigset_t all;
+    sigset_t before;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, guard_command, guard);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error == 0;
 }
 
 /* Begins a service that may wait for long, while a thread watches the command. */
@@ -81,17 +97,17 @@ begin_guarded(struct epb_companion *companion, struct epb_buf *answer)
 {
     const struct epb_companion_service *service = companion->spec->service;
     int stop[2];
-    uv_thread_t thread;
+    pthread_t thread;
 
     if (epb_fd_pipe(stop) != 0) {
         return refuse(answer, "no descriptor can be made");
     }
     struct guard guard = {&companion->watches[0], stop[0]};
     bool begun = false;
-    if (epb_thread_start(&thread, guard_command, &guard) == 0) {
+    if (start_guard(&thread, &guard)) {
         begun = service->begin(service->context, companion, answer);
         epb_fd_close(stop[1]);
-        EPB_ASSERT(uv_thread_join(&thread) == 0);
+        EPB_ASSERT(pthread_join(thread, NULL) == 0);
     } else {
         epb_fd_close(stop[1]);
         (void)refuse(answer, "no thread can be started");
