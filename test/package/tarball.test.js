@@ -16,6 +16,7 @@ const PACKAGE = 'ephemeral-pipe-broker';
 const PLATFORM = `${process.platform}-${process.arch}`;
 const PACKED_LIMIT = 2.5 * 1024 * 1024;
 const UNPACKED_LIMIT = 10 * 1024 * 1024;
+const PROGRAM_LIMIT = 1024 * 1024;
 
 const ALLOWED = [
   /^(LICENSE|README\.md|package\.json|binding\.gyp)$/,
@@ -28,6 +29,7 @@ const ALLOWED = [
   /^deps\/(cjson|libsodium|libuv|mbedtls|node-addon-api)\/([\w/.-]+\.(c|h)|LICENSE(-extra|\.md)?|\.stamp)$/,
   /^prebuilds\/README\.md$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/ephemeral-pipe-broker\.napi(\.(glibc|musl))?\.node$/,
+  /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/epb(\.exe)?$/,
   /^scripts\/(deps\.json|fetch-deps|install\.js|sources\.js)$/,
 ];
 
@@ -164,6 +166,19 @@ describe('the npm tarball', () => {
     assert.equal(status, 0, stderr);
     assert.equal(stdout, 'hello\n');
     assert.ok(!fs.existsSync(path.join(home, 'build')), 'nothing was built');
+  });
+
+  it('has a program that needs neither Node nor a library', () => {
+    const { home } = install(process.env.PATH);
+    const program = path.join(home, 'prebuilds', PLATFORM, 'epb');
+    const said = run(program, ['--version'], { env: { PATH: '' } });
+    const { version } = require('../../package.json');
+    assert.deepEqual([said.status, said.stderr], [0, '']);
+    assert.match(said.stdout, new RegExp(`^ephemeral-pipe-broker ${version}\n  mbedtls `));
+    assert.equal(run(program, ['--binary']).stdout, `${fs.realpathSync(program)}\n`);
+    assert.ok(fs.statSync(program).size < PROGRAM_LIMIT, `${fs.statSync(program).size} bytes`);
+    const headers = execFileSync('readelf', ['-W', '-l', '-d', program], { encoding: 'utf8' });
+    assert.doesNotMatch(headers, /NEEDED|INTERP/);
   });
 
   it('finds the addon that node-gyp-build would, without loading it', () => {

@@ -10,6 +10,8 @@ const test = require('node:test');
 const { ROOT } = require('../../scripts/files.js');
 
 const ADDON = path.join(ROOT, 'build/Release/epb_native.node');
+const PROGRAM = path.join(ROOT, 'build/Release/epb');
+const SYSTEM = /^(libc|libm|libdl|librt|libpthread|ld-linux[\w-]*)\.so\.\d+$/;
 const run = (command, ...args) => execFileSync(command, args, { encoding: 'utf8' });
 
 test('the addon exports the two entry points only', () => {
@@ -36,9 +38,8 @@ test('the addon needs the C library and Node, and nothing else', () => {
   const needed = [...run('objdump', '-p', ADDON).matchAll(/NEEDED\s+(\S+)/g)].map(
     (match) => match[1],
   );
-  const system = /^(libc|libm|libdl|librt|libpthread|ld-linux[\w-]*)\.so\.\d+$/;
   assert.deepEqual(
-    needed.filter((name) => !system.test(name)),
+    needed.filter((name) => !SYSTEM.test(name)),
     [],
   );
 });
@@ -50,6 +51,20 @@ test('the addon is hardened', () => {
   const stack = headers.split('\n').find((line) => line.includes('GNU_STACK'));
   assert.match(stack, /\sRW\s/);
   assert.doesNotMatch(headers, /RUNPATH|RPATH|TEXTREL/);
+});
+
+test('the program is hardened, and needs the C library only', () => {
+  const headers = run('readelf', '-W', '-h', '-l', '-d', PROGRAM);
+  assert.match(headers, /Type: +DYN/);
+  assert.match(headers, /GNU_RELRO/);
+  assert.match(headers, /BIND_NOW|FLAGS.*NOW/);
+  assert.match(headers, /GNU_STACK.* RW /);
+  assert.doesNotMatch(headers, /RUNPATH|RPATH|TEXTREL/);
+  const needed = [...run('objdump', '-p', PROGRAM).matchAll(/NEEDED\s+(\S+)/g)];
+  assert.deepEqual(
+    needed.map((match) => match[1]).filter((name) => !SYSTEM.test(name)),
+    [],
+  );
 });
 
 test('what the C core shows to the addon carries the prefix', () => {
