@@ -1,6 +1,6 @@
 /**
- * The table of options. Each row defines an option of `new Broker()` or `new PipeClient()`, its environment
- * variable, its flag, its line of --help and its row in docs/options.md.
+ * The options of `new Broker()` and `new PipeClient()`, and what their values may be. The table itself is
+ * csrc/options/options.def, for JavaScript lib/option_rows.js.
  *
  * An explicit option overrides the environment, and the environment overrides the default. An invalid value
  * is never replaced by a default: BrokerError `invalid_request` names the option and its valid values.
@@ -17,6 +17,7 @@ const {
   warnOfShortTtl,
 } = require('./duration.js');
 const { BrokerError, describeType } = require('./error.js');
+const { rows } = require('./option_rows.js');
 
 /**
  * @typedef {'bytes' | 'ms' | 'count' | 'boolean' | 'enum' | 'string' | 'function'} OptionType
@@ -56,316 +57,6 @@ const WORKER_ENV = Object.freeze([
   'MOCHA_WORKER_ID',
   'CUCUMBER_WORKER_ID',
 ]);
-
-/** @type {Option[]} */
-const rows = [
-  {
-    name: 'pipeId',
-    kind: 'broker',
-    type: 'string',
-    default: null,
-    pattern: /^[A-Za-z0-9_-]{1,64}$/,
-    patternHelp: '1 to 64 letters, digits, "-" or "_"',
-    placeholder: 'ID',
-    help: 'A fixed name, broker-ID.sock, instead of a random one; one broker at a time can have it.',
-  },
-  {
-    name: 'maxRequestSize',
-    kind: 'broker',
-    type: 'bytes',
-    default: 1 * MIB,
-    min: 1 * KIB,
-    help: 'Largest request.',
-  },
-  {
-    name: 'maxValueSize',
-    kind: 'broker',
-    type: 'bytes',
-    default: 256 * KIB,
-    zeroMeans: 'only maxRequestSize limits',
-    help: 'Largest value, counted before compression.',
-  },
-  {
-    name: 'maxItems',
-    kind: 'broker',
-    type: 'count',
-    default: 10_000,
-    zeroMeans: 'no limit',
-    help: 'Most items at one time.',
-  },
-  {
-    name: 'maxMemory',
-    kind: 'broker',
-    type: 'bytes',
-    default: 256 * MIB,
-    zeroMeans: 'no limit',
-    help: 'Most memory for everything that is stored.',
-  },
-  {
-    name: 'maxConnections',
-    kind: 'broker',
-    type: 'count',
-    default: 1024,
-    zeroMeans: 'no limit',
-    help: 'Most connections at one time; a process uses one for each of its threads. The one that renews its leases does not count when there is no place left.',
-  },
-  {
-    name: 'maxWaiters',
-    kind: 'broker',
-    type: 'count',
-    default: 10_000,
-    zeroMeans: 'no limit',
-    help: 'Most requests that wait at one time, watches included.',
-  },
-  {
-    name: 'singleLease',
-    kind: 'broker',
-    type: 'boolean',
-    default: false,
-    help: 'A worker holds one lease at a time, of one key.',
-  },
-  {
-    name: 'eviction',
-    kind: 'broker',
-    type: 'enum',
-    values: ['none', 'lru'],
-    default: 'none',
-    help: 'When full: none refuses the write, lru drops the least recently used item.',
-  },
-  {
-    name: 'requireTTL',
-    kind: 'broker',
-    type: 'boolean',
-    default: true,
-    help: 'Refuse writes without a TTL.',
-    flagHelp: 'Accept writes without a TTL; they get the default TTL.',
-  },
-  {
-    name: 'defaultTTL',
-    kind: 'broker',
-    type: 'ms',
-    default: 30 * MINUTE,
-    min: 1,
-    endless: true,
-    help: 'TTL of writes without one, when requireTTL is off.',
-  },
-  {
-    name: 'refreshTTLOnGet',
-    kind: 'broker',
-    type: 'boolean',
-    default: false,
-    help: "A read restarts the item's TTL.",
-  },
-  {
-    name: 'sweeperInterval',
-    kind: 'broker',
-    type: 'ms',
-    default: 30 * SECOND,
-    min: 1,
-    help: 'Longest time between two sweeps; what expires earlier is swept earlier.',
-  },
-  {
-    name: 'idleTimeout',
-    kind: 'broker',
-    type: 'ms',
-    default: 0,
-    zeroMeans: 'never',
-    help: 'Stop after this long without a connection or a request.',
-  },
-  {
-    name: 'heartbeatInterval',
-    kind: 'broker',
-    type: 'ms',
-    default: 0,
-    zeroMeans: 'off',
-    help: 'Log the statistics this often.',
-  },
-  {
-    name: 'requireMlock',
-    kind: 'broker',
-    type: 'boolean',
-    default: false,
-    help: 'Refuse to start when memory cannot be locked (kept out of swap).',
-  },
-  {
-    name: 'legacyHmac',
-    kind: 'broker',
-    type: 'boolean',
-    default: false,
-    help: 'With a secret, also serve JSON lines that are signed. A signature can be replayed.',
-  },
-  {
-    name: 'hardenProcess',
-    kind: 'broker',
-    type: 'boolean',
-    default: false,
-    flag: null,
-    help: 'No core dumps and no tracing of the whole process; `start` always does this.',
-  },
-  {
-    name: 'debug',
-    kind: 'broker',
-    type: 'boolean',
-    default: false,
-    help: 'Log every request (never values) to stderr, as JSON lines.',
-  },
-  {
-    name: 'exportEnv',
-    kind: 'broker',
-    type: 'boolean',
-    default: true,
-    env: null,
-    flag: null,
-    help:
-      'start() sets EPHEMERAL_PIPE, EPHEMERAL_SECRET and EPHEMERAL_BROKER_PID in process.env, stop() puts back ' +
-      'what was there.',
-  },
-  {
-    name: 'log',
-    kind: 'broker',
-    type: 'function',
-    default: null,
-    env: null,
-    flag: null,
-    help: 'Called with each log record, an object; replaces stderr.',
-  },
-  {
-    name: 'timeout',
-    kind: 'client',
-    type: 'ms',
-    default: 5 * SECOND,
-    min: 1,
-    help: 'Bounds every call, connecting included.',
-  },
-  {
-    name: 'waitNoticeMs',
-    kind: 'client',
-    type: 'ms',
-    default: 5 * SECOND,
-    zeroMeans: 'never',
-    isNever: true,
-    flag: null,
-    help: 'A call that waits for so long, for 6 and for 24 times as long, warns who holds what it wants.',
-  },
-  {
-    name: 'connectTimeout',
-    kind: 'client',
-    type: 'ms',
-    default: 0,
-    zeroMeans: 'no other bound than timeout',
-    flag: null,
-    help:
-      'Bounds connecting, with the proof of the secret. The first time, a pipe that does not exist, or that ' +
-      'refuses, is given up within 100 ms anyway; later, calls wait so long for the next broker there.',
-  },
-  {
-    name: 'defaultTtl',
-    kind: 'client',
-    type: 'ms',
-    default: 0,
-    zeroMeans: 'none; each write says its own',
-    endless: true,
-    flag: null,
-    help: 'TTL of writes without one.',
-  },
-  {
-    name: 'workerId',
-    kind: 'client',
-    type: 'string',
-    default: null,
-    defaultHelp: 'the process id',
-    pattern: /^[^]{1,256}$/,
-    patternHelp: '1 to 256 bytes',
-    flag: null,
-    help: `Who holds leases. Also from ${WORKER_ENV.map((name) => `\`${name}\``).join(', ')}.`,
-  },
-  {
-    name: 'compression',
-    kind: 'client',
-    type: 'boolean',
-    default: false,
-    flag: null,
-    help: "Compress values where that saves a tenth or more: saves the broker's memory, costs time.",
-  },
-  {
-    name: 'compressionThreshold',
-    kind: 'client',
-    type: 'bytes',
-    default: 1 * KIB,
-    flag: null,
-    help: 'Smaller values are not compressed.',
-  },
-  {
-    name: 'secretFile',
-    kind: 'secret',
-    type: 'string',
-    default: null,
-    env: null,
-    placeholder: 'FILE',
-    help: 'Read the secret from the first line of a file.',
-  },
-  {
-    name: 'secretEnv',
-    kind: 'secret',
-    type: 'string',
-    default: null,
-    env: null,
-    placeholder: 'NAME',
-    help: 'Read the secret from this environment variable.',
-  },
-  {
-    name: 'secret',
-    kind: 'secret',
-    type: 'string',
-    default: null,
-    env: null,
-    placeholder: '-',
-    help: 'Read the secret from the first line of stdin; the rest of stdin is left alone.',
-  },
-  {
-    name: 'auth',
-    kind: 'secret',
-    type: 'string',
-    default: null,
-    env: null,
-    placeholder: 'SECRET',
-    help: 'The secret itself. Other processes can read it there: prefer the ways above.',
-  },
-  {
-    name: 'authentication',
-    kind: 'start',
-    type: 'boolean',
-    default: true,
-    env: null,
-    flag: '--no-auth',
-    negated: true,
-    help: 'Serve without a secret. By default a random one is made and handed to the command.',
-  },
-  {
-    name: 'grace',
-    kind: 'start',
-    type: 'ms',
-    default: 10 * SECOND,
-    env: null,
-    help: 'How long the command has to end after TERM or HUP before it is killed.',
-  },
-  {
-    name: 'reuse',
-    kind: 'start',
-    type: 'boolean',
-    default: false,
-    env: null,
-    help: 'Inside another `start`, use its broker instead of making one.',
-  },
-  {
-    name: 'printEnv',
-    kind: 'start',
-    type: 'boolean',
-    default: false,
-    env: null,
-    help: 'Without a command: print the variables as shell export lines, then run until ended.',
-  },
-];
 
 /**
  * Options of `@ephemeral-broker/core` that have no effect here, and why. Programs that change only the
@@ -413,40 +104,13 @@ function defaultWorkerId() {
 }
 
 /**
- * `refreshTTLOnGet` -> refresh, ttl, on, get.
- * @param {string} name
- */
-function words(name) {
-  const found = name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+/g) ?? [name];
-  return found.map((word) => word.toLowerCase());
-}
-
-/** @param {Option} row */
-function complete(row) {
-  const snake = words(row.name).join('_').toUpperCase();
-  const env = row.env === undefined ? `${row.kind.toUpperCase()}_${snake}` : row.env;
-  const flag = row.flag === undefined ? `--${words(row.name).join('-')}` : row.flag;
-  return Object.freeze({ ...row, env, flag });
-}
-
-/** @type {Map<Option, Option>} rows completed on first use: most never are */
-const completed = new Map();
-
-/** @param {Option} row */
-function completeOnce(row) {
-  const known = completed.get(row) ?? complete(row);
-  completed.set(row, known);
-  return known;
-}
-
-/**
  * The rows of some kinds. An element of `kinds` may also be a row itself.
  * @param {readonly (string | Option)[]} kinds
  * @returns {Option[]}
  */
 function rowsOf(kinds) {
   const own = kinds.filter((kind) => typeof kind !== 'string');
-  return [...rows.filter((row) => kinds.includes(row.kind)), ...own].map(completeOnce);
+  return [...rows.filter((row) => kinds.includes(row.kind)), ...own];
 }
 
 const UNITS = {
@@ -477,7 +141,7 @@ const ACCEPTED = {
   count: 'a whole number',
 };
 const ACCEPTED_TEXT = {
-  ms: 'a time such as 500, 30s, 5m or 1h',
+  ms: 'a time such as 500ms, 30s, 5m or 1h',
   bytes: 'a size such as 4096, 64k or 1m',
   count: 'a whole number',
 };
@@ -562,7 +226,10 @@ function shownNumber(value) {
 }
 
 /** @type {Record<string, boolean>} */
-const BOOLEANS = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false };
+const BOOLEANS = {
+  ...{ true: true, 1: true, yes: true, on: true },
+  ...{ false: false, 0: false, no: false, off: false },
+};
 
 /**
  * Converts text from the environment or a flag to a checked value.
@@ -910,25 +577,6 @@ function helpNote(row) {
   return notes.length > 0 ? ` [${notes.join('; ')}]` : '';
 }
 
-/**
- * The table of docs/options.md for the options of a kind.
- * @param {'broker' | 'client'} kind
- * @returns {string}
- */
-function markdown(kind) {
-  const head = [
-    '| Option | Default | Environment | Flag | What it does |',
-    '|---|---|---|---|---|',
-  ];
-  const lines = rowsOf([kind]).map((row) => {
-    const zero = row.zeroMeans && row.default !== 0 ? ` 0: ${row.zeroMeans}.` : '';
-    const env = row.env ? `\`${row.env}\`` : '';
-    const flag = row.flag ? `\`${usage(row).replaceAll('|', '\\|')}\`` : '';
-    return `| \`${row.name}\` | ${shownDefault(row)} | ${env} | ${flag} | ${row.help}${zero} |`;
-  });
-  return [...head, ...lines, ''].join('\n');
-}
-
 module.exports = {
   FOREIGN,
   SECRET_ENV,
@@ -936,7 +584,6 @@ module.exports = {
   checkNames,
   defaultWorkerId,
   helpLines,
-  markdown,
   nearest,
   parseFlags,
   resolve,

@@ -6,6 +6,7 @@
 #include "help.h"
 #include "output.h"
 #include "system.h"
+#include "table.h"
 
 #define TEXT_MAX_BYTES (256U * 1024U)
 #define PATH_ROOM_BYTES 4096U
@@ -40,6 +41,9 @@ epb_cmd_help(struct epb_cli *cli)
         }
     }
     epb_buf_init(&text, TEXT_MAX_BYTES);
+    if (topic->run == epb_cmd_help && epb_cli_flag(cli, EPB_OPTION_FLAG_TABLES)) {
+        return finish(cli, &text, epb_table_write(&text, cli));
+    }
     if (topic->run == epb_cmd_help) {
         return finish(cli, &text, epb_help_overview(&text, cli, style));
     }

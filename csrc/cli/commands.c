@@ -8,6 +8,7 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .summary = "Print what a command does, and its flags.",
         .group = EPB_GROUP_MORE,
         .words_max = 1,
+        .flags = {EPB_OPTION_FLAG_TABLES},
         .run = epb_cmd_help,
     },
     {

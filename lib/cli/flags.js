@@ -96,7 +96,10 @@ const COMMON = ['pipe', 'debug', 'help'];
  */
 function ownFlag(name) {
   const row = /** @type {Record<string, any>} */ (FLAGS)[name];
-  return { name, kind: 'cli', default: row.type === 'boolean' ? false : null, env: null, ...row };
+  const words = String(row.name ?? name).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const flag = `--${words}`;
+  const fallback = row.type === 'boolean' ? false : null;
+  return { name, kind: 'cli', default: fallback, env: null, flag, ...row };
 }
 
 /**

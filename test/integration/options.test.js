@@ -168,11 +168,11 @@ test('flags that are wrong are errors, all of them', () => {
     'Unknown flag --max-itms. Did you mean --max-items?',
     '--max-items takes a whole number (0: no limit), not "many".',
     '--debug takes true or false, not "perhaps".',
-    '--grace takes a time such as 500, 30s, 5m or 1h.',
+    '--grace takes a time such as 500ms, 30s, 5m or 1h.',
   ]);
 });
 
-test('every option has its variable and flag, none twice, and all are in help and documentation', () => {
+test('every option has its variable and flag, none twice, and all are in help', () => {
   for (const kinds of [
     ['broker', 'start', 'secret'],
     ['client', 'secret'],
@@ -191,10 +191,6 @@ test('every option has its variable and flag, none twice, and all are in help an
       assert.ok(help.includes(shown), row.name);
       if (row.env) assert.ok(help.includes(row.env), row.name);
     }
-  }
-  for (const kind of ['broker', 'client']) {
-    const table = options.markdown(kind);
-    for (const row of options.rowsOf([kind])) assert.ok(table.includes(`| \`${row.name}\` |`));
   }
   const names = options.rowsOf(['broker']).map((row) => row.env);
   for (const name of ['BROKER_REFRESH_TTL_ON_GET', 'BROKER_REQUIRE_TTL', 'BROKER_MAX_VALUE_SIZE']) {
