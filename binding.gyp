@@ -211,11 +211,17 @@
         "EPB_LIBSODIUM_VERSION=\"<(libsodium_version)\"",
         "EPB_CJSON_VERSION=\"<(cjson_version)\"",
       ],
-      "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"],
+      "cflags": [
+        "-isystem<(module_root_dir)/deps/libuv/include",
+        "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror",
+      ],
       "cflags_c": ["-std=c11"],
       "xcode_settings": {
         "GCC_C_LANGUAGE_STANDARD": "c11",
-        "OTHER_CFLAGS": ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow"],
+        "OTHER_CFLAGS": [
+          "-isystem<(module_root_dir)/deps/libuv/include",
+          "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
+        ],
         "OTHER_LDFLAGS": ["-Wl,-dead_strip"],
       },
       "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c11"]}},
