@@ -153,12 +153,12 @@ export type ValueOf<Schema, K, T = never> = [T] extends [never]
 type NamesIn<Schema, Name extends string> = unknown extends Schema
   ? Schema
   : { [K in keyof Schema as K extends `${Name}:${infer Rest}` ? Rest : never]: Schema[K] };
-/** The parameters of `set` after the value; a TTL is required when the client has no defaultTtl. */
-type SetRest<DefaultTtl> = [DefaultTtl] extends [null]
-  ? | [ttl: Ttl, options?: SetOptions]
-    | [ttl: null | undefined, options: SetOptions & { ttl: Ttl }]
-    | [options: SetOptions & { ttl: Ttl }]
-  : [ttl?: Ttl | null, options?: SetOptions] | [options: SetOptions];
+/** The last parameters of `set` and `touch`; a TTL is required when the client has no defaultTtl. */
+type TtlRest<DefaultTtl, Options> = [DefaultTtl] extends [null]
+  ? | [ttl: Ttl, options?: Options]
+    | [ttl: null | undefined, options: Options & { ttl: Ttl }]
+    | [options: Options & { ttl: Ttl }]
+  : [ttl?: Ttl | null, options?: Options] | [options: Options];
 
 /** Milliseconds, or text with a unit: `'250ms'`, `'60s'`, `'1.5m'`, `'1h'`, `'7d'`. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`;
@@ -188,6 +188,11 @@ export interface SetOptions extends CallOptions {
    * `fenced`. A worker that was suspended while its lease ended can't overwrite its successor's value.
    */
   fence?: number;
+}
+
+export interface TouchOptions extends CallOptions {
+  /** The new TTL: milliseconds, > 0, or text with a unit. */
+  ttl?: Ttl;
 }
 
 export interface IncrOptions extends CallOptions {
@@ -666,7 +671,7 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
   set<K extends KeyOf<Schema>, V extends ValueOf<Schema, K>>(
     key: K,
     value: V & Storable<V>,
-    ...rest: SetRest<DefaultTtl>
+    ...rest: TtlRest<DefaultTtl, SetOptions>
   ): Promise<true>;
 
   /**
@@ -680,6 +685,14 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
 
   /** Resolves to the milliseconds until the key expires. Rejects with `not_found`. */
   ttl(key: KeyOf<Schema>, options?: CallOptions): Promise<number>;
+
+  /**
+   * Gives a value another TTL (milliseconds), which starts now; the value and its version stay. Resolves
+   * whether there was a value.
+   *
+   * Rejects with `ttl_required`, `invalid_ttl`, `kind_mismatch` (the key is a pool or a semaphore).
+   */
+  touch(key: KeyOf<Schema>, ...rest: TtlRest<DefaultTtl, TouchOptions>): Promise<boolean>;
 
   /**
    * Adds to a counter, atomically across all processes, and resolves to its new value. A counter that does

@@ -211,6 +211,23 @@ epb_cmd_set(const struct epb_ctx *ctx, struct epb_reply *reply)
 }
 
 void
+epb_cmd_touch(const struct epb_ctx *ctx, struct epb_reply *reply)
+{
+    const struct epb_request *request = ctx->request;
+    uint64_t ttl_ms = 0;
+
+    reply->status = ttl_choose(&ctx->engine->options, request, &ttl_ms);
+    if (reply->status != EPB_OK) {
+        return;
+    }
+    reply->flags = EPB_F_COUNT;
+    reply->count = epb_store_touch(ctx->engine->store, request->key, ttl_ms, ctx->now);
+    if (reply->count == 0 && epb_lease_is_defined(ctx->engine->leases, request->key)) {
+        *reply = (struct epb_reply){.status = EPB_KIND_MISMATCH, .id = request->id};
+    }
+}
+
+void
 epb_cmd_incr(const struct epb_ctx *ctx, struct epb_reply *reply)
 {
     const struct epb_request *request = ctx->request;

@@ -288,6 +288,21 @@ epb_store_set(struct epb_store *store, const struct epb_write *write,
 }
 
 bool
+epb_store_touch(struct epb_store *store, struct epb_bytes key, uint64_t ttl_ms,
+                const struct epb_time *now)
+{
+    struct epb_item *item = epb_store_find_live(store, key, now);
+
+    if (item == NULL) {
+        return false;
+    }
+    ttl_set(store, item, ttl_ms);
+    epb_item_use(store, item);
+    epb_heap_change(&store->heap, &item->node, epb_item_deadline(now, ttl_ms));
+    return true;
+}
+
+bool
 epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_time *now)
 {
     struct epb_item *item = epb_store_find_live(store, key, now);

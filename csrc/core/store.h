@@ -99,6 +99,11 @@ epb_store_peek(const struct epb_store *store, struct epb_bytes key,
 EPB_MUST_USE enum epb_status
 epb_store_set(struct epb_store *store, const struct epb_write *write,
               const struct epb_time *now, uint64_t *version);
+/* Gives the item another TTL, from now on, and makes it the most recently used. Its
+ * version stays, and no hook is called. False: there is no item. Allocates nothing. */
+bool
+epb_store_touch(struct epb_store *store, struct epb_bytes key, uint64_t ttl_ms,
+                const struct epb_time *now);
 /* Whether there was an item to delete. In both cases epb_store_gone forgets the key. */
 bool
 epb_store_del(struct epb_store *store, struct epb_bytes key, const struct epb_time *now);
@@ -131,9 +136,9 @@ epb_store_each(const struct epb_store *store, struct epb_bytes prefix,
 /*
  * A walk over the items with the prefix that were live when it began, in no order, in any
  * number of calls, while the store changes. `visit` gets each item as it was then, except
- * for a TTL that a read has restarted. It gets some items twice. An item that is about to
- * be removed or overwritten is visited before that, so any call on the store may call
- * `visit`. `visit` must not call the store.
+ * for a TTL that a read has restarted or a touch has set. It gets some items twice. An
+ * item that is about to be removed or overwritten is visited before that, so any call on
+ * the store may call `visit`. `visit` must not call the store.
  */
 struct epb_store_walk {
     struct epb_bytes prefix; /* borrowed */

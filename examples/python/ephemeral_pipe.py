@@ -61,6 +61,7 @@ ACTIONS = {
     "acquire": 32,
     "number": 33,
     "take": 34,
+    "touch": 35,
 }
 
 STATUSES = [
@@ -575,6 +576,10 @@ class PipeClient:
 
     def ttl_ms(self, key: str) -> int:
         return self._ask("ttl", key).numbers["ttl"]
+
+    def touch(self, key: str, ttl_ms: Optional[int] = None) -> bool:
+        """Gives a value another TTL, which starts now. False: there is no value."""
+        return self._ask("touch", key, ttl=ttl_ms).numbers["count"] == 1
 
     def incr(self, key: str, by: int = 1, ttl_ms: Optional[int] = None) -> int:
         return self._ask("incr", key, count=by, ttl=ttl_ms).numbers["count"]

@@ -349,6 +349,10 @@ def frames() -> "dict[str, bytes]":
         "request_incr": encode_request(
             Request(action["incr"], 5, b"n", b"", b"", {"count": -2})
         ),
+        "request_touch": encode_request(
+            Request(action["touch"], 23, b"session", b"", b"", {"ttl": 60000})
+        ),
+        "reply_touch": encode_reply(Reply(0, 23, b"", {"count": 1})),
         **lease_frames(),
         **key_frames(),
         "reply_ping": encode_reply(Reply(0, 1, b"", {"count": 1700000000123})),

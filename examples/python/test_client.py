@@ -115,6 +115,16 @@ class ClientCases:
         self.assertFalse(self.client.has("counted"))
         self.assert_code("not_found", self.client.get, "counted")
 
+    def test_touch_gives_a_value_another_ttl(self):
+        self.client.set("session", 1, ttl_ms=60_000)
+        version = self.client.get_entry("session").version
+        self.assertTrue(self.client.touch("session", 120_000))
+        entry = self.client.get_entry("session")
+        self.assertEqual((entry.value, entry.version), (1, version))
+        self.assertTrue(60_000 < entry.ttl_ms <= 120_000)
+        self.assertFalse(self.client.touch("nothing", 1000))
+        self.assert_code("invalid_ttl", self.client.touch, "session", 0)
+
     def test_errors_leave_the_connection_usable(self):
         self.assert_code("ttl_required", self.client.set, "k", 1)
         self.assert_code("invalid_ttl", self.client.set, "k", 1, ttl_ms=0)

@@ -55,6 +55,14 @@ async function ttl({ client, words: [key], options }) {
 }
 
 /** @type {import('./commands.js').Command['run']} */
+async function touch({ client, words: [key], options }) {
+  const write = client.touch(key, withUnit(options.ttl));
+  const touched = await withHints(`touch ${quoteKey(key)}`, TTL_HINTS, write);
+  output.json(touched);
+  return touched ? 0 : REFUSED;
+}
+
+/** @type {import('./commands.js').Command['run']} */
 async function incr({ client, words: [key, by = '1'], options }) {
   if (!/^[+-]?\d+$/.test(by) || !Number.isSafeInteger(Number(by))) {
     throw new UsageError(`incr: the step is a whole number, not ${JSON.stringify(by)}`);
@@ -156,6 +164,14 @@ const STORE_COMMANDS = {
     least: 1,
     most: 1,
     run: ttl,
+  },
+  touch: {
+    usage: 'touch KEY --ttl TIME',
+    summary: 'Give a value another TTL; exit status 1 when there is no value.',
+    least: 1,
+    most: 1,
+    flags: ['ttl'],
+    run: touch,
   },
   incr: {
     usage: 'incr KEY [BY] [--ttl TIME]',

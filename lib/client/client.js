@@ -25,6 +25,7 @@ const { Watch } = require('./watch.js');
  * @typedef {import('../index').GetOptions} GetOptions
  * @typedef {import('../index').GetOrSetOptions} GetOrSetOptions
  * @typedef {import('../index').IncrOptions} IncrOptions
+ * @typedef {import('../index').TouchOptions} TouchOptions
  * @typedef {import('../index').LeaseOptions} LeaseOptions
  * @typedef {import('../index').LockOptions} LockOptions
  * @typedef {import('../index').NumberOptions} NumberOptions
@@ -38,7 +39,7 @@ const { Watch } = require('./watch.js');
 
 const GET_OPTIONS = ['timeout', 'default'];
 const SET_OPTIONS = ['timeout', 'ttl', 'ifAbsent', 'ifVersion', 'fence'];
-const INCR_OPTIONS = ['timeout', 'ttl'];
+const TTL_OPTIONS = ['timeout', 'ttl'];
 
 /** @type {Decode} */
 const decodeValue = (buffer, reply) =>
@@ -199,6 +200,26 @@ class PipeClient {
 
   /**
    * @param {string} key
+   * @param {number | TouchOptions | null} [ttl]
+   * @param {TouchOptions} [options]
+   * @returns {Promise<boolean>}
+   */
+  touch(key, ttl, options) {
+    return this.#core.ask(
+      'touch',
+      key,
+      decodeBoolean,
+      [ttl, options],
+      TTL_OPTIONS,
+      (request, given) => {
+        this.#core.putTtl(request, given.ttl);
+        warnOfShortTtl('touch', given.ttl);
+      },
+    );
+  }
+
+  /**
+   * @param {string} key
    * @param {number} [by]
    * @param {number | IncrOptions | null} [ttl]
    * @param {IncrOptions} [options]
@@ -210,7 +231,7 @@ class PipeClient {
       key,
       decodeCount,
       [ttl, options],
-      INCR_OPTIONS,
+      TTL_OPTIONS,
       (request, given) => {
         request.count = checkedNumber('by', by, -Infinity);
         request.flags |= FLAGS.count;

@@ -38,6 +38,7 @@ async function values(client, marks) {
     const bytes = Buffer.from(marks.text('byte', size));
     await client.set(key, bytes, TTL);
     assert.deepEqual((await client.getEntry(key)).value, bytes);
+    assert.equal(await client.touch(key, TTL), true);
     await client.list(key);
     assert.equal(await client.del(key), true);
   }

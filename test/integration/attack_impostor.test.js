@@ -39,6 +39,7 @@ const CALLS = {
   del: (client) => client.del(KEY),
   has: (client) => client.has(KEY),
   ttl: (client) => client.ttl(KEY),
+  touch: (client) => client.touch(KEY, TTL),
   incr: (client) => client.incr(KEY, 1, TTL),
   list: (client) => client.list(KEY),
   lease: (client) => client.lease(KEY, WORKER, TTL),

@@ -155,6 +155,15 @@ describe('other commands', () => {
     assert.deepEqual({ code, stdout, stderr }, { code: 1, stdout: 'false\n', stderr: '' });
   });
 
+  it('touch gives a value another TTL', async () => {
+    await ok(['set', 'touched', 'v', '--ttl', '1m']);
+    assert.equal(await ok(['touch', 'touched', '--ttl', '90m']), 'true\n');
+    assert.match(await ok(['ttl', 'touched']), /^1h (29|30)m\n$/);
+    const { code, stdout } = await epb(['touch', 'not-here', '--ttl', '1m']);
+    assert.deepEqual({ code, stdout }, { code: 1, stdout: 'false\n' });
+    await fails(['touch', 'touched'], 1, /--ttl/);
+  });
+
   it('ttl is for people, or milliseconds with --json', async () => {
     await ok(['set', 'timed', 'v', '--ttl', '90m']);
     assert.match(await ok(['ttl', 'timed']), /^1h (29|30)m\n$/);

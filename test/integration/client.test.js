@@ -30,6 +30,26 @@ for (const secret of [null, SECRET]) {
       await assert.rejects(client.ttl('k'), withCode('not_found', /^ttl "k": /));
     });
 
+    test('touch gives a value another TTL, and only that', async (t) => {
+      const { client } = startPair(t, { secret });
+      await client.set('session', { user: 1 }, 60_000);
+      const { version } = await client.getEntry('session');
+      assert.equal(await client.touch('session', '1h'), true);
+      const entry = await client.getEntry('session');
+      assert.deepEqual([entry.value, entry.version], [{ user: 1 }, version]);
+      assert.ok(entry.ttl > 60_000 && entry.ttl <= 3_600_000, String(entry.ttl));
+      assert.equal(await client.touch('session', { ttl: Infinity }), true);
+      assert.equal(await client.ttl('session'), Infinity);
+      assert.equal(await client.touch('nothing', 1000), false);
+      assert.equal(await client.has('nothing'), false);
+      await client.pool('accounts', ['a']);
+      await assert.rejects(client.touch('accounts', 1000), withCode('kind_mismatch'));
+      await assert.rejects(client.touch('session'), withCode('ttl_required'));
+      await assert.rejects(client.touch('session', 0), withCode('invalid_ttl'));
+      assert.equal(await client.touch('session', '20ms'), true);
+      await until(async () => !(await client.has('session')), 'the shorter TTL has ended');
+    });
+
     test('ten thousand calls in one tick: every answer is its own', async (t) => {
       const { client } = startPair(t, { secret, maxItems: 0 });
       const keys = Array.from({ length: 5000 }, (_, i) => `key ${i}`);

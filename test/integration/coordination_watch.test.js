@@ -43,6 +43,7 @@ test('set, incr, del and expiry of the keys of a prefix, in order, with versions
   await client.set('user:1', 'a', TTL);
   await client.set('other', 'b', TTL);
   await client.set('user:1', 'c', TTL);
+  assert.equal(await client.touch('user:1', TTL), true, 'and no event');
   const { version } = await client.getEntry('user:1');
   await client.incr('user:n', 1, TTL);
   await client.del('user:1');

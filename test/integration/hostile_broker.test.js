@@ -111,6 +111,7 @@ const CALLS = {
   has: (client) => client.has('k', short),
   ttl: (client) => client.ttl('k', short),
   getEntry: (client) => client.getEntry('k', short),
+  touch: (client) => client.touch('k', 1000, short),
   incr: (client) => client.incr('k', 1, 1000, short),
   list: (client) => client.list('', short),
   stats: (client) => client.stats(short),

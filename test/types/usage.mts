@@ -36,6 +36,8 @@ await client.set('bytes', Buffer.alloc(3), { ttl: 1000 });
 export const gone: boolean = await client.del('user');
 export const there: boolean = await client.has('user', { timeout: 5 });
 export const left: number = await client.ttl('user');
+export const touched: boolean = await client.touch('user', '5m');
+await client.touch('user', { ttl: 1000, timeout: 5 });
 export const count: number = await client.incr('n');
 await client.incr('n', -2, 1000);
 await client.incr('n', undefined, { ttl: 1000 });
@@ -187,6 +189,8 @@ const bare = new PipeClient('/p');
 await bare.set('x', 1);
 // @ts-expect-error: the options have none
 await bare.set('x', 1, { ifAbsent: true });
+// @ts-expect-error: nor has touch
+await bare.touch('x');
 await new PipeClient('/p', { defaultTtl: '5m' }).set('x', 1);
 await new Broker().client({ defaultTtl: Infinity }).namespace('a').set('x', 1);
 

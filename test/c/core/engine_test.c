@@ -182,6 +182,59 @@ Test(engine, a_ttl_is_required_unless_the_options_give_one)
     cr_assert_eq(reply.ttl_ms, 777);
 }
 
+Test(engine, touch_gives_a_value_another_ttl_and_nothing_else)
+{
+    struct epb_request request = set_request("k", "1");
+
+    open_engine();
+    cr_assert_eq(run(request), EPB_OK);
+    uint64_t version = reply.version;
+
+    request.action = EPB_ACTION_TOUCH;
+    request.value = (struct epb_bytes){NULL, 0};
+    request.flags = EPB_F_TTL;
+    request.ttl_ms = 5000;
+    now = time_at(1010);
+    cr_assert_eq(run(request), EPB_OK);
+    cr_assert_eq(reply.flags, EPB_F_COUNT);
+    cr_assert_eq(reply.count, 1);
+    cr_assert_eq(ask(EPB_ACTION_GET_ENTRY, "k"), EPB_OK);
+    cr_assert_eq(reply.ttl_ms, 5000);
+    cr_assert_eq(reply.version, version);
+    assert_body("1");
+    request.ttl_ms = 20;
+    cr_assert_eq(run(request), EPB_OK, "a shorter one");
+    now = time_at(1030);
+    cr_assert_eq(ask(EPB_ACTION_GET, "k"), EPB_NOT_FOUND);
+    cr_assert_eq(reply.count, EPB_EVENT_EXPIRE);
+    cr_assert_eq(reply.ttl_ms, 20, "not_found has the last TTL");
+    cr_assert_eq(run(request), EPB_OK);
+    cr_assert_eq(reply.count, 0, "it brings nothing back");
+    request.flags = 0;
+    cr_assert_eq(run(request), EPB_TTL_REQUIRED);
+    request.flags = EPB_F_TTL;
+    request.ttl_ms = 0;
+    cr_assert_eq(run(request), EPB_INVALID_TTL);
+}
+
+Test(engine, touch_is_for_values_only)
+{
+    open_engine();
+    cr_assert_eq(run((struct epb_request){.action = EPB_ACTION_LIMIT,
+                                          .flags = EPB_F_COUNT,
+                                          .id = 1,
+                                          .key = bytes_of("slots"),
+                                          .count = 2}),
+                 EPB_OK);
+    cr_assert_eq(run((struct epb_request){.action = EPB_ACTION_TOUCH,
+                                          .flags = EPB_F_TTL,
+                                          .id = 2,
+                                          .key = bytes_of("slots"),
+                                          .ttl_ms = 1000}),
+                 EPB_KIND_MISMATCH);
+    cr_assert_eq(reply.flags, 0);
+}
+
 Test(engine, only_a_new_counter_needs_a_ttl)
 {
     struct epb_request request = {.action = EPB_ACTION_INCR, .key = bytes_of("n")};

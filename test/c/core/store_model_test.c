@@ -52,7 +52,7 @@ struct run {
     struct epb_store_walk walk;           /* with other steps between its parts */
     bool walking;
     uint64_t walk_versions[KEYS]; /* of what was there when it began; 0: nothing */
-    uint64_t walk_due_ms[KEYS];
+    uint64_t walk_due_ms[KEYS]; /* 0: touched since */
     bool walk_seen[KEYS];
 };
 
@@ -435,6 +435,27 @@ step_incr(struct run *run, unsigned key)
     }
 }
 
+/* It never fails for lack of memory. */
+static void
+step_touch(struct run *run, unsigned key)
+{
+    struct model_item *item = &run->items[key];
+    uint64_t ttl_ms = 1 + random_below(&run->random, 300);
+    bool touched;
+
+    (void)maybe_fail(run);
+    touched = epb_store_touch(run->store, key_of(key), ttl_ms, &run->now);
+
+    epb_mem_fail_after(0);
+    CHECK(run, touched == item->exists);
+    if (touched) {
+        item->ttl_ms = ttl_ms;
+        item->due_ms = run->now.boot_ms + ttl_ms;
+        item->used = ++run->uses;
+        run->walk_due_ms[key] = 0;
+    }
+}
+
 static void
 step_get(struct run *run, unsigned key)
 {
@@ -535,7 +556,7 @@ walk_visit(void *context, const struct epb_item_view *view)
     unsigned index = index_of(view->key);
 
     CHECK(run, run->walk_versions[index] == view->version);
-    CHECK(run, run->options.refresh_ttl_on_get ||
+    CHECK(run, run->options.refresh_ttl_on_get || run->walk_due_ms[index] == 0 ||
                    view->ttl_ms + run->walk.began.boot_ms == run->walk_due_ms[index]);
     run->walk_seen[index] = true;
 }
@@ -661,8 +682,10 @@ step(struct run *run)
     }
     if (choice < 40) {
         step_set(run, key);
-    } else if (choice < 55) {
+    } else if (choice < 50) {
         step_incr(run, key);
+    } else if (choice < 55) {
+        step_touch(run, key);
     } else if (choice < 80) {
         step_get(run, key);
     } else if (choice < 90) {

@@ -342,6 +342,8 @@ Test(jsonl, replies_have_the_members_of_their_action)
                  (struct epb_reply){.count = 0}, "{\"ok\":true,\"exists\":false}\n");
     assert_reply(LITERAL("{\"action\":\"ttl\",\"key\":\"k\"}"),
                  (struct epb_reply){.ttl_ms = 8}, "{\"ok\":true,\"ttl\":8}\n");
+    assert_reply(LITERAL("{\"action\":\"touch\",\"key\":\"k\",\"ttl\":5}"),
+                 (struct epb_reply){.count = 1}, "{\"ok\":true,\"touched\":true}\n");
     assert_reply(LITERAL("{\"action\":\"incr\",\"key\":\"k\"}"),
                  (struct epb_reply){.count = -6}, "{\"ok\":true,\"value\":-6}\n");
     assert_reply(

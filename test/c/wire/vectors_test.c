@@ -106,6 +106,11 @@ Test(vectors, requests)
                                                         .id = 5,
                                                         .key = LITERAL("n"),
                                                         .count = -2});
+    assert_request("request_touch", (struct epb_request){.action = EPB_ACTION_TOUCH,
+                                                         .flags = EPB_F_TTL,
+                                                         .id = 23,
+                                                         .key = LITERAL("session"),
+                                                         .ttl_ms = 60000});
 }
 
 Test(vectors, requests_of_leases)
