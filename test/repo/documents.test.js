@@ -36,6 +36,34 @@ test('lines of prose have at most 120 characters', () => {
   assert.deepEqual(long, []);
 });
 
+const FOLDERS = new Set(['base', 'core', 'wire', 'os', 'server', 'client', 'addon', 'cli']);
+const ROOTS = new Set(fs.readdirSync(ROOT).filter((name) => name !== 'build'));
+const SOURCES = ['csrc', 'lib', 'scripts', 'test'].flatMap((folder) => find(folder, /./));
+
+/** Whether a name in code marks is that of a file or a folder here. `core/wait` stands for csrc/core/wait.c and .h. */
+function isThere(name) {
+  const [first] = name.split('/');
+  const full = FOLDERS.has(first) ? `csrc/${name}` : name;
+  if (fs.existsSync(path.join(ROOT, full))) return true;
+  const pattern = full.replace(/[.]/g, '\\.').replace(/\*/g, '[^/]*');
+  return SOURCES.some((file) => new RegExp(`^${pattern}(?:[._][^/]*)?$`).test(file));
+}
+
+test('the files that the maps of the tree name are there', () => {
+  const lost = ['ARCHITECTURE.md', 'CONTRIBUTING.md'].flatMap((file) =>
+    [
+      ...withoutCode(read(file))
+        .join('\n')
+        .matchAll(/`([\w.-]+\/[\w./*-]*)`/g),
+    ]
+      .map(([, name]) => name)
+      .filter((name) => FOLDERS.has(name.split('/')[0]) || ROOTS.has(name.split('/')[0]))
+      .filter((name) => !isThere(name))
+      .map((name) => `${file}: ${name}`),
+  );
+  assert.deepEqual(lost, []);
+});
+
 /** The anchor of a heading, as code hosts make it. */
 const anchorOf = (heading) =>
   heading
