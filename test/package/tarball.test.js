@@ -20,7 +20,7 @@ const PROGRAM_LIMIT = 1024 * 1024;
 
 const ALLOWED = [
   /^(LICENSE|README\.md|package\.json|binding\.gyp)$/,
-  /^(ARCHITECTURE|BENCHMARKS|CHANGELOG|PROTOCOL|SECURITY)\.md$/,
+  /^(ARCHITECTURE|BENCHMARKS|CHANGELOG|CONTRIBUTING|PROTOCOL|SECURITY)\.md$/,
   /^bin\/[\w-]+\.js$/,
   /^examples\/python\/ephemeral_pipe\.py$/,
   /^docs\/[\w/-]+\.(md|svg)$/,
