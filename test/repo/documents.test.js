@@ -7,6 +7,7 @@ const path = require('node:path');
 const test = require('node:test');
 
 const { ROOT, find } = require('../../scripts/files.js');
+const manifest = require('../../package.json');
 
 const PROSE_COLUMNS = 120;
 const documents = find('.', /(?<!\.template)\.md$/);
@@ -88,17 +89,34 @@ function faultOf(file, target) {
   return isFound ? null : `${file}: ${target}`;
 }
 
+/** The targets of a document's links within this repository. */
+const linksOf = (file) =>
+  Array.from(
+    withoutCode(read(file))
+      .join('\n')
+      .matchAll(/\]\(([^)\s]+)\)/g),
+    ([, target]) => target,
+  ).filter((target) => !/^[a-z]+:/.test(target));
+
 test('a link in a document leads to a file and a heading that exist', () => {
   const broken = documents.flatMap((file) =>
-    [
-      ...withoutCode(read(file))
-        .join('\n')
-        .matchAll(/\]\(([^)\s]+)\)/g),
-    ]
-      .map(([, target]) => target)
-      .filter((target) => !/^[a-z]+:/.test(target))
+    linksOf(file)
       .map((target) => faultOf(file, target))
       .filter((fault) => fault !== null),
   );
   assert.deepEqual(broken, []);
+});
+
+test('what the README and docs/ link to is in the package that users install', () => {
+  const isShipped = (file) =>
+    manifest.files.some((entry) => file === entry || file.startsWith(`${entry}/`));
+  const missing = ['README.md', ...find('docs', /\.md$/)].flatMap((file) =>
+    linksOf(file)
+      .map((target) => target.split('#')[0])
+      .filter((name) => name !== '')
+      .map((name) => path.posix.join(path.posix.dirname(file), name))
+      .filter((led) => !isShipped(led))
+      .map((led) => `${file}: ${led}`),
+  );
+  assert.deepEqual(missing, []);
 });
