@@ -264,14 +264,12 @@ count_fault(const struct epb_cli_command *command, const struct epb_args *args,
     if (words < command->words_min) {
         return "something is missing";
     }
-    if (command->runs_command && args->command == NULL && words > command->words_max) {
-        return "put -- before the command";
-    }
     if (words > command->words_max) {
         return "too many words";
     }
-    if (command->runs_command && !command->command_optional &&
-        (args->command_count == 0 || args->command[0][0] == '\0')) {
+    bool has_no_command = args->command_count == 0 || args->command[0][0] == '\0';
+    bool needs_command = !command->command_optional || args->command != NULL;
+    if (command->runs_command && needs_command && has_no_command) {
         return "there is no command after --";
     }
     return NULL;
@@ -305,6 +303,44 @@ check_counts(struct epb_cli *cli)
                              command->usage);
 }
 
+/* Whether the complaint is about a flag that this word follows: then the word may be the
+ * argument that the flag would have taken. */
+static bool
+follows_wrong_flag(const struct epb_args *args, char **argv, const char *word)
+{
+    const char *before = NULL;
+    char error[LINE_MAX_BYTES];
+
+    for (size_t i = 0; argv[i] != NULL && argv[i] != word; i++) {
+        before = argv[i];
+    }
+    (void)snprintf(
+        error, sizeof(error), "%.*s", (int)epb_buf_size(&args->error),
+        epb_buf_size(&args->error) == 0 ? "" : (const char *)epb_buf_data(&args->error));
+    return before != NULL && before[0] == '-' && strstr(error, before) != NULL;
+}
+
+/* A word too many is most likely a command without "--", whose flags are not ours.
+ * Returns 0, or the exit status after a complaint. */
+static int
+check_dashes(const struct epb_cli *cli, char **argv)
+{
+    const struct epb_args *args = &cli->args;
+    const struct epb_cli_command *command = cli->command;
+
+    if (!command->runs_command || args->command != NULL ||
+        args->word_count <= command->words_max) {
+        return 0;
+    }
+    const char *word = args->words[command->words_max];
+    if (follows_wrong_flag(args, argv, word)) {
+        return 0;
+    }
+    return epb_cli_wrong_use(
+        cli, "put -- before the command: " EPB_CLI_PROGRAM " %s%s -- %s ...",
+        command->name, command->words_max > 0 ? " ..." : "", word);
+}
+
 int
 epb_cli_parse(struct epb_cli *cli, char **argv)
 {
@@ -316,6 +352,10 @@ epb_cli_parse(struct epb_cli *cli, char **argv)
     }
     if (cli->args.wants_help) {
         return 0;
+    }
+    int fault = check_dashes(cli, argv);
+    if (fault != 0) {
+        return fault;
     }
     if (epb_buf_size(&cli->args.error) > 0) {
         return epb_cli_wrong_use(cli, "%.*s", (int)epb_buf_size(&cli->args.error),

@@ -2,6 +2,19 @@
 #include "commands.h"
 
 const struct epb_cli_command EPB_CLI_COMMANDS[] = {
+#if !defined(_WIN32)
+    {
+        .name = "start",
+        .usage = "start [FLAGS] [-- COMMAND]",
+        .summary = "Run a command with a broker next to it, or a broker alone.",
+        .group = EPB_GROUP_RUN,
+        .runs_command = true,
+        .command_optional = true,
+        .kinds = 1U << EPB_KIND_BROKER | 1U << EPB_KIND_START | 1U << EPB_KIND_SECRET,
+        .failure_status = EPB_EXIT_START_FAILED,
+        .run = epb_cmd_start,
+    },
+#endif
     {
         .name = "help",
         .usage = "help [COMMAND]",

@@ -8,6 +8,10 @@
 extern const struct epb_cli_command EPB_CLI_COMMANDS[];
 extern const size_t EPB_CLI_COMMAND_COUNT;
 
+/* cmd_start_posix.c */
+int
+epb_cmd_start(struct epb_cli *cli);
+
 /* cmd_help.c */
 int
 epb_cmd_help(struct epb_cli *cli);

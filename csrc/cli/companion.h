@@ -12,7 +12,8 @@
  *   directory is "/", and all other descriptors are closed.
  * - It ends when the caller's process ends, whatever that has become meanwhile.
  * - TERM: it serves on until the command ends, at most for `grace_ms`. A second TERM
- *   drains the service at once. HUP, INT, QUIT, USR1 and USR2 are ignored.
+ *   drains the service at once, a third ends it. HUP, INT, QUIT, USR1 and USR2 are
+ * ignored.
  * - npm, npx, pnpm and yarn above the caller are watched: when one of them dies, the
  *   command gets TERM, and KILL after `grace_ms`.
  *
@@ -66,6 +67,16 @@ struct epb_companion_spec {
 bool
 epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answer,
                     uint32_t *pid);
+
+/* Without a command this process can be the companion itself: begins the service, and
+ * serves until TERM or HUP, INT or QUIT (unless `typed` is false: then these are
+ * ignored), or the death of a package manager above. `ready` is called in between, with
+ * the answer. False: `answer` is a sentence that says why not. */
+bool
+epb_companion_be(const struct epb_companion_spec *spec, bool typed,
+                 struct epb_buf *answer,
+                 void (*ready)(void *context, const struct epb_buf *answer),
+                 void *context);
 
 /* From any thread of the companion, or a signal handler. */
 void

@@ -23,6 +23,10 @@ struct epb_companion {
  * descriptors, limits. Returns 0 or an errno. */
 EPB_MUST_USE int
 epb_companion_settle(struct epb_companion *companion);
+/* The same for a process that keeps its session, streams and descriptors. `typed`: INT
+ * and QUIT count as TERM, as HUP does. */
+EPB_MUST_USE int
+epb_companion_settle_here(struct epb_companion *companion, bool typed);
 /* Adds the package managers above the command. Returns false when one has died before. */
 bool
 epb_companion_watch_managers(struct epb_companion *companion);

@@ -359,3 +359,30 @@ epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answe
     epb_fd_close(ends[0]);
     return ready;
 }
+
+bool
+epb_companion_be(const struct epb_companion_spec *spec, bool typed,
+                 struct epb_buf *answer,
+                 void (*ready)(void *context, const struct epb_buf *answer),
+                 void *context)
+{
+    const struct epb_companion_service *service = spec->service;
+    /* Static: a signal handler and threads of the service know it. */
+    static struct epb_companion companion;
+
+    companion = (struct epb_companion){.spec = spec, .parent = (uint32_t)getppid()};
+    int error = epb_companion_settle_here(&companion, typed);
+    if (error != 0) {
+        return fail_with(answer, "the broker can't be set up", error);
+    }
+    bool all_live = epb_companion_watch_managers(&companion);
+    if (!service->begin(service->context, &companion, answer)) {
+        return false;
+    }
+    ready(context, answer);
+    if (all_live) {
+        epb_companion_serve(&companion, &epb_process_clock_system);
+    }
+    service->end(service->context);
+    return true;
+}

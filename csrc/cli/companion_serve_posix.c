@@ -24,7 +24,7 @@ has_command(const struct epb_companion *companion)
 static void
 end_command(struct epb_companion *companion, uint64_t now_ms)
 {
-    if (has_command(companion) && companion->kill_at_ms == UINT64_MAX) {
+    if (companion->kill_at_ms == UINT64_MAX) {
         (void)!epb_process_watch_signal(&companion->watches[0], SIGTERM);
         companion->kill_at_ms = add_ms(now_ms, companion->spec->grace_ms);
     }
@@ -35,9 +35,9 @@ drain(struct epb_companion *companion)
 {
     const struct epb_companion_service *service = companion->spec->service;
 
-    if (service->drain == NULL) {
+    if (service->drain == NULL || companion->draining) {
         companion->ended = true;
-    } else if (!companion->draining) {
+    } else {
         service->drain(service->context);
     }
     companion->draining = true;
@@ -63,7 +63,7 @@ on_wake(struct epb_companion *companion, uint64_t now_ms)
     while (read(companion->wake[0], &news, 1) == 1) {
         if (news == TERM_NEWS) {
             on_term(companion, now_ms);
-        } else if (news == EPB_COMPANION_SERVICE_LOST) {
+        } else if (news == EPB_COMPANION_SERVICE_LOST && has_command(companion)) {
             end_command(companion, now_ms);
         } else {
             companion->ended = true;
@@ -74,13 +74,17 @@ on_wake(struct epb_companion *companion, uint64_t now_ms)
 static void
 on_ended(struct epb_companion *companion, size_t which, uint64_t now_ms)
 {
-    if (which == 0) {
+    if (has_command(companion) && which == 0) {
         companion->ended = true;
         return;
     }
     epb_process_watch_close(&companion->watches[which]);
     companion->watches[which] = companion->watches[--companion->watch_count];
-    end_command(companion, now_ms);
+    if (has_command(companion)) {
+        end_command(companion, now_ms);
+    } else {
+        drain(companion);
+    }
 }
 
 static void

@@ -17,8 +17,9 @@
 #define SIGNAL_END 65
 #endif
 
-static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGUSR1,
-                              SIGUSR2, SIGPIPE, SIGXFSZ};
+static const int not_for_us[] = {SIGHUP, SIGINT, SIGQUIT};
+static const int meaningless[] = {SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
+#define COUNT(numbers) (sizeof(numbers) / sizeof((numbers)[0]))
 
 /* For the handler. */
 static const struct epb_companion *the_companion;
@@ -30,28 +31,40 @@ on_term(int number)
     epb_companion_report(the_companion, (enum epb_companion_news)'T');
 }
 
+static void
+set_all(const int *numbers, size_t count, void (*handler)(int))
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    for (size_t i = 0; i < count; i++) {
+        (void)sigaction(numbers[i], &action, NULL);
+    }
+}
+
+static void
+unblock_all(void)
+{
+    sigset_t none;
+
+    (void)sigemptyset(&none);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
 /* The caller's handlers, ignored signals and mask are the command's. */
 static void
 set_signals(const struct epb_companion *companion)
 {
-    struct sigaction action;
-    sigset_t none;
-
     the_companion = companion;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = SIG_DFL;
     for (int number = 1; number < SIGNAL_END; number++) {
-        (void)sigaction(number, &action, NULL);
+        set_all(&number, 1, SIG_DFL);
     }
-    action.sa_handler = SIG_IGN;
-    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
-        (void)sigaction(ignored[i], &action, NULL);
-    }
-    action.sa_handler = on_term;
-    action.sa_flags = SA_RESTART;
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigemptyset(&none);
-    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
+    set_all(not_for_us, COUNT(not_for_us), SIG_IGN);
+    set_all(meaningless, COUNT(meaningless), SIG_IGN);
+    set_all((const int[]){SIGTERM}, 1, on_term);
+    unblock_all();
 }
 
 static bool
@@ -169,5 +182,22 @@ epb_companion_settle(struct epb_companion *companion)
     if (chdir("/") != 0) {
         return errno;
     }
+    return epb_sys_harden_process() == EPB_OK ? 0 : EPERM;
+}
+
+int
+epb_companion_settle_here(struct epb_companion *companion, bool typed)
+{
+    int error = open_wake(companion);
+
+    if (error != 0) {
+        return error;
+    }
+    the_companion = companion;
+    set_all((const int[]){SIGTERM, SIGHUP}, 2, on_term);
+    set_all((const int[]){SIGINT, SIGQUIT}, 2, typed ? on_term : SIG_IGN);
+    set_all(meaningless, COUNT(meaningless), SIG_IGN);
+    unblock_all();
+    raise_descriptor_limit();
     return epb_sys_harden_process() == EPB_OK ? 0 : EPERM;
 }

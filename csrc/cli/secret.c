@@ -6,7 +6,7 @@
 #include "../base/mem.h"
 #include "secret_file.h"
 
-#define SOURCES_MAX 6U
+#define SOURCES_MAX 8U
 #define SOURCE_MAX_BYTES 160U
 
 /* One place that gave a secret. */
@@ -148,17 +148,30 @@ from_flags(struct finder *finder)
 
 /* The environment */
 
+/* A client's variables count for a broker too: the command inherits them, and must not
+ * find two secrets. Inside another `start`, EPHEMERAL_SECRET is that broker's. */
+static bool
+counts(const char *name, enum epb_secret_side side)
+{
+    const char *outer = epb_cli_env("EPHEMERAL_PIPE");
+
+    if (strcmp(name, "BROKER_SECRET") == 0) {
+        return side == EPB_SECRET_OF_BROKER;
+    }
+    return side == EPB_SECRET_OF_CLIENT || strcmp(name, "EPHEMERAL_SECRET") != 0 ||
+           outer == NULL || *outer == '\0';
+}
+
 static int
 from_environment(struct finder *finder, enum epb_secret_side side)
 {
-    const char *const names[] = {"EPHEMERAL_SECRET", side == EPB_SECRET_OF_BROKER
-                                                         ? "BROKER_SECRET"
-                                                         : "CLIENT_SECRET"};
+    static const char *const names[] = {"EPHEMERAL_SECRET", "BROKER_SECRET",
+                                        "CLIENT_SECRET"};
     int status = 0;
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && status == 0; i++) {
         const char *text = epb_cli_env(names[i]);
-        if (text != NULL && *text != '\0') {
+        if (text != NULL && *text != '\0' && counts(names[i], side)) {
             status = set_text(finder, add_source(finder, names[i], ""), text);
         }
     }

@@ -1,0 +1,26 @@
+/* A broker as the service of a companion, with the options of the command line. */
+#ifndef EPB_CLI_BROKER_SERVICE_H
+#define EPB_CLI_BROKER_SERVICE_H
+
+#include "../server/server.h"
+#include "broker_log.h"
+#include "cli.h"
+#include "companion.h"
+
+struct epb_broker_service {
+    struct epb_companion_service service;
+    struct epb_server_options options;
+    struct epb_bytes secret; /* ordinary memory; wiped once the broker has it */
+    /* In the companion. */
+    const struct epb_companion *companion;
+    struct epb_server *server;
+    struct epb_broker_log *log;
+};
+
+/* Reads the options. `secret` is memory that a forked child has, too; empty: none.
+ * Its answer is the path of the pipe. */
+void
+epb_broker_service_init(struct epb_broker_service *broker, const struct epb_cli *cli,
+                        struct epb_bytes secret);
+
+#endif

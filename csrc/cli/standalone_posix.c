@@ -1,0 +1,149 @@
+/*
+ * See standalone.h. The process prints what a shell needs, and then must get out of the
+ * shell's way: `eval "$(epb start --print-env &)"` ends only when no process holds the
+ * pipe behind `$(...)` open any more, so the output becomes /dev/null once the lines are
+ * written.
+ */
+#include "standalone.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/mem.h"
+#include "../base/sys.h"
+#include "../os/fd.h"
+#include "cmd_start.h"
+#include "output.h"
+
+#define LINES_BYTES (256U * 1024U)
+
+struct standalone {
+    const struct epb_cli *cli;
+    struct epb_broker_service *broker;
+    char *secret; /* NULL: none */
+    size_t secret_bytes;
+    bool prints_pid;
+};
+
+static enum epb_status
+append(struct epb_buf *out, const char *text)
+{
+    return epb_buf_append(out, text, strlen(text));
+}
+
+/* Within single quotes everything is literal but the quote itself. */
+enum epb_status
+epb_standalone_export(struct epb_buf *out, const char *name, struct epb_bytes value)
+{
+    enum epb_status status = epb_buf_printf(out, "export %s='", name);
+
+    for (size_t i = 0; i < value.size_bytes && status == EPB_OK; i++) {
+        status = value.data[i] == '\'' ? append(out, "'\\''")
+                                       : epb_buf_append(out, &value.data[i], 1);
+    }
+    return status == EPB_OK ? append(out, "'\n") : status;
+}
+
+static enum epb_status
+put_lines(struct epb_buf *out, const struct standalone *standalone,
+          const struct epb_buf *path)
+{
+    char number[16];
+    struct epb_bytes pipe = {epb_buf_data(path), epb_buf_size(path)};
+    struct epb_bytes secret = {(const uint8_t *)standalone->secret,
+                               standalone->secret_bytes};
+    enum epb_status status = epb_standalone_export(out, EPB_ENV_PIPE, pipe);
+
+    if (status == EPB_OK && standalone->secret != NULL) {
+        status = epb_standalone_export(out, EPB_ENV_SECRET, secret);
+    }
+    if (status != EPB_OK || !standalone->prints_pid) {
+        return status;
+    }
+    int size = snprintf(number, sizeof(number), "%" PRIu32, epb_sys_pid());
+    return epb_standalone_export(
+        out, EPB_ENV_BROKER_PID,
+        (struct epb_bytes){(const uint8_t *)number, (size_t)size});
+}
+
+static void
+discard(int stream)
+{
+    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (nothing >= 0) {
+        (void)dup2(nothing, stream);
+        epb_fd_close(nothing);
+    }
+}
+
+/* The broker can be used without the lines, so a reader that has gone is no failure. */
+static void
+on_ready(void *context, const struct epb_buf *path)
+{
+    struct standalone *standalone = context;
+    struct epb_buf lines;
+    bool is_terminal = isatty(STDOUT_FILENO) != 0;
+
+    epb_buf_init(&lines, LINES_BYTES);
+    if (put_lines(&lines, standalone, path) == EPB_OK) {
+        (void)epb_out_write(STDOUT_FILENO, epb_buf_data(&lines), epb_buf_size(&lines));
+    }
+    epb_buf_fini(&lines);
+    epb_mem_wipe(standalone->secret, standalone->secret_bytes);
+    if (!is_terminal) {
+        discard(STDOUT_FILENO);
+    }
+    if (standalone->prints_pid && !standalone->broker->options.debug) {
+        discard(STDERR_FILENO);
+    }
+}
+
+/* Whether there is a terminal whose keys send signals to our session. */
+static bool
+has_terminal(void)
+{
+    int terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+    if (terminal >= 0) {
+        epb_fd_close(terminal);
+    }
+    return terminal >= 0;
+}
+
+/* In "$( ... & )" we are left in the process group of an interactive shell, and a Ctrl-C
+ * at its prompt is for something else. */
+static bool
+is_meant_by_keys(bool prints_pid)
+{
+    bool captured = prints_pid && isatty(STDOUT_FILENO) == 0;
+
+    return !(captured && has_terminal());
+}
+
+int
+epb_standalone_run(const struct epb_cli *cli, struct epb_broker_service *broker,
+                   char *secret)
+{
+    struct standalone standalone = {
+        .cli = cli,
+        .broker = broker,
+        .secret = secret,
+        .secret_bytes = secret == NULL ? 0 : strlen(secret),
+        .prints_pid = epb_cli_flag(cli, EPB_OPTION_START_PRINT_ENV),
+    };
+    struct epb_companion_spec spec = {.service = &broker->service, .detached = true};
+    struct epb_buf answer;
+
+    epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
+    bool served = epb_companion_be(&spec, is_meant_by_keys(standalone.prints_pid),
+                                   &answer, on_ready, &standalone);
+    if (!served) {
+        epb_cli_complain_buf(&answer);
+    }
+    epb_buf_fini(&answer);
+    return served ? EPB_EXIT_DONE : EPB_EXIT_START_FAILED;
+}
