@@ -308,7 +308,9 @@ flush(struct epb_conn *conn)
 void
 epb_conn_write_refusal(struct epb_conn *conn, struct epb_bytes bytes)
 {
-    (void)try_write(conn, bytes);
+    if (try_write(conn, bytes) == 0) {
+        epb_endpoint_write_last(&conn->socket, bytes);
+    }
 }
 
 /* Pipe pair */

@@ -30,6 +30,7 @@
 
 #include <uv.h>
 
+#include "../base/bytes.h"
 #include "../base/status.h"
 
 struct epb_endpoint;
@@ -81,6 +82,10 @@ epb_endpoint_guarded(const uv_pipe_t *pipe);
  * there now, UV_EOF, or UV_EPROTO when the peer has passed descriptors. */
 EPB_MUST_USE int
 epb_endpoint_read_guarded(const uv_pipe_t *pipe, void *memory, size_t size_bytes);
+/* Writes a few bytes to a connection on which nothing else is written. For Windows, where
+ * libuv never writes at once; does nothing elsewhere. */
+void
+epb_endpoint_write_last(const uv_pipe_t *pipe, struct epb_bytes bytes);
 /* Call before a guarded connection is closed. */
 void
 epb_endpoint_drain(const uv_pipe_t *pipe);

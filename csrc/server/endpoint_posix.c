@@ -718,6 +718,13 @@ epb_endpoint_read_guarded(const uv_pipe_t *pipe, void *memory, size_t size_bytes
 }
 
 void
+epb_endpoint_write_last(const uv_pipe_t *pipe, struct epb_bytes bytes)
+{
+    (void)pipe;
+    (void)bytes;
+}
+
+void
 epb_endpoint_drain(const uv_pipe_t *pipe)
 {
     int fd = -1;

@@ -195,6 +195,28 @@ epb_endpoint_read_guarded(const uv_pipe_t *pipe, void *memory, size_t size_bytes
     return UV_ENOSYS;
 }
 
+/* The lowest bit of the event keeps the completion from libuv's port. */
+void
+epb_endpoint_write_last(const uv_pipe_t *pipe, struct epb_bytes bytes)
+{
+    OVERLAPPED overlapped = {0};
+    HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
+    DWORD written = 0;
+
+    if (event == NULL) {
+        return;
+    }
+    overlapped.hEvent = (HANDLE)((uintptr_t)event | 1U);
+    if (!WriteFile(pipe->handle, bytes.data, (DWORD)bytes.size_bytes, NULL,
+                   &overlapped) &&
+        GetLastError() == ERROR_IO_PENDING) {
+        /* A new pipe has room for it. If this one has none, the peer gets nothing. */
+        (void)CancelIoEx(pipe->handle, &overlapped);
+        (void)GetOverlappedResult(pipe->handle, &overlapped, &written, TRUE);
+    }
+    (void)CloseHandle(event);
+}
+
 void
 epb_endpoint_drain(const uv_pipe_t *pipe)
 {
