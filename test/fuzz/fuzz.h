@@ -23,7 +23,8 @@
     X(records)   /* what was sealed, edited and cut */                    \
     X(lines)     /* JSON lines, decoded, encoded, and through sessions */ \
     X(sessions)  /* several connections of one broker without a secret */ \
-    X(leases)    /* a history of operations against the model */
+    X(leases)    /* a history of operations against the model */          \
+    X(arguments) /* command lines of the program */
 
 #define FUZZ_DECLARE(name) void fuzz_##name(const uint8_t *data, size_t size_bytes);
 FUZZ_TARGET_LIST(FUZZ_DECLARE)

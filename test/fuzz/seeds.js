@@ -62,6 +62,9 @@ function sessions() {
   };
 }
 
+/** A command line as test/fuzz/arguments.c reads it. */
+const words = (flags, ...argv) => seed([flags], argv.map((word) => `${word}\0`).join(''));
+
 const targets = {
   frames: {
     ...Object.fromEntries(named('request_').map((name) => [name, seed([0], hex(name))])),
@@ -119,6 +122,16 @@ const targets = {
     ]),
   ),
   sessions: sessions(),
+  arguments: {
+    start: words(0, '--max-items', '5', '--grace=2s', '--no-require-ttl', '--', 'npm', 'test'),
+    start_wrong: words(0, '--max-itms', '5', '--eviction', 'all', '--debug=perhaps'),
+    sizes: words(0, '--max-memory', '1.5MiB', '--max-value-size=64k', '--default-ttl', 'forever'),
+    secrets: words(0, '--secret-file', 'a', '--secret-env=B', '--secret', '-', '--auth', 'x'),
+    set: words(1, 'key', 'value', '--ttl', '1.5h', '--if-absent', '--json'),
+    unit: words(1, '--ttl', '60', '--wait', '0.5'),
+    negative: words(1, 'count', '-3', '-', '--no-json', '-x', '-h'),
+    bytes: seed([1], 'k\xff\0--\xfe\0--\0--\0', [0xff, 0xc2, 0x9b, 0]),
+  },
   leases: {
     history: seed([0], noise(4, 1200)),
     history_single: seed([1], noise(5, 800)),
