@@ -191,6 +191,7 @@ Init(Napi::Env env, Napi::Object exports)
     DefineChannel(env, exports);
     DefineBroker(env, exports);
     DefineProcess(env, exports);
+    DefineBecome(env, exports);
     return exports;
 }
 

@@ -12,6 +12,9 @@ DefineChannel(Napi::Env env, Napi::Object exports);
 /* broker.cc: class Broker */
 void
 DefineBroker(Napi::Env env, Napi::Object exports);
+/* become.cc: become */
+void
+DefineBecome(Napi::Env env, Napi::Object exports);
 /* process.cc: spawn, kill, describeProcess, watchAncestors, hardenProcess */
 void
 DefineProcess(Napi::Env env, Napi::Object exports);

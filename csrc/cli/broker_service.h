@@ -10,6 +10,7 @@
 struct epb_broker_service {
     struct epb_companion_service service;
     struct epb_server_options options;
+    uint32_t command;        /* the process that becomes the command; 0: none */
     struct epb_bytes secret; /* ordinary memory; wiped once the broker has it */
     /* In the companion. */
     const struct epb_companion *companion;

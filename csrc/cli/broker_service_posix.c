@@ -1,6 +1,8 @@
 /* See broker_service.h. */
 #include "broker_service.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../base/mem.h"
@@ -9,7 +11,7 @@
 /* Requests in progress have this long when the broker is asked to end. */
 #define DRAIN_MS 2000U
 /* At the end, for records that are not yet written. */
-#define LOG_FINISH_MS 5U
+#define LOG_FINISH_MS 50U
 
 static void
 on_event(void *context, enum epb_server_event event, struct epb_bytes json)
@@ -69,6 +71,17 @@ explain_failure(const struct epb_broker_service *broker, int error,
     }
 }
 
+static void
+log_command(const struct epb_broker_service *broker)
+{
+    char member[32];
+
+    if (broker->command != 0) {
+        (void)snprintf(member, sizeof(member), "\"pid\":%" PRIu32, broker->command);
+        epb_broker_log_event(broker->log, "command_started", member);
+    }
+}
+
 static bool
 begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
 {
@@ -86,6 +99,7 @@ begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
         explain_failure(broker, error, answer);
         return false;
     }
+    log_command(broker);
     const char *path = epb_server_path(broker->server);
     return epb_buf_append(answer, path, strlen(path)) == EPB_OK;
 }
@@ -104,7 +118,9 @@ end(void *context)
     struct epb_broker_service *broker = context;
 
     epb_server_stop(broker->server);
-    epb_broker_log_event(broker->log, "ended", NULL);
+    if (broker->command != 0) {
+        epb_broker_log_event(broker->log, "command_ended", NULL);
+    }
     epb_broker_log_finish(broker->log, LOG_FINISH_MS);
 }
 

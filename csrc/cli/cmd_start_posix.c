@@ -4,7 +4,7 @@
  * Standard output belongs to the command, and standard error too unless something is
  * wrong: a run that goes well writes nothing of ours.
  */
-#include "cmd_start.h"
+#include "run.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,12 +16,10 @@
 #include "../base/sys.h"
 #include "broker_service.h"
 #include "commands.h"
-#include "program.h"
 #include "reuse.h"
 #include "secret.h"
 #include "standalone.h"
 
-#define SENTENCE_BYTES 4096U
 /* Shorter secrets can be guessed. */
 #define SECRET_STRONG_BYTES 16U
 #define SECRET_RANDOM_BYTES 32U
@@ -32,39 +30,6 @@ struct start {
     char *secret;         /* ends with a NUL; ordinary memory, which a fork copies */
     size_t secret_bytes;  /* 0: none */
 };
-
-/* The command */
-
-static int
-complain(const struct epb_buf *sentence, int status)
-{
-    if (status != 0) {
-        epb_cli_complain_buf(sentence);
-    }
-    return status;
-}
-
-int
-epb_run_check(char *const *command)
-{
-    struct epb_buf sentence;
-
-    epb_buf_init(&sentence, SENTENCE_BYTES);
-    int status = complain(&sentence, epb_program_check(command, &sentence));
-    epb_buf_fini(&sentence);
-    return status;
-}
-
-int
-epb_run_become(char *const *command)
-{
-    struct epb_buf sentence;
-
-    epb_buf_init(&sentence, SENTENCE_BYTES);
-    int status = complain(&sentence, epb_program_become(command, &sentence));
-    epb_buf_fini(&sentence);
-    return status;
-}
 
 /* The secret */
 
@@ -255,6 +220,7 @@ run_broker(struct start *start)
     }
     /* With a command the broker lives exactly as long as the command. */
     broker.options.idle_timeout_ms = 0;
+    broker.command = epb_sys_pid();
     return run_command(start, &broker);
 }
 

@@ -19,6 +19,9 @@ struct epb_companion {
     bool ended;
 };
 
+/* Opens `wake`. Returns 0 or an errno. */
+EPB_MUST_USE int
+epb_companion_open_wake(struct epb_companion *companion);
 /* The surroundings of the process: session, signals, streams,
  * descriptors, limits. Returns 0 or an errno. */
 EPB_MUST_USE int

@@ -159,18 +159,6 @@ run_companion(struct epb_companion *companion)
     _exit(0);
 }
 
-void
-epb_companion_report(const struct epb_companion *companion, enum epb_companion_news news)
-{
-    char byte = (char)news;
-    int error = errno;
-
-    /* Never full: a service reports once. */
-    ssize_t ignored = write(companion->wake[1], &byte, 1);
-    (void)ignored;
-    errno = error;
-}
-
 /* The caller */
 
 /* A child that sends no signal when it ends and that must be waited for by its number:

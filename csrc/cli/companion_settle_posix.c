@@ -136,19 +136,6 @@ raise_descriptor_limit(void)
     }
 }
 
-static int
-open_wake(struct epb_companion *companion)
-{
-    int error = epb_fd_pipe(companion->wake);
-
-    for (unsigned i = 0; i < 2 && error == 0; i++) {
-        if (fcntl(companion->wake[i], F_SETFL, O_NONBLOCK) != 0) {
-            error = errno;
-        }
-    }
-    return error;
-}
-
 /* Whether the caller still waits for the report: then the watch, which macOS makes by
  * number, means the caller. */
 static bool
@@ -169,7 +156,7 @@ epb_companion_settle(struct epb_companion *companion)
         return error;
     }
     close_others(companion);
-    error = open_wake(companion);
+    error = epb_companion_open_wake(companion);
     if (error != 0) {
         return error;
     }
@@ -188,7 +175,7 @@ epb_companion_settle(struct epb_companion *companion)
 int
 epb_companion_settle_here(struct epb_companion *companion, bool typed)
 {
-    int error = open_wake(companion);
+    int error = epb_companion_open_wake(companion);
 
     if (error != 0) {
         return error;

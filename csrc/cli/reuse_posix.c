@@ -7,7 +7,7 @@
 
 #include "../client/caller.h"
 #include "ancestors.h"
-#include "cmd_start.h"
+#include "run.h"
 #include "secret.h"
 
 /* The variable, else the default. False after a complaint. */

@@ -15,8 +15,8 @@
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../os/fd.h"
-#include "cmd_start.h"
 #include "output.h"
+#include "run.h"
 
 #define LINES_BYTES (256U * 1024U)
 

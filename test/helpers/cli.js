@@ -14,7 +14,8 @@ const { withoutLockNotice } = require('./lock_notice.js');
 const { Patience } = require('./patience.js');
 
 const ROOT = path.join(__dirname, '..', '..');
-const BIN = path.join(ROOT, 'bin', 'ephemeral-pipe-broker.js');
+/** EPB_TEST_BIN: another script, such as bin/native.js. */
+const BIN = process.env.EPB_TEST_BIN ?? path.join(ROOT, 'bin', 'ephemeral-pipe-broker.js');
 const VICTIM = path.join(__dirname, 'victim.js');
 
 const POLL_MS = 10;

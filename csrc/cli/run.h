@@ -1,6 +1,6 @@
-/* `start`, and what `lock` and `lease` share with it. POSIX. */
-#ifndef EPB_CLI_CMD_START_H
-#define EPB_CLI_CMD_START_H
+/* The command behind "--" of `start`, `lock` and `lease`. POSIX. */
+#ifndef EPB_CLI_RUN_H
+#define EPB_CLI_RUN_H
 
 #include "cli.h"
 #include "companion.h"
