@@ -81,6 +81,13 @@
       "cflags": ["-w"],
     },
     {
+      "target_name": "epb_zlib",
+      "type": "static_library",
+      "sources": ["<!@(node scripts/sources.js zlib <(OS))"],
+      "defines": ["Z_SOLO"],
+      "cflags": ["-w"],
+    },
+    {
       "target_name": "epb_libuv",
       "type": "static_library",
       "sources": ["<!@(node scripts/sources.js libuv <(OS))"],
@@ -203,7 +210,7 @@
       "target_name": "epb",
       "type": "executable",
       "sources": ["<!@(node scripts/sources.js cli <(OS))"],
-      "dependencies": ["epb_core"],
+      "dependencies": ["epb_core", "epb_zlib"],
       "include_dirs": ["csrc"],
       "defines": [
         "EPB_VERSION=\"<(epb_version)\"",
@@ -212,6 +219,7 @@
         "EPB_CJSON_VERSION=\"<(cjson_version)\"",
       ],
       "cflags": [
+        "-isystem<(module_root_dir)/deps",
         "-isystem<(module_root_dir)/deps/libuv/include",
         "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror",
       ],

@@ -13,7 +13,7 @@ sources = $(shell node scripts/sources.js $(1) linux)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 version = $(shell node -p "require('./scripts/deps.json').$(1).version")
 
-DEPS := $(foreach name,mbedtls libsodium cjson libuv,$(call sources,$(name)))
+DEPS := $(foreach name,mbedtls libsodium cjson libuv zlib,$(call sources,$(name)))
 OBJECTS := $(call objects,$(DEPS) $(call sources,core) $(call sources,cli))
 
 ifeq ($(DEPS),)
@@ -53,6 +53,7 @@ $(BUILD)/deps/libsodium/%.o: CPPFLAGS += -include wire/sodium_config.h -I$(SODIU
 $(BUILD)/deps/libuv/%.o: CPPFLAGS += -Ideps/libuv/src -D_FILE_OFFSET_BITS=64 -D_LARGEFILE_SOURCE \
   -D_POSIX_C_SOURCE=200112 -D__ANDROID_API__=30 -fno-strict-aliasing
 $(BUILD)/deps/cjson/%.o: CPPFLAGS += -DCJSON_HIDE_SYMBOLS
+$(BUILD)/deps/zlib/%.o: CPPFLAGS += -DZ_SOLO
 $(BUILD)/deps/%.o: deps/%.c scripts/musl.mk
 	@mkdir -p $(@D)
 	@echo '  CC $(@F)'; $(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<

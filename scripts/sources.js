@@ -45,6 +45,9 @@ function ours(folders, extension, platform) {
     .filter((file) => isFor(file, platform));
 }
 
+/** The decompression of zlib. */
+const ZLIB = 'adler32 crc32 inffast inflate inftrees zutil';
+
 /** The folders of libsodium's ChaCha20-Poly1305 and AES-256-GCM, and of their parts. */
 const LIBSODIUM =
   'crypto_aead/aes256gcm/aesni crypto_aead/chacha20poly1305/sodium crypto_onetimeauth/poly1305 ' +
@@ -67,6 +70,7 @@ const PARTS = {
   libsodium: () =>
     LIBSODIUM.split(' ').flatMap((part) => below(`deps/libsodium/src/libsodium/${part}`, '.c')),
   cjson: () => ['deps/cjson/cJSON.c'],
+  zlib: () => ZLIB.split(' ').map((name) => `deps/zlib/${name}.c`),
   libuv,
   core: (platform) =>
     ours(['base', 'options', 'core', 'wire', 'os', 'server', 'client'], '.c', platform),

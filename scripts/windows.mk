@@ -17,7 +17,7 @@ sources = $(shell node scripts/sources.js $(1) win)
 objects = $(patsubst %.cc,$(BUILD)/%.o,$(patsubst %.c,$(BUILD)/%.o,$(1)))
 version = $(shell node -p "require('./scripts/deps.json').$(1).version")
 
-DEPS := $(foreach name,mbedtls libsodium cjson libuv,$(call sources,$(name)))
+DEPS := $(foreach name,mbedtls libsodium cjson libuv zlib,$(call sources,$(name)))
 LIBRARY := $(call objects,$(DEPS) $(call sources,core))
 ADDON_OBJECTS := $(LIBRARY) $(call objects,$(call sources,addon) $(call sources,mingw))
 PROGRAM_OBJECTS := $(LIBRARY) $(call objects,$(call sources,cli))
@@ -68,6 +68,7 @@ $(BUILD)/libnode.a: $(HEADERS)/def/node_api.def
 $(BUILD)/deps/libsodium/%.o: CPPFLAGS += -include wire/sodium_config.h -I$(SODIUM)/include/sodium
 $(BUILD)/deps/libuv/%.o: CPPFLAGS += -Ideps/libuv/src -fno-strict-aliasing
 $(BUILD)/deps/cjson/%.o: CPPFLAGS += -DCJSON_HIDE_SYMBOLS
+$(BUILD)/deps/zlib/%.o: CPPFLAGS += -DZ_SOLO
 $(BUILD)/deps/%.o: deps/%.c
 	@mkdir -p $(@D)
 	@echo '  CC $(@F)'; $(CC) $(CPPFLAGS) $(CFLAGS) -w -c -o $@ $<

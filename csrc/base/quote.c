@@ -27,6 +27,21 @@ is_high_control(struct epb_bytes character)
            character.data[1] < 0xA0;
 }
 
+/* The code of a character that ends a line or changes the direction of text (U+2028 to
+ * U+202E, U+2066 to U+2069); 0: another character. */
+static unsigned
+turn_code(struct epb_bytes character)
+{
+    const uint8_t *at = character.data;
+
+    if (character.size_bytes != 3 || at[0] != 0xE2) {
+        return 0;
+    }
+    bool turns = (at[1] == 0x80 && at[2] >= 0xA8 && at[2] <= 0xAE) ||
+                 (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9);
+    return turns ? 0x2000U | (at[1] & 0x3FU) << 6 | (at[2] & 0x3FU) : 0;
+}
+
 static enum epb_status
 put_character(struct epb_buf *out, struct epb_bytes character)
 {
@@ -47,7 +62,25 @@ put_character(struct epb_buf *out, struct epb_bytes character)
     if (is_high_control(character)) {
         return epb_buf_printf(out, "\\u%04x", character.data[1]);
     }
+    if (turn_code(character) != 0) {
+        return epb_buf_printf(out, "\\u%04x", turn_code(character));
+    }
     return epb_buf_append(out, character.data, character.size_bytes);
+}
+
+bool
+epb_quote_is_needed(struct epb_bytes text)
+{
+    while (text.size_bytes > 0) {
+        size_t size = character_bytes(text);
+        struct epb_bytes character = {text.data, size == 0 ? 1 : size};
+        if (text.data[0] < 0x20 || text.data[0] == 0x7F || is_high_control(character) ||
+            turn_code(character) != 0) {
+            return true;
+        }
+        text = epb_bytes_after(text, character.size_bytes);
+    }
+    return false;
 }
 
 enum epb_status

@@ -2,12 +2,18 @@
 #ifndef EPB_BASE_QUOTE_H
 #define EPB_BASE_QUOTE_H
 
+#include <stdbool.h>
+
 #include "buf.h"
 
 /* Writes the text as a JSON string. Characters beyond `max_bytes` are left out. Bytes
- * that are no UTF-8 become U+FFFD each; control characters are escaped. Same errors as
- * epb_buf_append. */
+ * that are no UTF-8 become U+FFFD each. Control characters, and those that change the
+ * direction of text, are escaped. Same errors as epb_buf_append. */
 EPB_MUST_USE enum epb_status
 epb_quote(struct epb_buf *out, struct epb_bytes text, size_t max_bytes);
+/* Whether the text contains a character that epb_quote escapes for the terminal's sake:
+ * unlike quotes and backslashes, such a character could rewrite what a user sees. */
+bool
+epb_quote_is_needed(struct epb_bytes text);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "../os/oserror.h"
 #include "commands.h"
+#include "gzip.h"
 #include "help.h"
 #include "output.h"
 #include "system.h"
@@ -62,8 +63,9 @@ epb_cmd_version(struct epb_cli *cli)
                                                  "  mbedtls " EPB_MBEDTLS_VERSION "\n"
                                                  "  libsodium " EPB_LIBSODIUM_VERSION "\n"
                                                  "  cjson " EPB_CJSON_VERSION "\n"
-                                                 "  libuv %s\n",
-                                 epb_os_libuv_version()));
+                                                 "  libuv %s\n"
+                                                 "  zlib %s\n",
+                                 epb_os_libuv_version(), epb_gzip_version()));
 }
 
 int

@@ -12,6 +12,52 @@ extern const size_t EPB_CLI_COMMAND_COUNT;
 int
 epb_cmd_start(struct epb_cli *cli);
 
+/* cmd_values.c */
+int
+epb_run_get(struct epb_cli *cli);
+int
+epb_run_set(struct epb_cli *cli);
+int
+epb_run_touch(struct epb_cli *cli);
+int
+epb_run_del(struct epb_cli *cli);
+int
+epb_run_has(struct epb_cli *cli);
+int
+epb_run_ttl(struct epb_cli *cli);
+int
+epb_run_incr(struct epb_cli *cli);
+int
+epb_run_list(struct epb_cli *cli);
+int
+epb_run_wait(struct epb_cli *cli);
+/* cmd_leases.c */
+int
+epb_run_lease(struct epb_cli *cli);
+int
+epb_run_renew(struct epb_cli *cli);
+int
+epb_run_release(struct epb_cli *cli);
+int
+epb_run_leases(struct epb_cli *cli);
+/* cmd_define.c */
+int
+epb_run_pool(struct epb_cli *cli);
+int
+epb_run_limit(struct epb_cli *cli);
+int
+epb_run_describe(struct epb_cli *cli);
+int
+epb_run_clear(struct epb_cli *cli);
+/* cmd_broker.c */
+int
+epb_run_ping(struct epb_cli *cli);
+int
+epb_run_stats(struct epb_cli *cli);
+int
+epb_run_health(struct epb_cli *cli);
+int
+epb_run_metrics(struct epb_cli *cli);
 /* cmd_help.c */
 int
 epb_cmd_help(struct epb_cli *cli);

@@ -53,11 +53,19 @@ epb_text_put_signed(struct epb_text *text, int64_t number)
 static void
 put_escaped(struct epb_text *text, uint8_t character)
 {
+    /* Pairs of a character and the letter that stands for it. */
+    static const char SHORT[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
     if (text->status != EPB_OK) {
         return;
     }
-    const char *format = character == '"' || character == '\\' ? "\\%c" : "\\u%04x";
-    text->status = epb_buf_printf(text->out, format, character);
+    for (size_t i = 0; i + 1 < sizeof(SHORT); i += 2) {
+        if ((uint8_t)SHORT[i] == character) {
+            text->status = epb_buf_printf(text->out, "\\%c", SHORT[i + 1]);
+            return;
+        }
+    }
+    text->status = epb_buf_printf(text->out, "\\u%04x", character);
 }
 
 void

@@ -130,8 +130,24 @@ function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = f
   return new Running(child);
 }
 
+/** The native program, and the commands that only the program in JavaScript has. */
+const PROGRAM = path.join(ROOT, 'build', 'Release', 'epb');
+const NOT_NATIVE = new Set(['start', 'lock', 'help', '--help', '-h', '--version', undefined]);
+let isNative = false;
+
+/** From now on, this file's tests run the native program, as far as it has the command. */
+const useNative = () => (isNative = true);
+
+/** The words that run the program with these arguments. */
+function programOf(args) {
+  return isNative && !NOT_NATIVE.has(args[0]) ? [PROGRAM] : [process.execPath, BIN];
+}
+
 /** Starts `ephemeral-pipe-broker ARGS`. */
-const launchCli = (args, options) => launch(process.execPath, [BIN, ...args], options);
+function launchCli(args, options) {
+  const [file, ...first] = programOf(args);
+  return launch(file, [...first, ...args], options);
+}
 
 /** Runs `ephemeral-pipe-broker ARGS` and waits for its end. */
 const runCli = (args, options) => launchCli(args, options).result();
@@ -174,10 +190,12 @@ module.exports = {
   launchCli,
   leftovers,
   processState,
+  programOf,
   runCli,
   scratch,
   until,
   untilEnded,
+  useNative,
   victim,
   victimReady,
 };

@@ -6,8 +6,10 @@
 
 const assert = require('node:assert/strict');
 const { after, before, describe, it } = require('node:test');
-const { launchCli, runCli, standalone, until } = require('../helpers/cli.js');
+const { launchCli, runCli, standalone, until, useNative } = require('../helpers/cli.js');
 const { PipeClient } = require('../../lib/index.js');
+
+useNative();
 
 /** One broker for all tests of this file; each uses keys and workers of its own. */
 let broker;
@@ -269,7 +271,11 @@ describe('wait', () => {
   });
 
   it('gives up when --wait is over', async () => {
-    await fails(['wait', 'never', '--wait', '50'], 1, /wait "never": it has got no value in time/);
+    await fails(
+      ['wait', 'never', '--wait', '50ms'],
+      1,
+      /wait "never": it has got no value in time/,
+    );
     await fails(['wait', 'never', '--wait', '0'], 1, /wait "never": it has got no value in time/);
   });
 });
@@ -343,7 +349,7 @@ describe('wrong use is status 2', () => {
 });
 
 it('no broker is status 3', async () => {
-  const args = ['lease', 'k', '--worker', 'w', '--pipe', '/no/such.sock', '--timeout', '100'];
+  const args = ['lease', 'k', '--worker', 'w', '--pipe', '/no/such.sock', '--timeout', '100ms'];
   const { code, stderr } = await runCli(args);
   assert.equal(code, 3);
   assert.match(stderr, /lease "k": .*\/no\/such\.sock/);

@@ -26,7 +26,7 @@ const ALLOWED = [
   /^docs\/[\w/-]+\.(md|svg)$/,
   /^lib\/[\w/-]+\.(js|d\.ts)$/,
   /^csrc\/[\w/-]+\.(c|h|cc|def|map)$/,
-  /^deps\/(cjson|libsodium|libuv|mbedtls|node-addon-api)\/([\w/.-]+\.(c|h)|LICENSE(-extra|\.md)?|\.stamp)$/,
+  /^deps\/(cjson|libsodium|libuv|mbedtls|node-addon-api|zlib)\/([\w/.-]+\.(c|h)|LICENSE(-extra|\.md)?|\.stamp)$/,
   /^prebuilds\/README\.md$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/ephemeral-pipe-broker\.napi(\.(glibc|musl))?\.node$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/epb(\.exe)?$/,

@@ -33,6 +33,7 @@ const THIRD_PARTY = [
   { header: /^mbedtls\//, users: /^csrc\/wire\/hash[_.]/ },
   { header: /^sodium\//, users: /^csrc\/wire\/cipher[_.]/ },
   { header: /^(cjson\/)?cJSON/, users: /^csrc\/wire\/jsonl[_.]/ },
+  { header: /^zlib\//, users: /^csrc\/cli\/gzip\.c/ },
   { header: /^(napi|node_api|js_native_api|node|v8)/, users: /^csrc\/addon\// },
 ];
 

@@ -417,7 +417,7 @@ Test(jsonl_lease, a_failed_computation_tells_its_reason_when_that_is_text)
     const char *message = epb_status_message(EPB_COMPUTE_FAILED);
 
     snprintf(expected, sizeof(expected), format, message,
-             ",\"reason\":\"no \\\"way\\\"\\u000a\"");
+             ",\"reason\":\"no \\\"way\\\"\\n\"");
     assert_reply(
         compute,
         (struct epb_reply){.status = EPB_COMPUTE_FAILED, .body = LITERAL("no \"way\"\n")},
@@ -458,7 +458,7 @@ Test(jsonl_lease, events_are_lines_with_the_id_of_their_watch)
                  EPB_OK);
     cr_assert(bytes_equal(
                   bytes_of(&out),
-                  LITERAL("{\"event\":\"set\",\"id\":\"w\",\"key\":\"a\\u000a\","
+                  LITERAL("{\"event\":\"set\",\"id\":\"w\",\"key\":\"a\\n\","
                           "\"version\":3}\n"
                           "{\"event\":\"del\",\"id\":\"w\",\"key\":\"b\",\"version\":4}\n"
                           "{\"event\":\"expire\",\"id\":\"w\",\"key\":\"c\",\"version\":"

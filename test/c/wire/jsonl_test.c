@@ -371,7 +371,7 @@ Test(jsonl, a_list_names_each_key_with_its_facts)
     assert_reply(
         LITERAL("{\"action\":\"list\"}"), reply,
         "{\"ok\":true,\"items\":{\"a\":{\"expires\":1500,\"hasValue\":true,\"ttl\":500,"
-        "\"version\":7,\"size\":42},\"\\\"\\u000a\\\\\":{\"expires\":1600,\"hasValue\":"
+        "\"version\":7,\"size\":42},\"\\\"\\n\\\\\":{\"expires\":1600,\"hasValue\":"
         "true,\"ttl\":600,\"version\":8,\"size\":43}}}\n");
     assert_reply(LITERAL("{\"action\":\"list\"}"), (struct epb_reply){.status = EPB_OK},
                  "{\"ok\":true,\"items\":{}}\n");
