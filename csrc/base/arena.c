@@ -77,7 +77,7 @@ struct chunk {
     uint32_t units;
     uint32_t free_units;
     uint32_t longest; /* no run of free units is longer than this */
-    bool locked;
+    enum epb_sys_pages kind;
     uint64_t used[]; /* a bit a unit */
 };
 
@@ -115,6 +115,7 @@ struct arena_totals {
     size_t used_bytes;
     size_t reserved_bytes;
     size_t locked_bytes;
+    size_t secret_bytes;
     bool lock_failed;
 };
 
@@ -241,6 +242,19 @@ chunk_unlink(struct chunk *chunk)
     }
 }
 
+/* Counts a chunk that was made, or that will be freed. */
+static void
+count_locked(struct arena_totals *totals, const struct chunk *chunk, bool made)
+{
+    /* Unsigned: adding the negative subtracts. */
+    size_t locked_bytes = chunk->kind == EPB_PAGES_PLAIN ? 0 : chunk->size_bytes;
+    size_t secret_bytes = chunk->kind == EPB_PAGES_SECRET ? chunk->size_bytes : 0;
+
+    totals->locked_bytes += made ? locked_bytes : 0 - locked_bytes;
+    totals->secret_bytes += made ? secret_bytes : 0 - secret_bytes;
+    atomic_fetch_add(&process_locked_bytes, made ? locked_bytes : 0 - locked_bytes);
+}
+
 static void
 chunk_free(struct epb_arena *arena, struct chunk *chunk)
 {
@@ -252,10 +266,7 @@ chunk_free(struct epb_arena *arena, struct chunk *chunk)
 #endif
     epb_sys_pages_unmap(chunk->base, chunk->size_bytes);
     totals->reserved_bytes -= chunk->size_bytes + record_bytes(chunk->units);
-    if (chunk->locked) {
-        totals->locked_bytes -= chunk->size_bytes;
-        atomic_fetch_sub(&process_locked_bytes, chunk->size_bytes);
-    }
+    count_locked(totals, chunk, false);
     chunk_unlink(chunk);
     free(chunk);
 }
@@ -276,7 +287,7 @@ chunk_new(struct epb_arena *arena, enum chunk_kind kind, size_t need_bytes)
         return NULL;
     }
     chunk->base =
-        epb_sys_pages_map(size_bytes, may_lock(arena, kind, size_bytes), &chunk->locked);
+        epb_sys_pages_map(size_bytes, may_lock(arena, kind, size_bytes), &chunk->kind);
     if (chunk->base == NULL) {
         free(chunk);
         return NULL;
@@ -287,17 +298,13 @@ chunk_new(struct epb_arena *arena, enum chunk_kind kind, size_t need_bytes)
     chunk->longest = chunk->units;
     chunk_link(&arena->chunks[kind], chunk);
     totals->reserved_bytes += size_bytes + record_bytes(units);
-    if (chunk->locked) {
-        totals->locked_bytes += size_bytes;
-        atomic_fetch_add(&process_locked_bytes, size_bytes);
-    } else {
-        totals->lock_failed = true;
-    }
+    count_locked(totals, chunk, true);
+    totals->lock_failed = totals->lock_failed || chunk->kind == EPB_PAGES_PLAIN;
 #if defined(WITH_ASAN)
     __lsan_register_root_region(chunk->base, size_bytes);
 #endif
     POISON(chunk->base, size_bytes);
-    if (arena->require_lock && !chunk->locked) {
+    if (arena->require_lock && chunk->kind == EPB_PAGES_PLAIN) {
         chunk_free(arena, chunk);
         return NULL;
     }
@@ -677,6 +684,7 @@ epb_arena_stats(const struct epb_arena *arena, struct epb_mem_stats *stats)
     stats->used_bytes = arena->totals.used_bytes;
     stats->reserved_bytes = arena->totals.reserved_bytes;
     stats->locked_bytes = arena->totals.locked_bytes;
+    stats->secret_bytes = arena->totals.secret_bytes;
     stats->lock_failed = arena->totals.lock_failed;
 }
 

@@ -2,10 +2,10 @@
  * Arenas: the memory of keys, values and key material.
  *
  * An arena takes memory from the system in chunks. Chunks are locked (mlock) and left out
- * of core dumps as far as the platform allows. They are divided into size classes, and a
- * freed block is wiped before it is reused. Small blocks and key material are locked
- * first. When the lock limit is reached, the arena hands out unlocked memory and the
- * statistics show it.
+ * of core dumps as far as the platform allows, or secret memory (sys.h). They are divided
+ * into size classes, and a freed block is wiped before it is reused. Small blocks and key
+ * material are locked first. When the lock limit is reached, the arena hands out unlocked
+ * memory and the statistics show it.
  *
  * Invariants: a block is zero-filled when handed out; no byte of a freed block keeps its
  * content; `used_bytes` is the sum of the requested sizes.
@@ -27,6 +27,7 @@ struct epb_mem_stats {
     size_t used_bytes;     /* requested and not yet freed */
     size_t reserved_bytes; /* taken from the system, including the arena's own records */
     size_t locked_bytes;   /* the part of reserved_bytes that is locked into memory */
+    size_t secret_bytes;   /* the part of locked_bytes that is secret memory */
     bool lock_failed;      /* at least one chunk is not locked */
 };
 

@@ -67,18 +67,46 @@ epb_sys_set_slice(uint64_t slice_ns)
 /* Every mapping begins at a multiple of this (also the granularity of Windows). */
 #define EPB_SYS_MAP_ALIGN_BYTES ((size_t)64 * 1024)
 
+/* How well the system keeps the pages of a mapping. */
+enum epb_sys_pages {
+    EPB_PAGES_PLAIN,  /* may reach swap */
+    EPB_PAGES_LOCKED, /* never reach swap */
+    EPB_PAGES_SECRET  /* nor can root, a debugger or the kernel's own map read them */
+};
+
 /* Zero-filled anonymous memory aligned to EPB_SYS_MAP_ALIGN_BYTES, between guard pages.
  * Where the system supports it, the memory is left out of core dumps and wiped in a
- * forked child. Sets *locked to whether the memory is locked; a failed lock is no error.
- * NULL when memory is out. */
+ * forked child. Sets *kind; a failed lock is no error. NULL when memory is out. */
 void *
-epb_sys_pages_map(size_t size_bytes, bool want_lock, bool *locked);
+epb_sys_pages_map(size_t size_bytes, bool want_lock, enum epb_sys_pages *kind);
 /* `size_bytes` is the size passed to epb_sys_pages_map. The caller has wiped the
  * memory. */
 void
 epb_sys_pages_unmap(void *pages, size_t size_bytes);
 size_t
 epb_sys_page_bytes(void);
+#if defined(__linux__)
+/* From now on, memory to be locked is secret memory (memfd_secret, Linux 5.14 and later),
+ * where the system has it; it counts against the same limit. A forked child lacks such
+ * memory, and an access there ends the child. So only a program that doesn't fork later
+ * calls this, once, while it has one thread. Returns whether the system has it. */
+bool
+epb_sys_use_secret_memory(void);
+/* Whether epb_sys_use_secret_memory succeeded. */
+bool
+epb_sys_has_secret_memory(void);
+#else
+static inline bool
+epb_sys_use_secret_memory(void)
+{
+    return false;
+}
+static inline bool
+epb_sys_has_secret_memory(void)
+{
+    return false;
+}
+#endif
 /* The number of bytes that this process may lock; SIZE_MAX when unlimited. */
 size_t
 epb_sys_lock_limit_bytes(void);

@@ -242,14 +242,100 @@ lock_pages(void *pages, size_t size_bytes)
 #endif
 }
 
+#if defined(__linux__)
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+
+static bool uses_secret_memory;
+
+/* A descriptor, which need not stay open; -1: the system has no secret memory, or is out
+ * of descriptors. */
+static int
+open_secret(void)
+{
+    return (int)syscall(SYS_memfd_secret, (unsigned long)O_CLOEXEC);
+}
+
+bool
+epb_sys_use_secret_memory(void)
+{
+    int fd = open_secret();
+
+    uses_secret_memory = fd >= 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return uses_secret_memory;
+}
+
+bool
+epb_sys_has_secret_memory(void)
+{
+    return uses_secret_memory;
+}
+
+/* Replaces reserved pages by secret memory. Each mapping has a file of its own, which
+ * ends with it: pages of such a file can't be freed one by one. The mapping is shared, so
+ * a forked child must not have it. False: the pages are as before. */
+static bool
+map_secret(void *pages, size_t size_bytes)
+{
+    if (!uses_secret_memory) {
+        return false;
+    }
+    int fd = open_secret();
+    if (fd < 0) {
+        return false;
+    }
+    bool mapped = ftruncate(fd, (off_t)size_bytes) == 0 &&
+                  mmap(pages, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                       fd, 0) != MAP_FAILED;
+    close(fd);
+    if (mapped) {
+        (void)madvise(pages, size_bytes, MADV_DONTFORK);
+    }
+    return mapped;
+}
+
+#else
+
+static bool
+map_secret(void *pages, size_t size_bytes)
+{
+    (void)pages;
+    (void)size_bytes;
+    return false;
+}
+
+#endif
+
+/* Makes reserved pages accessible. False: memory is out. */
+static bool
+open_pages(void *pages, size_t size_bytes, bool want_lock, enum epb_sys_pages *kind)
+{
+    if (want_lock && map_secret(pages, size_bytes)) {
+        *kind = EPB_PAGES_SECRET;
+        return true;
+    }
+    if (mprotect(pages, size_bytes, PROT_READ | PROT_WRITE) != 0) {
+        return false;
+    }
+    keep_private(pages, size_bytes);
+    bool locked = want_lock && lock_pages(pages, size_bytes);
+    *kind = locked ? EPB_PAGES_LOCKED : EPB_PAGES_PLAIN;
+    return true;
+}
+
 void *
-epb_sys_pages_map(size_t size_bytes, bool want_lock, bool *locked)
+epb_sys_pages_map(size_t size_bytes, bool want_lock, enum epb_sys_pages *kind)
 {
     size_t guard_bytes = epb_sys_page_bytes();
     size_t body_bytes = whole_pages(size_bytes, guard_bytes);
     size_t span_bytes = body_bytes + 2 * guard_bytes + EPB_SYS_MAP_ALIGN_BYTES;
 
-    *locked = false;
+    *kind = EPB_PAGES_PLAIN;
     if (size_bytes == 0 || span_bytes < size_bytes) {
         return NULL;
     }
@@ -266,12 +352,10 @@ epb_sys_pages_map(size_t size_bytes, bool want_lock, bool *locked)
         munmap(span, lead_bytes);
     }
     munmap(body + body_bytes + guard_bytes, trail_bytes);
-    if (mprotect(body, body_bytes, PROT_READ | PROT_WRITE) != 0) {
+    if (!open_pages(body, body_bytes, want_lock, kind)) {
         munmap(body - guard_bytes, body_bytes + 2 * guard_bytes);
         return NULL;
     }
-    keep_private(body, body_bytes);
-    *locked = want_lock && lock_pages(body, body_bytes);
     return body;
 }
 

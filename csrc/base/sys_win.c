@@ -88,13 +88,13 @@ epb_sys_page_bytes(void)
 }
 
 void *
-epb_sys_pages_map(size_t size_bytes, bool want_lock, bool *locked)
+epb_sys_pages_map(size_t size_bytes, bool want_lock, enum epb_sys_pages *kind)
 {
     size_t page_bytes = epb_sys_page_bytes();
     size_t span_bytes = EPB_SYS_MAP_ALIGN_BYTES + size_bytes + 2 * page_bytes;
     uint8_t *span;
 
-    *locked = false;
+    *kind = EPB_PAGES_PLAIN;
     if (size_bytes == 0 || span_bytes < size_bytes) {
         return NULL;
     }
@@ -108,7 +108,9 @@ epb_sys_pages_map(size_t size_bytes, bool want_lock, bool *locked)
         VirtualFree(span, 0, MEM_RELEASE);
         return NULL;
     }
-    *locked = want_lock && VirtualLock(body, size_bytes);
+    if (want_lock && VirtualLock(body, size_bytes)) {
+        *kind = EPB_PAGES_LOCKED;
+    }
     return body;
 }
 

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -426,6 +427,92 @@ Test(mem, chunks_are_locked_and_left_out_of_dumps_and_forks)
     epb_arena_free(arena);
 }
 
+/* Secret memory */
+
+static void
+skip_without_secret_memory(void)
+{
+    if (!epb_sys_use_secret_memory()) {
+        cr_skip("this kernel has no memfd_secret, or it is turned off");
+    }
+    skip_unless_lockable((size_t)8 * 1024 * 1024);
+}
+
+/* As root, a debugger and the kernel itself read a process. */
+static ssize_t
+read_by_the_kernel(const void *address, void *out, size_t size_bytes)
+{
+    int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+
+    cr_assert_geq(fd, 0);
+    ssize_t got = pread(fd, out, size_bytes, (off_t)(uintptr_t)address);
+    close(fd);
+    return got;
+}
+
+Test(mem, secret_chunks_cannot_be_read_from_outside)
+{
+    static const size_t sizes[] = {100, 5000, 3000000};
+    char flags[512];
+    char seen[100];
+    struct epb_mem_stats stats;
+
+    skip_without_secret_memory();
+    struct epb_arena *arena = epb_arena_new(true);
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t *block = epb_arena_alloc(arena, sizes[i]);
+        cr_assert(is_zero(block, sizes[i]));
+        memset(block, 'v', sizes[i]);
+        cr_assert_eq(read_by_the_kernel(block, seen, sizeof(seen)), -1);
+        mapping_flags(block, flags, sizeof(flags));
+        cr_assert_not_null(strstr(flags, " lo"), "%s", flags);
+        cr_assert_not_null(strstr(flags, " dd"), "%s", flags);
+        cr_assert_not_null(strstr(flags, " dc"), "%s", flags);
+        epb_arena_stats(arena, &stats);
+        cr_assert_eq(stats.secret_bytes, stats.locked_bytes);
+        epb_arena_release(arena, block, sizes[i]);
+    }
+    cr_assert_not(stats.lock_failed);
+    epb_arena_free(arena);
+}
+
+Test(mem, a_forked_child_lacks_secret_memory)
+{
+    int status = -1;
+
+    skip_without_secret_memory();
+    struct epb_arena *arena = epb_arena_new(true);
+    uint8_t *block = epb_arena_alloc(arena, 100);
+    memset(block, 'v', 100);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(can_read(block) ? 1 : 0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0, "the child could read it");
+    cr_assert_eq(block[99], 'v');
+    epb_arena_release(arena, block, 100);
+    epb_arena_free(arena);
+}
+
+Test(mem, secret_memory_returns_to_the_system)
+{
+    skip_without_secret_memory();
+    struct epb_arena *arena = epb_arena_new(true);
+    int before = dup(0);
+    close(before);
+    for (int i = 0; i < 50; i++) {
+        void *block = epb_arena_alloc(arena, 3000000);
+        cr_assert_not_null(block);
+        memset(block, 'v', 3000000);
+        epb_arena_release(arena, block, 3000000);
+    }
+    int after = dup(0);
+    close(after);
+    cr_assert_eq(after, before, "no descriptor stays open");
+    epb_arena_free(arena);
+}
+
 /* The superuser may lock without limit: the rest of the test's process is somebody else.
  */
 static void
@@ -498,6 +585,26 @@ Test(mem, without_the_right_to_lock_it_goes_on_and_tells)
     cr_assert(stats.lock_failed);
     cr_assert_eq(stats.locked_bytes, 0);
     epb_arena_release(arena, block, 100);
+    epb_arena_free(arena);
+}
+
+Test(mem, secret_memory_has_the_limit_of_locked_memory)
+{
+    struct epb_mem_stats stats;
+
+    skip_without_secret_memory();
+    limit_locking(256 * 1024);
+    struct epb_arena *arena = epb_arena_new(false);
+    void *small = epb_arena_alloc(arena, 100);
+    void *large = epb_arena_alloc(arena, 3000000);
+    cr_assert_not_null(large);
+    memset(large, 'v', 3000000);
+    epb_arena_stats(arena, &stats);
+    cr_assert(stats.lock_failed);
+    cr_assert_geq(stats.secret_bytes, 64 * 1024);
+    cr_assert_leq(stats.locked_bytes, 256 * 1024);
+    epb_arena_release(arena, small, 100);
+    epb_arena_release(arena, large, 3000000);
     epb_arena_free(arena);
 }
 
