@@ -30,6 +30,12 @@
 /* Used when a name does not fit a socket address in $TMPDIR. */
 #define FALLBACK_DIRECTORY "/tmp"
 
+/* Identifies a file that was made here. */
+struct epb_endpoint_file {
+    dev_t device;
+    ino_t inode;
+};
+
 struct epb_endpoint {
     struct epb_list open; /* in the list of endpoints to clean up at exit */
     uv_poll_t poll;
@@ -43,8 +49,8 @@ struct epb_endpoint {
     bool inherits;  /* the lock file says that this boot made the socket with this name */
     bool listening;
     bool visible; /* the final name exists */
-    dev_t device;
-    ino_t inode;
+    struct epb_endpoint_file socket;
+    struct epb_endpoint_file lock;
     char directory[EPB_SOCKET_PATH_BYTES];
     char path[EPB_SOCKET_PATH_BYTES];
     char lock_path[LOCK_PATH_BYTES];
@@ -192,6 +198,12 @@ choose_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec
 
 /* The lock of a fixed name */
 
+static struct epb_endpoint_file
+file_of(const struct stat *status)
+{
+    return (struct epb_endpoint_file){.device = status->st_dev, .inode = status->st_ino};
+}
+
 static bool
 same_file(const struct stat *left, const struct stat *right)
 {
@@ -220,7 +232,7 @@ check_lock_file(int fd, struct stat *opened)
 
 /* UV_EAGAIN: the file was removed between opening and locking. */
 static int
-try_lock(const char *path, int *fd)
+try_lock(const char *path, int *fd, struct epb_endpoint_file *file)
 {
     struct stat opened;
     struct stat named;
@@ -238,6 +250,7 @@ try_lock(const char *path, int *fd)
     }
     if (error == 0) {
         *fd = locked;
+        *file = file_of(&opened);
     } else {
         epb_fd_close(locked);
     }
@@ -310,7 +323,7 @@ take_lock(struct epb_endpoint *endpoint)
 
     /* Each further round means that another broker ended at this very moment. */
     for (int round = 0; round < 16 && error == UV_EAGAIN; round++) {
-        error = try_lock(endpoint->lock_path, &endpoint->lock_fd);
+        error = try_lock(endpoint->lock_path, &endpoint->lock_fd, &endpoint->lock);
     }
     if (error == 0) {
         return claim_lock(endpoint);
@@ -332,8 +345,7 @@ note_identity(struct epb_endpoint *endpoint, const char *path)
     if (!S_ISSOCK(status.st_mode)) {
         return UV_EADDRINUSE;
     }
-    endpoint->device = status.st_dev;
-    endpoint->inode = status.st_ino;
+    endpoint->socket = file_of(&status);
     return 0;
 }
 
@@ -533,25 +545,32 @@ leave_list(void)
     atomic_store_explicit(&list_taken, 0, memory_order_release);
 }
 
+/* Only with calls that a sandboxed thread has. */
+static void
+remove_if_same(const char *path, const struct epb_endpoint_file *made)
+{
+    struct stat status;
+
+    if (fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_dev == made->device && status.st_ino == made->inode) {
+        (void)unlinkat(AT_FDCWD, path, 0);
+    }
+}
+
 /* Removes names only in the process that made them, and only if they are still ours. */
 static void
 remove_names(struct epb_endpoint *endpoint)
 {
-    struct stat status;
-    struct stat opened;
-
     if (endpoint->pid != epb_sys_pid()) {
         return;
     }
-    if (endpoint->visible && lstat(endpoint->path, &status) == 0 &&
-        status.st_dev == endpoint->device && status.st_ino == endpoint->inode) {
-        (void)unlink(endpoint->path);
+    if (endpoint->visible) {
+        remove_if_same(endpoint->path, &endpoint->socket);
     }
     endpoint->visible = false;
     /* While it is still locked, so that no other broker can have taken it. */
-    if (endpoint->lock_ours && fstat(endpoint->lock_fd, &opened) == 0 &&
-        lstat(endpoint->lock_path, &status) == 0 && same_file(&opened, &status)) {
-        (void)unlink(endpoint->lock_path);
+    if (endpoint->lock_ours) {
+        remove_if_same(endpoint->lock_path, &endpoint->lock);
     }
     endpoint->lock_ours = false;
 }

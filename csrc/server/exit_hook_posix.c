@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "../base/locks.h"
+#include "../base/sys.h"
 
 /* The signals that end a process by default, except SIGKILL, and except SIGPIPE, SIGALRM
  * and similar ones, which are always meant for a program that handles them. */
@@ -32,8 +33,11 @@ on_fatal(int number)
         }
     }
     at_the_end();
-    /* Blocked until we return; then it ends the process. */
-    (void)raise(number);
+    /* Blocked until we return; then it ends the process. A sandboxed thread may signal
+     * its process, but no single thread. */
+    if (raise(number) != 0) {
+        (void)kill((pid_t)epb_sys_pid(), number);
+    }
     errno = error;
 }
 

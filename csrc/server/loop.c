@@ -102,6 +102,7 @@ run_loop(void *context)
     struct epb_loop *loop = context;
     enum epb_loop_next next = EPB_LOOP_IDLE;
 
+    loop->user.begin(loop->user.context);
     while (!loop->ending) {
         if (next == EPB_LOOP_WORKED && epb_spin_is_worth(&loop->spin)) {
             next = spin_again(loop);

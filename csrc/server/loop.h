@@ -27,6 +27,8 @@ enum epb_loop_next {
 
 struct epb_loop_user {
     void *context;
+    /* The thread begins: before it polls anything. */
+    void (*begin)(void *context);
     enum epb_loop_next (*turn)(void *context);
     /* About to sleep: arm timers here. False: don't sleep, more work is ready. */
     bool (*rest)(void *context);

@@ -155,14 +155,12 @@ on_glance(void *context)
     return conn != NULL && epb_conn_glance(conn);
 }
 
-/* A shorter slice gains nothing when the thread shares a single processor with all
- * clients. */
 static void
 take_shorter_slice(struct epb_server *server)
 {
     uint64_t slice_ns = epb_sys_slice_ns();
 
-    if (slice_ns != 0 && epb_sys_processors() > 1 &&
+    if (slice_ns != 0 && server->may_shorten_slice &&
         epb_sys_set_slice(slice_ns / EPB_CONTENTION_SHARE)) {
         server->slice_ns = slice_ns;
     }
@@ -218,6 +216,22 @@ check_timers_meanwhile(struct epb_server *server)
         now_ms >= server->lease_due_ms) {
         (void)epb_server_check_timers(server);
     }
+}
+
+static void
+on_begin(void *context)
+{
+    struct epb_server *server = context;
+
+    if (!server->sandbox) {
+        return;
+    }
+    if (uv_pipe_init(&server->loop.uv, &server->first_pipe, 0) == 0) {
+        uv_close((uv_handle_t *)&server->first_pipe, NULL);
+    }
+    struct epb_sandbox_parts parts =
+        epb_sandbox_enter(&(struct epb_sandbox){.socket_path = server->path});
+    epb_server_log_sandbox(server, &parts);
 }
 
 static enum epb_loop_next
@@ -291,6 +305,7 @@ static void
 copy_options(struct epb_server *server, const struct epb_server_options *options)
 {
     server->debug = options->debug;
+    server->sandbox = options->sandbox;
     server->idle_timeout_ms = options->idle_timeout_ms;
     server->heartbeat_ms = options->heartbeat_ms;
     server->sweeper_interval_ms = options->engine.sweeper_interval_ms;
@@ -323,6 +338,9 @@ new_server(const struct epb_server_options *options)
         return NULL;
     }
     server->pid = epb_sys_pid();
+    /* A shorter slice gains nothing when the thread shares a single processor with all
+     * clients. A sandboxed thread can't ask for their number. */
+    server->may_shorten_slice = epb_sys_processors() > 1;
     epb_list_init(&server->all);
     epb_list_init(&server->queued);
     epb_list_init(&server->serving);
@@ -424,8 +442,11 @@ epb_server_start(const struct epb_server_options *options, struct epb_server **o
     if (status != EPB_OK) {
         goto failed;
     }
-    struct epb_loop_user user = {
-        .context = server, .turn = on_turn, .rest = on_rest, .glance = on_glance};
+    struct epb_loop_user user = {.context = server,
+                                 .begin = on_begin,
+                                 .turn = on_turn,
+                                 .rest = on_rest,
+                                 .glance = on_glance};
     *os_error = epb_loop_init(&server->loop, &user);
     status = *os_error == 0 ? EPB_OK : EPB_BROKER_GONE;
     if (status != EPB_OK) {

@@ -69,6 +69,7 @@ struct epb_server_options {
     const char *pipe_id;     /* NULL: random */
     bool legacy_hmac;
     bool debug;               /* log every request */
+    bool sandbox;             /* confine the engine's thread (os/sandbox.h) */
     uint64_t idle_timeout_ms; /* 0: never idle */
     uint64_t heartbeat_ms;    /* 0: none */
     epb_server_event_fn on_event;

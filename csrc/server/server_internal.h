@@ -6,6 +6,7 @@
 #ifndef EPB_SERVER_SERVER_INTERNAL_H
 #define EPB_SERVER_SERVER_INTERNAL_H
 
+#include "../os/sandbox.h"
 #include "boot_timer.h"
 #include "conn.h"
 #include "contention.h"
@@ -54,7 +55,8 @@ struct epb_server {
     size_t held_output;
 
     struct epb_time now;
-    bool now_known; /* since the sockets were last polled */
+    bool now_known;       /* since the sockets were last polled */
+    uv_pipe_t first_pipe; /* closed at once: libuv opens a descriptor for the first one */
     uv_timer_t timer;
     bool timer_open;
     struct epb_boot_timer boot_timer; /* in addition: for items, after a suspend */
@@ -73,6 +75,8 @@ struct epb_server {
     uint64_t lock_check_ms; /* mono_ms of the next check */
 
     bool debug;
+    bool sandbox;
+    bool may_shorten_slice; /* the thread needn't share one processor with all clients */
     uint64_t idle_timeout_ms;
     uint64_t heartbeat_ms;
     uint64_t sweeper_interval_ms;
@@ -96,6 +100,8 @@ epb_server_log(struct epb_server *server, enum epb_server_event event,
                struct epb_bytes json);
 void
 epb_server_log_started(struct epb_server *server);
+void
+epb_server_log_sandbox(struct epb_server *server, const struct epb_sandbox_parts *parts);
 /* A warning that a peer can cause at any rate: limits the rate. */
 void
 epb_server_warn(struct epb_server *server, enum epb_server_limited kind,

@@ -115,6 +115,21 @@ epb_server_log_started(struct epb_server *server)
 }
 
 void
+epb_server_log_sandbox(struct epb_server *server, const struct epb_sandbox_parts *parts)
+{
+    struct epb_buf line;
+
+    if (!server->debug) {
+        return;
+    }
+    begin_line(server, &line, "info", "sandboxed");
+    epb_log_number(&line, "files", parts->files);
+    epb_log_number(&line, "signals", parts->signals);
+    epb_log_number(&line, "calls", parts->calls);
+    end_line(server, &line);
+}
+
+void
 epb_server_check_lock(struct epb_server *server, uint64_t now_ms)
 {
     struct epb_mem_stats shared;

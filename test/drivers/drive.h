@@ -112,7 +112,7 @@ drive_on_event(void *context, enum epb_server_event event, struct epb_bytes json
 static inline struct epb_server_options
 drive_options(void)
 {
-    struct epb_server_options options = {.on_event = drive_on_event};
+    struct epb_server_options options = {.on_event = drive_on_event, .sandbox = true};
 
     epb_options_default(&options.engine);
     options.engine.require_ttl = false;
