@@ -316,3 +316,53 @@ test('each option of theirs is taken, or left out, with one warning in all', asy
   assert.ok(tried.client.length >= 6, tried.client.join());
   assert.equal(warnings.filter(({ code }) => code === 'EPB_OPTION').length, 1);
 });
+
+/** Asks a broker and a client of one package what docs/migration.md says of both. */
+const DIFFERENCES = (from) => `
+  (async () => {
+    const { Broker, Client } = await import(${JSON.stringify(from)});
+    const broker = new Broker({ secret: null, logLevel: 'error' });
+    const client = new Client(await broker.start(), { timeout: 120000, compression: false });
+    await client.set('k', 1, 60000);
+    const kind = (value) => (Array.isArray(value) ? 'array' : typeof value);
+    const shown = {
+      list: await client.list().then((all) => [kind(all), Object.keys(Object.values(all)[0]).sort()]),
+      ping: kind(await client.ping()),
+      del: await client.del('nothing'),
+      lossy: await client.set('m', new Map([[1, 2]]), 60000).catch(({ code }) => code),
+      missing: await client.get('nothing').catch(({ code, message }) => [code, message === 'not_found']),
+      memory: kind((await client.stats()).memory),
+      leases: [await client.lease('a', 'w', 60000)],
+    };
+    shown.leases.push(await client.lease('b', 'w', 60000).catch(({ message }) => message));
+    await broker.stop();
+    console.log(JSON.stringify(shown));
+    process.exit();
+  })();`;
+
+test('the differences are those of docs/migration.md', async () => {
+  const ask = async (from) => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', DIFFERENCES(from)], {
+      cwd: path.join(__dirname, '../..'),
+    });
+    return JSON.parse(stdout.trim().split('\n').at(-1));
+  };
+  assert.deepEqual(await ask('@ephemeral-broker/core'), {
+    list: ['object', ['expires', 'hasValue']],
+    ping: 'number',
+    del: true,
+    lossy: true,
+    missing: [null, true],
+    memory: 'object',
+    leases: [0, 'worker_already_has_lease'],
+  });
+  assert.deepEqual(await ask('ephemeral-pipe-broker'), {
+    list: ['array', ['key', 'size', 'ttl', 'version']],
+    ping: 'boolean',
+    del: false,
+    lossy: 'invalid_value',
+    missing: ['not_found', false],
+    memory: 'number',
+    leases: [0, 0],
+  });
+});
