@@ -1,8 +1,9 @@
-/* help, version, binary: what the program says about itself. */
+/* help, version, binary, completion: what the program says about itself. */
 #include <string.h>
 
 #include "../os/oserror.h"
 #include "commands.h"
+#include "completion.h"
 #include "gzip.h"
 #include "help.h"
 #include "output.h"
@@ -80,4 +81,19 @@ epb_cmd_binary(struct epb_cli *cli)
     }
     epb_buf_init(&text, TEXT_MAX_BYTES);
     return finish(cli, &text, epb_buf_printf(&text, "%s\n", path));
+}
+
+int
+epb_cmd_completion(struct epb_cli *cli)
+{
+    struct epb_buf text;
+
+    for (unsigned shell = 0; shell < EPB_SHELL_COUNT; shell++) {
+        if (strcmp(cli->args.words[0], epb_shell_name((enum epb_shell)shell)) == 0) {
+            epb_buf_init(&text, TEXT_MAX_BYTES);
+            return finish(cli, &text,
+                          epb_completion_write(&text, cli, (enum epb_shell)shell));
+        }
+    }
+    return epb_cli_wrong_use(cli, "the shell is one of bash, zsh, fish");
 }

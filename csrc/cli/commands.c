@@ -256,6 +256,18 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .group = EPB_GROUP_MORE,
         .run = epb_cmd_binary,
     },
+    {
+        .name = "completion",
+        .usage = "completion bash|zsh|fish",
+        .summary = "Print completions for a shell, to be sourced.",
+        .examples = "eval \"$(epb completion bash)\"   # in ~/.bashrc\n"
+                    "source <(epb completion zsh)      # in ~/.zshrc\n"
+                    "epb completion fish | source      # in ~/.config/fish/config.fish",
+        .group = EPB_GROUP_MORE,
+        .words_min = 1,
+        .words_max = 1,
+        .run = epb_cmd_completion,
+    },
 };
 const size_t EPB_CLI_COMMAND_COUNT =
     sizeof(EPB_CLI_COMMANDS) / sizeof(EPB_CLI_COMMANDS[0]);

@@ -65,5 +65,7 @@ int
 epb_cmd_version(struct epb_cli *cli);
 int
 epb_cmd_binary(struct epb_cli *cli);
+int
+epb_cmd_completion(struct epb_cli *cli);
 
 #endif
