@@ -235,4 +235,4 @@ function markdown(report, goals) {
   return `${Object.values(sections(report, goals)).filter(Boolean).join('\n\n')}\n`;
 }
 
-module.exports = { markdown, merge, sections, summarise };
+module.exports = { COSTS, MAIN_RATES, markdown, merge, sections, summarise };

@@ -8,7 +8,7 @@ const { isDeepStrictEqual } = require('node:util');
 
 const { load } = require('../../bench/common.js');
 const { GOALS, judge } = require('../../bench/goals.js');
-const { markdown, merge } = require('../../bench/report.js');
+const { COSTS, MAIN_RATES, markdown, merge } = require('../../bench/report.js');
 const { documents } = require('../../bench/write.js');
 const report = require('./fixtures/bench_report.json');
 
@@ -50,6 +50,20 @@ test('every goal is about a workload, a placement and peers that exist', () => {
       what,
     );
   }
+});
+
+test('the main figures are rates and goals that exist', () => {
+  const rates = load('workloads').flatMap(({ name, places = [] }) =>
+    places.map((place) => `${name}, ${place}`),
+  );
+  assert.deepEqual(
+    MAIN_RATES.filter((rate) => !rates.includes(rate)),
+    [],
+  );
+  assert.deepEqual(
+    COSTS.filter((begin) => !GOALS.some(({ what }) => what.startsWith(begin))),
+    [],
+  );
 });
 
 test('a goal is judged by the ratios of the same slots, and not without figures', () => {
