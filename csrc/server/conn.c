@@ -4,16 +4,12 @@
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../os/uv_reserve.h"
+#include "conn_internal.h"
 #include "endpoint.h"
 
 /* Never reached: a session bounds its output well below. */
 #define UNSENT_LIMIT_BYTES (256U * 1024U * 1024U)
 #define DISCARD_MAX_BYTES (4U * 1024U * 1024U)
-
-struct epb_conn_pipe_pair {
-    uv_pipe_t in;
-    uv_pipe_t out;
-};
 
 struct epb_conn *
 epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
@@ -44,19 +40,6 @@ epb_conn_new(uv_loop_t *loop, struct epb_conn_owner *owner)
     return conn;
 }
 
-static size_t
-unsent_bytes(const struct epb_conn *conn)
-{
-    return epb_buf_size(&conn->unsent) + epb_session_output(conn->session).size_bytes;
-}
-
-static void
-ask_for_turn(struct epb_conn *conn)
-{
-    EPB_ASSERT(!conn->closed);
-    conn->owner->ready(conn->owner->context, conn);
-}
-
 /* Reading */
 
 /* Returns how much may be read now, and sets the memory to read into. */
@@ -73,30 +56,6 @@ offer_room(struct epb_conn *conn, uint8_t **memory)
     return size_bytes;
 }
 
-static bool
-is_guarded(const struct epb_conn *conn, const void *handle)
-{
-    return conn->guarded && handle == &conn->socket;
-}
-
-/* libuv would close passed descriptors on this thread, which may take long. So this
- * function reads a guarded socket itself when libuv asks for memory, and gives libuv
- * none. libuv then calls on_read with UV_ENOBUFS, and on_read uses the result stored
- * here. */
-static uv_buf_t
-offer_place(struct epb_conn *conn, const void *handle, void *memory, size_t size_bytes)
-{
-    if (size_bytes > UINT32_MAX / 2) {
-        size_bytes = UINT32_MAX / 2;
-    }
-    if (!is_guarded(conn, handle) || size_bytes == 0) {
-        conn->guarded_read = UV_ENOBUFS;
-        return uv_buf_init(memory, (unsigned)size_bytes);
-    }
-    conn->guarded_read = epb_endpoint_read_guarded(&conn->socket, memory, size_bytes);
-    return uv_buf_init(NULL, 0);
-}
-
 static void
 on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
 {
@@ -109,14 +68,7 @@ on_alloc(uv_handle_t *pipe, size_t suggested, uv_buf_t *out)
     if (!conn->lingering) {
         size_bytes = offer_room(conn, &memory);
     }
-    *out = offer_place(conn, pipe, memory, size_bytes);
-}
-
-static void
-stop_reading(struct epb_conn *conn)
-{
-    conn->reading = false;
-    (void)uv_read_stop((uv_stream_t *)conn->in);
+    *out = epb_conn_offer_place(conn, pipe, memory, size_bytes);
 }
 
 static void
@@ -130,11 +82,11 @@ take_input(struct epb_conn *conn, size_t size_bytes)
             return;
         }
         conn->broken = true;
-        stop_reading(conn);
+        epb_conn_stop_reading(conn);
     } else {
         epb_session_received(conn->session, size_bytes);
     }
-    ask_for_turn(conn);
+    epb_conn_ask_for_turn(conn);
 }
 
 static void
@@ -154,10 +106,10 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
         take_input(conn, (size_t)size);
         return;
     }
-    stop_reading(conn);
+    epb_conn_stop_reading(conn);
     /* No room now: the next turn makes room and resumes reading. */
     if (size == UV_ENOBUFS) {
-        ask_for_turn(conn);
+        epb_conn_ask_for_turn(conn);
         return;
     }
     /* The session is informed in a turn: releasing what it held may take long. */
@@ -166,20 +118,20 @@ on_read(uv_stream_t *pipe, ssize_t size, const uv_buf_t *buffer)
     } else {
         conn->broken = true;
     }
-    ask_for_turn(conn);
+    epb_conn_ask_for_turn(conn);
 }
 
 /* Returns how many bytes arrived. The loop reports an end or an error. */
 static size_t
 read_now(struct epb_conn *conn, uint8_t *memory, size_t room_bytes)
 {
-    if (!is_guarded(conn, conn->in)) {
+    if (!epb_conn_is_guarded(conn, conn->in)) {
         return epb_endpoint_read(conn->in, memory, room_bytes);
     }
     int got = epb_endpoint_read_guarded(conn->in, memory, room_bytes);
     if (got < 0 && got != UV_EOF) {
         conn->broken = true;
-        ask_for_turn(conn);
+        epb_conn_ask_for_turn(conn);
     }
     return got > 0 ? (size_t)got : 0;
 }
@@ -195,7 +147,7 @@ epb_conn_glance(struct epb_conn *conn)
     size_t room_bytes = offer_room(conn, &memory);
     if (room_bytes == 0) {
         if (epb_session_closing(conn->session)) {
-            ask_for_turn(conn);
+            epb_conn_ask_for_turn(conn);
         }
         return false;
     }
@@ -212,7 +164,8 @@ epb_conn_glance(struct epb_conn *conn)
 static void
 resume_reading(struct epb_conn *conn)
 {
-    if (conn->reading || conn->ended || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES) {
+    if (conn->reading || conn->ended ||
+        epb_conn_unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES) {
         return;
     }
     /* A closing session takes no input. Once all is written, lingering reads on. */
@@ -245,7 +198,7 @@ on_written(uv_write_t *write, int error)
     }
     epb_buf_consume(&conn->unsent, epb_buf_size(&conn->unsent));
     epb_buf_trim(&conn->unsent, 0);
-    ask_for_turn(conn);
+    epb_conn_ask_for_turn(conn);
 }
 
 /* Writes the rest through libuv, from memory that stays in place meanwhile. */
@@ -313,188 +266,6 @@ epb_conn_write_refusal(struct epb_conn *conn, struct epb_bytes bytes)
     }
 }
 
-/* Pipe pair */
-
-/* Passes the peer's ends of a new pipe pair with the queued output. On failure the peer
- * gets its reply without them. */
-static void
-pass_pipe_pair(struct epb_conn *conn)
-{
-    struct epb_pipe_ends peers = EPB_PIPE_NO_ENDS;
-    int sent = 0;
-
-    if (conn->pipes != NULL || conn->writing ||
-        conn->owner->piped_count == EPB_CONN_PIPED_MAX ||
-        epb_pipe_pair_make(&conn->ends, &peers) != 0) {
-        return;
-    }
-    uv_loop_t *loop = conn->socket.loop;
-    conn->pipes = epb_mem_table_alloc(sizeof(*conn->pipes));
-    if (conn->pipes != NULL && epb_uv_reserve_fd(loop, conn->ends.in) == 0 &&
-        epb_uv_reserve_fd(loop, conn->ends.out) == 0) {
-        sent =
-            epb_pipe_pair_pass(&conn->socket, epb_session_output(conn->session), &peers);
-    }
-    epb_pipe_pair_close(&peers);
-    if (sent <= 0) {
-        epb_pipe_pair_close(&conn->ends);
-        epb_mem_table_free(conn->pipes);
-        conn->pipes = NULL;
-        return;
-    }
-    conn->owner->piped_count++;
-    conn->owner->bytes_out += (size_t)sent;
-    epb_session_sent(conn->session, (size_t)sent);
-    epb_session_pipe_pair_passed(conn->session);
-}
-
-static void
-on_socket_alloc(uv_handle_t *socket, size_t suggested, uv_buf_t *out)
-{
-    struct epb_conn *conn = socket->data;
-
-    (void)suggested;
-    *out = offer_place(conn, socket, conn->owner->discarded, 1);
-}
-
-/* A peer on pipes that sends bytes through the socket has broken the protocol. */
-static void
-on_socket_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
-{
-    struct epb_conn *conn = socket->data;
-
-    (void)buffer;
-    EPB_ASSERT(!conn->closed);
-    if (size == UV_ENOBUFS) {
-        size = conn->guarded_read;
-    }
-    if (size == 0) {
-        return;
-    }
-    (void)uv_read_stop(socket);
-    epb_mem_wipe(conn->owner->discarded, 1);
-    if (size == UV_EOF) {
-        conn->gone = true;
-    } else {
-        conn->broken = true;
-    }
-    ask_for_turn(conn);
-}
-
-static bool
-is_on_pipe_pair(const struct epb_conn *conn)
-{
-    return conn->in != &conn->socket;
-}
-
-/* On success the handle owns the end. */
-static bool
-open_end(struct epb_conn *conn, uv_pipe_t *pipe, int *end)
-{
-    EPB_ASSERT(uv_pipe_init(conn->socket.loop, pipe, 0) == 0);
-    pipe->data = conn;
-    conn->handles++;
-    if (uv_pipe_open(pipe, *end) != 0) {
-        return false;
-    }
-    *end = -1;
-    return true;
-}
-
-/* Opens the ends for the first change to the pipes. */
-static bool
-open_ends(struct epb_conn *conn)
-{
-    bool in = open_end(conn, &conn->pipes->in, &conn->ends.in);
-    bool out = open_end(conn, &conn->pipes->out, &conn->ends.out);
-
-    return in && out;
-}
-
-/* Changes to the pipes. The socket may have ended before: then the peer is known to be
- * gone. */
-static bool
-go_over(struct epb_conn *conn)
-{
-    if (conn->handles == 1 && !open_ends(conn)) {
-        return false;
-    }
-    conn->in = &conn->pipes->in;
-    conn->out = &conn->pipes->out;
-    conn->gone = conn->ended;
-    conn->ended = false;
-    return conn->gone || (epb_uv_reserve_pipe(&conn->socket) == 0 &&
-                          uv_read_start((uv_stream_t *)&conn->socket, on_socket_alloc,
-                                        on_socket_read) == 0);
-}
-
-/* Changes back to the socket. The pipes stay open for the next change. */
-static void
-go_back(struct epb_conn *conn)
-{
-    conn->in = &conn->socket;
-    conn->out = &conn->socket;
-    conn->ended = conn->ended || conn->gone;
-    conn->gone = false;
-}
-
-/* Completes a change once all output of the old way is written. Until then there are no
- * turns; the next turn uses the new way. */
-static enum epb_conn_next
-change_way(struct epb_conn *conn)
-{
-    bool changed = true;
-
-    EPB_ASSERT(conn->pipes != NULL);
-    if (unsent_bytes(conn) != 0) {
-        return EPB_CONN_WAIT;
-    }
-    conn->changing = false;
-    if (conn->reading) {
-        stop_reading(conn);
-    }
-    if (is_on_pipe_pair(conn)) {
-        go_back(conn);
-    } else {
-        changed = go_over(conn);
-    }
-    return changed ? EPB_CONN_MORE : EPB_CONN_DONE;
-}
-
-/* Begins a change. The peer may get its reply and continue on the other way before we
- * know that its reply was written. Bytes that it sends there are no fault and can
- * wait. */
-static void
-begin_change(struct epb_conn *conn)
-{
-    conn->changing = true;
-    if (is_on_pipe_pair(conn)) {
-        (void)uv_read_stop((uv_stream_t *)&conn->socket);
-    }
-}
-
-static void
-heed_wishes(struct epb_conn *conn)
-{
-    switch (epb_session_asks(conn->session)) {
-    case EPB_SESSION_ASKS_FOR_PIPE_PAIR:
-        pass_pipe_pair(conn);
-        break;
-    case EPB_SESSION_CHANGES_WAY:
-        begin_change(conn);
-        break;
-    case EPB_SESSION_ASKS_NOTHING:
-        break;
-    }
-}
-
-/* The peer's process has ended and the bytes it left in the pipe have been read. */
-static bool
-has_left_all(const struct epb_conn *conn)
-{
-    return conn->gone && !conn->ended && epb_pipe_pair_is_drained(conn->in);
-}
-
 /* Life */
 
 enum epb_status
@@ -519,7 +290,7 @@ on_shutdown(uv_shutdown_t *request, int error)
         return;
     }
     conn->broken = true;
-    ask_for_turn(conn);
+    epb_conn_ask_for_turn(conn);
 }
 
 /* All output is sent. There is no need to linger for a peer that will send no more. */
@@ -527,7 +298,7 @@ static enum epb_conn_next
 finish(struct epb_conn *conn, const struct epb_time *now)
 {
     /* Bytes in a pipe stay there until they are read. */
-    if (conn->ended || is_on_pipe_pair(conn)) {
+    if (conn->ended || epb_conn_is_on_pipe_pair(conn)) {
         return EPB_CONN_DONE;
     }
     conn->lingering = true;
@@ -545,7 +316,7 @@ finish(struct epb_conn *conn, const struct epb_time *now)
 static bool
 take_turns(struct epb_conn *conn, const struct epb_time *now)
 {
-    size_t before_bytes = unsent_bytes(conn);
+    size_t before_bytes = epb_conn_unsent_bytes(conn);
     unsigned left = conn->turns_in_row;
     uint64_t until_ns = 0;
     bool more;
@@ -557,7 +328,7 @@ take_turns(struct epb_conn *conn, const struct epb_time *now)
         more = epb_session_turn(conn->session, now, EPB_CONN_TURN_FRAMES,
                                 EPB_CONN_TURN_BYTES);
     } while (more && --left > 0 &&
-             unsent_bytes(conn) - before_bytes < EPB_CONN_TURN_BYTES &&
+             epb_conn_unsent_bytes(conn) - before_bytes < EPB_CONN_TURN_BYTES &&
              conn->owner->alone(conn->owner->context) && epb_sys_ticks_ns() < until_ns);
     if (!more) {
         conn->turns_in_row = 1;
@@ -576,10 +347,10 @@ work(struct epb_conn *conn, const struct epb_time *now)
         epb_session_end_of_input(conn->session, now);
     }
     bool more = take_turns(conn, now);
-    heed_wishes(conn);
+    epb_conn_serve_pipe_pair(conn);
     /* The session stops at its own bound of output and continues once the output has
      * moved here. */
-    return more || unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;
+    return more || epb_conn_unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES;
 }
 
 enum epb_conn_next
@@ -597,16 +368,16 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
     if (conn->half_open && epb_endpoint_peer_gone(&conn->socket)) {
         return EPB_CONN_DONE;
     }
-    if (!conn->changing && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES) {
+    if (!conn->changing && epb_conn_unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES) {
         more = work(conn, now);
     }
     if (!flush(conn)) {
         return EPB_CONN_DONE;
     }
     if (conn->changing) {
-        return change_way(conn);
+        return epb_conn_change_path(conn);
     }
-    if (epb_session_closing(conn->session) && unsent_bytes(conn) == 0) {
+    if (epb_session_closing(conn->session) && epb_conn_unsent_bytes(conn) == 0) {
         return finish(conn, now);
     }
     if (conn->end_told && !more && !conn->half_open) {
@@ -616,10 +387,10 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
         }
     }
     /* Without a peer the waiting output is never read. */
-    if (conn->gone && unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES) {
+    if (conn->gone && epb_conn_unsent_bytes(conn) >= EPB_CONN_UNSENT_BYTES) {
         return EPB_CONN_DONE;
     }
-    if (!more && has_left_all(conn)) {
+    if (!more && epb_conn_has_left(conn)) {
         conn->ended = true;
         return EPB_CONN_MORE;
     }
@@ -628,15 +399,15 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
         return EPB_CONN_DONE;
     }
     /* With too much unsent output, the next turn comes once it is written. */
-    return more && unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES ? EPB_CONN_MORE
-                                                              : EPB_CONN_WAIT;
+    return more && epb_conn_unsent_bytes(conn) < EPB_CONN_UNSENT_BYTES ? EPB_CONN_MORE
+                                                                       : EPB_CONN_WAIT;
 }
 
 bool
 epb_conn_quiet(const struct epb_conn *conn)
 {
-    return !conn->writing && epb_list_empty(&conn->queued) && unsent_bytes(conn) == 0 &&
-           !epb_session_occupied(conn->session);
+    return !conn->writing && epb_list_empty(&conn->queued) &&
+           epb_conn_unsent_bytes(conn) == 0 && !epb_session_occupied(conn->session);
 }
 
 static bool
