@@ -12,19 +12,11 @@
 #include "../wire/frame.h"
 #include "holds.h"
 #include "own_frame.h"
+#include "path_plan.h"
 #include "renewal.h"
 #include "renewer.h"
 #include "session_key.h"
 #include "transport.h"
-
-/* The state of the switch between socket and pipe pair. */
-enum way {
-    WAY_SOCKET,   /* on the socket; no pipe pair was requested */
-    WAY_ASKED,    /* on the socket; a pipe pair was requested */
-    WAY_CHANGING, /* frames wait for the reply to the switch, the last by the old path */
-    WAY_CHOSEN,   /* it has a pipe pair, and uses it or the socket */
-    WAY_FIXED     /* it never switches any more */
-};
 
 struct epb_client {
     struct epb_list of_thread; /* in `sharing` */
@@ -49,12 +41,8 @@ struct epb_client {
     bool is_joining;        /* the reply to the join is outstanding */
     bool has_joined;        /* the join was sent, or is not needed */
     uint64_t session;       /* its number; 0: unknown */
-    enum way way;
-    bool on_pipe_pair;
-    size_t exchanged_bytes; /* since the start of the last exchange that sent frames */
-    unsigned small_in_row;  /* number of such exchanges */
-    unsigned large_in_row;
-    uint64_t last_mark; /* WAY_CHANGING: sent_bytes at the end of the switch request */
+    struct epb_path_plan plan;
+    uint64_t last_mark; /* SWITCHING: sent_bytes at the end of the request to switch */
 };
 
 /* The clients of this thread that share sessions. All zero: not initialized yet. */
@@ -249,11 +237,7 @@ epb_client_connect(struct epb_client *client, int *os_error)
     client->is_joining = false;
     client->has_joined = client->session_key == NULL;
     client->session = 0;
-    client->way = WAY_SOCKET;
-    client->on_pipe_pair = false;
-    client->exchanged_bytes = 0;
-    client->small_in_row = 0;
-    client->large_in_row = 0;
+    client->plan = (struct epb_path_plan){0};
     return EPB_OK;
 }
 
@@ -269,7 +253,7 @@ sendable(const struct epb_client *client)
     }
     struct epb_bytes output = epb_channel_output(client->channel);
     uint64_t left_bytes = client->last_mark - client->sent_bytes;
-    if (client->way == WAY_CHANGING && output.size_bytes > left_bytes) {
+    if (client->plan.state == EPB_PATH_SWITCHING && output.size_bytes > left_bytes) {
         output.size_bytes = (size_t)left_bytes;
     }
     return output;
@@ -343,76 +327,57 @@ epb_client_unsent(struct epb_client *client)
     return epb_channel_output(client->channel).size_bytes;
 }
 
-/* Pipes */
+/* The path: socket or pipe pair */
 
 /* Sends a request for a pipe pair (no flags), or to switch to it or back (`count`). */
 static bool
-send_pending(struct epb_client *client, uint32_t flags, int64_t count)
+send_pipe_pair(struct epb_client *client, uint32_t flags, int64_t count)
 {
-    const struct epb_request pending = {
-        .action = EPB_ACTION_PIPES, .id = EPB_OWN_ID, .flags = flags, .count = count};
+    const struct epb_request request = {
+        .action = EPB_FRAME_PIPE_PAIR, .id = EPB_OWN_ID, .flags = flags, .count = count};
 
-    return send_own(client, &pending);
+    return send_own(client, &request);
 }
 
 static void
-ask_for_pipe_pair(struct epb_client *client)
+take_step(struct epb_client *client, enum epb_path_step step)
 {
-    bool asked =
-        epb_transport_expect_pipe_pair(client->transport) && send_pending(client, 0, 0);
+    bool is_sent;
 
-    client->way = asked ? WAY_ASKED : WAY_FIXED;
+    switch (step) {
+    case EPB_PATH_STAY:
+        break;
+    case EPB_PATH_ASK:
+        is_sent = epb_transport_expect_pipe_pair(client->transport) &&
+                  send_pipe_pair(client, 0, 0);
+        epb_path_asked(&client->plan, is_sent);
+        break;
+    case EPB_PATH_SWITCH:
+        is_sent =
+            send_pipe_pair(client, EPB_F_COUNT, client->plan.is_on_pipe_pair ? 0 : 1);
+        epb_path_began(&client->plan, is_sent);
+        client->last_mark =
+            client->sent_bytes + epb_channel_output(client->channel).size_bytes;
+        break;
+    }
 }
 
-/* Switches to the other path. If memory is out, nothing changes until the next try. */
+/* The reply to a request of take_step. */
 static void
-change_way(struct epb_client *client)
+take_path_reply(struct epb_client *client, bool is_granted)
 {
-    client->way = WAY_CHOSEN;
-    if (!send_pending(client, EPB_F_COUNT, client->on_pipe_pair ? 0 : 1)) {
+    struct epb_path_plan *plan = &client->plan;
+
+    if (plan->state == EPB_PATH_ASKED) {
+        bool has_pair = epb_transport_settle_pipe_pair(client->transport, is_granted);
+        take_step(client, epb_path_paired(plan, has_pair));
         return;
     }
-    client->way = WAY_CHANGING;
-    client->last_mark =
-        client->sent_bytes + epb_channel_output(client->channel).size_bytes;
-}
-
-/* Counts the previous exchange as small or large. */
-static void
-note_size(struct epb_client *client, size_t sent_bytes)
-{
-    if (client->exchanged_bytes > EPB_CLIENT_LARGE_BYTES) {
-        client->large_in_row++;
-        client->small_in_row = 0;
-    } else {
-        client->small_in_row++;
-        client->large_in_row = 0;
-    }
-    client->exchanged_bytes = sent_bytes;
-}
-
-static bool
-should_change(const struct epb_client *client)
-{
-    return client->on_pipe_pair ? client->large_in_row >= EPB_CLIENT_LARGE_IN_ROW
-                                : client->small_in_row >= EPB_CLIENT_SMALL_IN_ROW;
-}
-
-/* Called when the frames of an exchange are in the channel, before they are sent. */
-static void
-consider_way(struct epb_client *client, const struct epb_exchange *exchange)
-{
-    if (client->way == WAY_FIXED || exchange->out.size_bytes == 0) {
-        return;
-    }
-    note_size(client, exchange->out.size_bytes);
-    if (!should_change(client)) {
-        return;
-    }
-    if (client->way == WAY_SOCKET) {
-        ask_for_pipe_pair(client);
-    } else if (client->way == WAY_CHOSEN) {
-        change_way(client);
+    epb_path_switched(plan, is_granted);
+    if (is_granted) {
+        epb_transport_use_pipe_pair(client->transport, plan->is_on_pipe_pair);
+    } else if (!plan->is_on_pipe_pair) {
+        (void)epb_transport_settle_pipe_pair(client->transport, false);
     }
 }
 
@@ -439,34 +404,18 @@ take_own_reply(struct epb_client *client, struct epb_bytes frame)
     if (epb_frame_decode_reply(frame, &reply) != EPB_OK) {
         reply = (struct epb_reply){.status = EPB_INTERNAL};
     }
-    bool granted = reply.status == EPB_OK;
     if (client->is_joining) {
         take_session(client, &reply);
         return;
     }
-    if (client->way == WAY_ASKED) {
-        client->way = WAY_FIXED;
-        if (epb_transport_settle_pipe_pair(client->transport, granted)) {
-            change_way(client);
-        }
-    } else if (granted) {
-        client->way = WAY_CHOSEN;
-        client->on_pipe_pair = !client->on_pipe_pair;
-        epb_transport_use_pipe_pair(client->transport, client->on_pipe_pair);
-    } else {
-        client->way = WAY_FIXED;
-        if (!client->on_pipe_pair) {
-            (void)epb_transport_settle_pipe_pair(client->transport, false);
-        }
-    }
+    take_path_reply(client, reply.status == EPB_OK);
     flush(client);
 }
 
 static bool
 is_own_reply(const struct epb_client *client, struct epb_bytes frame)
 {
-    return (client->is_joining || client->way == WAY_ASKED ||
-            client->way == WAY_CHANGING) &&
+    return (client->is_joining || epb_path_awaits_reply(&client->plan)) &&
            epb_frame_id(frame) == EPB_OWN_ID;
 }
 
@@ -550,7 +499,7 @@ deliver(struct epb_client *client, struct epb_exchange *exchange)
         memcpy(exchange->into, stream.data, whole);
         epb_channel_consume(client->channel, whole);
         exchange->received_bytes = whole;
-        client->exchanged_bytes += whole;
+        epb_path_receive(&client->plan, whole);
     }
     return whole != 0 || exchange->needed_bytes != 0;
 }
@@ -595,7 +544,9 @@ trade(struct epb_client *client, struct epb_exchange *exchange)
     if (status != EPB_OK) {
         return status;
     }
-    consider_way(client, exchange);
+    if (exchange->out.size_bytes != 0) {
+        take_step(client, epb_path_send(&client->plan, exchange->out.size_bytes));
+    }
     flush(client);
     if (exchange->into == NULL || deliver(client, exchange)) {
         return EPB_OK;

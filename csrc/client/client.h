@@ -9,12 +9,10 @@
  * The stream consists of whole frames in both directions; the caller defines their
  * content.
  *
- * Small exchanges are faster through a pipe pair (os/pipe_pair.h), large ones through a
- * socket, whose buffers are not limited to a page each. After EPB_CLIENT_SMALL_IN_ROW
- * small exchanges in a row, a client requests a pipe pair and switches to it when it has
- * arrived. After EPB_CLIENT_LARGE_IN_ROW large ones it switches back, and so on. It uses
- * internal requests, whose replies are not passed to the caller. Frames sent during a
- * switch wait for the reply, which is the last frame through the old path.
+ * Small exchanges go through a pipe pair (os/pipe_pair.h), large ones through the socket,
+ * whose buffers are not limited to a page each. path_plan.h decides when to switch. The
+ * client uses internal requests, whose replies are not passed to the caller. Frames sent
+ * during a switch wait for the reply, which is the last frame through the old path.
  *
  * All clients of a thread that called epb_client_share for the same broker are one
  * session there. A connection sends the session's key before its first request. The reply
@@ -44,11 +42,6 @@
 #define EPB_CLIENT_FRAME_MAX_BYTES (64U * 1024U * 1024U)
 /* The longest frame that can be kept. */
 #define EPB_CLIENT_KEPT_MAX_BYTES (64U * 1024U)
-
-/* An exchange is large if it sends and receives more bytes until the next one. */
-#define EPB_CLIENT_LARGE_BYTES 16384U
-#define EPB_CLIENT_SMALL_IN_ROW 64U
-#define EPB_CLIENT_LARGE_IN_ROW 8U
 
 struct epb_client;
 

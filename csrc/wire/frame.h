@@ -20,6 +20,9 @@
 #define EPB_FRAME_LENGTH_BYTES 4U
 #define EPB_REQUEST_HEADER_BYTES 16U
 #define EPB_REPLY_HEADER_BYTES 12U
+/* In place of an action: a frame for the session (session.h), which asks for a pipe pair,
+ * or with COUNT for a change to the pipe pair (1) or back to the socket (0). */
+#define EPB_FRAME_PIPE_PAIR 28U
 
 enum epb_frame_state {
     EPB_FRAME_COMPLETE,

@@ -4,6 +4,7 @@
 #define EPB_TEST_CLIENT_HELP_H
 
 #include "client/client.h"
+#include "client/path_plan.h"
 #include "io_help.h"
 #include "os/spin.h"
 

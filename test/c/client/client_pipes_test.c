@@ -13,7 +13,7 @@ client_on_pipes(const char *secret, struct ring *ring)
 
     ring_init(ring);
     struct epb_client *client = client_of(secret, ring);
-    for (unsigned i = 0; i < EPB_CLIENT_SMALL_IN_ROW - 1; i++) {
+    for (unsigned i = 0; i < EPB_PATH_SMALL_IN_ROW - 1; i++) {
         expect_ping(client);
     }
     cr_assert_eq(count_pipes(), before, "not before it pays");
@@ -241,12 +241,12 @@ ping(struct stage *stage, uint32_t id)
 static struct epb_request
 await_wish(struct stage *stage)
 {
-    for (uint32_t i = 1; i < EPB_CLIENT_SMALL_IN_ROW; i++) {
+    for (uint32_t i = 1; i < EPB_PATH_SMALL_IN_ROW; i++) {
         ping(stage, i);
     }
-    ping(stage, EPB_CLIENT_SMALL_IN_ROW);
+    ping(stage, EPB_PATH_SMALL_IN_ROW);
     struct epb_request request = hear(stage->socket);
-    cr_assert_eq(request.action, EPB_ACTION_PIPES);
+    cr_assert_eq(request.action, EPB_FRAME_PIPE_PAIR);
     cr_assert_eq(request.id, EPB_OWN_ID);
     cr_assert_eq(request.flags, 0);
     return request;
@@ -269,7 +269,7 @@ await_going(struct stage *stage)
     answer_with(stage, await_wish(stage), EPB_OK, &stage->peers);
     take_nothing(stage);
     struct epb_request going = hear(stage->socket);
-    cr_assert_eq(going.action, EPB_ACTION_PIPES);
+    cr_assert_eq(going.action, EPB_FRAME_PIPE_PAIR);
     cr_assert_eq(going.id, EPB_OWN_ID);
     cr_assert_eq(going.flags, EPB_F_COUNT);
     cr_assert_eq(going.count, 1);
@@ -360,11 +360,11 @@ Test(client_pipes, large_ones_stay_on_the_socket)
     struct stage stage;
 
     stage_open(&stage);
-    for (uint32_t i = 1; i < 3 * EPB_CLIENT_SMALL_IN_ROW; i++) {
-        exchange_large(&stage, i, EPB_CLIENT_LARGE_BYTES, 1);
+    for (uint32_t i = 1; i < 3 * EPB_PATH_SMALL_IN_ROW; i++) {
+        exchange_large(&stage, i, EPB_PATH_LARGE_BYTES, 1);
     }
-    for (uint32_t i = 1; i < 3 * EPB_CLIENT_SMALL_IN_ROW; i++) {
-        exchange_large(&stage, i, 1, EPB_CLIENT_LARGE_BYTES);
+    for (uint32_t i = 1; i < 3 * EPB_PATH_SMALL_IN_ROW; i++) {
+        exchange_large(&stage, i, 1, EPB_PATH_LARGE_BYTES);
     }
     expect_silence(stage.socket);
     ping(&stage, 1);
@@ -392,7 +392,7 @@ await_change(int fd, int64_t way)
 {
     struct epb_request request = hear(fd);
 
-    cr_assert_eq(request.action, EPB_ACTION_PIPES);
+    cr_assert_eq(request.action, EPB_FRAME_PIPE_PAIR);
     cr_assert_eq(request.id, EPB_OWN_ID);
     cr_assert_eq(request.flags, EPB_F_COUNT);
     cr_assert_eq(request.count, way);
@@ -407,12 +407,12 @@ Test(client_pipes, large_ones_go_back_and_small_ones_over_again)
     go_over(&stage);
     for (unsigned round = 0; round < 3; round++) {
         /* A single small one among them, and they are none in a row. */
-        for (uint32_t i = 1; i < 3 * EPB_CLIENT_LARGE_IN_ROW; i++) {
-            bool large = i % EPB_CLIENT_LARGE_IN_ROW != 0;
-            ping_in_pipe(&stage, i, large ? EPB_CLIENT_LARGE_BYTES : 0);
+        for (uint32_t i = 1; i < 3 * EPB_PATH_LARGE_IN_ROW; i++) {
+            bool large = i % EPB_PATH_LARGE_IN_ROW != 0;
+            ping_in_pipe(&stage, i, large ? EPB_PATH_LARGE_BYTES : 0);
         }
         for (uint32_t i = 0; i < 2; i++) {
-            ping_in_pipe(&stage, 1000 + i, EPB_CLIENT_LARGE_BYTES);
+            ping_in_pipe(&stage, 1000 + i, EPB_PATH_LARGE_BYTES);
         }
         struct epb_request back = await_change(stage.own.in, 0);
         cr_assert_eq(say(&stage, EPB_ACTION_PING, 2000, 0), 0);
@@ -422,7 +422,7 @@ Test(client_pipes, large_ones_go_back_and_small_ones_over_again)
         cr_assert_eq(held.id, 2000);
         answer(stage.socket, held);
         expect_reply(&stage, 2000);
-        for (uint32_t i = 0; i < EPB_CLIENT_SMALL_IN_ROW; i++) {
+        for (uint32_t i = 0; i < EPB_PATH_SMALL_IN_ROW; i++) {
             ping(&stage, 3000 + i);
         }
         struct epb_request over = await_change(stage.socket, 1);
@@ -448,7 +448,7 @@ await_pipes(unsigned count)
 static void
 expect_socket_for_good(struct stage *stage)
 {
-    for (uint32_t i = 1; i <= 3 * EPB_CLIENT_SMALL_IN_ROW; i++) {
+    for (uint32_t i = 1; i <= 3 * EPB_PATH_SMALL_IN_ROW; i++) {
         ping(stage, i);
     }
     expect_silence(stage->socket);

@@ -228,7 +228,7 @@ Test(client, an_armed_client_rings_once_for_an_answer, .init = begin_plain, .fin
     unsigned rung = 0;
 
     /* Going over to pipes would ring once more. */
-    for (unsigned i = 1; i < EPB_CLIENT_SMALL_IN_ROW; i++) {
+    for (unsigned i = 1; i < EPB_PATH_SMALL_IN_ROW; i++) {
         struct epb_exchange exchange = {
             .out = {epb_buf_data(&frame), epb_buf_size(&frame)},
             .into = room,

@@ -12,8 +12,8 @@
 /* How much later it ends than it would have: some renewals. */
 #define GAIN_MS 3U
 /* Over to the pipes and back, twice; some more. */
-#define SMALL_IN_ROW (EPB_CLIENT_SMALL_IN_ROW + 8)
-#define LARGE_IN_ROW (EPB_CLIENT_LARGE_IN_ROW + 4)
+#define SMALL_IN_ROW (EPB_PATH_SMALL_IN_ROW + 8)
+#define LARGE_IN_ROW (EPB_PATH_LARGE_IN_ROW + 4)
 #define ROUNDS 2
 
 static struct epb_client *client;
@@ -153,7 +153,7 @@ static void
 check_ways(const char *secret)
 {
     struct epb_request small = request_of(EPB_ACTION_PING, 2, NULL);
-    struct epb_request large = set_of(2 * EPB_CLIENT_LARGE_BYTES);
+    struct epb_request large = set_of(2 * EPB_PATH_LARGE_BYTES);
 
     take_lease(secret, 1);
     for (unsigned i = 0; i < ROUNDS * (SMALL_IN_ROW + LARGE_IN_ROW); i++) {

@@ -11,6 +11,7 @@
 #include "base/mem_testing.h"
 #include "base/shared_mem.h"
 #include "client/client.h"
+#include "client/path_plan.h"
 #include "io_help.h"
 
 static struct broker broker;
@@ -239,7 +240,7 @@ live(const char *path)
             client, (struct epb_bytes){frame, sizeof(frame)}, 3600000, &id);
         good = ask_once(client, EPB_ACTION_LOCK) && kept == EPB_OK;
         /* Until it has gone over to pipes, and once there. */
-        for (unsigned i = 0; i < EPB_CLIENT_SMALL_IN_ROW + 2; i++) {
+        for (unsigned i = 0; i < EPB_PATH_SMALL_IN_ROW + 2; i++) {
             good = ask_once(client, EPB_ACTION_PING) && good;
         }
         if (kept == EPB_OK) {
@@ -353,5 +354,5 @@ Test(fault_io, a_forked_child_leaves_the_client_of_its_parent_alone)
 
 Test(fault_io, a_forked_child_leaves_the_pipes_of_its_parent_alone)
 {
-    fork_after(EPB_CLIENT_SMALL_IN_ROW + 2);
+    fork_after(EPB_PATH_SMALL_IN_ROW + 2);
 }
