@@ -44,11 +44,3 @@ epb_cmd_join(const struct epb_ctx *ctx, struct epb_reply *reply)
     reply->flags = EPB_F_COUNT;
     reply->count = (int64_t)group->session;
 }
-
-/* The session and its owner choose the transport (wire/session.h). */
-void
-epb_cmd_pipes(const struct epb_ctx *ctx, struct epb_reply *reply)
-{
-    (void)ctx;
-    (void)reply;
-}

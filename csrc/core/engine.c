@@ -417,6 +417,12 @@ epb_engine_drain(struct epb_engine *engine, const struct epb_time *now)
 /* Getters */
 
 bool
+epb_engine_is_draining(const struct epb_engine *engine)
+{
+    return engine->draining;
+}
+
+bool
 epb_engine_engaged(const struct epb_engine *engine)
 {
     struct epb_lease_stats leases;

@@ -99,6 +99,8 @@ epb_engine_sweep(struct epb_engine *engine, const struct epb_time *now,
  * health, metrics, release and cancel. It refuses all waiting requests, too. */
 void
 epb_engine_drain(struct epb_engine *engine, const struct epb_time *now);
+bool
+epb_engine_is_draining(const struct epb_engine *engine);
 /* Whether there are grants or waiting requests: the broker is not idle. */
 bool
 epb_engine_engaged(const struct epb_engine *engine);

@@ -29,8 +29,9 @@
  * millisecond. In both encodings the requests behind it wait until it has been answered.
  *
  * A peer of frames may ask for a pipe pair, and later change to the pipe pair or back to
- * the socket (server/conn.h). The session answers and informs its owner, which holds the
- * pipes.
+ * the socket (server/conn.h). The frames for this (EPB_FRAME_PIPE_PAIR) are the session's
+ * own: they are no commands of the engine. The session answers and informs its owner,
+ * which holds the pipes.
  *
  * A session may exceed the limit of connections: see epb_session_restrict.
  *

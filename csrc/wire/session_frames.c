@@ -158,20 +158,47 @@ wants_reply(struct epb_bytes frame)
     return frame.size_bytes < EPB_FRAME_ID_END_BYTES || epb_frame_id(frame) != 0;
 }
 
-/* Checks whether a request to change to or from the pipe pair is allowed now. */
-static enum epb_status
-check_pipe_pair(const struct epb_session *session, const struct epb_request *request)
+/* Pipe pair */
+
+/* Whether the frame asks for a pipe pair, or asks for a change that is possible now. */
+static bool
+is_valid_for_pipe_pair(const struct epb_session *session,
+                       const struct epb_request *request)
 {
-    if (request->action != EPB_ACTION_PIPES || (request->flags & EPB_F_COUNT) == 0) {
-        return EPB_OK;
+    if (request->key.size_bytes + request->worker.size_bytes + request->value.size_bytes >
+        0) {
+        return false;
     }
-    bool is_change = request->count == (session->on_pipe_pair ? 0 : 1);
-    return is_change && session->has_pipe_pair ? EPB_OK : EPB_INVALID_REQUEST;
+    if (request->flags != EPB_F_COUNT) {
+        return request->flags == 0;
+    }
+    return session->has_pipe_pair && request->count == (session->on_pipe_pair ? 0 : 1);
 }
 
+/* A frame for the session itself: the engine does not see it. Without an id it has no
+ * reply, and so no effect. */
 static void
-note_pipe_pair(struct epb_session *session, const struct epb_request *request)
+serve_pipe_pair(struct epb_session *session, const struct epb_request *request)
 {
+    struct epb_reply reply = {.status = EPB_OK, .id = request->id};
+
+    if (epb_engine_is_draining(session->config->engine)) {
+        reply.status = EPB_DRAINING;
+    } else if (!is_valid_for_pipe_pair(session, request)) {
+        reply.status = EPB_INVALID_REQUEST;
+    } else if (!epb_session_has_reply_room(session)) {
+        reply.status = EPB_INTERNAL;
+    }
+    if (reply.status != EPB_OK) {
+        epb_engine_count_refusal(session->config->engine, reply.status);
+    }
+    if (request->id == 0) {
+        return;
+    }
+    reply_frame(session, request, &reply);
+    if (reply.status != EPB_OK) {
+        return;
+    }
     if (request->flags == EPB_F_COUNT) {
         session->on_pipe_pair = !session->on_pipe_pair;
         session->asks = EPB_SESSION_CHANGES_WAY;
@@ -179,6 +206,8 @@ note_pipe_pair(struct epb_session *session, const struct epb_request *request)
         session->asks = EPB_SESSION_ASKS_FOR_PIPE_PAIR;
     }
 }
+
+/* Requests */
 
 /* What a session in surplus may request. */
 static bool
@@ -214,8 +243,9 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
         epb_session_refuse_request(session, request.id, EPB_MAX_CONNECTIONS);
         return;
     }
-    if (status == EPB_OK) {
-        status = check_pipe_pair(session, &request);
+    if (status == EPB_OK && request.action == EPB_FRAME_PIPE_PAIR) {
+        serve_pipe_pair(session, &request);
+        return;
     }
     if (status == EPB_OK) {
         status = epb_session_run(session, &request, now, &reply);
@@ -228,9 +258,6 @@ serve(struct epb_session *session, struct epb_bytes frame, const struct epb_time
     epb_session_log(session, &request, &reply);
     if (!reply.deferred && wants_reply(frame)) {
         reply_frame(session, &request, &reply);
-    }
-    if (reply.status == EPB_OK && request.action == EPB_ACTION_PIPES && request.id != 0) {
-        note_pipe_pair(session, &request);
     }
     if (session->is_surplus && reply.status == EPB_OK) {
         session->renews = true;

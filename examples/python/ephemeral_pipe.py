@@ -54,7 +54,6 @@ ACTIONS = {
     "barrier": 25,
     "throttle": 26,
     "cancel": 27,
-    "pipes": 28,
     "join": 29,
     "describe": 30,
     "clear": 31,

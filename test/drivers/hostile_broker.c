@@ -198,11 +198,11 @@ answer(struct played *played, uint8_t action, uint16_t flags, uint32_t id)
     bool proper = played->polite || !one_in(played, 8);
 
     played->last_id = id;
-    if (action == EPB_ACTION_PIPES && (flags & EPB_F_COUNT) == 0) {
+    if (action == EPB_FRAME_PIPE_PAIR && (flags & EPB_F_COUNT) == 0) {
         answer_wish(played, id);
         return;
     }
-    if (action == EPB_ACTION_PIPES) {
+    if (action == EPB_FRAME_PIPE_PAIR) {
         atomic_fetch_add(&granted, 1);
         say(played, make_reply(played, one_in(played, 4) ? 7 : 0, 0, id, 0));
         return;

@@ -197,7 +197,7 @@ add_request(struct peer *peer, struct epb_buf *out)
     struct epb_request request = {.action = (uint8_t)(1 + below(peer, 40)),
                                   .id = one_in(peer, 20) ? below(peer, 6) : ++peer->id};
 
-    if (request.action == EPB_ACTION_PIPES) {
+    if (request.action == EPB_FRAME_PIPE_PAIR) {
         request.flags = one_in(peer, 3) ? 0 : EPB_F_COUNT;
         request.count = below(peer, 2);
     } else {
@@ -227,7 +227,7 @@ ask(struct peer *peer)
 static void
 change_way(struct peer *peer)
 {
-    struct epb_request wish = {.action = EPB_ACTION_PIPES, .id = ++peer->id};
+    struct epb_request wish = {.action = EPB_FRAME_PIPE_PAIR, .id = ++peer->id};
 
     if (peer->in < 0) {
         say_request(peer, &wish);
@@ -239,7 +239,7 @@ change_way(struct peer *peer)
     if (peer->in < 0) {
         return;
     }
-    wish = (struct epb_request){.action = EPB_ACTION_PIPES,
+    wish = (struct epb_request){.action = EPB_FRAME_PIPE_PAIR,
                                 .id = ++peer->id,
                                 .flags = EPB_F_COUNT,
                                 .count = peer->on_pipe_pair ? 0 : 1};

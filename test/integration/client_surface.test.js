@@ -30,7 +30,7 @@ const CLIENT_SIDE = [
   'withLease',
 ];
 /** Commands that no method is named after: an AbortSignal is, and what a client does by itself. */
-const NO_METHOD = ['cancel', 'join', 'pipes', 'take'];
+const NO_METHOD = ['cancel', 'join', 'take'];
 
 const read = (name) => fs.readFileSync(path.join(ROOT, name), 'utf8');
 const sorted = (names) => [...new Set(names)].sort();

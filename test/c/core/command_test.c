@@ -3,6 +3,7 @@
 #include "core/command.h"
 #include "core/stats.h"
 #include "helpers.h"
+#include "wire/frame.h"
 
 static struct epb_request
 request_for(const struct epb_command *command)
@@ -45,6 +46,7 @@ Test(command, is_found_by_number_and_by_name)
     }
     cr_assert_eq(known, epb_command_count());
     cr_assert_str_eq(epb_command_find(EPB_ACTION_GET_ENTRY)->name, "getEntry");
+    cr_assert_null(epb_command_find(EPB_FRAME_PIPE_PAIR), "a frame of sessions");
     cr_assert_null(epb_command_by_name(bytes_of("")));
     cr_assert_null(epb_command_by_name(bytes_of("ge")));
     cr_assert_null(epb_command_by_name(bytes_of("gett")));

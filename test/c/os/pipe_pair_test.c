@@ -45,7 +45,7 @@ struct peer {
 static struct epb_request
 wish(void)
 {
-    return request_of(EPB_ACTION_PIPES, 99, NULL);
+    return request_of(EPB_FRAME_PIPE_PAIR, 99, NULL);
 }
 
 /* To go by one way: 1 the pipes, 0 the socket. */

@@ -220,7 +220,7 @@ take_pipes(void)
 {
     uint8_t reply[64];
 
-    ask((struct epb_request){.action = EPB_ACTION_PIPES});
+    ask((struct epb_request){.action = EPB_FRAME_PIPE_PAIR});
     cr_assert_gt(epb_pipe_pair_receive(stage.peer, reply, sizeof(reply), &stage.ends), 0);
     struct epb_pipe_ends ends = stage.ends;
     cr_assert(epb_pipe_pair_is_open(&ends));
@@ -229,7 +229,7 @@ take_pipes(void)
     struct epb_buf frame;
     epb_buf_init(&frame, 64);
     struct epb_request over = {
-        .action = EPB_ACTION_PIPES, .flags = EPB_F_COUNT, .count = 1, .id = 9};
+        .action = EPB_FRAME_PIPE_PAIR, .flags = EPB_F_COUNT, .count = 1, .id = 9};
     cr_assert_eq(epb_frame_encode_request(&frame, &over), EPB_OK);
     say(epb_buf_data(&frame), epb_buf_size(&frame));
     epb_buf_fini(&frame);

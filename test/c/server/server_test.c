@@ -249,7 +249,7 @@ Test(server, one_beyond_the_limit_may_only_renew, .init = begin_full, .fini = en
 {
     static const char line[] = "{\"action\":\"ping\"}\n";
     static const enum epb_action others[] = {EPB_ACTION_GET, EPB_ACTION_STATS,
-                                             EPB_ACTION_PIPES, EPB_ACTION_RENEW};
+                                             EPB_FRAME_PIPE_PAIR, EPB_ACTION_RENEW};
     struct epb_request join = request_of(EPB_ACTION_JOIN, 7, NULL);
     struct epb_request ping = request_of(EPB_ACTION_PING, 7, NULL);
 
