@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/mem.h"
+#include "../base/shared_mem.h"
 #include "../base/sys.h"
 #include "../os/fd.h"
 #include "output.h"
@@ -23,7 +23,7 @@
 struct standalone {
     const struct epb_cli *cli;
     struct epb_broker_service *broker;
-    char *secret; /* NULL: none */
+    uint8_t *secret; /* a copy, since the service wipes what it has read; NULL: none */
     size_t secret_bytes;
     bool prints_pid;
 };
@@ -53,8 +53,7 @@ put_lines(struct epb_buf *out, const struct standalone *standalone,
 {
     char number[16];
     struct epb_bytes pipe = {epb_buf_data(path), epb_buf_size(path)};
-    struct epb_bytes secret = {(const uint8_t *)standalone->secret,
-                               standalone->secret_bytes};
+    struct epb_bytes secret = {standalone->secret, standalone->secret_bytes};
     enum epb_status status = epb_standalone_export(out, EPB_ENV_PIPE, pipe);
 
     if (status == EPB_OK && standalone->secret != NULL) {
@@ -93,7 +92,8 @@ on_ready(void *context, const struct epb_buf *path)
         (void)epb_out_write(STDOUT_FILENO, epb_buf_data(&lines), epb_buf_size(&lines));
     }
     epb_buf_fini(&lines);
-    epb_mem_wipe(standalone->secret, standalone->secret_bytes);
+    epb_mem_free(standalone->secret);
+    standalone->secret = NULL;
     if (!is_terminal) {
         discard(STDOUT_FILENO);
     }
@@ -131,13 +131,19 @@ epb_standalone_run(const struct epb_cli *cli, struct epb_broker_service *broker,
     struct standalone standalone = {
         .cli = cli,
         .broker = broker,
-        .secret = secret,
         .secret_bytes = secret == NULL ? 0 : strlen(secret),
         .prints_pid = epb_cli_flag(cli, EPB_OPTION_START_PRINT_ENV),
     };
     struct epb_companion_spec spec = {.service = &broker->service, .detached = true};
     struct epb_buf answer;
 
+    if (secret != NULL) {
+        standalone.secret = epb_mem_alloc(standalone.secret_bytes);
+        if (standalone.secret == NULL) {
+            return epb_cli_no_memory(cli);
+        }
+        memcpy(standalone.secret, secret, standalone.secret_bytes);
+    }
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
     bool served = epb_companion_be(&spec, is_meant_by_keys(standalone.prints_pid),
                                    &answer, on_ready, &standalone);
@@ -145,5 +151,6 @@ epb_standalone_run(const struct epb_cli *cli, struct epb_broker_service *broker,
         epb_cli_complain_buf(&answer);
     }
     epb_buf_fini(&answer);
+    epb_mem_free(standalone.secret);
     return served ? EPB_EXIT_DONE : EPB_EXIT_START_FAILED;
 }

@@ -132,7 +132,7 @@ function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = f
 
 /** The native program, and the commands that only the program in JavaScript has. */
 const PROGRAM = path.join(ROOT, 'build', 'Release', 'epb');
-const NOT_NATIVE = new Set(['start', 'lock', 'help', '--help', '-h', '--version', undefined]);
+const NOT_NATIVE = new Set(['lock']);
 let isNative = false;
 
 /** From now on, this file's tests run the native program, as far as it has the command. */
