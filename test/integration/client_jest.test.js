@@ -19,6 +19,8 @@ const {
 const { patient } = require('../helpers/patience.js');
 
 const JEST = require.resolve('jest/bin/jest');
+/** Jest's default, instead of no transform at all. */
+const WITH_BABEL = { transform: undefined };
 
 const SUITE = `
   const { PipeClient, BrokerError } = require(${JSON.stringify(ROOT)});
@@ -63,7 +65,9 @@ const SUITE = `
 async function runJest(t, files, { args = [], nodeArgs = [], config = {} } = {}) {
   const broker = startBroker(t, { secret: SECRET });
   const project = temporaryDirectory(t);
-  fs.writeFileSync(path.join(project, 'package.json'), JSON.stringify({ jest: config }));
+  // Babel takes most of the time, and the files need none.
+  const jest = { transform: {}, ...config };
+  fs.writeFileSync(path.join(project, 'package.json'), JSON.stringify({ jest }));
   for (const [name, text] of Object.entries(files))
     fs.writeFileSync(path.join(project, name), text);
   const all = [...nodeArgs, JEST, '--rootDir', project, '--ci', '--colors=false'];
@@ -79,7 +83,10 @@ async function runJest(t, files, { args = [], nodeArgs = [], config = {} } = {})
 
 test('in two workers, with fake timers', async (t) => {
   const files = { 'a.test.js': SUITE, 'b.test.js': SUITE, 'c.test.js': SUITE };
-  const { broker, error, stderr } = await runJest(t, files, { args: ['--maxWorkers=2'] });
+  const { broker, error, stderr } = await runJest(t, files, {
+    args: ['--maxWorkers=2'],
+    config: WITH_BABEL,
+  });
   assert.equal(error, null, stderr);
   assert.match(stderr, /^Tests: +12 passed, 12 total$/m);
   assert.doesNotMatch(stderr, /did not exit|open handle/);
@@ -202,7 +209,7 @@ for (const [name, args, nodeArgs] of /** @type {[string, string[], string[]][]} 
     const { broker, project, stderr } = await runJest(t, files, {
       args: ['-w', '3', ...args],
       nodeArgs,
-      config: nodeArgs.length ? { testMatch: ['**/*.test.mjs'], transform: {} } : {},
+      config: nodeArgs.length ? { testMatch: ['**/*.test.mjs'] } : {},
     });
     assert.match(stderr, /^Tests: +4 failed, 8 passed, 12 total$/m, stderr);
     checkWorkers(fs.readFileSync(path.join(project, 'log'), 'utf8'), names.length);
@@ -294,7 +301,11 @@ test('the package is mocked, and spied on', async (t) => {
       get.mockRestore();
     });
   `;
-  const { error, stderr } = await runJest(t, { 'a.test.js': mocked, 'b.test.js': spied });
+  const { error, stderr } = await runJest(
+    t,
+    { 'a.test.js': mocked, 'b.test.js': spied },
+    { config: WITH_BABEL },
+  );
   assert.equal(error, null, stderr);
 });
 
