@@ -6,7 +6,7 @@
 
 const { PendingCall } = require('./pending_call.js');
 const check = require('./validate.js');
-const { connect } = require('./connection.js');
+const { connect, release } = require('./connections.js');
 const { inContext } = require('../error.js');
 const { FOREVER_MS } = require('../duration.js');
 const { holding } = require('./flow.js');
@@ -307,10 +307,10 @@ class ClientCore {
    */
   putWait(request, call, name, ms) {
     const waitMs = check.checkedWait(name, ms);
-    const patience = call.waitState();
-    patience.waitMs = waitMs;
-    patience.noticeMs ??= this.options.waitNoticeMs;
-    if (waitMs > 0) patience.owner = this;
+    const wait = call.waitState();
+    wait.waitMs = waitMs;
+    wait.noticeMs ??= this.options.waitNoticeMs;
+    if (waitMs > 0) wait.owner = this;
     request.wait = Math.min(waitMs, FOREVER_MS);
     request.flags |= FLAGS.wait;
   }
@@ -338,7 +338,7 @@ class ClientCore {
       const releases = this.#endHoldings(shared);
       if (releases.length > 0) await Promise.allSettled(releases);
     }
-    if (connection !== null) await connection.release();
+    if (connection !== null) await release(connection);
   }
 
   /**
@@ -349,10 +349,10 @@ class ClientCore {
   #endHoldings(connection) {
     const isIts = (/** @type {object} */ owner) =>
       owner === this || (owner instanceof ClientCore && owner.#root === this);
-    for (const call of connection.waitsOf(isIts)) {
+    connection.withdrawals.abortWaits(isIts, (call) => {
       const error = check.refusal('invalid_request', 'The client was closed while this waited.');
-      connection.abort(call, inContext(error, call.operation, call.key));
-    }
+      return inContext(error, call.operation, call.key);
+    });
     const { leases, watches } = connection.session.ownedBy(isIts);
     for (const watch of watches) watch.close();
     return leases.map((lease) => lease.release());

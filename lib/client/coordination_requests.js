@@ -111,7 +111,7 @@ class Computation {
       core.putWait(request, call, 'waitMs', waitMs === 0 ? 0 : this.#leftMs());
       core.putFlow(request);
       call.waitState().undo = (/** @type {import('./frame').Reply} */ reply) => {
-        if (reply.flags & FLAGS.fence) connection.giveBack(reply.fence, call.timeout);
+        if (reply.flags & FLAGS.fence) connection.withdrawals.giveBack(reply.fence, call.timeout);
       };
     };
     return core.ask('getOrSet', this.#key, decodeAnswer, others, CLAIM_OPTIONS, fill);

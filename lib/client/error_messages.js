@@ -30,7 +30,7 @@ const text = (...sentences) => sentences.filter((said) => said !== '').join(' ')
 /** @param {PendingCall} call */
 const worker = (call) => `worker ${JSON.stringify(call.workerId)}`;
 /** @param {PendingCall} call */
-const waited = (call) => `${call.patience?.waitMs ?? 0} ms`;
+const waited = (call) => `${call.wait?.waitMs ?? 0} ms`;
 
 /** @type {Explained} */
 const notFree = (call, { obstacle }) =>

@@ -237,7 +237,7 @@ function isPlainString(view, at, end) {
  * @param {string | undefined} text
  * @param {boolean} isJson
  */
-function plainBound(key, text, isJson) {
+function simpleBound(key, text, isJson) {
   const head = REQUEST_HEADER_BYTES + NUMBER_BYTES + key.length;
   if (text === undefined) return head;
   return head + (isJson ? textBound(text) : text.length + 2);
@@ -272,7 +272,7 @@ function putSimple(buffer, view, at, id, action, key, ttl, text, isJson) {
     end += buffer.write(/** @type {string} */ (text), end);
   } else if (text !== undefined) {
     buffer[end] = QUOTE;
-    // The length limit cuts text that is not ASCII, so never more than plainBound bytes are written.
+    // The length limit cuts text that is not ASCII, so never more than simpleBound bytes are written.
     const textEnd = end + 1 + buffer.write(text, end + 1, text.length);
     if (textEnd - end - 1 !== text.length || !isPlain(view, end + 1, textEnd)) return -1;
     buffer[textEnd] = QUOTE;
@@ -411,7 +411,7 @@ module.exports = {
   getU32,
   getReply,
   isPlainString,
-  plainBound,
+  simpleBound,
   putSimple,
   putNumber,
   putRequest,

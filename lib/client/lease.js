@@ -133,7 +133,7 @@ class Lease {
 
   get expiresAt() {
     if (this.#state !== 'held') return this.#endedAt;
-    const msSinceRenewal = this.#connection.msSinceRenewal(this.#kept) ?? Infinity;
+    const msSinceRenewal = this.#connection.renewals.msSince(this.#kept) ?? Infinity;
     const renewedAgo = Math.min(msSinceRenewal, now() - this.#renewedAt);
     return Date.now() + Math.round(this.#ttl - renewedAgo);
   }
@@ -229,7 +229,7 @@ class Lease {
   }
 
   #keep() {
-    this.#kept = this.#connection.renewByToken(this.token, this.#ttl);
+    this.#kept = this.#connection.renewals.start(this.token, this.#ttl);
     this.#connection.session.addLease(this.token, this);
   }
 
@@ -274,7 +274,7 @@ class Lease {
     if (this.#state !== 'held') return;
     this.#endedAt = Math.min(this.expiresAt, Date.now());
     this.#state = state;
-    this.#connection.stopRenewal(this.#kept);
+    this.#connection.renewals.stop(this.#kept);
     this.#connection.session.removeLease(this.token);
   }
 
@@ -299,7 +299,7 @@ class Lease {
    * @param {import('./pending_call').Decode} decode
    */
   #ask(operation, timeout, request, decode) {
-    return this.#connection.ask(operation, this.#fullKey, timeout, request, decode, true);
+    return this.#connection.send(operation, this.#fullKey, timeout, request, decode, true);
   }
 
   /** @param {'renew' | 'release'} action */

@@ -172,7 +172,7 @@ async function askAgain(core, error, options, ask) {
   if (error?.code !== 'lease_held' || error.key === undefined) throw error;
   const connection = core.connection();
   const { timeout } = core.options;
-  const { siblings } = connection;
+  const siblings = connection.siblings.count;
   /** @param {any} again the error of a later attempt, such as the reason of an abort signal */
   const refuse = (again) => {
     throw HELD.has(again?.code) ? error : again;
@@ -184,7 +184,8 @@ async function askAgain(core, error, options, ask) {
     } catch (again) {
       if (!HELD.has(/** @type {any} */ (again)?.code)) throw again;
     }
-    if (connection.siblings < siblings) return ask({ ...options, waitMs: timeout }).catch(refuse);
+    if (connection.siblings.count < siblings)
+      return ask({ ...options, waitMs: timeout }).catch(refuse);
     if (!(await isCollected(connection, error.key, timeout))) break;
   }
   return ask({ ...options, waitMs: 0 }).catch(refuse);
@@ -201,10 +202,10 @@ async function isCollected(connection, key, timeout) {
   const collected = new Promise((resolve) => {
     onCollected = () => resolve(undefined);
   });
-  if (!(await connection.freeFromSiblings(key, timeout, onCollected))) return false;
-  connection.hold();
+  if (!(await connection.siblings.free(key, timeout, onCollected))) return false;
+  connection.listener.hold();
   await collected;
-  connection.unhold();
+  connection.listener.unhold();
   return true;
 }
 
@@ -230,7 +231,8 @@ function putAsk(core, request, call, given, waitMs) {
   else core.putFlow(request, given.held);
   call.waitState().undo = (reply) => {
     // If the reply renewed an existing grant, the grant stays.
-    if (!connection.session.hasGrant(reply.fence)) connection.giveBack(reply.fence, call.timeout);
+    if (!connection.session.hasGrant(reply.fence))
+      connection.withdrawals.giveBack(reply.fence, call.timeout);
   };
 }
 

@@ -118,7 +118,7 @@ class PendingCall {
     /** @type {{ value: any } | null} the result for a missing key */
     this.missing = null;
     /** @type {WaitState | null} */
-    this.patience = null;
+    this.wait = null;
     /** The stack of the call. @type {import('../call_site').Site | null} */
     this.site = null;
     /** The caller is on the stack until it settles. */
@@ -127,7 +127,7 @@ class PendingCall {
 
   /** @returns {WaitState} */
   waitState() {
-    this.patience ??= {
+    this.wait ??= {
       waitMs: 0,
       noticeMs: null,
       notices: 0,
@@ -138,7 +138,7 @@ class PendingCall {
       owner: null,
       undo: null,
     };
-    return this.patience;
+    return this.wait;
   }
 
   /**
@@ -146,19 +146,19 @@ class PendingCall {
    * @returns {boolean} whether the signal has aborted already
    */
   listenToSignal(onAbort) {
-    const patience = this.waitState();
-    const { signal } = patience;
+    const wait = this.waitState();
+    const { signal } = wait;
     if (signal === null) return false;
     if (signal.aborted) return true;
-    patience.onAbort = () => onAbort(signal.reason);
-    addAbortListener(signal, patience.onAbort);
+    wait.onAbort = () => onAbort(signal.reason);
+    addAbortListener(signal, wait.onAbort);
     return false;
   }
 
   #settle() {
     this.settled = true;
-    if (this.patience === null) return;
-    const { signal, onAbort } = this.patience;
+    if (this.wait === null) return;
+    const { signal, onAbort } = this.wait;
     if (signal !== null && onAbort !== null) removeAbortListener(signal, onAbort);
   }
 
@@ -225,7 +225,7 @@ class PendingCall {
    * @param {import('./frame').Reply} reply
    */
   undo(reply) {
-    this.patience?.undo?.(reply);
+    this.wait?.undo?.(reply);
   }
 }
 

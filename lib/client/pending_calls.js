@@ -85,7 +85,7 @@ class PendingCalls {
     const slots = this.#slots;
     slots[call.id & (slots.length - 1)] = call;
     this.#size++;
-    if (call.patience !== null && call.patience.waitMs > 0) this.#waitState.push(call);
+    if (call.wait !== null && call.wait.waitMs > 0) this.#waitState.push(call);
   }
 
   /** @param {number} id */
@@ -109,9 +109,9 @@ class PendingCalls {
 
   /** @param {PendingCall} call */
   #startWait(call) {
-    const patience = call.waitState();
-    patience.started = true;
-    call.deadline += patience.waitMs;
+    const wait = call.waitState();
+    wait.started = true;
+    call.deadline += wait.waitMs;
     this.#waiting++;
   }
 
@@ -128,7 +128,7 @@ class PendingCalls {
     slots[slot] = null;
     this.#size--;
     if (this.#size === 0 && slots.length > KEPT_SLOTS) this.#slots = newSlots(FIRST_SLOTS);
-    if (call.patience !== null && call.patience.started) this.#waiting--;
+    if (call.wait !== null && call.wait.started) this.#waiting--;
     return call;
   }
 

@@ -84,6 +84,8 @@ class SendQueue {
   #full = [];
   /** Batches up to this number are with the channel. */
   #handed = 0;
+  /** It contains bytes of aborted calls, which `retain` drops. */
+  stale = false;
 
   /**
    * @param {number} id
@@ -112,8 +114,8 @@ class SendQueue {
    * @param {boolean} isJson
    * @returns {number} the number of its batch; 0: the request has another form
    */
-  appendPlain(id, action, key, ttl, text, isJson) {
-    const room = frame.plainBound(key, text, isJson);
+  appendSimple(id, action, key, ttl, text, isJson) {
+    const room = frame.simpleBound(key, text, isJson);
     const batch = this.#batchFor(room);
     const { buffer, view, size } = batch;
     const end = frame.putSimple(buffer, view, size, id, action, key, ttl, text, isJson);
@@ -181,6 +183,7 @@ class SendQueue {
    * @param {(id: number) => boolean} isWanted
    */
   retain(isWanted) {
+    this.stale = false;
     for (const batch of [...this.#full, this.#open]) batch.retain(isWanted);
     this.#full = this.#full.filter((batch) => batch.size > 0);
   }

@@ -4,15 +4,20 @@
  *
  * A process may be kept alive only by waiting calls that no code can await any more: for example, a test gave
  * up and its file is over. Garbage collection closes such connections with their realm, and the process can
- * exit. In an ordinary program it changes nothing. connection.js uses it, too, if another copy in the same
- * thread holds a key.
+ * exit. In an ordinary program it changes nothing. siblings.js uses it, too, if another copy in the same thread
+ * holds a key.
  */
 'use strict';
 
-const { load, now } = require('../binding.js');
+const binding = require('../binding.js');
 
 /** Least time between two collections. */
 const PAUSE_MS = 500;
+
+/** How often a waiting connection checks whether only its waits keep the process alive. */
+const IDLE_CHECK_MS = 1000;
+/** After this many such checks in a row, garbage is collected. The number doubles each time. */
+const IDLE_CHECKS = 2;
 
 /** Handles of the standard streams, which do not count as activity. */
 const STREAMS = new Set(['PipeWrap', 'TTYWrap', 'FileHandle']);
@@ -68,11 +73,11 @@ function collector() {
  */
 function collectGarbage(onOver) {
   let isSoon = false;
-  if (now() - collectedAt >= PAUSE_MS) {
-    collectedAt = now();
+  if (binding.now() - collectedAt >= PAUSE_MS) {
+    collectedAt = binding.now();
     try {
       const collect = collector();
-      isSoon = load().collect(onOver === undefined ? collect : () => (collect(), onOver()));
+      isSoon = binding.load().collect(onOver === undefined ? collect : () => (collect(), onOver()));
     } catch {
       // Then V8 finds unreachable connections whenever it next collects garbage.
     }
@@ -80,4 +85,46 @@ function collectGarbage(onOver) {
   if (!isSoon) onOver?.();
 }
 
-module.exports = { collectGarbage, isOnlyWaiting };
+/** Collects garbage when only waiting calls of a connection keep the process alive. */
+class IdleCheck {
+  dueAt = Infinity;
+  #timers;
+  #isHeld;
+  #checks = 0;
+  #checksMax = IDLE_CHECKS;
+
+  /**
+   * @param {import('./timers').Timers} timers
+   * @param {() => boolean} isHeld whether the connection keeps the process alive
+   */
+  constructor(timers, isHeld) {
+    this.#timers = timers;
+    this.#isHeld = isHeld;
+  }
+
+  /** A call waits. @param {number} now */
+  watch(now) {
+    if (this.dueAt !== Infinity) return;
+    this.dueAt = now + IDLE_CHECK_MS;
+    this.#checks = 0;
+    this.#checksMax = IDLE_CHECKS;
+    this.#timers.update(now);
+  }
+
+  /** @param {number} now */
+  due(now) {
+    const isHeld = this.#isHeld();
+    this.dueAt = isHeld ? now + IDLE_CHECK_MS : Infinity;
+    this.#checks = isHeld && isOnlyWaiting() ? this.#checks + 1 : 0;
+    if (this.#checks < this.#checksMax) return;
+    this.#checks = 0;
+    this.#checksMax *= 2;
+    collectGarbage();
+  }
+
+  clear() {
+    this.dueAt = Infinity;
+  }
+}
+
+module.exports = { IdleCheck, collectGarbage };

@@ -174,7 +174,7 @@ async function notice(connection, due, timeout) {
   /** @type {LeaseInfo[] | null} */
   let lines = null;
   try {
-    lines = await connection.ask('leases', undefined, timeout, request, (buffer, reply) =>
+    lines = await connection.send('leases', undefined, timeout, request, (buffer, reply) =>
       packed.getLeases(buffer, reply.bodyAt, reply.bodyEnd, wallMs),
     );
   } catch {

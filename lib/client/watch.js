@@ -197,7 +197,7 @@ class Watch {
     if (this.#ended) return;
     this.#ended = true;
     if (this.#signal !== null) removeAbortListener(this.#signal, this.#onAbort);
-    if (this.#id !== 0) this.#connection?.endWatch(this.#id, this.#timeout);
+    if (this.#id !== 0) this.#connection?.withdrawals.endWatch(this.#id, this.#timeout);
     else if (this.#call !== null) this.#connection?.abort(this.#call, reason);
   }
 
@@ -205,8 +205,8 @@ class Watch {
     const wanted = this.#waiters.length > 0 && this.#id !== 0 && !this.#ended;
     if (wanted === this.#holding) return;
     this.#holding = wanted;
-    if (wanted) this.#connection?.hold();
-    else this.#connection?.unhold();
+    if (wanted) this.#connection?.listener.hold();
+    else this.#connection?.listener.unhold();
   }
 }
 

@@ -232,7 +232,7 @@ describe('the cycle of a warning', () => {
   /** The warning of that wait, when the broker tells these lines. */
   async function warningOf(mine, lines, texts) {
     const call = { operation: OPERATIONS[mine.kind], key: mine.key, workerId: mine.workerId };
-    const connection = { actions: { leases: 0 }, sessionNumber: OURS, ask: async () => lines };
+    const connection = { actions: { leases: 0 }, sessionNumber: OURS, send: async () => lines };
     await notice(connection, [{ call, waitedMs: 5000 }], 1000);
     return texts.pop();
   }
