@@ -24,7 +24,7 @@ function putSimple(key, ttl, text, isJson = false) {
   const buffer = Buffer.alloc(5000);
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const end = frame.putSimple(buffer, view, 3, 77, 9, key, ttl, text, isJson);
-  const bound = 3 + frame.plainBound(key, text, isJson);
+  const bound = 3 + frame.simpleBound(key, text, isJson);
   assert.ok(end <= bound);
   assert.ok(buffer.subarray(bound).every((byte) => byte === 0));
   return end < 0 ? null : buffer.subarray(3, end);
@@ -107,9 +107,9 @@ for (const secret of [null, SECRET]) {
       took = performance.now() - began;
     }
     // The event loop has not had a turn since.
-    const patience = new Patience();
+    const wait = new Patience();
     let first = null;
-    while (first === null && !patience.over) first = other.getSync(keys[0], { default: null });
+    while (first === null && !wait.over) first = other.getSync(keys[0], { default: null });
     assert.equal(first, valueOf(keys[0]));
     assert.equal(other.getSync(keys.at(-1), { default: null }), null);
     await Promise.all(sets);
@@ -140,7 +140,7 @@ test('pending calls are found by their ids, whatever else waits', () => {
   for (let i = 0; i < 50_000; i++) {
     const growing = Math.floor(i / 5_000) % 2 === 0;
     if (model.size === 0 || random() < (growing ? 0.55 : 0.45)) {
-      const call = { id: calls.newId(session), patience: null };
+      const call = { id: calls.newId(session), wait: null };
       assert.ok(call.id >= 1 && call.id <= ID_MAX && call.id !== 5 && !model.has(call.id));
       calls.add(call);
       model.set(call.id, call);
