@@ -29,11 +29,13 @@ flatten(char *text, size_t size_bytes)
 
     for (size_t at = 0; at < size_bytes; at++) {
         bool is_break = text[at] == '\n' || text[at] == '\r' || text[at] == '\t';
-        char c = is_break ? ' ' : text[at];
-        if (is_control(c) || (is_break && end > 0 && text[end - 1] == ' ')) {
+        if (is_break) {
+            text[at] = ' ';
+        }
+        if (is_control(text[at]) || (is_break && end > 0 && text[end - 1] == ' ')) {
             continue;
         }
-        text[end++] = c;
+        text[end++] = text[at];
     }
     return end;
 }

@@ -10,6 +10,17 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .name = "start",
         .usage = "start [FLAGS] [-- COMMAND]",
         .summary = "Run a command with a broker next to it, or a broker alone.",
+        .examples = "epb start -- npx jest\n"
+                    "epb start --max-items 500 --debug -- npm test\n"
+                    "eval \"$(epb start --print-env &)\"; kill \"$EPHEMERAL_BROKER_PID\"",
+        .note =
+            "Starts a broker and becomes the command. Everything that the broker held is "
+            "wiped when the command ends. The command and all that it starts find the "
+            "broker by the environment: EPHEMERAL_PIPE, EPHEMERAL_SECRET and "
+            "EPHEMERAL_BROKER_PID. Exit status: the command's own; 127: the command was "
+            "not found; 126: it is not executable; 125: start itself failed.\n\n"
+            "Without a command the broker runs until INT or TERM, and prints lines for a "
+            "shell.",
         .group = EPB_GROUP_RUN,
         .runs_command = true,
         .command_optional = true,
@@ -22,6 +33,8 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .name = "get",
         .usage = "get KEY",
         .summary = "Print a value.",
+        .examples = "epb get token\n"
+                    "epb get config --json | jq .url",
         .group = EPB_GROUP_VALUES,
         .words_min = 1,
         .words_max = 1,
@@ -33,6 +46,9 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .usage = "set KEY VALUE|- --ttl TIME",
         .summary =
             "Store a value; - reads it from stdin, where other processes cannot see it.",
+        .examples = "epb set greeting hello --ttl 5m\n"
+                    "epb set config '{\"url\":\"http://localhost\"}' --json --ttl 1h\n"
+                    "make-token | epb set token - --trim --ttl 30m",
         .group = EPB_GROUP_VALUES,
         .words_min = 2,
         .words_max = 2,
@@ -75,6 +91,7 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .name = "touch",
         .usage = "touch KEY --ttl TIME",
         .summary = "Give a value another TTL; exit status 1 when there is no value.",
+        .examples = "epb touch token --ttl 30m",
         .group = EPB_GROUP_VALUES,
         .words_min = 1,
         .words_max = 1,
@@ -86,6 +103,8 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .name = "incr",
         .usage = "incr KEY [BY] [--ttl TIME]",
         .summary = "Add to a counter and print it; the TTL is for a new one.",
+        .examples = "epb incr visits --ttl 1h\n"
+                    "epb incr visits 10",
         .group = EPB_GROUP_VALUES,
         .words_min = 1,
         .words_max = 2,
@@ -97,6 +116,8 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .name = "list",
         .usage = "list [PREFIX]",
         .summary = "List the keys (never the values) that begin with PREFIX.",
+        .examples = "epb list\n"
+                    "epb list user:",
         .group = EPB_GROUP_VALUES,
         .words_max = 1,
         .kinds = CLIENT,
@@ -106,6 +127,7 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .name = "wait",
         .usage = "wait KEY [--wait TIME]",
         .summary = "Wait until KEY has a value, and print it.",
+        .examples = "url=$(epb wait server-url --wait 30s)",
         .group = EPB_GROUP_VALUES,
         .words_min = 1,
         .words_max = 1,
@@ -118,6 +140,13 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .usage = "lease KEY [--wait TIME]",
         .summary =
             "Lease an element, a permit or a number of KEY to a worker and print it.",
+        .examples = "account=$(epb lease accounts --worker \"$$\" --wait 1m)\n"
+                    "port=$((3000 + $(epb lease port --worker \"$$\")))",
+        .note =
+            "What is leased depends on KEY: an element of a pool (epb pool), one of N "
+            "permits (epb limit), a stored value, exclusively, or else the lowest free "
+            "number from 0. The same worker that asks again gets the same, renewed. It "
+            "belongs to the name of the worker until it is released or its time is over.",
         .group = EPB_GROUP_LEASES,
         .words_min = 1,
         .words_max = 1,
@@ -131,6 +160,7 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .usage = "renew [KEY]",
         .summary = "Extend a worker's leases; exit status 1 when one was lost, or there "
                    "is none.",
+        .examples = "epb renew --worker \"$$\" --ttl 5m",
         .group = EPB_GROUP_LEASES,
         .words_max = 1,
         .kinds = CLIENT,
@@ -142,6 +172,10 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .usage = "release [KEY] [--force]",
         .summary =
             "Give back a worker's leases, or that of KEY; prints whether there was one.",
+        .examples = "epb release --worker \"$$\"\n"
+                    "epb release accounts --worker \"$$\" --discard\n"
+                    "epb release --force --worker 7\n"
+                    "epb release accounts --force",
         .group = EPB_GROUP_LEASES,
         .words_max = 1,
         .kinds = CLIENT,
@@ -152,6 +186,8 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .name = "leases",
         .usage = "leases [PREFIX]",
         .summary = "List who holds what and who waits, never values.",
+        .examples = "epb leases\n"
+                    "epb leases accounts --json",
         .group = EPB_GROUP_LEASES,
         .words_max = 1,
         .kinds = CLIENT,
@@ -162,6 +198,8 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .usage = "pool KEY VALUE ...|-",
         .summary =
             "Define what can be leased of KEY; - reads one element a line from stdin.",
+        .examples = "epb pool accounts ann bob cid\n"
+                    "jq -c \".[]\" accounts.json | epb pool accounts - --json",
         .group = EPB_GROUP_LEASES,
         .words_min = 2,
         .words_max = EPB_CLI_MANY,
@@ -173,6 +211,7 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .name = "limit",
         .usage = "limit KEY N",
         .summary = "Define that KEY can be leased N times at once.",
+        .examples = "epb limit uploads 3",
         .group = EPB_GROUP_LEASES,
         .words_min = 2,
         .words_max = 2,

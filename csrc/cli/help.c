@@ -58,11 +58,11 @@ put_spaces(struct page *page, size_t count)
     }
 }
 
-/* The bytes of the longest beginning of a text that fits and ends at a word. */
+/* The bytes of the longest beginning of a paragraph that fits and ends at a word. */
 static size_t
 line_bytes(const char *text, size_t room)
 {
-    size_t size = strlen(text);
+    size_t size = strcspn(text, "\n");
 
     if (size <= room) {
         return size;
@@ -72,11 +72,12 @@ line_bytes(const char *text, size_t room)
             return size - 1;
         }
     }
-    return strcspn(text, " ");
+    return strcspn(text, " \n");
 }
 
-/* A paragraph whose further lines begin at `column`. The first begins at the cursor. */
-static void
+/* A paragraph, which ends with a line break or with the text. The first line begins at
+ * the cursor, others at `column`. Returns the end. */
+static const char *
 put_wrapped(struct page *page, const char *text, size_t column)
 {
     size_t room = page->style.columns > column + 20 ? page->style.columns - column : 20;
@@ -87,8 +88,8 @@ put_wrapped(struct page *page, const char *text, size_t column)
         text += size;
         text += strspn(text, " ");
         put(page, "\n");
-        if (*text == '\0') {
-            return;
+        if (*text == '\0' || *text == '\n') {
+            return text;
         }
         put_spaces(page, column);
     }
@@ -108,7 +109,7 @@ put_row(struct page *page, const char *name, const char *text, size_t width)
     } else {
         put_spaces(page, width - strlen(name) + 2);
     }
-    put_wrapped(page, text, column);
+    (void)put_wrapped(page, text, column);
 }
 
 struct epb_help_style
@@ -188,7 +189,7 @@ epb_help_overview(struct epb_buf *out, const struct epb_cli *cli,
 {
     struct page page = {out, style, EPB_OK};
 
-    put_wrapped(
+    (void)put_wrapped(
         &page,
         "Share tokens, accounts, counters and small state between parallel processes: "
         "in memory only, over a private pipe, gone when your command ends.",
@@ -198,10 +199,10 @@ epb_help_overview(struct epb_buf *out, const struct epb_cli *cli,
         put_group(&page, cli, (enum epb_cli_group)group);
     }
     put(&page, "\n");
-    put_wrapped(&page,
-                "All commands but start find the broker of the start around them "
-                "(EPHEMERAL_PIPE), or take --pipe PATH.",
-                0);
+    (void)put_wrapped(&page,
+                      "All commands but start find the broker of the start around them "
+                      "(EPHEMERAL_PIPE), or take --pipe PATH.",
+                      0);
     return page.status;
 }
 
@@ -223,15 +224,9 @@ put_lines(struct page *page, const char *text, const char *indent)
 static void
 put_paragraphs(struct page *page, const char *text)
 {
-    char line[512];
-
     while (*text != '\0') {
-        size_t size = strcspn(text, "\n");
-        size_t kept = size < sizeof(line) ? size : sizeof(line) - 1;
-        memcpy(line, text, kept);
-        line[kept] = '\0';
-        put_wrapped(page, line, 0);
-        text += size + (text[size] == '\n');
+        text = put_wrapped(page, text, 0);
+        text += *text == '\n';
     }
 }
 
@@ -336,10 +331,11 @@ put_secret_note(struct page *page, const struct epb_cli_command *command)
         return;
     }
     bool is_broker = (command->kinds & (1U << EPB_KIND_BROKER)) != 0;
-    put_wrapped(page,
-                is_broker ? "  Else from EPHEMERAL_SECRET or BROKER_SECRET, else random."
+    (void)put_wrapped(page,
+                      is_broker
+                          ? "  Else from EPHEMERAL_SECRET or BROKER_SECRET, else random."
                           : "  Else from EPHEMERAL_SECRET or CLIENT_SECRET.",
-                2);
+                      2);
 }
 
 enum epb_status
@@ -353,7 +349,7 @@ epb_help_command(struct epb_buf *out, const struct epb_cli_command *command,
     put(&page, "Usage: " EPB_CLI_PROGRAM " ");
     put_bold(&page, command->usage);
     put(&page, "\n\n");
-    put_wrapped(&page, command->summary, 0);
+    (void)put_wrapped(&page, command->summary, 0);
     if (command->examples != NULL) {
         put(&page, "\n");
         put_bold(&page, "Examples");
@@ -372,7 +368,7 @@ epb_help_command(struct epb_buf *out, const struct epb_cli_command *command,
     }
     if (command->kinds != 0 && !command->runs_command) {
         put(&page, "\n");
-        put_wrapped(
+        (void)put_wrapped(
             &page,
             "Words after -- are never flags. Exit status: 0 done; 1 the broker "
             "refused (not_found, conflict, ...); 2 wrong use; 3 no broker, or one "

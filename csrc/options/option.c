@@ -57,10 +57,10 @@ is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static char
+static unsigned char
 lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
 static const char *
@@ -77,7 +77,7 @@ static bool
 is_word(const char *text, const char *word)
 {
     text = skip_spaces(text);
-    while (*word != '\0' && lower(*text) == *word) {
+    while (*word != '\0' && lower(*text) == (unsigned char)*word) {
         text++;
         word++;
     }
@@ -240,8 +240,8 @@ static bool
 is_identifier(const char *text)
 {
     for (; *text != '\0'; text++) {
-        char c = lower(*text);
-        if (!is_digit(c) && !(c >= 'a' && c <= 'z') && c != '-' && c != '_') {
+        unsigned char c = lower(*text);
+        if (!is_digit(*text) && !(c >= 'a' && c <= 'z') && c != '-' && c != '_') {
             return false;
         }
     }

@@ -27,6 +27,7 @@ const ALLOWED = [
   /^lib\/[\w/-]+\.(js|d\.ts)$/,
   /^csrc\/[\w/-]+\.(c|h|cc|def|map)$/,
   /^deps\/(cjson|libsodium|libuv|mbedtls|node-addon-api|zlib)\/([\w/.-]+\.(c|h)|LICENSE(-extra|\.md)?|\.stamp)$/,
+  /^man\/epb\.1$/,
   /^prebuilds\/README\.md$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/ephemeral-pipe-broker\.napi(\.(glibc|musl))?\.node$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/epb(\.exe)?$/,
