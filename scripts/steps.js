@@ -11,7 +11,7 @@ const PINS = require('./deps.json');
 const coverage = require('./coverage.js');
 const { ROOT, find, nativeFiles, scriptFiles } = require('./files.js');
 const { headersFolder } = require('./install.js');
-const { Silence } = require('./patience.js');
+const { Silence } = require('./time_limits.js');
 const { sources } = require('./sources.js');
 
 // The slowest steps run last, so that the cheap steps report first.
@@ -37,7 +37,9 @@ const LONG_SUITES = without([
 ]);
 // Suites with time-outs in real time, and with system calls and limits that Valgrind does not support.
 const SYSTEM_SUITES = without([
-  ...'caller client renewer server server_wait endpoint attack_endpoint proc mem fault_io'.split(' '),
+  ...'caller client renewer server server_wait endpoint attack_endpoint proc mem fault_io'.split(
+    ' ',
+  ),
   // Valgrind runs one thread at a time and assumes that `close` never blocks: a descriptor that is
   // slow to close blocks all threads.
   'conn/who_passes_descriptors_is_let_go_and_not_waited_for',

@@ -10,7 +10,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { once } = require('node:events');
 const { withoutLockNotice } = require('./lock_notice.js');
-const { Patience } = require('./patience.js');
+const { TimeLimit } = require('./time_limits.js');
 
 for (const name of Object.keys(process.env)) {
   if (/^(EPHEMERAL|BROKER|CLIENT)_/.test(name)) delete process.env[name];
@@ -164,11 +164,11 @@ function untilWaiting(client, key, count) {
 
 /** Polls until `condition` is true, for conditions without an event. Fails after a while. */
 async function until(condition, what) {
-  const patience = new Patience();
+  const limit = new TimeLimit();
   for (;;) {
     const result = await condition();
     if (result) return result;
-    if (patience.over) throw new Error(`it never came that ${what}`);
+    if (limit.over) throw new Error(`it never came that ${what}`);
     await new Promise((resolve) => {
       setTimeout(resolve, 2);
     });

@@ -11,7 +11,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 const { withoutLockNotice } = require('./lock_notice.js');
-const { Patience } = require('./patience.js');
+const { TimeLimit } = require('./time_limits.js');
 
 const ROOT = path.join(__dirname, '..', '..');
 /** EPB_TEST_BIN: another script, such as bin/native.js. */
@@ -65,11 +65,11 @@ function hasEnded(pid) {
 }
 
 async function until(condition, what) {
-  const patience = new Patience();
+  const limit = new TimeLimit();
   for (;;) {
     const result = await condition();
     if (result) return result;
-    if (patience.over) {
+    if (limit.over) {
       assert.fail(`it never came: ${typeof what === 'function' ? what() : what}`);
     }
     await pause(POLL_MS);

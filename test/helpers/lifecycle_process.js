@@ -12,7 +12,7 @@
 
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 const { Broker, PipeClient } = require('../..');
-const { patient } = require('./patience.js');
+const { stretched } = require('./time_limits.js');
 const { goOver } = require('./pipes.js');
 
 const given = isMainThread ? JSON.parse(process.argv[2]) : workerData;
@@ -44,7 +44,7 @@ const LIVES = {
   async holding() {
     const client = await settledClient();
     const held = await client.acquireLock(name, { ttl: TTL_MS });
-    const brief = await client.acquireLock(`${name} brief`, { ttl: patient(1000) });
+    const brief = await client.acquireLock(`${name} brief`, { ttl: stretched(1000) });
     for (const { signal } of [held, brief]) signal.addEventListener('abort', () => say('lost'));
     say('ready');
   },

@@ -18,7 +18,7 @@ const {
   withCode,
 } = require('../helpers/broker.js');
 const { startImpostor } = require('../helpers/impostor.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 const { startProgram } = require('../helpers/program.js');
 const { CLIENT_HELLO_BYTES, SERVER_HELLO_BYTES, offerHello } = require('../helpers/sealed.js');
 const { rawConnection } = require('../helpers/wire.js');
@@ -160,7 +160,7 @@ for (const [what, answer, make, codes] of IMPOSTORS) {
 }
 
 /** Renewed three times as often. */
-const RENEWED_TTL = patient(900);
+const RENEWED_TTL = stretched(900);
 const SUCCESSORS = IMPOSTORS.filter(([what]) => /silent|noise|replays|no secret/.test(what));
 
 /** Resolves when the clock of another broker has gone on by so much. */

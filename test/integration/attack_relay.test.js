@@ -15,7 +15,7 @@ const {
   startClient,
   temporaryDirectory,
 } = require('../helpers/broker.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 const { CLIENT_HELLO_BYTES: HELLO, SERVER_HELLO_BYTES } = require('../helpers/sealed.js');
 const { rawConnection } = require('../helpers/wire.js');
 
@@ -143,7 +143,7 @@ for (const direction of ['up', 'down']) {
       const { broker, direct } = await startScene(t);
       const relay = await startRelay(t, broker, flipAt(direction, offset));
       const { count, error } = await countUntilItFails(
-        startVictim(t, relay, { timeout: patient(300) }),
+        startVictim(t, relay, { timeout: stretched(300) }),
       );
       assert.ok(error !== null, 'it was not noticed');
       assert.match(
@@ -173,7 +173,7 @@ test('a session cut anywhere ends its calls, and nothing half is done', async (t
   ]) {
     const relay = await startRelay(t, broker, cutAt(direction, offset));
     const passes = direction === 'down' && offset > SERVER_HELLO_BYTES;
-    const client = startVictim(t, relay, { timeout: patient(passes ? 1500 : 150) });
+    const client = startVictim(t, relay, { timeout: stretched(passes ? 1500 : 150) });
     await assert.rejects(client.set(`cut ${direction} ${offset}`, VALUE, TTL), { code: 'timeout' });
   }
   const left = (await direct.list('cut')).map(({ key }) => key);
@@ -207,7 +207,7 @@ for (const [what, meddle] of Object.entries(REPEATERS)) {
     const { broker, direct } = await startScene(t);
     const relay = await startRelay(t, broker, meddle);
     const { count, error } = await countUntilItFails(
-      startVictim(t, relay, { timeout: patient(300) }),
+      startVictim(t, relay, { timeout: stretched(300) }),
     );
     assert.ok(error !== null, 'it was not noticed');
     const done = await direct.get('n', { default: 0 });
@@ -243,7 +243,7 @@ for (const magic of ['EPB0', 'EPB1', 'EPB2', 'EPBM', 'EPB4', '{"ac']) {
       if (direction === 'up' && at === 0) chunk.write(magic, 'latin1');
       return chunk;
     });
-    const client = startVictim(t, relay, { timeout: patient(300) });
+    const client = startVictim(t, relay, { timeout: stretched(300) });
     await assert.rejects(client.set('n', VALUE, TTL), { name: 'BrokerError' });
     assert.equal(relay.bytes('up').length % HELLO, 0, 'more than hellos');
     assert.doesNotMatch(relay.bytes('up').toString('latin1'), HIDDEN);

@@ -17,7 +17,7 @@ const { Worker } = require('node:worker_threads');
 const root = path.join(__dirname, '..', '..');
 const binding = require('node-gyp-build')(root);
 const { requestFrame, takeReply } = require('../helpers/wire.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 
 const SECRET = Buffer.from('a secret of thirty-two bytes, ok');
 const STATUS = Object.fromEntries(binding.statuses.map(({ code, number }) => [code, number]));
@@ -302,7 +302,7 @@ function block(ms) {
 }
 
 /** Long for the thread that keeps one, however slow; over well within the block. */
-const LEASE_MS = patient(1000);
+const LEASE_MS = stretched(1000);
 const BLOCK_MS = 1.5 * LEASE_MS;
 
 for (const secret of [null, SECRET]) {

@@ -22,7 +22,7 @@ const {
   victim,
   victimReady,
 } = require('../helpers/cli.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 const { KEYS, Terminal } = require('../helpers/pty.js');
 const { PipeClient } = require('../../lib/index.js');
 
@@ -315,7 +315,7 @@ describe('signals', () => {
 
 describe('the lock lasts', () => {
   it('as long as the command, however short its TTL', async (t) => {
-    const ttl = patient(500);
+    const ttl = stretched(500);
     const running = lock(t, ['lasts', '--ttl', String(ttl), '--', ...STAYS]);
     await running.sees(/^in$/m);
     const [{ token }] = await client.leases('lasts');
@@ -362,7 +362,7 @@ describe('a lock that is lost ends the command, and is status 125', () => {
     const running = lock(t, [
       'lost',
       '--ttl',
-      `${patient(300)}ms`,
+      `${stretched(300)}ms`,
       '--',
       ...victim('heed=SIGTERM:0'),
     ]);

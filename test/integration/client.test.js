@@ -12,7 +12,7 @@ const {
   until,
   withCode,
 } = require('../helpers/broker.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 
 for (const secret of [null, SECRET]) {
   describe(secret === null ? 'without a secret' : 'with a secret', () => {
@@ -416,7 +416,7 @@ test('a connection goes with the copy of the module that made it', async (t) => 
           if (file.startsWith(ROOT) && !file.endsWith('.node')) delete require.cache[file];
         }
         const fresh = createRequire(ROOT + '/test.js')(ROOT);
-        await new fresh.PipeClient(undefined, { timeout: ${patient(200)} }).ping();
+        await new fresh.PipeClient(undefined, { timeout: ${stretched(200)} }).ping();
       }
       const before = (await observer.stats()).connections;
       let after = before;

@@ -16,7 +16,7 @@ const {
   startClient,
   temporaryDirectory,
 } = require('../helpers/broker.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 
 const JEST = require.resolve('jest/bin/jest');
 /** Jest's default, instead of no transform at all. */
@@ -41,7 +41,7 @@ const SUITE = `
   });
   test('leases, and what is computed once', async () => {
     await client.limit('one', 1);
-    await client.withLease('one', { ttl: ${patient(300)} }, async (permit, lease) => {
+    await client.withLease('one', { ttl: ${stretched(300)} }, async (permit, lease) => {
       expect(permit).toBe(0);
       await client.incr('holders', 1, 60000);
       await lease.renew();

@@ -8,7 +8,7 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { SECRET, randomFrom, startBroker, startClient } = require('../helpers/broker.js');
 const { startPair, startStranger } = require('../helpers/broker.js');
-const { Patience } = require('../helpers/patience.js');
+const { TimeLimit } = require('../helpers/time_limits.js');
 const { requestFrame } = require('../helpers/wire.js');
 const { PendingCalls } = require('../../lib/client/pending_calls.js');
 const frame = require('../../lib/client/frame.js');
@@ -107,7 +107,7 @@ for (const secret of [null, SECRET]) {
       took = performance.now() - began;
     }
     // The event loop has not had a turn since.
-    const wait = new Patience();
+    const wait = new TimeLimit();
     let first = null;
     while (first === null && !wait.over) first = other.getSync(keys[0], { default: null });
     assert.equal(first, valueOf(keys[0]));

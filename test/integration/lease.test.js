@@ -19,7 +19,7 @@ const {
   untilWaiting,
   withCode,
 } = require('../helpers/broker.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 const { LEASE_TTL } = require('../../lib/client/lease_ttl.js');
 const { Holdings } = require('../../lib/client/holdings.js');
 const { Broker } = require('../..');
@@ -37,7 +37,7 @@ function untilFree(stranger, key) {
 }
 
 describe('how long it lasts', () => {
-  const short = patient(600);
+  const short = stretched(600);
   const usual = LEASE_TTL.ms;
 
   /** The gate opens by a TTL at the broker, so that it is past more than two of `short` there. */
@@ -443,7 +443,7 @@ describe('queues', () => {
 
   test('a wait lasts beyond the timeout of calls; without a broker it does not begin', async (t) => {
     const { broker, client } = startPair(t);
-    const timeout = patient(500);
+    const timeout = stretched(500);
     const impatient = startStranger(t, broker, { timeout });
     await client.limit('one', 1);
     await client.lease('one', 'a');

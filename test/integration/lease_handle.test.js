@@ -17,7 +17,7 @@ const {
   untilWaiting,
   withCode,
 } = require('../helpers/broker.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 
 const TTL = 60_000;
 
@@ -87,7 +87,7 @@ describe('acquire', () => {
 
   test('it outlives its TTL many times over, and expiresAt moves on', async (t) => {
     const { client, stranger } = startThree(t);
-    const ttl = patient(600);
+    const ttl = stretched(600);
     const lease = await client.number('one', { ttl });
     const { expiresAt } = lease;
     await client.limit('gate', 1);
@@ -425,7 +425,7 @@ describe('the end of a client', () => {
       const { PipeClient } = require(ROOT);
       const client = new PipeClient();
       // It does not fire if the process ends by itself.
-      setTimeout(() => process.exit(3), ${patient(3000)}).unref();
+      setTimeout(() => process.exit(3), ${stretched(3000)}).unref();
       (async () => {
         await client.ping();
         const waiting = client.acquire('gate');
@@ -474,7 +474,7 @@ describe('the end of a client', () => {
           if (file.startsWith(ROOT) && !file.endsWith('.node')) delete require.cache[file];
         }
         const { PipeClient } = createRequire(ROOT + '/test.js')(ROOT);
-        await new PipeClient(undefined, { timeout: ${patient(200)} }).number('slot', { ttl: 600000 });
+        await new PipeClient(undefined, { timeout: ${stretched(200)} }).number('slot', { ttl: 600000 });
       }
       const { PipeClient } = require(ROOT);
       const observer = new PipeClient();

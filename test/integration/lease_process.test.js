@@ -15,7 +15,7 @@ const {
   untilWaiting,
   withCode,
 } = require('../helpers/broker.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 
 const TTL = 60_000;
 
@@ -124,7 +124,7 @@ test('a worker that blocks its event loop for many TTLs keeps its lease', async 
   const { broker, client } = startPair(t);
   await client.limit('one', 1);
   const [worker] = await startHolders(t, broker, 1);
-  const ttl = patient(1500);
+  const ttl = stretched(1500);
   await worker.ask('acquire', 'one', { ttl });
   await worker.told();
   const controller = new AbortController();
@@ -142,7 +142,7 @@ test('a worker that was paused beyond its TTL: it is lost, it learns it, its lat
   const { broker, client } = startPair(t);
   await client.pool('accounts', ['x']);
   const [worker, other] = await startHolders(t, broker, 2);
-  await worker.ask('acquire', 'accounts', { ttl: patient(1000) });
+  await worker.ask('acquire', 'accounts', { ttl: stretched(1000) });
   const first = await worker.told();
   await worker.ask('write', 'result', 'before');
   await other.ask('acquire', 'accounts', {});

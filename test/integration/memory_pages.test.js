@@ -21,7 +21,7 @@ const { Process } = require('../helpers/lifecycles.js');
 const { hardLimitKib, without } = require('../helpers/lock_limit.js');
 const { TTL, VALUE_BYTES, lineGuests } = require('../helpers/marked_traffic.js');
 const { Marks, canScan } = require('../helpers/memory.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 const { startProgram } = require('../helpers/program.js');
 const { available, shim } = require('../helpers/shim.js');
 
@@ -192,7 +192,7 @@ describe('what is no longer to be had', rootOnly, () => {
       assert.equal((await events.next()).value.type, 'set');
       assert.equal((await events.next()).value.type, 'expire');
       late.push(performance.now() - deadline);
-      bounds.push(patient(100));
+      bounds.push(stretched(100));
       assert.deepEqual(marks.leftIn(running.pid), []);
     }
     await watch.close();

@@ -20,7 +20,7 @@ const {
   temporaryDirectory,
 } = require('../helpers/broker.js');
 const { startBrokerProcess } = require('../helpers/broker_process.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 const { goOver, here, ownPipes } = require('../helpers/pipes.js');
 
 const only = { skip: !here && 'Linux only' };
@@ -56,7 +56,7 @@ for (const secret of [null, SECRET]) {
       if (i % 50 > 25) await goOver(client);
     }
     assert.equal(ownPipes().length, started + 4, 'the same ends');
-    const held = await client.acquireLock('lock', { ttl: patient(500) });
+    const held = await client.acquireLock('lock', { ttl: stretched(500) });
     const waits = client.acquireLock('lock', { workerId: 'next', ttl: TTL });
     await held.release();
     await (await waits).release();

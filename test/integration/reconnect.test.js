@@ -18,7 +18,7 @@ const {
   withCode,
 } = require('../helpers/broker.js');
 const { hasEnded } = require('../helpers/cli.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 const { startProgram } = require('../helpers/program.js');
 const { Broker } = require('../..');
 
@@ -188,7 +188,7 @@ test('calls with different timeouts end each at its own', async (t) => {
   const pipe = await listener(t);
   const client = clientOf(t, pipe);
   const start = performance.now();
-  const long = patient(1000);
+  const long = stretched(1000);
   const left = new Set([90, 30, 60, 10, long]);
   const calls = [...left].map((timeout) =>
     client.get('k', { timeout }).catch(({ code }) => {
@@ -244,7 +244,7 @@ test('a thread that was busy elsewhere does not miss answers that have come', as
   const worker = new Worker(source, { eval: true, workerData: { state, pipe, reply } });
   t.after(() => worker.terminate());
   await once(worker, 'message');
-  const timeout = patient(500);
+  const timeout = stretched(500);
   const start = performance.now();
   const call = clientOf(t, pipe).get('k', { timeout });
   await until(() => Atomics.load(state, 0) === 1, 'the request is there');
@@ -305,7 +305,7 @@ test('a broker killed in the middle: every call ends, most with broker_gone', as
     env: { TMPDIR: directory },
     onChild(child) {
       child.stdout.once('data', async (pipe) => {
-        client = clientOf(t, String(pipe), { timeout: patient(300) });
+        client = clientOf(t, String(pipe), { timeout: stretched(300) });
         await client.set('k', 'v'.repeat(1000), { ttl: TTL, timeout: 120_000 });
         calls = Array.from({ length: 2000 }, () =>
           client.get('k').then(
@@ -384,7 +384,7 @@ test('one that always closes: broker_gone in the end, without haste', async (t) 
     connections++;
     socket.destroy();
   });
-  const timeout = patient(100);
+  const timeout = stretched(100);
   const client = clientOf(t, pipe, { secret: SECRET, timeout });
   const closes = withCode('broker_gone', /closes the connection \(ECONNRESET\)/);
   await assert.rejects(client.get('k'), closes);

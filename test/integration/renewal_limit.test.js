@@ -8,7 +8,7 @@ const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 const { ROOT, SECRET, runNode, until } = require('../helpers/broker.js');
 const { startBrokerProcess } = require('../helpers/broker_process.js');
-const { patient } = require('../helpers/patience.js');
+const { stretched } = require('../helpers/time_limits.js');
 
 const MOST = 3;
 
@@ -32,7 +32,7 @@ for (const secret of [null, SECRET]) {
   const how = secret === null ? 'without a secret' : 'with a secret';
 
   test(`a full broker loses no lease of a healthy client, ${how}`, async (t) => {
-    const ttl = patient(300);
+    const ttl = stretched(300);
     const { client, pipe } = await startBrokerProcess(t, { maxConnections: MOST, secret });
     await client.pool('p', ['one']);
     for (let i = 1; i < MOST; i++) assert.equal(await inThread(t, pipe, secret), 'pong');

@@ -7,7 +7,7 @@ const path = require('node:path');
 const test = require('node:test');
 
 const { ROOT, find } = require('../../scripts/files.js');
-const { Silence, slowness } = require('../../scripts/patience.js');
+const { Silence, slowness } = require('../../scripts/time_limits.js');
 const { slowest, stepLine, summary, tallied } = require('../../scripts/steps.js');
 const { runNode, temporaryDirectory } = require('../helpers/broker.js');
 
@@ -99,10 +99,10 @@ test('a file that hangs is killed when it is silent for long, and takes no other
   ];
   const script = `
     delete process.env.NODE_TEST_CONTEXT;
-    const patience = require(ROOT + '/scripts/patience.js');
+    const limits = require(ROOT + '/scripts/time_limits.js');
     // Who is left when another has ended is late.
     const left = new Set();
-    patience.Silence = class {
+    limits.Silence = class {
       constructor(limitMs, onLate) { left.add(this); this.onLate = onLate; }
       heard() {}
       stop() { left.delete(this); for (const { onLate } of left) onLate(); }
