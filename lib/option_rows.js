@@ -340,6 +340,16 @@ const rows = [
     help: 'How long the command has to end after TERM or HUP before it is killed.',
   },
   {
+    name: 'sandbox',
+    kind: 'start',
+    type: 'boolean',
+    default: true,
+    negated: true,
+    env: null,
+    flag: '--no-sandbox',
+    help: "Let the broker keep rights that it doesn't need. By default it gives them up once it is ready (Linux).",
+  },
+  {
     name: 'reuse',
     kind: 'start',
     type: 'boolean',

@@ -18,10 +18,11 @@
 
 struct epb_broker_log;
 
-/* Without `records` warnings are written, as sentences. EPB_INTERNAL: memory or threads
- * are out. */
+/* Without `records` warnings are written, as sentences. With `sandbox` the thread is
+ * confined (os/sandbox.h). EPB_INTERNAL: memory or threads are out. */
 EPB_MUST_USE enum epb_status
-epb_broker_log_open(bool records, bool heartbeats, struct epb_broker_log **out);
+epb_broker_log_open(bool records, bool heartbeats, bool sandbox,
+                    struct epb_broker_log **out);
 /* A JSON object of server/log.h. */
 void
 epb_broker_log_put(struct epb_broker_log *log, struct epb_bytes json);

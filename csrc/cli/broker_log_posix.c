@@ -14,6 +14,7 @@
 
 #include "../base/mem.h"
 #include "../base/sys.h"
+#include "../os/sandbox.h"
 #include "cli.h"
 #include "output.h"
 
@@ -25,6 +26,7 @@
 
 struct epb_broker_log {
     bool records;
+    bool sandbox;
     bool has_writer;
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t filled;
@@ -157,6 +159,9 @@ write_queue(void *context)
     struct epb_broker_log *log = context;
     char chunk[CHUNK_BYTES];
 
+    if (log->sandbox) {
+        (void)epb_sandbox_enter(&(struct epb_sandbox){.socket_path = NULL});
+    }
     (void)pthread_mutex_lock(&log->lock);
     for (;;) {
         while (log->size == 0) {
@@ -196,7 +201,8 @@ start_writer(struct epb_broker_log *log)
 }
 
 enum epb_status
-epb_broker_log_open(bool records, bool heartbeats, struct epb_broker_log **out)
+epb_broker_log_open(bool records, bool heartbeats, bool sandbox,
+                    struct epb_broker_log **out)
 {
     struct epb_broker_log *log = epb_mem_table_alloc(sizeof(*log));
 
@@ -204,6 +210,7 @@ epb_broker_log_open(bool records, bool heartbeats, struct epb_broker_log **out)
         return EPB_INTERNAL;
     }
     log->records = records;
+    log->sandbox = sandbox;
     log->has_writer = records || heartbeats;
     if (log->has_writer) {
         log->queue = epb_mem_table_alloc(QUEUE_BYTES);

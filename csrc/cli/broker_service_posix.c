@@ -7,6 +7,7 @@
 
 #include "../base/mem.h"
 #include "../os/oserror.h"
+#include "../os/sandbox.h"
 
 /* Requests in progress have this long when the broker is asked to end. */
 #define DRAIN_MS 2000U
@@ -89,8 +90,9 @@ begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
     int error = 0;
 
     broker->companion = companion;
-    enum epb_status status = epb_broker_log_open(
-        broker->options.debug, broker->options.heartbeat_ms != 0, &broker->log);
+    enum epb_status status =
+        epb_broker_log_open(broker->options.debug, broker->options.heartbeat_ms != 0,
+                            broker->options.sandbox, &broker->log);
     if (status == EPB_OK) {
         status = epb_server_start(&broker->options, &broker->server, &error);
     }
@@ -102,6 +104,19 @@ begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
     log_command(broker);
     const char *path = epb_server_path(broker->server);
     return epb_buf_append(answer, path, strlen(path)) == EPB_OK;
+}
+
+static void
+confine(void *context, const int *pidfds, size_t pidfd_count)
+{
+    const struct epb_broker_service *broker = context;
+
+    if (broker->options.sandbox) {
+        (void)epb_sandbox_enter(
+            &(struct epb_sandbox){.socket_path = epb_server_path(broker->server),
+                                  .pidfds = pidfds,
+                                  .pidfd_count = pidfd_count});
+    }
 }
 
 static void
@@ -152,12 +167,17 @@ epb_broker_service_init(struct epb_broker_service *broker, const struct epb_cli 
                         struct epb_bytes secret)
 {
     *broker = (struct epb_broker_service){
-        .service = {.context = broker, .begin = begin, .drain = drain, .end = end},
+        .service = {.context = broker,
+                    .begin = begin,
+                    .confine = confine,
+                    .drain = drain,
+                    .end = end},
         .secret = secret,
         .options = {.secret = secret,
                     .pipe_id = epb_cli_text(cli, EPB_OPTION_BROKER_PIPE_ID),
                     .legacy_hmac = FLAG(LEGACY_HMAC),
                     .debug = FLAG(DEBUG),
+                    .sandbox = epb_cli_flag(cli, EPB_OPTION_START_SANDBOX),
                     .idle_timeout_ms = NUMBER(IDLE_TIMEOUT),
                     .heartbeat_ms = NUMBER(HEARTBEAT_INTERVAL),
                     .on_event = on_event},

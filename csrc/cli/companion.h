@@ -45,6 +45,10 @@ struct epb_companion_service {
      * meanwhile. */
     bool (*begin)(void *context, struct epb_companion *companion, struct epb_buf *answer);
     bool waits;
+    /* Gives up what the service doesn't need, on this thread. Called once the caller has
+     * its report. `pidfds` are of the processes that the companion may have to signal.
+     * NULL: keeps everything. Not called where a process is watched by its number. */
+    void (*confine)(void *context, const int *pidfds, size_t pidfd_count);
     /* Lets requests in progress finish, then reports EPB_COMPANION_SERVICE_ENDED. NULL:
      * there is nothing to wait for. */
     void (*drain)(void *context);

@@ -33,6 +33,9 @@ epb_companion_settle_here(struct epb_companion *companion, bool typed);
 /* Adds the package managers above the command. Returns false when one has died before. */
 bool
 epb_companion_watch_managers(struct epb_companion *companion);
+/* Calls the service's `confine`. */
+void
+epb_companion_confine(const struct epb_companion *companion);
 /* Serves until the command, or the service, has ended. */
 void
 epb_companion_serve(struct epb_companion *companion,

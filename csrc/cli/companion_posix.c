@@ -134,6 +134,7 @@ run_companion(struct epb_companion *companion)
     struct epb_buf answer;
 
     epb_mem_shared_renew();
+    (void)epb_sys_use_secret_memory();
     int error = epb_companion_settle(companion);
     if (error != 0) {
         report_refusal(companion->ready, strerror(error));
@@ -152,6 +153,7 @@ run_companion(struct epb_companion *companion)
         epb_companion_report(companion, EPB_COMPANION_SERVICE_LOST);
     }
     if (heard) {
+        epb_companion_confine(companion);
         epb_companion_serve(companion, &epb_process_clock_system);
     }
     service->end(service->context);
@@ -359,6 +361,7 @@ epb_companion_be(const struct epb_companion_spec *spec, bool typed,
     static struct epb_companion companion;
 
     companion = (struct epb_companion){.spec = spec, .parent = (uint32_t)getppid()};
+    (void)epb_sys_use_secret_memory();
     int error = epb_companion_settle_here(&companion, typed);
     if (error != 0) {
         return fail_with(answer, "the broker can't be set up", error);
@@ -369,6 +372,7 @@ epb_companion_be(const struct epb_companion_spec *spec, bool typed,
     }
     ready(context, answer);
     if (all_live) {
+        epb_companion_confine(&companion);
         epb_companion_serve(&companion, &epb_process_clock_system);
     }
     service->end(service->context);

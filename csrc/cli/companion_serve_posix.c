@@ -99,6 +99,25 @@ on_late(struct epb_companion *companion, uint64_t now_ms)
     }
 }
 
+/* Without a pidfd, a process is examined and signalled by its number, which takes rights
+ * that are given up. */
+void
+epb_companion_confine(const struct epb_companion *companion)
+{
+    const struct epb_companion_service *service = companion->spec->service;
+    size_t signalled = has_command(companion) ? 1 : 0;
+
+    if (service->confine == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < companion->watch_count; i++) {
+        if (companion->watches[i].fd < 0) {
+            return;
+        }
+    }
+    service->confine(service->context, &companion->watches[0].fd, signalled);
+}
+
 void
 epb_companion_serve(struct epb_companion *companion,
                     const struct epb_process_clock *clock)

@@ -181,6 +181,7 @@ async function standalone(t, args = [], env = {}) {
 
 module.exports = {
   BIN,
+  PROGRAM,
   ROOT,
   Running,
   standalone,
