@@ -504,7 +504,11 @@ export interface Stats {
   maxMemory: number;
   reservedMemory: number;
   tableMemory: number;
+  /** The part of `reservedMemory` that never reaches swap. */
   lockedMemory: number;
+  /** The part of `lockedMemory` that neither root nor a debugger can read. 0: the kernel has no secret memory. */
+  secretMemory: number;
+  /** 1 when some memory could not be locked. */
   mlockFailed: number;
   connections: number;
   connectionsTotal: number;

@@ -118,6 +118,8 @@ describe('the memory of the native broker', rootOnly, () => {
     const client = await clientOf(t, broker);
     const marks = new Marks();
     await fill(client, marks);
+    const { lockedMemory, secretMemory } = await client.stats();
+    assert.equal(secretMemory, isSecret(broker) ? lockedMemory : 0);
     if (isSecret(broker)) {
       assert.deepEqual(marks.leftIn(broker.pid), [], 'while it is stored');
       assert.equal(search(broker.pid, [Buffer.from(broker.secret)]).length, 0);

@@ -35,6 +35,7 @@ some_stats(uint64_t items, uint64_t max_items, uint64_t bytes, uint64_t max_byte
     stats.memory = (struct epb_mem_stats){.used_bytes = 1,
                                           .reserved_bytes = 65536,
                                           .locked_bytes = 4096,
+                                          .secret_bytes = 2048,
                                           .lock_failed = true};
     stats.traffic = (struct epb_traffic){3, 9, 1, 2, 1000, 2000};
     stats.requests = 20;
@@ -92,6 +93,7 @@ Test(report, stats_are_numbers_only)
                     {"maxMemory", 10000},
                     {"reservedMemory", 65536},
                     {"lockedMemory", 4096},
+                    {"secretMemory", 2048},
                     {"mlockFailed", 1},
                     {"connections", 3},
                     {"connectionsTotal", 9},
