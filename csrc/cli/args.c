@@ -270,7 +270,7 @@ epb_args_parse(struct epb_args *args, char **argv, const enum epb_option_id *kno
     if (args->given == NULL || args->words == NULL) {
         return EPB_INTERNAL;
     }
-    while (parser.next < parser.end) {
+    while (parser.next < parser.end && *parser.next != NULL) {
         char *word = *parser.next++;
         if (is_flag(word)) {
             read_flag(&parser, word);

@@ -1,5 +1,5 @@
 /* Limits and choices of a broker. Sizes in bytes, times in milliseconds; 0 means no limit
- * where documented. JavaScript checks and fills them from the table in lib/options.js. */
+ * where documented. The table is options/options.def. */
 #ifndef EPB_CORE_OPTIONS_H
 #define EPB_CORE_OPTIONS_H
 
