@@ -112,9 +112,10 @@ put_near_flag(struct parser *parser, const struct flag *flag)
     memcpy(word, flag->text + 2, flag->name_bytes - 2);
     word[flag->name_bytes - 2] = '\0';
     for (size_t i = 0; i < parser->known_count; i++) {
-        names[count] = epb_option_row(parser->known[i])->flag;
-        names[count] += names[count] == NULL ? 0 : 2;
-        count += names[count] != NULL;
+        const char *known = epb_option_row(parser->known[i])->flag;
+        if (known != NULL) {
+            names[count++] = known + 2;
+        }
     }
     const char *meant = epb_args_near(word, names, count);
     return meant == NULL
