@@ -273,6 +273,19 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .run = epb_run_metrics,
     },
     {
+        .name = "pipe",
+        .usage = "pipe",
+        .summary = "Speak JSON lines on stdin and stdout, for programs in any language.",
+        .note =
+            "Each line is a request, as PROTOCOL.md describes it, and gets one line as "
+            "its reply. The secret stays with epb. Leases without a TTL are renewed "
+            "until they are released, or epb ends.",
+        .examples = "echo '{\"action\":\"get\",\"key\":\"token\"}' | epb pipe",
+        .group = EPB_GROUP_BROKER,
+        .kinds = CLIENT,
+        .run = epb_run_pipe,
+    },
+    {
         .name = "help",
         .usage = "help [COMMAND]",
         .summary = "Print what a command does, and its flags.",

@@ -58,6 +58,9 @@ int
 epb_run_health(struct epb_cli *cli);
 int
 epb_run_metrics(struct epb_cli *cli);
+/* cmd_pipe.c */
+int
+epb_run_pipe(struct epb_cli *cli);
 /* cmd_help.c */
 int
 epb_cmd_help(struct epb_cli *cli);

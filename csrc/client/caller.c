@@ -255,9 +255,12 @@ encode(struct epb_caller *caller, const struct epb_request *request, uint32_t *i
 {
     struct epb_request numbered = *request;
 
-    /* The highest id is the client's own (own_frame.h). */
-    caller->last_id = caller->last_id >= UINT32_MAX - 1 ? 1 : caller->last_id + 1;
-    numbered.id = *id = caller->last_id;
+    if (numbered.id == 0) {
+        /* The highest id is the client's own (own_frame.h). */
+        caller->last_id = caller->last_id >= UINT32_MAX - 1 ? 1 : caller->last_id + 1;
+        numbered.id = caller->last_id;
+    }
+    *id = numbered.id;
     epb_buf_consume(&caller->output, epb_buf_size(&caller->output));
     return epb_frame_encode_request(&caller->output, &numbered);
 }
@@ -367,9 +370,11 @@ enum epb_status
 epb_caller_ask(struct epb_caller *caller, const struct epb_request *request,
                struct epb_reply *reply)
 {
+    struct epb_request numbered = *request;
     uint32_t id = 0;
-    enum epb_status status = epb_caller_send(caller, request, &id);
 
+    numbered.id = 0;
+    enum epb_status status = epb_caller_send(caller, &numbered, &id);
     if (status != EPB_OK) {
         return status;
     }

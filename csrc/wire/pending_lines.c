@@ -131,3 +131,11 @@ epb_pending_lines_any(const struct epb_pending_lines *calls)
 {
     return calls != NULL && !epb_list_empty(&calls->all);
 }
+
+struct epb_call *
+epb_pending_lines_first(const struct epb_pending_lines *calls)
+{
+    return epb_pending_lines_any(calls)
+               ? EPB_LIST_ITEM(calls->all.next, struct epb_call, in_all)
+               : NULL;
+}

@@ -22,6 +22,7 @@ struct epb_call {
     struct epb_list in_all;
     const struct epb_command *command;
     uint32_t number;
+    bool is_marked; /* false at first; the user's */
     size_t id_bytes;
     uint8_t id[]; /* as JSON text */
 };
@@ -46,6 +47,9 @@ struct epb_call *
 epb_pending_lines_numbered(const struct epb_pending_lines *calls, uint32_t number);
 struct epb_call *
 epb_pending_lines_named(const struct epb_pending_lines *calls, struct epb_bytes id);
+/* The oldest call; NULL: there is none. */
+struct epb_call *
+epb_pending_lines_first(const struct epb_pending_lines *calls);
 bool
 epb_pending_lines_any(const struct epb_pending_lines *calls);
 

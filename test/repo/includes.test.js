@@ -29,7 +29,7 @@ const PURE_HEADERS = new Set(
 );
 
 const THIRD_PARTY = [
-  { header: /^uv(\.h|\/)/, users: /^csrc\/(os|server|client)\// },
+  { header: /^uv(\.h|\/)/, users: /^csrc\/(os|server|client)\/|^csrc\/cli\/pipe_input\.c/ },
   { header: /^mbedtls\//, users: /^csrc\/wire\/hash[_.]/ },
   { header: /^sodium\//, users: /^csrc\/wire\/cipher[_.]/ },
   { header: /^(cjson\/)?cJSON/, users: /^csrc\/wire\/jsonl[_.]/ },
