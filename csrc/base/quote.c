@@ -42,28 +42,33 @@ turn_code(struct epb_bytes character)
     return turns ? 0x2000U | (at[1] & 0x3FU) << 6 | (at[2] & 0x3FU) : 0;
 }
 
+enum epb_status
+epb_quote_escape(struct epb_buf *out, unsigned character)
+{
+    /* Pairs of a character and the letter that stands for it. */
+    static const char SHORT[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+    for (size_t i = 0; i + 1 < sizeof(SHORT); i += 2) {
+        if ((unsigned char)SHORT[i] == character) {
+            return epb_buf_printf(out, "\\%c", SHORT[i + 1]);
+        }
+    }
+    return epb_buf_printf(out, "\\u%04x", character);
+}
+
 static enum epb_status
 put_character(struct epb_buf *out, struct epb_bytes character)
 {
     uint8_t first = character.data[0];
 
-    if (first == '"' || first == '\\') {
-        return epb_buf_printf(out, "\\%c", first);
-    }
-    if (first == '\n' || first == '\r' || first == '\t') {
-        return epb_buf_printf(out, "\\%c",
-                              first == '\n'   ? 'n'
-                              : first == '\r' ? 'r'
-                                              : 't');
-    }
-    if (first < 0x20 || first == 0x7F) {
-        return epb_buf_printf(out, "\\u%04x", first);
+    if (first == '"' || first == '\\' || first < 0x20 || first == 0x7F) {
+        return epb_quote_escape(out, first);
     }
     if (is_high_control(character)) {
-        return epb_buf_printf(out, "\\u%04x", character.data[1]);
+        return epb_quote_escape(out, character.data[1]);
     }
     if (turn_code(character) != 0) {
-        return epb_buf_printf(out, "\\u%04x", turn_code(character));
+        return epb_quote_escape(out, turn_code(character));
     }
     return epb_buf_append(out, character.data, character.size_bytes);
 }

@@ -11,6 +11,9 @@
  * direction of text, are escaped. Same errors as epb_buf_append. */
 EPB_MUST_USE enum epb_status
 epb_quote(struct epb_buf *out, struct epb_bytes text, size_t max_bytes);
+/* Writes the escape of a character below U+10000: the short form if JSON has one. */
+EPB_MUST_USE enum epb_status
+epb_quote_escape(struct epb_buf *out, unsigned character);
 /* Whether the text contains a character that epb_quote escapes for the terminal's sake:
  * unlike quotes and backslashes, such a character could rewrite what a user sees. */
 bool

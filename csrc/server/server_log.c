@@ -4,7 +4,6 @@
 #include "log.h"
 #include "server_internal.h"
 
-#define LOG_LINE_MAX_BYTES 8192U
 /* Peers control how often these happen: at most one line of each kind in this time. */
 #define LOG_REST_MS 1000U
 /* How often the server checks, while awake, whether memory could be locked. */
@@ -28,21 +27,21 @@ epb_server_log(struct epb_server *server, enum epb_server_event event,
 }
 
 static void
-begin_line(struct epb_server *server, struct epb_buf *line, const char *level,
+begin_line(struct epb_server *server, struct epb_log_line *line, const char *level,
            const char *event)
 {
-    epb_buf_init(line, LOG_LINE_MAX_BYTES);
     epb_log_begin(line, level, event, epb_server_now(server)->wall_ms);
 }
 
 static void
-end_line(struct epb_server *server, struct epb_buf *line)
+end_line(struct epb_server *server, struct epb_log_line *line)
 {
-    if (epb_log_end(line) == EPB_OK) {
-        epb_server_log(server, EPB_SERVER_LOG,
-                       (struct epb_bytes){epb_buf_data(line), epb_buf_size(line)});
+    struct epb_bytes json;
+
+    if (epb_log_end(line, &json) == EPB_OK) {
+        epb_server_log(server, EPB_SERVER_LOG, json);
     }
-    epb_buf_fini(line);
+    epb_log_fini(line);
 }
 
 void
@@ -50,7 +49,7 @@ epb_server_warn(struct epb_server *server, enum epb_server_limited kind,
                 const char *event, const char *reason)
 {
     uint64_t now_ms = epb_server_now(server)->mono_ms;
-    struct epb_buf line;
+    struct epb_log_line line;
 
     if (now_ms < server->limited_until_ms[kind]) {
         server->suppressed[kind]++;
@@ -71,7 +70,7 @@ void
 epb_server_on_session_event(void *context, const struct epb_session_event *event)
 {
     struct epb_server *server = context;
-    struct epb_buf line;
+    struct epb_log_line line;
 
     if (event->status == EPB_AUTH_FAILED || event->status == EPB_AUTH_REQUIRED) {
         bool unsigned_lines = event->lines && event->status == EPB_AUTH_REQUIRED;
@@ -97,7 +96,7 @@ epb_server_on_session_event(void *context, const struct epb_session_event *event
 void
 epb_server_log_started(struct epb_server *server)
 {
-    struct epb_buf line;
+    struct epb_log_line line;
     unsigned stale = epb_endpoint_stale_removed(server->endpoint);
 
     if (stale != 0) {
@@ -117,7 +116,7 @@ epb_server_log_started(struct epb_server *server)
 void
 epb_server_log_sandbox(struct epb_server *server, const struct epb_sandbox_parts *parts)
 {
-    struct epb_buf line;
+    struct epb_log_line line;
 
     if (!server->debug) {
         return;
@@ -145,7 +144,7 @@ epb_server_check_lock(struct epb_server *server, uint64_t now_ms)
         return;
     }
     server->lock_warned = true;
-    struct epb_buf line;
+    struct epb_log_line line;
     begin_line(server, &line, "warn", "mlock_failed");
     epb_log_string(
         &line, "message",

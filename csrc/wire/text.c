@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "../base/quote.h"
+
 struct epb_text
 epb_text_begin(struct epb_buf *out)
 {
@@ -50,24 +52,6 @@ epb_text_put_signed(struct epb_text *text, int64_t number)
     text->status = epb_buf_printf(text->out, "%" PRId64, number);
 }
 
-static void
-put_escaped(struct epb_text *text, uint8_t character)
-{
-    /* Pairs of a character and the letter that stands for it. */
-    static const char SHORT[] = "\"\"\\\\\bb\ff\nn\rr\tt";
-
-    if (text->status != EPB_OK) {
-        return;
-    }
-    for (size_t i = 0; i + 1 < sizeof(SHORT); i += 2) {
-        if ((uint8_t)SHORT[i] == character) {
-            text->status = epb_buf_printf(text->out, "\\%c", SHORT[i + 1]);
-            return;
-        }
-    }
-    text->status = epb_buf_printf(text->out, "\\u%04x", character);
-}
-
 void
 epb_text_put_json_string(struct epb_text *text, struct epb_bytes bytes)
 {
@@ -83,8 +67,8 @@ epb_text_put_json_string(struct epb_text *text, struct epb_bytes bytes)
             epb_text_put_bytes(text,
                                (struct epb_bytes){bytes.data + run_start, i - run_start});
         }
-        if (!end) {
-            put_escaped(text, bytes.data[i]);
+        if (!end && text->status == EPB_OK) {
+            text->status = epb_quote_escape(text->out, bytes.data[i]);
         }
         run_start = i + 1;
     }

@@ -8,19 +8,18 @@ static void
 expect_text(const char *text, const char *logged)
 {
     char wanted[300];
-    struct epb_buf line;
+    struct epb_log_line line;
+    struct epb_bytes got;
 
-    epb_buf_init(&line, 300);
     epb_log_begin(&line, "warn", "event", 5);
     epb_log_string(&line, "key", text);
-    cr_assert_eq(epb_log_end(&line), EPB_OK);
+    cr_assert_eq(epb_log_end(&line, &got), EPB_OK);
     (void)snprintf(wanted, sizeof(wanted),
                    "{\"level\":\"warn\",\"event\":\"event\",\"time\":5,\"key\":\"%s\"}",
                    logged);
-    struct epb_bytes got = {epb_buf_data(&line), epb_buf_size(&line)};
     cr_expect(bytes_equal(got, bytes_of(wanted)), "%.*s is not %s", (int)got.size_bytes,
               (const char *)got.data, wanted);
-    epb_buf_fini(&line);
+    epb_log_fini(&line);
 }
 
 Test(log, text_is_as_it_is)
@@ -32,12 +31,12 @@ Test(log, text_is_as_it_is)
 
 Test(log, what_json_wants_is_escaped)
 {
-    expect_text("a\"b\\c", "a\\u0022b\\u005cc");
+    expect_text("a\"b\\c", "a\\\"b\\\\c");
 }
 
 Test(log, control_characters_are_escaped)
 {
-    expect_text("\x1b]0;title\x07\n\x7f", "\\u001b]0;title\\u0007\\u000a\\u007f");
+    expect_text("\x1b]0;title\x07\n\x7f", "\\u001b]0;title\\u0007\\n\\u007f");
     /* C1: the control sequence introducer of one character, and its neighbours. */
     expect_text("\xc2\x80\xc2\x9b"
                 "31m\xc2\x9f\xc2\xa0",
@@ -61,12 +60,15 @@ Test(log, other_bytes_are_not_shown)
 
 Test(log, a_line_without_room_is_none)
 {
-    struct epb_buf line;
+    struct epb_log_line line;
+    struct epb_bytes json;
 
-    epb_buf_init(&line, 60);
     epb_log_begin(&line, "warn", "event", 5);
-    epb_log_string(&line, "key", "\x01\x01\x01\x01\x01\x01\x01\x01");
+    for (unsigned i = 0; i < EPB_LOG_LINE_MAX_BYTES / 50; i++) {
+        epb_log_string(&line, "key", "\x01\x01\x01\x01\x01\x01\x01\x01");
+    }
     epb_log_string(&line, "b", "c");
-    cr_assert_eq(epb_log_end(&line), EPB_INTERNAL);
-    epb_buf_fini(&line);
+    cr_assert_eq(epb_log_end(&line, &json), EPB_TOO_LARGE);
+    cr_assert_eq(json.size_bytes, 0);
+    epb_log_fini(&line);
 }
