@@ -83,7 +83,7 @@ log_command(const struct epb_broker_service *broker)
     }
 }
 
-static bool
+static int
 begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
 {
     struct epb_broker_service *broker = context;
@@ -99,11 +99,12 @@ begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
     epb_mem_wipe((void *)(uintptr_t)broker->secret.data, broker->secret.size_bytes);
     if (status != EPB_OK) {
         explain_failure(broker, error, answer);
-        return false;
+        return EPB_EXIT_START_FAILED;
     }
     log_command(broker);
     const char *path = epb_server_path(broker->server);
-    return epb_buf_append(answer, path, strlen(path)) == EPB_OK;
+    return epb_buf_append(answer, path, strlen(path)) == EPB_OK ? 0
+                                                                : EPB_EXIT_START_FAILED;
 }
 
 static void

@@ -181,16 +181,15 @@ run_command(struct start *start, struct epb_broker_service *broker)
     uint32_t pid = 0;
 
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
-    bool ready = epb_companion_start(&spec, &answer, &pid);
-    if (!ready) {
+    int status = epb_companion_start(&spec, &answer, &pid);
+    if (status != 0) {
         epb_cli_complain_buf(&answer);
     } else if (!set_variables(start, &answer, pid)) {
-        (void)epb_cli_no_memory(start->cli);
-        ready = false;
+        status = epb_cli_no_memory(start->cli);
     }
     epb_buf_fini(&answer);
     forget_secret(start);
-    return ready ? epb_run_become(start->command) : EPB_EXIT_START_FAILED;
+    return status == 0 ? epb_run_become(start->command) : status;
 }
 
 /* Running */

@@ -28,6 +28,20 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .failure_status = EPB_EXIT_START_FAILED,
         .run = epb_cmd_start,
     },
+    {
+        .name = "lock",
+        .usage = "lock NAME [--shared] -- COMMAND",
+        .summary = "Run a command while no other process holds the lock.",
+        .group = EPB_GROUP_LEASES,
+        .words_min = 1,
+        .words_max = 1,
+        .runs_command = true,
+        .kinds = CLIENT,
+        .flags = {EPB_OPTION_FLAG_SHARED, EPB_OPTION_FLAG_LOCK_WAIT,
+                  EPB_OPTION_FLAG_LOCK_TTL, EPB_OPTION_FLAG_LOCK_GRACE,
+                  EPB_OPTION_FLAG_WORKER},
+        .run = epb_run_lock,
+    },
 #endif
     {
         .name = "get",
@@ -137,11 +151,13 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
     },
     {
         .name = "lease",
-        .usage = "lease KEY [--wait TIME]",
-        .summary =
-            "Lease an element, a permit or a number of KEY to a worker and print it.",
-        .examples = "account=$(epb lease accounts --worker \"$$\" --wait 1m)\n"
-                    "port=$((3000 + $(epb lease port --worker \"$$\")))",
+        .usage = "lease KEY [--wait TIME] | lease KEY ... -- COMMAND",
+        .summary = "Lease an element, a permit or a number of KEY, and print it, or run "
+                   "a command with it.",
+        .examples =
+            "account=$(epb lease accounts --worker \"$$\" --wait 1m)\n"
+            "port=$((3000 + $(epb lease port --worker \"$$\")))\n"
+            "epb lease accounts --env USER=.user --env PASSWORD=.password -- npm test",
         .note =
             "What is leased depends on KEY: an element of a pool (epb pool), one of N "
             "permits (epb limit), a stored value, exclusively, or else the lowest free "
@@ -149,10 +165,13 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
             "belongs to the name of the worker until it is released or its time is over.",
         .group = EPB_GROUP_LEASES,
         .words_min = 1,
-        .words_max = 1,
+        .words_max = EPB_CLI_MANY,
+        .runs_command = true,
+        .command_optional = true,
         .kinds = CLIENT,
-        .flags = {EPB_OPTION_FLAG_WORKER, EPB_OPTION_FLAG_LEASE_TTL,
-                  EPB_OPTION_FLAG_WAIT},
+        .flags = {EPB_OPTION_FLAG_WORKER, EPB_OPTION_FLAG_LEASE_TTL, EPB_OPTION_FLAG_WAIT,
+                  EPB_OPTION_FLAG_LEASE_ENV, EPB_OPTION_FLAG_LOCK_GRACE,
+                  EPB_OPTION_FLAG_JSON},
         .run = epb_run_lease,
     },
     {

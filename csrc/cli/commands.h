@@ -61,6 +61,14 @@ epb_run_metrics(struct epb_cli *cli);
 /* cmd_pipe.c */
 int
 epb_run_pipe(struct epb_cli *cli);
+
+/* cmd_lock_posix.c */
+int
+epb_run_lock(struct epb_cli *cli);
+/* `lease KEY ... -- command` */
+int
+epb_run_lease_command(struct epb_cli *cli);
+
 /* cmd_help.c */
 int
 epb_cmd_help(struct epb_cli *cli);

@@ -31,6 +31,7 @@
 
 /* A report of the service to its companion. */
 enum epb_companion_news {
+    EPB_COMPANION_SERVICE_READY = 'R', /* it has something to do */
     EPB_COMPANION_SERVICE_ENDED = 'E', /* nothing is left to serve */
     EPB_COMPANION_SERVICE_LOST = 'L'   /* the command must not go on: TERM, then KILL */
 };
@@ -40,15 +41,17 @@ struct epb_companion;
 /* All functions are called in the companion's process, on its first thread. */
 struct epb_companion_service {
     void *context;
-    /* Begins, and writes what the caller needs. False: `answer` is a sentence that says
-     * why not. With `waits` the process ends at once when the command's ends
-     * meanwhile. */
-    bool (*begin)(void *context, struct epb_companion *companion, struct epb_buf *answer);
+    /* Begins, and writes what the caller needs. Returns 0, or the exit status for the
+     * caller; `answer` is then a sentence that says why not, or empty after a complaint.
+     * With `waits` the process ends at once when the command's ends meanwhile. */
+    int (*begin)(void *context, struct epb_companion *companion, struct epb_buf *answer);
     bool waits;
     /* Gives up what the service doesn't need, on this thread. Called once the caller has
      * its report. `pidfds` are of the processes that the companion may have to signal.
      * NULL: keeps everything. Not called where a process is watched by its number. */
     void (*confine)(void *context, const int *pidfds, size_t pidfd_count);
+    /* After EPB_COMPANION_SERVICE_READY; may be NULL. */
+    void (*work)(void *context);
     /* Lets requests in progress finish, then reports EPB_COMPANION_SERVICE_ENDED. NULL:
      * there is nothing to wait for. */
     void (*drain)(void *context);
@@ -65,18 +68,18 @@ struct epb_companion_spec {
 
 #define EPB_COMPANION_ANSWER_MAX_BYTES (2U * 1024U * 1024U)
 
-/* `answer` has room for EPB_COMPANION_ANSWER_MAX_BYTES. Returns in the caller only. True:
- * the service is ready, `answer` is what it wrote, and *pid is the companion. False:
- * `answer` is a sentence that says why not. */
-bool
+/* `answer` has room for EPB_COMPANION_ANSWER_MAX_BYTES. Returns in the caller only. 0:
+ * the service is ready, `answer` is what it wrote, and *pid is the companion. Else an
+ * exit status; `answer` is then a sentence, or empty. */
+EPB_MUST_USE int
 epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answer,
                     uint32_t *pid);
 
 /* Without a command this process can be the companion itself: begins the service, and
  * serves until TERM or HUP, INT or QUIT (unless `typed` is false: then these are
  * ignored), or the death of a package manager above. `ready` is called in between, with
- * the answer. False: `answer` is a sentence that says why not. */
-bool
+ * the answer. Returns 0 or a status as epb_companion_start. */
+EPB_MUST_USE int
 epb_companion_be(const struct epb_companion_spec *spec, bool typed,
                  struct epb_buf *answer,
                  void (*ready)(void *context, const struct epb_buf *answer),

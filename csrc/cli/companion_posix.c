@@ -1,8 +1,8 @@
 /* The caller's half, and what both halves pass to each other. See companion.h.
  *
- * The report is one byte, '+' or '-', and what follows: for '+' the process id in
- * decimal, a line break, and the answer of the service; for '-' a sentence. It ends with
- * the end of the pipe. */
+ * The report is '+', the process id in decimal, a line break and the answer of the
+ * service; or '-', an exit status, a line break and a sentence. It ends with the end of
+ * the pipe. */
 #include "companion.h"
 
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include "../base/shared_mem.h"
 #include "../base/sys.h"
 #include "../os/fd.h"
+#include "cli.h"
 #include "companion_internal.h"
 #include "output.h"
 
@@ -29,26 +30,24 @@
 
 #define READ_BYTES ((size_t)4096)
 
-static bool
+static int
 refuse(struct epb_buf *answer, const char *sentence)
 {
     epb_buf_truncate(answer, epb_buf_size(answer));
     /* Without memory the sentence is empty. */
     (void)!epb_buf_append(answer, sentence, strlen(sentence));
-    return false;
+    return EPB_EXIT_START_FAILED;
 }
 
 /* The companion */
 
 static bool
-report(int fd, char kind, const struct epb_buf *answer)
+report(int fd, int status, const struct epb_buf *answer)
 {
-    char head[32] = {kind};
-    int size = 1;
+    char head[32];
+    int size = status == 0 ? snprintf(head, sizeof(head), "+%" PRIu32 "\n", epb_sys_pid())
+                           : snprintf(head, sizeof(head), "-%d\n", status);
 
-    if (kind == '+') {
-        size = snprintf(head, sizeof(head), "+%" PRIu32 "\n", epb_sys_pid());
-    }
     return epb_out_write(fd, head, (size_t)size) &&
            epb_out_write(fd, epb_buf_data(answer), epb_buf_size(answer));
 }
@@ -56,23 +55,33 @@ report(int fd, char kind, const struct epb_buf *answer)
 static void
 report_refusal(int fd, const char *sentence)
 {
-    (void)(epb_out_write(fd, "-", 1) && epb_out_write(fd, sentence, strlen(sentence)));
+    char line[256];
+    int size = snprintf(line, sizeof(line), "-%d\n%s", EPB_EXIT_START_FAILED, sentence);
+
+    (void)epb_out_write(fd, line, (size_t)size);
 }
 
 struct guard {
-    const struct epb_process_watch *command;
+    struct epb_process_watch watches[EPB_PROCESS_WATCHES_MAX];
+    size_t count;
     int stop;
 };
 
+/* Ends this process with the command, which gets TERM when a package manager dies. */
 static void *
 guard_command(void *context)
 {
-    const struct guard *guard = context;
-    size_t which;
+    struct guard *guard = context;
+    size_t which = 0;
 
-    if (epb_process_watch_wait(guard->command, 1, guard->stop, UINT64_MAX,
-                               &epb_process_clock_system, &which) == EPB_PROCESS_ENDED) {
-        _exit(0);
+    while (epb_process_watch_wait(guard->watches, guard->count, guard->stop, UINT64_MAX,
+                                  &epb_process_clock_system,
+                                  &which) == EPB_PROCESS_ENDED) {
+        if (which == 0) {
+            _exit(0);
+        }
+        (void)!epb_process_watch_signal(&guard->watches[0], SIGTERM);
+        guard->count = 1;
     }
     return NULL;
 }
@@ -92,20 +101,22 @@ start_guard(pthread_t *thread, struct guard *guard)
 }
 
 /* Begins a service that may wait for long, while a thread watches the command. */
-static bool
+static int
 begin_guarded(struct epb_companion *companion, struct epb_buf *answer)
 {
     const struct epb_companion_service *service = companion->spec->service;
+    struct guard guard = {.count = companion->watch_count};
+    int status = EPB_EXIT_START_FAILED;
     int stop[2];
     pthread_t thread;
 
     if (epb_fd_pipe(stop) != 0) {
         return refuse(answer, "no descriptor can be made");
     }
-    struct guard guard = {&companion->watches[0], stop[0]};
-    bool begun = false;
+    memcpy(guard.watches, companion->watches, sizeof(guard.watches));
+    guard.stop = stop[0];
     if (start_guard(&thread, &guard)) {
-        begun = service->begin(service->context, companion, answer);
+        status = service->begin(service->context, companion, answer);
         epb_fd_close(stop[1]);
         EPB_ASSERT(pthread_join(thread, NULL) == 0);
     } else {
@@ -113,10 +124,10 @@ begin_guarded(struct epb_companion *companion, struct epb_buf *answer)
         (void)refuse(answer, "no thread can be started");
     }
     epb_fd_close(stop[0]);
-    return begun;
+    return status;
 }
 
-static bool
+static int
 begin(struct epb_companion *companion, struct epb_buf *answer)
 {
     const struct epb_companion_service *service = companion->spec->service;
@@ -142,11 +153,14 @@ run_companion(struct epb_companion *companion)
     }
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
     bool all_live = companion->spec->detached || epb_companion_watch_managers(companion);
-    bool begun = begin(companion, &answer);
-    bool heard = report(companion->ready, begun ? '+' : '-', &answer);
+    if (!all_live) {
+        (void)!epb_process_watch_signal(&companion->watches[0], SIGTERM);
+    }
+    int status = begin(companion, &answer);
+    bool heard = report(companion->ready, status, &answer);
     epb_buf_fini(&answer);
     epb_fd_close(companion->ready);
-    if (!begun) {
+    if (status != 0) {
         _exit(1);
     }
     if (!all_live) {
@@ -249,7 +263,7 @@ read_report(int fd, uint64_t until_ms, struct epb_buf *report)
 }
 
 /* Takes the head off a report. */
-static bool
+static int
 take_report(struct epb_buf *report, uint32_t *pid)
 {
     const uint8_t *data = epb_buf_data(report);
@@ -259,20 +273,18 @@ take_report(struct epb_buf *report, uint32_t *pid)
         return refuse(report, "the process next to the command ended before it was "
                               "ready");
     }
-    if (data[0] != '+') {
-        epb_buf_consume(report, 1);
-        return false;
-    }
+    bool is_ready = data[0] == '+';
     const uint8_t *line_end = memchr(data, '\n', size);
     if (line_end == NULL) {
         return refuse(report, "the process next to the command ended while it reported");
     }
-    *pid = (uint32_t)strtoul((const char *)data + 1, NULL, 10);
+    unsigned long number = strtoul((const char *)data + 1, NULL, 10);
     epb_buf_consume(report, (size_t)(line_end - data) + 1);
-    return true;
+    *pid = is_ready ? (uint32_t)number : 0;
+    return is_ready ? 0 : (int)number;
 }
 
-static bool
+static int
 await_report(int fd, uint64_t ready_ms, struct epb_buf *answer, uint32_t *pid)
 {
     struct epb_time now;
@@ -288,11 +300,11 @@ await_report(int fd, uint64_t ready_ms, struct epb_buf *answer, uint32_t *pid)
     return take_report(answer, pid);
 }
 
-static bool
+static int
 fail_with(struct epb_buf *answer, const char *what, int error)
 {
     (void)!epb_buf_printf(answer, "%s: %s", what, strerror(error));
-    return false;
+    return EPB_EXIT_START_FAILED;
 }
 
 static int
@@ -318,7 +330,7 @@ close_watch(struct epb_companion *companion)
     }
 }
 
-bool
+int
 epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answer,
                     uint32_t *pid)
 {
@@ -339,18 +351,18 @@ epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answe
     error = errno;
     epb_fd_close(ends[1]);
     close_watch(&companion);
-    bool ready = false;
+    int status = EPB_EXIT_START_FAILED;
     if (child > 0) {
         reap(child);
-        ready = await_report(ends[0], spec->ready_ms, answer, pid);
+        status = await_report(ends[0], spec->ready_ms, answer, pid);
     } else {
-        (void)fail_with(answer, "no new process can be made", error);
+        status = fail_with(answer, "no new process can be made", error);
     }
     epb_fd_close(ends[0]);
-    return ready;
+    return status;
 }
 
-bool
+int
 epb_companion_be(const struct epb_companion_spec *spec, bool typed,
                  struct epb_buf *answer,
                  void (*ready)(void *context, const struct epb_buf *answer),
@@ -367,8 +379,9 @@ epb_companion_be(const struct epb_companion_spec *spec, bool typed,
         return fail_with(answer, "the broker can't be set up", error);
     }
     bool all_live = epb_companion_watch_managers(&companion);
-    if (!service->begin(service->context, &companion, answer)) {
-        return false;
+    int status = service->begin(service->context, &companion, answer);
+    if (status != 0) {
+        return status;
     }
     ready(context, answer);
     if (all_live) {
@@ -376,5 +389,5 @@ epb_companion_be(const struct epb_companion_spec *spec, bool typed,
         epb_companion_serve(&companion, &epb_process_clock_system);
     }
     service->end(service->context);
-    return true;
+    return 0;
 }

@@ -58,6 +58,7 @@ on_term(struct epb_companion *companion, uint64_t now_ms)
 static void
 on_wake(struct epb_companion *companion, uint64_t now_ms)
 {
+    const struct epb_companion_service *service = companion->spec->service;
     char news;
 
     while (read(companion->wake[0], &news, 1) == 1) {
@@ -65,8 +66,10 @@ on_wake(struct epb_companion *companion, uint64_t now_ms)
             on_term(companion, now_ms);
         } else if (news == EPB_COMPANION_SERVICE_LOST && has_command(companion)) {
             end_command(companion, now_ms);
-        } else {
+        } else if (news == EPB_COMPANION_SERVICE_ENDED) {
             companion->ended = true;
+        } else if (news == EPB_COMPANION_SERVICE_READY) {
+            service->work(service->context);
         }
     }
 }

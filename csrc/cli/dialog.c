@@ -81,25 +81,33 @@ no_path(const struct epb_dialog *dialog)
 }
 
 int
+epb_dialog_open_with(struct epb_dialog *dialog, struct epb_cli *cli,
+                     struct epb_bytes secret, const struct epb_dialog_how *how)
+{
+    *dialog = (struct epb_dialog){.cli = cli, .path = epb_dialog_path(cli)};
+    epb_buf_init(&dialog->flow, sizeof(uint64_t) * EPB_FLOW_TOKENS_MAX);
+    if (dialog->path == NULL) {
+        return no_path(dialog);
+    }
+    if (epb_flow_tokens(&dialog->flow, epb_cli_env(EPB_FLOW_VARIABLE), dialog->path) !=
+        EPB_OK) {
+        return epb_cli_no_memory(cli);
+    }
+    return create_caller(dialog, secret, how);
+}
+
+int
 epb_dialog_open(struct epb_dialog *dialog, struct epb_cli *cli,
                 const struct epb_dialog_how *how)
 {
     struct epb_buf secret;
 
-    *dialog = (struct epb_dialog){.cli = cli, .path = epb_dialog_path(cli)};
-    epb_buf_init(&dialog->flow, sizeof(uint64_t) * EPB_FLOW_TOKENS_MAX);
+    *dialog = (struct epb_dialog){.cli = cli};
     epb_buf_init(&secret, EPB_SECRET_MAX_BYTES);
     int status = epb_secret_resolve(cli, EPB_SECRET_OF_CLIENT, &secret);
-    if (status == 0 && dialog->path == NULL) {
-        status = no_path(dialog);
-    }
-    if (status == 0 && epb_flow_tokens(&dialog->flow, epb_cli_env(EPB_FLOW_VARIABLE),
-                                       dialog->path) != EPB_OK) {
-        status = epb_cli_no_memory(cli);
-    }
     if (status == 0) {
         struct epb_bytes bytes = {epb_buf_data(&secret), epb_buf_size(&secret)};
-        status = create_caller(dialog, bytes, how);
+        status = epb_dialog_open_with(dialog, cli, bytes, how);
     }
     epb_buf_fini(&secret);
     return status;

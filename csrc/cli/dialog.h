@@ -31,6 +31,10 @@ struct epb_dialog_how {
 EPB_MUST_USE int
 epb_dialog_open(struct epb_dialog *dialog, struct epb_cli *cli,
                 const struct epb_dialog_how *how);
+/* The same with a secret that was resolved before; empty: none. */
+EPB_MUST_USE int
+epb_dialog_open_with(struct epb_dialog *dialog, struct epb_cli *cli,
+                     struct epb_bytes secret, const struct epb_dialog_how *how);
 void
 epb_dialog_close(struct epb_dialog *dialog);
 

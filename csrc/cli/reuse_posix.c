@@ -90,13 +90,13 @@ check_broker(struct epb_cli *cli)
 
 /* A service that only watches */
 
-static bool
+static int
 begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
 {
     (void)context;
     (void)companion;
     (void)answer;
-    return true;
+    return 0;
 }
 
 static void
@@ -124,12 +124,12 @@ watch_managers(const struct epb_cli *cli)
         return 0;
     }
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
-    bool ready = epb_companion_start(&spec, &answer, &pid);
-    if (!ready) {
+    int status = epb_companion_start(&spec, &answer, &pid);
+    if (status != 0) {
         epb_cli_complain_buf(&answer);
     }
     epb_buf_fini(&answer);
-    return ready ? 0 : EPB_EXIT_START_FAILED;
+    return status;
 }
 
 int

@@ -145,12 +145,12 @@ epb_standalone_run(const struct epb_cli *cli, struct epb_broker_service *broker,
         memcpy(standalone.secret, secret, standalone.secret_bytes);
     }
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
-    bool served = epb_companion_be(&spec, is_meant_by_keys(standalone.prints_pid),
-                                   &answer, on_ready, &standalone);
-    if (!served) {
+    int status = epb_companion_be(&spec, is_meant_by_keys(standalone.prints_pid), &answer,
+                                  on_ready, &standalone);
+    if (status != 0) {
         epb_cli_complain_buf(&answer);
     }
     epb_buf_fini(&answer);
     epb_mem_free(standalone.secret);
-    return served ? EPB_EXIT_DONE : EPB_EXIT_START_FAILED;
+    return status;
 }

@@ -18,15 +18,15 @@
 
 /* A service that exists as a file. */
 static char trace[] = "/tmp/epb-companion-XXXXXX";
-static bool (*begin_hook)(struct epb_companion *companion, struct epb_buf *answer);
+static int (*begin_hook)(struct epb_companion *companion, struct epb_buf *answer);
 
-static bool
+static int
 begin_service(void *context, struct epb_companion *companion, struct epb_buf *answer)
 {
     if (begin_hook != NULL) {
         return begin_hook(companion, answer);
     }
-    return epb_buf_append(answer, context, strlen(context)) == EPB_OK;
+    return epb_buf_append(answer, context, strlen(context)) == EPB_OK ? 0 : 1;
 }
 
 static void
@@ -81,6 +81,7 @@ struct caller {
     pid_t companion;
     char answer[256];
     int go;
+    int status; /* that is expected */
 };
 
 static void
@@ -95,13 +96,12 @@ run_caller(int to, int go)
     epb_buf_init(&before, 16);
     (void)!epb_buf_append(&before, "before", 6);
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
-    bool ready = epb_companion_start(&spec, &answer, &pid);
-    pid = ready ? pid : 0;
+    int status = epb_companion_start(&spec, &answer, &pid);
     (void)!write(to, &pid, sizeof(pid));
     (void)!write(to, epb_buf_data(&answer), epb_buf_size(&answer));
     close(to);
     (void)!read(go, &byte, 1);
-    _exit(0);
+    _exit(status);
 }
 
 static struct caller
@@ -150,7 +150,9 @@ static void
 end_caller(struct caller *caller)
 {
     close(caller->go);
-    cr_assert_eq(await_end(caller->pid), 0);
+    int state = await_end(caller->pid);
+    cr_assert(WIFEXITED(state));
+    cr_assert_eq(WEXITSTATUS(state), caller->status);
 }
 
 Test(companion, serves_until_the_command_ends)
@@ -288,13 +290,13 @@ Test(companion, starts_from_a_caller_without_streams)
     cr_assert_eq(await_end(caller.companion), 0);
 }
 
-static bool
+static int
 refuse_to_begin(struct epb_companion *companion, struct epb_buf *answer)
 {
     (void)companion;
     unlink(trace);
     (void)!epb_buf_append(answer, "there is no place", 17);
-    return false;
+    return 42;
 }
 
 Test(companion, says_why_the_service_does_not_begin)
@@ -304,12 +306,13 @@ Test(companion, says_why_the_service_does_not_begin)
 
     cr_assert_eq(caller.companion, 0);
     cr_assert_str_eq(caller.answer, "there is no place");
+    caller.status = 42;
     end_caller(&caller);
     cr_assert_neq(wait(NULL), -1, "the companion has ended");
     cr_assert_eq(wait(NULL), -1);
 }
 
-static bool
+static int
 crash(struct epb_companion *companion, struct epb_buf *answer)
 {
     (void)companion;
@@ -324,10 +327,11 @@ Test(companion, says_that_it_ended_before_it_was_ready)
 
     cr_assert_eq(caller.companion, 0);
     cr_assert_not_null(strstr(caller.answer, "ended before it was ready"));
+    caller.status = 125;
     end_caller(&caller);
 }
 
-static bool
+static int
 wait_for_ever(struct epb_companion *companion, struct epb_buf *answer)
 {
     (void)companion;
@@ -335,7 +339,7 @@ wait_for_ever(struct epb_companion *companion, struct epb_buf *answer)
     for (;;) {
         (void)pause();
     }
-    return false;
+    return 1;
 }
 
 Test(companion, is_ready_in_time_or_not_at_all)
@@ -347,6 +351,7 @@ Test(companion, is_ready_in_time_or_not_at_all)
 
     cr_assert_eq(caller.companion, 0);
     cr_assert_not_null(strstr(caller.answer, "not ready in time"));
+    caller.status = 125;
     end_caller(&caller);
     cr_assert_neq(wait(NULL), -1, "it ended with the caller although it waited");
     cr_assert_eq(wait(NULL), -1);
@@ -366,11 +371,11 @@ Test(companion, ignores_signals_that_are_meant_for_the_command)
     cr_assert_not(trace_exists());
 }
 
-static bool
+static int
 note_companion(struct epb_companion *companion, struct epb_buf *answer)
 {
     draining = companion;
-    return epb_buf_append(answer, "", 0) == EPB_OK;
+    return epb_buf_append(answer, "", 0) == EPB_OK ? 0 : 1;
 }
 
 Test(companion, a_second_term_drains)
