@@ -177,6 +177,16 @@ NowFunction(Napi::Env env)
     return {env, function};
 }
 
+static void
+HardenProcess(const Napi::CallbackInfo &info)
+{
+    if (epb_sys_harden_process() == EPB_OK) {
+        return;
+    }
+    ThrowError(info.Env(), "internal",
+               "The system refuses to forbid core dumps and tracing");
+}
+
 static Napi::Object
 Init(Napi::Env env, Napi::Object exports)
 {
@@ -187,6 +197,8 @@ Init(Napi::Env env, Napi::Object exports)
     exports.Set("statuses", Statuses(env));
     exports.Set("flags", Flags(env));
     exports.Set("frameVersion", EPB_FRAME_VERSION);
+    exports.Set("hardenProcess",
+                Napi::Function::New<Safely<HardenProcess>>(env, "hardenProcess"));
     Commands(env, exports);
     DefineChannel(env, exports);
     DefineBroker(env, exports);

@@ -32,9 +32,9 @@
 #include "safe.h"
 
 extern "C" {
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/proc.h"
-#include "base/sys.h"
 #include "os/oserror.h"
 }
 
@@ -549,36 +549,19 @@ DescribeProcess(const Napi::CallbackInfo &info)
     return found;
 }
 
-static void
-HardenProcess(const Napi::CallbackInfo &info)
-{
-    if (epb_sys_harden_process() == EPB_OK) {
-        return;
-    }
-    ThrowError(info.Env(), "internal",
-               "The system refuses to forbid core dumps and tracing");
-}
-
 /* makeSecret() -> 256 random bits as 64 hexadecimal digits. Native, since loading Node's
  * crypto costs `start` more than everything else. */
 static Napi::Value
 MakeSecret(const Napi::CallbackInfo &info)
 {
-    static const char digits[] = "0123456789abcdef";
     Napi::Env env = info.Env();
-    uint8_t bytes[32];
-    char text[2 * sizeof(bytes)];
+    char text[EPB_HEX_SECRET_DIGITS];
 
-    if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK) {
+    if (epb_hex_random(text, sizeof(text)) != EPB_OK) {
         ThrowError(env, "internal", "The system gives no random bytes");
         return env.Undefined();
     }
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 15];
-    }
     Napi::String secret = Napi::String::New(env, text, sizeof(text));
-    epb_mem_wipe(bytes, sizeof(bytes));
     epb_mem_wipe(text, sizeof(text));
     return secret;
 }
@@ -610,8 +593,6 @@ DefineProcess(Napi::Env env, Napi::Object exports)
                 Napi::Function::New<Safely<WatchAncestors>>(env, "watchAncestors"));
     exports.Set("describeProcess",
                 Napi::Function::New<Safely<DescribeProcess>>(env, "describeProcess"));
-    exports.Set("hardenProcess",
-                Napi::Function::New<Safely<HardenProcess>>(env, "hardenProcess"));
     exports.Set("makeSecret", Napi::Function::New<Safely<MakeSecret>>(env, "makeSecret"));
     exports.Set("discard", Napi::Function::New<Safely<Discard>>(env, "discard"));
 }

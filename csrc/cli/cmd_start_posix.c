@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/hex.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "broker_service.h"
@@ -22,7 +23,6 @@
 
 /* Shorter secrets can be guessed. */
 #define SECRET_STRONG_BYTES 16U
-#define SECRET_RANDOM_BYTES 32U
 
 struct start {
     struct epb_cli *cli;
@@ -48,20 +48,13 @@ keep_secret(struct start *start, const void *bytes, size_t size)
 static int
 make_secret(struct start *start)
 {
-    static const char digits[] = "0123456789abcdef";
-    uint8_t bytes[SECRET_RANDOM_BYTES];
-    char text[2 * SECRET_RANDOM_BYTES];
+    char text[EPB_HEX_SECRET_DIGITS];
 
-    if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK) {
+    if (epb_hex_random(text, sizeof(text)) != EPB_OK) {
         epb_cli_complain("start: the system gives no random bytes for a secret");
         return EPB_EXIT_START_FAILED;
     }
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 15U];
-    }
     int status = keep_secret(start, text, sizeof(text));
-    epb_mem_wipe(bytes, sizeof(bytes));
     epb_mem_wipe(text, sizeof(text));
     return status;
 }

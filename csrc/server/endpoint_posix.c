@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/hex.h"
 #include "../base/list.h"
 #include "../base/mem.h"
 #include "../base/sys.h"
@@ -77,34 +78,20 @@ print_path(char *out, size_t room, const char *directory, const char *id,
                                                                         : 0;
 }
 
-static int
-random_hex(char out[EPB_SOCKET_NAME_HEX + 1])
-{
-    static const char digits[] = "0123456789abcdef";
-    uint8_t bytes[EPB_SOCKET_NAME_HEX / 2];
-
-    if (epb_sys_random(bytes, sizeof(bytes)) != EPB_OK) {
-        return UV_EIO;
-    }
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15U];
-    }
-    out[EPB_SOCKET_NAME_HEX] = '\0';
-    return 0;
-}
-
 /* A random name that identifies the boot that made it. */
 static int
 random_name(char out[EPB_SOCKET_NAME_HEX + 1])
 {
     char boot[EPB_BOOT_HEX + 1];
-    int error = random_hex(out);
 
-    if (error == 0 && epb_endpoint_stale_boot(boot)) {
+    if (epb_hex_random(out, EPB_SOCKET_NAME_HEX) != EPB_OK) {
+        return UV_EIO;
+    }
+    out[EPB_SOCKET_NAME_HEX] = '\0';
+    if (epb_endpoint_stale_boot(boot)) {
         memcpy(out, boot, EPB_SOCKET_BOOT_HEX);
     }
-    return error;
+    return 0;
 }
 
 static bool
@@ -415,14 +402,13 @@ ensure_mode(const char *path)
 static int
 bind_and_listen(struct epb_endpoint *endpoint)
 {
-    char hex[EPB_SOCKET_NAME_HEX + 1];
-    char temporary[EPB_SOCKET_PATH_BYTES];
-    int error = random_hex(hex);
-
-    if (error != 0) {
-        return error;
-    }
     /* Short, so that it fits wherever the final name fits. */
+    char hex[EPB_TEMPORARY_HEX + 1];
+    char temporary[EPB_SOCKET_PATH_BYTES];
+
+    if (epb_hex_random(hex, EPB_TEMPORARY_HEX) != EPB_OK) {
+        return UV_EIO;
+    }
     hex[EPB_TEMPORARY_HEX] = '\0';
     int size = snprintf(temporary, sizeof(temporary), "%s/" EPB_TEMPORARY_PREFIX "%s",
                         endpoint->directory, hex);
@@ -432,7 +418,7 @@ bind_and_listen(struct epb_endpoint *endpoint)
     if (fchmod(endpoint->fd, 0700) != 0) {
         return -errno;
     }
-    error = epb_socket_bind(endpoint->fd, temporary);
+    int error = epb_socket_bind(endpoint->fd, temporary);
     if (error != 0) {
         return error;
     }
