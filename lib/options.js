@@ -580,7 +580,6 @@ function helpNote(row) {
 module.exports = {
   FOREIGN,
   SECRET_ENV,
-  WORKER_ENV,
   checkNames,
   defaultWorkerId,
   helpLines,

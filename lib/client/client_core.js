@@ -24,15 +24,6 @@ const values = require('./values.js');
  * @typedef {import('./pending_call').Decode} Decode
  * @typedef {(request: Request, given: any, call: PendingCall) => void} Fill sets the fields of a request that
  *   are specific to its method
- *
- * @typedef {object} Question
- * @property {string} operation the method's name
- * @property {string} [action] the protocol's action, if its name differs
- * @property {unknown} [key]
- * @property {Decode} decode
- * @property {unknown} [options] of the call; [ttl, options] for methods that take both
- * @property {readonly string[]} [known] names of the method's options; default: only the timeout
- * @property {Fill} [fill]
  */
 
 const CALL_OPTIONS = ['timeout'];
