@@ -9,6 +9,7 @@
 
 #define ERROR_MAX_BYTES 4096U
 #define SHOWN_MAX_BYTES 80U
+#define UNITLESS_MAX_BYTES 20U
 #define KNOWN_MAX 64U
 
 struct parser {
@@ -161,6 +162,19 @@ give(struct parser *parser, enum epb_option_id id, struct epb_option_value value
     }
 }
 
+/* A time such as "60", which probably means seconds. */
+static enum epb_status
+refuse_unitless(struct epb_buf *out, const struct epb_option *option, const char *text)
+{
+    static const char SPACES[] = " \t\n\v\f\r";
+
+    text += strspn(text, SPACES);
+    size_t size = strcspn(text, SPACES);
+    int shown = size > UNITLESS_MAX_BYTES ? (int)UNITLESS_MAX_BYTES : (int)size;
+    return epb_buf_printf(out, "%s %.*s has no unit: say %.*ss for seconds, or %.*sms.",
+                          option->flag, shown, text, shown, text, shown, text);
+}
+
 static void
 give_text(struct parser *parser, enum epb_option_id id, const char *text)
 {
@@ -170,10 +184,7 @@ give_text(struct parser *parser, enum epb_option_id id, const char *text)
 
     if (epb_option_lacks_unit(option, text)) {
         if (!has_error(parser)) {
-            note(parser, epb_buf_printf(error,
-                                        "%s %.20s has no unit: say %.20ss for seconds, "
-                                        "or %.20sms.",
-                                        option->flag, text, text, text));
+            note(parser, refuse_unitless(error, option, text));
         }
     } else if (epb_option_parse(option, text, &value) == EPB_OK) {
         value.number = option->negated ? (uint64_t)(value.number == 0) : value.number;
