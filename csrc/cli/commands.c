@@ -305,6 +305,14 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .run = epb_run_pipe,
     },
     {
+        .name = "explain",
+        .usage = "explain [CODE]",
+        .summary = "Print what an error code means, and what to do.",
+        .group = EPB_GROUP_MORE,
+        .words_max = 1,
+        .run = epb_run_explain,
+    },
+    {
         .name = "help",
         .usage = "help [COMMAND]",
         .summary = "Print what a command does, and its flags.",

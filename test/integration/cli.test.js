@@ -423,6 +423,20 @@ describe('help and version', () => {
     }
   });
 
+  it('explain prints what a code means, and every code has a page', async () => {
+    const codes = (await ok(['explain'])).trimEnd().split('\n');
+    assert.ok(codes.includes('not_found') && codes.length > 25, String(codes));
+    for (const code of codes) {
+      const text = await ok(['explain', code]);
+      assert.match(text, new RegExp(`^${code}\n\n\\S.*\n[^]*\nWhat to do:\n- `));
+      assert.ok(
+        text.split('\n').every((line) => line.length <= 80),
+        code,
+      );
+    }
+    await fails(['explain', 'lease_hold'], 2, /did you mean lease_held\?/);
+  });
+
   it('--version names what is inside', async () => {
     const text = await ok(['--version']);
     assert.match(text, /^ephemeral-pipe-broker \d+\.\d+\.\d+/);
