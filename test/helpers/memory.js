@@ -162,4 +162,7 @@ function connectionsOf(pid) {
   return sockets.length - 1;
 }
 
-module.exports = { Marks, canScan, connectionsOf, mappingsOf, search };
+/** Whether arenas of a process are secret memory: a kernel may lack it, or have it turned off. */
+const hasSecretMemory = (pid) => mappingsOf(pid).some(({ name }) => name.startsWith('/secretmem'));
+
+module.exports = { hasSecretMemory, Marks, canScan, connectionsOf, mappingsOf, search };

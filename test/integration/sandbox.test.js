@@ -12,7 +12,7 @@ const { describe, it } = require('node:test');
 const { PipeClient } = require('../helpers/broker.js');
 const { PROGRAM, hasEnded, launch, leftovers, scratch, until } = require('../helpers/cli.js');
 const { TTL } = require('../helpers/marked_traffic.js');
-const { Marks, canScan, mappingsOf, search } = require('../helpers/memory.js');
+const { Marks, canScan, hasSecretMemory, search } = require('../helpers/memory.js');
 
 const isBuilt = process.platform === 'linux' && fs.existsSync(PROGRAM);
 const linuxOnly = { skip: !isBuilt && 'the native program is not built here' };
@@ -101,9 +101,6 @@ describe('the native broker', linuxOnly, () => {
   });
 });
 
-/** Whether the broker's arenas are secret memory: a kernel may lack it, or have it turned off. */
-const isSecret = ({ pid }) => mappingsOf(pid).some(({ name }) => name.startsWith('/secretmem'));
-
 /** Stores marked text of several sizes. */
 async function fill(client, marks) {
   for (const size of [16, 500, 5000, 100_000]) {
@@ -119,8 +116,8 @@ describe('the memory of the native broker', rootOnly, () => {
     const marks = new Marks();
     await fill(client, marks);
     const { lockedMemory, secretMemory } = await client.stats();
-    assert.equal(secretMemory, isSecret(broker) ? lockedMemory : 0);
-    if (isSecret(broker)) {
+    assert.equal(secretMemory, hasSecretMemory(broker.pid) ? lockedMemory : 0);
+    if (hasSecretMemory(broker.pid)) {
       assert.deepEqual(marks.leftIn(broker.pid), [], 'while it is stored');
       assert.equal(search(broker.pid, [Buffer.from(broker.secret)]).length, 0);
     } else {
@@ -143,7 +140,7 @@ describe('the memory of the native broker', rootOnly, () => {
     const core = fs.readFileSync(file);
     assert.ok(core.includes(broker.pipe), 'it has the memory of the broker');
     assert.deepEqual(marks.placesIn(core), []);
-    if (isSecret(broker)) {
+    if (hasSecretMemory(broker.pid)) {
       assert.ok(!core.includes(broker.secret));
     } else {
       t.diagnostic('no secret memory here: gdb leaves out what the kernel leaves out of dumps');
