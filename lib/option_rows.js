@@ -367,6 +367,25 @@ const rows = [
     flag: '--print-env',
     help: 'Without a command: print the variables as shell export lines, then run until ended.',
   },
+  {
+    name: 'detach',
+    kind: 'start',
+    type: 'boolean',
+    default: false,
+    env: null,
+    flag: '--detach',
+    help: 'Start a broker that outlives this call, and print its variables. It ends by `stop`, or after an hour without a request (--idle-timeout).',
+  },
+  {
+    name: 'env',
+    kind: 'start',
+    type: 'enum',
+    default: 'sh',
+    values: ['sh', 'github', 'dotenv'],
+    env: null,
+    flag: '--env',
+    help: 'How --detach gives the variables: as shell export lines, in the file that GITHUB_ENV names (with the secret masked in the log), or as lines of a .env file.',
+  },
 ];
 
 module.exports = { rows };

@@ -17,6 +17,7 @@
 #include "../base/sys.h"
 #include "broker_service.h"
 #include "commands.h"
+#include "detach.h"
 #include "reuse.h"
 #include "secret.h"
 #include "standalone.h"
@@ -197,6 +198,13 @@ check_flags(const struct epb_cli *cli, bool has_command)
     if (epb_cli_flag(cli, EPB_OPTION_START_PRINT_ENV) && has_command) {
         return epb_cli_wrong_use(cli, "--print-env is for use without a command");
     }
+    if (epb_cli_flag(cli, EPB_OPTION_START_DETACH) && has_command) {
+        return epb_cli_wrong_use(cli, "--detach is for use without a command");
+    }
+    if (epb_cli_is_given(cli, EPB_OPTION_START_ENV_FORM) &&
+        !epb_cli_flag(cli, EPB_OPTION_START_DETACH)) {
+        return epb_cli_wrong_use(cli, "--env is for use with --detach");
+    }
     return 0;
 }
 
@@ -207,6 +215,9 @@ run_broker(struct start *start)
     struct epb_bytes secret = {(const uint8_t *)start->secret, start->secret_bytes};
 
     epb_broker_service_init(&broker, start->cli, secret);
+    if (epb_cli_flag(start->cli, EPB_OPTION_START_DETACH)) {
+        return epb_detach_run(start->cli, &broker, start->secret);
+    }
     if (start->command == NULL) {
         return epb_standalone_run(start->cli, &broker, start->secret);
     }

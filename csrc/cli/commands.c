@@ -29,6 +29,15 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .run = epb_cmd_start,
     },
     {
+        .name = "stop",
+        .usage = "stop",
+        .summary = "End the broker that start --detach made.",
+        .examples = "eval \"$(epb start --detach)\"; npm test; epb stop",
+        .group = EPB_GROUP_RUN,
+        .kinds = CLIENT,
+        .run = epb_run_stop,
+    },
+    {
         .name = "lock",
         .usage = "lock NAME [--shared] -- COMMAND",
         .summary = "Run a command while no other process holds the lock.",

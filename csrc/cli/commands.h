@@ -73,6 +73,10 @@ epb_run_lease_command(struct epb_cli *cli);
 int
 epb_run_explain(struct epb_cli *cli);
 
+/* cmd_stop_posix.c */
+int
+epb_run_stop(struct epb_cli *cli);
+
 /* cmd_help.c */
 int
 epb_cmd_help(struct epb_cli *cli);

@@ -211,6 +211,12 @@ epb_client_is_open(struct epb_client *client)
            epb_channel_is_open(client->channel);
 }
 
+uint32_t
+epb_client_broker_pid(const struct epb_client *client)
+{
+    return client->transport == NULL ? 0 : epb_transport_peer_pid(client->transport);
+}
+
 enum epb_status
 epb_client_connect(struct epb_client *client, int *os_error)
 {

@@ -102,6 +102,9 @@ epb_client_unsent(struct epb_client *client);
 /* Whether the broker has proved that it knows the secret; true without a secret. */
 bool
 epb_client_is_open(struct epb_client *client);
+/* The process that listens at the pipe, from the system; 0: unknown, or not connected. */
+uint32_t
+epb_client_broker_pid(const struct epb_client *client);
 bool
 epb_client_connected(const struct epb_client *client);
 void

@@ -57,6 +57,9 @@ epb_transport_settle_pipe_pair(struct epb_transport *transport, bool wanted);
  * ever armed, since it must be armed again. */
 void
 epb_transport_use_pipe_pair(struct epb_transport *transport, bool use);
+/* The process at the other end; 0: unknown. */
+uint32_t
+epb_transport_peer_pid(const struct epb_transport *transport);
 /* NULL is allowed. */
 void
 epb_transport_close(struct epb_transport *transport);

@@ -245,6 +245,12 @@ epb_transport_use_pipe_pair(struct epb_transport *transport, bool use)
     }
 }
 
+uint32_t
+epb_transport_peer_pid(const struct epb_transport *transport)
+{
+    return epb_socket_peer_pid(transport->socket);
+}
+
 void
 epb_transport_close(struct epb_transport *transport)
 {

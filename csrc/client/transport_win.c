@@ -314,6 +314,14 @@ epb_transport_use_pipe_pair(struct epb_transport *transport, bool use)
     (void)use;
 }
 
+uint32_t
+epb_transport_peer_pid(const struct epb_transport *transport)
+{
+    ULONG pid = 0;
+
+    return GetNamedPipeServerProcessId(transport->pipe, &pid) ? (uint32_t)pid : 0;
+}
+
 void
 epb_transport_close(struct epb_transport *transport)
 {

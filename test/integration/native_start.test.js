@@ -342,3 +342,71 @@ describe('lock', onLinux, () => {
     assert.equal(stdout, 'mine\n');
   });
 });
+
+describe('start --detach and stop', onLinux, () => {
+  const shell = (t, script, env = {}) => {
+    const folder = scratch(t);
+    const running = launch('sh', ['-c', script], { env: { TMPDIR: folder, EPB, ...env } });
+    return running.result().then((result) => ({ ...result, folder }));
+  };
+
+  it('serves the commands of a script, holds none of its streams, and ends by stop', async (t) => {
+    const { stdout, stderr, code, folder } = await shell(
+      t,
+      `eval "$("$EPB" start --detach)"
+       "$EPB" set key kept --ttl 1m > /dev/null; "$EPB" get key
+       readlink /proc/$EPHEMERAL_BROKER_PID/fd/1 /proc/$EPHEMERAL_BROKER_PID/fd/2
+       "$EPB" stop && "$EPB" ping 2> /dev/null; echo $?`,
+    );
+    assert.deepEqual(
+      { stdout, stderr, code },
+      { stdout: 'kept\n/dev/null\n/dev/null\n3\n', stderr: '', code: 0 },
+    );
+    assert.deepEqual(leftovers(folder), []);
+  });
+
+  it('writes the variables for GitHub, with the secret masked first, and for .env files', async (t) => {
+    const { stdout, stderr } = await shell(
+      t,
+      `export GITHUB_ENV="$TMPDIR/env"
+       "$EPB" start --detach --env github
+       (set -a; . "$GITHUB_ENV"; echo "$EPHEMERAL_SECRET"; "$EPB" stop)
+       export SECRET='a "secret" with $signs and \\'
+       "$EPB" start --detach --env dotenv --secret-env SECRET > "$TMPDIR/.env"
+       (set -a; . "$TMPDIR/.env"; printf '%s\\n' "$EPHEMERAL_SECRET"; "$EPB" stop)`,
+    );
+    const [mask, secret, own] = stdout.split('\n');
+    assert.equal(mask, `::add-mask::${secret}`);
+    assert.match(secret, /^[0-9a-f]{64}$/);
+    assert.equal(own, 'a "secret" with $signs and \\');
+    assert.equal(stderr, '');
+  });
+
+  it('ends when it has been idle', async (t) => {
+    const { stdout, folder } = await shell(
+      t,
+      `eval "$("$EPB" start --detach --idle-timeout 50ms)"; echo $EPHEMERAL_BROKER_PID`,
+    );
+    await untilEnded(Number(stdout));
+    assert.deepEqual(leftovers(folder), []);
+  });
+
+  it('stop does not end the broker of a command, nor one whose secret is another', async (t) => {
+    const { stdout, stderr } = await shell(
+      t,
+      `"$EPB" start --grace 1h -- sh -c '
+         EPHEMERAL_SECRET=another-secret-of-others "$EPB" stop; echo $?; "$EPB" ping > /dev/null; echo $?'`,
+    );
+    assert.equal(stdout, '3\n0\n');
+    assert.match(stderr, /^ephemeral-pipe-broker: stop: .*secret/);
+  });
+
+  it('refuses what makes no sense', async (t) => {
+    const { stderr } = await shell(
+      t,
+      `"$EPB" start --detach -- true; "$EPB" start --env sh -- true; "$EPB" start --detach --env github`,
+      { GITHUB_ENV: undefined },
+    );
+    assert.match(stderr, /without a command\n.*with --detach\n.*GITHUB_ENV is not set\n$/);
+  });
+});
