@@ -16,7 +16,16 @@ const {
   temporaryDirectory,
   until,
 } = require('../helpers/broker.js');
-const { BIN, launch, launchCli, processState, scratch, standalone } = require('../helpers/cli.js');
+const {
+  PROGRAM,
+  launch,
+  launchCli,
+  processState,
+  scratch,
+  standalone,
+  untilEnded,
+  useNative,
+} = require('../helpers/cli.js');
 const { Process } = require('../helpers/lifecycles.js');
 const { hardLimitKib, without } = require('../helpers/lock_limit.js');
 const { TTL, VALUE_BYTES, lineGuests } = require('../helpers/marked_traffic.js');
@@ -24,6 +33,8 @@ const { Marks, canScan } = require('../helpers/memory.js');
 const { stretched } = require('../helpers/time_limits.js');
 const { startProgram } = require('../helpers/program.js');
 const { available, shim } = require('../helpers/shim.js');
+
+useNative();
 
 const rootOnly = { skip: !canScan && 'only root reads the memory of others' };
 const SIZES = [16, 500, 5000, 100_000, VALUE_BYTES - 2];
@@ -162,19 +173,24 @@ describe('a core dump', rootOnly, () => {
 
   it('of start is not made', async (t) => {
     const cwd = temporaryDirectory(t);
-    const command = ['start', '--', 'sh', '-c', 'echo up; exec sleep 1000'];
-    const [shell, ...words] = [...unlimited, process.execPath, BIN, ...command];
-    const start = launch(shell, words, { cwd, env: { TMPDIR: cwd } });
-    await start.sees(/up/);
-    start.child.kill('SIGABRT');
-    assert.equal((await start.closed).signal, 'SIGABRT');
+    const command = ['start', '--', 'sh', '-c', 'echo "up $EPHEMERAL_BROKER_PID"; read _'];
+    const [shell, ...words] = [...unlimited, PROGRAM, ...command];
+    const start = launch(shell, words, { cwd, env: { TMPDIR: cwd }, input: null });
+    const [, pid] = await start.sees(/up (\d+)/);
+    process.kill(Number(pid), 'SIGABRT');
+    await untilEnded(Number(pid));
+    start.child.stdin.end();
+    await start.closed;
     assert.deepEqual(cores(cwd), []);
   });
 });
 
+/** Secret memory can't be searched (sandbox.test.js). */
+const searchable = () => (available ? { LD_PRELOAD: shim('no_secret_memory') } : {});
+
 describe('what is no longer to be had', rootOnly, () => {
   it('is wiped within 100 ms of its deadline', async (t) => {
-    const { running, env } = await standalone(t);
+    const { running, env } = await standalone(t, [], searchable());
     const marks = new Marks();
     const client = new PipeClient(env.EPHEMERAL_PIPE, { secret: env.EPHEMERAL_SECRET });
     t.after(() => client.close());
@@ -226,10 +242,16 @@ describe('what is no longer to be had', rootOnly, () => {
   }
 });
 
+/** A confined broker could not be stopped: in its last moment it would have to call for it. */
+const OPEN = ['--no-sandbox'];
+
 /** The end of `start` alone: by a signal, with status 0. */
 const ALONE = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'].map((signal) => ({
   name: `alone, by ${signal}`,
-  begin: (t, env) => standalone(t, [], env),
+  begin: async (t, env) => {
+    const broker = await standalone(t, OPEN, env);
+    return { ...broker, pid: broker.running.pid };
+  },
   end: ({ child }) => child.kill(signal),
   ended: { code: 0, signal: null },
 }));
@@ -252,12 +274,14 @@ const WITH_COMMAND = [
 /** A command that ends with status 3 when there is a line to read. */
 async function startWithCommand(t, env) {
   const folder = scratch(t);
-  const script = 'echo "$EPHEMERAL_PIPE $EPHEMERAL_SECRET."; read line; exit 3';
+  const script =
+    'echo "$EPHEMERAL_PIPE $EPHEMERAL_SECRET $EPHEMERAL_BROKER_PID."; read line; exit 3';
   const options = { env: { TMPDIR: folder, ...env }, input: null };
-  const running = launchCli(['start', '--', 'sh', '-c', script], options);
+  const running = launchCli(['start', ...OPEN, '--', 'sh', '-c', script], options);
   t.after(() => running.child.kill('SIGKILL'));
-  const [, pipe, secret] = await running.sees(/^(\S+) (\S+)\.$/m);
-  return { running, folder, env: { EPHEMERAL_PIPE: pipe, EPHEMERAL_SECRET: secret } };
+  const [, pipe, secret, pid] = await running.sees(/^(\S+) (\S+) (\d+)\.$/m);
+  const variables = { EPHEMERAL_PIPE: pipe, EPHEMERAL_SECRET: secret };
+  return { running, folder, env: variables, pid: Number(pid) };
 }
 
 const stoppable = { skip: rootOnly.skip || (!available && 'it takes a C compiler') };
@@ -265,8 +289,8 @@ const stoppable = { skip: rootOnly.skip || (!available && 'it takes a C compiler
 describe('when start ends', stoppable, () => {
   for (const { name, begin, end, ended } of [...ALONE, ...WITH_COMMAND]) {
     it(`nothing of what it held is left in its memory, and no name: ${name}`, async (t) => {
-      const { running, folder, env } = await begin(t, { LD_PRELOAD: shim('last_moment') });
-      const { pid } = running;
+      const shims = `${shim('last_moment')}:${shim('no_secret_memory')}`;
+      const { running, folder, env, pid } = await begin(t, { LD_PRELOAD: shims });
       const marks = new Marks();
       await occupy(t, { pid, pipe: env.EPHEMERAL_PIPE, secret: env.EPHEMERAL_SECRET }, marks);
       end(running);
@@ -274,9 +298,10 @@ describe('when start ends', stoppable, () => {
       try {
         assert.deepEqual(marks.leftIn(pid), []);
       } finally {
-        running.child.kill('SIGCONT');
+        process.kill(pid, 'SIGCONT');
       }
       assert.deepEqual(await running.closed, ended);
+      await untilEnded(pid);
       assert.deepEqual(fs.readdirSync(folder), []);
     });
   }
