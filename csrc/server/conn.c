@@ -137,7 +137,7 @@ read_now(struct epb_conn *conn, uint8_t *memory, size_t room_bytes)
 }
 
 bool
-epb_conn_glance(struct epb_conn *conn)
+epb_conn_poll(struct epb_conn *conn)
 {
     uint8_t *memory = NULL;
 

@@ -145,7 +145,7 @@ epb_conn_begin(struct epb_conn *conn);
 /* Reads from the peer without the loop, if there is anything. False: it can't be read
  * now. */
 bool
-epb_conn_glance(struct epb_conn *conn);
+epb_conn_poll(struct epb_conn *conn);
 enum epb_conn_next
 epb_conn_turn(struct epb_conn *conn, const struct epb_time *now);
 /* Whether all requests are answered and all replies are handed to the system. */

@@ -42,7 +42,7 @@ on_fatal(int number)
 }
 
 static bool
-is_unheeded(const struct sigaction *action)
+ends_process(const struct sigaction *action)
 {
     if (action->sa_handler == SIG_DFL) {
         return true;
@@ -57,7 +57,7 @@ watch(size_t index)
     struct sigaction action = {.sa_handler = on_fatal, .sa_flags = SA_ONSTACK};
     struct sigaction before;
 
-    if (sigaction(fatal[index], NULL, &before) != 0 || !is_unheeded(&before)) {
+    if (sigaction(fatal[index], NULL, &before) != 0 || !ends_process(&before)) {
         return;
     }
     actions[index] = before;

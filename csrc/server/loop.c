@@ -50,15 +50,16 @@ no_lock:
 }
 
 /* While one socket can be read alone, all sockets are polled only once in this time. */
-#define GLANCES_NS (EPB_SPIN_US * UINT64_C(1000))
+#define POLL_ONE_NS (EPB_SPIN_US * UINT64_C(1000))
 
 static void
 spin(struct epb_loop *loop, uint64_t now_ns)
 {
-    if (now_ns - loop->looked_ns < GLANCES_NS && loop->user.glance(loop->user.context)) {
+    if (now_ns - loop->polled_ns < POLL_ONE_NS &&
+        loop->user.poll_one(loop->user.context)) {
         return;
     }
-    loop->looked_ns = now_ns;
+    loop->polled_ns = now_ns;
     uv_run(&loop->uv, UV_RUN_NOWAIT);
 }
 

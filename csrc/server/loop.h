@@ -5,7 +5,7 @@
  * arrived), then let the user work (`turn`). After work it may spin for EPB_SPIN_US. When
  * neither a turn nor spinning has found anything to do, it calls `rest` and sleeps in the
  * system, so an idle loop uses no CPU time. Most polls while spinning read one socket
- * only (`glance`), which takes one system call instead of two.
+ * only (`poll_one`), which takes one system call instead of two.
  *
  * All libuv handles belong to this thread. Other threads reach it by epb_loop_post only.
  */
@@ -34,7 +34,7 @@ struct epb_loop_user {
     bool (*rest)(void *context);
     /* Reads the one socket whose peer is likely to send next, and notes what arrived as
      * the callbacks do. False: there is no such socket. */
-    bool (*glance)(void *context);
+    bool (*poll_one)(void *context);
 };
 
 /* A message in the sender's memory. The sender must not touch it until it has run. */
@@ -48,7 +48,7 @@ struct epb_loop {
     uv_loop_t uv;
     struct epb_loop_user user;
     struct epb_spin spin;
-    uint64_t looked_ns; /* when all sockets were last polled */
+    uint64_t polled_ns; /* when all sockets were last polled */
     bool started;
     bool ending;
     uv_thread_t thread;

@@ -148,11 +148,11 @@ likely_next(const struct epb_server *server)
 }
 
 static bool
-on_glance(void *context)
+on_poll_one(void *context)
 {
     struct epb_conn *conn = likely_next(context);
 
-    return conn != NULL && epb_conn_glance(conn);
+    return conn != NULL && epb_conn_poll(conn);
 }
 
 static void
@@ -446,7 +446,7 @@ epb_server_start(const struct epb_server_options *options, struct epb_server **o
                                  .begin = on_begin,
                                  .turn = on_turn,
                                  .rest = on_rest,
-                                 .glance = on_glance};
+                                 .poll_one = on_poll_one};
     *os_error = epb_loop_init(&server->loop, &user);
     status = *os_error == 0 ? EPB_OK : EPB_BROKER_GONE;
     if (status != EPB_OK) {
