@@ -51,6 +51,24 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
                   EPB_OPTION_FLAG_WORKER},
         .run = epb_run_lock,
     },
+    {
+        .name = "once",
+        .usage = "once KEY --ttl TIME -- COMMAND",
+        .summary = "Run a command once for all, and print what it printed.",
+        .note =
+            "The first process that asks runs the command, and what it prints becomes "
+            "the value of KEY. All others wait and print the value. If the command "
+            "fails, its status is that of all which wait; the next one to ask runs it "
+            "again.",
+        .examples = "TOKEN=$(epb once token --ttl 5m -- ./log-in.sh)",
+        .group = EPB_GROUP_LEASES,
+        .words_min = 1,
+        .words_max = 1,
+        .runs_command = true,
+        .kinds = CLIENT,
+        .flags = {EPB_OPTION_FLAG_TTL, EPB_OPTION_FLAG_WAIT_FOR, EPB_OPTION_FLAG_WORKER},
+        .run = epb_run_once,
+    },
 #endif
     {
         .name = "get",
