@@ -344,7 +344,7 @@ class Connection {
     if ((what & WAKE.wanted) !== 0) this.#beCollectable();
   }
 
-  /** Lets an unused connection be collected although deadlines of settled calls remain: busyConnections. */
+  /** Lets an unused connection be collected although deadlines of settled calls remain: see realm.js. */
   #beCollectable() {
     if (this.#pendingCalls.size > 0 || (!isCached && this.session.listening)) return;
     this.#deadlines.clear();

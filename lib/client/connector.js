@@ -1,7 +1,7 @@
 /**
  * Connects a channel to its broker: when to try again, and when to give up.
  *
- * Invariant: `opened` implies that this connection was connected; `connected` is false while a pause lasts.
+ * Invariant: `opened` is about the present connection, or the last one if there is none.
  */
 'use strict';
 
@@ -144,7 +144,10 @@ class Connector {
     this.#backoff.end();
   }
 
-  /** Whether failed attempts have taken too long to go on. @param {number} now */
+  /**
+   * Whether failed attempts have taken too long to go on.
+   * @param {number} now
+   */
   #isGivenUp(now) {
     const isMissed = !this.#wasOpen && isMissing(this.#errno);
     const missing = isMissed ? MISSING_MS : Infinity;
