@@ -59,6 +59,9 @@ module.exports = { rows };
 `;
 }
 
+/** A text as code in a cell. */
+const code = (text) => `\`${text.replaceAll('|', '\\|')}\``;
+
 /** The table of the options of a kind. */
 function optionTable(kind) {
   const head = [
@@ -70,10 +73,16 @@ function optionTable(kind) {
     .map((option) => {
       const { name, shownDefault, env, usage, help, zeroMeans, fallback } = option;
       const zero = zeroMeans && fallback !== 0 ? ` 0: ${zeroMeans}.` : '';
-      const flag = usage ? `\`${usage.replaceAll('|', '\\|')}\`` : '';
+      const flag = usage ? code(usage) : '';
       return `| \`${name}\` | ${shownDefault} | ${env ? `\`${env}\`` : ''} | ${flag} | ${help}${zero} |`;
     });
   return [...head, ...lines, ''].join('\n');
 }
 
-module.exports = { optionRows, optionTable, tables };
+/** The table of the commands. */
+function commandTable() {
+  const rows = tables().commands.map(({ usage, summary }) => `| ${code(usage)} | ${summary} |\n`);
+  return `\n| command | does |\n| --- | --- |\n${rows.join('')}`;
+}
+
+module.exports = { commandTable, optionRows, optionTable, tables };

@@ -10,6 +10,7 @@
 #define COLUMNS_MAX 120U
 /* The widest first column; a longer text has a line of its own. */
 #define COLUMN_MAX 30U
+#define BOLD "\x1B[1m"
 
 /* A writer that remembers its first error. */
 struct page {
@@ -47,7 +48,7 @@ put_styled(struct page *page, const char *code, const char *text, size_t size_by
 static void
 put_bold(struct page *page, const char *text)
 {
-    put_styled(page, "\x1B[1m", text, strlen(text));
+    put_styled(page, BOLD, text, strlen(text));
 }
 
 static void
@@ -338,6 +339,25 @@ put_secret_note(struct page *page, const struct epb_cli_command *command)
                       2);
 }
 
+/* A line for each way to write the command: "lease KEY | lease KEY -- COMMAND". */
+static void
+put_usage(struct page *page, const char *usage)
+{
+    const char *before = "Usage: ";
+
+    while (usage != NULL) {
+        const char *next = strstr(usage, " | ");
+        put(page, before);
+        put(page, EPB_CLI_PROGRAM " ");
+        put_styled(page, BOLD, usage,
+                   next == NULL ? strlen(usage) : (size_t)(next - usage));
+        put(page, "\n");
+        before = "       ";
+        usage = next == NULL ? NULL : next + 3;
+    }
+    put(page, "\n");
+}
+
 enum epb_status
 epb_help_command(struct epb_buf *out, const struct epb_cli_command *command,
                  struct epb_help_style style)
@@ -346,9 +366,7 @@ epb_help_command(struct epb_buf *out, const struct epb_cli_command *command,
         EPB_KIND_FLAG, EPB_KIND_START, EPB_KIND_CLIENT, EPB_KIND_SECRET, EPB_KIND_BROKER};
     struct page page = {out, style, EPB_OK};
 
-    put(&page, "Usage: " EPB_CLI_PROGRAM " ");
-    put_bold(&page, command->usage);
-    put(&page, "\n\n");
+    put_usage(&page, command->usage);
     (void)put_wrapped(&page, command->summary, 0);
     if (command->examples != NULL) {
         put(&page, "\n");
