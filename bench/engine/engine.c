@@ -177,7 +177,7 @@ open_session(struct bench *bench, bool sealed)
     while (epb_channel_output(bench->channel).size_bytes > 0) {
         (void)exchange(bench);
     }
-    must(!epb_session_closing(bench->session), "a session");
+    must(!epb_session_is_closing(bench->session), "a session");
 }
 
 static void

@@ -20,7 +20,7 @@ row_of(enum epb_status status)
 {
     unsigned number = (unsigned)status;
 
-    return &rows[epb_status_known(number) ? number : (unsigned)EPB_INTERNAL];
+    return &rows[epb_status_is_known(number) ? number : (unsigned)EPB_INTERNAL];
 }
 
 const char *
@@ -42,7 +42,7 @@ epb_status_count(void)
 }
 
 bool
-epb_status_known(unsigned number)
+epb_status_is_known(unsigned number)
 {
     return number < epb_status_count();
 }

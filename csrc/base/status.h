@@ -37,7 +37,7 @@ epb_status_message(enum epb_status status);
 unsigned
 epb_status_count(void);
 bool
-epb_status_known(unsigned number);
+epb_status_is_known(unsigned number);
 
 /* Reports a programmer error: prints the place on stderr and aborts, in release builds
  * too. The condition must have no side effects. */

@@ -50,7 +50,7 @@ epb_value_compact(struct epb_buf *out, struct epb_bytes json)
     struct epb_text text = epb_text_begin(out);
 
     if (!epb_utf8_valid(json) || !epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) ||
-        !epb_json_ended(&scan)) {
+        !epb_json_has_ended(&scan)) {
         return EPB_INVALID_JSON;
     }
     for (size_t at = 0; at < json.size_bytes;) {
@@ -283,7 +283,7 @@ is_text(struct epb_bytes stored, struct epb_bytes *inside)
     struct epb_json_span span;
 
     if (!epb_utf8_valid(stored) || !epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) ||
-        !epb_json_ended(&scan) || span.kind != EPB_JSON_STRING || span.lone_surrogate) {
+        !epb_json_has_ended(&scan) || span.kind != EPB_JSON_STRING || span.lone_surrogate) {
         return false;
     }
     *inside = (struct epb_bytes){span.text.data + 1, span.text.size_bytes - 2};

@@ -27,7 +27,7 @@ epb_budget_slice(void)
 }
 
 static inline bool
-epb_budget_spent(const struct epb_budget *budget)
+epb_budget_is_spent(const struct epb_budget *budget)
 {
     return budget->units == 0;
 }

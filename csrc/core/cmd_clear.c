@@ -105,7 +105,7 @@ clear_work(struct epb_job *job, const struct epb_slice *slice, bool *done)
 {
     struct clear_job *clear = clear_of(job);
 
-    while (clear->step != CLEARED && !epb_budget_spent(slice->budget)) {
+    while (clear->step != CLEARED && !epb_budget_is_spent(slice->budget)) {
         if (step_on(clear, slice)) {
             clear->step++;
             clear->cursor = 0;

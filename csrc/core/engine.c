@@ -87,7 +87,7 @@ epb_engine_new(const struct epb_options *options, const struct epb_time *now,
 static void
 forget_reply(struct epb_engine *engine)
 {
-    EPB_ASSERT(!epb_waits_calling(engine->waits));
+    EPB_ASSERT(!epb_waits_are_calling(engine->waits));
     if (engine->list.memory != NULL) {
         epb_buf_consume(&engine->list, epb_buf_size(&engine->list));
         epb_buf_trim(&engine->list, 0);
@@ -332,13 +332,13 @@ epb_engine_next(struct epb_engine *engine, struct epb_peer *peer,
 }
 
 bool
-epb_engine_idle(const struct epb_peer *peer)
+epb_engine_is_idle(const struct epb_peer *peer)
 {
     return peer->job == NULL && !epb_peer_has_something(peer);
 }
 
 bool
-epb_engine_occupied(const struct epb_peer *peer)
+epb_engine_is_occupied(const struct epb_peer *peer)
 {
     return peer->job != NULL;
 }
@@ -423,7 +423,7 @@ epb_engine_is_draining(const struct epb_engine *engine)
 }
 
 bool
-epb_engine_engaged(const struct epb_engine *engine)
+epb_engine_is_engaged(const struct epb_engine *engine)
 {
     struct epb_lease_stats leases;
 

@@ -68,10 +68,10 @@ epb_engine_has_next(const struct epb_engine *engine, const struct epb_peer *peer
  * requests until the reply has been taken, which keeps the requests of one connection in
  * order. */
 bool
-epb_engine_occupied(const struct epb_peer *peer);
+epb_engine_is_occupied(const struct epb_peer *peer);
 /* Neither has_next nor occupied, which is the usual case. */
 bool
-epb_engine_idle(const struct epb_peer *peer);
+epb_engine_is_idle(const struct epb_peer *peer);
 /* The next part of the body of a reply with rest_bytes: whole entries, valid until the
  * next call on the engine. The caller must take the whole body before anything else of
  * this peer. EPB_INTERNAL: out of memory; the rest is lost. */
@@ -103,7 +103,7 @@ bool
 epb_engine_is_draining(const struct epb_engine *engine);
 /* Whether there are grants or waiting requests: the broker is not idle. */
 bool
-epb_engine_engaged(const struct epb_engine *engine);
+epb_engine_is_engaged(const struct epb_engine *engine);
 
 /* Valid as long as the engine; the I/O side writes to it. */
 struct epb_traffic *

@@ -11,7 +11,7 @@
  *
  * Invariants:
  * - a peer has at most one job; meanwhile the session holds back its later requests
- *   (epb_engine_occupied), so they see the effects of the job and the job doesn't see
+ *   (epb_engine_is_occupied), so they see the effects of the job and the job doesn't see
  *   theirs;
  * - one job of the engine works at a time, the oldest; the others hold almost no memory,
  *   and on_ready is called for their peers when their turn comes;

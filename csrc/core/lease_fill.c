@@ -69,7 +69,7 @@ check_on(const struct epb_leases *leases, struct epb_lease_filling *filling,
 {
     struct epb_unpack *unpack = &filling->unpack;
 
-    while (!epb_budget_spent(budget)) {
+    while (!epb_budget_is_spent(budget)) {
         if (!epb_unpack_next(unpack)) {
             filling->step = STEP_DECIDE;
             if (unpack->left_bytes != 0 || filling->mark.count == 0) {
@@ -244,7 +244,7 @@ static void
 stage_on(struct epb_leases *leases, struct epb_lease_filling *filling,
          struct epb_budget *budget)
 {
-    while (!epb_budget_spent(budget)) {
+    while (!epb_budget_is_spent(budget)) {
         struct epb_unpack unpack = filling->unpack;
         enum epb_status status;
 
@@ -323,7 +323,7 @@ prune_free(struct epb_leases *leases, struct epb_lease_filling *filling,
 {
     const struct epb_list *end = &filling->pool->free_elements;
 
-    while (!epb_budget_spent(budget)) {
+    while (!epb_budget_is_spent(budget)) {
         struct epb_element *element =
             EPB_LIST_ITEM(filling->free_at, struct epb_element, of_free);
 
@@ -350,7 +350,7 @@ prune_held(struct epb_leases *leases, struct epb_lease_filling *filling,
 {
     const struct epb_list *end = &filling->pool->grants;
 
-    while (filling->grant_at != end && !epb_budget_spent(budget)) {
+    while (filling->grant_at != end && !epb_budget_is_spent(budget)) {
         const struct epb_grant *grant =
             EPB_LIST_ITEM(filling->grant_at, const struct epb_grant, of_resource);
 
@@ -375,7 +375,7 @@ undo_on(struct epb_leases *leases, struct epb_lease_filling *filling,
     struct epb_resource *pool = filling->pool;
     struct epb_element *element;
 
-    while (!epb_budget_spent(budget)) {
+    while (!epb_budget_is_spent(budget)) {
         epb_budget_spend(budget, epb_element_units(leases));
         if ((element = first_of(&filling->added)) != NULL) {
             epb_element_remove(leases, element);
@@ -467,7 +467,7 @@ epb_lease_fill(struct epb_leases *leases, struct epb_lease_filling *filling,
 {
     filling->wants_room = false;
     while (filling->step != STEP_DONE && !filling->wants_room &&
-           !epb_budget_spent(budget)) {
+           !epb_budget_is_spent(budget)) {
         if (needs_time(filling)) {
             epb_leases_settle(leases, now);
         }
@@ -498,7 +498,7 @@ epb_lease_fill_drop(struct epb_leases *leases, struct epb_lease_filling *filling
         filling->step = STEP_UNDO;
     }
     while (leases->filling == filling && filling->step != STEP_FINISH &&
-           !epb_budget_spent(budget)) {
+           !epb_budget_is_spent(budget)) {
         step_on(leases, filling, budget);
     }
     if (leases->filling == filling && filling->step == STEP_FINISH) {

@@ -180,7 +180,7 @@ bool
 epb_leases_walk_on(const struct epb_leases *leases, struct epb_leases_walk *walk,
                    struct epb_budget *budget)
 {
-    while (!epb_budget_spent(budget)) {
+    while (!epb_budget_is_spent(budget)) {
         epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
         if (!walk_step(leases, walk)) {
             return true;

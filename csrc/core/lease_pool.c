@@ -108,7 +108,7 @@ epb_resource_undefine(struct epb_leases *leases, struct epb_resource *resource)
 bool
 epb_leases_tidy(struct epb_leases *leases, struct epb_budget *budget)
 {
-    while (!epb_list_empty(&leases->debris) && !epb_budget_spent(budget)) {
+    while (!epb_list_empty(&leases->debris) && !epb_budget_is_spent(budget)) {
         epb_budget_spend(budget, epb_element_units(leases));
         epb_element_remove(
             leases, EPB_LIST_ITEM(leases->debris.next, struct epb_element, of_free));
@@ -263,7 +263,7 @@ epb_lease_clear(struct epb_leases *leases, struct epb_bytes prefix,
     if (!epb_filling_settle(leases, now, budget)) {
         return false;
     }
-    while (epb_leases_tidy(leases, budget) && !epb_budget_spent(budget)) {
+    while (epb_leases_tidy(leases, budget) && !epb_budget_is_spent(budget)) {
         struct epb_resource *resource = next_to_clear(leases, clearing);
 
         if (resource == NULL) {

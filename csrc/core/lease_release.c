@@ -358,7 +358,7 @@ forget_losses(struct epb_leases *leases, const struct epb_group *group,
               struct epb_budget *budget)
 {
     while (!epb_list_empty(&group->holders)) {
-        if (epb_budget_spent(budget)) {
+        if (epb_budget_is_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
@@ -404,14 +404,14 @@ epb_lease_leave(struct epb_leases *leases, struct epb_peer *peer,
         leases->shown = NULL;
     }
     while (!epb_list_empty(&peer->losses)) {
-        if (epb_budget_spent(budget)) {
+        if (epb_budget_is_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);
         forget_loss(leases, EPB_LIST_ITEM(peer->losses.next, struct epb_take, of_peer));
     }
     while (!epb_list_empty(&peer->takes)) {
-        if (epb_budget_spent(budget)) {
+        if (epb_budget_is_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 3 * EPB_UNITS_VISIT);

@@ -130,7 +130,7 @@ pair_merge(struct epb_listing *listing, struct epb_budget *budget)
     size_t end = least(middle + listing->width, listing->count);
 
     while (listing->to < end) {
-        if (epb_budget_spent(budget)) {
+        if (epb_budget_is_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 1);
@@ -169,7 +169,7 @@ unite(struct epb_listing *listing, struct epb_budget *budget)
         uint32_t ref = listing->refs[listing->read];
         const uint8_t *entry = entry_of(listing, ref);
 
-        if (epb_budget_spent(budget)) {
+        if (epb_budget_is_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 1);
@@ -241,7 +241,7 @@ bool
 epb_listing_drop(struct epb_listing *listing, struct epb_budget *budget)
 {
     while (listing->chunk_count > 0) {
-        if (epb_budget_spent(budget)) {
+        if (epb_budget_is_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, UNITS_CHUNK);

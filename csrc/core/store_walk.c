@@ -96,7 +96,7 @@ epb_store_walk_on(struct epb_store *store, struct epb_store_walk *walk,
 {
     struct part part = {walk, budget};
 
-    while (!epb_budget_spent(budget)) {
+    while (!epb_budget_is_spent(budget)) {
         epb_budget_spend(budget, 1);
         if (!epb_map_scan(store->map, &walk->cursor, visit_part, &part)) {
             return true;
@@ -167,7 +167,7 @@ epb_store_clear(struct epb_store *store, struct epb_bytes prefix, uint64_t versi
     struct found found = {
         .store = store, .prefix = prefix, .version = version, .budget = budget};
 
-    while (!epb_budget_spent(budget)) {
+    while (!epb_budget_is_spent(budget)) {
         uint64_t next = *cursor;
         bool more;
 

@@ -612,7 +612,7 @@ epb_throttles_clear(struct epb_throttles *throttles, struct epb_bytes prefix,
 {
     struct found found = {.prefix = prefix, .budget = budget};
 
-    while (!epb_budget_spent(budget)) {
+    while (!epb_budget_is_spent(budget)) {
         uint64_t next = *cursor;
         bool more;
 

@@ -198,12 +198,12 @@ epb_peer_withdraw(struct epb_waits *waits, struct epb_peer *peer,
     struct epb_wait *wait;
 
     peer->leaving = true;
-    while ((wait = first_of(&peer->waiting)) != NULL && !epb_budget_spent(budget)) {
+    while ((wait = first_of(&peer->waiting)) != NULL && !epb_budget_is_spent(budget)) {
         epb_budget_spend(budget, 4 * EPB_UNITS_VISIT);
         wait->calls->withdraw(wait->owner, wait, now);
         epb_wait_free(waits, wait);
     }
-    while ((wait = first_of(&peer->finished)) != NULL && !epb_budget_spent(budget)) {
+    while ((wait = first_of(&peer->finished)) != NULL && !epb_budget_is_spent(budget)) {
         epb_budget_spend(budget, 3 * EPB_UNITS_VISIT);
         undo(waits, wait, now);
     }
@@ -247,7 +247,7 @@ epb_peer_recheck(struct epb_peer *peer)
 }
 
 bool
-epb_waits_calling(const struct epb_waits *waits)
+epb_waits_are_calling(const struct epb_waits *waits)
 {
     return waits->calling;
 }

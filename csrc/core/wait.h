@@ -218,7 +218,7 @@ uint64_t
 epb_waits_sweep(struct epb_waits *waits, const struct epb_time *now, unsigned limit);
 /* Whether on_ready is running: the core must not be called meanwhile. */
 bool
-epb_waits_calling(const struct epb_waits *waits);
+epb_waits_are_calling(const struct epb_waits *waits);
 /* Call after something was taken or removed. If nothing is left to take, on_ready is
  * called again for what comes next. */
 void

@@ -432,7 +432,7 @@ epb_watch_leave(struct epb_watches *watches, struct epb_peer *peer,
 {
     epb_watch_forget(watches);
     while (!epb_list_empty(&peer->watchers)) {
-        if (epb_budget_spent(budget)) {
+        if (epb_budget_is_spent(budget)) {
             return false;
         }
         epb_budget_spend(budget, 2 * EPB_UNITS_VISIT);

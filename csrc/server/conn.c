@@ -146,7 +146,7 @@ epb_conn_poll(struct epb_conn *conn)
     }
     size_t room_bytes = offer_room(conn, &memory);
     if (room_bytes == 0) {
-        if (epb_session_closing(conn->session)) {
+        if (epb_session_is_closing(conn->session)) {
             epb_conn_ask_for_turn(conn);
         }
         return false;
@@ -169,7 +169,7 @@ resume_reading(struct epb_conn *conn)
         return;
     }
     /* A closing session takes no input. Once all is written, lingering reads on. */
-    if (!conn->lingering && epb_session_closing(conn->session)) {
+    if (!conn->lingering && epb_session_is_closing(conn->session)) {
         return;
     }
     if (epb_uv_reserve_pipe(conn->in) == 0 &&
@@ -377,7 +377,7 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
     if (conn->changing) {
         return epb_conn_change_path(conn);
     }
-    if (epb_session_closing(conn->session) && epb_conn_unsent_bytes(conn) == 0) {
+    if (epb_session_is_closing(conn->session) && epb_conn_unsent_bytes(conn) == 0) {
         return finish(conn, now);
     }
     if (conn->end_told && !more && !conn->half_open) {
@@ -404,10 +404,10 @@ epb_conn_turn(struct epb_conn *conn, const struct epb_time *now)
 }
 
 bool
-epb_conn_quiet(const struct epb_conn *conn)
+epb_conn_is_quiet(const struct epb_conn *conn)
 {
     return !conn->writing && epb_list_empty(&conn->queued) &&
-           epb_conn_unsent_bytes(conn) == 0 && !epb_session_occupied(conn->session);
+           epb_conn_unsent_bytes(conn) == 0 && !epb_session_is_occupied(conn->session);
 }
 
 static bool

@@ -150,7 +150,7 @@ enum epb_conn_next
 epb_conn_turn(struct epb_conn *conn, const struct epb_time *now);
 /* Whether all requests are answered and all replies are handed to the system. */
 bool
-epb_conn_quiet(const struct epb_conn *conn);
+epb_conn_is_quiet(const struct epb_conn *conn);
 /* Writes a refusal before closing, as far as it fits. */
 void
 epb_conn_write_refusal(struct epb_conn *conn, struct epb_bytes bytes);

@@ -163,7 +163,7 @@ epb_conn_serve_pipe_pair(struct epb_conn *conn)
     case EPB_SESSION_ASKS_FOR_PIPE_PAIR:
         pass_pipe_pair(conn);
         break;
-    case EPB_SESSION_CHANGES_WAY:
+    case EPB_SESSION_CHANGES_PATH:
         begin_change(conn);
         break;
     case EPB_SESSION_ASKS_NOTHING:

@@ -11,7 +11,7 @@
 #define ENDING_TURN_US 1000U
 /* A connection that had this many turns alone in a row is likely to have the next one
  * too. */
-#define REGULAR_TURNS 4U
+#define HOT_TURNS 4U
 
 /* Turns */
 
@@ -51,7 +51,7 @@ all_quiet(const struct epb_server *server)
 {
     for (struct epb_list *node = server->all.next; node != &server->all;
          node = node->next) {
-        if (!epb_conn_quiet(EPB_LIST_ITEM(node, struct epb_conn, all))) {
+        if (!epb_conn_is_quiet(EPB_LIST_ITEM(node, struct epb_conn, all))) {
             return false;
         }
     }
@@ -127,7 +127,7 @@ serve_ending(struct epb_server *server)
 
 /* Counts how many turns in a row one connection has had alone. */
 static void
-note_regular(struct epb_server *server)
+note_hot_conn(struct epb_server *server)
 {
     struct epb_list *first = server->queued.next;
     struct epb_conn *only = NULL;
@@ -135,8 +135,8 @@ note_regular(struct epb_server *server)
     if (first != &server->queued && first->next == &server->queued) {
         only = EPB_LIST_ITEM(first, struct epb_conn, queued);
     }
-    server->regular_turns = only == server->regular ? server->regular_turns + 1 : 0;
-    server->regular = only;
+    server->hot_turns = only == server->hot_conn ? server->hot_turns + 1 : 0;
+    server->hot_conn = only;
 }
 
 /* The connection whose peer is likely to send next; NULL when no connection stands
@@ -144,7 +144,7 @@ note_regular(struct epb_server *server)
 static struct epb_conn *
 likely_next(const struct epb_server *server)
 {
-    return server->regular_turns >= REGULAR_TURNS ? server->regular : NULL;
+    return server->hot_turns >= HOT_TURNS ? server->hot_conn : NULL;
 }
 
 static bool
@@ -191,7 +191,7 @@ serve_queued(struct epb_server *server)
     unsigned served = 0;
 
     server->active_ms = epb_server_now(server)->mono_ms;
-    note_regular(server);
+    note_hot_conn(server);
     epb_list_take_all(&server->queued, &server->serving);
     while (!epb_list_empty(&server->serving)) {
         serve(server, EPB_LIST_ITEM(server->serving.next, struct epb_conn, queued));

@@ -66,11 +66,11 @@ epb_server_on_input_held(void *context, struct epb_conn *conn)
 static void
 note_progress(struct epb_server *server, struct epb_conn *conn)
 {
-    if (!epb_list_empty(&conn->unproven) && !epb_session_unproven(conn->session)) {
+    if (!epb_list_empty(&conn->unproven) && !epb_session_is_unproven(conn->session)) {
         epb_list_remove(&conn->unproven);
         server->unproven_count--;
         /* A refused peer has proven nothing. */
-        conn->is_proven = !conn->is_surplus && !epb_session_closing(conn->session);
+        conn->is_proven = !conn->is_surplus && !epb_session_is_closing(conn->session);
         conn->process->proven += conn->is_proven;
         accept_now(server);
     }
@@ -148,8 +148,8 @@ epb_server_drop(struct epb_server *server, struct epb_conn *conn)
     if (!epb_list_empty(&conn->unproven)) {
         server->unproven_count--;
     }
-    if (server->regular == conn) {
-        server->regular = NULL;
+    if (server->hot_conn == conn) {
+        server->hot_conn = NULL;
     }
     epb_list_remove(&conn->all);
     epb_list_remove(&conn->queued);

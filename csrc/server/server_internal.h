@@ -40,10 +40,10 @@ struct epb_server {
     /* From here on: the loop's thread only. */
     struct epb_list all;
     struct epb_list queued;
-    struct epb_list serving;  /* served before the sockets are polled again */
-    struct epb_list ending;   /* queued, and the peer has left */
-    struct epb_conn *regular; /* had the last turns alone; NULL: no connection */
-    unsigned regular_turns;   /* how many turns in a row */
+    struct epb_list serving;   /* served before the sockets are polled again */
+    struct epb_list ending;    /* queued, and the peer has left */
+    struct epb_conn *hot_conn; /* had the last turns alone; NULL: no connection */
+    unsigned hot_turns;        /* how many turns in a row */
     struct epb_contention contention;
     uint64_t slice_ns;        /* the usual time slice, while it is shortened; else 0 */
     struct epb_list unproven; /* oldest first */

@@ -7,7 +7,7 @@
 /* Peers control how often these happen: at most one line of each kind in this time. */
 #define LOG_REST_MS 1000U
 /* How often the server checks, while awake, whether memory could be locked. */
-#define LOCK_LOOK_MS 1000U
+#define LOCK_CHECK_MS 1000U
 
 const struct epb_time *
 epb_server_now(struct epb_server *server)
@@ -137,7 +137,7 @@ epb_server_check_lock(struct epb_server *server, uint64_t now_ms)
     if (server->lock_warned || now_ms < server->lock_check_ms) {
         return;
     }
-    server->lock_check_ms = now_ms + LOCK_LOOK_MS;
+    server->lock_check_ms = now_ms + LOCK_CHECK_MS;
     epb_mem_shared_stats(&shared);
     epb_engine_stats(server->engine, epb_server_now(server), &stats);
     if (!shared.lock_failed && !stats.memory.lock_failed) {

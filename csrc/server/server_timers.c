@@ -56,7 +56,7 @@ sweep(struct epb_server *server)
 }
 
 static void
-beat(struct epb_server *server)
+send_heartbeat(struct epb_server *server)
 {
     struct epb_stats stats;
     struct epb_buf text;
@@ -77,7 +77,7 @@ check_heartbeat(struct epb_server *server, uint64_t now_ms)
         return UINT64_MAX;
     }
     if (now_ms >= server->heartbeat_at_ms) {
-        beat(server);
+        send_heartbeat(server);
         server->heartbeat_at_ms = now_ms + server->heartbeat_ms;
     }
     return server->heartbeat_at_ms;
@@ -90,7 +90,7 @@ check_idle(struct epb_server *server, uint64_t now_ms)
         return UINT64_MAX;
     }
     /* Holding a lease or waiting for one counts as use, even without requests. */
-    if (epb_engine_engaged(server->engine)) {
+    if (epb_engine_is_engaged(server->engine)) {
         server->active_ms = now_ms;
     }
     uint64_t due_ms = server->active_ms + server->idle_timeout_ms;

@@ -237,7 +237,7 @@ epb_frame_decode_reply(struct epb_bytes frame, struct epb_reply *reply)
         return status;
     }
     unsigned number = frame.data[5];
-    if ((reply->flags & ~REPLY_FLAGS) != 0 || !epb_status_known(number)) {
+    if ((reply->flags & ~REPLY_FLAGS) != 0 || !epb_status_is_known(number)) {
         return EPB_INVALID_REQUEST;
     }
     reply->status = (enum epb_status)number;

@@ -33,7 +33,7 @@ epb_json_take(struct epb_json_scan *scan, uint8_t character)
 }
 
 bool
-epb_json_ended(struct epb_json_scan *scan)
+epb_json_has_ended(struct epb_json_scan *scan)
 {
     skip_space(scan);
     return scan->at == scan->end;

@@ -52,7 +52,7 @@ epb_json_value(struct epb_json_scan *scan, unsigned depth_max,
                struct epb_json_span *span);
 /* Whether only white space is left. */
 bool
-epb_json_ended(struct epb_json_scan *scan);
+epb_json_has_ended(struct epb_json_scan *scan);
 
 /* Replaces escapes in place and returns the new size. The text is the inside of a
  * well-formed string without lone surrogates. The result may contain NUL. */

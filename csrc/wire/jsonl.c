@@ -420,10 +420,10 @@ scan_other(struct epb_json_scan *scan)
 {
     struct epb_json_span span;
 
-    if (epb_json_ended(scan)) {
+    if (epb_json_has_ended(scan)) {
         return EPB_INVALID_REQUEST;
     }
-    bool good = epb_json_value(scan, EPB_JSONL_DEPTH, &span) && epb_json_ended(scan);
+    bool good = epb_json_value(scan, EPB_JSONL_DEPTH, &span) && epb_json_has_ended(scan);
     return good ? EPB_INVALID_REQUEST : EPB_INVALID_JSON;
 }
 
@@ -450,7 +450,7 @@ scan_line(struct decoding *decoding, size_t size_bytes)
             return EPB_INVALID_JSON;
         }
     }
-    return epb_json_ended(&scan) ? EPB_OK : EPB_INVALID_JSON;
+    return epb_json_has_ended(&scan) ? EPB_OK : EPB_INVALID_JSON;
 }
 
 /* From members to a request */

@@ -23,7 +23,7 @@ put_json_text(struct epb_text *text, struct epb_bytes body)
     struct epb_json_scan scan = epb_json_scan(body);
     struct epb_json_span span;
 
-    if (!epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) || !epb_json_ended(&scan)) {
+    if (!epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) || !epb_json_has_ended(&scan)) {
         epb_text_note(text, EPB_INVALID_VALUE);
         return;
     }

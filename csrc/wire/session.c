@@ -144,7 +144,7 @@ has_next(const struct epb_session *session)
 static bool
 is_occupied(const struct epb_session *session)
 {
-    return session->peer != NULL && epb_engine_occupied(session->peer);
+    return session->peer != NULL && epb_engine_is_occupied(session->peer);
 }
 
 /* The usual case: the engine has no reply and no work for this session. */
@@ -152,7 +152,7 @@ static bool
 is_idle(const struct epb_session *session)
 {
     return session->rest_bytes == 0 &&
-           (session->peer == NULL || epb_engine_idle(session->peer));
+           (session->peer == NULL || epb_engine_is_idle(session->peer));
 }
 
 static bool
@@ -243,7 +243,7 @@ serve(struct epb_session *session, const struct epb_time *now, unsigned max_fram
     while (served + taken < max_frames && done_bytes < max_bytes &&
            epb_buf_size(&session->out) < most_bytes &&
            session->stage != EPB_STAGE_CLOSING &&
-           session->asks != EPB_SESSION_CHANGES_WAY) {
+           session->asks != EPB_SESSION_CHANGES_PATH) {
         bool took = false;
         if (!is_idle(session)) {
             took = take_next(session, now);
@@ -338,7 +338,7 @@ take_turn(struct epb_session *session, const struct epb_time *now, unsigned max_
         }
         return false;
     }
-    if (output_is_full(session) || session->asks == EPB_SESSION_CHANGES_WAY) {
+    if (output_is_full(session) || session->asks == EPB_SESSION_CHANGES_PATH) {
         session->partial_due_ms = EPB_SESSION_NEVER;
         return false;
     }
@@ -510,19 +510,19 @@ epb_session_end_of_input(struct epb_session *session, const struct epb_time *now
 }
 
 bool
-epb_session_occupied(const struct epb_session *session)
+epb_session_is_occupied(const struct epb_session *session)
 {
     return is_occupied(session);
 }
 
 bool
-epb_session_closing(const struct epb_session *session)
+epb_session_is_closing(const struct epb_session *session)
 {
     return session->stage == EPB_STAGE_CLOSING;
 }
 
 bool
-epb_session_unproven(const struct epb_session *session)
+epb_session_is_unproven(const struct epb_session *session)
 {
     if (session->stage == EPB_STAGE_LINES) {
         return epb_session_has_secret(session) && !session->proven;
@@ -540,7 +540,7 @@ awaits_renewal(const struct epb_session *session)
 uint64_t
 epb_session_deadline(const struct epb_session *session)
 {
-    if (epb_session_unproven(session) || awaits_renewal(session)) {
+    if (epb_session_is_unproven(session) || awaits_renewal(session)) {
         return session->handshake_due_ms;
     }
     return session->partial_due_ms;
@@ -549,7 +549,7 @@ epb_session_deadline(const struct epb_session *session)
 bool
 epb_session_prolong(struct epb_session *session, const struct epb_time *now)
 {
-    if (session->peer == NULL || epb_session_unproven(session) ||
+    if (session->peer == NULL || epb_session_is_unproven(session) ||
         !epb_engine_holds(session->peer)) {
         return false;
     }

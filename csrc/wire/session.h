@@ -125,7 +125,7 @@ epb_session_turn(struct epb_session *session, const struct epb_time *now,
 enum epb_session_asks {
     EPB_SESSION_ASKS_NOTHING,
     EPB_SESSION_ASKS_FOR_PIPE_PAIR, /* pass it with the output, which is not empty */
-    EPB_SESSION_CHANGES_WAY         /* once the output, which no turn adds to, is sent */
+    EPB_SESSION_CHANGES_PATH        /* once the output, which no turn adds to, is sent */
 };
 enum epb_session_asks
 epb_session_asks(struct epb_session *session);
@@ -145,13 +145,13 @@ void
 epb_session_end_of_input(struct epb_session *session, const struct epb_time *now);
 /* Whether a request is still being worked on, or its reply leaves in pieces. */
 bool
-epb_session_occupied(const struct epb_session *session);
+epb_session_is_occupied(const struct epb_session *session);
 /* Whether the session is CLOSING: flush the output, then close. */
 bool
-epb_session_closing(const struct epb_session *session);
+epb_session_is_closing(const struct epb_session *session);
 /* True until the session may reach the engine. Such sessions are few and short-lived. */
 bool
-epb_session_unproven(const struct epb_session *session);
+epb_session_is_unproven(const struct epb_session *session);
 /* The mono_ms by which a handshake or a partial frame must be complete; UINT64_MAX when
  * there is none. When it passes, the owner frees the session, unless epb_session_prolong
  * moves it. Otherwise it changes in turns only. */

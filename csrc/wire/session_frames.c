@@ -201,7 +201,7 @@ serve_pipe_pair(struct epb_session *session, const struct epb_request *request)
     }
     if (request->flags == EPB_F_COUNT) {
         session->on_pipe_pair = !session->on_pipe_pair;
-        session->asks = EPB_SESSION_CHANGES_WAY;
+        session->asks = EPB_SESSION_CHANGES_PATH;
     } else {
         session->asks = EPB_SESSION_ASKS_FOR_PIPE_PAIR;
     }

@@ -192,11 +192,11 @@ broker_feed(struct broker *broker, struct epb_bytes bytes, size_t piece)
 {
     size_t fed = 0;
 
-    while (fed < bytes.size_bytes && !epb_session_closing(broker->session)) {
+    while (fed < bytes.size_bytes && !epb_session_is_closing(broker->session)) {
         uint8_t *memory;
         size_t room;
         epb_session_input(broker->session, &memory, &room);
-        if (epb_session_closing(broker->session)) {
+        if (epb_session_is_closing(broker->session)) {
             break;
         }
         cr_assert_gt(room, 0, "the session takes nothing though its output was taken");
@@ -272,7 +272,7 @@ exchange(struct broker *broker, struct epb_channel *channel, size_t piece)
             }
         }
         epb_buf_consume(&broker->output, said.size_bytes);
-        if (epb_session_closing(broker->session)) {
+        if (epb_session_is_closing(broker->session)) {
             return epb_channel_close(channel);
         }
         if (!moved) {

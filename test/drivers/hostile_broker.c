@@ -155,9 +155,9 @@ make_pipes(struct played *played)
     return played->end >= 0;
 }
 
-/* To the wish for pipes: some, none, or what are none. */
+/* To the request for pipes: some, none, or what are none. */
 static void
-answer_wish(struct played *played, uint32_t id)
+answer_request(struct played *played, uint32_t id)
 {
     if (!make_pipes(played)) {
         return;
@@ -199,7 +199,7 @@ answer(struct played *played, uint8_t action, uint16_t flags, uint32_t id)
 
     played->last_id = id;
     if (action == EPB_FRAME_PIPE_PAIR && (flags & EPB_F_COUNT) == 0) {
-        answer_wish(played, id);
+        answer_request(played, id);
         return;
     }
     if (action == EPB_FRAME_PIPE_PAIR) {

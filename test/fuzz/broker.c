@@ -84,11 +84,11 @@ fuzz_peer_offer(struct fuzz_peer *peer, struct epb_bytes bytes)
     uint8_t *memory;
     size_t room;
 
-    if (epb_session_closing(peer->session) || bytes.size_bytes == 0) {
+    if (epb_session_is_closing(peer->session) || bytes.size_bytes == 0) {
         return 0;
     }
     epb_session_input(peer->session, &memory, &room);
-    if (epb_session_closing(peer->session)) {
+    if (epb_session_is_closing(peer->session)) {
         return 0;
     }
     room = fuzz_least(room, bytes.size_bytes);
@@ -150,7 +150,7 @@ fuzz_take_lines(struct epb_buf *said)
         struct epb_json_span span;
 
         FUZZ_CHECK(epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span));
-        FUZZ_CHECK(epb_json_ended(&scan) && span.kind == EPB_JSON_OBJECT);
+        FUZZ_CHECK(epb_json_has_ended(&scan) && span.kind == EPB_JSON_OBJECT);
         epb_buf_consume(said, size_bytes + 1);
         count++;
     }

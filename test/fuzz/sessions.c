@@ -301,7 +301,7 @@ world_stop(struct world *world)
     } while (due.item_boot_ms <= now->boot_ms || due.lease_mono_ms <= now->mono_ms);
     epb_engine_stats(engine, now, &stats);
     FUZZ_CHECK(stats.store.items == 0 && stats.leases.grants == 0);
-    FUZZ_CHECK(!epb_engine_engaged(engine));
+    FUZZ_CHECK(!epb_engine_is_engaged(engine));
     fuzz_broker_stop(&world->broker);
     epb_buf_fini(&world->frame);
 }

@@ -16,10 +16,10 @@ Test(status, numbers_are_dense_from_ok)
     cr_assert_eq(epb_status_count(), sizeof(numbers) / sizeof(numbers[0]));
     for (unsigned i = 0; i < epb_status_count(); i++) {
         cr_assert_eq(numbers[i], i);
-        cr_assert(epb_status_known(i));
+        cr_assert(epb_status_is_known(i));
     }
-    cr_assert_not(epb_status_known(epb_status_count()));
-    cr_assert_not(epb_status_known(255));
+    cr_assert_not(epb_status_is_known(epb_status_count()));
+    cr_assert_not(epb_status_is_known(255));
 }
 
 Test(status, every_row_has_its_own_name_and_a_sentence)

@@ -239,7 +239,7 @@ ping(struct stage *stage, uint32_t id)
 }
 
 static struct epb_request
-await_wish(struct stage *stage)
+await_request(struct stage *stage)
 {
     for (uint32_t i = 1; i < EPB_PATH_SMALL_IN_ROW; i++) {
         ping(stage, i);
@@ -266,7 +266,7 @@ take_nothing(struct stage *stage)
 static struct epb_request
 await_going(struct stage *stage)
 {
-    answer_with(stage, await_wish(stage), EPB_OK, &stage->peers);
+    answer_with(stage, await_request(stage), EPB_OK, &stage->peers);
     take_nothing(stage);
     struct epb_request going = hear(stage->socket);
     cr_assert_eq(going.action, EPB_FRAME_PIPE_PAIR);
@@ -323,7 +323,7 @@ Test(client_pipes, what_is_asked_for_before_is_answered_on_the_socket)
     struct stage stage;
 
     stage_open(&stage);
-    struct epb_request request = await_wish(&stage);
+    struct epb_request request = await_request(&stage);
     cr_assert_eq(say(&stage, EPB_ACTION_PING, 1001, 0), 0);
     struct epb_request before = hear(stage.socket);
     answer_with(&stage, request, EPB_OK, &stage.peers);
@@ -369,7 +369,7 @@ Test(client_pipes, large_ones_stay_on_the_socket)
     expect_silence(stage.socket);
     ping(&stage, 1);
     /* Small ones in a row. */
-    (void)await_wish(&stage);
+    (void)await_request(&stage);
     stage_close(&stage);
 }
 
@@ -460,7 +460,7 @@ Test(client_pipes, without_ends_it_stays_on_the_socket)
     struct stage stage;
 
     stage_open(&stage);
-    answer(stage.socket, await_wish(&stage));
+    answer(stage.socket, await_request(&stage));
     take_nothing(&stage);
     expect_socket_for_good(&stage);
     stage_close(&stage);
@@ -471,7 +471,7 @@ Test(client_pipes, with_bad_ends_it_stays_on_the_socket)
     struct stage stage;
 
     stage_open(&stage);
-    struct epb_request request = await_wish(&stage);
+    struct epb_request request = await_request(&stage);
     struct epb_pipe_ends bad = {.in = stage.peers.out, .out = stage.peers.in};
     answer_with(&stage, request, EPB_OK, &bad);
     take_nothing(&stage);
@@ -484,7 +484,7 @@ Test(client_pipes, refused_it_stays_on_the_socket)
     struct stage stage;
 
     stage_open(&stage);
-    answer_with(&stage, await_wish(&stage), EPB_INVALID_REQUEST, &stage.peers);
+    answer_with(&stage, await_request(&stage), EPB_INVALID_REQUEST, &stage.peers);
     take_nothing(&stage);
     expect_socket_for_good(&stage);
     stage_close(&stage);
@@ -546,7 +546,7 @@ Test(client_pipes, the_end_of_a_broker_that_was_asked_is_noticed)
     struct stage stage;
 
     stage_open(&stage);
-    (void)await_wish(&stage);
+    (void)await_request(&stage);
     cr_assert_eq(shutdown(stage.socket, SHUT_RDWR), 0);
     expect_gone(&stage);
     stage_close(&stage);

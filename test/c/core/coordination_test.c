@@ -36,7 +36,7 @@ Test(coordination, who_waits_for_a_key_gets_its_value)
     cr_assert_eq(table.b.ready, 2);
     assert_value(answer(&table.b), "5");
     assert_value(wait_for(&table.a, "k", 100), "5");
-    cr_assert_not(epb_engine_engaged(table.engine));
+    cr_assert_not(epb_engine_is_engaged(table.engine));
 }
 
 Test(coordination, a_wait_ends_at_its_deadline_or_when_it_is_cancelled)
@@ -124,7 +124,7 @@ Test(coordination, a_watcher_sees_every_change_after_its_reply)
     cr_assert_eq(set(&table.b, "a", "1"), EPB_OK);
     cr_assert_eq(ask(&table.a, to(EPB_ACTION_WATCH, "")), EPB_OK);
     cr_assert_eq(table.reply.flags, 0);
-    cr_assert(epb_engine_engaged(table.engine));
+    cr_assert(epb_engine_is_engaged(table.engine));
     cr_assert_eq(table_stats().watchers, 1);
     cr_assert_eq(ask(&table.b, lasting(saying(to(EPB_ACTION_SET, "b"), "1"), 10)),
                  EPB_OK);
@@ -373,7 +373,7 @@ Test(coordination, who_leaves_leaves_nothing_behind)
     cr_assert_eq(table.reply.count, 1);
     cr_assert_eq(table_stats().leases.resources, 0);
     cr_assert_eq(table_stats().used_bytes, before);
-    cr_assert_not(epb_engine_engaged(table.engine));
+    cr_assert_not(epb_engine_is_engaged(table.engine));
     peer_join(&table.a, "wa");
     peer_join(&table.b, "wb");
     peer_join(&table.c, "wc");

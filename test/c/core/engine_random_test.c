@@ -188,7 +188,7 @@ step_ask(struct world *world, unsigned place)
     struct epb_reply reply;
 
     /* A session keeps requests back while one takes long. */
-    if (epb_engine_occupied(world->peers[place])) {
+    if (epb_engine_is_occupied(world->peers[place])) {
         return;
     }
     if (one_in(world, 200)) {
@@ -197,7 +197,7 @@ step_ask(struct world *world, unsigned place)
     epb_engine_run(world->engine, world->peers[place], &request, &world->now, &reply);
     epb_mem_fail_after(0);
     cr_assert_eq(reply.id, request.id);
-    cr_assert(!reply.deferred || epb_engine_occupied(world->peers[place]) ||
+    cr_assert(!reply.deferred || epb_engine_is_occupied(world->peers[place]) ||
               request.id != 0);
     take_reply(world, place, &reply);
 }

@@ -408,7 +408,7 @@ list_whole(const char *prefix, size_t *size_bytes)
     is_long = true;
     epb_engine_run(engine, peer, &request, &now, &reply);
     while (reply.deferred) {
-        cr_assert(epb_engine_occupied(peer));
+        cr_assert(epb_engine_is_occupied(peer));
         cr_assert(epb_engine_has_next(engine, peer));
         if (epb_engine_next(engine, peer, &now, &reply)) {
             cr_assert_eq(reply.id, 7);
@@ -418,12 +418,12 @@ list_whole(const char *prefix, size_t *size_bytes)
     }
     *size_bytes = reply.body.size_bytes;
     for (rest_bytes = reply.rest_bytes; rest_bytes > 0; rest_bytes -= piece.size_bytes) {
-        cr_assert(epb_engine_occupied(peer));
+        cr_assert(epb_engine_is_occupied(peer));
         cr_assert_eq(epb_engine_piece(engine, peer, &piece), EPB_OK);
         cr_assert(piece.size_bytes > 0 && piece.size_bytes <= EPB_LIST_PIECE_BYTES);
         *size_bytes += piece.size_bytes;
     }
-    cr_assert_not(epb_engine_occupied(peer));
+    cr_assert_not(epb_engine_is_occupied(peer));
     do {
         epb_engine_sweep(engine, &now, &due);
     } while (due.lease_mono_ms <= now.mono_ms);

@@ -74,7 +74,7 @@ Test(lease_commands, the_queue_goes_on_when_something_is_released)
     cr_assert_eq(lease_waiting(&table.b, "k"), DEFERRED);
     cr_assert_eq(lease_waiting(&table.c, "k"), DEFERRED);
     cr_assert_eq(answer(&table.b), DEFERRED);
-    cr_assert(epb_engine_engaged(table.engine));
+    cr_assert(epb_engine_is_engaged(table.engine));
     cr_assert_eq(ask(&table.a, by(&table.a, to(EPB_ACTION_RELEASE, "k"))), EPB_OK);
     cr_assert_eq(table.reply.flags, EPB_F_COUNT);
     cr_assert_eq(table.reply.count, 1);

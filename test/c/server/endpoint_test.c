@@ -559,7 +559,7 @@ Test(endpoint, exit_removes_the_names)
 
 /* Signals: what a process that has two endpoints does on one */
 
-enum heeding {
+enum handling {
     DEFAULT,
     ONE_TIME,
     HANDLED,
@@ -579,17 +579,17 @@ say_goodbye(int number)
 }
 
 static void
-heed(int number, enum heeding heeding)
+handle(int number, enum handling handling)
 {
     struct sigaction action = {.sa_handler = say_goodbye};
 
-    if (heeding == DEFAULT) {
+    if (handling == DEFAULT) {
         action.sa_handler = SIG_DFL;
     }
-    if (heeding == IGNORED) {
+    if (handling == IGNORED) {
         action.sa_handler = SIG_IGN;
     }
-    if (heeding == ONE_TIME) {
+    if (handling == ONE_TIME) {
         action.sa_flags = (int)SA_RESETHAND;
     }
     cr_assert_eq(sigaction(number, &action, NULL), 0);
@@ -603,7 +603,7 @@ struct signalled {
 
 /* The handler for one time ends nobody: a second signal does, as in Node. */
 static struct signalled
-signal_a_process(int number, enum heeding heeding)
+signal_a_process(int number, enum handling handling)
 {
     struct signalled result = {.status = -1};
     int ends[2];
@@ -615,11 +615,11 @@ signal_a_process(int number, enum heeding heeding)
     if (child == 0) {
         goodbye_fd = ends[1];
         (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-        heed(number, heeding);
+        handle(number, handling);
         (void)open_or_fail("x");
         (void)open_or_fail(NULL);
         (void)raise(number);
-        if (heeding == ONE_TIME) {
+        if (handling == ONE_TIME) {
             (void)raise(number);
         }
         _exit(LIVED_ON);
@@ -659,7 +659,7 @@ Test(endpoint, a_handler_for_one_time_is_called_after_the_names_are_gone)
     cr_assert_eq(result.names, 0);
 }
 
-Test(endpoint, a_signal_that_the_program_heeds_is_its_own)
+Test(endpoint, a_signal_that_the_program_handles_is_its_own)
 {
     for (size_t i = 0; i < ENDINGS; i++) {
         struct signalled handled = signal_a_process(endings[i], HANDLED);

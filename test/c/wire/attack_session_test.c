@@ -228,7 +228,7 @@ meddle(struct broker *broker, enum epb_record_mode mode, const struct relay *unt
     struct epb_channel *channel = converse(broker, mode, &relay);
     epb_session_end_of_input(broker->session, &broker->now);
     broker_work(broker);
-    cr_assert(epb_session_closing(broker->session));
+    cr_assert(epb_session_is_closing(broker->session));
     uint64_t run = requests_run(broker) - before;
     unsigned believed = replies_believed(channel);
     const char *what = meddling->flip == 0 ? "cut" : "flip";
@@ -397,7 +397,7 @@ deliver_to_broker(struct broker *broker, enum epb_record_mode mode,
     unsigned expected = honest_prefix(order);
     cr_assert_eq(requests_run(broker) - before, expected, "order %u %u %u", order[0],
                  order[1], order[2]);
-    cr_assert_eq(epb_session_closing(broker->session), expected < OWN);
+    cr_assert_eq(epb_session_is_closing(broker->session), expected < OWN);
     epb_buf_fini(&reflected);
     free_pieces(requests, OWN);
     epb_channel_free(channel);
@@ -467,7 +467,7 @@ Test(attack_session, a_recorded_session_is_refused_when_it_is_replayed)
             uint64_t before = requests_run(&broker);
             broker_connect(&broker);
             (void)broker_feed(&broker, bytes_of(&recorded.sent[TO_BROKER]), SIZE_MAX);
-            cr_assert(epb_session_closing(broker.session));
+            cr_assert(epb_session_is_closing(broker.session));
             cr_assert_eq(requests_run(&broker), before, "a recorded request ran");
             cr_assert_eq(epb_engine_traffic(broker.engine)->auth_failures, 1);
             /* Its hello, and a refusal of 12 bytes. */

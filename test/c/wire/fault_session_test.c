@@ -239,7 +239,7 @@ hear_all(const struct step *step, char *said)
             }
             speakers[who].wakes = 0;
             woken = true;
-            if (!epb_session_closing(speakers[who].session)) {
+            if (!epb_session_is_closing(speakers[who].session)) {
                 broker_work(&speakers[who]);
             }
         }
@@ -250,7 +250,7 @@ hear_all(const struct step *step, char *said)
     hear_lines_of(step, said);
     for (unsigned who = 0; who < SPEAKERS; who++) {
         epb_buf_consume(&speakers[who].output, epb_buf_size(&speakers[who].output));
-        disturbed.ended |= epb_session_closing(speakers[who].session);
+        disturbed.ended |= epb_session_is_closing(speakers[who].session);
     }
 }
 

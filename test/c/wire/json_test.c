@@ -19,7 +19,7 @@ accepts(struct epb_bytes text, unsigned depth_max, struct epb_json_span *span)
 {
     uint8_t *copy = exact_copy(text);
     struct epb_json_scan scan = epb_json_scan((struct epb_bytes){copy, text.size_bytes});
-    bool good = epb_json_value(&scan, depth_max, span) && epb_json_ended(&scan);
+    bool good = epb_json_value(&scan, depth_max, span) && epb_json_has_ended(&scan);
 
     free(copy);
     return good;
@@ -132,7 +132,7 @@ Test(json, nothing_without_an_address_is_no_value)
     struct epb_json_span span;
 
     cr_assert_not(epb_json_value(&scan, 1, &span));
-    cr_assert(epb_json_ended(&scan));
+    cr_assert(epb_json_has_ended(&scan));
 }
 
 Test(json, notices_half_a_character)

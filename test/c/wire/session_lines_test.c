@@ -268,16 +268,16 @@ Test(session_lines, a_half_closed_connection_of_lines_waits_for_its_replies)
                          "", "c", "1e99") "{\"action\":\"ping\"}\n{\"action\":\"pin");
     epb_session_end_of_input(peer.session, &peer.now);
     cr_assert_not(epb_session_turn(peer.session, &peer.now, 32, 65536));
-    cr_assert_not(epb_session_closing(peer.session));
+    cr_assert_not(epb_session_is_closing(peer.session));
     cr_assert_eq(epb_session_deadline(peer.session), UINT64_MAX);
     say_lines(&broker, "{\"action\":\"release\",\"workerId\":\"a\"}\n");
     follow_wake(&peer, 1);
     hear_lines(&peer, GRANTED(",\"id\":1", TOKEN_2));
-    cr_assert_not(epb_session_closing(peer.session));
+    cr_assert_not(epb_session_is_closing(peer.session));
     say_lines(&broker, "{\"action\":\"release\",\"workerId\":\"b\"}\n");
     follow_wake(&peer, 1);
     hear_lines(&peer, GRANTED("", TOKEN_3) "{\"ok\":true,\"pong\":5000000}\n");
-    cr_assert(epb_session_closing(peer.session));
+    cr_assert(epb_session_is_closing(peer.session));
 
     /* Half a line can't be late when no more of it will come. */
     broker_connect(&peer);
@@ -285,7 +285,7 @@ Test(session_lines, a_half_closed_connection_of_lines_waits_for_its_replies)
     cr_assert_eq(epb_session_deadline(peer.session), peer.now.mono_ms + 10000);
     epb_session_end_of_input(peer.session, &peer.now);
     broker_work(&peer);
-    cr_assert_not(epb_session_closing(peer.session));
+    cr_assert_not(epb_session_is_closing(peer.session));
     cr_assert_eq(epb_session_deadline(peer.session), UINT64_MAX);
     cr_assert_eq(epb_session_held_input(peer.session), 0);
 
@@ -293,10 +293,10 @@ Test(session_lines, a_half_closed_connection_of_lines_waits_for_its_replies)
     broker_connect(&peer);
     say_lines(&peer, LOCK_LINE("", "d", "1e99"));
     epb_session_end_of_input(peer.session, &peer.now);
-    cr_assert_not(epb_session_closing(peer.session));
+    cr_assert_not(epb_session_is_closing(peer.session));
     say_lines(&broker, "{\"action\":\"release\",\"workerId\":\"c\"}\n");
     follow_wake(&peer, 1);
-    cr_assert(epb_session_closing(peer.session));
+    cr_assert(epb_session_is_closing(peer.session));
 
     /* The leases are the workers', not the connection's. */
     cr_assert_eq(stats_of(&broker).leases.grants, 1);
@@ -312,7 +312,7 @@ Test(session_lines, a_half_closed_connection_of_lines_watches_on)
     follow_wake(&peer, 1);
     hear_lines(&peer, "{\"event\":\"set\",\"id\":1,\"key\":\"k\",\"version\":1}\n"
                       "{\"event\":\"set\",\"id\":1,\"key\":\"k\",\"version\":2}\n");
-    cr_assert_not(epb_session_closing(peer.session));
+    cr_assert_not(epb_session_is_closing(peer.session));
 }
 
 Test(session_lines, what_is_over_keeps_no_connection_open)
@@ -329,7 +329,7 @@ Test(session_lines, what_is_over_keeps_no_connection_open)
             "", TOKEN_1) "{\"ok\":true,\"id\":2}\n{\"ok\":true,\"cancelled\":true}\n"
                          "{\"ok\":true,\"id\":2}\n{\"ok\":true,\"cancelled\":true}\n");
     epb_session_end_of_input(peer.session, &peer.now);
-    cr_assert(epb_session_closing(peer.session));
+    cr_assert(epb_session_is_closing(peer.session));
 }
 
 Test(session_lines, a_thousand_lines_wait_and_each_has_its_id)
@@ -486,13 +486,13 @@ wait_without_memory(uint64_t countdown)
     epb_mem_fail_after(countdown);
     (void)broker_feed(&second, TEXT(lines), SIZE_MAX);
     (void)broker_feed(&first, bytes_of(&frames), SIZE_MAX);
-    if (!epb_session_closing(second.session)) {
+    if (!epb_session_is_closing(second.session)) {
         broker_work(&second);
     }
     epb_mem_fail_after(0);
     struct epb_stats stats = stats_of(&first);
-    bool good = !epb_session_closing(first.session) &&
-                !epb_session_closing(second.session) && stats.waiting == 2 &&
+    bool good = !epb_session_is_closing(first.session) &&
+                !epb_session_is_closing(second.session) && stats.waiting == 2 &&
                 stats.watchers == 1 && stats.leases.grants == 1 &&
                 stats.by_status[EPB_INTERNAL] == 0;
     broker_connect(&second);

@@ -68,7 +68,7 @@ Test(session, frames_are_answered_however_they_are_cut)
         (void)broker_feed(
             &broker, (struct epb_bytes){all.data + cut, all.size_bytes - cut}, SIZE_MAX);
         assert_conversation(bytes_of(&broker.output));
-        cr_assert_not(epb_session_closing(broker.session));
+        cr_assert_not(epb_session_is_closing(broker.session));
     }
     broker_connect(&broker);
     (void)broker_feed(&broker, bytes_of(&input), 1);
@@ -87,13 +87,13 @@ assert_refused(struct broker *broker, uint32_t id, enum epb_status status)
     cr_assert_eq(reply.status, status, "%s", epb_status_name(reply.status));
     cr_assert_eq(reply.id, id);
     cr_assert_eq(stream.size_bytes, 0);
-    cr_assert(epb_session_closing(broker->session));
+    cr_assert(epb_session_is_closing(broker->session));
 }
 
 static void
 assert_closed_silently(struct broker *broker)
 {
-    cr_assert(epb_session_closing(broker->session));
+    cr_assert(epb_session_is_closing(broker->session));
     cr_assert_eq(epb_buf_size(&broker->output), 0);
 }
 
@@ -107,7 +107,7 @@ Test(session, a_first_byte_that_means_nothing_closes)
         broker_connect(&broker);
         (void)broker_feed(&broker, (struct epb_bytes){&first, 1}, 1);
         if (byte == 'E' || byte == '{') {
-            cr_assert_not(epb_session_closing(broker.session));
+            cr_assert_not(epb_session_is_closing(broker.session));
         } else {
             assert_closed_silently(&broker);
         }
@@ -159,7 +159,7 @@ Test(session, a_secret_on_one_side_only_is_refused)
     assert_refused(&broker, 0, EPB_AUTH_REQUIRED);
     broker_connect(&broker);
     (void)broker_feed(&broker, LITERAL("{"), 1);
-    cr_assert(epb_session_closing(broker.session));
+    cr_assert(epb_session_is_closing(broker.session));
     cr_assert_not_null(strstr((const char *)epb_buf_data(&broker.output),
                               "{\"ok\":false,\"error\":\"auth_required\""));
     cr_assert_not_null(strstr((const char *)epb_buf_data(&broker.output),
@@ -195,7 +195,7 @@ Test(session, a_frame_beyond_the_limit_is_refused_by_name_before_it_is_there)
         cr_assert(next_reply(&stream, &reply));
         cr_assert_eq(reply.id, 0xCAFE);
         cr_assert_eq(reply.status, EPB_TOO_LARGE);
-        cr_assert_not(epb_session_closing(broker.session));
+        cr_assert_not(epb_session_is_closing(broker.session));
         epb_buf_fini(&input);
         broker_stop(&broker);
     }
@@ -254,7 +254,7 @@ Test(session, a_malformed_frame_is_refused_and_the_next_one_served)
     cr_assert(reply.id == 0 && reply.status == EPB_INVALID_REQUEST);
     cr_assert(next_reply(&stream, &reply));
     cr_assert(reply.id == 2 && reply.status == EPB_OK);
-    cr_assert_not(epb_session_closing(broker.session));
+    cr_assert_not(epb_session_is_closing(broker.session));
     epb_buf_fini(&input);
     broker_stop(&broker);
 }
@@ -419,18 +419,18 @@ Test(session, a_handshake_has_ten_seconds)
     broker_start(&broker, SECRET, NULL);
     uint64_t due = broker.now.mono_ms + 10000;
     cr_assert_eq(epb_session_deadline(broker.session), due);
-    cr_assert(epb_session_unproven(broker.session));
+    cr_assert(epb_session_is_unproven(broker.session));
     broker.now.mono_ms += 5000;
     (void)broker_feed(&broker, LITERAL("EPB1"), 1);
     cr_assert_eq(epb_session_deadline(broker.session), due, "a few bytes gain nothing");
-    cr_assert(epb_session_unproven(broker.session));
+    cr_assert(epb_session_is_unproven(broker.session));
     broker_stop(&broker);
 
     broker_start(&broker, NULL, NULL);
     (void)broker_feed(&broker, LITERAL("EPB"), 1);
     cr_assert_eq(epb_session_deadline(broker.session), due);
     (void)broker_feed(&broker, LITERAL("0"), 1);
-    cr_assert_not(epb_session_unproven(broker.session));
+    cr_assert_not(epb_session_is_unproven(broker.session));
     cr_assert_eq(epb_session_deadline(broker.session), UINT64_MAX);
     broker_stop(&broker);
 }
@@ -491,7 +491,7 @@ Test(session, one_in_surplus_that_says_nothing_is_told)
         struct epb_bytes said = bytes_of(&broker.output);
         cr_assert(next_reply(&said, &reply));
         cr_assert_eq(reply.status, EPB_MAX_CONNECTIONS);
-        cr_assert(epb_session_closing(broker.session));
+        cr_assert(epb_session_is_closing(broker.session));
         broker_stop(&broker);
     }
 }
@@ -505,7 +505,7 @@ Test(session, one_in_surplus_is_told_in_a_record_once_it_is_proven)
     cr_assert_not_null(channel);
     epb_session_restrict(broker.session, &broker.now);
     cr_assert_eq(exchange(&broker, channel, SIZE_MAX), EPB_OK);
-    cr_assert_not(epb_session_unproven(broker.session));
+    cr_assert_not(epb_session_is_unproven(broker.session));
     epb_session_turn_away(broker.session);
     broker_work(&broker);
     (void)exchange(&broker, channel, SIZE_MAX);
@@ -564,10 +564,10 @@ Test(session, the_end_of_input_still_gets_its_answers)
     memcpy(memory, epb_buf_data(&input), epb_buf_size(&input));
     epb_session_received(broker.session, epb_buf_size(&input));
     epb_session_end_of_input(broker.session, &broker.now);
-    cr_assert_not(epb_session_closing(broker.session));
+    cr_assert_not(epb_session_is_closing(broker.session));
     broker_work(&broker);
     cr_assert_eq(epb_buf_size(&broker.output), 100 * 20);
-    cr_assert(epb_session_closing(broker.session));
+    cr_assert(epb_session_is_closing(broker.session));
     epb_session_input(broker.session, &memory, &room);
     cr_assert_eq(room, 0);
 
@@ -704,7 +704,7 @@ Test(session, a_proven_client_is_served_however_its_bytes_are_cut)
             struct client client;
             broker_connect(&broker);
             client_hello(&client, &broker, KEYED_MODES[m]);
-            cr_assert(epb_session_unproven(broker.session));
+            cr_assert(epb_session_is_unproven(broker.session));
             client_seal(&client, bytes_of(&frames));
             struct epb_bytes all = bytes_of(&client.out);
             bool last = cut == all.size_bytes;
@@ -712,7 +712,7 @@ Test(session, a_proven_client_is_served_however_its_bytes_are_cut)
             (void)broker_feed(&broker,
                               (struct epb_bytes){all.data + cut, all.size_bytes - cut},
                               SIZE_MAX);
-            cr_assert_not(epb_session_unproven(broker.session));
+            cr_assert_not(epb_session_is_unproven(broker.session));
             assert_conversation(client_open(&client, &broker));
             client_close(&client);
             if (last) {
@@ -776,7 +776,7 @@ answer_to(struct broker *broker, size_t counted_bytes, size_t scope_bytes, size_
     broker_connect(broker);
     (void)broker_feed(broker, bytes_of(&hello), piece);
     epb_buf_fini(&hello);
-    if (!epb_session_closing(broker->session)) {
+    if (!epb_session_is_closing(broker->session)) {
         cr_assert_eq(epb_buf_size(&broker->output), EPB_SERVER_HELLO_BYTES);
         return EPB_OK;
     }
@@ -831,7 +831,7 @@ Test(session, a_client_that_offers_no_cipher_we_have_is_refused)
         epb_put_u32(hello + 38, offers[i]);
         broker_connect(&broker);
         (void)broker_feed(&broker, (struct epb_bytes){hello, sizeof(hello)}, SIZE_MAX);
-        cr_assert(epb_session_closing(broker.session));
+        cr_assert(epb_session_is_closing(broker.session));
         cr_assert_eq(epb_frame_decode_reply(bytes_of(&broker.output), &refusal), EPB_OK);
         cr_assert_eq(refusal.status, EPB_VERSION_MISMATCH);
     }
@@ -841,7 +841,7 @@ Test(session, a_client_that_offers_no_cipher_we_have_is_refused)
 static void
 assert_auth_failed(struct broker *broker, uint64_t failures)
 {
-    cr_assert(epb_session_closing(broker->session));
+    cr_assert(epb_session_is_closing(broker->session));
     cr_assert_eq(epb_engine_traffic(broker->engine)->auth_failures, failures);
     struct epb_stats stats;
     epb_engine_stats(broker->engine, &broker->now, &stats);
@@ -906,9 +906,9 @@ Test(session, replayed_and_reflected_records_close)
         struct epb_buf said;
         epb_buf_init(&said, 4096);
         put(&said, bytes_of(&broker.output));
-        cr_assert_not(epb_session_closing(broker.session));
+        cr_assert_not(epb_session_is_closing(broker.session));
         (void)broker_feed(&broker, bytes_of(m == 0 ? &client.out : &said), SIZE_MAX);
-        cr_assert(epb_session_closing(broker.session));
+        cr_assert(epb_session_is_closing(broker.session));
         cr_assert_eq(epb_engine_traffic(broker.engine)->auth_failures, 1);
         struct epb_bytes stream = client_open(&client, &broker);
         struct epb_reply reply;
@@ -1015,7 +1015,7 @@ Test(session, a_line_beyond_the_limit_is_refused_and_closes)
             cr_assert_eq(strlen(line), (size_t)size_bytes);
             (void)broker_feed(&broker, TEXT(line), piece);
             bool fits = size_bytes - 1 <= 60;
-            cr_assert_eq(epb_session_closing(broker.session), !fits);
+            cr_assert_eq(epb_session_is_closing(broker.session), !fits);
             const char *start =
                 fits ? "{\"ok\":true," : "{\"ok\":false,\"error\":\"too_large\"";
             cr_assert_eq(memcmp(epb_buf_data(&broker.output), start, strlen(start)), 0);
@@ -1056,10 +1056,10 @@ Test(session, signed_lines_are_served_and_others_refused)
     put_signed(&input, SECRET, "{\"action\":\"get\",\"key\":\"k\"}");
     for (size_t piece = 1; piece < 300; piece += 7) {
         broker_connect(&broker);
-        cr_assert(epb_session_unproven(broker.session));
+        cr_assert(epb_session_is_unproven(broker.session));
         (void)broker_feed(&broker, bytes_of(&input), piece);
-        cr_assert_not(epb_session_unproven(broker.session));
-        cr_assert_not(epb_session_closing(broker.session));
+        cr_assert_not(epb_session_is_unproven(broker.session));
+        cr_assert_not(epb_session_is_closing(broker.session));
         cr_assert_not_null(strstr((const char *)epb_buf_data(&broker.output),
                                   "{\"ok\":true,\"value\":\"v\"}\n"));
     }
@@ -1083,7 +1083,7 @@ Test(session, signed_lines_are_served_and_others_refused)
         broker_connect(&broker);
         (void)broker_feed(&broker, bytes_of(&input), SIZE_MAX);
         assert_lines(&broker, expected);
-        cr_assert(epb_session_closing(broker.session));
+        cr_assert(epb_session_is_closing(broker.session));
         cr_assert_eq(epb_engine_traffic(broker.engine)->auth_failures, (uint64_t)i + 1);
     }
     epb_buf_fini(&input);
@@ -1325,7 +1325,7 @@ Test(session, a_frame_beyond_the_limit_costs_the_others_nothing)
             cr_assert_eq(reply.status, id == 2 || id == 3 ? EPB_TOO_LARGE : EPB_OK);
         }
         cr_assert_eq(stream.size_bytes, 0);
-        cr_assert_not(epb_session_closing(broker.session));
+        cr_assert_not(epb_session_is_closing(broker.session));
         cr_assert_eq(epb_session_deadline(broker.session), UINT64_MAX);
         cr_assert_lt(epb_session_held_input(broker.session), sizeof(value));
     }
@@ -1374,7 +1374,7 @@ Test(session, random_bytes_are_survived)
                           1 + next_random(&random) % 100);
         epb_session_end_of_input(broker.session, &broker.now);
         broker_work(&broker);
-        cr_assert(epb_session_closing(broker.session));
+        cr_assert(epb_session_is_closing(broker.session));
         broker_stop(&broker);
     }
 }

@@ -277,7 +277,7 @@ Test(session_wait, the_end_of_input_of_frames_gives_up_what_is_held_and_waited_f
     ask_wait_for(&broker, 2, "k");
     ask_lock(&peer, 3, "held", FOREVER);
     epb_session_end_of_input(broker.session, &broker.now);
-    cr_assert(epb_session_closing(broker.session));
+    cr_assert(epb_session_is_closing(broker.session));
     follow_wake(&peer, 1);
     hear(&peer, 3, EPB_OK);
     cr_assert_eq(stats_of(&broker).waiting, 0);
@@ -297,10 +297,10 @@ Test(session_wait, the_end_of_input_of_frames_gives_up_what_is_held_and_waited_f
     memcpy(memory, epb_buf_data(&input), epb_buf_size(&input));
     epb_session_received(broker.session, epb_buf_size(&input));
     epb_session_end_of_input(broker.session, &broker.now);
-    cr_assert_not(epb_session_closing(broker.session));
+    cr_assert_not(epb_session_is_closing(broker.session));
     broker_work(&broker);
     hear(&broker, 4, EPB_OK);
-    cr_assert(epb_session_closing(broker.session));
+    cr_assert(epb_session_is_closing(broker.session));
     cr_assert_eq(stats_of(&broker).leases.grants, 1, "the peer's alone");
     epb_buf_fini(&input);
 }
@@ -323,7 +323,7 @@ Test(session_wait, id_0_is_carried_out_and_not_answered)
     rest[0] = 1;
     (void)broker_feed(&broker, (struct epb_bytes){rest, sizeof(rest)}, SIZE_MAX);
     hear_nothing(&broker);
-    cr_assert_not(epb_session_closing(broker.session));
+    cr_assert_not(epb_session_is_closing(broker.session));
     ask(&broker,
         (struct epb_request){.action = EPB_ACTION_GET, .id = 1, .key = LITERAL("k")});
     cr_assert(bytes_equal(hear(&broker, 1, EPB_OK).body, LITERAL("1")));
