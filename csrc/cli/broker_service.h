@@ -12,6 +12,7 @@ struct epb_broker_service {
     struct epb_server_options options;
     uint32_t command;        /* the process that becomes the command; 0: none */
     struct epb_bytes secret; /* ordinary memory; wiped once the broker has it */
+    bool keeps_secret;       /* not wiped: this process needs it after that */
     /* In the companion. */
     const struct epb_companion *companion;
     struct epb_server *server;

@@ -3,11 +3,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/quote.h"
 #include "output.h"
+#include "system.h"
 
 #define STDERR 2
 #define LINE_MAX_BYTES 4096U
@@ -217,7 +217,7 @@ epb_cli_known(const struct epb_cli_command *command, enum epb_option_id *out)
 const char *
 epb_cli_env(const char *name)
 {
-    return getenv(name);
+    return epb_system_env(name);
 }
 
 /* Reads the variable of an option. False after a complaint. */

@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "help.h"
 #include "output.h"
+#include "system.h"
 
 struct alias {
     const char *word;
@@ -58,10 +59,16 @@ main(int argc, char **argv)
     struct epb_cli cli = {
         .commands = EPB_CLI_COMMANDS,
         .command_count = EPB_CLI_COMMAND_COUNT,
-        .argv = argv,
+        .argv = epb_system_arguments(argv),
     };
 
-    if (argc < 2) {
+    argv = cli.argv;
+    if (argv == NULL) {
+        epb_cli_complain("memory is out");
+        return EPB_EXIT_REFUSED;
+    }
+    (void)argc;
+    if (argv[0] == NULL || argv[1] == NULL) {
         return print_short_help(&cli);
     }
     cli.command = epb_cli_find(&cli, name_of(argv[1]));

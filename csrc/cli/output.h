@@ -10,6 +10,9 @@
  * output without a reader ends the process by SIGPIPE. False: another error. */
 bool
 epb_out_write(int fd, const void *data, size_t size_bytes);
+/* Whether a descriptor takes a line at once. Windows does not say, and it is assumed. */
+bool
+epb_out_is_ready(int fd);
 /* Writes to standard output. */
 bool
 epb_out_text(const char *text);

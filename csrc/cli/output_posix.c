@@ -61,3 +61,11 @@ epb_out_buf(const struct epb_buf *buf)
 {
     return epb_out_write(STDOUT_FILENO, epb_buf_data(buf), epb_buf_size(buf));
 }
+
+bool
+epb_out_is_ready(int fd)
+{
+    struct pollfd wanted = {.fd = fd, .events = POLLOUT};
+
+    return poll(&wanted, 1, 0) == 1 && (wanted.revents & POLLOUT) != 0;
+}

@@ -33,3 +33,10 @@ epb_out_buf(const struct epb_buf *buf)
 {
     return epb_out_write(1, epb_buf_data(buf), epb_buf_size(buf));
 }
+
+bool
+epb_out_is_ready(int fd)
+{
+    (void)fd;
+    return true;
+}

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "../base/status.h"
 
@@ -14,5 +15,20 @@ epb_system_program(char *path, size_t room_bytes);
 /* The columns of the terminal on standard output; 0: it is no terminal. */
 unsigned
 epb_system_columns(void);
+/* The date and time of day of a time in seconds since 1970. */
+bool
+epb_system_utc(time_t seconds, struct tm *parts);
+
+/* The arguments of this process, given those of main. Windows: as WTF-8, which main does
+ * not get. NULL: memory is out. They stay as long as the process. */
+char **
+epb_system_arguments(char **argv);
+/* An environment variable; NULL: not set. On Windows a value that was read before stays
+ * the same when the variable changes, and `name` must live as long as the process. */
+const char *
+epb_system_env(const char *name);
+/* For the commands that this process becomes or starts. NULL removes the variable. */
+bool
+epb_system_set_env(const char *name, const char *value);
 
 #endif

@@ -1,6 +1,7 @@
 /* See system.h. */
 #include "system.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -43,4 +44,28 @@ epb_system_columns(void)
         return COLUMNS_UNKNOWN;
     }
     return size.ws_col;
+}
+
+bool
+epb_system_utc(time_t seconds, struct tm *parts)
+{
+    return gmtime_r(&seconds, parts) != NULL;
+}
+
+char **
+epb_system_arguments(char **argv)
+{
+    return argv;
+}
+
+const char *
+epb_system_env(const char *name)
+{
+    return getenv(name);
+}
+
+bool
+epb_system_set_env(const char *name, const char *value)
+{
+    return (value == NULL ? unsetenv(name) : setenv(name, value, 1)) == 0;
 }

@@ -96,7 +96,9 @@ begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
     if (status == EPB_OK) {
         status = epb_server_start(&broker->options, &broker->server, &error);
     }
-    epb_mem_wipe((void *)(uintptr_t)broker->secret.data, broker->secret.size_bytes);
+    if (!broker->keeps_secret) {
+        epb_mem_wipe((void *)(uintptr_t)broker->secret.data, broker->secret.size_bytes);
+    }
     if (status != EPB_OK) {
         explain_failure(broker, error, answer);
         return EPB_EXIT_START_FAILED;

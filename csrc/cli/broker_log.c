@@ -2,35 +2,33 @@
 #include "broker_log.h"
 
 #include <inttypes.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include <uv.h>
 
 #include "../base/mem.h"
 #include "../base/sys.h"
 #include "../os/sandbox.h"
+#include "../os/thread.h"
 #include "cli.h"
 #include "output.h"
+#include "system.h"
 
 #define QUEUE_BYTES ((size_t)256 * 1024)
 #define CHUNK_BYTES ((size_t)4096)
 #define LINE_BYTES ((size_t)9216)
 #define TIME_BYTES 32U
-#define STACK_BYTES ((size_t)64 * 1024)
+#define STANDARD_ERROR 2
 
 struct epb_broker_log {
     bool records;
     bool sandbox;
     bool has_writer;
-    pthread_mutex_t lock; /* guards everything below */
-    pthread_cond_t filled;
-    pthread_cond_t emptied;
+    uv_mutex_t lock; /* guards everything below */
+    uv_cond_t filled;
+    uv_cond_t emptied;
     char *queue; /* a ring */
     size_t first;
     size_t size;
@@ -44,10 +42,9 @@ struct epb_broker_log {
 static void
 print_time(char out[TIME_BYTES], uint64_t wall_ms)
 {
-    time_t seconds = (time_t)(wall_ms / 1000);
     struct tm parts;
 
-    if (gmtime_r(&seconds, &parts) == NULL ||
+    if (!epb_system_utc((time_t)(wall_ms / 1000), &parts) ||
         strftime(out, TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &parts) == 0) {
         out[0] = '\0';
     }
@@ -64,6 +61,20 @@ print_now(char out[TIME_BYTES])
     print_time(out, now.wall_ms);
 }
 
+/* The first occurrence of a text that is not empty; NULL: none. */
+static const uint8_t *
+find(struct epb_bytes json, const char *text)
+{
+    size_t size = strlen(text);
+
+    for (size_t at = 0; at + size <= json.size_bytes; at++) {
+        if (memcmp(json.data + at, text, size) == 0) {
+            return json.data + at;
+        }
+    }
+    return NULL;
+}
+
 /* The text of a string member that needs no unescaping; size 0: there is none. A
  * quotation mark in other texts is escaped, so this finds members only. */
 static struct epb_bytes
@@ -71,8 +82,7 @@ find_text(struct epb_bytes json, const char *name)
 {
     char member[64];
     int size = snprintf(member, sizeof(member), "\"%s\":\"", name);
-    const uint8_t *at =
-        memmem(json.data, json.size_bytes, member, size > 0 ? (size_t)size : 0);
+    const uint8_t *at = find(json, member);
     struct epb_bytes text = {NULL, 0};
 
     if (at == NULL) {
@@ -108,7 +118,7 @@ enqueue(struct epb_broker_log *log, const char *line, size_t size)
         log->queue[(log->first + log->size + i) % QUEUE_BYTES] = line[i];
     }
     log->size += size;
-    (void)pthread_cond_signal(&log->filled);
+    uv_cond_signal(&log->filled);
 }
 
 static void
@@ -131,12 +141,12 @@ enqueue_left_out(struct epb_broker_log *log)
 static void
 put_line(struct epb_broker_log *log, const char *line, size_t size)
 {
-    (void)pthread_mutex_lock(&log->lock);
+    uv_mutex_lock(&log->lock);
     if (log->left_out > 0) {
         enqueue_left_out(log);
     }
     enqueue(log, line, size);
-    (void)pthread_mutex_unlock(&log->lock);
+    uv_mutex_unlock(&log->lock);
 }
 
 /* Takes up to a chunk off the queue. The lock is held. */
@@ -153,7 +163,7 @@ dequeue(struct epb_broker_log *log, char *chunk)
     return size;
 }
 
-static void *
+static void
 write_queue(void *context)
 {
     struct epb_broker_log *log = context;
@@ -162,42 +172,36 @@ write_queue(void *context)
     if (log->sandbox) {
         (void)epb_sandbox_enter(&(struct epb_sandbox){.socket_path = NULL});
     }
-    (void)pthread_mutex_lock(&log->lock);
+    uv_mutex_lock(&log->lock);
     for (;;) {
         while (log->size == 0) {
-            (void)pthread_cond_broadcast(&log->emptied);
-            (void)pthread_cond_wait(&log->filled, &log->lock);
+            uv_cond_broadcast(&log->emptied);
+            uv_cond_wait(&log->filled, &log->lock);
         }
         size_t size = dequeue(log, chunk);
         log->writing = true;
-        (void)pthread_mutex_unlock(&log->lock);
+        uv_mutex_unlock(&log->lock);
         /* Without a reader the log is lost, and the broker goes on. */
-        (void)epb_out_write(STDERR_FILENO, chunk, size);
-        (void)pthread_mutex_lock(&log->lock);
+        (void)epb_out_write(STANDARD_ERROR, chunk, size);
+        uv_mutex_lock(&log->lock);
         log->writing = false;
     }
-    return NULL;
 }
 
 static bool
-start_writer(struct epb_broker_log *log)
+open_queue(struct epb_broker_log *log)
 {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
+    uv_thread_t writer;
 
-    if (pthread_attr_init(&attributes) != 0) {
+    log->queue = epb_mem_table_alloc(QUEUE_BYTES);
+    if (log->queue == NULL || uv_mutex_init(&log->lock) != 0 ||
+        uv_cond_init(&log->filled) != 0 || uv_cond_init(&log->emptied) != 0 ||
+        epb_thread_start(&writer, write_queue, log) != 0) {
+        epb_mem_table_free(log->queue);
         return false;
     }
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread, &attributes, write_queue, log);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return error == 0;
+    epb_thread_detach(&writer);
+    return true;
 }
 
 enum epb_status
@@ -212,29 +216,15 @@ epb_broker_log_open(bool records, bool heartbeats, bool sandbox,
     log->records = records;
     log->sandbox = sandbox;
     log->has_writer = records || heartbeats;
-    if (log->has_writer) {
-        log->queue = epb_mem_table_alloc(QUEUE_BYTES);
-        if (log->queue == NULL || pthread_mutex_init(&log->lock, NULL) != 0 ||
-            pthread_cond_init(&log->filled, NULL) != 0 ||
-            pthread_cond_init(&log->emptied, NULL) != 0 || !start_writer(log)) {
-            epb_mem_table_free(log->queue);
-            epb_mem_table_free(log);
-            return EPB_INTERNAL;
-        }
+    if (log->has_writer && !open_queue(log)) {
+        epb_mem_table_free(log);
+        return EPB_INTERNAL;
     }
     *out = log;
     return EPB_OK;
 }
 
 /* Warnings */
-
-static bool
-takes_a_line(int fd)
-{
-    struct pollfd wanted = {.fd = fd, .events = POLLOUT};
-
-    return poll(&wanted, 1, 0) == 1 && (wanted.revents & POLLOUT) != 0;
-}
 
 static void
 warn(struct epb_bytes json)
@@ -243,7 +233,7 @@ warn(struct epb_bytes json)
     struct epb_bytes event = find_text(json, "event");
     struct epb_bytes reason = find_text(json, "reason");
 
-    if (!takes_a_line(STDERR_FILENO)) {
+    if (!epb_out_is_ready(STANDARD_ERROR)) {
         return;
     }
     if (message.size_bytes > 0) {
@@ -269,7 +259,7 @@ put_record(struct epb_broker_log *log, struct epb_bytes json)
     char line[LINE_BYTES];
     char time[TIME_BYTES];
     const char *text = (const char *)json.data;
-    const char *found = memmem(text, json.size_bytes, member, sizeof(member) - 1);
+    const char *found = (const char *)find(json, member);
     const char *rest = text + json.size_bytes;
     size_t before = json.size_bytes;
 
@@ -329,19 +319,15 @@ epb_broker_log_event(struct epb_broker_log *log, const char *event, const char *
 void
 epb_broker_log_finish(struct epb_broker_log *log, unsigned limit_ms)
 {
-    struct timespec until;
+    uint64_t until_ns = uv_hrtime() + UINT64_C(1000000) * limit_ms;
 
-    if (!log->has_writer || clock_gettime(CLOCK_REALTIME, &until) != 0) {
+    if (!log->has_writer) {
         return;
     }
-    until.tv_nsec += (long)limit_ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    (void)pthread_mutex_lock(&log->lock);
-    while (log->size > 0 || log->writing) {
-        if (pthread_cond_timedwait(&log->emptied, &log->lock, &until) != 0) {
-            break;
-        }
+    uv_mutex_lock(&log->lock);
+    for (uint64_t now_ns = uv_hrtime();
+         (log->size > 0 || log->writing) && now_ns < until_ns; now_ns = uv_hrtime()) {
+        (void)uv_cond_timedwait(&log->emptied, &log->lock, until_ns - now_ns);
     }
-    (void)pthread_mutex_unlock(&log->lock);
+    uv_mutex_unlock(&log->lock);
 }
