@@ -5,7 +5,6 @@
 #define CLIENT (1U << EPB_KIND_CLIENT | 1U << EPB_KIND_SECRET)
 
 const struct epb_cli_command EPB_CLI_COMMANDS[] = {
-#if !defined(_WIN32)
     {
         .name = "start",
         .usage = "start [FLAGS] [-- COMMAND]",
@@ -28,6 +27,7 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .failure_status = EPB_EXIT_START_FAILED,
         .run = epb_cmd_start,
     },
+#if !defined(_WIN32)
     {
         .name = "stop",
         .usage = "stop",
@@ -37,6 +37,7 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .kinds = CLIENT,
         .run = epb_run_stop,
     },
+#endif
     {
         .name = "lock",
         .usage = "lock NAME [--shared] -- COMMAND",
@@ -51,6 +52,7 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
                   EPB_OPTION_FLAG_WORKER},
         .run = epb_run_lock,
     },
+#if !defined(_WIN32)
     {
         .name = "once",
         .usage = "once KEY --ttl TIME -- COMMAND",

@@ -18,7 +18,10 @@
  *   command gets TERM, and KILL after `grace_ms`.
  *
  * The caller has one thread. Only the fork of a process with one thread is safe, so no
- * service may be begun before. POSIX.
+ * service may be begun before.
+ *
+ * Windows has no fork: the service runs in the process that starts the command and waits
+ * for it (program.h). TERM and grace_ms mean nothing there, and no manager is watched.
  */
 #ifndef EPB_CLI_COMPANION_H
 #define EPB_CLI_COMPANION_H
@@ -58,6 +61,13 @@ struct epb_companion_service {
     /* Ends now. Nothing remains: no secret in memory, no name. */
     void (*end)(void *context);
 };
+
+/* Whether a companion has a memory of its own. */
+#ifdef _WIN32
+#define EPB_COMPANION_IS_PROCESS false
+#else
+#define EPB_COMPANION_IS_PROCESS true
+#endif
 
 struct epb_companion_spec {
     const struct epb_companion_service *service;

@@ -10,6 +10,11 @@
  * output without a reader ends the process by SIGPIPE. False: another error. */
 bool
 epb_out_write(int fd, const void *data, size_t size_bytes);
+bool
+epb_out_is_terminal(int fd);
+/* What is written from now on is lost, and a pipe loses its writer. */
+void
+epb_out_discard(int fd);
 /* Whether a descriptor takes a line at once. Windows does not say, and it is assumed. */
 bool
 epb_out_is_ready(int fd);

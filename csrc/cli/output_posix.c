@@ -1,10 +1,12 @@
 /* See output.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../os/fd.h"
 #include "output.h"
 
 /* Ends as a program ends that has not ignored SIGPIPE. */
@@ -68,4 +70,21 @@ epb_out_is_ready(int fd)
     struct pollfd wanted = {.fd = fd, .events = POLLOUT};
 
     return poll(&wanted, 1, 0) == 1 && (wanted.revents & POLLOUT) != 0;
+}
+
+bool
+epb_out_is_terminal(int fd)
+{
+    return isatty(fd) != 0;
+}
+
+void
+epb_out_discard(int fd)
+{
+    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (nothing >= 0) {
+        (void)dup2(nothing, fd);
+        epb_fd_close(nothing);
+    }
 }

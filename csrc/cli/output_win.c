@@ -4,10 +4,16 @@
 
 #include "output.h"
 
+static HANDLE
+stream_of(int fd)
+{
+    return GetStdHandle(fd == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
+}
+
 bool
 epb_out_write(int fd, const void *data, size_t size_bytes)
 {
-    HANDLE stream = GetStdHandle(fd == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
+    HANDLE stream = stream_of(fd);
     const char *at = data;
 
     while (size_bytes > 0) {
@@ -39,4 +45,26 @@ epb_out_is_ready(int fd)
 {
     (void)fd;
     return true;
+}
+
+bool
+epb_out_is_terminal(int fd)
+{
+    DWORD mode;
+
+    return GetConsoleMode(stream_of(fd), &mode) != 0;
+}
+
+void
+epb_out_discard(int fd)
+{
+    HANDLE nothing =
+        CreateFileW(L"NUL", GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+                    OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    HANDLE before = stream_of(fd);
+
+    if (nothing != INVALID_HANDLE_VALUE &&
+        SetStdHandle(fd == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE, nothing)) {
+        (void)CloseHandle(before);
+    }
 }

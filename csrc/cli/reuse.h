@@ -1,4 +1,4 @@
-/* `start --reuse`: the command joins the broker of the `start` around it. POSIX. */
+/* `start --reuse`: the command joins the broker of the `start` around it. */
 #ifndef EPB_CLI_REUSE_H
 #define EPB_CLI_REUSE_H
 

@@ -1,4 +1,4 @@
-/* The command behind "--" of `start`, `lock` and `lease`. POSIX. */
+/* The command behind "--" of `start`, `lock` and `lease`. */
 #ifndef EPB_CLI_RUN_H
 #define EPB_CLI_RUN_H
 

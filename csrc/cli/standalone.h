@@ -1,4 +1,4 @@
-/* `start` without a command. POSIX. */
+/* `start` without a command. */
 #ifndef EPB_CLI_STANDALONE_H
 #define EPB_CLI_STANDALONE_H
 

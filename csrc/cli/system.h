@@ -30,5 +30,8 @@ epb_system_env(const char *name);
 /* For the commands that this process becomes or starts. NULL removes the variable. */
 bool
 epb_system_set_env(const char *name, const char *value);
+/* Whether this process has a terminal whose keys may be meant for it. */
+bool
+epb_system_has_terminal(void);
 
 #endif

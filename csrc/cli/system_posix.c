@@ -1,10 +1,13 @@
 /* See system.h. */
 #include "system.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "../os/fd.h"
 #if defined(__APPLE__)
 #include <mach-o/dyld.h>
 #endif
@@ -68,4 +71,15 @@ bool
 epb_system_set_env(const char *name, const char *value)
 {
     return (value == NULL ? unsetenv(name) : setenv(name, value, 1)) == 0;
+}
+
+bool
+epb_system_has_terminal(void)
+{
+    int terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+    if (terminal >= 0) {
+        epb_fd_close(terminal);
+    }
+    return terminal >= 0;
 }

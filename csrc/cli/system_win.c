@@ -122,3 +122,9 @@ epb_system_set_env(const char *name, const char *value)
     epb_mem_free(wide_name);
     return done;
 }
+
+bool
+epb_system_has_terminal(void)
+{
+    return GetConsoleWindow() != NULL;
+}

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../base/hex.h"
 #include "../base/mem.h"
@@ -21,6 +20,7 @@
 #include "reuse.h"
 #include "secret.h"
 #include "standalone.h"
+#include "system.h"
 
 /* Shorter secrets can be guessed. */
 #define SECRET_STRONG_BYTES 16U
@@ -154,13 +154,13 @@ set_variables(const struct start *start, const struct epb_buf *path, uint32_t pi
     (void)snprintf(number, sizeof(number), "%" PRIu32, pid);
     if (start->secret_bytes == 0) {
         /* A client that has a secret insists on it, and would be refused. */
-        (void)unsetenv(EPB_ENV_SECRET);
-        (void)unsetenv("CLIENT_SECRET");
-    } else if (setenv(EPB_ENV_SECRET, start->secret, 1) != 0) {
+        (void)epb_system_set_env(EPB_ENV_SECRET, NULL);
+        (void)epb_system_set_env("CLIENT_SECRET", NULL);
+    } else if (!epb_system_set_env(EPB_ENV_SECRET, start->secret)) {
         return false;
     }
-    return setenv(EPB_ENV_PIPE, text, 1) == 0 &&
-           setenv(EPB_ENV_BROKER_PID, number, 1) == 0;
+    return epb_system_set_env(EPB_ENV_PIPE, text) &&
+           epb_system_set_env(EPB_ENV_BROKER_PID, number);
 }
 
 static int
@@ -174,6 +174,7 @@ run_command(struct start *start, struct epb_broker_service *broker)
     struct epb_buf answer;
     uint32_t pid = 0;
 
+    broker->keeps_secret = !EPB_COMPANION_IS_PROCESS;
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
     int status = epb_companion_start(&spec, &answer, &pid);
     if (status != 0) {

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <uv.h>
 
 #include "../client/caller.h"
 #include "ancestors.h"
@@ -119,7 +119,7 @@ watch_managers(const struct epb_cli *cli)
     struct epb_buf answer;
     uint32_t pid;
 
-    epb_ancestors_find(&above, (uint32_t)getppid());
+    epb_ancestors_find(&above, (uint32_t)uv_os_getppid());
     if (above.count == 0) {
         return 0;
     }

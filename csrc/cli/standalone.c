@@ -6,17 +6,15 @@
  */
 #include "standalone.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../base/shared_mem.h"
 #include "../base/sys.h"
-#include "../os/fd.h"
 #include "output.h"
 #include "run.h"
+#include "system.h"
 
 #define LINES_BYTES (256U * 1024U)
 
@@ -68,50 +66,27 @@ put_lines(struct epb_buf *out, const struct standalone *standalone,
         (struct epb_bytes){(const uint8_t *)number, (size_t)size});
 }
 
-static void
-discard(int stream)
-{
-    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-    if (nothing >= 0) {
-        (void)dup2(nothing, stream);
-        epb_fd_close(nothing);
-    }
-}
-
 /* The broker can be used without the lines, so a reader that has gone is no failure. */
 static void
 on_ready(void *context, const struct epb_buf *path)
 {
     struct standalone *standalone = context;
     struct epb_buf lines;
-    bool is_terminal = isatty(STDOUT_FILENO) != 0;
+    bool is_terminal = epb_out_is_terminal(1);
 
     epb_buf_init(&lines, LINES_BYTES);
     if (put_lines(&lines, standalone, path) == EPB_OK) {
-        (void)epb_out_write(STDOUT_FILENO, epb_buf_data(&lines), epb_buf_size(&lines));
+        (void)epb_out_write(1, epb_buf_data(&lines), epb_buf_size(&lines));
     }
     epb_buf_fini(&lines);
     epb_mem_free(standalone->secret);
     standalone->secret = NULL;
     if (!is_terminal) {
-        discard(STDOUT_FILENO);
+        epb_out_discard(1);
     }
     if (standalone->prints_pid && !standalone->broker->options.debug) {
-        discard(STDERR_FILENO);
+        epb_out_discard(2);
     }
-}
-
-/* Whether there is a terminal whose keys send signals to our session. */
-static bool
-has_terminal(void)
-{
-    int terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-
-    if (terminal >= 0) {
-        epb_fd_close(terminal);
-    }
-    return terminal >= 0;
 }
 
 /* In "$( ... & )" we are left in the process group of an interactive shell, and a Ctrl-C
@@ -119,9 +94,9 @@ has_terminal(void)
 static bool
 is_meant_by_keys(bool prints_pid)
 {
-    bool captured = prints_pid && isatty(STDOUT_FILENO) == 0;
+    bool captured = prints_pid && !epb_out_is_terminal(1);
 
-    return !(captured && has_terminal());
+    return !(captured && epb_system_has_terminal());
 }
 
 int
