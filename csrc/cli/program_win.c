@@ -19,9 +19,9 @@
 #include "../base/mem.h"
 #include "../base/quote.h"
 #include "../base/shared_mem.h"
+#include "../os/wide_win.h"
 #include "companion_win.h"
 #include "system.h"
-#include "wide_win.h"
 #include "windows_line.h"
 #include "windows_path.h"
 

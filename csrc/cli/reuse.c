@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 #include "../client/caller.h"
 #include "ancestors.h"
 #include "run.h"
 #include "secret.h"
+#include "system.h"
 
 /* The variable, else the default. False after a complaint. */
 static bool
@@ -119,7 +119,7 @@ watch_managers(const struct epb_cli *cli)
     struct epb_buf answer;
     uint32_t pid;
 
-    epb_ancestors_find(&above, (uint32_t)uv_os_getppid());
+    epb_ancestors_find(&above, epb_system_parent());
     if (above.count == 0) {
         return 0;
     }

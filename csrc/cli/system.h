@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 #include "../base/status.h"
@@ -30,6 +31,9 @@ epb_system_env(const char *name);
 /* For the commands that this process becomes or starts. NULL removes the variable. */
 bool
 epb_system_set_env(const char *name, const char *value);
+/* The id of the parent process; 0: unknown. */
+uint32_t
+epb_system_parent(void);
 /* Whether this process has a terminal whose keys may be meant for it. */
 bool
 epb_system_has_terminal(void);

@@ -83,3 +83,9 @@ epb_system_has_terminal(void)
     }
     return terminal >= 0;
 }
+
+uint32_t
+epb_system_parent(void)
+{
+    return (uint32_t)getppid();
+}

@@ -9,7 +9,7 @@
 
 #include "../base/mem.h"
 #include "../base/shared_mem.h"
-#include "wide_win.h"
+#include "../os/wide_win.h"
 
 enum epb_status
 epb_system_program(char *path, size_t room_bytes)
@@ -127,4 +127,10 @@ bool
 epb_system_has_terminal(void)
 {
     return GetConsoleWindow() != NULL;
+}
+
+uint32_t
+epb_system_parent(void)
+{
+    return 0;
 }

@@ -1,7 +1,7 @@
 /* Texts of Windows: UTF-16 there, WTF-8 here, so that names with half a surrogate pair
  * survive. Results may hold secrets: free them with epb_mem_free, which wipes. */
-#ifndef EPB_CLI_WIDE_WIN_H
-#define EPB_CLI_WIDE_WIN_H
+#ifndef EPB_OS_WIDE_WIN_H
+#define EPB_OS_WIDE_WIN_H
 
 #include <wchar.h>
 
