@@ -107,22 +107,11 @@ print_lease(struct epb_cli *cli, const struct epb_reply *reply)
     return status;
 }
 
-/* With a command, a process next to it holds what is leased. */
-static int
-run_command(struct epb_cli *cli)
-{
-#if defined(_WIN32)
-    return epb_cli_wrong_use(cli, "a command is not possible on this system");
-#else
-    return epb_run_lease_command(cli);
-#endif
-}
-
 int
 epb_run_lease(struct epb_cli *cli)
 {
     if (cli->args.command != NULL) {
-        return run_command(cli);
+        return epb_run_lease_command(cli);
     }
     if (cli->args.word_count > 1) {
         return epb_cli_wrong_use(cli, "too many words; several keys need a command: "

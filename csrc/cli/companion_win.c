@@ -5,40 +5,40 @@
  */
 #include "companion_win.h"
 
+#include "cli.h"
 #include "companion.h"
 
 struct epb_companion {
     const struct epb_companion_service *service;
+    HANDLE ready; /* resets itself */
     HANDLE lost;
     HANDLE ended; /* the service has, or a person asks for it */
 };
 
 static struct epb_companion companion;
 
-static bool
-fail(struct epb_buf *answer)
+static HANDLE
+new_event(bool resets_itself)
 {
-    (void)!epb_buf_printf(answer, "The system is out of handles or memory.");
-    return false;
+    return CreateEventW(NULL, !resets_itself, FALSE, NULL);
 }
 
-/* Only on failure does the answer replace what the service said. */
-static bool
+static int
 begin(const struct epb_companion_spec *spec, struct epb_buf *answer)
 {
-    companion.lost = CreateEventW(NULL, TRUE, FALSE, NULL);
-    companion.ended = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (companion.lost == NULL || companion.ended == NULL) {
-        return fail(answer);
+    companion.ready = new_event(true);
+    companion.lost = new_event(false);
+    companion.ended = new_event(false);
+    if (companion.ready == NULL || companion.lost == NULL || companion.ended == NULL) {
+        (void)!epb_buf_printf(answer, "The system is out of handles or memory.");
+        return EPB_EXIT_START_FAILED;
     }
-    if (!spec->service->begin(spec->service->context, &companion, answer)) {
-        return false;
-    }
-    companion.service = spec->service;
-    return true;
+    int status = spec->service->begin(spec->service->context, &companion, answer);
+    companion.service = status == 0 ? spec->service : NULL;
+    return status;
 }
 
-bool
+int
 epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answer,
                     uint32_t *pid)
 {
@@ -49,13 +49,35 @@ epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answe
 void
 epb_companion_report(const struct epb_companion *reporter, enum epb_companion_news news)
 {
-    (void)SetEvent(news == EPB_COMPANION_SERVICE_LOST ? reporter->lost : reporter->ended);
+    switch (news) {
+    case EPB_COMPANION_SERVICE_READY:
+        (void)SetEvent(reporter->ready);
+        break;
+    case EPB_COMPANION_SERVICE_LOST:
+        (void)SetEvent(reporter->lost);
+        break;
+    case EPB_COMPANION_SERVICE_ENDED:
+        (void)SetEvent(reporter->ended);
+        break;
+    }
 }
 
-HANDLE
-epb_companion_lost(void)
+bool
+epb_companion_serve_until(HANDLE end)
 {
-    return companion.service == NULL ? NULL : companion.lost;
+    const HANDLE handles[] = {end, companion.lost, companion.ready};
+    const struct epb_companion_service *service = companion.service;
+
+    for (;;) {
+        DWORD got =
+            WaitForMultipleObjects(service == NULL ? 1 : 3, handles, FALSE, INFINITE);
+        if (got != WAIT_OBJECT_0 + 2) {
+            return got != WAIT_OBJECT_0 + 1;
+        }
+        if (service->work != NULL) {
+            service->work(service->context);
+        }
+    }
 }
 
 void
@@ -83,19 +105,20 @@ on_console(DWORD event)
     return TRUE;
 }
 
-bool
+int
 epb_companion_be(const struct epb_companion_spec *spec, bool typed,
                  struct epb_buf *answer,
                  void (*ready)(void *context, const struct epb_buf *answer),
                  void *context)
 {
     (void)typed;
-    if (!begin(spec, answer)) {
-        return false;
+    int status = begin(spec, answer);
+    if (status != 0) {
+        return status;
     }
     (void)SetConsoleCtrlHandler(on_console, TRUE);
     ready(context, answer);
-    (void)WaitForSingleObject(companion.ended, INFINITE);
+    (void)epb_companion_serve_until(companion.ended);
     epb_companion_end();
-    return true;
+    return 0;
 }

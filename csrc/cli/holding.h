@@ -5,7 +5,6 @@
  * command must not go on as if it had it: it gets TERM, and KILL after the grace period.
  *
  * The answer of the service is the variables of the command, "NAME=value" and a NUL each.
- * POSIX.
  */
 #ifndef EPB_CLI_HOLDING_H
 #define EPB_CLI_HOLDING_H

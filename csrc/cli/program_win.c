@@ -324,11 +324,9 @@ on_console(DWORD event)
 static DWORD
 wait_for_end(struct run *run)
 {
-    HANDLE handles[] = {run->process.hProcess, epb_companion_lost()};
     DWORD status = 0;
 
-    if (WaitForMultipleObjects(handles[1] == NULL ? 1 : 2, handles, FALSE, INFINITE) ==
-        WAIT_OBJECT_0 + 1) {
+    if (!epb_companion_serve_until(run->process.hProcess)) {
         (void)TerminateJobObject(run->job, LOST_STATUS);
         (void)WaitForSingleObject(run->process.hProcess, INFINITE);
     }

@@ -10,6 +10,7 @@
 #include "flow.h"
 #include "run.h"
 #include "secret.h"
+#include "system.h"
 
 /* Renewals a TTL. One that is late by a whole interval still arrives in time. */
 #define RENEWALS_A_TTL 3U
@@ -207,7 +208,6 @@ epb_holdings_init(struct epb_holdings *holdings, struct epb_cli *cli)
 
 /* The caller */
 
-/* The memory stays: it is the environment of the command. */
 static int
 set_variables(struct epb_cli *cli, const struct epb_buf *variables)
 {
@@ -218,12 +218,17 @@ set_variables(struct epb_cli *cli, const struct epb_buf *variables)
         return epb_cli_no_memory(cli);
     }
     memcpy(text, epb_buf_data(variables), size);
-    for (char *at = text; at < text + size; at += strlen(at) + 1) {
-        if (putenv(at) != 0) {
-            return epb_cli_no_memory(cli);
-        }
+    bool done = true;
+    for (char *at = text; at < text + size && done; at += strlen(at) + 1) {
+        char *value = strchr(at, '=');
+        EPB_ASSERT(value != NULL);
+        *value = '\0';
+        done = epb_system_set_env(at, value + 1);
+        *value = '=';
     }
-    return 0;
+    epb_mem_wipe(text, size);
+    epb_mem_table_free(text);
+    return done ? 0 : epb_cli_no_memory(cli);
 }
 
 static int
