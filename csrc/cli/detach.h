@@ -1,5 +1,5 @@
 /* `start --detach`: a broker that outlives the call, until `stop` or until it has been
- * idle. It holds no stream of the caller. POSIX. */
+ * idle. It holds no stream of the caller. Windows refuses it. */
 #ifndef EPB_CLI_DETACH_H
 #define EPB_CLI_DETACH_H
 
