@@ -13,6 +13,7 @@ const { PipeClient } = require('../helpers/broker.js');
 const { PROGRAM, hasEnded, launch, leftovers, scratch, until } = require('../helpers/cli.js');
 const { TTL } = require('../helpers/marked_traffic.js');
 const { Marks, canScan, hasSecretMemory, search } = require('../helpers/memory.js');
+const { available, shim } = require('../helpers/shim.js');
 
 const isBuilt = process.platform === 'linux' && fs.existsSync(PROGRAM);
 const linuxOnly = { skip: !isBuilt && 'the native program is not built here' };
@@ -21,7 +22,7 @@ const hasDebugger = isBuilt && canScan && spawnSync('gdb', ['--version']).status
 const debuggerOnly = { skip: !hasDebugger && 'gdb is needed' };
 
 /** A native broker that runs next to a command until the test ends. */
-async function nativeBroker(t, flags = []) {
+async function nativeBroker(t, flags = [], env = {}) {
   const folder = scratch(t);
   const command = [
     'sh',
@@ -29,7 +30,7 @@ async function nativeBroker(t, flags = []) {
     'echo "$EPHEMERAL_BROKER_PID $EPHEMERAL_PIPE $EPHEMERAL_SECRET"; read _',
   ];
   const running = launch(PROGRAM, ['start', ...flags, '--', ...command], {
-    env: { TMPDIR: folder },
+    env: { TMPDIR: folder, ...env },
     input: null,
   });
   t.after(async () => {
@@ -89,6 +90,20 @@ describe('the native broker', linuxOnly, () => {
     await clientOf(t, broker);
     assert.ok(isEvery(ofThreads(broker.pid, 'Seccomp'), '0'));
     assert.ok(isEvery(ofThreads(broker.pid, 'NoNewPrivs'), '0'));
+  });
+
+  const shimOnly = { skip: !available && 'it takes a C compiler' };
+  it('serves on a kernel that has none of it', shimOnly, async (t) => {
+    const broker = await nativeBroker(t, [], { LD_PRELOAD: shim('old_kernel') });
+    const client = await clientOf(t, broker);
+    assert.ok(isEvery(ofThreads(broker.pid, 'Seccomp'), '0'));
+    await client.set('k', 'v', TTL);
+    assert.equal(await client.get('k'), 'v');
+    assert.equal((await client.stats()).secretMemory, 0);
+    broker.running.child.stdin.end();
+    await broker.running.closed;
+    await until(() => hasEnded(broker.pid), 'the broker ends');
+    assert.deepEqual(leftovers(broker.folder), []);
   });
 
   it('removes its name when a signal ends it', async (t) => {
