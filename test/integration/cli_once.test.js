@@ -34,7 +34,7 @@ function script(t, rest) {
   const folder = scratch(t);
   const runs = path.join(folder, 'runs');
   const go = path.join(folder, 'go');
-  const text = `echo run >> ${runs}; while [ ! -e ${go} ]; do sleep 0.01; done; ${rest}`;
+  const text = `echo run >> ${runs}; while [ -e ${runs} ] && [ ! -e ${go} ]; do sleep 0.01; done; ${rest}`;
   return {
     command: ['sh', '-c', text],
     runs: () => (fs.existsSync(runs) ? fs.readFileSync(runs, 'utf8').split('\n').length - 1 : 0),
