@@ -71,6 +71,17 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .flags = {EPB_OPTION_FLAG_TTL, EPB_OPTION_FLAG_WAIT_FOR, EPB_OPTION_FLAG_WORKER},
         .run = epb_run_once,
     },
+    {
+        .name = "ls",
+        .usage = "ls",
+        .summary = "List the brokers of this user that run.",
+        .note =
+            "epb --pid N COMMAND speaks to the broker of the run that process N is part "
+            "of, for example: epb --pid N leases.",
+        .group = EPB_GROUP_BROKER,
+        .flags = {EPB_OPTION_FLAG_JSON},
+        .run = epb_run_ls,
+    },
 #endif
     {
         .name = "get",

@@ -62,6 +62,9 @@ epb_run_metrics(struct epb_cli *cli);
 int
 epb_run_pipe(struct epb_cli *cli);
 
+/* cmd_ls_posix.c */
+int
+epb_run_ls(struct epb_cli *cli);
 /* cmd_once_posix.c */
 int
 epb_run_once(struct epb_cli *cli);

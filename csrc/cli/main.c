@@ -1,6 +1,7 @@
 /* The program: finds the command, parses its words, and runs it. */
 #include <string.h>
 
+#include "adopt.h"
 #include "commands.h"
 #include "help.h"
 #include "output.h"
@@ -68,6 +69,15 @@ main(int argc, char **argv)
         return EPB_EXIT_REFUSED;
     }
     (void)argc;
+#if !defined(_WIN32)
+    if (argv[0] != NULL && argv[1] != NULL && strcmp(argv[1], "--pid") == 0) {
+        int status = epb_adopt(argv[2]);
+        if (status != 0) {
+            return status;
+        }
+        argv += 2;
+    }
+#endif
     if (argv[0] == NULL || argv[1] == NULL) {
         return print_short_help(&cli);
     }

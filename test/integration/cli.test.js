@@ -382,6 +382,32 @@ describe('which broker, which secret', () => {
   });
 });
 
+describe('from another terminal', () => {
+  const elsewhere = { EPHEMERAL_PIPE: undefined, EPHEMERAL_SECRET: undefined };
+
+  it('ls lists the brokers of this user', async () => {
+    const env = { ...elsewhere, TMPDIR: path.dirname(broker.env.EPHEMERAL_PIPE) };
+    const brokers = JSON.parse(await ok(['ls', '--json'], { env }));
+    const mine = brokers.find(({ pipe }) => pipe === broker.env.EPHEMERAL_PIPE);
+    assert.equal(mine.pid, Number(broker.env.EPHEMERAL_BROKER_PID ?? broker.running.pid));
+    assert.ok(mine.ageMs >= 0 && / start$/.test(mine.command.trimEnd()), JSON.stringify(mine));
+    const lines = (await ok(['ls'], { env })).split('\n');
+    assert.match(lines[0], /^ *PID +AGE +PIPE +COMMAND$/);
+    assert.ok(lines.some((line) => line.includes(broker.env.EPHEMERAL_PIPE)));
+  });
+
+  it('--pid speaks to the broker of the run that a process is part of', async (t) => {
+    await ok(['set', 'of the run', 'here', '--ttl', '1m']);
+    const other = launch('sleep', ['600'], { env: broker.env });
+    t.after(() => other.child.kill());
+    const env = elsewhere;
+    assert.equal(await ok(['--pid', String(other.pid), 'get', 'of the run'], { env }), 'here\n');
+    await fails(['--pid', String(process.pid), 'get', 'k'], 3, /not part of a run/, { env });
+    await fails(['--pid', '2147483647', 'get', 'k'], 3, /no such process/, { env });
+    await fails(['--pid', 'x', 'get', 'k'], 2, /takes the number of a process/, { env });
+  });
+});
+
 describe('help and version', () => {
   it('no arguments: twelve lines at most', async () => {
     const lines = (await ok([])).trimEnd().split('\n');
