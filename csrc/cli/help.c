@@ -148,6 +148,7 @@ epb_help_short(struct epb_buf *out, const struct epb_cli *cli,
     put_row(&page, "epb lock NAME -- ./migrate.sh", "one at a time", 32);
     put_row(&page, "epb lease KEY --worker NAME", "take an account, a number, a turn",
             32);
+    put_row(&page, "epb release --worker NAME", "give it back", 32);
     put(&page, "\n");
     put_row(&page, "epb help", "all commands", 32);
     put_row(&page, "epb help COMMAND", "one command, its flags, examples", 32);

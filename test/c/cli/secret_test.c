@@ -22,7 +22,8 @@ static void
 forget_environment(void)
 {
     static const char *const NAMES[] = {"EPHEMERAL_SECRET", "CLIENT_SECRET",
-                                        "BROKER_SECRET", "CLIENT_TIMEOUT"};
+                                        "BROKER_SECRET", "CLIENT_TIMEOUT",
+                                        "EPHEMERAL_PIPE"};
 
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
         unsetenv(NAMES[i]);
@@ -103,14 +104,28 @@ Test(secret, comes_from_the_environment, .init = forget_environment)
     assert_secret(WORDS(NULL), "hunter2");
 }
 
-Test(secret, of_a_broker_has_its_own_variable, .init = forget_environment)
+Test(secret, of_a_broker_must_be_that_of_its_clients, .init = forget_environment)
 {
     char secret[64];
 
-    setenv("CLIENT_SECRET", "other", 1);
     setenv("BROKER_SECRET", "hunter2", 1);
     cr_assert_eq(resolve(&START, WORDS(NULL), secret, sizeof(secret)), 0);
     cr_assert_str_eq(secret, "hunter2");
+    setenv("CLIENT_SECRET", "hunter3", 1);
+    cr_assert_eq(resolve(&START, WORDS(NULL), secret, sizeof(secret)),
+                 EPB_EXIT_START_FAILED);
+}
+
+Test(secret, of_the_broker_around_is_not_that_of_another, .init = forget_environment)
+{
+    char secret[64];
+
+    setenv("EPHEMERAL_SECRET", "hunter2", 1);
+    cr_assert_eq(resolve(&START, WORDS(NULL), secret, sizeof(secret)), 0);
+    cr_assert_str_eq(secret, "hunter2");
+    setenv("EPHEMERAL_PIPE", "/tmp/outer.sock", 1);
+    cr_assert_eq(resolve(&START, WORDS(NULL), secret, sizeof(secret)), 0);
+    cr_assert_str_eq(secret, "");
 }
 
 Test(secret, an_empty_variable_counts_as_not_set, .init = forget_environment)
