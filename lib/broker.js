@@ -328,7 +328,9 @@ function startNative(native, pipeId) {
     if (code !== 'EADDRINUSE') {
       const hint = isWindows ? undefined : PLACE_HINTS[code ?? ''];
       const place =
-        hint === undefined ? '' : `. Its socket is made in TMPDIR, or else in /tmp. ${hint}`;
+        hint === undefined
+          ? ''
+          : `. Its socket is made in TMPDIR, /tmp or XDG_RUNTIME_DIR. ${hint}`;
       throw new BrokerError('internal', message + place, { operation: 'start', cause });
     }
     const left = isWindows

@@ -10,8 +10,10 @@
  *
  * So a visible name always listens, and "connection refused" means that its broker is
  * dead, for the kernel in which the broker runs (endpoint_stale.h). The random name is
- * broker-<32 hex>.sock in ${TMPDIR:-/tmp}. Opening an endpoint also removes such sockets
- * of the same user whose brokers are dead. A lock file, held for the broker's lifetime,
+ * broker-<32 hex>.sock in the first of $TMPDIR, /tmp and $XDG_RUNTIME_DIR that can hold
+ * it: it exists, the path is short enough, and other users can't remove names there; or
+ * else one where they can. Opening an endpoint also removes the sockets of the same user
+ * whose brokers are dead, in all three. A lock file, held for the broker's lifetime,
  * guards a fixed name; it records the kernel boot to which the broker belongs. Only our
  * own socket and our own lock (by device and inode) are ever removed.
  *
@@ -56,6 +58,11 @@ epb_endpoint_open(const struct epb_endpoint_spec *spec, struct epb_endpoint **ou
 /* Valid as long as the endpoint. */
 const char *
 epb_endpoint_path(const struct epb_endpoint *endpoint);
+#define EPB_ENDPOINT_PLACES 3U
+/* A directory that came before the chosen one, and the libuv code of why it was not
+ * taken; NULL: the place was not skipped. `index` is below EPB_ENDPOINT_PLACES. */
+const char *
+epb_endpoint_skipped(const struct epb_endpoint *endpoint, unsigned index, int *why);
 /* The number of removed sockets of dead brokers. */
 unsigned
 epb_endpoint_stale_removed(const struct epb_endpoint *endpoint);

@@ -28,7 +28,6 @@
 #define PIPE_ID_MAX 64U
 #define MAKE_ROUNDS 16
 #define LOCK_PATH_BYTES (EPB_SOCKET_PATH_BYTES + 8U)
-/* Used when a name does not fit a socket address in $TMPDIR. */
 #define FALLBACK_DIRECTORY "/tmp"
 
 /* Identifies a file that was made here. */
@@ -52,6 +51,7 @@ struct epb_endpoint {
     bool visible; /* the final name exists */
     struct epb_endpoint_file socket;
     struct epb_endpoint_file lock;
+    int skipped[EPB_ENDPOINT_PLACES]; /* why a place before was not taken; 0: it was */
     char directory[EPB_SOCKET_PATH_BYTES];
     char path[EPB_SOCKET_PATH_BYTES];
     char lock_path[LOCK_PATH_BYTES];
@@ -128,33 +128,59 @@ split_directory(struct epb_endpoint *endpoint, const char *path)
     return 0;
 }
 
-/* ${TMPDIR:-/tmp}, or /tmp when the name would not fit a socket address there. A relative
- * TMPDIR is ignored, because each process would resolve it to another place. */
-static int
-choose_directory(struct epb_endpoint *endpoint, const char *id)
+/* Where a socket may lie, in this order. XDG_RUNTIME_DIR comes last, since it is removed
+ * when its user logs out. */
+static const char *
+place_at(unsigned index)
 {
-    const char *wanted = getenv("TMPDIR");
-    size_t size = wanted == NULL ? 0 : strlen(wanted);
+    switch (index) {
+    case 0:
+        return getenv("TMPDIR");
+    case 1:
+        return FALLBACK_DIRECTORY;
+    default:
+        return getenv("XDG_RUNTIME_DIR");
+    }
+}
 
-    while (size > 1 && wanted[size - 1] == '/') {
+/* Copies a place without slashes at its end. False: it is not set, or relative, which
+ * each process would resolve to another place, or too long for any socket. */
+static bool
+read_place(unsigned index, char out[EPB_SOCKET_PATH_BYTES])
+{
+    const char *place = place_at(index);
+    size_t size = place == NULL ? 0 : strlen(place);
+
+    while (size > 1 && place[size - 1] == '/') {
         size--;
     }
-    if (size > 1 && wanted[0] == '/' && size < sizeof(endpoint->directory)) {
-        memcpy(endpoint->directory, wanted, size);
-        endpoint->directory[size] = '\0';
-        if (print_path(endpoint->path, sizeof(endpoint->path), endpoint->directory, id,
-                       ".sock") == 0) {
-            return 0;
-        }
+    if (size <= 1 || place[0] != '/' || size >= EPB_SOCKET_PATH_BYTES) {
+        return false;
     }
-    memcpy(endpoint->directory, FALLBACK_DIRECTORY, sizeof(FALLBACK_DIRECTORY));
-    return print_path(endpoint->path, sizeof(endpoint->path), endpoint->directory, id,
-                      ".sock");
+    memcpy(out, place, size);
+    out[size] = '\0';
+    return true;
+}
+
+/* Whether other users can't replace our names there: it is ours, or they may remove only
+ * their own. A libuv code when it is no directory. */
+static int
+look_at_place(const char *directory, bool *is_safe)
+{
+    struct stat status;
+
+    if (stat(directory, &status) != 0) {
+        return -errno;
+    }
+    *is_safe =
+        epb_socket_own_uid(status.st_uid) || (status.st_mode & (mode_t)S_ISVTX) != 0;
+    return S_ISDIR(status.st_mode) ? 0 : UV_ENOTDIR;
 }
 
 static int
 choose_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
 {
+    /* Set before, unless the path is given: the directory. */
     char hex[EPB_SOCKET_NAME_HEX + 1];
     size_t stem = 0;
 
@@ -172,7 +198,8 @@ choose_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec
         if (error != 0) {
             return error;
         }
-        error = choose_directory(endpoint, spec->pipe_id != NULL ? spec->pipe_id : hex);
+        error = print_path(endpoint->path, sizeof(endpoint->path), endpoint->directory,
+                           spec->pipe_id != NULL ? spec->pipe_id : hex, ".sock");
         if (error != 0 || spec->pipe_id == NULL) {
             return error;
         }
@@ -598,6 +625,17 @@ forget(struct epb_endpoint *endpoint)
 
 /* Life */
 
+static void
+close_fds(const struct epb_endpoint *endpoint)
+{
+    if (endpoint->fd >= 0) {
+        epb_fd_close(endpoint->fd);
+    }
+    if (endpoint->lock_fd >= 0) {
+        epb_fd_close(endpoint->lock_fd);
+    }
+}
+
 static int
 open_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
 {
@@ -612,10 +650,119 @@ open_names(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
             return error;
         }
     }
-    endpoint->stale = epb_endpoint_stale_collect(endpoint->directory);
     error = make_socket(endpoint);
     endpoint->visible = error == 0;
     return error;
+}
+
+/* Undoes a failed open_names, for the next place. */
+static void
+forget_names(struct epb_endpoint *endpoint)
+{
+    remove_names(endpoint);
+    close_fds(endpoint);
+    endpoint->fd = -1;
+    endpoint->lock_fd = -1;
+    endpoint->inherits = false;
+    endpoint->path[0] = '\0';
+    endpoint->lock_path[0] = '\0';
+}
+
+/* Errors that another place does not mend. */
+static bool
+is_final(int error)
+{
+    return error == 0 || error == UV_EADDRINUSE || error == UV_EINVAL ||
+           error == UV_EMFILE || error == UV_ENFILE || error == UV_ENOMEM;
+}
+
+/* A fixed name whose lock file is not ours to take: no other place may be used for it. */
+static bool
+has_foreign_lock(const struct epb_endpoint *endpoint)
+{
+    struct stat status;
+
+    return endpoint->lock_path[0] != '\0' && !endpoint->lock_ours &&
+           lstat(endpoint->lock_path, &status) == 0;
+}
+
+/* Returns UV_EAGAIN for a place that is left for the second round: other users could
+ * replace the name. Clients would refuse their socket, but could not reach ours. */
+static int
+try_place(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec,
+          unsigned index, bool accept_unsafe)
+{
+    bool is_safe = false;
+
+    if (!read_place(index, endpoint->directory)) {
+        return place_at(index) == NULL ? UV_ENOENT : UV_EINVAL;
+    }
+    int error = look_at_place(endpoint->directory, &is_safe);
+    if (error == 0 && is_safe == accept_unsafe) {
+        error = UV_EAGAIN;
+    }
+    return error == 0 ? open_names(endpoint, spec) : error;
+}
+
+static int
+open_somewhere(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
+{
+    int first_error = UV_ENOENT;
+
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < EPB_ENDPOINT_PLACES; i++) {
+            int error = try_place(endpoint, spec, i, round == 1);
+            if ((is_final(error) && endpoint->path[0] != '\0') ||
+                has_foreign_lock(endpoint)) {
+                return error;
+            }
+            forget_names(endpoint);
+            if (error != UV_EAGAIN) {
+                endpoint->skipped[i] = place_at(i) == NULL ? 0 : error;
+            }
+            if (i == 0 && error != UV_EAGAIN && place_at(0) != NULL) {
+                first_error = error;
+            } else if (i == 1 && first_error == UV_ENOENT && error != UV_EAGAIN) {
+                first_error = error;
+            }
+        }
+    }
+    return first_error;
+}
+
+/* Dead sockets may lie in each place. */
+static unsigned
+collect_everywhere(void)
+{
+    char places[EPB_ENDPOINT_PLACES][EPB_SOCKET_PATH_BYTES];
+    unsigned removed = 0;
+
+    for (unsigned i = 0; i < EPB_ENDPOINT_PLACES; i++) {
+        bool is_new = read_place(i, places[i]);
+        if (!is_new) {
+            places[i][0] = '\0';
+        }
+        for (unsigned before = 0; before < i && is_new; before++) {
+            is_new = strcmp(places[before], places[i]) != 0;
+        }
+        removed += is_new ? epb_endpoint_stale_collect(places[i]) : 0;
+    }
+    return removed;
+}
+
+static int
+open_endpoint(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *spec)
+{
+    if (spec->path != NULL) {
+        int error = open_names(endpoint, spec);
+        endpoint->stale = epb_endpoint_stale_collect(endpoint->directory);
+        return error;
+    }
+    if (spec->pipe_id != NULL && !is_pipe_id(spec->pipe_id)) {
+        return UV_EINVAL;
+    }
+    endpoint->stale = collect_everywhere();
+    return open_somewhere(endpoint, spec);
 }
 
 int
@@ -630,7 +777,7 @@ epb_endpoint_open(const struct epb_endpoint_spec *spec, struct epb_endpoint **ou
     endpoint->lock_fd = -1;
     endpoint->pid = epb_sys_pid();
     epb_list_init(&endpoint->open);
-    int error = open_names(endpoint, spec);
+    int error = open_endpoint(endpoint, spec);
     remember(endpoint);
     if (error != 0) {
         epb_endpoint_close(endpoint);
@@ -644,6 +791,13 @@ const char *
 epb_endpoint_path(const struct epb_endpoint *endpoint)
 {
     return endpoint->path;
+}
+
+const char *
+epb_endpoint_skipped(const struct epb_endpoint *endpoint, unsigned index, int *why)
+{
+    *why = endpoint->skipped[index];
+    return *why == 0 ? NULL : place_at(index);
 }
 
 unsigned
@@ -807,17 +961,6 @@ epb_endpoint_accept(struct epb_endpoint *endpoint, uv_pipe_t *into)
     }
     epb_fd_close(fd);
     return trusted ? EPB_ACCEPT_NONE : EPB_ACCEPT_STRANGER;
-}
-
-static void
-close_fds(const struct epb_endpoint *endpoint)
-{
-    if (endpoint->fd >= 0) {
-        epb_fd_close(endpoint->fd);
-    }
-    if (endpoint->lock_fd >= 0) {
-        epb_fd_close(endpoint->lock_fd);
-    }
 }
 
 static void

@@ -91,6 +91,15 @@ epb_endpoint_path(const struct epb_endpoint *endpoint)
     return endpoint->path;
 }
 
+const char *
+epb_endpoint_skipped(const struct epb_endpoint *endpoint, unsigned index, int *why)
+{
+    (void)endpoint;
+    (void)index;
+    *why = 0;
+    return NULL;
+}
+
 unsigned
 epb_endpoint_stale_removed(const struct epb_endpoint *endpoint)
 {

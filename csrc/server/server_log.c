@@ -1,6 +1,7 @@
 /* The clocks of a server, its events, and its log lines. See server_internal.h. */
 #include "../base/arena.h"
 #include "../base/shared_mem.h"
+#include "../os/oserror.h"
 #include "log.h"
 #include "server_internal.h"
 
@@ -106,6 +107,16 @@ epb_server_log_started(struct epb_server *server)
     }
     if (!server->debug) {
         return;
+    }
+    for (unsigned i = 0; i < EPB_ENDPOINT_PLACES; i++) {
+        int why = 0;
+        const char *place = epb_endpoint_skipped(server->endpoint, i, &why);
+        if (place != NULL) {
+            begin_line(server, &line, "info", "directory_skipped");
+            epb_log_string(&line, "directory", place);
+            epb_log_string(&line, "reason", epb_os_error_name(why));
+            end_line(server, &line);
+        }
     }
     begin_line(server, &line, "info", "listening");
     epb_log_string(&line, "path", server->path);

@@ -124,13 +124,21 @@ describe('exit status', () => {
     assert.match(result.stderr, /BROKER_MAX_ITEMS takes/);
   });
 
-  it('is 125 when the socket can have no place', async () => {
-    const { code, stderr } = await runCli(['start', '--', 'true'], {
-      env: { TMPDIR: '/no/such/directory' },
-    });
+  it('is 125 when the pipe can have no name', async () => {
+    const { code, stderr } = await runCli(['start', '--pipe-id', 'x'.repeat(65), '--', 'true']);
     assert.equal(code, 125);
     assert.match(stderr, /^ephemeral-pipe-broker: .+\n$/);
   });
+
+  for (const folder of ['/no/such/directory', process.execPath, '', 'relative']) {
+    it(`is the command's when TMPDIR can hold no socket: "${folder}"`, async () => {
+      const { code, stdout } = await runCli(['start', '--', 'sh', '-c', 'echo "$EPHEMERAL_PIPE"'], {
+        env: { TMPDIR: folder },
+      });
+      assert.equal(code, 0);
+      assert.match(stdout, /^\/tmp\/broker-/);
+    });
+  }
 });
 
 describe('streams', () => {

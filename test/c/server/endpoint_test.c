@@ -307,6 +307,58 @@ Test(endpoint, the_directory_is_short_enough_and_absolute)
     remove_own_directory();
 }
 
+static void
+expect_in(const char *expected)
+{
+    struct epb_endpoint *endpoint = open_or_fail(NULL);
+    size_t size = strlen(expected);
+
+    cr_expect_eq(strncmp(epb_endpoint_path(endpoint), expected, size), 0, "%s",
+                 epb_endpoint_path(endpoint));
+    cr_expect_eq(strncmp(epb_endpoint_path(endpoint) + size, "/broker-", 8), 0);
+    epb_endpoint_close(endpoint);
+}
+
+Test(endpoint, a_place_that_holds_no_socket_is_skipped)
+{
+    struct epb_endpoint *endpoint;
+    int why = 0;
+
+    /* The helpers make it, and set TMPDIR. */
+    (void)own_directory();
+    /* Missing, and a file. */
+    cr_assert_eq(setenv("TMPDIR", "/no/such/directory", 1), 0);
+    expect_in("/tmp");
+    cr_assert_eq(setenv("TMPDIR", "/etc/passwd", 1), 0);
+    expect_in("/tmp");
+    endpoint = open_or_fail(NULL);
+    cr_assert_str_eq(epb_endpoint_skipped(endpoint, 0, &why), "/etc/passwd");
+    cr_assert_eq(why, UV_ENOTDIR);
+    cr_assert_null(epb_endpoint_skipped(endpoint, 1, &why));
+    epb_endpoint_close(endpoint);
+    remove_own_directory();
+}
+
+Test(endpoint, a_place_where_others_can_remove_names_comes_last)
+{
+    char shared[200];
+
+    if (geteuid() != 0) {
+        cr_skip("only root gives a directory away");
+    }
+    (void)snprintf(shared, sizeof(shared), "%s/shared", own_directory());
+    cr_assert_eq(mkdir(shared, 0700), 0);
+    cr_assert_eq(chown(shared, 12345, 12345), 0);
+    cr_assert_eq(chmod(shared, 0777), 0);
+    cr_assert_eq(setenv("TMPDIR", shared, 1), 0);
+    expect_in("/tmp");
+    /* With the sticky bit they can remove their own only. */
+    cr_assert_eq(chmod(shared, 01777), 0);
+    expect_in(shared);
+    cr_assert_eq(rmdir(shared), 0);
+    remove_own_directory();
+}
+
 Test(endpoint, dead_sockets_are_collected_and_nothing_else)
 {
     /* Names that are nearly right, a live broker, and a file with the right name. */
