@@ -283,7 +283,8 @@ is_text(struct epb_bytes stored, struct epb_bytes *inside)
     struct epb_json_span span;
 
     if (!epb_utf8_valid(stored) || !epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) ||
-        !epb_json_has_ended(&scan) || span.kind != EPB_JSON_STRING || span.lone_surrogate) {
+        !epb_json_has_ended(&scan) || span.kind != EPB_JSON_STRING ||
+        span.lone_surrogate) {
         return false;
     }
     *inside = (struct epb_bytes){span.text.data + 1, span.text.size_bytes - 2};

@@ -69,7 +69,8 @@ Test(table, is_json_with_every_command_and_option)
     cr_assert_eq(epb_table_write(&text, &cli), EPB_OK);
     struct epb_json_scan scan =
         epb_json_scan((struct epb_bytes){epb_buf_data(&text), epb_buf_size(&text)});
-    cr_assert(epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) && epb_json_ended(&scan));
+    cr_assert(epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) &&
+              epb_json_has_ended(&scan));
     for (size_t i = 0; i < cli.command_count; i++) {
         char part[64];
         snprintf(part, sizeof(part), "{\"name\":\"%s\",\"usage\":", cli.commands[i].name);
