@@ -240,7 +240,7 @@
             "-Wl,--gc-sections",
             "-Wl,-z,relro,-z,now,-z,noexecstack",
           ],
-          # For the linker's language: node-gyp links with the C++ compiler.
+          # The program exports no symbol.
           "ldflags!": ["-rdynamic"],
         }],
       ],

@@ -1,7 +1,7 @@
 /*
  * Where the secret of a run comes from: --secret - (standard input), --secret-file,
- * --secret-env, --auth, EPHEMERAL_SECRET, and CLIENT_SECRET or BROKER_SECRET. Several
- * sources may be given if they agree. An empty variable counts as not set.
+ * --secret-env, --auth, EPHEMERAL_SECRET, CLIENT_SECRET, and for a broker BROKER_SECRET.
+ * Several sources may be given if they agree. An empty variable counts as not set.
  *
  * No message contains a secret. The text after --auth is overwritten in argv.
  */
