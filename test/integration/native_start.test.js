@@ -101,7 +101,7 @@ for (const [name, wrap] of Object.entries(WAYS)) {
     });
 
     it('has the limits, the mask and the bytes that it was given', onLinux, (t) => {
-      const script = `ulimit -n; ulimit -c; umask; grep -E 'Sig(Blk|Ign)' /proc/$$/status; printf '[%s]' "$X" "$@"`;
+      const script = `ulimit -n; ulimit -c; umask; grep -E 'Sig(Blk|Ign)' /proc/self/status; printf '[%s]' "$X" "$@"`;
       const plain = ['sh', '-c', script, '0', 'caf\\xe9', ''];
       const line = (words) =>
         `ulimit -n 200; umask 027; export X=$'\\xff\\xfe'; exec ${words
