@@ -345,6 +345,14 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .run = epb_run_pipe,
     },
     {
+        .name = "doctor",
+        .usage = "doctor",
+        .summary = "Say what keeps this process from its broker, and what to do.",
+        .group = EPB_GROUP_BROKER,
+        .kinds = CLIENT,
+        .run = epb_run_doctor,
+    },
+    {
         .name = "explain",
         .usage = "explain [CODE]",
         .summary = "Print what an error code means, and what to do.",

@@ -75,6 +75,9 @@ epb_run_lock(struct epb_cli *cli);
 int
 epb_run_lease_command(struct epb_cli *cli);
 
+/* cmd_doctor.c */
+int
+epb_run_doctor(struct epb_cli *cli);
 /* cmd_explain.c */
 int
 epb_run_explain(struct epb_cli *cli);

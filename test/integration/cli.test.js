@@ -382,6 +382,27 @@ describe('which broker, which secret', () => {
   });
 });
 
+describe('doctor', () => {
+  const nothing = { EPHEMERAL_PIPE: undefined, EPHEMERAL_SECRET: undefined };
+  const finds = async (env, expected) => {
+    const { code, stdout } = await epb(['doctor'], { env });
+    assert.equal(code, 1);
+    assert.match(stdout, new RegExp(`^wrong  .*${expected}`, 'm'));
+  };
+
+  it('finds nothing wrong with a broker that answers', async () => {
+    assert.match(await ok(['doctor']), /^ok {5}The broker answers\.$/m);
+  });
+
+  it('finds each thing that is wrong, with its remedy', async () => {
+    await finds(nothing, 'there is no broker around this process.*start -- ');
+    await finds({ ...nothing, TURBO_HASH: 'abc' }, 'Turborepo.*globalPassThroughEnv');
+    await finds({ EPHEMERAL_PIPE: '/no/such.sock' }, 'ENOENT.*a run that is over');
+    await finds({ EPHEMERAL_SECRET: '' }, 'EPHEMERAL_SECRET is empty');
+    await finds({ EPHEMERAL_SECRET: 'another secret' }, 'same secret');
+  });
+});
+
 describe('from another terminal', () => {
   const elsewhere = { EPHEMERAL_PIPE: undefined, EPHEMERAL_SECRET: undefined };
 
