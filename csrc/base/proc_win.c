@@ -199,7 +199,7 @@ job_new(void)
     }
     memset(&limits, 0, sizeof(limits));
     limits.BasicLimitInformation.LimitFlags =
-        JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK;
+        JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_BREAKAWAY_OK;
     if (!SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits,
                                  sizeof(limits))) {
         CloseHandle(job);
@@ -224,32 +224,68 @@ command_keep(uint32_t pid, HANDLE process, HANDLE job)
     return kept;
 }
 
+/* Node makes its own streams not inheritable. */
+static HANDLE
+copy_stream(DWORD which)
+{
+    HANDLE own = GetStdHandle(which);
+    HANDLE copy = NULL;
+
+    if (own == NULL || own == INVALID_HANDLE_VALUE ||
+        !DuplicateHandle(GetCurrentProcess(), own, GetCurrentProcess(), &copy, 0, TRUE,
+                         DUPLICATE_SAME_ACCESS)) {
+        return NULL;
+    }
+    return copy;
+}
+
+static void
+close_stream(HANDLE copy)
+{
+    if (copy != NULL) {
+        (void)CloseHandle(copy);
+    }
+}
+
+/* Returns an error of the system, or 0. */
+static DWORD
+create_process(const wchar_t *program, wchar_t *line, wchar_t *block, const wchar_t *cwd,
+               DWORD flags, PROCESS_INFORMATION *started)
+{
+    STARTUPINFOW startup;
+
+    memset(&startup, 0, sizeof(startup));
+    startup.cb = sizeof(startup);
+    startup.dwFlags = STARTF_USESTDHANDLES;
+    startup.hStdInput = copy_stream(STD_INPUT_HANDLE);
+    startup.hStdOutput = copy_stream(STD_OUTPUT_HANDLE);
+    startup.hStdError = copy_stream(STD_ERROR_HANDLE);
+    BOOL created = CreateProcessW(program, line, NULL, NULL, TRUE, flags, block, cwd,
+                                  &startup, started);
+    DWORD error = created ? 0 : GetLastError();
+    close_stream(startup.hStdInput);
+    close_stream(startup.hStdOutput);
+    close_stream(startup.hStdError);
+    return error;
+}
+
 /* The process starts suspended, so that it runs nothing outside the job. */
 static int
 start_in_job(const wchar_t *program, wchar_t *line, wchar_t *block, const wchar_t *cwd,
              bool new_group, uint32_t *pid)
 {
     DWORD flags = CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT;
-    STARTUPINFOW startup;
     PROCESS_INFORMATION started;
     HANDLE job = job_new();
 
     if (job == NULL) {
         return EAGAIN;
     }
-    memset(&startup, 0, sizeof(startup));
-    startup.cb = sizeof(startup);
-    startup.dwFlags = STARTF_USESTDHANDLES;
-    startup.hStdInput = GetStdHandle(STD_INPUT_HANDLE);
-    startup.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
-    startup.hStdError = GetStdHandle(STD_ERROR_HANDLE);
     if (new_group) {
         flags |= CREATE_NEW_PROCESS_GROUP;
     }
-    if (!CreateProcessW(program, line, NULL, NULL, TRUE, flags, block, cwd, &startup,
-                        &started)) {
-        DWORD error = GetLastError();
-
+    DWORD error = create_process(program, line, block, cwd, flags, &started);
+    if (error != 0) {
         CloseHandle(job);
         return error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND ? ENOENT
                                                                               : EACCES;

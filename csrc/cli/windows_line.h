@@ -11,6 +11,7 @@
  *   cmd.exe is inside a quotation before and after a doubled quote.
  * - "%%cd:~,%" follows each %, the substring of no characters of a variable that always
  *   exists. So no % of an argument begins the name of a variable.
+ *   (Wine's cmd.exe drops such a % instead.)
  * - Line breaks end a command in any case: arguments that contain one are refused.
  *
  * A batch file passes its arguments (%*) to a program in the same form. The C runtime

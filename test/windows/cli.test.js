@@ -36,6 +36,9 @@ const HOSTILE = [
   '--x="a b"',
 ];
 
+/** Wine's cmd.exe drops a percent sign that Microsoft's keeps. */
+const PERCENT = process.env.WINEPREFIX === undefined ? ['%', '50%', '%PATH%', '%cd:~,%'] : [];
+
 /** Runs a program; resolves its status and what it wrote. */
 async function run(t, file, args, options = {}) {
   const directory = temporaryDirectory(t);
@@ -76,7 +79,7 @@ test('a command gets its arguments and its output, and gives its exit status', a
 
 test('nothing in the arguments of a batch file becomes a command', async (t) => {
   const shim = writeShim(t);
-  for (const argument of HOSTILE) {
+  for (const argument of [...HOSTILE, ...PERCENT]) {
     const { stdout, stderr } = await epb(t, ['start', '--', shim, argument, 'end']);
     assert.equal(stdout, `${JSON.stringify([argument, 'end'])} \n`, stderr);
   }
@@ -97,6 +100,15 @@ test('a command is found by PATH and PATHEXT, and not in the current folder', as
   assert.equal(missing.status, 127);
   assert.match(missing.stderr, /^ephemeral-pipe-broker: "tool": command not found/);
   assert.equal((await epb(t, ['start', '--', '.\\tool'], { cwd: folder })).status, 9);
+});
+
+test('the script behind npx starts the program and waits', async (t) => {
+  const script = path.join(ROOT, 'bin/native.js');
+  const args = [script, 'start', '--', writeShim(t), 'a b'];
+  const { status, stdout, stderr } = await run(t, process.execPath, args);
+  assert.equal(stdout, '["a b"] \n', stderr);
+  assert.equal(status, 0);
+  assert.equal((await run(t, process.execPath, [script, 'start', '--', 'no'])).status, 127);
 });
 
 test('the command reaches its broker, and both end', async (t) => {
