@@ -37,6 +37,7 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {(kept: number) => void} stopRenewal
  * @property {(kept: number) => number | null} msSinceRenewal ms since the frame was last sent (or since
  *   `startRenewal`); null: the renewal has ended
+ * @property {string | null} renewalErrno why the last renewal failed, such as 'EMFILE'; null: it did not fail
  * @property {(token: number, intervalMs: number, isRenewed: boolean) => boolean} hold claims a lease for the
  *   thread, so that it outlives the connection; false: not connected
  * @property {(token: number) => boolean} holds whether the thread holds the lease

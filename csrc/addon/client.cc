@@ -68,6 +68,7 @@ class Channel : public Napi::ObjectWrap<Channel>,
     Napi::Value StartRenewal(const Napi::CallbackInfo &info);
     void StopRenewal(const Napi::CallbackInfo &info);
     Napi::Value MsSinceRenewal(const Napi::CallbackInfo &info);
+    Napi::Value RenewalErrno(const Napi::CallbackInfo &info);
     Napi::Value Hold(const Napi::CallbackInfo &info);
     Napi::Value Holds(const Napi::CallbackInfo &info);
     Napi::Value Drop(const Napi::CallbackInfo &info);
@@ -124,7 +125,8 @@ Channel::Define(Napi::Env env, Napi::Object exports)
              InstanceAccessor<&Channel::Session>("session"),
              InstanceAccessor<&Channel::Unsent>("unsent"),
              InstanceAccessor<&Channel::Needed>("needed"),
-             InstanceAccessor<&Channel::Errno>("errno")}));
+             InstanceAccessor<&Channel::Errno>("errno"),
+             InstanceAccessor<&Channel::RenewalErrno>("renewalErrno")}));
 }
 
 Channel::Channel(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Channel>(info)
@@ -414,6 +416,19 @@ Channel::MsSinceRenewal(const Napi::CallbackInfo &info)
         return env.Null();
     }
     return Napi::Number::New(env, static_cast<double>(ago_ms));
+}
+
+/* renewalErrno: the name of the last renewal's error; null: it did not fail. */
+Napi::Value
+Channel::RenewalErrno(const Napi::CallbackInfo &info)
+{
+    Napi::Env env = info.Env();
+    int os_error = epb_client_renewal_error(client_);
+
+    if (os_error == 0) {
+        return env.Null();
+    }
+    return Napi::String::New(env, epb_os_error_name(os_error));
 }
 
 /* hold(token, intervalMs, isRenewed) -> whether the session holds the lease; false when

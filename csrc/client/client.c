@@ -662,6 +662,12 @@ epb_client_ms_since_renewal(struct epb_client *client, uint64_t id, uint64_t *ag
     return epb_renewer_ago(&client->kept, id, ago_ms);
 }
 
+int
+epb_client_renewal_error(const struct epb_client *client)
+{
+    return epb_renewal_error(&client->renewal);
+}
+
 /* Holds */
 
 enum epb_status

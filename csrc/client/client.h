@@ -126,6 +126,10 @@ epb_client_stop_renewal(struct epb_client *client, uint64_t id);
  * False: unknown id. */
 bool
 epb_client_ms_since_renewal(struct epb_client *client, uint64_t id, uint64_t *ago_ms);
+/* Why the client's last renewal failed (see epb_renewal_error); 0 if it did not, and when
+ * the client renews nothing. */
+int
+epb_client_renewal_error(const struct epb_client *client);
 
 /* Lets the thread's session hold a lease that was granted to this client: see
  * epb_holds_add. EPB_BROKER_GONE and EPB_INVALID_REQUEST as above. */

@@ -1,6 +1,7 @@
 /* See renewal.h. */
 #include "renewal.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include <uv.h>
@@ -30,6 +31,7 @@ struct epb_renewal_link {
     char *path;
     uint8_t *secret; /* followed by the session's key */
     size_t secret_bytes;
+    _Atomic int error; /* see epb_renewal_error; written by the renewer thread */
 
     /* Used by the renewer thread while it sends for one of the users. */
     struct epb_channel *channel;     /* NULL: not connected */
@@ -192,9 +194,10 @@ ignore_ready(void *context)
 }
 
 static void
-give_up(struct epb_renewal_link *link)
+give_up(struct epb_renewal_link *link, int error)
 {
     hang_up(link);
+    atomic_store(&link->error, error);
     link->delay_ms = link->delay_ms == 0 ? RETRY_MIN_MS : 2 * link->delay_ms;
     if (link->delay_ms > RETRY_MAX_MS) {
         link->delay_ms = RETRY_MAX_MS;
@@ -278,9 +281,10 @@ send_own(struct epb_renewal_link *link, const struct epb_request *request)
     return sent;
 }
 
-/* Connects. The first frame is a join without a reply, so that a full broker recognizes a
- * renewal connection. The ping is sent with the handshake and answered after it. */
-static bool
+/* Connects; returns a libuv error code or 0. The first frame is a join without a reply,
+ * so that a full broker recognizes a renewal connection. The ping is sent with the
+ * handshake and answered after it. */
+static int
 dial(struct epb_renewal_link *link)
 {
     const struct epb_request join = epb_own_join(link->secret + link->secret_bytes);
@@ -288,7 +292,7 @@ dial(struct epb_renewal_link *link)
 
     link->channel = epb_channel_new((struct epb_bytes){link->secret, link->secret_bytes});
     if (link->channel == NULL) {
-        return false;
+        return UV_ENOMEM;
     }
     link->connection++;
     link->sent_bytes = 0;
@@ -296,7 +300,13 @@ dial(struct epb_renewal_link *link)
     link->answered = 0;
     int error = epb_transport_open(link->path, ignore_ready, NULL, &link->transport);
     link->is_gone = error == UV_ENOENT || error == UV_ECONNREFUSED;
-    return error == 0 && send_own(link, &join) && send_own(link, &ping) && flush(link);
+    if (error != 0) {
+        return error;
+    }
+    if (!send_own(link, &join) || !send_own(link, &ping)) {
+        return UV_ENOMEM;
+    }
+    return flush(link) ? 0 : UV_ECONNRESET;
 }
 
 /* Waits for a short time until the connection is open and all replies have arrived.
@@ -332,14 +342,20 @@ advance(struct epb_renewal_link *link)
         if (was_open) {
             hang_up(link);
         } else {
-            give_up(link);
+            give_up(link, UV_ECONNRESET);
         }
     }
     if (now_ms() < link->retry_ms) {
         return false;
     }
-    if (!dial(link) || !await_answers(link)) {
-        give_up(link);
+    int error = dial(link);
+    if (error == 0 && !await_answers(link)) {
+        error = UV_ECONNRESET;
+    }
+    if (error != 0) {
+        give_up(link, error);
+    } else if (!link->is_open) {
+        atomic_store(&link->error, UV_ETIMEDOUT);
     }
     return link->is_open;
 }
@@ -360,6 +376,31 @@ count_asked(struct epb_renewal_link *link, struct epb_bytes frames)
     }
 }
 
+/* Flushes over an open connection, and waits for the replies. */
+static enum epb_renewal_plan_sent
+deliver(struct epb_renewal_link *link, uint64_t mark)
+{
+    int error = 0;
+    enum epb_renewal_plan_sent sent = EPB_RENEWAL_PLAN_LEFT;
+
+    if (!flush(link)) {
+        error = UV_ECONNRESET;
+    } else if (link->sent_bytes < mark) {
+        error = UV_ETIMEDOUT;
+        sent = EPB_RENEWAL_PLAN_WAITS;
+    } else if (!await_answers(link)) {
+        error = UV_ECONNRESET;
+    } else if (link->answered < link->asked) {
+        error = UV_ETIMEDOUT;
+    }
+    atomic_store(&link->error, error);
+    if (error == UV_ECONNRESET) {
+        hang_up(link);
+        sent = EPB_RENEWAL_PLAN_REFUSED;
+    }
+    return sent;
+}
+
 enum epb_renewal_plan_sent
 epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
 {
@@ -372,6 +413,7 @@ epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
     link->delay_ms = 0;
     if (frames.size_bytes != 0) {
         if (epb_channel_send(link->channel, frames) != EPB_OK) {
+            atomic_store(&link->error, UV_ENOMEM);
             return EPB_RENEWAL_PLAN_REFUSED;
         }
         count_asked(link, frames);
@@ -381,16 +423,11 @@ epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames)
         /* Frames that had not left the previous connection were lost with it. */
         return EPB_RENEWAL_PLAN_REFUSED;
     }
-    if (!flush(link)) {
-        hang_up(link);
-        return EPB_RENEWAL_PLAN_REFUSED;
-    }
-    if (link->sent_bytes < renewal->mark) {
-        return EPB_RENEWAL_PLAN_WAITS;
-    }
-    if (await_answers(link)) {
-        return EPB_RENEWAL_PLAN_LEFT;
-    }
-    hang_up(link);
-    return EPB_RENEWAL_PLAN_REFUSED;
+    return deliver(link, renewal->mark);
+}
+
+int
+epb_renewal_error(const struct epb_renewal *renewal)
+{
+    return renewal->link == NULL ? 0 : atomic_load(&renewal->link->error);
 }

@@ -20,7 +20,8 @@
  * learns. If the broker has ended, there is nothing to renew.
  *
  * Thread safety: epb_renewal_send is for the renewer thread. The other functions are for
- * the client's thread, while the renewer does not call epb_renewal_send for that client.
+ * the client's thread, and all but epb_renewal_error only while the renewer does not call
+ * epb_renewal_send for that client.
  */
 #ifndef EPB_CLIENT_RENEWAL_H
 #define EPB_CLIENT_RENEWAL_H
@@ -47,6 +48,11 @@ epb_renewal_hold(struct epb_renewal *renewal);
 /* See epb_renewer_send_fn. Requires epb_renewal_hold. */
 enum epb_renewal_plan_sent
 epb_renewal_send(struct epb_renewal *renewal, struct epb_bytes frames);
+/* Why the last renewal failed, as a libuv error code: that of connecting, UV_ETIMEDOUT
+ * (the broker does not reply), UV_ECONNRESET (it closed the connection) or UV_ENOMEM. 0:
+ * it did not fail, there was none yet, or the user has no connection. */
+int
+epb_renewal_error(const struct epb_renewal *renewal);
 /* The client has no kept frames any more. */
 void
 epb_renewal_let_go(struct epb_renewal *renewal);

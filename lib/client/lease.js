@@ -18,15 +18,9 @@ const { BrokerError } = require('../error.js');
 const { FLAGS, Request } = require('./frame.js');
 const { checkNames } = require('../options.js');
 const { putElements } = require('./list_codec.js');
+const { lossMessage } = require('./lease_loss.js');
 const { decodeEncoded, encode } = require('./values.js');
 const { afterwards } = require('./flush_scheduler.js');
-
-const LOSSES = {
-  lease_lost:
-    'The lease was lost: it was not renewed in time (this process stood still for longer than its ' +
-    'TTL), or somebody released it by force.',
-  broker_gone: 'The lease was lost: the connection to its broker has ended.',
-};
 
 /** @typedef {{ discard?: boolean | readonly unknown[], timeout?: number }} ReleaseOptions */
 
@@ -48,6 +42,8 @@ class Lease {
   #listening = null;
   /** @type {BrokerError | null} why it was lost */
   #loss = null;
+  /** @type {string | null} why its last renewal had failed, when it was lost */
+  #renewalErrno = null;
   #kept = 0;
   /** When it was last renewed by `renew()`, or granted. By `now`, since the wall clock can jump. */
   #renewedAt = now();
@@ -272,9 +268,14 @@ class Lease {
   /** @param {'lost' | 'released'} state */
   #end(state) {
     if (this.#state !== 'held') return;
-    this.#endedAt = Math.min(this.expiresAt, Date.now());
+    const { expiresAt } = this;
+    const endedAt = Math.min(expiresAt, Date.now());
+    const { renewals } = this.#connection;
+    // Before the stop: the last renewal of the connection takes the reason with it.
+    if (state === 'lost' || endedAt === expiresAt) this.#renewalErrno = renewals.errno;
+    this.#endedAt = endedAt;
     this.#state = state;
-    this.#connection.renewals.stop(this.#kept);
+    renewals.stop(this.#kept);
     this.#connection.session.removeLease(this.token);
   }
 
@@ -289,7 +290,7 @@ class Lease {
   /** @param {'lease_lost' | 'broker_gone'} code */
   #lossBy(code) {
     const details = { operation: this.#operation, key: this.#fullKey };
-    return new BrokerError(code, LOSSES[code], details);
+    return new BrokerError(code, lossMessage(code, this.#renewalErrno), details);
   }
 
   /**

@@ -47,6 +47,11 @@ class Renewals {
     return this.#channel.msSinceRenewal(id);
   }
 
+  /** Why the last renewal failed, such as 'EMFILE'; null: it did not fail. */
+  get errno() {
+    return this.#channel.renewalErrno;
+  }
+
   /**
    * Claims a lease for the thread.
    * @param {number} token

@@ -5,6 +5,9 @@
  * have had, by its age; another client sees that, so that nothing here depends on how
  * fast this machine is.
  */
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "client_help.h"
 #include "core/command.h"
 
@@ -201,6 +204,111 @@ check_unread(const char *secret, unsigned small_before)
     expect_renewals();
     end_requests(40);
     leave();
+}
+
+/* Another listener takes the pipe's path: the connection that renews reaches it, the
+ * client's own connection stays at the broker. */
+static int
+replace_listener(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/broker-client.sock",
+                   own_directory());
+    cr_assert_geq(listener, 0);
+    cr_assert_eq(unlink(address.sun_path), 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(listen(listener, 8), 0);
+    return listener;
+}
+
+static void
+start_renewal(void)
+{
+    struct epb_request renew = {
+        .action = EPB_ACTION_RENEW, .flags = EPB_F_FENCE, .fence = 1};
+    struct epb_buf frame;
+    uint64_t id = 0;
+
+    epb_buf_init(&frame, 1000);
+    cr_assert_eq(epb_frame_encode_request(&frame, &renew), EPB_OK);
+    struct epb_bytes kept = {epb_buf_data(&frame), epb_buf_size(&frame)};
+    cr_assert_eq(epb_client_start_renewal(client, kept, 1, &id), EPB_OK);
+    epb_buf_fini(&frame);
+}
+
+/* Without a connection for its renewals: that of a client is made when one is due. */
+static void
+begin_unrenewed(void)
+{
+    begin_plain();
+    ring_init(&ring);
+    client = sharing_client("");
+    expect_ping(client);
+    cr_assert_eq(epb_client_renewal_error(client), 0);
+}
+
+static void
+await_error(int error)
+{
+    while (epb_client_renewal_error(client) != error) {
+        expect_ping(client);
+    }
+}
+
+static void
+end_unrenewed(void)
+{
+    epb_client_free(client);
+    end();
+}
+
+Test(renewal, has_no_error_as_long_as_the_broker_replies, .init = begin_plain,
+     .fini = end)
+{
+    take_lease("", 1);
+    expect_renewals();
+    await_error(0);
+    leave();
+}
+
+Test(renewal, tells_that_the_pipe_is_gone, .init = begin_unrenewed, .fini = end_unrenewed)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/broker-client.sock", own_directory());
+    cr_assert_eq(unlink(path), 0);
+    start_renewal();
+    await_error(UV_ENOENT);
+}
+
+Test(renewal, tells_that_nothing_listens, .init = begin_unrenewed, .fini = end_unrenewed)
+{
+    (void)close(replace_listener());
+    start_renewal();
+    await_error(UV_ECONNREFUSED);
+}
+
+Test(renewal, tells_that_the_broker_does_not_reply, .init = begin_unrenewed,
+     .fini = end_unrenewed)
+{
+    int listener = replace_listener();
+
+    start_renewal();
+    await_error(UV_ETIMEDOUT);
+    (void)close(listener);
+}
+
+Test(renewal, tells_that_the_connection_was_closed, .init = begin_unrenewed,
+     .fini = end_unrenewed)
+{
+    int listener = replace_listener();
+
+    start_renewal();
+    (void)close(accept(listener, NULL, NULL));
+    await_error(UV_ECONNRESET);
+    (void)close(listener);
 }
 
 Test(renewal, goes_on_at_every_step_to_the_pipes_and_back, .init = begin_plain,
