@@ -575,9 +575,9 @@ export interface ClientOptions {
   defaultTtl?: Ttl;
   /**
    * The worker that holds this client's leases, 1 to 256 bytes. Default: `CLIENT_WORKER_ID`, `WORKER_ID`,
-   * `WDIO_WORKER_ID`, `TEST_PARALLEL_INDEX`, `VITEST_POOL_ID`, `JEST_WORKER_ID`, `MOCHA_WORKER_ID` or
-   * `CUCUMBER_WORKER_ID` from the environment, else the process id (`<pid>-<thread id>` in a worker
-   * thread).
+   * `WDIO_WORKER_ID`, `TEST_PARALLEL_INDEX`, `VITEST_POOL_ID`, `JEST_WORKER_ID`, `MOCHA_WORKER_ID`,
+   * `CUCUMBER_WORKER_ID` or `NODE_TEST_WORKER_ID` from the environment, else the process id
+   * (`<pid>-<thread id>` in a worker thread).
    */
   workerId?: string;
   /** @deprecated An option of `@ephemeral-broker/core`: ignored with a warning. */

@@ -259,7 +259,7 @@ const rows = [
     defaultHelp: 'the process id',
     env: 'CLIENT_WORKER_ID',
     flag: null,
-    help: 'Who holds leases. Also from `WORKER_ID`, `WDIO_WORKER_ID`, `TEST_PARALLEL_INDEX`, `VITEST_POOL_ID`, `JEST_WORKER_ID`, `MOCHA_WORKER_ID`, `CUCUMBER_WORKER_ID`.',
+    help: 'Who holds leases. Also from `WORKER_ID`, `WDIO_WORKER_ID`, `TEST_PARALLEL_INDEX`, `VITEST_POOL_ID`, `JEST_WORKER_ID`, `MOCHA_WORKER_ID`, `CUCUMBER_WORKER_ID`, `NODE_TEST_WORKER_ID`.',
     pattern: /^[^]{1,256}$/,
   },
   {

@@ -56,6 +56,7 @@ const WORKER_ENV = Object.freeze([
   'JEST_WORKER_ID',
   'MOCHA_WORKER_ID',
   'CUCUMBER_WORKER_ID',
+  'NODE_TEST_WORKER_ID',
 ]);
 
 /**

@@ -33,8 +33,9 @@ const char *
 epb_dialog_worker(const struct epb_cli *cli, enum epb_option_id option)
 {
     static const char *const VARIABLES[] = {
-        "CLIENT_WORKER_ID", "WORKER_ID",      "WDIO_WORKER_ID",  "TEST_PARALLEL_INDEX",
-        "VITEST_POOL_ID",   "JEST_WORKER_ID", "MOCHA_WORKER_ID", "CUCUMBER_WORKER_ID"};
+        "CLIENT_WORKER_ID",    "WORKER_ID",          "WDIO_WORKER_ID",
+        "TEST_PARALLEL_INDEX", "VITEST_POOL_ID",     "JEST_WORKER_ID",
+        "MOCHA_WORKER_ID",     "CUCUMBER_WORKER_ID", "NODE_TEST_WORKER_ID"};
     const char *worker = epb_cli_text(cli, option);
 
     for (size_t i = 0; worker == NULL && i < sizeof(VARIABLES) / sizeof(VARIABLES[0]);

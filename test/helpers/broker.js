@@ -13,7 +13,7 @@ const { withoutLockNotice } = require('./lock_notice.js');
 const { TimeLimit } = require('./time_limits.js');
 
 for (const name of Object.keys(process.env)) {
-  if (/^(EPHEMERAL|BROKER|CLIENT)_/.test(name)) delete process.env[name];
+  if (/^((EPHEMERAL|BROKER|CLIENT)_|NODE_TEST_WORKER_ID$)/.test(name)) delete process.env[name];
 }
 // On a slow machine a test must not fail by a timeout, unless timeouts are its subject.
 process.env.CLIENT_TIMEOUT = '120s';

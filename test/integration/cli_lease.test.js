@@ -74,6 +74,7 @@ describe('lease', () => {
       ['WORKER_ID', '0'],
       ['JEST_WORKER_ID', '1'],
       ['CLIENT_WORKER_ID', '2'],
+      ['NODE_TEST_WORKER_ID', '3'],
     ]) {
       const env = { [name]: `by ${name}` };
       assert.equal(await ok(['lease', 'by variable'], { env }), `${expected}\n`);

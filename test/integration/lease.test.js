@@ -689,7 +689,7 @@ test('the worker id: option, else the environment, else the process', async (t) 
     await client.release(line.workerId);
     return line.workerId;
   };
-  const names = ['JEST_WORKER_ID', 'WORKER_ID', 'CLIENT_WORKER_ID'];
+  const names = ['NODE_TEST_WORKER_ID', 'JEST_WORKER_ID', 'WORKER_ID', 'CLIENT_WORKER_ID'];
   t.after(() => names.forEach((name) => Reflect.deleteProperty(process.env, name)));
   assert.equal(await holderOf({}), String(process.pid));
   for (const name of names) {
