@@ -4,6 +4,7 @@ export type {
   AcquireOptions,
   CallOptions,
   ClientOptions,
+  Counter,
   Entry,
   ErrorCode,
   GetOptions,

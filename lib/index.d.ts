@@ -208,6 +208,13 @@ export interface Entry<T = any> {
   ttl: number;
 }
 
+/** A counter after `incrEntry`. */
+export interface Counter {
+  value: number;
+  /** Milliseconds until it expires. */
+  ttl: number;
+}
+
 export interface ListEntry {
   key: string;
   /** Milliseconds until it expires. */
@@ -706,6 +713,15 @@ export class PipeClient<Schema extends object = any, DefaultTtl extends Ttl | nu
    */
   incr(key: KeyOf<Schema>, by?: number, ttl?: Ttl | null, options?: IncrOptions): Promise<number>;
   incr(key: KeyOf<Schema>, by: number | undefined, options: IncrOptions): Promise<number>;
+
+  /** Like `incr`, and resolves also to the milliseconds until the counter expires: one request for a window. */
+  incrEntry(
+    key: KeyOf<Schema>,
+    by?: number,
+    ttl?: Ttl | null,
+    options?: IncrOptions,
+  ): Promise<Counter>;
+  incrEntry(key: KeyOf<Schema>, by: number | undefined, options: IncrOptions): Promise<Counter>;
 
   /** Resolves to the stored keys that start with the prefix, sorted, never their values. */
   list(prefix?: string, options?: CallOptions): Promise<ListEntry[]>;

@@ -244,5 +244,9 @@ epb_cmd_incr(const struct epb_ctx *ctx, struct epb_reply *reply)
     }
     if (reply->status == EPB_OK) {
         reply->flags = EPB_F_COUNT;
+        if (epb_store_peek(ctx->engine->store, request->key, ctx->now, &view) == EPB_OK) {
+            reply->flags |= EPB_F_TTL;
+            reply->ttl_ms = view.ttl_ms;
+        }
     }
 }

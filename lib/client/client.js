@@ -66,6 +66,8 @@ const decodeBoolean = (_buffer, reply) => reply.count !== 0;
 /** @type {Decode} */
 const decodeCount = (_buffer, reply) => reply.count;
 /** @type {Decode} */
+const decodeCounter = (_buffer, reply) => ({ value: reply.count, ttl: endless(reply.ttl) });
+/** @type {Decode} */
 const decodeTtl = (_buffer, reply) => endless(reply.ttl);
 /** @type {Decode} */
 const decodeText = (buffer, reply) => buffer.toString('utf8', reply.bodyAt, reply.bodyEnd);
@@ -225,20 +227,38 @@ class PipeClient {
    * @param {IncrOptions} [options]
    * @returns {Promise<number>}
    */
-  incr(key, by = 1, ttl, options) {
-    return this.#core.ask(
-      'incr',
-      key,
-      decodeCount,
-      [ttl, options],
-      TTL_OPTIONS,
-      (request, given) => {
-        request.count = checkedNumber('by', by, -Infinity);
-        request.flags |= FLAGS.count;
-        this.#core.putTtl(request, given.ttl);
-        warnOfShortTtl('incr', given.ttl);
-      },
-    );
+  incr(key, by, ttl, options) {
+    return this.#incr('incr', key, by, [ttl, options], decodeCount);
+  }
+
+  /**
+   * Like incr, with the counter's remaining TTL.
+   * @param {string} key
+   * @param {number} [by]
+   * @param {number | IncrOptions | null} [ttl]
+   * @param {IncrOptions} [options]
+   * @returns {Promise<{ value: number, ttl: number }>}
+   */
+  incrEntry(key, by, ttl, options) {
+    return this.#incr('incrEntry', key, by, [ttl, options], decodeCounter);
+  }
+
+  /**
+   * @param {'incr' | 'incrEntry'} operation
+   * @param {string} key
+   * @param {number | undefined} by
+   * @param {[unknown, unknown]} options
+   * @param {Decode} decode
+   */
+  #incr(operation, key, by, options, decode) {
+    /** @type {import('./client_core').Fill} */
+    const fill = (request, given) => {
+      request.count = checkedNumber('by', by === undefined ? 1 : by, -Infinity);
+      request.flags |= FLAGS.count;
+      this.#core.putTtl(request, given.ttl);
+      warnOfShortTtl(operation, given.ttl);
+    };
+    return this.#core.ask(operation, key, decode, options, TTL_OPTIONS, fill, 'incr');
   }
 
   /**

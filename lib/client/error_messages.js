@@ -179,6 +179,7 @@ const MESSAGES = {
     fenced: 'The lease of this fencing token has ended: the write is refused.',
   },
   incr: { kind_mismatch: notForValues },
+  incrEntry: { kind_mismatch: notForValues },
   del: { lease_held: 'Something of it is held or waited for: that has to end first.' },
   pool: {
     kind_mismatch: otherKind,

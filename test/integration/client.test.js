@@ -167,6 +167,18 @@ test('ifVersion: a write based on an old state is refused', async (t) => {
   }
 });
 
+test('incrEntry counts, and says how long the counter lives', async (t) => {
+  const { client } = startPair(t);
+  const first = await client.incrEntry('n', 2, 60_000);
+  assert.equal(first.value, 2);
+  assert.ok(first.ttl > 0 && first.ttl <= 60_000, `${first.ttl}`);
+  const second = await client.incrEntry('n', undefined, { ttl: '5h' });
+  assert.equal(second.value, 3);
+  assert.ok(second.ttl <= first.ttl, 'the counter keeps its TTL');
+  assert.deepEqual(await client.incrEntry('endless', -1, Infinity), { value: -1, ttl: Infinity });
+  await assert.rejects(client.incrEntry('none'), withCode('ttl_required', /^incrEntry "none": /));
+});
+
 test('incr counts over clients; what is no number stays', async (t) => {
   const { broker, client } = startPair(t);
   const other = startClient(t, broker);

@@ -26,6 +26,7 @@ const CLIENT_SIDE = [
   'getSync',
   'leaseSync',
   'namespace',
+  'incrEntry',
   'pingMs',
   'withLease',
 ];

@@ -305,5 +305,11 @@ new Broker({ maxItems: '5' });
 client.pipe = 'x';
 // @ts-expect-error: the client of a broker has the broker's secret
 new Broker().client({ secret: 'x' });
+export const counted: Promise<{ value: number; ttl: number }> = new OtherClient().incrEntry(
+  'n',
+  1,
+  '1m',
+);
+
 // @ts-expect-error: no broker in the client's package
 export type None = typeof import('ephemeral-pipe-client').Broker;

@@ -246,12 +246,15 @@ Test(engine, only_a_new_counter_needs_a_ttl)
     request.flags = EPB_F_TTL;
     request.ttl_ms = 100;
     cr_assert_eq(run(request), EPB_OK);
-    cr_assert_eq(reply.flags, EPB_F_COUNT);
+    cr_assert_eq(reply.flags, EPB_F_COUNT | EPB_F_TTL);
     cr_assert_eq(reply.count, 1);
+    cr_assert_eq(reply.ttl_ms, 100);
     request.flags = EPB_F_COUNT;
     request.count = 41;
+    now = time_at(1040);
     cr_assert_eq(run(request), EPB_OK);
     cr_assert_eq(reply.count, 42);
+    cr_assert_eq(reply.ttl_ms, 60, "it keeps its TTL");
     now = time_at(1100);
     cr_assert_eq(run(request), EPB_TTL_REQUIRED, "it has expired");
 }
