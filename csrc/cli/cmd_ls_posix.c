@@ -23,7 +23,8 @@ put_command(struct epb_text *text, uint32_t pid, bool json)
     epb_buf_init(&words, (size_t)4 * 1024 * 1024);
     bool known = pid != 0 && epb_other_arguments(pid, &words);
     struct epb_bytes shown = {epb_buf_data(&words), epb_buf_size(&words)};
-    while (shown.size_bytes > 0 && shown.data[shown.size_bytes - 1] == ' ') {
+    while (known && shown.data != NULL && shown.size_bytes > 0 &&
+           shown.data[shown.size_bytes - 1] == ' ') {
         shown.size_bytes--;
     }
     if (!known) {

@@ -10,10 +10,14 @@
 #include "gzip.h"
 #include "input.h"
 
+/* Never NULL, so that it may be passed to memchr when it is empty. */
 static struct epb_bytes
 contents(const struct epb_buf *buf)
 {
-    return (struct epb_bytes){epb_buf_data(buf), epb_buf_size(buf)};
+    const uint8_t *data = epb_buf_data(buf);
+
+    return (struct epb_bytes){data == NULL ? (const uint8_t *)"" : data,
+                              epb_buf_size(buf)};
 }
 
 static struct epb_bytes
