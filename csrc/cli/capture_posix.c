@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/mem.h"
 #include "../os/fd.h"
 #include "../os/oserror.h"
 #include "run.h"
@@ -167,6 +168,7 @@ collect(const struct run *run, struct epb_capture *capture)
             capture->overflowed = true;
         }
     }
+    epb_mem_wipe(piece, sizeof(piece));
 }
 
 static int
