@@ -704,7 +704,7 @@ Test(server, logs_keys_but_no_values)
     cr_assert_eq(peer_ask(fd, &set).status, EPB_OK);
     set.key = bytes_of("\xff\xfe");
     cr_assert_eq(peer_ask(fd, &set).status, EPB_INVALID_KEY);
-    broker_await_log(&broker, "\"key\":\"a \\u0022key\\u0022\\u000a\\u005c\"");
+    broker_await_log(&broker, "\"key\":\"a \\\"key\\\"\\n\\\\\"");
     broker_await_log(&broker, "\"status\":\"invalid_key\"");
     cr_assert_null(strstr(broker.logs, "hush-hush"));
     close(fd);
