@@ -1,24 +1,15 @@
 /* See renewer.h. */
 #include "renewer.h"
 
-#include <uv.h>
-
 #include "../base/sys.h"
-#include "../os/thread.h"
-
-/* Longest wait, so that the system's clock arithmetic cannot overflow. */
-#define SLEEP_MAX_MS (60U * 60U * 1000U)
+#include "timed_thread.h"
 
 static uv_once_t once = UV_ONCE_INIT;
-static uint32_t owner_pid; /* written once */
-static bool usable;        /* written once */
-static uv_mutex_t lock;
-/* All of these are guarded by the lock. */
+static bool usable; /* written once */
+static struct epb_timed_thread thread;
+/* These are guarded by the thread's lock. */
 static struct epb_renewal_plan plan;
-static bool running;
-static uint64_t wake_ms; /* when the thread's sleep ends; 0 while it is awake */
-static uv_cond_t wake;   /* a keep is due before wake_ms */
-static uv_cond_t done;   /* a `send` has returned, or a reply has arrived */
+static uv_cond_t done; /* a `send` has returned, or a reply has arrived */
 
 static uint64_t
 now_ms(void)
@@ -27,38 +18,6 @@ now_ms(void)
 
     epb_sys_now(&now);
     return now.mono_ms;
-}
-
-static void
-init_once(void)
-{
-    owner_pid = epb_sys_pid();
-    if (uv_mutex_init(&lock) != 0) {
-        return;
-    }
-    if (uv_cond_init(&wake) != 0) {
-        goto no_wake;
-    }
-    if (uv_cond_init(&done) != 0) {
-        goto no_done;
-    }
-    usable = epb_renewal_plan_init(&plan) == EPB_OK;
-    if (usable) {
-        return;
-    }
-    uv_cond_destroy(&done);
-no_done:
-    uv_cond_destroy(&wake);
-no_wake:
-    uv_mutex_destroy(&lock);
-}
-
-/* False in a forked child, or if initialization failed. */
-static bool
-present(void)
-{
-    uv_once(&once, init_once);
-    return usable && owner_pid == epb_sys_pid();
 }
 
 /* The thread */
@@ -72,48 +31,50 @@ serve(struct epb_renewer_user *user)
     epb_buf_init(&batch, EPB_RENEWAL_PLAN_BATCH_BYTES);
     epb_renewal_plan_take(&user->plan, &batch);
     user->busy = true;
-    uv_mutex_unlock(&lock);
+    uv_mutex_unlock(&thread.lock);
     struct epb_bytes frames = {epb_buf_data(&batch), epb_buf_size(&batch)};
     enum epb_renewal_plan_sent sent = user->send(user->context, frames);
     epb_buf_fini(&batch);
-    uv_mutex_lock(&lock);
+    uv_mutex_lock(&thread.lock);
     user->busy = false;
     epb_renewal_plan_settle(&plan, &user->plan, sent, now_ms());
     uv_cond_broadcast(&done);
 }
 
-static void
-sleep_until(uint64_t due_ms)
+static uint64_t
+serve_next(void)
 {
-    uint64_t now = now_ms();
+    struct epb_renewal_plan_user *user = epb_renewal_plan_next(&plan, now_ms());
 
-    if (due_ms <= now) {
-        return;
+    if (user != NULL) {
+        serve(EPB_LIST_ITEM(user, struct epb_renewer_user, plan));
     }
-    wake_ms = due_ms;
-    if (due_ms == EPB_RENEWAL_PLAN_NEVER_MS) {
-        uv_cond_wait(&wake, &lock);
-    } else {
-        uint64_t wait_ms = due_ms - now < SLEEP_MAX_MS ? due_ms - now : SLEEP_MAX_MS;
-        (void)uv_cond_timedwait(&wake, &lock, wait_ms * 1000000U);
-    }
-    wake_ms = 0;
+    return epb_renewal_plan_due(&plan);
 }
 
 static void
-run_renewer(void *context)
+init_once(void)
 {
-    (void)context;
-    uv_mutex_lock(&lock);
-    /* Runs until the process ends. */
-    for (;;) {
-        struct epb_renewal_plan_user *user = epb_renewal_plan_next(&plan, now_ms());
-        if (user != NULL) {
-            serve(EPB_LIST_ITEM(user, struct epb_renewer_user, plan));
-        } else {
-            sleep_until(epb_renewal_plan_due(&plan));
-        }
+    if (uv_cond_init(&done) != 0) {
+        return;
     }
+    if (epb_renewal_plan_init(&plan) != EPB_OK) {
+        uv_cond_destroy(&done);
+        return;
+    }
+    usable = epb_timed_thread_init(&thread, serve_next);
+    if (!usable) {
+        epb_renewal_plan_fini(&plan);
+        uv_cond_destroy(&done);
+    }
+}
+
+/* False in a forked child, or if initialization failed. */
+static bool
+is_here(void)
+{
+    uv_once(&once, init_once);
+    return usable && epb_timed_thread_is_here(&thread);
 }
 
 /* Users */
@@ -127,30 +88,14 @@ epb_renewer_user_init(struct epb_renewer_user *user, epb_renewer_send_fn send,
 }
 
 static enum epb_status
-start(void)
-{
-    uv_thread_t thread;
-
-    if (running) {
-        return EPB_OK;
-    }
-    if (epb_thread_start(&thread, run_renewer, NULL) != 0) {
-        return EPB_INTERNAL;
-    }
-    epb_thread_detach(&thread);
-    running = true;
-    return EPB_OK;
-}
-
-static enum epb_status
 add(struct epb_renewer_user *user, struct epb_bytes frame, uint64_t interval_ms,
     bool at_once, uint64_t *id)
 {
-    if (!present()) {
+    if (!is_here()) {
         return EPB_INTERNAL;
     }
-    uv_mutex_lock(&lock);
-    enum epb_status status = start();
+    uv_mutex_lock(&thread.lock);
+    enum epb_status status = epb_timed_thread_start(&thread);
     if (status == EPB_OK) {
         status =
             epb_renewal_plan_add(&plan, &user->plan, frame, interval_ms, now_ms(), id);
@@ -158,10 +103,8 @@ add(struct epb_renewer_user *user, struct epb_bytes frame, uint64_t interval_ms,
     if (status == EPB_OK && at_once) {
         epb_renewal_plan_hasten(&plan, &user->plan, *id, now_ms());
     }
-    if (epb_renewal_plan_due(&plan) < wake_ms) {
-        uv_cond_signal(&wake);
-    }
-    uv_mutex_unlock(&lock);
+    epb_timed_thread_wake(&thread, epb_renewal_plan_due(&plan));
+    uv_mutex_unlock(&thread.lock);
     user->known = user->known || status == EPB_OK;
     return status;
 }
@@ -183,41 +126,41 @@ epb_renewer_add_now(struct epb_renewer_user *user, struct epb_bytes frame,
 void
 epb_renewer_answered(uint32_t frame_id, bool ended)
 {
-    uv_mutex_lock(&lock);
+    uv_mutex_lock(&thread.lock);
     if (ended) {
         epb_renewal_plan_end(&plan, frame_id);
     } else {
         epb_renewal_plan_answered(&plan, frame_id);
     }
     uv_cond_broadcast(&done);
-    uv_mutex_unlock(&lock);
+    uv_mutex_unlock(&thread.lock);
 }
 
 void
 epb_renewer_await(struct epb_renewer_user *user, uint64_t id, uint64_t timeout_ms)
 {
-    if (!user->known || !present()) {
+    if (!user->known || !is_here()) {
         return;
     }
     uint64_t until_ms = now_ms() + timeout_ms;
-    uv_mutex_lock(&lock);
+    uv_mutex_lock(&thread.lock);
     uint64_t now = now_ms();
     while (now < until_ms && epb_renewal_plan_unanswered(&plan, &user->plan, id)) {
-        (void)uv_cond_timedwait(&done, &lock, (until_ms - now) * 1000000U);
+        (void)uv_cond_timedwait(&done, &thread.lock, (until_ms - now) * 1000000U);
         now = now_ms();
     }
-    uv_mutex_unlock(&lock);
+    uv_mutex_unlock(&thread.lock);
 }
 
 bool
 epb_renewer_is_dead(struct epb_renewer_user *user)
 {
-    if (!user->known || !present()) {
+    if (!user->known || !is_here()) {
         return false;
     }
-    uv_mutex_lock(&lock);
+    uv_mutex_lock(&thread.lock);
     bool dead = user->plan.dead;
-    uv_mutex_unlock(&lock);
+    uv_mutex_unlock(&thread.lock);
     return dead;
 }
 
@@ -225,16 +168,16 @@ epb_renewer_is_dead(struct epb_renewer_user *user)
 static void
 lock_idle(struct epb_renewer_user *user)
 {
-    uv_mutex_lock(&lock);
+    uv_mutex_lock(&thread.lock);
     while (user->busy) {
-        uv_cond_wait(&done, &lock);
+        uv_cond_wait(&done, &thread.lock);
     }
 }
 
 bool
 epb_renewer_remove(struct epb_renewer_user *user, uint64_t id)
 {
-    if (!user->known || !present()) {
+    if (!user->known || !is_here()) {
         return false;
     }
     lock_idle(user);
@@ -244,30 +187,30 @@ epb_renewer_remove(struct epb_renewer_user *user, uint64_t id)
     if (!user->known) {
         epb_renewal_plan_forget(&plan, &user->plan);
     }
-    uv_mutex_unlock(&lock);
+    uv_mutex_unlock(&thread.lock);
     return user->known;
 }
 
 void
 epb_renewer_forget(struct epb_renewer_user *user)
 {
-    if (!user->known || !present()) {
+    if (!user->known || !is_here()) {
         return;
     }
     lock_idle(user);
     epb_renewal_plan_forget(&plan, &user->plan);
-    uv_mutex_unlock(&lock);
+    uv_mutex_unlock(&thread.lock);
     user->known = false;
 }
 
 bool
 epb_renewer_ago(struct epb_renewer_user *user, uint64_t id, uint64_t *ago_ms)
 {
-    if (!user->known || !present()) {
+    if (!user->known || !is_here()) {
         return false;
     }
-    uv_mutex_lock(&lock);
+    uv_mutex_lock(&thread.lock);
     bool found = epb_renewal_plan_ago(&plan, &user->plan, id, now_ms(), ago_ms);
-    uv_mutex_unlock(&lock);
+    uv_mutex_unlock(&thread.lock);
     return found;
 }

@@ -260,7 +260,12 @@ await_error(int error)
 static void
 end_unrenewed(void)
 {
+    char path[256];
+
     epb_client_free(client);
+    /* The broker leaves the pipe of another listener. */
+    (void)snprintf(path, sizeof(path), "%s/broker-client.sock", own_directory());
+    (void)unlink(path);
     end();
 }
 
