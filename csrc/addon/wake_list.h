@@ -3,15 +3,18 @@
  *
  * A thread-safe function keeps the async context in which it was made, and everything
  * that can be reached from there. One for each connection would keep every test file
- * alive in a runner that loads this module anew for each file. So each thread has one,
- * made by the first Channel (see lib/async_context.js). The WakeList lists the Channels
- * without keeping them alive; a Channel that is collected while it waits is closed.
+ * alive in a runner that loads this module anew for each file. So each environment has
+ * one, made by the first Channel (see lib/async_context.js). The WakeList lists the
+ * Channels without keeping them alive; a Channel that is collected while it waits is
+ * closed. Each load of the addon is an environment, so a thread has several when several
+ * copies of the module are loaded there, and Node notifies them in any order.
  *
  * A wake-up is a bit in the Waker. Setting it allocates no memory, and a second wake-up
  * before the first is delivered has no effect.
  *
  * `Collect` runs a garbage collection from the event loop. No JavaScript frame below it
- * can then keep garbage alive.
+ * can then keep garbage alive. A sibling in another environment may learn of it (kWanted)
+ * only afterwards; then a later collection frees the sibling.
  */
 #ifndef EPB_ADDON_WAKE_LIST_H
 #define EPB_ADDON_WAKE_LIST_H

@@ -172,6 +172,7 @@ test('and it is, if the collection of garbage takes a while', async (t) => {
        const collect = runInNewContext(...rest);
        if (collect === undefined) return collect;
        return () => {
+         // Less than half a second: after a longer one the copy may end one collection later (docs/leases.md).
          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
          collect();
        };
