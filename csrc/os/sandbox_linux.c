@@ -2,6 +2,7 @@
  * headers of some C libraries lack them. */
 #include "sandbox.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
@@ -68,7 +69,7 @@ everything(int abi, bool signals_others)
     return ruleset;
 }
 
-/* Opens the folder of a socket; -1: it is not there. */
+/* Opens the folder of a socket; -1: errno is set. */
 static int
 open_folder(const char *path)
 {
@@ -77,6 +78,7 @@ open_folder(const char *path)
     size_t size_bytes = slash == NULL ? 0 : (size_t)(slash - path);
 
     if (size_bytes >= sizeof(folder)) {
+        errno = ENAMETOOLONG;
         return -1;
     }
     if (slash == path) {
@@ -97,11 +99,14 @@ allow_removal(int ruleset, const char *socket_path)
         return false;
     }
     bool added = syscall(SYS_landlock_add_rule, ruleset, RULE_BELOW_PATH, &rule, 0) == 0;
+    int error = errno;
     epb_fd_close(rule.folder);
+    errno = error;
     return added;
 }
 
-/* Without the folder the sandbox is still entered: then no name can be removed. */
+/* Not without the rule for the socket's folder, for instance when descriptors are out:
+ * the socket's name would stay. */
 static bool
 confine_files(const struct epb_sandbox *sandbox, int abi)
 {
@@ -111,10 +116,9 @@ confine_files(const struct epb_sandbox *sandbox, int abi)
     if (ruleset < 0) {
         return false;
     }
-    if (sandbox->socket_path != NULL) {
-        (void)allow_removal(ruleset, sandbox->socket_path);
-    }
-    bool confined = syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+    bool allows = sandbox->socket_path == NULL ||
+                  allow_removal(ruleset, sandbox->socket_path) || errno == ENOENT;
+    bool confined = allows && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     epb_fd_close(ruleset);
     return confined;
 }

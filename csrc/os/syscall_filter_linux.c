@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "../base/status.h"
+#include "../base/sys.h"
 
 #if defined(__x86_64__)
 #define THIS_ABI 0xc000003eU
@@ -292,7 +293,7 @@ add_signals(struct draft *draft, const int *pidfds, size_t pidfd_count)
                        .check = CHECK_ONE_OF,
                        .argument = 0,
                        .count = 1,
-                       .values = {(uint32_t)getpid()}};
+                       .values = {epb_sys_pid()}}; /* known from now on */
     struct rule others = {.call = SYS_pidfd_send_signal,
                           .check = CHECK_ONE_OF,
                           .argument = 0,
