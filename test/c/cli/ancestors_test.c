@@ -53,13 +53,16 @@ Test(ancestors, recognizes_package_managers)
 Test(ancestors, finds_a_manager_above_a_shell)
 {
     int ends[2];
+    int input[2]; /* ends with the test, so that the shell waits */
     char line[32] = "";
     struct epb_ancestors before;
     struct epb_ancestors found;
 
     cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(pipe(input), 0);
     pid_t manager = fork();
     if (manager == 0) {
+        cr_assert_eq(dup2(input[0], 0), 0);
         cr_assert_eq(dup2(ends[1], 1), 1);
         execl("/bin/bash", "npm run", "-c",
               "bash -c 'echo $$; read x; :'; :", (char *)NULL);
@@ -75,4 +78,6 @@ Test(ancestors, finds_a_manager_above_a_shell)
     cr_assert_eq(kill(manager, SIGKILL), 0);
     cr_assert_eq(waitpid(manager, NULL, 0), manager);
     close(ends[0]);
+    close(input[0]);
+    close(input[1]);
 }
