@@ -9,6 +9,9 @@ const path = require('node:path');
 const { ROOT } = require('./files.js');
 
 const LEAST_PERCENT = 90;
+// The tests of the command line run the program itself, which counts no lines: the table shows what the
+// C suite runs of it, and the total leaves it out.
+const isCounted = ({ name }) => !name.startsWith('csrc/cli/');
 const REPORT_MAX_BYTES = 256 * 1024 * 1024;
 
 function below(folder, ending) {
@@ -53,8 +56,9 @@ function report(build) {
     return { name, all: lines.size, ran: lines.size - missed.length };
   });
   rows.sort((a, b) => a.ran / a.all - b.ran / b.all || a.name.localeCompare(b.name));
-  const all = rows.reduce((sum, row) => sum + row.all, 0);
-  const ran = rows.reduce((sum, row) => sum + row.ran, 0);
+  const counted = rows.filter(isCounted);
+  const all = counted.reduce((sum, row) => sum + row.all, 0);
+  const ran = counted.reduce((sum, row) => sum + row.ran, 0);
   for (const row of rows) {
     console.log(`${percent(row.ran, row.all)} %  ${row.ran}/${row.all}  ${row.name}`);
   }
@@ -62,7 +66,9 @@ function report(build) {
     console.log('nothing was counted');
     return false;
   }
-  console.log(`${percent(ran, all)} %  ${ran}/${all}  of csrc; ${LEAST_PERCENT} % are needed`);
+  console.log(
+    `${percent(ran, all)} %  ${ran}/${all}  of csrc without cli; ${LEAST_PERCENT} % are needed`,
+  );
   return 100 * ran >= LEAST_PERCENT * all;
 }
 
