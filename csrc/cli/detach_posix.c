@@ -43,6 +43,7 @@ put_dotenv(struct epb_buf *out, const char *name, struct epb_bytes value)
 {
     enum epb_status status = epb_buf_printf(out, "%s=\"", name);
 
+    EPB_ASSERT(value.data != NULL || value.size_bytes == 0);
     for (size_t i = 0; i < value.size_bytes && status == EPB_OK; i++) {
         if (memchr("\"\\$`", value.data[i], 4) != NULL) {
             status = epb_buf_append(out, "\\", 1);

@@ -244,7 +244,7 @@ explain(struct epb_buf *sentence, const char *name, const char *path, int error)
 static int
 become_script(const char *path, char *const *command)
 {
-    char head[HEAD_BYTES];
+    char head[HEAD_BYTES] = "";
     size_t count = 0;
 
     if (is_binary(head, read_head(path, head))) {

@@ -38,6 +38,7 @@ epb_standalone_export(struct epb_buf *out, const char *name, struct epb_bytes va
 {
     enum epb_status status = epb_buf_printf(out, "export %s='", name);
 
+    EPB_ASSERT(value.data != NULL || value.size_bytes == 0);
     for (size_t i = 0; i < value.size_bytes && status == EPB_OK; i++) {
         status = value.data[i] == '\'' ? append(out, "'\\''")
                                        : epb_buf_append(out, &value.data[i], 1);

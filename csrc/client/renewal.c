@@ -383,13 +383,11 @@ deliver(struct epb_renewal_link *link, uint64_t mark)
     int error = 0;
     enum epb_renewal_plan_sent sent = EPB_RENEWAL_PLAN_LEFT;
 
-    if (!flush(link)) {
+    if (!flush(link) || (link->sent_bytes >= mark && !await_answers(link))) {
         error = UV_ECONNRESET;
     } else if (link->sent_bytes < mark) {
         error = UV_ETIMEDOUT;
         sent = EPB_RENEWAL_PLAN_WAITS;
-    } else if (!await_answers(link)) {
-        error = UV_ECONNRESET;
     } else if (link->answered < link->asked) {
         error = UV_ETIMEDOUT;
     }

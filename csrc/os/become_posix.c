@@ -234,45 +234,57 @@ point_at_last(char **words, size_t count, char *text, size_t size)
     return found == count;
 }
 
-/* Never freed: the process becomes another, or ends. */
-static char **
-make_words(const struct epb_become_spec *spec)
+struct words {
+    char **list;
+    char *text; /* of the words of our own command line; NULL: they are the caller's */
+};
+
+static bool
+make_words(const struct epb_become_spec *spec, struct words *words)
 {
     size_t size = 0;
-    char *own = read_all("/proc/self/cmdline", &size);
-    char **words = calloc(spec->count + 2, sizeof(*words));
 
-    if (words == NULL) {
-        free(own);
-        return NULL;
+    words->text = read_all("/proc/self/cmdline", &size);
+    words->list = calloc(spec->count + 2, sizeof(*words->list));
+    if (words->list == NULL) {
+        return false;
     }
-    words[0] = (char *)(uintptr_t)spec->path;
-    if (own != NULL && point_at_last(words + 1, spec->count, own, size)) {
-        return words;
+    words->list[0] = (char *)(uintptr_t)spec->path;
+    if (words->text != NULL &&
+        point_at_last(words->list + 1, spec->count, words->text, size)) {
+        return true;
     }
-    free(own);
     for (size_t i = 0; i < spec->count; i++) {
-        words[i + 1] = (char *)(uintptr_t)spec->arguments[i];
+        words->list[i + 1] = (char *)(uintptr_t)spec->arguments[i];
     }
-    return words;
+    return true;
+}
+
+static void
+free_words(struct words *words)
+{
+    free((void *)words->list);
+    free(words->text);
 }
 
 int
 epb_become(const struct epb_become_spec *spec)
 {
-    char **words = make_words(spec);
+    struct words words = {0};
+    int error = make_words(spec, &words) ? 0 : ENOMEM;
 
-    if (words == NULL) {
-        return ENOMEM;
+    if (error == 0 && access(spec->path, X_OK) != 0) {
+        error = errno;
     }
-    if (access(spec->path, X_OK) != 0) {
-        return errno;
-    }
-    if (spec->undo_node) {
+    if (error == 0 && spec->undo_node) {
         give_back_descriptors();
         give_back_limit();
         reset_signals();
     }
-    execve(spec->path, words, environ);
-    return errno;
+    if (error == 0) {
+        execve(spec->path, words.list, environ);
+        error = errno;
+    }
+    free_words(&words);
+    return error;
 }

@@ -717,12 +717,11 @@ open_somewhere(struct epb_endpoint *endpoint, const struct epb_endpoint_spec *sp
                 return error;
             }
             forget_names(endpoint);
-            if (error != UV_EAGAIN) {
-                endpoint->skipped[i] = place_at(i) == NULL ? 0 : error;
+            if (error == UV_EAGAIN) {
+                continue;
             }
-            if (i == 0 && error != UV_EAGAIN && place_at(0) != NULL) {
-                first_error = error;
-            } else if (i == 1 && first_error == UV_ENOENT && error != UV_EAGAIN) {
+            endpoint->skipped[i] = place_at(i) == NULL ? 0 : error;
+            if ((i == 0 && place_at(0) != NULL) || (i == 1 && first_error == UV_ENOENT)) {
                 first_error = error;
             }
         }

@@ -141,7 +141,8 @@ check_quoted(struct epb_bytes text)
     FUZZ_CHECK(epb_quote(&out, text, 80) == EPB_OK);
     check_error(fuzz_held(&out));
     struct epb_json_scan scan = epb_json_scan(fuzz_held(&out));
-    FUZZ_CHECK(epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) && epb_json_has_ended(&scan));
+    FUZZ_CHECK(epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) &&
+               epb_json_has_ended(&scan));
     epb_buf_fini(&out);
 }
 

@@ -38,7 +38,8 @@ feed_broker(struct epb_bytes input, uint64_t pieces, bool legacy_hmac)
     broker.config.legacy_hmac = legacy_hmac;
     fuzz_peer_open(&broker, &peer);
     fuzz_peer_feed(&broker, &peer, input, pieces);
-    FUZZ_CHECK(epb_session_is_unproven(peer.session) || epb_session_is_closing(peer.session));
+    FUZZ_CHECK(epb_session_is_unproven(peer.session) ||
+               epb_session_is_closing(peer.session));
     FUZZ_CHECK(epb_buf_size(&peer.said) <= UNPROVEN_OUTPUT_MAX_BYTES);
     epb_session_end_of_input(peer.session, &broker.now);
     fuzz_peer_work(&broker, &peer);

@@ -14,7 +14,8 @@ check_json(struct epb_bytes text)
     struct epb_json_scan scan = epb_json_scan(text);
     struct epb_json_span span;
 
-    FUZZ_CHECK(epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) && epb_json_has_ended(&scan));
+    FUZZ_CHECK(epb_json_value(&scan, EPB_JSON_DEPTH_MAX, &span) &&
+               epb_json_has_ended(&scan));
 }
 
 static bool

@@ -52,7 +52,7 @@ struct run {
     struct epb_store_walk walk;           /* with other steps between its parts */
     bool walking;
     uint64_t walk_versions[KEYS]; /* of what was there when it began; 0: nothing */
-    uint64_t walk_due_ms[KEYS]; /* 0: touched since */
+    uint64_t walk_due_ms[KEYS];   /* 0: touched since */
     bool walk_seen[KEYS];
 };
 
