@@ -37,9 +37,8 @@ const LONG_SUITES = without([
 ]);
 // Suites with time-outs in real time, and with system calls and limits that Valgrind does not support.
 const SYSTEM_SUITES = without([
-  ...'caller client renewer server server_wait endpoint attack_endpoint proc mem fault_io'.split(
-    ' ',
-  ),
+  ...'caller client companion renewer server server_wait endpoint attack_endpoint proc'.split(' '),
+  ...'process_watch sandbox mem fault_io'.split(' '),
   // Valgrind runs one thread at a time and assumes that `close` never blocks: a descriptor that is
   // slow to close blocks all threads.
   'conn/who_passes_descriptors_is_let_go_and_not_waited_for',
