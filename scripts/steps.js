@@ -347,10 +347,11 @@ function cppcheck() {
 
 const TEST_FILE = /\.test\.(js|mjs|cjs)$/;
 
-/** The folders of test/ that contain test files, except the late ones. */
+/** The folders of test/ that contain test files, except the late ones and those for Windows (scripts/wine). */
 function suites() {
   const folders = find('test', TEST_FILE).map((file) => file.split('/')[1]);
-  return [...new Set(folders)].filter((folder) => !LATE_SUITES.includes(folder));
+  const others = ['windows', ...LATE_SUITES];
+  return [...new Set(folders)].filter((folder) => !others.includes(folder));
 }
 
 function suite(name, folder = `test/${name}`) {

@@ -76,12 +76,31 @@ async function otherCommand(name, argv) {
   }
 }
 
+/** What only the native program has: commands, and flags of commands that both have. */
+const NATIVE_COMMANDS = new Set(
+  'stop once describe clear ls pipe doctor explain version binary completion'.split(' '),
+);
+const NATIVE_FLAGS = /^--(?:detach|env|pid|binary|no-sandbox)(?:=|$)/;
+
+/**
+ * @param {string[]} argv
+ */
+function needsNative(argv) {
+  const ours = beforeDashes(argv);
+  const runsCommand = ours[0] === 'lease' && ours.length < argv.length;
+  const words = ours[0] === 'help' ? ours.slice(1) : ours;
+  const [name = ''] = words;
+  return runsCommand || NATIVE_COMMANDS.has(name) || words.some((word) => NATIVE_FLAGS.test(word));
+}
+
 /**
  * @param {string[]} argv  without node and the script
  */
 function main(argv) {
   const [name, ...rest] = argv;
-  if (name === 'start') {
+  if (needsNative(argv)) {
+    require('../../bin/native.js');
+  } else if (name === 'start') {
     startCommand(rest);
   } else {
     void otherCommand(name ?? '--help', rest);

@@ -41,6 +41,7 @@ const CALLS = {
   ttl: (client) => client.ttl(KEY),
   touch: (client) => client.touch(KEY, TTL),
   incr: (client) => client.incr(KEY, 1, TTL),
+  incrEntry: (client) => client.incrEntry(KEY, 1, TTL),
   list: (client) => client.list(KEY),
   lease: (client) => client.lease(KEY, WORKER, TTL),
   number: (client) => client.number(KEY, { workerId: WORKER }),

@@ -246,7 +246,7 @@ describe('frames', () => {
     raw.write(Buffer.concat(frames));
     for (let i = 0; i < 5000; i++) {
       const reply = await raw.reply();
-      assert.deepEqual([reply.id, reply.numbers], [i + 1, [Math.floor(i / 10) + 1]]);
+      assert.deepEqual([reply.id, reply.numbers.at(-1)], [i + 1, Math.floor(i / 10) + 1]);
     }
   });
 
