@@ -108,7 +108,7 @@ look_at_memory(struct doctor *doctor, const struct epb_dialog *dialog)
             "The broker's memory is secret: no other process can read it.");
     } else if (is_number_above_0(epb_members_find(reply.body, "lockedMemory"))) {
         say(doctor, false,
-            "The broker's memory is locked. This kernel has no secret memory for it.");
+            "The broker's memory is locked, so that it never reaches swap.");
     } else {
         epb_text_put(&doctor->text, "note   The broker's memory is not locked, and may "
                                     "reach swap.\n");
