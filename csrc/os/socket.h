@@ -30,6 +30,10 @@ epb_socket_connect(const char *path, int *fd);
  * accepted. */
 bool
 epb_socket_own_uid(uid_t uid);
+/* Remembers this process's user, before a sandbox that hides it. The process can't change
+ * it any more. */
+void
+epb_socket_keep_own_uid(void);
 /* Whether the peer runs as this process's user or as root. */
 bool
 epb_socket_peer_trusted(int fd);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,9 +167,19 @@ epb_socket_connect(const char *path, int *fd)
     return 0;
 }
 
-#ifdef __linux__
-
 #define NO_UID ((uid_t)-1)
+
+static _Atomic uid_t kept_uid = NO_UID;
+
+static uid_t
+own_uid(void)
+{
+    uid_t kept = atomic_load(&kept_uid);
+
+    return kept == NO_UID ? geteuid() : kept;
+}
+
+#ifdef __linux__
 
 static pthread_once_t overflow_once = PTHREAD_ONCE_INIT;
 static uid_t overflow_uid = NO_UID; /* written once */
@@ -217,7 +228,14 @@ bool
 epb_socket_own_uid(uid_t uid)
 {
     (void)pthread_once(&overflow_once, find_overflow_uid);
-    return uid == geteuid() && uid != overflow_uid;
+    return uid == own_uid() && uid != overflow_uid;
+}
+
+void
+epb_socket_keep_own_uid(void)
+{
+    (void)pthread_once(&overflow_once, find_overflow_uid);
+    atomic_store(&kept_uid, geteuid());
 }
 
 #else
@@ -225,7 +243,13 @@ epb_socket_own_uid(uid_t uid)
 bool
 epb_socket_own_uid(uid_t uid)
 {
-    return uid == geteuid();
+    return uid == own_uid();
+}
+
+void
+epb_socket_keep_own_uid(void)
+{
+    atomic_store(&kept_uid, geteuid());
 }
 
 #endif

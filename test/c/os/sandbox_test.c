@@ -6,6 +6,7 @@
 #include "forbidden.h"
 #include "io_help.h"
 #include "os/sandbox.h"
+#include "os/socket.h"
 
 #ifdef __linux__
 
@@ -83,6 +84,29 @@ Test(sandbox, everything_forbidden_is_refused, .init = begin, .fini = end)
     int number = WEXITSTATUS(status);
     cr_assert_eq(number, 0, "not refused: %s",
                  number == 0 ? "" : FORBIDDEN[number - 1].name);
+}
+
+#define ORDINARY_USER 12345U
+
+static int
+know_the_user(void)
+{
+    if (geteuid() == 0 && setuid(ORDINARY_USER) != 0) {
+        return 77;
+    }
+    uid_t own = geteuid();
+    (void)epb_sandbox_enter(&(struct epb_sandbox){.socket_path = NULL});
+    return epb_socket_own_uid(own) && !epb_socket_own_uid(own + 1) ? 0 : 1;
+}
+
+/* As any user but root: root may use every broker. */
+Test(sandbox, its_own_user_is_still_known)
+{
+    skip_without_filter();
+    int status = in_child(know_the_user);
+    cr_assert(WIFEXITED(status) &&
+                  (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77),
+              "%d", status);
 }
 
 static struct broker broker;
