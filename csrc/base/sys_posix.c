@@ -276,6 +276,28 @@ epb_sys_has_secret_memory(void)
     return uses_secret_memory;
 }
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/* Whether the limit of locked memory leaves room. Many kernels unmap what lies at a fixed
+ * place before they refuse. */
+static bool
+has_room_for_secret(int fd, size_t size_bytes)
+{
+    void *trial = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    return trial != MAP_FAILED && munmap(trial, size_bytes) == 0;
+}
+
+/* Fills the hole that a refused mapping may have left. */
+static void
+reserve_again(void *pages, size_t size_bytes)
+{
+    (void)mmap(pages, size_bytes, PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
 /* Replaces reserved pages by secret memory. Each mapping has a file of its own, which
  * ends with it: pages of such a file can't be freed one by one. The mapping is shared, so
  * a forked child must not have it. False: the pages are as before. */
@@ -289,12 +311,15 @@ map_secret(void *pages, size_t size_bytes)
     if (fd < 0) {
         return false;
     }
-    bool mapped = ftruncate(fd, (off_t)size_bytes) == 0 &&
-                  mmap(pages, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                       fd, 0) != MAP_FAILED;
+    bool has_room =
+        ftruncate(fd, (off_t)size_bytes) == 0 && has_room_for_secret(fd, size_bytes);
+    bool mapped = has_room && mmap(pages, size_bytes, PROT_READ | PROT_WRITE,
+                                   MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
     close(fd);
     if (mapped) {
         (void)madvise(pages, size_bytes, MADV_DONTFORK);
+    } else if (has_room) {
+        reserve_again(pages, size_bytes);
     }
     return mapped;
 }

@@ -608,6 +608,28 @@ Test(mem, secret_memory_has_the_limit_of_locked_memory)
     epb_arena_free(arena);
 }
 
+/* A refused mapping must not take away the memory that it was to replace. */
+Test(mem, memory_goes_on_behind_the_limit_of_secret_memory)
+{
+    struct epb_mem_stats stats;
+    static const rlim_t limits_bytes[] = {256 * 1024, 64 * 1024, 0};
+
+    skip_without_secret_memory();
+    for (size_t i = 0; i < sizeof(limits_bytes) / sizeof(limits_bytes[0]); i++) {
+        limit_locking(limits_bytes[i]);
+        struct epb_arena *arena = epb_arena_new(false);
+        for (unsigned block = 0; block < 1000; block++) {
+            void *memory = epb_arena_alloc(arena, 1000);
+            cr_assert_not_null(memory, "limit %zu, block %u", i, block);
+            memset(memory, 'v', 1000);
+        }
+        epb_arena_stats(arena, &stats);
+        cr_assert(stats.lock_failed);
+        cr_assert_leq(stats.secret_bytes, limits_bytes[i]);
+        epb_arena_free(arena);
+    }
+}
+
 Test(mem, large_blocks_leave_room_to_lock_small_ones)
 {
     struct epb_mem_stats stats;
