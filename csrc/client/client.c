@@ -230,8 +230,8 @@ epb_client_connect(struct epb_client *client, int *os_error)
     if (client->channel == NULL) {
         return EPB_INTERNAL;
     }
-    *os_error = epb_transport_open(client->path, client->on_ready, client->context,
-                                   &client->transport);
+    *os_error = epb_transport_open(client->path, client->secret_bytes != 0,
+                                   client->on_ready, client->context, &client->transport);
     if (*os_error != 0) {
         epb_client_close(client);
         return EPB_BROKER_GONE;

@@ -298,7 +298,8 @@ dial(struct epb_renewal_link *link)
     link->sent_bytes = 0;
     link->asked = 0;
     link->answered = 0;
-    int error = epb_transport_open(link->path, ignore_ready, NULL, &link->transport);
+    int error = epb_transport_open(link->path, link->secret_bytes != 0, ignore_ready,
+                                   NULL, &link->transport);
     link->is_gone = error == UV_ENOENT || error == UV_ECONNREFUSED;
     if (error != 0) {
         return error;

@@ -26,10 +26,12 @@ struct epb_transport;
 /* Must not block, and must not call back. */
 typedef void (*epb_transport_fn)(void *context);
 
-/* UV_EPERM: the broker belongs to another user. UV_EAGAIN: its queue is full; retry. */
+/* `proves`: the broker will prove that it knows the secret. Then root may use the broker
+ * of another user; other users, and root without a secret, may not.
+ * UV_EPERM: the broker belongs to another user. UV_EAGAIN: its queue is full; retry. */
 EPB_MUST_USE int
-epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
-                   struct epb_transport **out);
+epb_transport_open(const char *path, bool proves, epb_transport_fn on_ready,
+                   void *context, struct epb_transport **out);
 /* Number of bytes moved; 0: it would block; UV_EOF: the broker has closed; other codes:
  * the connection failed. */
 EPB_MUST_USE int

@@ -94,9 +94,10 @@ open_pipe(const char *path, HANDLE *out)
 }
 
 int
-epb_transport_open(const char *path, epb_transport_fn on_ready, void *context,
-                   struct epb_transport **out)
+epb_transport_open(const char *path, bool proves, epb_transport_fn on_ready,
+                   void *context, struct epb_transport **out)
 {
+    (void)proves;
     struct epb_transport *transport = calloc(1, sizeof(*transport));
 
     if (transport == NULL) {

@@ -37,6 +37,9 @@ epb_socket_keep_own_uid(void);
 /* Whether the peer runs as this process's user or as root. */
 bool
 epb_socket_peer_trusted(int fd);
+/* Whether this process is root's, which may use what is another user's. */
+bool
+epb_socket_is_root(void);
 /* The process that made the connection; 0: unknown. */
 uint32_t
 epb_socket_peer_pid(int fd);

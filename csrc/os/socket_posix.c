@@ -255,6 +255,12 @@ epb_socket_keep_own_uid(void)
 #endif
 
 bool
+epb_socket_is_root(void)
+{
+    return own_uid() == 0;
+}
+
+bool
 epb_socket_peer_trusted(int fd)
 {
     uid_t uid = 0;
