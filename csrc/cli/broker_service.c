@@ -72,6 +72,16 @@ explain_failure(const struct epb_broker_service *broker, int error,
     }
 }
 
+void
+epb_broker_service_complain(const struct epb_cli *cli, const struct epb_buf *answer)
+{
+    if (epb_buf_size(answer) == 0) {
+        (void)epb_cli_no_memory(cli);
+    } else {
+        epb_cli_complain_buf(answer);
+    }
+}
+
 static void
 log_command(const struct epb_broker_service *broker)
 {

@@ -24,5 +24,9 @@ struct epb_broker_service {
 void
 epb_broker_service_init(struct epb_broker_service *broker, const struct epb_cli *cli,
                         struct epb_bytes secret);
+/* Prints the sentence of a broker that could not start. It is empty when there was no
+ * memory for one. */
+void
+epb_broker_service_complain(const struct epb_cli *cli, const struct epb_buf *answer);
 
 #endif

@@ -269,9 +269,8 @@ count_fault(const struct epb_cli_command *command, const struct epb_args *args,
     if (words > command->words_max) {
         return "too many words";
     }
-    bool has_no_command = args->command_count == 0 || args->command[0][0] == '\0';
     bool needs_command = !command->command_optional || args->command != NULL;
-    if (command->runs_command && needs_command && has_no_command) {
+    if (command->runs_command && needs_command && args->command_count == 0) {
         return "there is no command after --";
     }
     return NULL;
@@ -322,6 +321,18 @@ follows_wrong_flag(const struct epb_args *args, char **argv, const char *word)
     return before != NULL && before[0] == '-' && strstr(error, before) != NULL;
 }
 
+/* npm exec takes the first "--" for itself, npx does not. */
+static const char *
+hint_for_npm(void)
+{
+    const char *command = epb_cli_env("npm_command");
+
+    return command != NULL && strcmp(command, "exec") == 0
+               ? "; npm exec takes the first --, so write: npm exec -- " EPB_CLI_PROGRAM
+                 " ..."
+               : "";
+}
+
 /* A word too many is most likely a command without "--", whose flags are not ours.
  * Returns 0, or the exit status after a complaint. */
 static int
@@ -339,8 +350,8 @@ check_dashes(const struct epb_cli *cli, char **argv)
         return 0;
     }
     return epb_cli_wrong_use(
-        cli, "put -- before the command: " EPB_CLI_PROGRAM " %s%s -- %s ...",
-        command->name, command->words_max > 0 ? " ..." : "", word);
+        cli, "put -- before the command: " EPB_CLI_PROGRAM " %s%s -- %s ...%s",
+        command->name, command->words_max > 0 ? " ..." : "", word, hint_for_npm());
 }
 
 int

@@ -178,7 +178,7 @@ run_command(struct start *start, struct epb_broker_service *broker)
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
     int status = epb_companion_start(&spec, &answer, &pid);
     if (status != 0) {
-        epb_cli_complain_buf(&answer);
+        epb_broker_service_complain(start->cli, &answer);
     } else if (!set_variables(start, &answer, pid)) {
         status = epb_cli_no_memory(start->cli);
     }

@@ -92,7 +92,7 @@ epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answe
 EPB_MUST_USE int
 epb_companion_be(const struct epb_companion_spec *spec, bool typed,
                  struct epb_buf *answer,
-                 void (*ready)(void *context, const struct epb_buf *answer),
+                 int (*ready)(void *context, const struct epb_buf *answer),
                  void *context);
 
 /* From any thread of the companion, or a signal handler. */

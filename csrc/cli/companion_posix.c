@@ -365,8 +365,7 @@ epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answe
 int
 epb_companion_be(const struct epb_companion_spec *spec, bool typed,
                  struct epb_buf *answer,
-                 void (*ready)(void *context, const struct epb_buf *answer),
-                 void *context)
+                 int (*ready)(void *context, const struct epb_buf *answer), void *context)
 {
     const struct epb_companion_service *service = spec->service;
     /* Static: a signal handler and threads of the service know it. */
@@ -383,11 +382,11 @@ epb_companion_be(const struct epb_companion_spec *spec, bool typed,
     if (status != 0) {
         return status;
     }
-    ready(context, answer);
-    if (all_live) {
+    status = ready(context, answer);
+    if (all_live && status == 0) {
         epb_companion_confine(&companion);
         epb_companion_serve(&companion, &epb_process_clock_system);
     }
     service->end(service->context);
-    return 0;
+    return status;
 }

@@ -78,7 +78,7 @@ is_open(int fd)
 static int
 set_streams(bool detached)
 {
-    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int nothing = epb_fd_open_nothing();
     int error = 0;
 
     if (nothing < 0) {

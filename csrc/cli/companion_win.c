@@ -108,8 +108,7 @@ on_console(DWORD event)
 int
 epb_companion_be(const struct epb_companion_spec *spec, bool typed,
                  struct epb_buf *answer,
-                 void (*ready)(void *context, const struct epb_buf *answer),
-                 void *context)
+                 int (*ready)(void *context, const struct epb_buf *answer), void *context)
 {
     (void)typed;
     int status = begin(spec, answer);
@@ -117,8 +116,10 @@ epb_companion_be(const struct epb_companion_spec *spec, bool typed,
         return status;
     }
     (void)SetConsoleCtrlHandler(on_console, TRUE);
-    ready(context, answer);
-    (void)epb_companion_serve_until(companion.ended);
+    status = ready(context, answer);
+    if (status == 0) {
+        (void)epb_companion_serve_until(companion.ended);
+    }
     epb_companion_end();
-    return 0;
+    return status;
 }

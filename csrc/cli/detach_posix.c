@@ -164,8 +164,8 @@ epb_detach_run(struct epb_cli *cli, struct epb_broker_service *broker, const cha
     status = epb_companion_start(&spec, &answer, &pid);
     if (status == 0) {
         status = print_variables(cli, &answer, secret, pid);
-    } else if (epb_buf_size(&answer) > 0) {
-        epb_cli_complain_buf(&answer);
+    } else {
+        epb_broker_service_complain(cli, &answer);
     }
     epb_buf_fini(&answer);
     return status;

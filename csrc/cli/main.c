@@ -1,6 +1,7 @@
 /* The program: finds the command, parses its words, and runs it. */
 #include <string.h>
 
+#include "../os/fd.h"
 #include "adopt.h"
 #include "commands.h"
 #include "help.h"
@@ -63,6 +64,9 @@ main(int argc, char **argv)
         .argv = epb_system_arguments(argv),
     };
 
+#if !defined(_WIN32)
+    epb_fd_fill_streams();
+#endif
     argv = cli.argv;
     if (argv == NULL) {
         epb_cli_complain("memory is out");

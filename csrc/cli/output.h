@@ -7,9 +7,16 @@
 #include "../base/buf.h"
 
 /* Writes everything to a descriptor, non-blocking or not, before it returns. A standard
- * output without a reader ends the process by SIGPIPE. False: another error. */
+ * output that is closed, or has no reader, ends the process by SIGPIPE. False: another
+ * error. */
 bool
 epb_out_write(int fd, const void *data, size_t size_bytes);
+/* The same, and never ends the process. */
+bool
+epb_out_try(int fd, const void *data, size_t size_bytes);
+/* After a failed epb_out_try: whether the output is closed, or has no reader. */
+bool
+epb_out_is_closed(void);
 bool
 epb_out_is_terminal(int fd);
 /* What is written from now on is lost, and a pipe loses its writer. */

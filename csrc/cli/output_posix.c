@@ -31,7 +31,7 @@ wait_writable(int fd)
 }
 
 bool
-epb_out_write(int fd, const void *data, size_t size_bytes)
+epb_out_try(int fd, const void *data, size_t size_bytes)
 {
     const char *at = data;
 
@@ -42,14 +42,28 @@ epb_out_write(int fd, const void *data, size_t size_bytes)
             size_bytes -= (size_t)written;
         } else if (errno == EAGAIN) {
             wait_writable(fd);
-        } else if (errno == EPIPE && fd == STDOUT_FILENO) {
-            end_by_sigpipe();
-            return false;
         } else if (errno != EINTR) {
             return false;
         }
     }
     return true;
+}
+
+bool
+epb_out_is_closed(void)
+{
+    return errno == EPIPE || errno == EBADF;
+}
+
+bool
+epb_out_write(int fd, const void *data, size_t size_bytes)
+{
+    bool written = epb_out_try(fd, data, size_bytes);
+
+    if (!written && fd == STDOUT_FILENO && epb_out_is_closed()) {
+        end_by_sigpipe();
+    }
+    return written;
 }
 
 bool
@@ -81,7 +95,7 @@ epb_out_is_terminal(int fd)
 void
 epb_out_discard(int fd)
 {
-    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int nothing = epb_fd_open_nothing();
 
     if (nothing >= 0) {
         (void)dup2(nothing, fd);

@@ -11,7 +11,7 @@ stream_of(int fd)
 }
 
 bool
-epb_out_write(int fd, const void *data, size_t size_bytes)
+epb_out_try(int fd, const void *data, size_t size_bytes)
 {
     HANDLE stream = stream_of(fd);
     const char *at = data;
@@ -26,6 +26,21 @@ epb_out_write(int fd, const void *data, size_t size_bytes)
         size_bytes -= written;
     }
     return true;
+}
+
+bool
+epb_out_is_closed(void)
+{
+    DWORD error = GetLastError();
+
+    return error == ERROR_BROKEN_PIPE || error == ERROR_NO_DATA ||
+           error == ERROR_INVALID_HANDLE;
+}
+
+bool
+epb_out_write(int fd, const void *data, size_t size_bytes)
+{
+    return epb_out_try(fd, data, size_bytes);
 }
 
 bool

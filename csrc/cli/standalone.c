@@ -24,6 +24,7 @@ struct standalone {
     uint8_t *secret; /* a copy, since the service wipes what it has read; NULL: none */
     size_t secret_bytes;
     bool prints_pid;
+    bool is_ready; /* what fails later has been told */
 };
 
 static enum epb_status
@@ -67,19 +68,37 @@ put_lines(struct epb_buf *out, const struct standalone *standalone,
         (struct epb_bytes){(const uint8_t *)number, (size_t)size});
 }
 
-/* The broker can be used without the lines, so a reader that has gone is no failure. */
-static void
+/* The broker can be used without the lines, so a reader that has gone is no failure. A
+ * full disk is one: the caller waits for the lines. */
+static int
+print_lines(const struct standalone *standalone, const struct epb_buf *path)
+{
+    struct epb_buf lines;
+    bool written = false;
+
+    epb_buf_init(&lines, LINES_BYTES);
+    if (put_lines(&lines, standalone, path) != EPB_OK) {
+        epb_buf_fini(&lines);
+        return epb_cli_no_memory(standalone->cli);
+    }
+    written =
+        epb_out_try(1, epb_buf_data(&lines), epb_buf_size(&lines)) || epb_out_is_closed();
+    epb_buf_fini(&lines);
+    if (!written) {
+        epb_cli_complain("start: standard output can't be written");
+        return EPB_EXIT_START_FAILED;
+    }
+    return 0;
+}
+
+static int
 on_ready(void *context, const struct epb_buf *path)
 {
     struct standalone *standalone = context;
-    struct epb_buf lines;
     bool is_terminal = epb_out_is_terminal(1);
+    int status = print_lines(standalone, path);
 
-    epb_buf_init(&lines, LINES_BYTES);
-    if (put_lines(&lines, standalone, path) == EPB_OK) {
-        (void)epb_out_write(1, epb_buf_data(&lines), epb_buf_size(&lines));
-    }
-    epb_buf_fini(&lines);
+    standalone->is_ready = true;
     epb_mem_free(standalone->secret);
     standalone->secret = NULL;
     if (!is_terminal) {
@@ -88,6 +107,7 @@ on_ready(void *context, const struct epb_buf *path)
     if (standalone->prints_pid && !standalone->broker->options.debug) {
         epb_out_discard(2);
     }
+    return status;
 }
 
 /* In "$( ... & )" we are left in the process group of an interactive shell, and a Ctrl-C
@@ -123,8 +143,8 @@ epb_standalone_run(const struct epb_cli *cli, struct epb_broker_service *broker,
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
     int status = epb_companion_be(&spec, is_meant_by_keys(standalone.prints_pid), &answer,
                                   on_ready, &standalone);
-    if (status != 0) {
-        epb_cli_complain_buf(&answer);
+    if (status != 0 && !standalone.is_ready) {
+        epb_broker_service_complain(cli, &answer);
     }
     epb_buf_fini(&answer);
     epb_mem_free(standalone.secret);

@@ -16,6 +16,15 @@ epb_fd_close_others(int first, const int *keep, size_t count);
  */
 bool
 epb_fd_lift(int *fd);
+/* A descriptor that gives and takes nothing, close-on-exec: /dev/null, or the end of a
+ * pipe in a container that has none. -1: the system refuses, see errno. */
+int
+epb_fd_open_nothing(void);
+/* Gives closed standard streams a descriptor that can neither be read nor written, so
+ * that their numbers don't become those of sockets. A program that this process becomes
+ * finds them closed. */
+void
+epb_fd_fill_streams(void);
 /* A pipe above the standard streams, close-on-exec. Returns 0 or an errno. */
 int
 epb_fd_pipe(int ends[2]);

@@ -133,3 +133,36 @@ epb_fd_pipe(int ends[2])
     }
     return 0;
 }
+
+int
+epb_fd_open_nothing(void)
+{
+    int ends[2];
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (nothing >= 0 || errno == EMFILE || errno == ENFILE) {
+        return nothing;
+    }
+    int error = epb_fd_pipe(ends);
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    epb_fd_close(ends[1]);
+    return ends[0];
+}
+
+#ifndef O_PATH
+#define O_PATH O_RDONLY /* of a folder, which can't be read either */
+#endif
+
+void
+epb_fd_fill_streams(void)
+{
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+        /* The lowest free number is this one. */
+        if (fcntl(stream, F_GETFD) < 0 && open("/", O_PATH | O_CLOEXEC) < 0) {
+            return;
+        }
+    }
+}
