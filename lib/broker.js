@@ -364,4 +364,4 @@ function textOf(secret) {
   return exact && !text.includes('\0') ? text : null;
 }
 
-module.exports = { Broker, warningText };
+module.exports = { Broker };

@@ -10,8 +10,6 @@
 const {
   DURATION_HELP,
   FOREVER_MS,
-  MINUTE,
-  SECOND,
   UNITS_MS,
   milliseconds,
   warnOfShortTtl,
@@ -21,27 +19,20 @@ const { rows } = require('./option_rows.js');
 
 /**
  * @typedef {'bytes' | 'ms' | 'count' | 'boolean' | 'enum' | 'string' | 'function'} OptionType
- * @typedef {'broker' | 'client' | 'start' | 'secret'} OptionKind
- *   `start` and `secret` exist only on the command line: for `start`, and for every command.
+ * @typedef {'broker' | 'client'} OptionKind
  * @typedef {object} Option
  * @property {string} name
  * @property {OptionKind} kind
  * @property {OptionType} type
  * @property {any} default
- * @property {string} help
  * @property {number} [min] the least number; default 0
- * @property {string} [defaultHelp] the default in words, if the table has no value for it
  * @property {string} [zeroMeans] the meaning of 0, where it is special
  * @property {boolean} [endless] Infinity is allowed and means until the broker ends
  * @property {boolean} [isNever] Infinity is allowed and means the same as 0
  * @property {readonly string[]} [values] of an enum
  * @property {RegExp} [pattern] of a string
  * @property {string} [patternHelp] the pattern in words
- * @property {string} [placeholder] of the flag's argument
  * @property {string | null} [env] null: none
- * @property {string | null} [flag] null: none
- * @property {boolean} [negated] the flag is `--no-...` and turns the option off
- * @property {string} [flagHelp] for --help, if the flag does the opposite of the option
  */
 
 const KIB = 1024;
@@ -79,7 +70,7 @@ const FOREIGN = Object.freeze({
 });
 let toldForeign = false;
 
-/** The secret is not a row: it has several names and is never shown. This is its text for the documents. */
+/** The variables of the secret, which is no row: it has several names and is never shown. */
 const SECRET_ENV = Object.freeze({
   broker: Object.freeze(['EPHEMERAL_SECRET', 'BROKER_SECRET']),
   client: Object.freeze(['EPHEMERAL_SECRET', 'CLIENT_SECRET']),
@@ -105,14 +96,11 @@ function defaultWorkerId() {
 }
 
 /**
- * The rows of some kinds. An element of `kinds` may also be a row itself.
- * @param {readonly (string | Option)[]} kinds
+ * The rows of a kind.
+ * @param {OptionKind} kind
  * @returns {Option[]}
  */
-function rowsOf(kinds) {
-  const own = kinds.filter((kind) => typeof kind !== 'string');
-  return [...rows.filter((row) => kinds.includes(row.kind)), ...own];
-}
+const rowsOf = (kind) => rows.filter((row) => row.kind === kind);
 
 const UNITS = {
   ms: { '': 1, ...UNITS_MS },
@@ -133,7 +121,7 @@ function parseNumber(type, text) {
   return Object.hasOwn(factors, unit) ? Number(match[1]) * factors[unit] : NaN;
 }
 
-/** The text of Infinity in an environment variable or a flag. */
+/** The text of Infinity in an environment variable. */
 const FOREVER = 'forever';
 
 const ACCEPTED = {
@@ -150,7 +138,7 @@ const ACCEPTED_TEXT = {
 /**
  * The valid values of an option, in words.
  * @param {Option} row
- * @param {boolean} asText from the environment or a flag, rather than from code
+ * @param {boolean} asText from the environment, rather than from code
  * @returns {string}
  */
 function accepted(row, asText) {
@@ -165,7 +153,7 @@ function accepted(row, asText) {
 }
 
 /**
- * @param {string} where the option, variable or flag
+ * @param {string} where the option or variable
  * @param {Option} row
  * @param {string} got
  * @param {boolean} asText
@@ -233,7 +221,7 @@ const BOOLEANS = {
 };
 
 /**
- * Converts text from the environment or a flag to a checked value.
+ * Converts text from the environment to a checked value.
  * @param {Option} row
  * @param {string} text
  * @param {string} where
@@ -322,7 +310,7 @@ function checkNames(owner, given, names) {
  */
 function resolve(kind, given = {}, env = process.env) {
   const owner = kind === 'broker' ? 'Broker' : 'PipeClient';
-  const known = rowsOf([kind]);
+  const known = rowsOf(kind);
   const foreign = Object.keys(FOREIGN[kind]).filter((name) => isSet(given[name]));
   checkNames(owner, given, [...known.map((row) => row.name), 'secret', 'auth', ...foreign]);
   if (foreign.length > 0) warnOfForeign(kind, owner, foreign);
@@ -419,173 +407,10 @@ function sameSecret(a, b) {
   return Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0;
 }
 
-/**
- * @typedef {object} ParsedFlags
- * @property {Record<string, any>} options the checked values of the flags
- * @property {string[]} rest words that are not flags
- * @property {string[]} unitless names of times given as a bare number
- * @property {string[] | null} command the words after `--`, unchanged; null without `--`
- * @property {string[]} errors one sentence each
- */
-
-/**
- * Reads flags of these kinds: `--max-items 5`, `--max-items=5`, `--debug`, `--no-debug`.
- * @param {readonly string[]} argv
- * @param {readonly (string | Option)[]} kinds
- * @returns {ParsedFlags}
- */
-function parseFlags(argv, kinds) {
-  const known = rowsOf(kinds).filter((row) => row.flag);
-  const dashes = argv.indexOf('--');
-  const queue = dashes < 0 ? [...argv] : argv.slice(0, dashes);
-  /** @type {ParsedFlags} */
-  const parsed = {
-    options: {},
-    rest: [],
-    unitless: [],
-    command: dashes < 0 ? null : argv.slice(dashes + 1),
-    errors: [],
-  };
-  while (queue.length > 0) {
-    const word = /** @type {string} */ (queue.shift());
-    if (isFlag(word)) parseFlag(word, queue, known, parsed);
-    else parsed.rest.push(word);
-  }
-  return parsed;
-}
-
-/**
- * `-` and negative numbers are not flags.
- * @param {string} word
- */
-function isFlag(word) {
-  return word.startsWith('-') && word !== '-' && !/^-\d/.test(word);
-}
-
-/**
- * @param {string} word
- * @param {string[]} following the words after the flag; its argument is removed from them
- * @param {Option[]} known
- * @param {ParsedFlags} parsed
- */
-function parseFlag(word, following, known, parsed) {
-  const equals = word.indexOf('=');
-  const flag = equals < 0 ? word : word.slice(0, equals);
-  const inline = equals < 0 ? undefined : word.slice(equals + 1);
-  const row = known.find((candidate) => candidate.flag === flag);
-  const negative = known.find((candidate) => isNegation(candidate, flag));
-  try {
-    if (row) parsed.options[row.name] = flagValue(row, flag, inline, following, parsed.unitless);
-    else if (negative && inline === undefined) parsed.options[negative.name] = false;
-    else parsed.errors.push(unknownFlag(flag, known));
-  } catch (error) {
-    parsed.errors.push(/** @type {Error} */ (error).message);
-  }
-}
-
-/**
- * @param {Option} row
- * @param {string} flag
- */
-function isNegation(row, flag) {
-  return row.type === 'boolean' && !row.negated && flag === `--no-${String(row.flag).slice(2)}`;
-}
-
-/**
- * @param {Option} row
- * @param {string} flag
- * @param {string | undefined} inline
- * @param {string[]} following
- * @param {string[]} unitless receives the names of times without a unit
- */
-function flagValue(row, flag, inline, following, unitless) {
-  if (row.type === 'boolean') {
-    const value = inline === undefined ? true : parseText(row, inline, flag);
-    return row.negated ? !value : value;
-  }
-  const text = inline ?? following.shift();
-  if (row.type === 'ms' && /^\s*\d+\s*$/.test(text ?? '')) unitless.push(row.name);
-  if (text !== undefined) return parseText(row, text, flag);
-  throw new BrokerError('invalid_request', `${flag} takes ${accepted(row, true)}.`);
-}
-
-/**
- * @param {string} flag
- * @param {Option[]} known
- */
-function unknownFlag(flag, known) {
-  const flags = known.map((row) => String(row.flag));
-  return `Unknown flag ${flag}.${suggestion(flag, flags)}`;
-}
-
-const PLACEHOLDERS = { ms: 'TIME', bytes: 'SIZE', count: 'N', string: 'TEXT' };
-
-/**
- * The flag with its argument: `--max-items N`, `--eviction none|lru`.
- * @param {Option} row
- * @returns {string}
- */
-function usage(row) {
-  if (row.type === 'boolean' || row.type === 'function') return shownFlag(row);
-  if (row.type === 'enum') return `${row.flag} ${(row.values ?? []).join('|')}`;
-  return `${row.flag} ${row.placeholder ?? PLACEHOLDERS[row.type]}`;
-}
-
-/**
- * An option that is on by default is shown as the flag that turns it off.
- * @param {Option} row
- */
-function shownFlag(row) {
-  if (row.default !== true || row.negated) return String(row.flag);
-  return `--no-${String(row.flag).slice(2)}`;
-}
-
-/**
- * The default in a readable unit.
- * @param {Option} row
- * @returns {string}
- */
-function shownDefault(row) {
-  const value = row.default;
-  if (row.defaultHelp) return row.defaultHelp;
-  if (value === null) return 'none';
-  if (value === 0 && row.zeroMeans) return `0 (${row.zeroMeans.split(';')[0]})`;
-  if (row.type === 'bytes') return value % MIB === 0 ? `${value / MIB} MiB` : `${value / KIB} KiB`;
-  if (row.type === 'ms')
-    return value % MINUTE === 0 ? `${value / MINUTE} min` : `${value / SECOND} s`;
-  return typeof value === 'number' ? value.toLocaleString('en-US') : String(value);
-}
-
-/**
- * Lines for --help: flag, what it does, default and environment variable.
- * @param {readonly (string | Option)[]} kinds
- * @returns {string[]}
- */
-function helpLines(kinds) {
-  const known = rowsOf(kinds).filter((row) => row.flag);
-  const width = Math.max(...known.map((row) => usage(row).length));
-  return known.map(
-    (row) => `  ${usage(row).padEnd(width)}  ${row.flagHelp ?? row.help}${helpNote(row)}`,
-  );
-}
-
-/** @param {Option} row */
-function helpNote(row) {
-  const notes = [];
-  if (row.type !== 'boolean' && row.default !== null) notes.push(`default ${shownDefault(row)}`);
-  if (row.zeroMeans && row.default !== 0) notes.push(`0: ${row.zeroMeans}`);
-  if (row.env) notes.push(row.env);
-  return notes.length > 0 ? ` [${notes.join('; ')}]` : '';
-}
-
 module.exports = {
   FOREIGN,
-  SECRET_ENV,
   checkNames,
   defaultWorkerId,
-  helpLines,
-  nearest,
-  parseFlags,
   resolve,
   resolveSecret,
   rowsOf,

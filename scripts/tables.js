@@ -8,8 +8,8 @@ const path = require('node:path');
 const { ROOT } = require('./files.js');
 
 const PROGRAM = path.join(ROOT, 'build/Release', process.platform === 'win32' ? 'epb.exe' : 'epb');
-/** The kinds that JavaScript has, in the order of the documents. */
-const KINDS = ['broker', 'client', 'secret', 'start'];
+/** The kinds that JavaScript has. */
+const KINDS = ['broker', 'client'];
 
 /** { commands, options }, in the order of the program. */
 function tables() {
@@ -31,12 +31,10 @@ function patternOf({ identifier, maxBytes }) {
 
 /** A row as the members of lib/options.js, as source text. */
 function rowSource(option) {
-  const { name, kind, type, min, zeroMeans, endless, isNever, negated } = option;
-  const { values, patternHelp, placeholder, env, flag, flagHelp, help, defaultHelp } = option;
+  const { name, kind, type, min, zeroMeans, endless, isNever, values, patternHelp, env } = option;
   const members = {
-    ...{ name, kind, type, default: defaultOf(option), min, zeroMeans, endless, isNever, negated },
-    ...{ values: values?.split('|'), patternHelp, placeholder, defaultHelp },
-    ...{ env: env ?? null, flag: flag ?? null, help, flagHelp },
+    ...{ name, kind, type, default: defaultOf(option), min, zeroMeans, endless, isNever },
+    ...{ values: values?.split('|'), patternHelp, env: env ?? null },
   };
   const texts = Object.entries(members)
     .filter(([, value]) => value !== undefined)

@@ -139,14 +139,4 @@ function holding(pipe, more) {
   return bytes;
 }
 
-/**
- * The environment variable for a command that runs while a lease is held.
- * @param {string} pipe
- * @param {number} token
- */
-function environment(pipe, token) {
-  const tokens = [token, ...tokensHeld(pipe)].slice(0, TOKENS_MAX);
-  return { [VARIABLE]: `${tokens.join(',')}@${pipe}` };
-}
-
-module.exports = { environment, holding, inFlow };
+module.exports = { holding, inFlow };

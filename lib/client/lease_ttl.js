@@ -7,7 +7,4 @@ const RENEWALS_A_TTL = 3;
 /** TTL of a lease that native code renews. An object, so that tests can shorten it. */
 const LEASE_TTL = { ms: 60_000 };
 
-/** TTL of a detached lease, which nothing renews. */
-const DETACHED_TTL_MS = 30 * 60_000;
-
-module.exports = { DETACHED_TTL_MS, LEASE_TTL, RENEWALS_A_TTL };
+module.exports = { LEASE_TTL, RENEWALS_A_TTL };

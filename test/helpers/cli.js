@@ -14,8 +14,8 @@ const { withoutLockNotice } = require('./lock_notice.js');
 const { TimeLimit } = require('./time_limits.js');
 
 const ROOT = path.join(__dirname, '..', '..');
-/** EPB_TEST_BIN: another script, such as bin/native.js. */
-const BIN = process.env.EPB_TEST_BIN ?? path.join(ROOT, 'bin', 'ephemeral-pipe-broker.js');
+/** EPB_TEST_BIN: another script. */
+const BIN = process.env.EPB_TEST_BIN ?? path.join(ROOT, 'bin', 'native.js');
 const VICTIM = path.join(__dirname, 'victim.js');
 
 const POLL_MS = 10;
@@ -130,22 +130,18 @@ function launch(file, args, { env = {}, cwd, input, stdio = 'pipe', detached = f
   return new Running(child);
 }
 
-/** The native program, and the commands that only the program in JavaScript has. */
 const PROGRAM = path.join(ROOT, 'build', 'Release', 'epb');
-const NOT_NATIVE = new Set(['lock']);
-let isNative = false;
+let isDirect = false;
 
-/** From now on, this file's tests run the native program, as far as it has the command. */
-const useNative = () => (isNative = true);
+/** From now on, this file's tests run the program without Node's script in front. */
+const useNative = () => (isDirect = true);
 
-/** The words that run the program with these arguments. */
-function programOf(args) {
-  return isNative && !NOT_NATIVE.has(args[0]) ? [PROGRAM] : [process.execPath, BIN];
-}
+/** The words that run the program. */
+const programOf = () => (isDirect ? [PROGRAM] : [process.execPath, BIN]);
 
 /** Starts `ephemeral-pipe-broker ARGS`. */
 function launchCli(args, options) {
-  const [file, ...first] = programOf(args);
+  const [file, ...first] = programOf();
   return launch(file, [...first, ...args], options);
 }
 

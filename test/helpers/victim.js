@@ -37,6 +37,7 @@ function processGroup(pid) {
 const ready = {
   pid: process.pid,
   ppid: process.ppid,
+  broker: Number(process.env.EPHEMERAL_BROKER_PID),
   group: processGroup(process.pid),
   parentGroup: processGroup(process.ppid),
   grandchild: grandchild?.pid,

@@ -10,7 +10,7 @@ const path = require('node:path');
 const { after, before, describe, it } = require('node:test');
 const { launch, programOf, runCli, scratch, standalone, useNative } = require('../helpers/cli.js');
 const { PipeClient } = require('../../lib/index.js');
-const options = require('../../lib/options.js');
+const { tables } = require('../../scripts/tables.js');
 
 useNative();
 
@@ -88,7 +88,7 @@ describe('set and get', () => {
     await ok(['set', 'bytes', '-', '--binary', '--ttl', '1m'], { input: bytes });
     const { stdout } = await launch(
       'sh',
-      ['-c', '"$@" get bytes | od -An -tu1', 'sh', ...programOf(['get'])],
+      ['-c', '"$@" get bytes | od -An -tu1', 'sh', ...programOf()],
       {
         env: broker.env,
       },
@@ -235,7 +235,7 @@ describe('other commands', () => {
     // More than a pipe holds, so that the writing outlasts the reader.
     await ok(['set', 'unread', '-', '--ttl', '1m'], { input: 'x'.repeat(250_000) });
     const script = '"$@" get unread | head -c 1 >/dev/null; echo "${PIPESTATUS[0]}"';
-    const { stdout, stderr } = await launch('bash', ['-c', script, 'bash', ...programOf(['get'])], {
+    const { stdout, stderr } = await launch('bash', ['-c', script, 'bash', ...programOf()], {
       env: broker.env,
     }).result();
     assert.equal(stderr, '');
@@ -448,7 +448,8 @@ describe('help and version', () => {
   it('start --help names every flag and variable of the option table', async () => {
     const text = await ok(['start', '--help']);
     assert.equal(await ok(['help', 'start']), text);
-    for (const row of options.rowsOf(['broker', 'start', 'secret'])) {
+    const kinds = ['broker', 'start', 'secret'];
+    for (const row of tables().options.filter(({ kind }) => kinds.includes(kind))) {
       if (row.flag)
         assert.match(text, new RegExp(`--(no-)?${row.flag.replace(/^--(no-)?/, '')}\\b`));
       if (row.env && row.flag) assert.ok(text.includes(row.env), row.env);

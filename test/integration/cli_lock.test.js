@@ -5,7 +5,6 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
-const { constants } = require('node:os');
 const path = require('node:path');
 const { after, before, describe, it } = require('node:test');
 const {
@@ -18,7 +17,6 @@ const {
   scratch,
   standalone,
   until,
-  untilEnded,
   victim,
   victimReady,
 } = require('../helpers/cli.js');
@@ -26,7 +24,6 @@ const { stretched } = require('../helpers/time_limits.js');
 const { KEYS, Terminal } = require('../helpers/pty.js');
 const { PipeClient } = require('../../lib/index.js');
 
-const { signals } = constants;
 const onLinux = { skip: process.platform !== 'linux' };
 
 /** Prints "in", stays until a line or the end comes on stdin, prints "out". */
@@ -75,7 +72,27 @@ async function count(name, state) {
     .length;
 }
 
-const isFree = async (name) => (await client.leases(name)).length === 0;
+/** The companion, which holds the lock, ends just after the command. */
+const free = (name) =>
+  until(async () => (await client.leases(name)).length === 0, `${name} should be free`);
+/** The companion of the command that holds a lock: the peer of a connection to the broker. */
+const companionOf = (pid) =>
+  fs
+    .readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== pid)
+    .map(Number)
+    .find((other) => holdsPidfdOf(other, pid));
+/** Whether a process has a pidfd of another one. */
+function holdsPidfdOf(holder, pid) {
+  try {
+    const folder = `/proc/${holder}/fdinfo`;
+    return fs
+      .readdirSync(folder)
+      .some((fd) => fs.readFileSync(path.join(folder, fd), 'latin1').includes(`Pid:\t${pid}\n`));
+  } catch {
+    return false;
+  }
+}
 const letGo = (running) => running.child.stdin.end('\n');
 const died = (signal) => ({ code: null, signal });
 const exited = (code) => ({ code, signal: null });
@@ -162,9 +179,9 @@ describe('turns', () => {
     assert.equal(stdout, 'free\n');
   });
 
-  it('the lock is free when lock has ended', async () => {
+  it('the lock is free when the command has ended', async () => {
     await runCli(['lock', 'ended', '--', 'true'], { env: broker.env });
-    assert.ok(await isFree('ended'));
+    await free('ended');
   });
 
   it('the JavaScript client has the same locks', async (t) => {
@@ -177,7 +194,7 @@ describe('turns', () => {
 });
 
 describe('refusal is status 1, and the command does not run', () => {
-  for (const wait of ['0', '50']) {
+  for (const wait of ['0', '50ms']) {
     it(`--wait ${wait}`, async (t) => {
       const name = `refused after ${wait}`;
       const holder = lock(t, [name, '--', ...STAYS]);
@@ -209,7 +226,7 @@ describe('the command', () => {
     assert.equal(stdout, words.map((word) => `[${word}]`).join(''));
   });
 
-  it('can use the broker, and has no more in its environment than we but what is held', async () => {
+  it('can use the broker, and has no more in its environment than its caller but what is held', async () => {
     const { stdout } = await run(['sh', '-c', 'env | grep ^EPHEMERAL_ | cut -d= -f1 | sort']);
     assert.equal(stdout, 'EPHEMERAL_FLOW\nEPHEMERAL_PIPE\nEPHEMERAL_SECRET\n');
   });
@@ -218,16 +235,13 @@ describe('the command', () => {
     assert.equal((await run(['sh', '-c', 'exit 42'])).code, 42);
   });
 
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    it(`ended by ${name} ends us in the same way`, async () => {
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL', 'SIGSEGV']) {
+    it(`ended by ${name} ends so, and the lock is free`, async () => {
       const { code, signal } = await run(['sh', '-c', `kill -${name.slice(3)} $$`]);
       assert.deepEqual({ code, signal }, died(name));
+      await free('command');
     });
   }
-
-  it('killed by another signal is 128 + its number', async () => {
-    assert.equal((await run(['sh', '-c', 'kill -KILL $$'])).code, 128 + signals.SIGKILL);
-  });
 
   it('that does not exist is 127, one that is no program 126; the lock is free', async (t) => {
     const missing = await run(['no-such-program']);
@@ -236,7 +250,7 @@ describe('the command', () => {
     const file = path.join(scratch(t), 'data');
     fs.writeFileSync(file, 'not a program', { mode: 0o644 });
     assert.equal((await run([file])).code, 126);
-    assert.ok(await isFree('command'));
+    await free('command');
   });
 });
 
@@ -247,15 +261,19 @@ describe('signals', () => {
     running.child.kill('SIGTERM');
     assert.deepEqual(await running.exited, exited(42));
     assert.match(running.stdout, /^signal SIGTERM$/m);
-    assert.ok(await isFree('heeds'));
+    await free('heeds');
   });
 
-  it('end a command that ignores TERM after --grace', async (t) => {
-    const running = lock(t, ['grace', '--grace', '100', '--', ...victim('ignore=SIGTERM')]);
+  it('are the business of the command alone: nothing kills it after --grace', async (t) => {
+    const behaviour = ['ignore=SIGTERM', 'heed=SIGUSR1:6'];
+    const running = lock(t, ['grace', '--grace', '0', '--', ...victim(...behaviour)]);
     await victimReady(running);
     running.child.kill('SIGTERM');
-    assert.deepEqual(await running.exited, exited(128 + signals.SIGKILL));
-    assert.ok(await isFree('grace'));
+    await running.sees(/signal SIGTERM/);
+    assert.equal(await count('grace', 'held'), 1);
+    running.child.kill('SIGUSR1');
+    assert.deepEqual(await running.exited, exited(6));
+    await free('grace');
   });
 
   it('end us while we wait, and nothing runs', async (t) => {
@@ -291,32 +309,41 @@ describe('signals', () => {
   it('Ctrl-C on a terminal reaches the command once, and the lock is free', async () => {
     const command = [process.execPath, BIN, 'lock', 'typed', '--', ...victim('heed=SIGINT:5')];
     const terminal = new Terminal(command, { env: broker.env });
-    const { group, parentGroup } = await victimReady(terminal);
-    assert.equal(group, parentGroup);
+    const { pid, group } = await victimReady(terminal);
+    assert.equal(group, pid);
     terminal.type(KEYS.CTRL_C);
     assert.deepEqual(await terminal.ending(), { exit: 5 });
     assert.equal(terminal.stdout.match(/signal SIGINT/g).length, 1);
-    assert.ok(await isFree('typed'));
+    await free('typed');
   });
 
-  it('KILL of lock lets the next one go, whatever becomes of the command', async (t) => {
-    // The command ignores the TERM that it gets, and keeps all it has inherited open.
-    const holder = lock(t, ['killed', '--', ...victim('ignore=SIGTERM')]);
-    const { pid } = await victimReady(holder);
-    t.after(() => process.kill(pid, 'SIGKILL'));
+  it('KILL of the command lets the next one go, whatever it leaves behind', async (t) => {
+    const holder = lock(t, ['killed', '--', ...victim('background')]);
+    const { grandchild } = await victimReady(holder);
+    t.after(() => process.kill(grandchild, 'SIGKILL'));
     const next = await queued(t, 'killed', ['--', 'echo', 'my turn']);
     holder.child.kill('SIGKILL');
     assert.deepEqual(await next.closed, exited(0));
     assert.equal(next.stdout, 'my turn\n');
-    if (process.platform === 'linux') await holder.sees(/^signal SIGTERM$/m);
-    assert.ok(!hasEnded(pid));
+    assert.ok(!hasEnded(grandchild));
+  });
+
+  it('KILL of the companion lets the next one go; the command goes on', onLinux, async (t) => {
+    const holder = lock(t, ['companion', '--', ...victim('heed=SIGUSR1:4')]);
+    const { pid } = await victimReady(holder);
+    const next = await queued(t, 'companion', ['--', 'echo', 'my turn']);
+    process.kill(companionOf(pid), 'SIGKILL');
+    assert.deepEqual(await next.closed, exited(0));
+    assert.equal(next.stdout, 'my turn\n');
+    holder.child.kill('SIGUSR1');
+    assert.deepEqual(await holder.exited, exited(4));
   });
 });
 
 describe('the lock lasts', () => {
   it('as long as the command, however short its TTL', async (t) => {
     const ttl = stretched(500);
-    const running = lock(t, ['lasts', '--ttl', String(ttl), '--', ...STAYS]);
+    const running = lock(t, ['lasts', '--ttl', `${ttl}ms`, '--', ...STAYS]);
     await running.sees(/^in$/m);
     const [{ token }] = await client.leases('lasts');
     const isOld = async () => {
@@ -330,49 +357,45 @@ describe('the lock lasts', () => {
   });
 });
 
-describe('a lock that is lost ends the command, and is status 125', () => {
-  async function assertLost(running, pid, why) {
-    assert.deepEqual(await running.closed, exited(125));
+describe('a lock that is lost ends the command: TERM, then KILL after --grace', () => {
+  async function assertLost(running, why, ending) {
+    assert.deepEqual(await running.closed, ending);
     assert.equal(
       running.stderr,
       `ephemeral-pipe-broker: lock "lost": lost (${why}), so the command is ended\n`,
     );
-    await untilEnded(pid);
   }
 
   it('by force', async (t) => {
-    const running = lock(t, ['lost', '--', ...victim('heed=SIGTERM:0')]);
-    const { pid } = await victimReady(running);
+    const running = lock(t, ['lost', '--', ...victim('heed=SIGTERM:3')]);
+    await victimReady(running);
     const { stdout } = await runCli(['release', 'lost', '--force'], { env: broker.env });
     assert.equal(stdout, 'true\n');
-    await assertLost(running, pid, 'lease_lost');
+    await assertLost(running, 'lease_lost', exited(3));
     assert.match(running.stdout, /^signal SIGTERM$/m);
   });
 
   it('with the broker, and the command ignores TERM', async (t) => {
     const other = await standalone(t);
-    const running = lock(t, ['lost', '--grace', '100', '--', ...victim('ignore=SIGTERM')], other);
-    const { pid } = await victimReady(running);
+    const running = lock(t, ['lost', '--grace', '100ms', '--', ...victim('ignore=SIGTERM')], other);
+    await victimReady(running);
     other.running.child.kill('SIGKILL');
-    await assertLost(running, pid, 'broker_gone');
+    await assertLost(running, 'broker_gone', died('SIGKILL'));
     assert.match(running.stdout, /^signal SIGTERM$/m);
   });
 
-  it('after we stood still for longer than its TTL', async (t) => {
-    const running = lock(t, [
-      'lost',
-      '--ttl',
-      `${stretched(300)}ms`,
-      '--',
-      ...victim('heed=SIGTERM:0'),
-    ]);
+  it('after the companion stood still for longer than its TTL', onLinux, async (t) => {
+    const ttl = `${stretched(300)}ms`;
+    const running = lock(t, ['lost', '--ttl', ttl, '--', ...victim('heed=SIGTERM:3')]);
     const { pid } = await victimReady(running);
+    const companion = companionOf(pid);
+    t.after(() => hasEnded(companion) || process.kill(companion, 'SIGKILL'));
     const next = await queued(t, 'lost', ['--', ...STAYS]);
-    running.child.kill('SIGSTOP');
-    await until(() => processState(running.pid) === 'T', 'it should stop');
+    process.kill(companion, 'SIGSTOP');
+    await until(() => processState(companion) === 'T', 'it should stop');
     await next.sees(/^in$/m);
-    running.child.kill('SIGCONT');
-    await assertLost(running, pid, 'lease_lost');
+    process.kill(companion, 'SIGCONT');
+    await assertLost(running, 'lease_lost', exited(3));
     letGo(next);
     assert.deepEqual(await next.exited, exited(0));
   });

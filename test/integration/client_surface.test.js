@@ -99,7 +99,7 @@ test('the types have the options of the table', () => {
     ['broker', 'BrokerOptions'],
     ['client', 'ClientOptions'],
   ]) {
-    const known = options.rowsOf([kind]).map((row) => row.name);
+    const known = options.rowsOf(kind).map((row) => row.name);
     const foreign = Object.keys(options.FOREIGN[kind]);
     const all = [...known, 'secret', 'auth', ...foreign];
     assert.deepEqual(membersOf(types.get(name)), sorted(all));

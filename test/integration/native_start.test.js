@@ -10,6 +10,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { describe, it } = require('node:test');
 const {
+  BIN,
   ROOT,
   cleanEnv,
   launch,
@@ -24,7 +25,7 @@ const {
 const { Terminal } = require('../helpers/pty.js');
 
 const EPB = path.join(ROOT, 'build', 'Release', 'epb');
-const SHIM = [process.execPath, path.join(ROOT, 'bin', 'native.js')];
+const SHIM = [process.execPath, BIN];
 const onPosix = { skip: process.platform === 'win32' };
 const onLinux = { skip: process.platform !== 'linux' };
 

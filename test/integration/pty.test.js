@@ -1,12 +1,11 @@
 /**
- * With a terminal: the command shares our process group, and the keys reach it once.
+ * With a terminal: it is the command's, with its keys and its job control, as without a broker.
  */
 'use strict';
 
 const assert = require('node:assert/strict');
 const { constants } = require('node:os');
 const { describe, it } = require('node:test');
-const { setTimeout: pause } = require('node:timers/promises');
 const {
   BIN,
   hasEnded,
@@ -25,10 +24,6 @@ const { signals } = constants;
 const START = [process.execPath, BIN, 'start'];
 const skip = process.platform === 'win32';
 
-/** Longer than copies of one key press are apart, as fingers are. */
-const NEXT_PRESS_MS = 250;
-const nextPress = () => pause(NEXT_PRESS_MS);
-
 async function onTerminal(t, behaviour = [], flags = []) {
   const folder = scratch(t);
   const terminal = new Terminal([...START, ...flags, '--', ...victim(...behaviour)], {
@@ -36,7 +31,7 @@ async function onTerminal(t, behaviour = [], flags = []) {
   });
   const ready = await victimReady(terminal);
   t.after(() => {
-    for (const pid of [ready.pid, ready.ppid]) if (!hasEnded(pid)) process.kill(pid, 'SIGKILL');
+    for (const pid of [ready.pid, ready.broker]) if (!hasEnded(pid)) process.kill(pid, 'SIGKILL');
   });
   return { terminal, ready, folder };
 }
@@ -44,16 +39,18 @@ async function onTerminal(t, behaviour = [], flags = []) {
 async function assertEnding({ terminal, ready, folder }, expected) {
   assert.deepEqual(await terminal.ending(), expected);
   assert.ok(hasEnded(ready.pid));
+  await untilEnded(ready.broker);
   assert.deepEqual(leftovers(folder), []);
 }
 
 const count = (terminal, name) => terminal.stdout.match(new RegExp(`signal ${name}`, 'g'))?.length;
 
 describe('on a terminal', { skip }, () => {
-  it('the command has the terminal on all three streams, and our group', async (t) => {
+  it('the command has the terminal on all three streams, and is its leader', async (t) => {
     const { terminal, ready } = await onTerminal(t, ['heed=SIGINT:0']);
     assert.deepEqual(ready.isTTY, [true, true, true]);
-    assert.equal(ready.group, ready.parentGroup);
+    assert.equal(ready.group, ready.pid);
+    assert.equal(ready.ppid, terminal.pid);
     terminal.type(KEYS.CTRL_C);
     assert.deepEqual(await terminal.ending(), { exit: 0 });
   });
@@ -69,72 +66,65 @@ describe('on a terminal', { skip }, () => {
     assert.deepEqual(await terminal.ending(), { exit: 4 });
   });
 
-  it('Ctrl-C ends a command that does not handle it, and us by INT', async (t) => {
+  it('Ctrl-C ends a command that does not handle it by INT', async (t) => {
     const run = await onTerminal(t);
     run.terminal.type(KEYS.CTRL_C);
     await assertEnding(run, { signal: signals.SIGINT });
   });
 
-  it('Ctrl-C reaches the command once, and its status is ours', async (t) => {
+  it('Ctrl-C reaches the command once', async (t) => {
     const run = await onTerminal(t, ['ignore=SIGINT', 'heed=SIGUSR1:9']);
     run.terminal.type(KEYS.CTRL_C);
     await run.terminal.sees(/signal SIGINT/);
-    // Whatever we might pass on would have come before this.
-    process.kill(run.ready.ppid, 'SIGUSR1');
+    // A copy would have come before this.
+    process.kill(run.ready.pid, 'SIGUSR1');
     await assertEnding(run, { exit: 9 });
     assert.equal(count(run.terminal, 'SIGINT'), 1);
   });
 
-  it('the third Ctrl-C kills', async (t) => {
-    const run = await onTerminal(t, ['ignore=SIGINT']);
-    for (const times of [1, 2]) {
+  it('Ctrl-C is for the command, however often: a REPL lives', async (t) => {
+    const run = await onTerminal(t, ['ignore=SIGINT', 'heed=SIGUSR1:0'], ['--grace', '0']);
+    for (let times = 1; times <= 5; times++) {
       run.terminal.type(KEYS.CTRL_C);
       await until(() => count(run.terminal, 'SIGINT') === times, `Ctrl-C number ${times}`);
-      await nextPress();
     }
-    run.terminal.type(KEYS.CTRL_C);
-    await assertEnding(run, { exit: 128 + signals.SIGKILL });
+    process.kill(run.ready.pid, 'SIGUSR1');
+    await assertEnding(run, { exit: 0 });
   });
 
-  it('Ctrl-\\ reaches the command once, and we report its end', async (t) => {
+  it('Ctrl-\\ reaches the command once', async (t) => {
     const run = await onTerminal(t, ['ignore=SIGQUIT', 'heed=SIGUSR1:9']);
     run.terminal.type(KEYS.QUIT);
     await run.terminal.sees(/signal SIGQUIT/);
-    process.kill(run.ready.ppid, 'SIGUSR1');
+    process.kill(run.ready.pid, 'SIGUSR1');
     await assertEnding(run, { exit: 9 });
     assert.equal(count(run.terminal, 'SIGQUIT'), 1);
   });
 
-  for (const name of ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']) {
-    it(`${name} sent to us alone is passed on`, async (t) => {
+  for (const name of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']) {
+    it(`${name} that is sent and not typed reaches the command, once`, async (t) => {
       const run = await onTerminal(t, [`heed=${name}:6`]);
-      process.kill(run.ready.ppid, name);
+      process.kill(run.ready.pid, name);
       await assertEnding(run, { exit: 6 });
       assert.equal(count(run.terminal, name), 1);
     });
   }
 
-  it('after the grace period the command alone is killed, not our group', async (t) => {
-    const run = await onTerminal(t, ['ignore=SIGTERM'], ['--grace', '100']);
-    process.kill(run.ready.ppid, 'SIGTERM');
-    await assertEnding(run, { exit: 128 + signals.SIGKILL });
-  });
-
-  it('KILL of us ends the command', { skip: process.platform !== 'linux' }, async (t) => {
-    const { ready } = await onTerminal(t);
-    process.kill(ready.ppid, 'SIGKILL');
-    await untilEnded(ready.pid);
+  it('KILL of the command is its end, and that of the broker', async (t) => {
+    const run = await onTerminal(t);
+    process.kill(run.ready.pid, 'SIGKILL');
+    await assertEnding(run, { signal: signals.SIGKILL });
   });
 
   it('closing the terminal ends all', async (t) => {
     const { terminal, ready, folder } = await onTerminal(t);
     terminal.child.kill('SIGKILL');
     await untilEnded(ready.pid);
-    await untilEnded(ready.ppid);
+    await untilEnded(ready.broker);
     assert.deepEqual(leftovers(folder), []);
   });
 
-  it('Ctrl-Z stops both, fg lets both go on', async (t) => {
+  it('Ctrl-Z stops the command and not the broker, fg lets it go on', async (t) => {
     const folder = scratch(t);
     const shell = new Terminal(['bash', '--norc', '--noprofile', '-i'], {
       env: { TMPDIR: folder, PS1: '$ ', HISTFILE: undefined },
@@ -142,18 +132,16 @@ describe('on a terminal', { skip }, () => {
     t.after(() => shell.child.kill('SIGKILL'));
     const command = [...START, '--', ...victim('heed=SIGINT:0')].map((word) => `'${word}'`);
     shell.type(`${command.join(' ')}${KEYS.ENTER}`);
-    const { pid, ppid } = await victimReady(shell);
+    const { pid, broker } = await victimReady(shell);
     shell.type(KEYS.CTRL_Z);
-    for (const process of [pid, ppid]) {
-      await until(() => processState(process) === 'T', `${process} should stop`);
-    }
+    await until(() => processState(pid) === 'T', 'the command should stop');
+    await shell.sees(/Stopped/);
+    assert.notEqual(processState(broker), 'T');
     shell.type(`fg${KEYS.ENTER}`);
-    for (const process of [pid, ppid]) {
-      await until(() => processState(process) !== 'T', `${process} should go on`);
-    }
+    await until(() => processState(pid) !== 'T', 'the command should go on');
     shell.type(KEYS.CTRL_C);
     await shell.sees(/signal SIGINT/);
-    await untilEnded(ppid);
+    await untilEnded(broker);
     assert.deepEqual(leftovers(folder), []);
     shell.type(`exit 0${KEYS.ENTER}`);
     await shell.closed;

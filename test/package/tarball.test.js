@@ -245,7 +245,7 @@ describe('the npm tarball', () => {
     }
     const { status, stderr } = startProbe(folder, PATH);
     assert.equal(status, 125);
-    assert.match(stderr, /no native binary for .*scripts\/install\.js/);
+    assert.match(stderr, /there is no native program for .*scripts\/install\.js/);
     assert.doesNotMatch(stderr, /\n\s+at .*:\d+:\d+/, 'an explanation, not a stack trace');
   });
 

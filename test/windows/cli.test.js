@@ -103,7 +103,7 @@ test('a command is found by PATH and PATHEXT, and not in the current folder', as
 });
 
 test('the script behind npx starts the program and waits', async (t) => {
-  const script = path.join(ROOT, 'bin/native.js');
+  const script = path.join(ROOT, 'bin/ephemeral-pipe-broker.js');
   const args = [script, 'start', '--', writeShim(t), 'a b'];
   const { status, stdout, stderr } = await run(t, process.execPath, args);
   assert.equal(stdout, '["a b"] \n', stderr);

@@ -29,6 +29,10 @@ Test(ancestors, recognizes_package_managers)
     static const char *const managers[] = {
         "npm exec jest",
         "npm run test",
+        "npm exec epb start||",
+        "yarn",
+        "node|/usr/bin/npx|epb",
+        "/usr/bin/node|/usr/share/yarn/bin/yarn.js|run|test",
         "npx",
         "yarn run x",
         "node|/usr/lib/node_modules/npm/bin/npm-cli.js|test",
@@ -38,8 +42,17 @@ Test(ancestors, recognizes_package_managers)
         "pnpm.exe|test",
     };
     static const char *const others[] = {
-        "",        "bash|-c|npm test", "node|server.js", "node|-e|npm", "npm-check",
-        "vim|npm", "yarnish",          "node",           "sh|-c|yarn",
+        "",
+        "bash|-c|npm test",
+        "node|server.js",
+        "node|-e|npm",
+        "npm-check",
+        "vim|npm",
+        "yarnish",
+        "node",
+        "sh|-c|yarn",
+        "node|server.js|npm",
+        "node|/home/npm/server.js",
     };
 
     for (size_t i = 0; i < sizeof(managers) / sizeof(managers[0]); i++) {
