@@ -159,7 +159,7 @@ Channel::ReadArguments(const Napi::CallbackInfo &info)
     Value().DefineProperty(
         Napi::PropertyDescriptor::Value(kOnWake, on_wake, napi_default));
     client_ = epb_client_new(path.c_str(), secret, OnReady, this);
-    if (client_ == nullptr || epb_client_share(client_) != EPB_OK) {
+    if (client_ == nullptr || epb_client_share(client_, 0) != EPB_OK) {
         ThrowError(env, "internal", epb_status_message(EPB_INTERNAL));
         return;
     }

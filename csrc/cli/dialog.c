@@ -62,6 +62,7 @@ create_caller(struct epb_dialog *dialog, struct epb_bytes secret,
 
     if (how != NULL) {
         options.shares_session = how->shares_session;
+        options.session_pid = how->session_pid;
         options.on_event = how->on_event;
         options.on_ready = how->on_ready;
         options.context = how->context;

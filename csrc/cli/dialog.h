@@ -21,6 +21,7 @@ struct epb_dialog {
 /* How to connect, beyond the flags. */
 struct epb_dialog_how {
     bool shares_session;
+    uint32_t session_pid; /* the process that `leases` shows; 0: this one */
     epb_caller_event_fn on_event;
     epb_client_fn on_ready;
     void *context;

@@ -159,6 +159,7 @@ begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
 {
     struct epb_holdings *holdings = context;
     const struct epb_dialog_how how = {.shares_session = true,
+                                       .session_pid = holdings->pid,
                                        .on_event = on_event,
                                        .on_ready = on_ready,
                                        .context = holdings};
@@ -203,6 +204,7 @@ epb_holdings_init(struct epb_holdings *holdings, struct epb_cli *cli)
                     .work = work,
                     .end = end},
         .cli = cli,
+        .pid = epb_sys_pid(),
     };
 }
 

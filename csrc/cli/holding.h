@@ -22,6 +22,7 @@ struct epb_holding {
 struct epb_holdings {
     struct epb_companion_service service;
     struct epb_cli *cli;
+    uint32_t pid;            /* of the command, as whose `leases` shows them */
     struct epb_bytes secret; /* ordinary memory; wiped once the connection has it */
     const struct epb_hint *hints;
     struct epb_holding each[EPB_HOLDINGS_MAX];

@@ -88,7 +88,8 @@ epb_caller_new(const struct epb_caller_options *options, struct epb_caller **out
         options->path, options->secret,
         options->on_ready == NULL ? ignore_ready : options->on_ready, options->context);
     if (caller->path == NULL || caller->client == NULL ||
-        (options->shares_session && epb_client_share(caller->client) != EPB_OK)) {
+        (options->shares_session &&
+         epb_client_share(caller->client, options->session_pid) != EPB_OK)) {
         epb_caller_free(caller);
         return EPB_INTERNAL;
     }

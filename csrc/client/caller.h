@@ -43,6 +43,7 @@ struct epb_caller_options {
     uint64_t timeout_ms;         /* for a reply, in addition to the wait of the request */
     uint64_t connect_timeout_ms; /* until the broker has proved the secret */
     bool shares_session;         /* needed to renew leases (epb_client_start_renewal) */
+    uint32_t session_pid;        /* the process that `leases` shows; 0: this one */
     epb_caller_event_fn on_event; /* NULL: events are dropped */
     epb_client_fn on_ready;       /* see epb_client_arm; may be NULL without it */
     void *context;

@@ -30,6 +30,7 @@ struct epb_client {
     struct epb_renewer_user kept;
     struct epb_renewal renewal; /* used by the renewer thread while frames are kept */
     uint8_t *session_key;       /* NULL: it shares no session */
+    uint32_t session_pid;       /* the process that the broker shows for it */
     struct epb_holds *holds;    /* of that session */
     bool has_held;              /* a lease was added to `holds` since it connected */
 
@@ -114,7 +115,7 @@ epb_client_free(struct epb_client *client)
 }
 
 enum epb_status
-epb_client_share(struct epb_client *client)
+epb_client_share(struct epb_client *client, uint32_t pid)
 {
     const struct epb_bytes secret = {client->secret, client->secret_bytes};
     uint8_t *key = epb_mem_alloc(EPB_SESSION_KEY_BYTES);
@@ -133,6 +134,7 @@ epb_client_share(struct epb_client *client)
     client->holds = holds;
     epb_mem_free(client->session_key);
     client->session_key = key;
+    client->session_pid = pid == 0 ? epb_sys_pid() : pid;
     if (sharing.next == NULL) {
         epb_list_init(&sharing);
     }
@@ -304,7 +306,7 @@ send_own(struct epb_client *client, const struct epb_request *request)
 static bool
 join(struct epb_client *client)
 {
-    struct epb_request request = epb_own_join(client->session_key);
+    struct epb_request request = epb_own_join(client->session_key, client->session_pid);
 
     request.id = EPB_OWN_ID;
     client->is_joining = send_own(client, &request);

@@ -63,10 +63,10 @@ struct epb_exchange {
 struct epb_client *
 epb_client_new(const char *path, struct epb_bytes secret, epb_client_fn on_ready,
                void *context);
-/* Makes the client join the session of this thread, from its next connection on.
- * EPB_INTERNAL. */
+/* Makes the client join the session of this thread, from its next connection on. The
+ * broker shows the session as that of the process `pid`; 0: this one. EPB_INTERNAL. */
 EPB_MUST_USE enum epb_status
-epb_client_share(struct epb_client *client);
+epb_client_share(struct epb_client *client, uint32_t pid);
 /* The session's number, once the broker has sent it; 0: unknown, or the broker does not
  * support shared sessions. */
 uint64_t

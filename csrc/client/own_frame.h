@@ -2,7 +2,6 @@
 #ifndef EPB_CLIENT_OWN_FRAME_H
 #define EPB_CLIENT_OWN_FRAME_H
 
-#include "../base/sys.h"
 #include "../core/msg.h"
 #include "../wire/frame.h"
 
@@ -10,14 +9,14 @@
 #define EPB_OWN_ID UINT32_MAX
 #define EPB_OWN_FRAME_MAX_BYTES 256U
 
-/* Joins the connection to the session of this key; the broker sends no reply. Borrows the
- * key. */
+/* Joins the connection to the session of this key; the broker sends no reply. The first
+ * connection of a session says whose it is: `pid`. Borrows the key. */
 static inline struct epb_request
-epb_own_join(const uint8_t key[EPB_SESSION_KEY_BYTES])
+epb_own_join(const uint8_t key[EPB_SESSION_KEY_BYTES], uint32_t pid)
 {
     return (struct epb_request){.action = EPB_ACTION_JOIN,
                                 .flags = EPB_F_COUNT,
-                                .count = epb_sys_pid(),
+                                .count = pid,
                                 .value = {key, EPB_SESSION_KEY_BYTES}};
 }
 

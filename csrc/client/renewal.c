@@ -287,7 +287,8 @@ send_own(struct epb_renewal_link *link, const struct epb_request *request)
 static int
 dial(struct epb_renewal_link *link)
 {
-    const struct epb_request join = epb_own_join(link->secret + link->secret_bytes);
+    const struct epb_request join =
+        epb_own_join(link->secret + link->secret_bytes, epb_sys_pid());
     const struct epb_request ping = {.action = EPB_ACTION_PING, .id = EPB_OWN_ID};
 
     link->channel = epb_channel_new((struct epb_bytes){link->secret, link->secret_bytes});

@@ -184,6 +184,20 @@ describe('turns', () => {
     await free('ended');
   });
 
+  it('`leases` shows the process that is, or becomes, the command', async (t) => {
+    const holder = lock(t, ['shown', '--', ...STAYS]);
+    await holder.sees(/^in$/m);
+    const waiting = await queued(t, 'shown', ['--', ...STAYS]);
+    const rows = await client.leases('shown');
+    assert.deepEqual(
+      rows.map(({ state, pid }) => [state, pid]),
+      [
+        ['held', holder.pid],
+        ['waiting', waiting.pid],
+      ],
+    );
+  });
+
   it('the JavaScript client has the same locks', async (t) => {
     const held = await client.acquireLock('both');
     const waiting = await queued(t, 'both', ['--', ...STAYS]);

@@ -33,7 +33,7 @@ sharing_client(const char *secret)
     (void)snprintf(path, sizeof(path), "%s/broker-client.sock", own_directory());
     struct epb_client *made = epb_client_new(path, bytes_of(secret), on_ready, &ring);
     cr_assert_not_null(made);
-    cr_assert_eq(epb_client_share(made), EPB_OK);
+    cr_assert_eq(epb_client_share(made, 0), EPB_OK);
     cr_assert_eq(epb_client_connect(made, &os_error), EPB_OK);
     return made;
 }

@@ -296,7 +296,7 @@ connect_client(const char *path, const char *secret)
 
     client = epb_client_new(path, bytes_of(secret), ignore_ready, NULL);
     cr_assert_not_null(client);
-    cr_assert_eq(epb_client_share(client), EPB_OK);
+    cr_assert_eq(epb_client_share(client, 0), EPB_OK);
     cr_assert_eq(epb_client_connect(client, &os_error), EPB_OK, "%s",
                  epb_os_error_name(os_error));
 }

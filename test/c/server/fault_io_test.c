@@ -231,7 +231,7 @@ live(const char *path)
     if (client == NULL) {
         return false;
     }
-    if (epb_client_share(client) != EPB_OK) {
+    if (epb_client_share(client, 0) != EPB_OK) {
         epb_client_free(client);
         return false;
     }
