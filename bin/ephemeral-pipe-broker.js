@@ -26,9 +26,10 @@ function fail(message) {
 
 /** @param {string} program */
 function become(program) {
-  const isNode = process.versions.bun === undefined && process.versions.deno === undefined;
+  // Deno leaves inherited descriptors as they are, and has files of its own open.
+  const marksDescriptors = process.versions.deno === undefined;
   try {
-    return require('../lib/binding.js').load().become(program, words, isNode);
+    return require('../lib/binding.js').load().become(program, words, marksDescriptors);
   } catch (/** @type {any} */ error) {
     return error.message;
   }

@@ -74,8 +74,8 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {(pid: number) => { parent: number, commandLine: string } | null} describeProcess the arguments
  *   of a process, each ended by a NUL, and its parent; null if there is no such process, or on systems other
  *   than Linux
- * @property {(path: string, args: string[], isNode: boolean) => string} become becomes the program: returns
- *   the name of an error, or not at all. See csrc/os/become.h. Not on Windows
+ * @property {(path: string, args: string[], givesBackDescriptors: boolean) => string} become becomes the
+ *   program: returns the name of an error, or not at all. See csrc/os/become.h. Not on Windows
  * @property {(pids: number[], onDeath: (pid: number) => void) => boolean} watchAncestors
  */
 

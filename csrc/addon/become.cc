@@ -19,18 +19,19 @@ namespace epb {
 
 #ifndef _WIN32
 
-/* become(path, arguments, isNode): returns the name of an error, or not at all. */
+/* become(path, arguments, givesBackDescriptors): returns the name of an error, or not at
+ * all. */
 static Napi::Value
 Become(const Napi::CallbackInfo &info)
 {
     Napi::Env env = info.Env();
     std::string path;
     std::vector<std::string> arguments;
-    bool is_node = false;
+    bool gives_back = false;
 
     if (!ToText(env, info[0], "path", &path) ||
         !ToTexts(env, info[1], "arguments", &arguments) ||
-        !ToBoolean(env, info[2], "isNode", &is_node)) {
+        !ToBoolean(env, info[2], "givesBackDescriptors", &gives_back)) {
         return env.Undefined();
     }
     std::vector<const char *> pointers;
@@ -41,7 +42,7 @@ Become(const Napi::CallbackInfo &info)
     spec.path = path.c_str();
     spec.arguments = pointers.data();
     spec.count = pointers.size();
-    spec.undo_node = is_node;
+    spec.gives_back_descriptors = gives_back;
     return Napi::String::New(env,
                              epb_os_error_name(epb_os_error_from(epb_become(&spec))));
 }

@@ -1,10 +1,11 @@
 /*
- * A script of Node becomes a program, as if Node had never been there. POSIX.
+ * A script becomes a program, as if the runtime of the script (Node, Bun, Deno) had never
+ * been there. POSIX.
  *
- * Node, at its start, marks descriptors 0 to 16 as close-on-exec, raises the soft limit
- * of descriptors, and resets signals. The descriptors and the limit are given back;
- * signals that were ignored before Node can't be known any more and get their default
- * action.
+ * Node and Bun, at their start, mark descriptors as close-on-exec (Node 0 to 16), and all
+ * raise the soft limit of descriptors and change signals. The descriptors up to 16 and
+ * the limit are given back; signals that were ignored before the runtime can't be known
+ * any more and get their default action.
  */
 #ifndef EPB_OS_BECOME_H
 #define EPB_OS_BECOME_H
@@ -20,7 +21,7 @@ struct epb_become_spec {
      * process's own arguments, its last `count` ones are used instead. */
     const char *const *arguments;
     size_t count;
-    bool undo_node; /* the runtime is Node */
+    bool gives_back_descriptors; /* the runtime marks them */
 };
 
 /* Becomes the program, with the environment as it is. Returns an errno; some of the above

@@ -101,8 +101,9 @@ has_other_end(int fd, const char *link)
     return false;
 }
 
-/* Node's own descriptors are anonymous inodes (epoll, eventfd) and pipes to itself. The
- * parent holds the pipe of make's jobserver, which a process has both ends of, too. */
+/* A runtime's own descriptors are anonymous inodes (epoll, eventfd) and pipes to itself.
+ * The parent holds the pipe of make's jobserver, which a process has both ends of, too.
+ */
 static bool
 is_inherited(int fd, const struct links *parent_pipes)
 {
@@ -276,12 +277,12 @@ epb_become(const struct epb_become_spec *spec)
     if (error == 0 && access(spec->path, X_OK) != 0) {
         error = errno;
     }
-    if (error == 0 && spec->undo_node) {
+    if (error == 0 && spec->gives_back_descriptors) {
         give_back_descriptors();
-        give_back_limit();
-        reset_signals();
     }
     if (error == 0) {
+        give_back_limit();
+        reset_signals();
         execve(spec->path, words.list, environ);
         error = errno;
     }
