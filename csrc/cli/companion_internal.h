@@ -3,6 +3,7 @@
 #define EPB_CLI_COMPANION_INTERNAL_H
 
 #include "../os/process_watch.h"
+#include "ancestors.h"
 #include "companion.h"
 
 struct epb_companion {
@@ -10,9 +11,10 @@ struct epb_companion {
     /* The command, then the package managers above it. */
     struct epb_process_watch watches[EPB_PROCESS_WATCHES_MAX];
     size_t watch_count;
-    uint32_t parent; /* of the command, before the fork */
-    int ready;       /* the report goes here */
-    int wake[2];     /* one byte a signal or a report of the service */
+    uint32_t parent;            /* of the command */
+    struct epb_ancestors above; /* the package managers, before the fork */
+    int ready;                  /* the report goes here */
+    int wake[2];                /* one byte a signal or a report of the service */
     uint64_t serve_until_ms;
     uint64_t kill_at_ms;
     bool draining;
@@ -30,7 +32,10 @@ epb_companion_settle(struct epb_companion *companion);
  * and QUIT count as TERM, as HUP does. */
 EPB_MUST_USE int
 epb_companion_settle_here(struct epb_companion *companion, bool typed);
-/* Adds the package managers above the command. Returns false when one has died before. */
+/* Notes the parent of this process and the package managers above it. */
+void
+epb_companion_find_managers(struct epb_companion *companion);
+/* Watches these package managers. Returns false when one has died meanwhile. */
 bool
 epb_companion_watch_managers(struct epb_companion *companion);
 /* Calls the service's `confine`. */

@@ -152,7 +152,7 @@ run_companion(struct epb_companion *companion)
         _exit(1);
     }
     epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
-    bool all_live = companion->spec->detached || epb_companion_watch_managers(companion);
+    bool all_live = epb_companion_watch_managers(companion);
     if (!all_live) {
         (void)!epb_process_watch_signal(&companion->watches[0], SIGTERM);
     }
@@ -334,9 +334,13 @@ int
 epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answer,
                     uint32_t *pid)
 {
-    struct epb_companion companion = {.spec = spec, .parent = (uint32_t)getppid()};
+    struct epb_companion companion = {.spec = spec};
     int ends[2];
     int error = open_watch(&companion);
+
+    if (!spec->detached) {
+        epb_companion_find_managers(&companion);
+    }
 
     error = error == 0 ? epb_fd_pipe(ends) : error;
     if (error != 0) {
@@ -371,7 +375,8 @@ epb_companion_be(const struct epb_companion_spec *spec, bool typed,
     /* Static: a signal handler and threads of the service know it. */
     static struct epb_companion companion;
 
-    companion = (struct epb_companion){.spec = spec, .parent = (uint32_t)getppid()};
+    companion = (struct epb_companion){.spec = spec};
+    epb_companion_find_managers(&companion);
     (void)epb_sys_use_secret_memory();
     int error = epb_companion_settle_here(&companion, typed);
     if (error != 0) {

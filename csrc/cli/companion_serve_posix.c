@@ -150,26 +150,32 @@ epb_companion_serve(struct epb_companion *companion,
 /* Whether a manager that was found has lived until it was watched: the chain above the
  * command is still the same. */
 static bool
-is_unchanged(const struct epb_companion *companion, const struct epb_ancestors *before)
+is_unchanged(const struct epb_companion *companion)
 {
     struct epb_ancestors now;
 
     epb_ancestors_find(&now, companion->parent);
-    return now.count == before->count;
+    return now.count == companion->above.count;
+}
+
+void
+epb_companion_find_managers(struct epb_companion *companion)
+{
+    companion->parent = (uint32_t)getppid();
+    epb_ancestors_find(&companion->above, companion->parent);
 }
 
 bool
 epb_companion_watch_managers(struct epb_companion *companion)
 {
-    struct epb_ancestors above;
+    const struct epb_ancestors *above = &companion->above;
 
-    epb_ancestors_find(&above, companion->parent);
-    for (size_t i = 0; i < above.count; i++) {
+    for (size_t i = 0; i < above->count; i++) {
         struct epb_process_watch *watch = &companion->watches[companion->watch_count];
-        if (epb_process_watch_open(watch, above.managers[i]) != EPB_OK) {
+        if (epb_process_watch_open(watch, above->managers[i]) != EPB_OK) {
             return false;
         }
         companion->watch_count++;
     }
-    return above.count == 0 || is_unchanged(companion, &above);
+    return above->count == 0 || is_unchanged(companion);
 }
