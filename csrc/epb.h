@@ -28,7 +28,7 @@
  *   reply yet; core/watch.h, barrier.h, throttle.h: the other ways to coordinate
  *   processes.
  * - base/arena.h: the locked memory for keys, values and key material.
- * - base/sys.h and base/proc.h: everything the core asks of the operating system.
+ * - base/sys.h: everything the core asks of the operating system.
  *
  * Rules for every header below this one:
  * - A function that can fail returns enum epb_status. EPB_OK is 0. Out-parameters come
@@ -45,7 +45,6 @@
 #define EPB_H
 
 #include "base/bytes.h"
-#include "base/proc.h"
 #include "base/status.h"
 #include "base/sys.h"
 #include "core/command.h"

@@ -67,16 +67,8 @@ const PREBUILT = `ephemeral-pipe-broker.napi${process.platform === 'linux' ? '.g
  * @property {() => number} now milliseconds of a monotonic clock
  * @property {(view: DataView, at: number, end: number) => boolean} isPlain see csrc/base/utf8.h
  * @property {() => void} hardenProcess
- * @property {(file: string, args: string[], env: string[], options: { newGroup: boolean, cwd?: string }, onExit: (exitCode: number | null, signal: number | null) => void) => number} spawn
- * @property {(pid: number, group: boolean, signal: number) => void} kill
- * @property {() => string} makeSecret
- * @property {(fd: number) => boolean} discard
- * @property {(pid: number) => { parent: number, commandLine: string } | null} describeProcess the arguments
- *   of a process, each ended by a NUL, and its parent; null if there is no such process, or on systems other
- *   than Linux
  * @property {(path: string, args: string[], givesBackDescriptors: boolean) => string} become becomes the
  *   program: returns the name of an error, or not at all. See csrc/os/become.h. Not on Windows
- * @property {(pids: number[], onDeath: (pid: number) => void) => boolean} watchAncestors
  */
 
 /** @type {NativeBinding | null} */

@@ -78,8 +78,6 @@ function warnOfShortTtl(operation, ttl) {
 module.exports = {
   DURATION_HELP,
   FOREVER_MS,
-  MINUTE,
-  SECOND,
   SHORT_TTL_MS,
   UNITS_MS,
   describeMs,

@@ -202,7 +202,6 @@ Init(Napi::Env env, Napi::Object exports)
     Commands(env, exports);
     DefineChannel(env, exports);
     DefineBroker(env, exports);
-    DefineProcess(env, exports);
     DefineBecome(env, exports);
     return exports;
 }

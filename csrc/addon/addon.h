@@ -15,9 +15,6 @@ DefineBroker(Napi::Env env, Napi::Object exports);
 /* become.cc: become */
 void
 DefineBecome(Napi::Env env, Napi::Object exports);
-/* process.cc: spawn, kill, describeProcess, watchAncestors, hardenProcess */
-void
-DefineProcess(Napi::Env env, Napi::Object exports);
 
 } // namespace epb
 

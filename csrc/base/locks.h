@@ -11,7 +11,6 @@
 
 enum epb_lock {
     EPB_LOCK_EXIT_HOOK, /* watched signals (server/exit_hook) */
-    EPB_LOCK_REAPING,   /* children (proc) */
     EPB_LOCK_WAITER,    /* polled descriptors (client/waiter) */
     EPB_LOCK_RIGHTS,    /* descriptors to close (os/rights) */
     EPB_LOCK_LOOPS,     /* making a loop (os/uv_reserve) */

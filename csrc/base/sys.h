@@ -128,9 +128,4 @@ epb_sys_wipe_registers(void);
 EPB_MUST_USE enum epb_status
 epb_sys_harden_process(void);
 
-/* Restores for a command the core limit that epb_sys_harden_process changed. Call it in a
- * forked child, before exec. Async-signal-safe. POSIX only. */
-void
-epb_sys_restore_core_limit(void);
-
 #endif

@@ -48,9 +48,6 @@ ptrace(int request, pid_t pid, char *address, int data);
 /* getentropy's bound; signals do not interrupt a request of this size either. */
 #define RANDOM_PIECE_BYTES ((size_t)256)
 
-/* The soft limit before epb_sys_harden_process lowered it; 0: not lowered. */
-static rlim_t core_limit;
-
 static uint64_t
 clock_ms(clockid_t clock)
 {
@@ -519,8 +516,7 @@ epb_sys_wipe_registers(void)
 
 #endif
 
-/* Lowers only the soft limit: a lowered hard limit could not be restored for a
- * command. */
+/* Lowers only the soft limit: the programs that this process starts can raise it. */
 static enum epb_status
 take_core_limit(void)
 {
@@ -529,22 +525,8 @@ take_core_limit(void)
     if (getrlimit(RLIMIT_CORE, &limit) != 0) {
         return EPB_INTERNAL;
     }
-    if (limit.rlim_cur != 0) {
-        core_limit = limit.rlim_cur;
-        limit.rlim_cur = 0;
-    }
+    limit.rlim_cur = 0;
     return setrlimit(RLIMIT_CORE, &limit) == 0 ? EPB_OK : EPB_INTERNAL;
-}
-
-void
-epb_sys_restore_core_limit(void)
-{
-    struct rlimit limit;
-
-    if (core_limit != 0 && getrlimit(RLIMIT_CORE, &limit) == 0) {
-        limit.rlim_cur = core_limit;
-        (void)setrlimit(RLIMIT_CORE, &limit);
-    }
 }
 
 enum epb_status

@@ -238,15 +238,6 @@ test('wrong types throw a TypeError, and nothing else', (t) => {
     () => new binding.Broker({ debug: 1 }, null, nop),
     () => new binding.Broker({ singleLease: 1 }, null, nop),
     () => new binding.Broker({ pipeId: 5 }, null, nop),
-    () => binding.spawn('x'),
-    () => binding.spawn('x', [1], [], {}, nop),
-    () => binding.spawn('x', [], [], null, nop),
-    () => binding.kill('1', false, 0),
-    () => binding.watchAncestors([1], null),
-    () => binding.watchAncestors(new Array(17).fill(1), nop),
-    () => binding.describeProcess('1'),
-    () => binding.describeProcess(-1),
-    () => binding.discard(0),
     () => binding.isPlain(Buffer.alloc(9), 0, 9),
     () => binding.isPlain(new DataView(new ArrayBuffer(9)), 0, 10),
     () => binding.isPlain(new DataView(new ArrayBuffer(9)), 8, 7),
@@ -645,68 +636,4 @@ test('a broker of one thread serves another', async (t) => {
   const workerData = { root, wire, path: brokerPath, secret: SECRET.toString() };
   const [text] = await once(new Worker(script, { eval: true, workerData }), 'message');
   assert.equal(text, 'from the main thread');
-});
-
-function spawnCommand(file, args, options = {}) {
-  return new Promise((resolve, reject) => {
-    // A sanitizer's library, which this Node may have been given, is not for every program.
-    const passedOn = Object.entries(process.env).filter(([name]) => name !== 'LD_PRELOAD');
-    const env = passedOn.map(([name, value]) => `${name}=${value}`);
-    try {
-      const pid = binding.spawn(file, args, env, { newGroup: false, ...options }, (exit, signal) =>
-        resolve({ pid, exit, signal }),
-      );
-      options.onPid?.(pid);
-    } catch (error) {
-      reject(error);
-    }
-  });
-}
-
-test('a command’s own end comes through', async () => {
-  const exit = await spawnCommand('sh', ['-c', 'exit 3']);
-  assert.equal(exit.exit, 3);
-  assert.equal(exit.signal, null);
-  const killed = await spawnCommand('sh', ['-c', 'kill -9 $$']);
-  assert.equal(killed.exit, null);
-  assert.equal(killed.signal, 9);
-  assert.equal(binding.kill(killed.pid, false, 0), false, 'it is gone for good');
-  await assert.rejects(spawnCommand('/nonexistent/command', []), { code: 'ENOENT' });
-  await assert.rejects(spawnCommand(__filename, []), { code: 'EACCES' });
-  await assert.rejects(spawnCommand('sh', [], { cwd: '/nonexistent' }), { code: 'ENOENT' });
-});
-
-test('a command can be signalled with its group', async () => {
-  const options = { newGroup: true };
-  options.onPid = (pid) =>
-    assert.equal(binding.kill(pid, true, os.constants.signals.SIGTERM), true);
-  const { signal } = await spawnCommand('sleep', ['60'], options);
-  assert.equal(signal, os.constants.signals.SIGTERM);
-});
-
-test('the end of a watched process is told, watching keeps nothing alive', async (t) => {
-  let pid = 0;
-  const sleeping = spawnCommand('sleep', ['60'], { onPid: (given) => (pid = given) });
-  const died = new Promise((resolve) => {
-    assert.equal(binding.watchAncestors([process.pid, pid], resolve), true);
-  });
-  // The watch keeps nothing alive, so that something else has to.
-  const keep = setInterval(() => {}, 1000);
-  t.after(() => clearInterval(keep));
-  binding.kill(pid, false, os.constants.signals.SIGKILL);
-  assert.equal(await died, pid);
-  await sleeping;
-  const { status } = runScript(t, 'binding.watchAncestors([process.pid], () => {});');
-  assert.equal(status, 0);
-});
-
-test('what is written after discard goes nowhere', (t) => {
-  const { stdout } = runScript(
-    t,
-    `const fs = require('node:fs');
-     fs.writeSync(1, 'before');
-     if (!binding.discard(1)) throw new Error('not discarded');
-     fs.writeSync(1, 'after');`,
-  );
-  assert.equal(stdout, 'before');
 });

@@ -125,19 +125,3 @@ test('a client watches and waits, or says that it can not; nothing is missed', o
     await broker.stop();
   `),
 );
-
-test('a command is started, or the caller hears that it can not be', only, () =>
-  runSweep(`
-    const binding = require(ROOT + '/lib/binding').load();
-    const run = () => new Promise((resolve) => {
-      binding.spawn('/bin/true', [], ['A=B'], { newGroup: false }, (status) => resolve(status));
-    });
-    await sweep(async () => {
-      assert.equal(await run(), 0);
-      assert.equal(typeof binding.watchAncestors([process.ppid], () => {}), 'boolean');
-      assert.equal(binding.makeSecret().length, 64);
-    }, async () => {
-      assert.equal(await run(), 0);
-    }, 5);
-  `),
-);
