@@ -30,7 +30,8 @@ const STAY = 'setTimeout(() => {}, 120_000);';
 /** The arguments of node, given the pipe of a broker. */
 const KINDS = {
   'an empty Node process': () => ['-e', STAY],
-  'start -- COMMAND': () => [CLI, 'start', '--', 'cat'],
+  // Node's process becomes the broker.
+  'the broker of start': () => [CLI, 'start'],
   'a Broker in a program': () => ['-e', `new (require(${LIBRARY}).Broker)().start(); ${STAY}`],
   'a client after a get': (pipe) => [
     '-e',

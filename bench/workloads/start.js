@@ -1,7 +1,7 @@
 'use strict';
 
-// The cost of `start -- true` over an empty Node process, and that of a worker that only makes one get:
-// medians of the wall time, interleaved.
+// The cost of `start -- true` over an empty Node process, called by Node, and over `true`, called directly; and
+// that of a worker that only makes one get: medians of the wall time, interleaved.
 const fs = require('node:fs');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
@@ -11,17 +11,20 @@ const START = 'start -- true';
 const COLD = 'a cold worker gets a value';
 const OURS = 'broker';
 const CLI = path.join(__dirname, '../../bin/ephemeral-pipe-broker.js');
+const PROGRAM = path.join(__dirname, '../../build/Release/epb');
 const HOLLOW = 'as many empty modules, and the addon';
 const EMPTY = { what: 'node -e 0', args: ['-e', '0'] };
+const TRUE = { what: 'true', file: 'true', args: [] };
 /** Many, because the times of process starts scatter and each is short. */
 const TIMES_A_ROUND = 8;
 const LIMIT_MS = 10_000;
 
-function wallMs({ args, env }) {
+function wallMs({ file = process.execPath, args, env }) {
   const began = performance.now();
   const settings = { encoding: 'utf8', timeout: LIMIT_MS, env: { ...process.env, ...env } };
-  const { status, signal, stderr } = spawnSync(process.execPath, args, settings);
-  if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status ?? signal}: ${stderr}`);
+  const { status, signal, stderr } = spawnSync(file, args, settings);
+  if (status !== 0)
+    throw new Error(`${file} ${args.join(' ')} ended with ${status ?? signal}: ${stderr}`);
   return performance.now() - began;
 }
 
@@ -37,14 +40,14 @@ function lap(starts, round) {
 }
 
 /** Compares the others with the first. */
-function compare(starts, rounds) {
+function compare(starts, rounds, over = 'over node -e 0') {
   starts.forEach(wallMs);
   const times = Array.from({ length: rounds * TIMES_A_ROUND }, (_, round) => lap(starts, round));
   return starts.map(({ what }, i) => ({
     what,
     figures: {
       'wall time': spread(times.map((round) => round[i])),
-      'over node -e 0': spread(times.map((round) => round[i] - round[0])).value,
+      [over]: spread(times.map((round) => round[i] - round[0])).value,
     },
   }));
 }
@@ -75,15 +78,21 @@ function hollow({ args, env }, dir) {
   return { what: HOLLOW, args: [main] };
 }
 
-function startCommand({ places, settings }) {
-  const start = { what: START, args: [CLI, 'start', '--', 'true'] };
-  const starts = [
+function startCommand({ settings }) {
+  const byNode = [
     EMPTY,
-    start,
+    { what: START, args: [CLI, 'start', '--', 'true'] },
     { what: 'start --no-auth -- true', args: [CLI, 'start', '--no-auth', '--', 'true'] },
-    hollow(start, places.at(-1).dir),
   ];
-  return { unit: 'ms', rows: compare(starts, settings.rounds) };
+  const direct = [
+    TRUE,
+    { what: 'epb start -- true', file: PROGRAM, args: ['start', '--', 'true'] },
+  ];
+  const rows = [
+    ...compare(byNode, settings.rounds),
+    ...compare(direct, settings.rounds, 'over true'),
+  ];
+  return { unit: 'ms', rows };
 }
 
 async function prepare(client) {

@@ -113,7 +113,7 @@ test('the page for users has main figures, what the broker costs, and no raw tab
   const { texts } = await documents(report);
   const page = texts['BENCHMARKS.md'];
   assert.match(page, /^\| sequential GET, one CPU \| [\d.]+ k\/s /m);
-  assert.match(page, /^\| start -- true over node -e 0 \| [\d.]+ ms \| ≤ 15 ms \|$/m);
+  assert.match(page, /^\| start -- true over node -e 0 \| [\d.]+ ms \| ≤ 3 ms \|$/m);
   assert.match(page, /\b\d+ of \d+ goals\b/);
   assert.doesNotMatch(page, /p50 \/ p95 \/ p99/);
 });
