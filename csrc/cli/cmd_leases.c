@@ -110,12 +110,18 @@ print_lease(struct epb_cli *cli, const struct epb_reply *reply)
 int
 epb_run_lease(struct epb_cli *cli)
 {
+    bool has_pid = epb_cli_is_given(cli, EPB_OPTION_FLAG_LEASE_PID);
+
     if (cli->args.command != NULL) {
-        return epb_run_lease_command(cli);
+        return has_pid ? epb_cli_wrong_use(cli, "--pid is for a lease without a command")
+                       : epb_run_lease_command(cli);
     }
     if (cli->args.word_count > 1) {
         return epb_cli_wrong_use(cli, "too many words; several keys need a command: "
                                       "lease KEY ... -- command");
+    }
+    if (has_pid) {
+        return epb_run_lease_for(cli);
     }
     struct epb_request request = {
         .action = EPB_ACTION_LEASE,

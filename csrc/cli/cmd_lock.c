@@ -1,7 +1,8 @@
 /*
  * `lock NAME -- command` and `lease KEY ... -- command`: the command runs while a
  * companion holds what it needs (holding.h), and ends with its own status. What is held
- * is free when the command's process ends.
+ * is free when the command's process ends. `lease KEY --pid N`: a companion holds it
+ * until that process ends.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "../base/sys.h"
 #include "commands.h"
 #include "holding.h"
+#include "print.h"
 #include "values.h"
 
 #define DEFAULT_VARIABLE "EPB_VALUE"
@@ -31,15 +33,15 @@ static const struct epb_hint LEASE_HINTS[] = {
     {EPB_OK, NULL},
 };
 
-/* The name of the holder: this process, which becomes the command, when none is given. */
+/* The name of the holder: the process that has it, when none is given. */
 static struct epb_bytes
-worker_of(const struct epb_cli *cli)
+worker_of(const struct epb_cli *cli, uint32_t pid)
 {
     static char number[16];
     const char *worker = epb_dialog_worker(cli, EPB_OPTION_FLAG_WORKER);
 
     if (worker == NULL) {
-        (void)snprintf(number, sizeof(number), "%" PRIu32, epb_sys_pid());
+        (void)snprintf(number, sizeof(number), "%" PRIu32, pid);
         worker = number;
     }
     return (struct epb_bytes){(const uint8_t *)worker, strlen(worker)};
@@ -53,7 +55,7 @@ request_of(const struct epb_cli *cli, uint8_t action, size_t word, enum epb_opti
         .action = action,
         .flags = EPB_F_TTL | EPB_F_WAIT | EPB_F_FRESH,
         .key = epb_dialog_word(cli, word),
-        .worker = worker_of(cli),
+        .worker = worker_of(cli, epb_sys_pid()),
         .ttl_ms = epb_cli_is_given(cli, ttl) ? epb_cli_number(cli, ttl)
                                              : EPB_LEASE_TTL_DEFAULT_MS,
         .wait_ms = epb_cli_is_given(cli, wait) ? epb_cli_number(cli, wait) : wait_ms,
@@ -258,4 +260,69 @@ epb_run_lease_command(struct epb_cli *cli)
             cli, EPB_ACTION_LEASE, i, EPB_OPTION_FLAG_LEASE_TTL, EPB_OPTION_FLAG_WAIT, 0);
     }
     return epb_holdings_run(&holdings);
+}
+
+/* For a process */
+
+#define GRANT_HEAD_BYTES 12U
+
+/* What was granted, for the caller to print. */
+static int
+pack_grant(struct epb_cli *cli, size_t index, const struct epb_reply *reply,
+           struct epb_buf *out)
+{
+    uint8_t head[GRANT_HEAD_BYTES];
+
+    (void)index;
+    epb_put_u32(head, reply->flags);
+    epb_put_u64(head + 4, (uint64_t)reply->count);
+    enum epb_status status = epb_buf_append(out, head, sizeof(head));
+    if (status == EPB_OK) {
+        status = epb_buf_append(out, reply->body.data, reply->body.size_bytes);
+    }
+    return status == EPB_OK ? 0 : epb_cli_no_memory(cli);
+}
+
+static int
+print_grant(struct epb_cli *cli, const struct epb_buf *packed)
+{
+    const uint8_t *data = epb_buf_data(packed);
+    const struct epb_reply reply = {
+        .flags = epb_get_u32(data),
+        .count = (int64_t)epb_get_u64(data + 4),
+        .body = {data + GRANT_HEAD_BYTES, epb_buf_size(packed) - GRANT_HEAD_BYTES},
+    };
+
+    return (reply.flags & EPB_F_COUNT) != 0 ? epb_print_number(cli, reply.count)
+                                            : epb_print_value(cli, &reply);
+}
+
+int
+epb_run_lease_for(struct epb_cli *cli)
+{
+    uint64_t pid = epb_cli_number(cli, EPB_OPTION_FLAG_LEASE_PID);
+    struct epb_holdings holdings;
+    struct epb_buf packed;
+
+    if (!EPB_COMPANION_IS_PROCESS) {
+        return epb_cli_wrong_use(cli, "--pid is not for Windows");
+    }
+    if (pid > INT32_MAX) {
+        return epb_cli_wrong_use(cli, "--pid takes the number of a process");
+    }
+    epb_holdings_init(&holdings, cli);
+    holdings.hints = LEASE_HINTS;
+    holdings.pid = (uint32_t)pid;
+    holdings.put_variables = pack_grant;
+    holdings.count = 1;
+    holdings.each[0].request = request_of(
+        cli, EPB_ACTION_LEASE, 0, EPB_OPTION_FLAG_LEASE_TTL, EPB_OPTION_FLAG_WAIT, 0);
+    holdings.each[0].request.worker = worker_of(cli, holdings.pid);
+    epb_buf_init(&packed, EPB_COMPANION_ANSWER_MAX_BYTES);
+    int status = epb_holdings_tie(&holdings, &packed);
+    if (status == 0) {
+        status = print_grant(cli, &packed);
+    }
+    epb_buf_fini(&packed);
+    return status;
 }

@@ -191,18 +191,19 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
     },
     {
         .name = "lease",
-        .usage = "lease KEY [--wait TIME] | lease KEY ... -- COMMAND",
+        .usage = "lease KEY [--wait TIME] [--pid N] | lease KEY ... -- COMMAND",
         .summary = "Lease an element, a permit or a number of KEY, and print it, or run "
                    "a command with it.",
         .examples =
             "account=$(epb lease accounts --worker \"$$\" --wait 1m)\n"
-            "port=$((3000 + $(epb lease port --worker \"$$\")))\n"
+            "port=$((3000 + $(epb lease port --pid $$)))\n"
             "epb lease accounts --env USER=.user --env PASSWORD=.password -- npm test",
         .note =
             "What is leased depends on KEY: an element of a pool (epb pool), one of N "
             "permits (epb limit), a stored value, exclusively, or else the lowest free "
             "number from 0. The same worker that asks again gets the same, renewed. It "
-            "belongs to the name of the worker until it is released or its time is over.",
+            "belongs to the name of the worker until it is released or its time is over; "
+            "with --pid, to a process until that ends.",
         .group = EPB_GROUP_LEASES,
         .words_min = 1,
         .words_max = EPB_CLI_MANY,
@@ -210,8 +211,8 @@ const struct epb_cli_command EPB_CLI_COMMANDS[] = {
         .command_optional = true,
         .kinds = CLIENT,
         .flags = {EPB_OPTION_FLAG_WORKER, EPB_OPTION_FLAG_LEASE_TTL, EPB_OPTION_FLAG_WAIT,
-                  EPB_OPTION_FLAG_LEASE_ENV, EPB_OPTION_FLAG_LOCK_GRACE,
-                  EPB_OPTION_FLAG_JSON},
+                  EPB_OPTION_FLAG_LEASE_ENV, EPB_OPTION_FLAG_LEASE_PID,
+                  EPB_OPTION_FLAG_LOCK_GRACE, EPB_OPTION_FLAG_JSON},
         .run = epb_run_lease,
     },
     {

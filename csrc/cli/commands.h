@@ -74,6 +74,9 @@ epb_run_lock(struct epb_cli *cli);
 /* `lease KEY ... -- command` */
 int
 epb_run_lease_command(struct epb_cli *cli);
+/* `lease KEY --pid N` */
+int
+epb_run_lease_for(struct epb_cli *cli);
 
 /* cmd_doctor.c */
 int

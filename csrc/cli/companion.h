@@ -74,6 +74,9 @@ struct epb_companion_spec {
     uint64_t grace_ms;
     uint64_t ready_ms; /* the time in which it must be ready; UINT64_MAX: any */
     bool detached; /* there is no command: it serves until TERM, and holds no stream */
+    /* Detached: the process that it ends with; 0: none. Until the report it ends with the
+     * caller, too, and has its standard error. */
+    uint32_t tied_to;
 };
 
 #define EPB_COMPANION_ANSWER_MAX_BYTES (2U * 1024U * 1024U)

@@ -8,7 +8,8 @@
 
 struct epb_companion {
     const struct epb_companion_spec *spec;
-    /* The command, then the package managers above it. */
+    /* The command, then the package managers above it. Or the process that this one is
+     * tied to, then the caller. */
     struct epb_process_watch watches[EPB_PROCESS_WATCHES_MAX];
     size_t watch_count;
     uint32_t parent;            /* of the command */
@@ -32,6 +33,10 @@ epb_companion_settle(struct epb_companion *companion);
  * and QUIT count as TERM, as HUP does. */
 EPB_MUST_USE int
 epb_companion_settle_here(struct epb_companion *companion, bool typed);
+/* A companion that is tied to a process: the caller may end, and has its standard error
+ * back. Does nothing for others. */
+void
+epb_companion_leave_caller(struct epb_companion *companion);
 /* Notes the parent of this process and the package managers above it. */
 void
 epb_companion_find_managers(struct epb_companion *companion);

@@ -64,6 +64,7 @@ report_refusal(int fd, const char *sentence)
 struct guard {
     struct epb_process_watch watches[EPB_PROCESS_WATCHES_MAX];
     size_t count;
+    bool is_detached;
     int stop;
 };
 
@@ -77,7 +78,7 @@ guard_command(void *context)
     while (epb_process_watch_wait(guard->watches, guard->count, guard->stop, UINT64_MAX,
                                   &epb_process_clock_system,
                                   &which) == EPB_PROCESS_ENDED) {
-        if (which == 0) {
+        if (which == 0 || guard->is_detached) {
             _exit(0);
         }
         (void)!epb_process_watch_signal(&guard->watches[0], SIGTERM);
@@ -105,7 +106,8 @@ static int
 begin_guarded(struct epb_companion *companion, struct epb_buf *answer)
 {
     const struct epb_companion_service *service = companion->spec->service;
-    struct guard guard = {.count = companion->watch_count};
+    struct guard guard = {.count = companion->watch_count,
+                          .is_detached = companion->spec->detached};
     int status = EPB_EXIT_START_FAILED;
     int stop[2];
     pthread_t thread;
@@ -157,6 +159,7 @@ run_companion(struct epb_companion *companion)
         (void)!epb_process_watch_signal(&companion->watches[0], SIGTERM);
     }
     int status = begin(companion, &answer);
+    epb_companion_leave_caller(companion);
     bool heard = report(companion->ready, status, &answer);
     epb_buf_fini(&answer);
     epb_fd_close(companion->ready);
@@ -308,25 +311,38 @@ fail_with(struct epb_buf *answer, const char *what, int error)
 }
 
 static int
-open_watch(struct epb_companion *companion)
+open_watch(struct epb_companion *companion, uint32_t pid)
 {
-    if (companion->spec->detached) {
-        return 0;
-    }
-    struct epb_process_watch *command = &companion->watches[0];
-    if (epb_process_watch_open(command, (uint32_t)getpid()) != EPB_OK) {
+    struct epb_process_watch *watch = &companion->watches[companion->watch_count];
+
+    if (epb_process_watch_open(watch, pid) != EPB_OK) {
         return ESRCH;
     }
-    companion->watch_count = 1;
-    bool lifted = epb_fd_lift(&command->fd) && epb_fd_lift(&command->stat_fd);
-    return lifted ? 0 : errno;
+    companion->watch_count++;
+    return epb_fd_lift(&watch->fd) && epb_fd_lift(&watch->stat_fd) ? 0 : errno;
+}
+
+/* Watches the command, which this process becomes; or the process that a detached
+ * companion is tied to, and this one. */
+static int
+open_watches(struct epb_companion *companion)
+{
+    int error = 0;
+
+    if (companion->spec->detached && companion->spec->tied_to == 0) {
+        return 0;
+    }
+    if (companion->spec->detached) {
+        error = open_watch(companion, companion->spec->tied_to);
+    }
+    return error == 0 ? open_watch(companion, (uint32_t)getpid()) : error;
 }
 
 static void
-close_watch(struct epb_companion *companion)
+close_watches(struct epb_companion *companion)
 {
-    if (companion->watch_count > 0) {
-        epb_process_watch_close(&companion->watches[0]);
+    while (companion->watch_count > 0) {
+        epb_process_watch_close(&companion->watches[--companion->watch_count]);
     }
 }
 
@@ -336,7 +352,7 @@ epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answe
 {
     struct epb_companion companion = {.spec = spec};
     int ends[2];
-    int error = open_watch(&companion);
+    int error = open_watches(&companion);
 
     if (!spec->detached) {
         epb_companion_find_managers(&companion);
@@ -344,8 +360,9 @@ epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answe
 
     error = error == 0 ? epb_fd_pipe(ends) : error;
     if (error != 0) {
-        close_watch(&companion);
-        return fail_with(answer, "no descriptor can be made", error);
+        close_watches(&companion);
+        return error == ESRCH ? refuse(answer, "there is no such process")
+                              : fail_with(answer, "no descriptor can be made", error);
     }
     companion.ready = ends[1];
     pid_t child = fork_silently();
@@ -354,7 +371,7 @@ epb_companion_start(const struct epb_companion_spec *spec, struct epb_buf *answe
     }
     error = errno;
     epb_fd_close(ends[1]);
-    close_watch(&companion);
+    close_watches(&companion);
     int status = EPB_EXIT_START_FAILED;
     if (child > 0) {
         reap(child);

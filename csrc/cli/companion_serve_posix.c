@@ -66,7 +66,8 @@ on_wake(struct epb_companion *companion, uint64_t now_ms)
             on_term(companion, now_ms);
         } else if (news == EPB_COMPANION_SERVICE_LOST && has_command(companion)) {
             end_command(companion, now_ms);
-        } else if (news == EPB_COMPANION_SERVICE_ENDED) {
+        } else if (news == EPB_COMPANION_SERVICE_ENDED ||
+                   news == EPB_COMPANION_SERVICE_LOST) {
             companion->ended = true;
         } else if (news == EPB_COMPANION_SERVICE_READY) {
             service->work(service->context);

@@ -76,7 +76,7 @@ is_open(int fd)
 /* Standard error stays, for warnings and the log. A closed one becomes /dev/null too: the
  * number must not become that of a socket. */
 static int
-set_streams(bool detached)
+set_streams(bool keeps_error)
 {
     int nothing = epb_fd_open_nothing();
     int error = 0;
@@ -85,7 +85,7 @@ set_streams(bool detached)
         return errno;
     }
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO && error == 0; stream++) {
-        bool keep = stream == STDERR_FILENO && !detached && is_open(stream);
+        bool keep = stream == STDERR_FILENO && keeps_error && is_open(stream);
         if (!keep && stream != nothing && dup2(nothing, stream) < 0) {
             error = errno;
         }
@@ -111,14 +111,17 @@ sort(int *numbers, size_t count)
 static void
 close_others(const struct epb_companion *companion)
 {
-    int keep[3] = {companion->ready};
+    int keep[1 + 2 * EPB_PROCESS_WATCHES_MAX] = {companion->ready};
     size_t count = 1;
 
-    if (companion->watch_count > 0 && companion->watches[0].fd >= 0) {
-        keep[count++] = companion->watches[0].fd;
-    }
-    if (companion->watch_count > 0 && companion->watches[0].stat_fd >= 0) {
-        keep[count++] = companion->watches[0].stat_fd;
+    for (size_t i = 0; i < companion->watch_count; i++) {
+        const struct epb_process_watch *watch = &companion->watches[i];
+        if (watch->fd >= 0) {
+            keep[count++] = watch->fd;
+        }
+        if (watch->stat_fd >= 0) {
+            keep[count++] = watch->stat_fd;
+        }
     }
     sort(keep, count);
     epb_fd_close_others(STDERR_FILENO + 1, keep, count);
@@ -146,11 +149,31 @@ caller_waits(const struct epb_companion *companion)
     return poll(&report, 1, 0) >= 0 && (report.revents & POLLERR) == 0;
 }
 
+static bool
+inherit_watches(struct epb_companion *companion)
+{
+    for (size_t i = 0; i < companion->watch_count; i++) {
+        if (epb_process_watch_inherit(&companion->watches[i]) != EPB_OK) {
+            return false;
+        }
+    }
+    return companion->watch_count == 0 || caller_waits(companion);
+}
+
+void
+epb_companion_leave_caller(struct epb_companion *companion)
+{
+    if (companion->spec->tied_to != 0) {
+        epb_process_watch_close(&companion->watches[--companion->watch_count]);
+        /* /dev/null is open there already. */
+        (void)dup2(STDOUT_FILENO, STDERR_FILENO);
+    }
+}
+
 int
 epb_companion_settle(struct epb_companion *companion)
 {
-    bool detached = companion->spec->detached;
-    int error = set_streams(detached);
+    int error = set_streams(!companion->spec->detached || companion->spec->tied_to != 0);
 
     if (error != 0) {
         return error;
@@ -161,8 +184,7 @@ epb_companion_settle(struct epb_companion *companion)
         return error;
     }
     set_signals(companion);
-    if (!detached && (epb_process_watch_inherit(&companion->watches[0]) != EPB_OK ||
-                      !caller_waits(companion))) {
+    if (!inherit_watches(companion)) {
         return ESRCH;
     }
     raise_descriptor_limit();

@@ -174,7 +174,9 @@ begin(void *context, struct epb_companion *companion, struct epb_buf *answer)
     for (size_t i = 0; i < holdings->count && status == 0; i++) {
         status = take(holdings, i, answer);
     }
-    status = status == 0 ? put_flow(holdings, answer) : status;
+    if (status == 0 && !holdings->is_tied) {
+        status = put_flow(holdings, answer);
+    }
     if (status != 0) {
         /* The sentence has been printed. */
         epb_buf_truncate(answer, epb_buf_size(answer));
@@ -234,25 +236,24 @@ set_variables(struct epb_cli *cli, const struct epb_buf *variables)
 }
 
 static int
-start_companion(struct epb_holdings *holdings)
+start_companion(struct epb_holdings *holdings, struct epb_buf *answer)
 {
     struct epb_companion_spec spec = {
         .service = &holdings->service,
         .grace_ms = epb_cli_number(holdings->cli, EPB_OPTION_FLAG_LOCK_GRACE),
         .ready_ms = UINT64_MAX,
+        .detached = holdings->is_tied,
+        .tied_to = holdings->is_tied ? holdings->pid : 0,
     };
-    struct epb_buf answer;
     uint32_t pid = 0;
+    int status = epb_companion_start(&spec, answer, &pid);
 
-    epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
-    int status = epb_companion_start(&spec, &answer, &pid);
-    if (status == 0) {
-        status = set_variables(holdings->cli, &answer);
-    } else if (epb_buf_size(&answer) > 0) {
-        epb_cli_complain_buf(&answer);
+    if (status != 0 && epb_buf_size(answer) > 0) {
+        epb_cli_complain_buf(answer);
     }
-    epb_buf_fini(&answer);
-    return status;
+    /* 125 is for what stands in for a command. */
+    return holdings->is_tied && status == EPB_EXIT_START_FAILED ? EPB_EXIT_REFUSED
+                                                                : status;
 }
 
 /* Copies the secret to memory that a forked child has, too. Returns 0 or a status after a
@@ -278,20 +279,42 @@ take_secret(struct epb_holdings *holdings, uint8_t **copy)
     return status;
 }
 
-int
-epb_holdings_run(struct epb_holdings *holdings)
+/* Returns 0 with the answer of the companion, or a status after a complaint. */
+static int
+start(struct epb_holdings *holdings, struct epb_buf *answer)
 {
-    char *const *command = holdings->cli->args.command;
     uint8_t *secret = NULL;
-    int status = epb_run_check(command);
+    int status = take_secret(holdings, &secret);
 
-    status = status == 0 ? take_secret(holdings, &secret) : status;
     if (status == 0) {
-        status = start_companion(holdings);
+        status = start_companion(holdings, answer);
     }
     if (secret != NULL) {
         epb_mem_wipe(secret, holdings->secret.size_bytes);
         epb_mem_table_free(secret);
     }
+    return status;
+}
+
+int
+epb_holdings_tie(struct epb_holdings *holdings, struct epb_buf *answer)
+{
+    holdings->is_tied = true;
+    return start(holdings, answer);
+}
+
+int
+epb_holdings_run(struct epb_holdings *holdings)
+{
+    char *const *command = holdings->cli->args.command;
+    struct epb_buf answer;
+    int status = epb_run_check(command);
+
+    epb_buf_init(&answer, EPB_COMPANION_ANSWER_MAX_BYTES);
+    status = status == 0 ? start(holdings, &answer) : status;
+    if (status == 0) {
+        status = set_variables(holdings->cli, &answer);
+    }
+    epb_buf_fini(&answer);
     return status == 0 ? epb_run_become(command) : status;
 }

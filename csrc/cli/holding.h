@@ -23,6 +23,7 @@ struct epb_holdings {
     struct epb_companion_service service;
     struct epb_cli *cli;
     uint32_t pid;            /* of the command, as whose `leases` shows them */
+    bool is_tied;            /* to a process that is not this one: there is no command */
     struct epb_bytes secret; /* ordinary memory; wiped once the connection has it */
     const struct epb_hint *hints;
     struct epb_holding each[EPB_HOLDINGS_MAX];
@@ -41,6 +42,10 @@ struct epb_holdings {
 /* Prepares the service; the caller fills in the rest. */
 void
 epb_holdings_init(struct epb_holdings *holdings, struct epb_cli *cli);
+/* Takes the leases in a companion that is tied to the process `holdings->pid`. `answer`
+ * gets what put_variables wrote. Returns 0, or a status after a complaint. POSIX. */
+EPB_MUST_USE int
+epb_holdings_tie(struct epb_holdings *holdings, struct epb_buf *answer);
 /* Takes the leases in a companion, and becomes the command. Returns a status after a
  * complaint. */
 EPB_MUST_USE int

@@ -355,3 +355,47 @@ it('no broker is status 3', async () => {
   assert.equal(code, 3);
   assert.match(stderr, /lease "k": .*\/no\/such\.sock/);
 });
+
+describe('lease KEY --pid N', { skip: process.platform === 'win32' }, () => {
+  /** A process, and its end. */
+  function another(t) {
+    const running = launchCli(['wait', `never ${Math.random()}`], withBroker());
+    t.after(() => running.child.kill('SIGKILL'));
+    return running;
+  }
+
+  it('lasts as long as the process, beyond the command and its TTL', async (t) => {
+    const { child, pid } = another(t);
+    const args = ['lease', 'tied', '--pid', String(pid), '--ttl', '200ms'];
+    assert.deepEqual(await epb(args), { code: 0, signal: null, stdout: '0\n', stderr: '' });
+    const [{ token, pid: shown, workerId }] = await client.leases('tied');
+    assert.deepEqual([shown, workerId], [pid, String(pid)]);
+    await until(async () => {
+      const [row] = await client.leases('tied');
+      assert.equal(row?.token, token);
+      return Date.now() - row.since > 600;
+    }, 'it should outlive its TTL');
+    child.kill('SIGKILL');
+    await until(async () => (await client.leases('tied')).length === 0, 'it should end');
+  });
+
+  it('waits for its turn, and no longer than the command that asked', async (t) => {
+    await client.pool('tied pool', ['account']);
+    const first = another(t);
+    const args = (pid) => ['lease', 'tied pool', '--pid', String(pid), '--wait', '1m'];
+    assert.equal((await epb(args(first.pid))).stdout, 'account\n');
+    const second = another(t);
+    const dying = await queued('tied pool', args(second.pid));
+    const waiting = await queued('tied pool', args(second.pid));
+    dying.child.kill('SIGINT');
+    await until(async () => (await waiters('tied pool')) === 1, 'one should wait');
+    first.child.kill('SIGKILL');
+    assert.equal((await waiting.result()).stdout, 'account\n');
+  });
+
+  it('refuses what makes no sense', async () => {
+    await fails(['lease', 'tied', '--pid', '2147483647'], 1, /no such process/);
+    await fails(['lease', 'tied', '--pid', '4294967296'], 2, /the number of a process/);
+    await fails(['lease', 'tied', '--pid', '1', '--', 'true'], 2, /without a command/);
+  });
+});
