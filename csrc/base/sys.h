@@ -1,7 +1,7 @@
 /*
  * The services that the core needs from the operating system: clocks, randomness, locked
  * pages and facts about the process. Implemented by sys_posix.c and sys_win.c; nothing
- * else in the project asks the system for these. Starting a command is in proc.h.
+ * else in the project asks the system for these.
  */
 #ifndef EPB_BASE_SYS_H
 #define EPB_BASE_SYS_H

@@ -14,8 +14,7 @@ const { withoutLockNotice } = require('./lock_notice.js');
 const { TimeLimit } = require('./time_limits.js');
 
 const ROOT = path.join(__dirname, '..', '..');
-/** EPB_TEST_BIN: another script. */
-const BIN = process.env.EPB_TEST_BIN ?? path.join(ROOT, 'bin', 'native.js');
+const BIN = path.join(ROOT, 'bin', 'ephemeral-pipe-broker.js');
 const VICTIM = path.join(__dirname, 'victim.js');
 
 const POLL_MS = 10;
@@ -134,7 +133,7 @@ const PROGRAM = path.join(ROOT, 'build', 'Release', 'epb');
 let isDirect = false;
 
 /** From now on, this file's tests run the program without Node's script in front. */
-const useNative = () => (isDirect = true);
+const runDirectly = () => (isDirect = true);
 
 /** The words that run the program. */
 const programOf = () => (isDirect ? [PROGRAM] : [process.execPath, BIN]);
@@ -192,7 +191,7 @@ module.exports = {
   scratch,
   until,
   untilEnded,
-  useNative,
+  runDirectly,
   victim,
   victimReady,
 };

@@ -8,11 +8,11 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { after, before, describe, it } = require('node:test');
-const { launch, programOf, runCli, scratch, standalone, useNative } = require('../helpers/cli.js');
+const { launch, programOf, runCli, scratch, standalone, runDirectly } = require('../helpers/cli.js');
 const { PipeClient } = require('../../lib/index.js');
 const { tables } = require('../../scripts/tables.js');
 
-useNative();
+runDirectly();
 
 /** One broker for all tests of this file; each uses keys of its own. */
 let broker;

@@ -7,10 +7,10 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { after, before, it } = require('node:test');
-const { launchCli, runCli, scratch, standalone, until, useNative } = require('../helpers/cli.js');
+const { launchCli, runCli, scratch, standalone, until, runDirectly } = require('../helpers/cli.js');
 const { PipeClient } = require('../../lib/index.js');
 
-useNative();
+runDirectly();
 
 /** One broker for all tests of this file; each uses keys of its own. */
 let broker;

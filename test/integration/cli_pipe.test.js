@@ -5,10 +5,10 @@
 
 const assert = require('node:assert/strict');
 const { after, before, describe, it } = require('node:test');
-const { launchCli, runCli, standalone, until, useNative } = require('../helpers/cli.js');
+const { launchCli, runCli, standalone, until, runDirectly } = require('../helpers/cli.js');
 const { PipeClient } = require('../../lib/index.js');
 
-useNative();
+runDirectly();
 
 /** One broker for all tests of this file; each uses keys of its own. */
 let broker;

@@ -9,9 +9,9 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { it } = require('node:test');
-const { PROGRAM, ROOT, launch, scratch, standalone, useNative } = require('../helpers/cli.js');
+const { PROGRAM, ROOT, launch, scratch, standalone, runDirectly } = require('../helpers/cli.js');
 
-useNative();
+runDirectly();
 
 const FOLDER = path.join(ROOT, 'examples', 'pipe');
 /** The command before the file, and the question whether it is installed. */

@@ -24,7 +24,7 @@ const {
   scratch,
   standalone,
   untilEnded,
-  useNative,
+  runDirectly,
 } = require('../helpers/cli.js');
 const { Process } = require('../helpers/lifecycles.js');
 const { hardLimitKib, without } = require('../helpers/lock_limit.js');
@@ -34,7 +34,7 @@ const { stretched } = require('../helpers/time_limits.js');
 const { startProgram } = require('../helpers/program.js');
 const { available, shim } = require('../helpers/shim.js');
 
-useNative();
+runDirectly();
 
 const rootOnly = { skip: !canScan && 'only root reads the memory of others' };
 const SIZES = [16, 500, 5000, 100_000, VALUE_BYTES - 2];

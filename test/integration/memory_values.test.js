@@ -1,6 +1,6 @@
 /**
  * After use, nothing of a key, a value, or any other text of a client is left in the memory of the
- * broker's process, its JavaScript heap included. The native broker runs without secret memory, which can't
+ * broker's process, its JavaScript heap included. The broker of `start` runs without secret memory, which can't
  * be searched (sandbox.test.js).
  */
 'use strict';
@@ -8,14 +8,14 @@
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { PipeClient, SECRET, until } = require('../helpers/broker.js');
-const { standalone, useNative } = require('../helpers/cli.js');
+const { standalone, runDirectly } = require('../helpers/cli.js');
 const { brokenPeers, overFrames, overLines, TTL } = require('../helpers/marked_traffic.js');
 const { Marks, canScan, connectionsOf } = require('../helpers/memory.js');
 const { startProgram } = require('../helpers/program.js');
 const { startCarrier } = require('../helpers/sealed.js');
 const { available, shim } = require('../helpers/shim.js');
 
-useNative();
+runDirectly();
 
 const MAX_ITEMS = 64;
 const FLAGS = ['--max-items', String(MAX_ITEMS), '--eviction', 'lru'];
