@@ -161,3 +161,31 @@ export function getToken(
   alias: string,
   from?: string,
 ): any;
+
+/**
+ * What one test has taken, until `end`. A runner may end a test that still waits: `end` then ends the wait, so
+ * that no lease is granted to a test that is over.
+ */
+export class TestScope {
+  constructor(client: PipeClient, options: Omit<TakeOptions, 'signal'>);
+  /** Aborts when the test is over. */
+  readonly signal: AbortSignal;
+  /** `takeTokens`; resolves to the values. */
+  take<T extends TokenSpecs>(specs: T): Promise<TokenValues<T>>;
+  /** `acquireNoticed`; resolves to the value. */
+  lease<V = any>(key: string, options?: Omit<AcquireOptions, 'workerId' | 'signal'>): Promise<V>;
+  /**
+   * Ends waits and releases all. Rejects with `lease_lost` or `broker_gone` if a lease was lost. Further calls
+   * return the same promise.
+   */
+  end(options?: { during?: string }): Promise<void>;
+}
+
+/**
+ * A client for the exports of an adapter, which a test file may load before there is a broker. Its first use
+ * calls `worker`. `close` closes the client, and the next use makes a new one.
+ */
+export function lazyWorker(who: () => { adapter: string; workerId: string }): {
+  readonly client: PipeClient;
+  close(): Promise<void>;
+};

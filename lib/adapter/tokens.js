@@ -289,6 +289,21 @@ async function acquireNoticed(client, key, { noticeMs, ...options }) {
 }
 
 /**
+ * Like acquireNoticed; the lease is one token, whose alias is the key.
+ * @param {Client} client
+ * @param {string} key
+ * @param {import('../index').AcquireOptions & { workerId: string, noticeMs?: import('../index').Duration }} options
+ */
+async function takeOne(client, key, options) {
+  const lease = await acquireNoticed(client, key, options);
+  /** @type {any} */
+  const groups = [lease];
+  const spec = defined({ key, ttl: options.ttl });
+  const specs = new Map([[key, /** @type {Spec} */ (/** @type {unknown} */ (spec))]]);
+  return new Taken({ [key]: lease.value }, { leases: new Map([[key, lease]]), groups }, specs);
+}
+
+/**
  * @param {{ values: Record<string, any> } | null | undefined} taken
  * @param {string} alias
  * @param {string} [from] the hook from which on there are tokens
@@ -299,4 +314,4 @@ function getToken(taken, alias, from = 'beforeSession') {
   throw errors.noSuchAlias(alias, Object.keys(taken.values));
 }
 
-module.exports = { acquireNoticed, checkKeys, getToken, takeTokens, worker };
+module.exports = { acquireNoticed, checkKeys, getToken, takeOne, takeTokens, worker };
