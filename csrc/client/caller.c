@@ -225,6 +225,7 @@ epb_caller_connect(struct epb_caller *caller)
     }
     uint64_t until_ns = deadline_in(caller->connect_timeout_ms);
     uint64_t missing_until_ns = deadline_in(EPB_CALLER_MISSING_MS);
+    int known_error = 0;
     for (unsigned failures = 0;; failures++) {
         enum epb_status status = epb_client_connect(caller->client, &caller->os_error);
         if (status == EPB_OK) {
@@ -234,6 +235,12 @@ epb_caller_connect(struct epb_caller *caller)
             caller->is_open = true;
             return EPB_OK;
         }
+        /* The time limit may end the last attempt before it fails: an earlier attempt has
+         * the reason. */
+        if (caller->os_error == 0) {
+            caller->os_error = known_error;
+        }
+        known_error = caller->os_error;
         if (status != EPB_BROKER_GONE || !may_pass(caller->os_error)) {
             return fail(caller, status);
         }

@@ -432,7 +432,7 @@ expect_deceived(struct impostor impostor, const char *secret,
 
 Test(caller, gives_up_a_broker_that_closes_at_once)
 {
-    struct epb_caller_options options = {.connect_timeout_ms = 50};
+    struct epb_caller_options options = {.connect_timeout_ms = 1000};
 
     expect_deceived((struct impostor){0}, "s", options, EPB_BROKER_GONE, "(ECONNRESET)");
 }
