@@ -1,7 +1,19 @@
 'use strict';
 
+const fs = require('node:fs');
+const path = require('node:path');
+
 const js = require('@eslint/js');
 const globals = require('globals');
+
+/** The folders whose files are ES modules without saying so in their names. */
+const modules = ['packages', 'examples'].flatMap((parent) =>
+  fs
+    .readdirSync(path.join(__dirname, parent))
+    .map((name) => path.join(__dirname, parent, name, 'package.json'))
+    .filter((file) => fs.existsSync(file) && require(file).type === 'module')
+    .map((file) => `${parent}/${path.basename(path.dirname(file))}/**/*.js`),
+);
 
 module.exports = [
   {
@@ -24,6 +36,8 @@ module.exports = [
       'default-case-last': 'error',
       eqeqeq: 'error',
       'no-constructor-return': 'error',
+      // Playwright and Vitest read which fixtures a function uses from its first parameter.
+      'no-empty-pattern': ['error', { allowObjectPatternsAsParameters: true }],
       'no-eval': 'error',
       'no-implied-eval': 'error',
       'no-promise-executor-return': ['error', { allowVoid: true }],
@@ -39,7 +53,7 @@ module.exports = [
     },
   },
   {
-    files: ['**/*.mjs'],
+    files: ['**/*.mjs', ...modules],
     languageOptions: { sourceType: 'module' },
     rules: { strict: 'off' },
   },

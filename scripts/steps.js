@@ -15,7 +15,7 @@ const { Silence } = require('./time_limits.js');
 const { sources } = require('./sources.js');
 
 // The slowest steps run last, so that the cheap steps report first.
-const LATE_SUITES = ['package', 'e2e'];
+const LATE_SUITES = ['package', 'e2e', 'adapters'];
 // The longest silence of a step's program and of a test file on a quiet machine; longer on a busy one.
 const STEP_SILENCE_MS = 8 * 60 * 1000;
 const TEST_SILENCE_MS = 2 * 60 * 1000;
@@ -358,6 +358,13 @@ function suite(name, folder = `test/${name}`) {
   return { name, heading: name, run: () => nodeTests(find(folder, TEST_FILE)) };
 }
 
+/** Installs the frameworks first: a test file that is silent for that long would be killed. */
+async function adapterTests() {
+  const installer = path.join(ROOT, 'test/helpers/installation.js');
+  const { status } = await execute(process.execPath, [installer]);
+  return status === 0 ? nodeTests(find('test/adapters', TEST_FILE)) : BROKEN;
+}
+
 const STEPS = [
   {
     name: 'format',
@@ -407,9 +414,21 @@ const STEPS = [
   { name: 'fuzz', heading: 'fuzzers', run: fuzzers },
   { name: 'drivers', heading: 'hostile peers against whole brokers and clients', run: drivers },
   ...suites().map((name) => suite(name)),
-  suite('packages', 'packages'),
+  // Not the types of a package, which a test of test/adapters compiles with the framework.
+  {
+    name: 'packages',
+    heading: 'packages',
+    run: () => nodeTests(find('packages', /^packages\/[^/]+\/test\/[^/]+\.test\.(js|mjs|cjs)$/)),
+  },
   { name: 'python', heading: 'Python client', run: pythonTests },
-  ...LATE_SUITES.map((name) => suite(name)),
+  suite('package'),
+  {
+    name: 'e2e',
+    heading: 'e2e',
+    // The folders in test/e2e are of the adapter tests.
+    run: () => nodeTests(find('test/e2e', /^test\/e2e\/[^/]+\.test\.js$/)),
+  },
+  { name: 'adapters', heading: 'adapters in their frameworks', run: adapterTests },
 ];
 
 /** The result of a step as a line. */

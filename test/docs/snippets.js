@@ -9,6 +9,7 @@
  * - Files of a section without a shell block are run: JavaScript under `start`, or by itself if it makes a
  *   broker. A configuration (`*.conf.mjs`) has its hooks called.
  * - Commands of a workflow (`yaml`) and of a container (`dockerfile`) that run our program are run.
+ * - A section about a runner with an adapter shows files of `examples/<runner>`, which test/adapters runs.
  * A block of any other language fails the test, so that no snippet goes untried.
  */
 
@@ -26,6 +27,18 @@ const PROGRAM = path.join(ROOT, 'bin/ephemeral-pipe-broker.js');
 const NAMES = ['ephemeral-pipe-broker', 'epb', 'ephemeral-broker', 'brokerctl'];
 const TIMEOUT_MS = 600_000;
 const FILES = new Set(['js', 'py', 'yaml', 'json', 'dockerfile', 'ini']);
+
+/** The folder in packages/, or the part of the library, of each runner with an adapter. */
+const RUNNERS = new Map([
+  ['Cucumber', 'cucumber'],
+  ['Jest', 'jest'],
+  ['Mocha', 'mocha'],
+  ['node:test', 'node-test'],
+  ['Playwright', 'playwright'],
+  ['TestCafe', 'testcafe'],
+  ['Vitest', 'vitest'],
+  ['WebdriverIO', 'wdio'],
+]);
 
 /** @typedef {{ language: string, text: string, line: number }} Block */
 
@@ -213,11 +226,39 @@ function runSection({ blocks }, folder) {
 
 const hasPytest = () => spawnSync('python3', ['-c', 'import pytest']).status === 0;
 
+/** What test/adapters runs: each file of the section is one of the example, each command installs or runs. */
+function checkAdapterSection({ blocks }, runner) {
+  for (const block of blocks) {
+    if (block.language === 'sh') {
+      assert.match(block.text, /^(npm install|npx|node) .*\n(npx .*\n)?$/);
+      continue;
+    }
+    const name = fileName(block);
+    assert.ok(name, `the snippet at line ${block.line} names its file in its first line`);
+    const text = fs.readFileSync(path.join(ROOT, 'examples', runner, name), 'utf8');
+    const shown = block.text.replace(/^.*\n/, '');
+    assert.ok(text.includes(shown), `line ${block.line} is not in examples/${runner}/${name}`);
+  }
+}
+
+/** The runner of a section, if there is an adapter test that runs its example. */
+function adapterOf(document, title) {
+  const runner = document === 'README.md' ? RUNNERS.get(title) : undefined;
+  const file = path.join(ROOT, 'test/adapters', `${runner}.test.js`);
+  if (runner === undefined || !fs.existsSync(file)) return undefined;
+  return /example: true/.test(fs.readFileSync(file, 'utf8')) ? runner : undefined;
+}
+
 /** Declares a test for each section of a document. @param {string} document its path from the root */
 function testDocument(document) {
   const markdown = fs.readFileSync(path.join(ROOT, document), 'utf8');
   for (const section of sections(markdown)) {
     test(`${document}: ${section.title}`, (context) => {
+      const runner = adapterOf(document, section.title);
+      if (runner !== undefined) {
+        checkAdapterSection(section, runner);
+        return;
+      }
       const text = section.blocks.map((block) => block.text).join('');
       if (text.includes('-m pytest') && !hasPytest()) {
         context.skip('pytest is not installed');
