@@ -172,6 +172,8 @@ export class TestScope {
   readonly signal: AbortSignal;
   /** `takeTokens`; resolves to the values. */
   take<T extends TokenSpecs>(specs: T): Promise<TokenValues<T>>;
+  /** `Taken.env` of what `take` has taken. */
+  env(envVars?: EnvVars): Record<string, string>;
   /** `acquireNoticed`; resolves to the value. */
   lease<V = any>(key: string, options?: Omit<AcquireOptions, 'workerId' | 'signal'>): Promise<V>;
   /**

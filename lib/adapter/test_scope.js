@@ -15,6 +15,8 @@ class TestScope {
   #over = new AbortController();
   /** Requests, granted or not. @type {Set<Promise<Taken>>} */
   #requests = new Set();
+  /** @type {Taken | null} */
+  #tokens = null;
   /** @type {Promise<void> | null} */
   #ended = null;
 
@@ -35,7 +37,13 @@ class TestScope {
   async take(specs) {
     const options = { ...this.#options, signal: this.signal };
     const taken = await this.#request(() => takeTokens(this.#client, specs, options));
+    this.#tokens = taken;
     return taken.values;
+  }
+
+  /** @param {import('../adapter').EnvVars} [envVars] */
+  env(envVars) {
+    return this.#tokens?.env(envVars) ?? {};
   }
 
   /**

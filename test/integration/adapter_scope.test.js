@@ -21,6 +21,7 @@ test('the end of a test releases its tokens and its leases', async (t) => {
   await client.pool('accounts', ['a', 'b']);
   const scope = new TestScope(client, ME);
   assert.deepEqual(await scope.take({ admin: 'accounts' }), { admin: 'a' });
+  assert.deepEqual(scope.env(true), { BROKER_TOKEN_ADMIN: 'a' });
   assert.equal(await scope.lease('accounts'), 'b');
   const rows = await client.leases();
   assert.deepEqual(
