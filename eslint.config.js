@@ -61,4 +61,9 @@ module.exports = [
     files: ['examples/jest/**', 'packages/jest/**'],
     languageOptions: { globals: globals.jest },
   },
+  {
+    files: ['examples/mocha/**', 'examples/testcafe/**'],
+    languageOptions: { globals: { ...globals.mocha, fixture: 'readonly' } },
+    rules: { strict: 'off' },
+  },
 ];
