@@ -114,6 +114,24 @@ class Project {
   }
 
   /**
+   * Starts a program, and waits until a worker has called `note(what)`.
+   * @param {string[]} words
+   * @param {string} what
+   * @param {RunOptions} [options]
+   */
+  async startUntil(words, what, options) {
+    const running = this.start(words, options);
+    let ended = false;
+    void running.closed.then(() => (ended = true));
+    const said = () => `"${what}" was not noted\n${running.stdout}${running.stderr}`;
+    await until(() => {
+      if (this.witness.events().some((event) => event.what === what)) return true;
+      return ended && assert.fail(said());
+    }, said);
+    return running;
+  }
+
+  /**
    * Waits for the end of a run, and checks what it left.
    * @param {ReturnType<typeof launch>} running
    * @param {RunOptions} [options]
@@ -167,7 +185,12 @@ class Project {
     const { compilerOptions } = require(path.join(ROOT, 'tsconfig.json'));
     fs.cpSync(packageFolder(name), source, { recursive: true });
     const config = {
-      compilerOptions: { ...compilerOptions, typeRoots: [path.join(ROOT, 'node_modules/@types')] },
+      compilerOptions: {
+        ...compilerOptions,
+        // Declarations of runners name elements of pages.
+        lib: [...compilerOptions.lib, 'DOM', 'DOM.Iterable'],
+        typeRoots: [path.join(ROOT, 'node_modules/@types')],
+      },
       include: ['./**/*'],
       exclude: ['**/node_modules', '*/test/*.test.*'],
     };

@@ -80,9 +80,9 @@ class Witness {
 
 const witness = new Witness();
 
-module.exports = {
-  Witness,
-  note: (what, about) => witness.note(what, about),
-  enter: (element) => witness.enter(element),
-  hold: (element, work) => witness.hold(element, work),
-};
+// Names that an ES module can import.
+const note = (what, about) => witness.note(what, about);
+const enter = (element) => witness.enter(element);
+const hold = (element, work) => witness.hold(element, work);
+
+module.exports = { Witness, enter, hold, note };

@@ -56,13 +56,19 @@ for (const { folder, home, manifest } of packages) {
     assert.equal(read(home, 'LICENSE'), read(ROOT, 'LICENSE'));
     assert.ok(fs.existsSync(path.join(home, 'README.md')));
     const published = manifest.files.map((name) => name.replace(/\/\*\*$|\/$/, ''));
-    for (const name of published) assert.ok(fs.existsSync(path.join(home, name)), name);
-    const code = find(`packages/${folder}`, /\.(js|cjs|mjs|ts|mts|cts)$/)
-      .map((file) => path.posix.relative(`packages/${folder}`, file))
-      .filter((file) => !file.startsWith('test/'));
-    const missing = code.filter(
-      (file) => !published.some((name) => file === name || file.startsWith(`${name}/`)),
+    const patterns = published.map((name) => {
+      const escaped = name.replace(/[.]/g, '\\.').replace(/\*/g, '[^/]*');
+      return new RegExp(`^${escaped}(/|$)`);
+    });
+    const files = find(`packages/${folder}`, /./).map((file) =>
+      path.posix.relative(`packages/${folder}`, file),
     );
+    const useless = patterns.filter((pattern) => !files.some((file) => pattern.test(file)));
+    assert.deepEqual(useless, []);
+    const code = files.filter(
+      (file) => /\.(js|cjs|mjs|ts|mts|cts)$/.test(file) && !file.startsWith('test/'),
+    );
+    const missing = code.filter((file) => !patterns.some((pattern) => pattern.test(file)));
     assert.deepEqual(missing, []);
     assert.ok(!published.some((name) => name.startsWith('test')));
   });
