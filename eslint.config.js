@@ -59,7 +59,18 @@ module.exports = [
   },
   {
     files: ['examples/jest/**', 'packages/jest/**'],
-    languageOptions: { globals: globals.jest },
+    languageOptions: {
+      globals: { ...globals.jest, broker: 'readonly', brokerTokens: 'readonly' },
+    },
+  },
+  {
+    files: ['examples/jest/**'],
+    rules: { strict: 'off' },
+  },
+  {
+    // Vitest reads the fixtures that a hook needs from its parameter.
+    files: ['examples/vitest/**'],
+    rules: { 'no-unused-vars': ['error', { args: 'none', caughtErrors: 'all' }] },
   },
   {
     files: ['examples/mocha/**', 'examples/testcafe/**'],

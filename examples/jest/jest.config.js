@@ -1,9 +1,6 @@
-'use strict';
+const { withBroker } = require('@ephemeral-broker/jest');
 
-module.exports = {
-  testMatch: ['<rootDir>/tests/*.test.js'],
-  maxWorkers: 4,
-  // Jest runs a few fast files in one process; with a memory limit it always uses workers.
-  workerIdleMemoryLimit: '1GB',
-  reporters: ['default', '<rootDir>/summary.js'],
-};
+module.exports = withBroker(
+  { testMatch: ['**/tests/*.test.js'] },
+  { pools: { accounts: [{ user: 'ann' }, { user: 'bob' }] }, tokens: { account: 'accounts' } },
+);

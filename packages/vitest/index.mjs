@@ -41,17 +41,18 @@ export function broker(options = {}) {
     config(config) {
       config.test ??= {};
       const { globalSetup, setupFiles } = config.test;
-      const files = listOf(setupFiles);
-      // A project that extends the root has them already.
-      if (files.includes(FILE)) return;
+      if (listOf(setupFiles).includes(FILE)) return;
       // Before the user's, so that they have the broker; their teardown comes before ours.
       config.test.globalSetup = [START, ...listOf(globalSetup), CHECK];
-      config.test.setupFiles = [FILE, ...files];
+      config.test.setupFiles = [FILE, ...listOf(setupFiles)];
     },
 
     /** @param {{ vitest: any, project: any }} context */
     configureVitest({ vitest, project }) {
       if (project.config.browser?.enabled) throw new Error(IN_BROWSER);
+      // A project that extends the root has its plugins, and not what their `config` has added.
+      const { setupFiles } = project.config;
+      if (!setupFiles.includes(FILE)) setupFiles.unshift(FILE);
       const { index, count } = vitest.config.shard ?? {};
       register(options, index === undefined ? null : { index, total: count });
       project.provide('ephemeralBroker', forWorkers(options, project.config.pool));

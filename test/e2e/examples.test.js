@@ -21,31 +21,6 @@ async function run(t, command, env = {}) {
   return result;
 }
 
-const jest = (t, env) => {
-  const program = require.resolve('jest/bin/jest');
-  const config = ['--config', example('jest', 'jest.config.js')];
-  return run(t, [process.execPath, program, ...config, '--testTimeout=120000'], env);
-};
-
-describe('examples/jest', () => {
-  it('workers share a session, a counter and objects', async (t) => {
-    const { code, stderr } = await jest(t);
-    assert.equal(code, 0, stderr);
-    const [, files, workers, counter, sessions, logIns] =
-      /(\d+) files in (\d+) workers; counter (\d+); (\d+) session, (\d+) log-in/.exec(stderr) ??
-      assert.fail(stderr);
-    assert.deepEqual([files, counter, sessions, logIns], ['8', '8', '1', '1']);
-    assert.ok(Number(workers) >= 4, `${workers} workers took part`);
-    assert.equal(stderr.match(/^ +\d+\. \w+ +worker \d+, process \d+/gm).length, 8);
-  });
-
-  it('a run that fails is a run that fails', async (t) => {
-    const { code, stderr } = await jest(t, { EXAMPLE_FAIL: '1' });
-    assert.equal(code, 1);
-    assert.match(stderr, /Tests: +1 failed, 8 passed/);
-  });
-});
-
 describe('examples/node-workers', () => {
   it('eight processes share a token and a counter', async (t) => {
     const { code, stdout, stderr } = await run(t, [

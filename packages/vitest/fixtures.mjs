@@ -8,7 +8,6 @@ export { getToken } from './lib/worker.mjs';
 
 export const test = base.extend({
   // Vitest reads the names of the fixtures that a fixture needs from its first parameter.
-  /* eslint-disable no-empty-pattern */
   broker: [
     async (/** @type {{}} */ {}, /** @type {any} */ use) => {
       const client = newClient();
@@ -18,7 +17,6 @@ export const test = base.extend({
     { scope: 'worker' },
   ],
   tokens: async (/** @type {{}} */ {}, /** @type {any} */ use) => use(tokensOfFile()),
-  /* eslint-enable no-empty-pattern */
 });
 
 export { test as it };
