@@ -176,6 +176,8 @@ export class TestScope {
   env(envVars?: EnvVars): Record<string, string>;
   /** `acquireNoticed`; resolves to the value. */
   lease<V = any>(key: string, options?: Omit<AcquireOptions, 'workerId' | 'signal'>): Promise<V>;
+  /** Throws `lease_lost` or `broker_gone` if a lease was lost. `during`: the test that used it. */
+  check(during?: string): void;
   /**
    * Ends waits and releases all. Rejects with `lease_lost` or `broker_gone` if a lease was lost. Further calls
    * return the same promise.

@@ -17,6 +17,8 @@ class TestScope {
   #requests = new Set();
   /** @type {Taken | null} */
   #tokens = null;
+  /** Those that were granted. @type {Set<Taken>} */
+  #taken = new Set();
   /** @type {Promise<void> | null} */
   #ended = null;
 
@@ -66,9 +68,15 @@ class TestScope {
     const request = take();
     this.#requests.add(request);
     const taken = await request;
+    this.#taken.add(taken);
     // It was granted as the test ended: `end` releases it.
     this.signal.throwIfAborted();
     return taken;
+  }
+
+  /** @param {string} [during] */
+  check(during) {
+    for (const taken of this.#taken) taken.check(during);
   }
 
   /**

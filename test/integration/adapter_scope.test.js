@@ -13,6 +13,7 @@ const {
   ROOT,
 } = require('../helpers/broker.js');
 
+const { until } = require('../helpers/cli.js');
 const { TestScope, lazyWorker, takeTokens } = require(path.join(ROOT, 'lib/adapter/adapter.js'));
 const ME = { workerId: 'mocha:1' };
 
@@ -31,6 +32,27 @@ test('the end of a test releases its tokens and its leases', async (t) => {
   await scope.end();
   await scope.end();
   assert.deepEqual(await client.leases(), []);
+});
+
+test('a scope that outlives a test names the test that lost a lease', async (t) => {
+  const { broker, client } = startPair(t);
+  const other = startStranger(t, broker);
+  await client.pool('accounts', ['a']);
+  const scope = new TestScope(client, ME);
+  await scope.lease('accounts');
+  scope.check('"one"');
+  await other.release('mocha:1', 'accounts', { force: true });
+  const during = /during "two": it stood still for longer than 60000 ms/;
+  await until(() => {
+    try {
+      return scope.check('"two"');
+    } catch (error) {
+      assert.equal(error.code, 'lease_lost');
+      assert.match(error.message, during);
+      return true;
+    }
+  }, 'the loss');
+  await assert.rejects(scope.end(), { code: 'lease_lost' });
 });
 
 test('a test that is over while it waits gets nothing', async (t) => {
