@@ -10,6 +10,8 @@ const { quoteKey } = require('../error.js');
 const BELOW_START = 'Or run it below `ephemeral-pipe-broker start --`.';
 /** What a user of each adapter does about a worker without a pipe. @type {Record<string, string>} */
 const FIXES = {
+  'node-test':
+    'Run node --test --test-global-setup=<file>, with withBroker() in that file (Node 24 or later).',
   wdio: 'Wrap the config: export const config = withBrokerTokens({ … }, { … }).',
   playwright: 'Wrap the config: export default withBroker(defineConfig({ … })).',
   jest:

@@ -32,3 +32,16 @@ export async function inWorker(): Promise<string> {
 ensureRun({ pool: {} }, { adapter: 'mine' });
 // @ts-expect-error: a key is missing
 ensureRun({ tokens: { a: { slot: true } } }, { adapter: 'mine' });
+
+import { broker as ofFile, lease, withBroker } from 'ephemeral-pipe-broker/node-test';
+import { test as nodeTest } from 'node:test';
+
+export const { globalSetup, globalTeardown } = withBroker({ pools: { accounts: ['ann'] } });
+// @ts-expect-error: a test calls lease
+withBroker({ tokens: { admin: 'accounts' } });
+nodeTest('types', async (t) => {
+  const account: { user: string } = await lease<{ user: string }>(t, 'accounts', { waitMs: '1m' });
+  const count: number = await ofFile.incr(account.user);
+  // @ts-expect-error: the first argument is the test
+  await lease('accounts', String(count));
+});

@@ -1,0 +1,4 @@
+import { withBroker } from 'ephemeral-pipe-broker/node-test';
+
+const accounts = [{ user: 'ann' }, { user: 'bob' }];
+export const { globalSetup, globalTeardown } = withBroker({ pools: { accounts } });
