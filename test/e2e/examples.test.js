@@ -53,25 +53,6 @@ describe('examples/accounts', () => {
   });
 });
 
-describe('examples/playwright', () => {
-  it('four workers take turns with two accounts, and log in once', async (t) => {
-    const program = require.resolve('@playwright/test/cli');
-    const { code, stdout, stderr } = await run(t, [
-      process.execPath,
-      program,
-      'test',
-      '--config',
-      example('playwright'),
-      '--timeout=300000',
-      '--output',
-      scratch(t),
-    ]);
-    assert.equal(code, 0, stdout + stderr);
-    assert.match(stdout, /^12 tests in [2-4] workers; log-ins: 1; accounts held: 0$/m);
-    assert.match(stdout, /12 passed/);
-  });
-});
-
 describe('examples/dev-tools', () => {
   /** Runs programs of the folder at the same time, below one broker. */
   const together = async (t, ...lines) => {
