@@ -13,11 +13,18 @@ const path = require('node:path');
 const nameOf = (element) =>
   encodeURIComponent(typeof element === 'string' ? element : JSON.stringify(element));
 
-/** A killed process holds nothing; a zombie has ended. */
+/** The kernel's flag of a process that exits. */
+const EXITING = 0x4;
+
+/**
+ * A killed process holds nothing. The kernel closes its socket, which frees its leases, before it becomes a
+ * zombie, and sets the flag before that.
+ */
 function isAlive(pid) {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return !/[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2)[0]);
+    const [state, , , , , , flags] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return !/[ZX]/.test(state) && (Number(flags) & EXITING) === 0;
   } catch {
     return false;
   }
