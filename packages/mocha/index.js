@@ -81,14 +81,20 @@ function globalFixtures(options) {
     async mochaGlobalSetup() {
       checkShard(options);
       run = ensureRun(options, { adapter: 'mocha' });
-      await run.ready();
-      await run.check();
+      try {
+        await run.ready();
+        await run.check();
+      } catch (error) {
+        // Mocha calls no teardown then.
+        await run.stop();
+        throw error;
+      }
     },
     async mochaGlobalTeardown() {
       await lazy.close();
-      // In a parallel run no file has used the run, and in a watch mode it may have failed to start.
-      await run?.endRun();
-      await run?.stop();
+      const ended = run;
+      run = null;
+      await ended?.endRun().finally(() => ended.stop());
     },
   };
 }
