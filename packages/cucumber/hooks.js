@@ -1,7 +1,7 @@
 /** Support code: the tokens and leases of each scenario. Cucumber loads it in each worker. */
 'use strict';
 
-const { After, Before } = require('@cucumber/cucumber');
+const { After, AfterAll, Before } = require('@cucumber/cucumber');
 const { TestScope, worker } = require('ephemeral-pipe-broker/adapter');
 const { importedOptions } = require('./worker_options.js');
 
@@ -41,3 +41,8 @@ async function releaseTokens({ pickle }) {
 // -1: a wait for a token has no time limit.
 Before({ name: NAME, timeout: -1 }, takeTokens);
 After({ name: NAME, timeout: -1 }, releaseTokens);
+// An open connection would delay the end of the broker.
+AfterAll(async () => {
+  await client?.close();
+  client = null;
+});
