@@ -57,6 +57,8 @@ function withFiles(config, options) {
  */
 function wrap(config, given) {
   const known = registry();
+  // A program may call Jest several times, each time with a configuration that it loads.
+  if (known.hasRun) Object.assign(known, { options: [], hooks: [], hasRun: false });
   if (given !== undefined) known.options.push(given);
   // A project's configuration, loaded after the one that lists it.
   const options = given ?? known.options[0] ?? {};

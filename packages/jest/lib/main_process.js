@@ -34,6 +34,7 @@ async function runHook(file, rootDir, globalConfig, projectConfig) {
 async function end() {
   const { runs } = registry();
   const ending = runs.splice(0);
+  registry().hasRun = true;
   closeClient();
   try {
     for (const run of ending) await run.endRun();

@@ -17,12 +17,13 @@ const REGISTRY = Symbol.for('@ephemeral-broker/jest');
  * @property {RunOptions[]} options of each configuration that has some
  * @property {Hooks[]} hooks
  * @property {Run[]} runs of the present run; empty between runs of a watch mode
+ * @property {boolean} hasRun whether a run has ended; the next configuration is not one of its projects
  */
 
 /** @returns {Registry} */
 function registry() {
   const realm = /** @type {Record<symbol, Registry>} */ (/** @type {unknown} */ (globalThis));
-  realm[REGISTRY] ??= { options: [], hooks: [], runs: [] };
+  realm[REGISTRY] ??= { options: [], hooks: [], runs: [], hasRun: false };
   return realm[REGISTRY];
 }
 

@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const vm = require('node:vm');
-const { Broker } = require('ephemeral-pipe-broker');
+const { Broker, PipeClient } = require('ephemeral-pipe-broker');
 const { withBroker, withBrokerEnvironment } = require('..');
 
 test('a wrapped configuration has our hooks, and keeps its own files', () => {
@@ -27,6 +27,31 @@ test('a configuration that is a function stays one', async () => {
   const later = withBroker(async () => ({ testEnvironment: 'jsdom' }));
   const { testEnvironmentOptions } = await later();
   assert.equal(testEnvironmentOptions.ephemeralBroker.environment, 'jsdom');
+});
+
+test('a configuration that is loaded after a run has options of its own', async (t) => {
+  const { start, stop } = require('../lib/main_process.js');
+  t.after(() => stop({}, {}));
+  // The end of a run with the configurations of the tests above.
+  await stop({}, {});
+  const shard = { shardIndex: 2, shardCount: 2 };
+  for (const accounts of [['ann'], ['bob', 'eve']]) {
+    withBroker(
+      {},
+      { pools: { accounts }, tokens: { account: 'accounts' }, shard: accounts.length > 1 },
+    );
+    await start({ shard }, {});
+    const client = new PipeClient();
+    assert.deepEqual(await client.describe('accounts'), {
+      kind: 'pool',
+      size: 1,
+      free: 1,
+      waiting: 0,
+    });
+    await client.close();
+    await stop({}, {});
+    assert.equal(process.env.EPHEMERAL_PIPE, undefined);
+  }
 });
 
 /** What Jest gives to an environment, and what it calls. */
