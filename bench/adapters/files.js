@@ -7,11 +7,8 @@
  */
 'use strict';
 
-const { spawnSync } = require('node:child_process');
-const fs = require('node:fs');
-const path = require('node:path');
-
-const { install, node24 } = require('../../test/helpers/installation.js');
+const { node24 } = require('../../test/helpers/installation.js');
+const { compared, numbers, print, project, remove } = require('./pairs.js');
 
 /** What a file of the suite does: a small share of it on the processor. */
 const WORK_MS = 200;
@@ -59,61 +56,20 @@ const RUNNERS = {
   },
 };
 
-const numbers = (count) => Array.from({ length: count }, (_, i) => i);
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-
-async function project(name, { node, extension, head, config }, files) {
-  const installed = await install(name, []);
-  const folder = fs.mkdtempSync(path.join(installed, `bench-${name}-`));
-  const all = { 'package.json': '{}', ...config, [`one/a.${extension}`]: head + EMPTY };
-  for (const i of numbers(files)) {
+/** The files of the project. */
+function filesOf({ extension, head, config }, count) {
+  const all = { ...config, [`one/a.${extension}`]: head + EMPTY };
+  for (const i of numbers(count)) {
     all[`empty/f${i}.${extension}`] = head + EMPTY;
     all[`suite/f${i}.${extension}`] = head + WORKING;
   }
-  for (const [file, text] of Object.entries(all)) {
-    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
-    fs.writeFileSync(path.join(folder, file), text);
-  }
-  const program = node === undefined ? process.execPath : await node();
-  return { folder, program, bin: path.join(installed, 'node_modules/.bin') };
-}
-
-/** @returns {{ ms: number, cpuMs: number }} of the run with all of its processes */
-function measured({ folder, program, bin }, [command, ...args]) {
-  const script = 'TIMEFORMAT="%R %U %S"; { time "$@" >/dev/null 2>output; } 2>&1';
-  const all = ['-c', script, 'bash', program, path.join(bin, command), ...args];
-  const { status, stdout } = spawnSync('bash', all, { cwd: folder, encoding: 'utf8' });
-  if (status !== 0) throw new Error(fs.readFileSync(path.join(folder, 'output'), 'utf8'));
-  const [real, user, system] = stdout.trim().split(' ').map(Number);
-  return { ms: real * 1000, cpuMs: (user + system) * 1000 };
-}
-
-/** Medians of the run without the adapter, and of the differences. */
-function compared(place, commandOf, pairs) {
-  const results = numbers(pairs).map((i) => {
-    const taken = new Map();
-    for (const isWith of i % 2 === 0 ? [false, true] : [true, false]) {
-      taken.set(isWith, measured(place, commandOf(isWith)));
-    }
-    return [taken.get(false), taken.get(true)];
-  });
-  const of = (unit) => ({
-    plain: median(results.map(([without]) => without[unit])),
-    more: median(results.map(([without, withIt]) => withIt[unit] - without[unit])),
-  });
-  return { ms: of('ms'), cpuMs: of('cpuMs') };
-}
-
-function print(what, { ms, cpuMs }) {
-  const part = ({ plain, more }) =>
-    `${plain.toFixed(0)} ms and ${more.toFixed(1)} more (${((100 * more) / plain).toFixed(2)} %)`;
-  console.log(`${what}: time ${part(ms)}; processor ${part(cpuMs)}`);
+  return all;
 }
 
 async function main([name, pairs = '15', files = '300']) {
   const runner = RUNNERS[name];
   const count = Number(files);
-  const place = await project(name, runner, count);
+  const place = await project(name, runner.node, filesOf(runner, count));
   try {
     const of = (folder, workers) => (isWith) => runner.command(isWith, folder, workers);
     const one = compared(place, of('one', 1), Number(pairs));
@@ -124,7 +80,7 @@ async function main([name, pairs = '15', files = '300']) {
     console.log(`${name}, a file: time ${each('ms')} ms; processor ${each('cpuMs')} ms`);
     print(`${name}, a suite of ${count} files`, compared(place, of('suite', 2), Number(pairs)));
   } finally {
-    fs.rmSync(place.folder, { recursive: true });
+    remove(place);
   }
 }
 

@@ -1,16 +1,14 @@
 /**
  * What the adapters for Mocha, Cucumber and TestCafe add to a run: pairs of runs in turns, one without the
- * adapter and one with it, of 1 test, of many tests, and of many workers. Prints the medians of the differences.
+ * adapter and one with it, of 1 test, of many tests, and of many workers. Prints the medians of the
+ * differences in time and processor time.
  *
  *   node bench/adapters/hooks.js mocha [pairs]
  */
 'use strict';
 
-const { spawnSync } = require('node:child_process');
-const fs = require('node:fs');
-const path = require('node:path');
-
-const { install, node24 } = require('../../test/helpers/installation.js');
+const { node24 } = require('../../test/helpers/installation.js');
+const { compared, numbers, print, project, remove } = require('./pairs.js');
 
 const MANY = 200;
 const WORKERS = 4;
@@ -18,7 +16,6 @@ const POOLS =
   "{ pools: { accounts: ['a', 'b', 'c', 'd', 'e', 'f'] }, tokens: { account: 'accounts' } }";
 const BROWSER = 'chromium:headless --no-sandbox';
 
-const numbers = (count) => Array.from({ length: count }, (_, i) => i);
 const tests = (count, line) => numbers(count).map(line).join('\n');
 
 /** For each runner: its files, and the command of a run. @type {Record<string, any>} */
@@ -74,55 +71,31 @@ const RUNNERS = {
   },
 };
 
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-
-async function project(name, { files, node }) {
-  const installed = await install(name, []);
-  const folder = fs.mkdtempSync(path.join(installed, `bench-${name}-`));
-  for (const [file, text] of Object.entries({ 'package.json': '{}', ...files })) {
-    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
-    fs.writeFileSync(path.join(folder, file), text);
-  }
-  const program = node === undefined ? process.execPath : await node();
-  return { folder, program, bin: path.join(installed, 'node_modules/.bin') };
-}
-
-function milliseconds({ folder, program, bin }, [command, ...args]) {
-  const before = process.hrtime.bigint();
-  const { status, stdout, stderr } = spawnSync(program, [path.join(bin, command), ...args], {
-    cwd: folder,
-  });
-  const taken = Number(process.hrtime.bigint() - before) / 1e6;
-  if (status !== 0) throw new Error(`${command} ended with ${status}:\n${stdout}${stderr}`);
-  return taken;
-}
-
 async function main([name, pairs = '15']) {
   const runner = RUNNERS[name];
-  const place = await project(name, runner);
-  const differences = {};
+  const place = await project(name, runner.node, runner.files);
+  const results = {};
   try {
     for (const what of ['one', 'many', 'workers']) {
       if (runner.command(true, what) === null) continue;
-      const times = numbers(Number(pairs)).map((i) => {
-        const order = i % 2 === 0 ? [false, true] : [true, false];
-        const taken = new Map();
-        for (const isWith of order) {
-          taken.set(isWith, milliseconds(place, runner.command(isWith, what)));
-        }
-        return [taken.get(false), taken.get(true)];
-      });
-      differences[what] = median(times.map(([without, withIt]) => withIt - without));
-      const plain = median(times.map(([without]) => without)).toFixed(0);
-      console.log(`${name}, ${what}: ${plain} ms, and ${differences[what].toFixed(1)} ms more`);
+      const commandOf = (isWith) => runner.command(isWith, what);
+      results[what] = compared(place, commandOf, Number(pairs));
+      print(`${name}, ${what}`, results[what]);
     }
   } finally {
-    fs.rmSync(place.folder, { recursive: true });
+    remove(place);
   }
-  const { one, many, workers } = differences;
-  const each = (many - one) / ((runner.many ?? MANY) - 1);
-  console.log(`a run ${one.toFixed(1)} ms, a test ${each.toFixed(3)} ms`);
-  if (workers !== undefined) console.log(`a worker ${((workers - one) / WORKERS).toFixed(1)} ms`);
+  const { one, many, workers } = results;
+  for (const [unit, title] of [
+    ['ms', 'time'],
+    ['cpuMs', 'processor'],
+  ]) {
+    const run = one[unit].more;
+    const each = (many[unit].more - run) / ((runner.many ?? MANY) - 1);
+    const worker = workers && ((workers[unit].more - run) / WORKERS).toFixed(1);
+    const last = worker === undefined ? '' : `; a worker: ${worker} ms`;
+    console.log(`${title} of a run: ${run.toFixed(1)} ms; a test: ${each.toFixed(3)} ms${last}`);
+  }
 }
 
 main(process.argv.slice(2)).catch((error) => {
