@@ -73,6 +73,10 @@ module.exports = [
     rules: { 'no-unused-vars': ['error', { args: 'none', caughtErrors: 'all' }] },
   },
   {
+    files: ['examples/wdio/**'],
+    languageOptions: { globals: { ...globals.mocha, $: 'readonly', browser: 'readonly' } },
+  },
+  {
     files: ['examples/mocha/**', 'examples/testcafe/**'],
     languageOptions: { globals: { ...globals.mocha, fixture: 'readonly' } },
     rules: { strict: 'off' },
