@@ -46,7 +46,7 @@ void
 Waker::Post(What what)
 {
     if (wake_list_ != nullptr && posted_.fetch_or(what) == 0) {
-        wake_list_->notifier_->Post(nullptr);
+        wake_list_->Ring();
     }
 }
 
@@ -63,6 +63,27 @@ Waker::SetKeeping(bool keeping)
 WakeList::WakeList()
 {
     epb_list_init(&wakers_);
+    for (Bell &bell : bells_) {
+        bell.wake_list = this;
+    }
+}
+
+/* False with a pending exception. */
+bool
+WakeList::Open(Napi::Env env)
+{
+    for (Bell &bell : bells_) {
+        bell.notifier = JsNotifier::Open(env, "epb.wakes", &bell);
+        if (bell.notifier == nullptr) {
+            break;
+        }
+        bell.notifier->Unref();
+    }
+    if (bells_[1].notifier == nullptr && IsOpen()) {
+        bells_[0].notifier->Close();
+        bells_[0].notifier = nullptr;
+    }
+    return IsOpen();
 }
 
 WakeList *
@@ -75,12 +96,8 @@ WakeList::Of(Napi::Env env)
         /* Node deletes it with the environment, after OnTeardown. */
         env.SetInstanceData(wake_list);
     }
-    if (wake_list->notifier_ == nullptr) {
-        wake_list->notifier_ = JsNotifier::Open(env, "epb.wakes", wake_list);
-        if (wake_list->notifier_ == nullptr) {
-            return nullptr;
-        }
-        wake_list->notifier_->Unref();
+    if (!wake_list->IsOpen() && !wake_list->Open(env)) {
+        return nullptr;
     }
     return wake_list;
 }
@@ -89,29 +106,30 @@ void
 WakeList::CountKeeper(bool keeping)
 {
     keepers_ += keeping ? 1 : -1U;
-    if (notifier_ == nullptr) {
+    if (!IsOpen()) {
         return;
     }
+    /* One bell keeps the event loop alive for both. */
     if (keeping && keepers_ == 1) {
-        notifier_->Ref();
+        bells_[0].notifier->Ref();
     } else if (!keeping && keepers_ == 0) {
-        notifier_->Unref();
+        bells_[0].notifier->Unref();
     }
 }
 
 bool
 WakeList::Collect(Napi::Function collect)
 {
-    if (!collect_.IsEmpty() || notifier_ == nullptr) {
+    if (!collect_.IsEmpty() || !IsOpen()) {
         return false;
     }
     collect_ = Napi::Persistent(collect);
-    notifier_->Post(nullptr);
+    Ring();
     return true;
 }
 
 Waker *
-WakeList::FirstRung(unsigned *what)
+WakeList::FirstPosted(unsigned *what)
 {
     for (struct epb_list *node = wakers_.next; node != &wakers_; node = node->next) {
         Waker *waker = EPB_LIST_ITEM(node, Waker::Node, list)->waker;
@@ -123,17 +141,30 @@ WakeList::FirstRung(unsigned *what)
     return nullptr;
 }
 
+void
+WakeList::Bell::OnNotify(Napi::Env env, Notification *)
+{
+    wake_list->OnRing(env, this);
+}
+
+void
+WakeList::Bell::OnTeardown()
+{
+    wake_list->OnTeardown();
+}
+
 /* Starts from the first Waker after each call, since a call may end any of them. V8 keeps
  * a called object alive until this notification is over, so garbage is collected in
  * another one. */
 void
-WakeList::OnNotify(Napi::Env env, Notification *)
+WakeList::OnRing(Napi::Env env, Bell *bell)
 {
     unsigned what = 0;
     bool woken = false;
 
-    while (notifier_ != nullptr) {
-        Waker *waker = FirstRung(&what);
+    next_ = bell == &bells_[0] ? &bells_[1] : &bells_[0];
+    while (IsOpen()) {
+        Waker *waker = FirstPosted(&what);
         if (waker == nullptr) {
             break;
         }
@@ -142,11 +173,11 @@ WakeList::OnNotify(Napi::Env env, Notification *)
         waker->OnWake(env, what);
         ReportThrown(env);
     }
-    if (collect_.IsEmpty() || notifier_ == nullptr) {
+    if (collect_.IsEmpty() || !IsOpen()) {
         return;
     }
     if (woken) {
-        notifier_->Post(nullptr);
+        Ring();
         return;
     }
     Napi::HandleScope scope(env);
@@ -154,9 +185,13 @@ WakeList::OnNotify(Napi::Env env, Notification *)
     (void)collect.Call({});
 }
 
+/* Both bells call it. */
 void
 WakeList::OnTeardown()
 {
+    if (!IsOpen()) {
+        return;
+    }
     /* First, so that no connection waits for the session to register its leases. */
     epb_holds_end_thread();
     while (!epb_list_empty(&wakers_)) {
@@ -165,7 +200,9 @@ WakeList::OnTeardown()
         waker->Leave();
     }
     /* No Waker posts any more. */
-    notifier_ = nullptr;
+    for (Bell &bell : bells_) {
+        bell.notifier = nullptr;
+    }
     collect_.Reset();
 }
 
