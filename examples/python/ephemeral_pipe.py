@@ -10,8 +10,9 @@
 
 It uses the frames of PROTOCOL.md. With a secret it uses the EPBM session, in which both sides
 prove that they have the secret and every record carries an HMAC; without one, EPB0. A client is
-one connection and must be used by one thread. It works on Unix systems only. It does not renew
-leases by itself: call `renew` before their TTL ends. Its leases end with its connection.
+one connection and must be used by one thread. It works on Unix systems only. `held` renews its
+lease in the background; for other leases call `renew` before their TTL ends. All leases end with
+the connection.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ import json
 import os
 import socket
 import struct
+import threading
 import zlib
 from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional
@@ -370,6 +372,48 @@ def _encode_key(key: str) -> bytes:
         raise BrokerError("invalid_key", "a key is a string of well-formed Unicode") from None
 
 
+def _default_worker_id() -> str:
+    """The worker that `epb leases` shows: with pytest-xdist `pytest:gw0` and so on."""
+    for name in ("CLIENT_WORKER_ID", "WORKER_ID"):
+        if os.environ.get(name):
+            return os.environ[name]
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return f"pytest:{worker}" if worker else f"python-{os.getpid()}"
+
+
+class _Renewer:
+    """Renews one lease every third of its TTL, from a thread and a connection of its own. That
+    connection joins the session of the holder but does not take the lease."""
+
+    def __init__(self, connect: "Callable[[], PipeClient]", token: int, ttl_ms: int):
+        self._connect = connect
+        self._token = token
+        self._interval_s = ttl_ms / 3000
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        client: "Optional[PipeClient]" = None
+        while not self._ended.wait(self._interval_s):
+            try:
+                client = client or self._connect()
+                client.renew(token=self._token)
+            except BrokerError as error:
+                if error.code == "lease_lost":
+                    break
+                # The connection is broken: the next attempt opens another one.
+                if client is not None:
+                    client.close()
+                client = None
+        if client is not None:
+            client.close()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
 class PipeClient:
     """One connection to a broker. Every failure is a BrokerError."""
 
@@ -385,7 +429,12 @@ class PipeClient:
             raise BrokerError("broker_gone", "no pipe given, and EPHEMERAL_PIPE is not set")
         if secret is None:
             secret = os.environ.get("EPHEMERAL_SECRET", "")
-        self.worker_id = worker_id or f"python-{os.getpid()}"
+        self.worker_id = worker_id or _default_worker_id()
+        self._pipe = pipe
+        self._secret = secret
+        # Connections with the same key are one session. Joining needs no lease, so it comes first.
+        self._session_key = os.urandom(16)
+        self._has_joined = False
         # The tokens of leases that the broker has reported as lost.
         self.lost_tokens: "set[int]" = set()
         self._timeout = timeout
@@ -508,6 +557,9 @@ class PipeClient:
         worker: str = "",
         **numbers,
     ) -> Reply:
+        if not self._has_joined:
+            self._has_joined = True
+            self._ask("join", value=self._session_key, count=os.getpid())
         self._last_id = self._last_id % 0xFFFFFFFF + 1
         given = {name: number for name, number in numbers.items() if number is not None}
         request = Request(
@@ -639,6 +691,44 @@ class PipeClient:
         flags |= DETACHED if detached else 0
         worker = "" if token is not None else worker_id or self.worker_id
         return self._ask("release", key, b"", flags, worker, fence=token).numbers["count"]
+
+    @contextmanager
+    def held(
+        self,
+        key: str,
+        worker_id: Optional[str] = None,
+        ttl_ms: int = 60_000,
+        wait_ms: int = FOREVER_MS,
+    ) -> "Iterator[Any]":
+        """Holds an element of a pool, a permit or a value while the block of the `with` runs, and
+        renews the lease in the background. `not_found` if nothing defines the key. A block that
+        ends after its lease was lost raises `lease_lost`: another worker may have the element."""
+        worker = worker_id or self.worker_id
+        reply = self._ask("acquire", key, b"", 0, worker, ttl=ttl_ms, wait=wait_ms)
+        if "count" in reply.numbers:
+            value = reply.numbers["count"]
+        else:
+            value = _decode_value(reply.body, reply.flags)
+        token = reply.numbers["fence"]
+        renewer = _Renewer(self._joined, token, ttl_ms)
+        try:
+            yield value
+        except BaseException:
+            renewer.stop()
+            try:
+                self.release(token=token)
+            except BrokerError:
+                pass  # The error of the block says more.
+            raise
+        renewer.stop()
+        if self.release(token=token) == 0:
+            raise BrokerError("lease_lost", f"{key}: another worker may have it")
+
+    def _joined(self) -> "PipeClient":
+        """Another connection of this session."""
+        client = PipeClient(self._pipe, self._secret, self._timeout, self.worker_id)
+        client._session_key = self._session_key
+        return client
 
     @contextmanager
     def lock(

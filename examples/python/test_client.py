@@ -6,7 +6,9 @@ import pathlib
 import socket
 import subprocess
 import threading
+import time
 import unittest
+import unittest.mock
 
 import ephemeral_pipe
 import make_vectors
@@ -280,6 +282,37 @@ class ClientCases:
         self.client.release("w1")
         thread.join(PATIENCE_S)
         self.assertFalse(thread.is_alive())
+
+    def test_an_element_is_held_and_renewed(self):
+        self.client.pool("held", ["anna"])
+        with self.client.held("held", ttl_ms=1000) as value:
+            self.assertEqual(value, "anna")
+            self.assert_code("lease_held", self.another().lease, "held", "other", fresh=True)
+            # Three times its TTL.
+            ended = self.client.ping() + 3000
+            while self.client.ping() < ended:
+                time.sleep(0.05)
+            self.assert_code("lease_held", self.another().lease, "held", "other", fresh=True)
+        with self.assertRaises(ZeroDivisionError):
+            with self.client.held("held"):
+                raise ZeroDivisionError
+        with self.client.held("held", wait_ms=0) as value:
+            self.assertEqual(value, "anna")
+        with self.assertRaisesRegex(BrokerError, "not_found"):
+            with self.client.held("misspelt"):
+                self.fail("nothing defines the key")
+
+    def test_a_held_element_that_is_lost_fails_its_block(self):
+        self.client.pool("stolen", ["anna"])
+        with self.assertRaisesRegex(BrokerError, "lease_lost: stolen"):
+            with self.client.held("stolen", worker_id="slow"):
+                self.assertEqual(self.another().release("slow", force=True), 1)
+
+    def test_workers_of_xdist_have_their_names(self):
+        names = {"PYTEST_XDIST_WORKER": "gw1", "CLIENT_WORKER_ID": "", "WORKER_ID": ""}
+        with unittest.mock.patch.dict(os.environ, names):
+            self.assertEqual(self.another().worker_id, "pytest:gw1")
+            self.assertEqual(self.another(worker_id="mine").worker_id, "mine")
 
     def test_locks(self):
         other = self.another(worker_id="other")
