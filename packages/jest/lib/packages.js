@@ -23,7 +23,7 @@ function folderOf(name, from) {
 }
 
 /**
- * Any package by its folder.
+ * Loads a package that Jest depends on.
  * @param {keyof typeof PATHS} name
  * @returns {any}
  */
