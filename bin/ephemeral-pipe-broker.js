@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * The script behind `npx ephemeral-pipe-broker`: this process becomes the native program. Where that is not
- * possible (Windows, or no addon for this system), it starts the program and waits.
+ * possible (Windows, or no addon for this system), it starts the program and waits. The command `init` is ours.
  */
 'use strict';
 
@@ -11,7 +11,6 @@ const path = require('node:path');
 const ROOT = path.join(__dirname, '..');
 const isWindows = process.platform === 'win32';
 const FILE = isWindows ? 'epb.exe' : 'epb';
-
 /** The program that was built here, and the one that comes with the package. */
 const programs = ['build/Release', `prebuilds/${process.platform}-${process.arch}`]
   .map((folder) => path.join(ROOT, folder, FILE))
@@ -48,11 +47,14 @@ function startAndWait(program) {
   });
 }
 
-if (programs.length === 0) {
+if (words[0] === 'init') {
+  require('../lib/init/init.js').main(words.slice(1));
+} else if (programs.length === 0) {
   fail(
     `there is no native program for ${process.platform}-${process.arch}. Build it with a C and C++ ` +
       `compiler, make and Python 3 installed: node "${path.join(ROOT, 'scripts', 'install.js')}"`,
   );
+} else {
+  const failures = isWindows ? [] : programs.map(become);
+  startAndWait(programs[failures.findIndex((failure) => failure !== 'ENOEXEC')] ?? programs[0]);
 }
-const failures = isWindows ? [] : programs.map(become);
-startAndWait(programs[failures.findIndex((failure) => failure !== 'ENOEXEC')] ?? programs[0]);
