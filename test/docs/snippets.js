@@ -28,8 +28,9 @@ const NAMES = ['ephemeral-pipe-broker', 'epb', 'ephemeral-broker', 'brokerctl'];
 const TIMEOUT_MS = 600_000;
 const FILES = new Set(['js', 'py', 'yaml', 'json', 'dockerfile', 'ini']);
 
-/** The folder in packages/, or the part of the library, of each runner with an adapter. */
+/** The folder in examples/ of each runner with an adapter or a recipe that test/adapters runs. */
 const RUNNERS = new Map([
+  ['AVA', 'ava'],
   ['Cucumber', 'cucumber'],
   ['Jest', 'jest'],
   ['Mocha', 'mocha'],
@@ -244,7 +245,8 @@ function checkAdapterSection({ blocks }, runner) {
 
 /** The runner of a section, if there is an adapter test that runs its example. */
 function adapterOf(document, title) {
-  const runner = document === 'README.md' ? RUNNERS.get(title) : undefined;
+  const isRecipe = ['README.md', 'docs/recipes.md'].includes(document);
+  const runner = isRecipe ? RUNNERS.get(title) : undefined;
   const file = path.join(ROOT, 'test/adapters', `${runner}.test.js`);
   if (runner === undefined || !fs.existsSync(file)) return undefined;
   return /example: true/.test(fs.readFileSync(file, 'utf8')) ? runner : undefined;
