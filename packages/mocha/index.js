@@ -57,19 +57,6 @@ function checkShard({ shard }) {
   );
 }
 
-/**
- * Fails the test itself, where Mocha would report a hook.
- * @param {any} context of a hook after each test
- * @param {() => void} check throws if a lease was lost
- */
-function failTest(context, check) {
-  try {
-    check();
-  } catch (error) {
-    context.test.error(error);
-  }
-}
-
 /** @param {any} context of a hook around a test */
 const titleOf = (context) => `"${context.currentTest.fullTitle()}"`;
 
@@ -118,14 +105,13 @@ function rootHooks({ tokens: specs = {}, envVars, pools, values, limits, waitMs,
     },
     /** @this {any} */
     afterEach() {
-      failTest(this, () => {
-        try {
-          taken?.check(titleOf(this));
-        } catch (error) {
-          isToldOf = true;
-          throw error;
-        }
-      });
+      try {
+        taken?.check(titleOf(this));
+      } catch (error) {
+        isToldOf = true;
+        // Fails the test itself, where a throw would fail the hook.
+        this.test.error(error);
+      }
     },
     /** @this {any} */
     async afterAll() {

@@ -72,7 +72,6 @@ test('three workers share two accounts, although one is killed and tests fail', 
       let attempt = 0;
       it('passes at last', async () => { await use(); assert.equal(++attempt, 3); });
     });`),
-    // More requests than elements, in one file: the wait is no part of the test's time limit.
     'leases.cjs': spec(`for (const name of ['x', 'y']) {
       describe(name, () => {
         const one = leased('printers').install();
@@ -89,8 +88,16 @@ test('three workers share two accounts, although one is killed and tests fail', 
     });`),
   };
   const project = await mocha.project(t, { files });
-  // The third worker waits for longer than the limit of a test or a hook.
-  const words = ['mocha', '--require', './broker.cjs', '--parallel', '-j', '3', '--timeout', '200'];
+  const words = [
+    'mocha',
+    '--require',
+    './broker.cjs',
+    '--parallel',
+    '-j',
+    '3',
+    '--timeout',
+    '60000',
+  ];
   const specs = Object.keys(files).filter((name) => name !== 'broker.cjs');
   const { code, output, events } = await project.run([...words, ...specs]);
   assert.deepEqual(counts(output), { passing: 12, failing: 3 }, output);
@@ -169,6 +176,28 @@ test('a wait is seen, and ends when the broker is gone', async (t) => {
     assert.notEqual(code, 0, output);
     if (words.length > 0) assert.match(output, /The broker is shutting down|broker_gone/, output);
   }
+});
+
+test('a wait for tokens is no part of a time limit', async (t) => {
+  const around = surrounding(t);
+  const client = around.client();
+  await client.pool('accounts', ['ann', 'bob']);
+  const held = await client.acquireAll(['accounts', 'accounts'], { workerId: 'elsewhere:1' });
+  const files = {
+    'broker.cjs': CONFIG,
+    'a.cjs': spec(`describe('one', () => {
+      const one = leased('accounts').install();
+      it('has both', function () { this.timeout(0); return hold(one.value, () => use()); });
+    });`),
+  };
+  const project = await mocha.project(t, { files });
+  const words = ['mocha', '--require', './broker.cjs', '--timeout', '50', 'a.cjs'];
+  const running = project.start(words, { around, env: { OPTIONS: '{"noticeMs":200}' } });
+  // The notice comes after the time limit of a hook.
+  await running.sees(/"accounts".* has waited for/, 'stderr');
+  await held.release();
+  const { code, output } = await project.end(running, { around });
+  assert.equal(code, 0, output);
 });
 
 test('a wait with a limit fails the file and names the holders', async (t) => {
