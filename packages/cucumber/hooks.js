@@ -42,7 +42,7 @@ async function releaseTokens({ pickle }) {
 Before({ name: NAME, timeout: -1 }, takeTokens);
 After({ name: NAME, timeout: -1 }, releaseTokens);
 // An open connection would delay the end of the broker.
-AfterAll(async () => {
+AfterAll({ timeout: -1 }, async () => {
   await client?.close();
   client = null;
 });

@@ -23,16 +23,16 @@ const STEPS = `
   import { setTimeout as pause } from 'node:timers/promises';
   import witness from '../witness.cjs';
 
-  setDefaultTimeout(process.env.LIMIT ? Number(process.env.LIMIT) : 300);
+  setDefaultTimeout(Number(process.env.LIMIT ?? 60_000));
   Before(function () { this.hasTokens = this.brokerTokens !== undefined; });
   After(function () { this.leave?.(); });
   const use = (element, ms) => witness.hold(element, () => pause(ms));
-  When('I use the account for {int} ms', function (ms) {
+  When('I use the account for {int} ms', { timeout: -1 }, function (ms) {
     if (!this.hasTokens) throw new Error('Before has no tokens');
     return use(this.brokerTokens.account, ms);
   });
   When('I fail', () => { throw new Error('on purpose'); });
-  When('I stand still', function () {
+  When('I stand still', { timeout: 300 }, function () {
     this.leave = witness.enter(this.brokerTokens.account);
     return pause(10_000, null, { ref: false });
   });
@@ -78,7 +78,7 @@ const PARALLEL = ['cucumber-js', '--parallel', '3'];
 
 test('three workers share two accounts, although scenarios fail', async (t) => {
   const steps = [
-    ...Array(6).fill('I use the account for 200 ms'),
+    ...Array(6).fill('I use the account for 50 ms'),
     'I fail',
     'I stand still',
     'I lease "nothing that exists"',
@@ -88,7 +88,6 @@ test('three workers share two accounts, although scenarios fail', async (t) => {
   const env = { OPTIONS: '{"envVars":true}' };
   const { code, output, events } = await one.run([...PARALLEL, '--retry', '1'], { env });
   assert.equal(code, 1);
-  // The third worker waits for longer than the limit of a step.
   assert.match(output, /10 scenarios \(7 passed, 3 failed\)/, output);
   assert.match(output, /function timed out, ensure the promise resolves within 300 milliseconds/);
   assert.match(output, /acquire "nothing that exists": No pool, semaphore or value has this name/);
@@ -111,12 +110,27 @@ test('a scenario that waits for too long in a step leaves the queue', async (t) 
   await client.pool('printers', ['p']);
   const held = await client.acquire('printers', { workerId: 'elsewhere:1' });
   const one = await project(t, feature(['I lease "printers"', 'I use the account for 20 ms']));
-  const running = one.start(['cucumber-js'], { around });
+  const running = one.start(['cucumber-js'], { around, env: { LIMIT: '300' } });
   await running.closed;
   await held.release();
   const { code, output } = await one.end(running, { around });
   assert.equal(code, 1);
   assert.match(output, /2 scenarios \(1 passed, 1 failed\)/, output);
+});
+
+test('a wait for tokens is no part of a time limit', async (t) => {
+  const around = surrounding(t);
+  const client = around.client();
+  await client.pool('accounts', ['ann', 'bob']);
+  const held = await client.acquireAll(['accounts', 'accounts'], { workerId: 'elsewhere:1' });
+  const one = await project(t, uses(2));
+  const env = { LIMIT: '50', OPTIONS: '{"noticeMs":200}' };
+  const running = one.start(PARALLEL, { around, env });
+  // The notice comes after the time limit of a hook.
+  await running.sees(/"accounts".* has waited for/, 'stderr');
+  await held.release();
+  const { code, output } = await one.end(running, { around });
+  assert.equal(code, 0, output);
 });
 
 test('a token that is lost fails its scenario, and no other', async (t) => {
@@ -216,7 +230,7 @@ test('the hooks without the plugin say what to configure', async (t) => {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL']) {
   test(`${signal} of Cucumber ends all`, async (t) => {
     const one = await project(t, uses(3, 60_000));
-    const running = one.start(PARALLEL, { env: { LIMIT: '-1' } });
+    const running = one.start(PARALLEL);
     await until(() => one.witness.events().length >= 2, 'two scenarios run');
     running.child.kill(signal);
     const ended = await one.end(running, { leavesSocket: signal === 'SIGKILL' });

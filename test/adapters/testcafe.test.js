@@ -107,7 +107,7 @@ test('a test that is over while it waits or holds gives all back', async (t) => 
     });
     test('is next', (t) => use(t));`,
   );
-  const running = one.start(words(1, '--test-execution-timeout', '1500'), { around });
+  const running = one.start(words(1, '--test-execution-timeout', '2500'), { around });
   await running.closed;
   await held.release();
   const { code, output } = await one.end(running, { around });
