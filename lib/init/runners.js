@@ -64,7 +64,7 @@ const RUNNERS = [
     proof: () => ({
       files: twice(
         'spec.js',
-        `const { test } = require('@ephemeral-broker/playwright');
+        `import { test } from '@ephemeral-broker/playwright';
 
 test('NAME: an account alone', async ({ broker, tokens }) => {
   ${PROOF('tokens.account')}
