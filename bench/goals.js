@@ -164,6 +164,14 @@ const GOALS = [
     'epb start -- true',
     'over true',
   ),
+  atMost(
+    'start --, p99 of the end of the command to the end of its broker',
+    10,
+    ' ms',
+    'the end of the command to the end of its broker',
+    'epb start -- COMMAND',
+    'p99',
+  ),
   ...[OURS, SEALED].map((peer) =>
     atMost(
       `a cold worker's first get over node -e 0: ${peer}`,

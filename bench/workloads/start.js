@@ -1,14 +1,17 @@
 'use strict';
 
 // The cost of `start -- true` over an empty Node process, called by Node, and over `true`, called directly; and
-// that of a worker that only makes one get: medians of the wall time, interleaved.
+// that of a worker that only makes one get: medians of the wall time, interleaved. And the time from the end of
+// a command to the end of its broker.
 const fs = require('node:fs');
 const path = require('node:path');
-const { spawnSync } = require('node:child_process');
+const { once } = require('node:events');
+const { spawn, spawnSync } = require('node:child_process');
 const { openClient, spread, stop } = require('../common.js');
 
 const START = 'start -- true';
 const COLD = 'a cold worker gets a value';
+const END = 'the end of the command to the end of its broker';
 const OURS = 'broker';
 const CLI = path.join(__dirname, '../../bin/ephemeral-pipe-broker.js');
 const PROGRAM = path.join(__dirname, '../../build/Release/epb');
@@ -17,7 +20,10 @@ const EMPTY = { what: 'node -e 0', args: ['-e', '0'] };
 const TRUE = { what: 'true', file: 'true', args: [] };
 /** Many, because the times of process starts scatter and each is short. */
 const TIMES_A_ROUND = 8;
+const ENDS_A_ROUND = 40;
 const LIMIT_MS = 10_000;
+/** Prints the broker's process id, and stays. */
+const COMMAND = ['sh', '-c', 'echo "$EPHEMERAL_BROKER_PID"; exec sleep 60'];
 
 function wallMs({ file = process.execPath, args, env }) {
   const began = performance.now();
@@ -87,12 +93,54 @@ function startCommand({ settings }) {
   const direct = [
     TRUE,
     { what: 'epb start -- true', file: PROGRAM, args: ['start', '--', 'true'] },
+    {
+      what: 'epb start --no-sandbox -- true',
+      file: PROGRAM,
+      args: ['start', '--no-sandbox', '--', 'true'],
+    },
   ];
   const rows = [
     ...compare(byNode, settings.rounds),
     ...compare(direct, settings.rounds, 'over true'),
   ];
   return { unit: 'ms', rows };
+}
+
+/** A zombie has ended. @param {number} pid */
+function runs(pid) {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat[stat.lastIndexOf(')') + 2] !== 'Z';
+  } catch {
+    return false;
+  }
+}
+
+/** Kills a command, and polls until its broker has ended. */
+async function endMs() {
+  const child = spawn(PROGRAM, ['start', '--', ...COMMAND], { stdio: ['ignore', 'pipe', 2] });
+  const exited = once(child, 'exit');
+  const [text] = await once(child.stdout, 'data');
+  const broker = Number(text);
+  const began = performance.now();
+  child.kill('SIGKILL');
+  while (runs(broker)) {
+    if (performance.now() - began > LIMIT_MS) throw new Error('the broker has not ended');
+  }
+  const took = performance.now() - began;
+  await exited;
+  return took;
+}
+
+async function endOfBroker({ settings }) {
+  const times = [];
+  for (let i = 0; i < settings.rounds * ENDS_A_ROUND; i++) times.push(await endMs());
+  times.sort((a, b) => a - b);
+  const at = (share) => times[Math.min(times.length - 1, Math.floor(times.length * share))];
+  return {
+    unit: 'ms',
+    rows: [{ what: 'epb start -- COMMAND', figures: { p50: at(0.5), p99: at(0.99) } }],
+  };
 }
 
 async function prepare(client) {
@@ -123,5 +171,6 @@ const common = { group: 'start', kind: 'once' };
 
 module.exports = [
   { ...common, name: START, order: 11, once: async (plan) => startCommand(plan) },
+  { ...common, name: END, order: 11.05, once: endOfBroker },
   { ...common, name: COLD, order: 11.1, tasks: { prepare }, once: coldWorker },
 ];
