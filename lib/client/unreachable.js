@@ -46,8 +46,10 @@ function builtin(name) {
   return newer.getBuiltinModule?.(name) ?? require(name);
 }
 
-/** When collectGarbage last ran a collection. */
+/** When collectGarbage last asked for a collection. */
 let collectedAt = -Infinity;
+/** The functions to call after the collection that is pending; null: none is. @type {(() => void)[] | null} */
+let onOvers = null;
 
 /**
  * The function `gc`: from a new realm if Node runs with --expose-gc, else by setting the flag for a moment.
@@ -66,23 +68,42 @@ function collector() {
   }
 }
 
+/** Runs from the event loop. @param {() => void} collect */
+function collectNow(collect) {
+  const called = onOvers ?? [];
+  onOvers = null;
+  try {
+    collect();
+  } finally {
+    for (const onOver of called) onOver();
+  }
+}
+
+/** @returns {boolean} whether a collection is pending now */
+function schedule() {
+  if (onOvers !== null) return true;
+  if (binding.now() - collectedAt < PAUSE_MS) return false;
+  collectedAt = binding.now();
+  try {
+    const collect = collector();
+    if (!binding.load().collect(() => collectNow(collect))) return false;
+    onOvers = [];
+    return true;
+  } catch {
+    // Then V8 finds unreachable connections whenever it next collects garbage.
+    return false;
+  }
+}
+
 /**
- * Schedules a garbage collection from the event loop, if this Node allows it, at most once per PAUSE_MS.
+ * Schedules a garbage collection from the event loop, if this Node allows it, at most once per PAUSE_MS. If one
+ * is pending, it serves this call, too.
  * @param {() => void} [onOver] called after the collection, or at once if there will be none. Objects that it
  *   references are not collected
  */
 function collectGarbage(onOver) {
-  let isSoon = false;
-  if (binding.now() - collectedAt >= PAUSE_MS) {
-    collectedAt = binding.now();
-    try {
-      const collect = collector();
-      isSoon = binding.load().collect(onOver === undefined ? collect : () => (collect(), onOver()));
-    } catch {
-      // Then V8 finds unreachable connections whenever it next collects garbage.
-    }
-  }
-  if (!isSoon) onOver?.();
+  if (!schedule()) onOver?.();
+  else if (onOver !== undefined) onOvers?.push(onOver);
 }
 
 /** Collects garbage when only waiting calls of a connection keep the process alive. */

@@ -495,3 +495,27 @@ describe('the end of a client', () => {
     assert.equal(await client.ping(), true);
   });
 });
+
+test('one pending garbage collection serves all who wait for it', async () => {
+  const script = `
+    const path = require('node:path');
+    const { collectGarbage } = require(path.join(ROOT, 'lib/client/unreachable.js'));
+    let target = {};
+    const reference = new WeakRef(target);
+    target = null;
+    const isCollected = () => reference.deref() === undefined;
+    const seen = [];
+    const alive = setInterval(() => {}, 1000);
+    // A WeakRef's object stays until the code that runs now is over.
+    setImmediate(() => {
+      collectGarbage(() => seen.push(isCollected()));
+      collectGarbage(() => {
+        seen.push(isCollected());
+        console.log(...seen);
+        clearInterval(alive);
+      });
+    });
+  `;
+  const result = await runNode(script);
+  assert.deepEqual(result, { status: 0, signal: null, stdout: 'true true\n', stderr: '' });
+});
