@@ -8,7 +8,14 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { after, before, describe, it } = require('node:test');
-const { launch, programOf, runCli, scratch, standalone, runDirectly } = require('../helpers/cli.js');
+const {
+  launch,
+  programOf,
+  runCli,
+  scratch,
+  standalone,
+  runDirectly,
+} = require('../helpers/cli.js');
 const { PipeClient } = require('../../lib/index.js');
 const { tables } = require('../../scripts/tables.js');
 
