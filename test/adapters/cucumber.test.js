@@ -23,16 +23,18 @@ const STEPS = `
   import { setTimeout as pause } from 'node:timers/promises';
   import witness from '../witness.cjs';
 
+  const UNLIMITED = { timeout: -1 };
+  const BRIEF = { timeout: 300 };
   setDefaultTimeout(Number(process.env.LIMIT ?? 60_000));
   Before(function () { this.hasTokens = this.brokerTokens !== undefined; });
   After(function () { this.leave?.(); });
   const use = (element, ms) => witness.hold(element, () => pause(ms));
-  When('I use the account for {int} ms', { timeout: -1 }, function (ms) {
+  When('I use the account for {int} ms', UNLIMITED, function (ms) {
     if (!this.hasTokens) throw new Error('Before has no tokens');
     return use(this.brokerTokens.account, ms);
   });
   When('I fail', () => { throw new Error('on purpose'); });
-  When('I stand still', { timeout: 300 }, function () {
+  When('I stand still', BRIEF, function () {
     this.leave = witness.enter(this.brokerTokens.account);
     return pause(10_000, null, { ref: false });
   });
