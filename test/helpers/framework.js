@@ -192,7 +192,7 @@ class Project {
         typeRoots: [path.join(ROOT, 'node_modules/@types')],
       },
       include: ['./**/*'],
-      exclude: ['**/node_modules', '*/test/*.test.*'],
+      exclude: ['**/node_modules', 'test/*.*'],
     };
     const tests = fs.readdirSync(path.join(source, 'test/types'));
     assert.ok(tests.length > 0, `packages/${name}/test/types tests the types`);
