@@ -177,6 +177,32 @@ test('shards split the pool, also with one worker and below start', async (t) =>
   ]);
 });
 
+test('the report of a failed call shows the line in the test', async (t) => {
+  const files = {
+    'playwright.config.js': "module.exports = { testDir: 'tests', outputDir: 'results' };",
+    'tests/line.spec.js': `
+      const { test } = require('@playwright/test');
+      const { PipeClient } = require('ephemeral-pipe-broker');
+      const client = new PipeClient();
+      test('awaited', async () => {
+        await client.get('awaited');
+      });
+      test('returned', () => client.get('returned'));
+      test('within', async () => {
+        await client.withLease('nothing of this name', async () => {});
+      });`,
+  };
+  const project = await playwright.project(t, { files });
+  const { output } = await project.run(LINE, { around: startBroker(t) });
+  for (const call of [
+    "await client\\.get\\('awaited'",
+    "client\\.get\\('returned'",
+    'client\\.withLease',
+  ]) {
+    assert.match(output, new RegExp(`> +\\d+ \\|.*${call}`));
+  }
+});
+
 test('a token that is lost fails the test that used it', async (t) => {
   const around = startBroker(t);
   const files = {

@@ -109,8 +109,7 @@ test('a program that wants no stacks has none, and one that can not be changed s
   assert.equal(Error.stackTraceLimit, 1);
 });
 
-const SUITE = (imports) => `
-  ${imports}
+const SUITE = `
   const { PipeClient } = require(${JSON.stringify(ROOT)});
   const client = new PipeClient();
   test('awaited', async () => {
@@ -122,19 +121,20 @@ const SUITE = (imports) => `
   });
 `;
 
-/** The lines of SUITE that runners mark in the code they show. */
+/** The lines of SUITE that the runner marks in the code that it shows. */
 const MARKED = [
   /> +\d+ \|.*await client\.get\('awaited'\)/,
   /> +\d+ \|.*client\.get\('returned'\)/,
   /> +\d+ \|.*client\.withLease\('nothing/,
 ];
 
-async function assertShown(t, args, file, text) {
+// test/adapters/playwright.test.js has the same for Playwright.
+test('Jest shows the line', async (t) => {
   const broker = startBroker(t, { secret: SECRET });
   const project = temporaryDirectory(t);
   fs.writeFileSync(path.join(project, 'package.json'), '{}');
-  fs.symlinkSync(path.join(ROOT, 'node_modules'), path.join(project, 'node_modules'));
-  fs.writeFileSync(path.join(project, file), text);
+  fs.writeFileSync(path.join(project, 'a.test.js'), SUITE);
+  const args = [require.resolve('jest/bin/jest'), '--ci', '--colors=false', '--testTimeout=120000'];
   const env = { ...process.env, ...broker.env(), FORCE_COLOR: '0' };
   const shown = await new Promise((resolve) => {
     execFile(process.execPath, args, { cwd: project, env }, (_error, stdout, stderr) =>
@@ -142,20 +142,4 @@ async function assertShown(t, args, file, text) {
     );
   });
   for (const line of MARKED) assert.match(shown, line);
-}
-
-test('Jest shows the line', async (t) => {
-  const args = [require.resolve('jest/bin/jest'), '--ci', '--colors=false', '--testTimeout=120000'];
-  await assertShown(t, args, 'a.test.js', SUITE(''));
-});
-
-test('Playwright shows the line', async (t) => {
-  const args = [
-    require.resolve('@playwright/test/cli'),
-    'test',
-    '--reporter=line',
-    '--timeout=300000',
-  ];
-  const imports = `const { test } = require('@playwright/test');`;
-  await assertShown(t, args, 'a.spec.js', SUITE(imports));
 });
