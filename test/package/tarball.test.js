@@ -22,7 +22,7 @@ const ALLOWED = [
   /^(LICENSE|README\.md|package\.json|binding\.gyp)$/,
   /^(ARCHITECTURE|BENCHMARKS|CHANGELOG|CONTRIBUTING|PROTOCOL|SECURITY)\.md$/,
   /^bin\/[\w-]+\.js$/,
-  /^examples\/(pipe\/[Cc]lient\.\w+|python\/ephemeral_pipe\.py)$/,
+  /^examples\/(pipe\/[Cc]lient\.\w+|python\/(ephemeral_pipe\.py|pyproject\.toml|README\.md))$/,
   /^docs\/[\w/-]+\.(md|svg)$/,
   /^lib\/[\w/-]+\.(js|d\.ts)$/,
   /^csrc\/[\w/-]+\.(c|h|cc|def|map)$/,
