@@ -203,7 +203,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL']) {
   test(`${signal} of TestCafe ends all`, async (t) => {
     const one = await project(
       t,
-      `for (const n of [1, 2]) test('uses ' + n, (t) => use(t, 60_000));`,
+      `for (const n of [1, 2]) test('uses ' + n, (t) => use(t, 5_000));`,
     );
     const running = one.start(words(2), {});
     await until(() => one.witness.events().some(({ what }) => what === 'enter'), 'a test runs');
