@@ -210,18 +210,31 @@ function runNpx(root, words) {
   }).status;
 }
 
-/** @param {string} root @param {string} name @param {string} folder of tarballs */
-function install(root, name, folder) {
-  const wanted =
-    folder === ''
-      ? ['ephemeral-pipe-broker', scoped(name)]
-      : fs
-          .readdirSync(folder)
-          .filter((file) =>
-            new RegExp(`^ephemeral-(pipe-broker|broker-${name})-\\d.*\\.tgz$`).test(file),
-          )
-          .map((file) => path.resolve(folder, file));
-  const words = ['install', '--save-dev', '--no-audit', '--no-fund', ...wanted];
+/**
+ * What npm shall install: the library and the adapter, by name or as tarballs.
+ * @param {string} name
+ * @param {string} folder of tarballs; '': the registry has them
+ */
+function wantedPackages(name, folder) {
+  if (folder === '') return ['ephemeral-pipe-broker', scoped(name)];
+  let files;
+  try {
+    files = fs.readdirSync(folder);
+  } catch (/** @type {any} */ error) {
+    throw new InitError(`--packages ${folder}: the folder can't be read (${error.code}).`);
+  }
+  return ['pipe-broker', `broker-${name}`].map((part) => {
+    const tarball = new RegExp(`^ephemeral-${part}-\\d.*\\.tgz$`);
+    const file = files.find((one) => tarball.test(one));
+    if (file === undefined)
+      throw new InitError(`--packages ${folder}: no file ephemeral-${part}-VERSION.tgz is there.`);
+    return path.resolve(folder, file);
+  });
+}
+
+/** @param {string} root @param {string[]} packages */
+function install(root, packages) {
+  const words = ['install', '--save-dev', '--no-audit', '--no-fund', ...packages];
   const isWindows = process.platform === 'win32';
   const { status } = spawnSync('npm', words, { cwd: root, stdio: 'inherit', shell: isWindows });
   if (status !== 0) throw new InitError(`npm install failed. init has written nothing.`);
@@ -253,6 +266,7 @@ async function init(words) {
     return 0;
   }
   const { changes, config } = planned;
+  const packages = wantedPackages(runner.name, options.packages);
   const proof = runner.proof(config);
   const configText = changes.get(config)?.after ?? '';
   const folder = testFolder(root, configText);
@@ -273,7 +287,7 @@ async function init(words) {
   }
   // First, because it may fail, and it changes package.json.
   const moves = changes.get('package.json');
-  install(root, runner.name, options.packages);
+  install(root, packages);
   for (const [file, { after }] of changes) {
     if (file === 'package.json' && moves !== undefined) continue;
     fs.mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
@@ -286,7 +300,8 @@ async function init(words) {
   process.stdout.write(`\nThe proof, in two workers: npx ${command.join(' ')}\n`);
   const status = runNpx(root, command);
   if (status === 0) return 0;
-  process.stderr.write(`ephemeral-pipe-broker: the proof failed. The configuration is written.\n`);
+  const written = [...new Set([...changes.keys(), 'package.json'])].join(', ');
+  process.stderr.write(`ephemeral-pipe-broker: the proof failed. These files stay: ${written}.\n`);
   return 1;
 }
 

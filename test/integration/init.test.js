@@ -214,7 +214,10 @@ test('an install that fails leaves the project as it was; a proof that fails say
   assert.match(failed.stderr, /npm install failed\. init has written nothing/);
   const proof = run(['--yes'], 'npx');
   assert.equal(proof.status, 1);
-  assert.match(proof.stderr, /the proof failed\. The configuration is written/);
+  assert.match(
+    proof.stderr,
+    /the proof failed\. These files stay: jest\.config\.js, broker-one\.test\.js, broker-two\.test\.js, package\.json/,
+  );
 });
 
 test('bad input is an error, and no file is touched', (t) => {
@@ -232,6 +235,8 @@ test('bad input is an error, and no file is touched', (t) => {
     [jest, ['--runner', 'tap'], /init knows no runner "tap"/],
     [jest, ['--frce'], /init has no option "--frce"/],
     [jest, ['--runner'], /--runner needs a value/],
+    [jest, ['--yes', '--packages', 'none'], /--packages none: the folder can't be read \(ENOENT\)/],
+    [jest, ['--yes', '--packages', '.'], /no file ephemeral-pipe-broker-VERSION\.tgz is there/],
     [{ ...jest, 'jest.config.js': '', 'jest.config.ts': '' }, ['--yes'], /several configurations/],
     [{ ...jest, 'broker-one.test.js': '' }, ['--yes'], /broker-one\.test\.js is there already/],
     [{ 'package.json': manifest('@wdio/cli') }, ['--yes'], /no configuration of wdio/],
