@@ -86,10 +86,15 @@ function runnerOf(manifest, wanted) {
   );
 }
 
-/** @param {Runner} runner @param {string} file */
-function manual(runner, file) {
-  const names = /\b(withBroker\w*|broker(?:Hooks)?)\(/.exec(runner.patch)?.[1];
-  const line = names === undefined ? '' : `  import { ${names} } from '${scoped(runner.name)}';\n`;
+/** @param {Runner} runner @param {string} file @param {string} text */
+function manual(runner, file, text) {
+  const name = /\b(withBroker\w*|broker(?:Hooks)?)\(/.exec(runner.patch)?.[1];
+  const from = `'${scoped(runner.name)}'`;
+  const usesRequire = file.endsWith('.cjs') || /\bmodule\.exports\b/.test(text);
+  const statement = usesRequire
+    ? `const { ${name} } = require(${from});`
+    : `import { ${name} } from ${from};`;
+  const line = name === undefined ? '' : `  ${statement}\n`;
   return (
     `init does not recognise ${file} for certain, so it changes nothing. Change it by hand:\n\n` +
     `${line}  ${runner.patch}\n\nInstall ${scoped(runner.name)} for it.`
@@ -138,7 +143,7 @@ function plan(root, runner, own) {
   if (inManifest && runner.name === 'jest') {
     const { jest } = own.manifest;
     if (typeof jest !== 'object' || jest === null)
-      throw new InitError(manual(runner, 'package.json'));
+      throw new InitError(manual(runner, 'package.json', ''));
     config = moveJestKey(changes, own);
   } else {
     const isNew = config === undefined && !inManifest;
@@ -158,7 +163,7 @@ function plan(root, runner, own) {
     )
       return null;
     const after = inManifest ? inKey(runner, base) : runner.edit(config, base);
-    if (after === null) throw new InitError(manual(runner, config));
+    if (after === null) throw new InitError(manual(runner, config, before));
     changes.set(config, { before, after });
   }
   for (const [name, text] of Object.entries(runner.files ?? {})) add(root, changes, name, text);

@@ -173,7 +173,7 @@ it('NAME: has an account alone', async () => {
   {
     name: 'cucumber',
     dependency: '@cucumber/cucumber',
-    configs: /^cucumber\.(json|[cm]?js)$/,
+    configs: /^cucumber\.(json|[cm]?js|ya?ml)$/,
     created: 'cucumber.json',
     text: '{ "default": {} }\n',
     edit: cucumber,

@@ -148,6 +148,8 @@ const COMPUTED = [
   ['mocha', '.mocharc.json', '{ // a comment\n}\n'],
   ['mocha', '.mocharc.yml', 'require:\n  - a\n'],
   ['mocha', '.mocharc.cjs', "module.exports = { require: 'a' };\n"],
+  ['@cucumber/cucumber', 'cucumber.yml', 'default:\n  parallel: 2\n'],
+  ['@cucumber/cucumber', 'cucumber.yaml', 'default:\n  parallel: 2\n'],
   ['testcafe', '.testcaferc.json', '{}\n'],
   ['testcafe', '.testcaferc.js', 'module.exports = { hooks: mine };\n'],
 ];
@@ -163,6 +165,8 @@ for (const [dependency, file, text] of COMPUTED) {
       /does not recognise .* for certain, so it changes nothing\. Change it by hand/,
     );
     assert.match(stderr, /accounts|broker\.cjs/);
+    if (text.includes('module.exports')) assert.doesNotMatch(stderr, /\bimport\b/);
+    if (text.includes('export default')) assert.doesNotMatch(stderr, /\brequire\b/);
     assert.equal(calls, '');
     assert.deepEqual(all(), before);
   });
