@@ -261,6 +261,48 @@ test('many calls at once wait for the proof, and none of them leaks', async (t) 
   assertHellosOnly(await heard(), 1);
 });
 
+/** What the calls of a client of an ordinary user fail with. */
+async function refusals(t, pipe, secret) {
+  const script = `
+    const { PipeClient } = require(process.argv[1]);
+    const { pipe, secret, key, value, ttl, worker } = JSON.parse(process.argv[2]);
+    const reasons = async (at) => {
+      const client = new PipeClient(at, { secret, timeout: 10_000, connectTimeout: 1000 });
+      const calls = [
+        () => client.set(key, value, ttl),
+        () => client.getSync(key),
+        () => client.leaseSync(key, worker, ttl),
+      ];
+      const all = [];
+      for (const call of calls) {
+        try {
+          all.push((await call(), 'it went on'));
+        } catch (error) {
+          all.push(error.code + ': ' + error.message);
+        }
+      }
+      await client.close();
+      return all;
+    };
+    (async () => {
+      // The user may not be able to read the files of the library: all that is needed is loaded first.
+      await reasons(pipe + '-missing');
+      process.setgid(65533);
+      process.setuid(65533);
+      process.send(await reasons(pipe));
+    })();`;
+  const data = { pipe, secret, key: KEY, value: VALUE, ttl: TTL, worker: WORKER };
+  const args = ['-e', script, path.join(__dirname, '../../lib/index.js'), JSON.stringify(data)];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    cwd: '/',
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const [reasons] = await once(child, 'message');
+  assert.equal(reasons.length, 3);
+  return reasons;
+}
+
 test("another user's impostor hears nothing but hellos of root with a secret", async (t) => {
   if (process.getuid?.() !== 0) {
     t.skip('only root can become another user');
@@ -279,7 +321,10 @@ test("another user's impostor hears nothing but hellos of root with a secret", a
       socket.on('data', (chunk) => (heard += chunk.length));
       socket.on('error', () => {});
     });
-    server.listen(process.argv[1], () => process.send('listening'));
+    server.listen(process.argv[1], () => {
+      require('node:fs').chmodSync(process.argv[1], 0o777);
+      process.send('listening');
+    });
     // The news of connections may come after that of the question.
     const tell = () =>
       connections === 0 ? setImmediate(tell) : process.send({ heard, connections });
@@ -292,14 +337,20 @@ test("another user's impostor hears nothing but hellos of root with a secret", a
   });
   t.after(() => child.kill('SIGKILL'));
   await once(child, 'message');
+  const told = async () => {
+    child.send('tell');
+    return (await once(child, 'message'))[0];
+  };
   const refused = withCode('broker_gone', /another user/);
   const client = new PipeClient(pipe, { secret: null, timeout: 10_000 });
   t.after(() => client.close());
   await assert.rejects(client.set(KEY, VALUE, TTL), refused);
   assert.throws(() => client.getSync(KEY), refused);
   assert.throws(() => client.leaseSync(KEY, WORKER, TTL), refused);
-  child.send('tell');
-  const [{ heard, connections }] = await once(child, 'message');
+  for (const secret of [SECRET, null]) {
+    for (const reason of await refusals(t, pipe, secret)) assert.match(reason, /another user/);
+  }
+  const { heard, connections } = await told();
   assert.equal(heard, 0);
   assert.ok(connections > 0, 'nobody came by');
 
@@ -307,8 +358,7 @@ test("another user's impostor hears nothing but hellos of root with a secret", a
   const sealed = new PipeClient(pipe, { secret: SECRET, timeout: 10_000, connectTimeout: 300 });
   t.after(() => sealed.close());
   await assert.rejects(sealed.set(KEY, VALUE, TTL), withCode('broker_gone'));
-  child.send('tell');
-  const [after] = await once(child, 'message');
+  const after = await told();
   assert.ok(
     after.heard > 0 && after.heard <= CLIENT_HELLO_BYTES * (after.connections - connections),
   );
